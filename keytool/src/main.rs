@@ -1,0 +1,3 @@
+//! keytool.
+
+fn main() {}
