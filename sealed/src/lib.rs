@@ -1,1 +1,76 @@
-//! The sealed-config format.
+//! The sealed-config format of the `integrations` table, and the key ring that seals, opens and reseals it.
+//!
+//! A config is a JSON object in which the strings under [sensitive names](is_sensitive) are secrets. Sealed, each of
+//! them is an AES-256-GCM text `iv.tag.ciphertext`, bound to its organisation, row and field, and `_enc` beside them
+//! names the key. Everything else in the config stays as it is. `docs/format.md` is the format, byte for byte.
+//!
+//! This crate has no effects: it reads no clock, draws no randomness (that is an argument, [`Random`]), does no IO and
+//! keeps no state, so that it is the same on workerd, in the command line tool and in a test.
+//!
+//! ```
+//! use sealed::{Key, KeyRing, Place, PlainConfig};
+//! use serde_json::json;
+//! # fn random(bytes: &mut [u8]) -> Result<(), sealed::RandomError> {
+//! #     for (i, byte) in bytes.iter_mut().enumerate() { *byte = i as u8 + 1 }
+//! #     Ok(())
+//! # }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!
+//! // `openssl rand -base64 32` makes a key; the ring's first key seals, every key opens.
+//! let old = Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")?;
+//! let new = Key::from_base64("ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=")?;
+//! let before = KeyRing::new(old, vec![])?;
+//!
+//! let place = Place {
+//!     organization_id: "00000000-0000-4000-8000-000000000001".parse()?,
+//!     integration_id: "00000000-0000-4000-8000-000000000002".parse()?,
+//! };
+//! let config = json!({"access_token": "sbp_secret", "project_id": "abc123"});
+//! let plain = PlainConfig::from_map(config.as_object().unwrap().clone());
+//!
+//! let stored = before.seal(&place, &plain, &mut random)?;
+//! assert_eq!(stored["project_id"], "abc123");
+//! assert_eq!(stored["_enc"]["kid"], before.primary_kid().to_string());
+//! assert_eq!(before.open(&place, &stored)?.get_str("access_token"), Some("sbp_secret"));
+//!
+//! // A rotation: the new key seals, the old one still opens, and reseal moves a config from one to the other.
+//! let old = Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")?;
+//! let ring = KeyRing::new(new, vec![old])?;
+//! let moved = ring.reseal(&place, &stored, &mut random)?.expect("it was on the old key");
+//! assert!(ring.reseal(&place, &moved, &mut random)?.is_none());
+//! assert!(before.open(&place, &moved).is_err());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Numbers
+//!
+//! Members that are not secret are moved, never read. If you parse a config from JSON text and write it back, parse it
+//! with serde_json's feature `arbitrary_precision`: without it a number beyond 64 bits or 17 digits is changed by the
+//! parser, before this crate sees it. [`KeyRing::reseal_texts`] needs only the sealed texts and avoids the question.
+
+mod cipher;
+mod config;
+mod enc;
+mod error;
+mod key;
+mod old;
+mod place;
+mod plain;
+mod pointer;
+mod random;
+mod ring;
+mod secret;
+mod sensitive;
+mod value;
+
+pub use config::{MAX_CONFIG_TEXT, MAX_DEPTH, MAX_VALUE, MAX_VALUES, StoredConfig};
+pub use enc::{ENC, Form, form};
+pub use error::{Fault, KeyError, OpenError, RandomError, Refused, ResealError, SealError};
+pub use key::{Key, Kid, ParseKidError};
+pub use place::Place;
+pub use plain::PlainConfig;
+pub use random::Random;
+pub use ring::KeyRing;
+pub use secret::Secret;
+pub use sensitive::is_sensitive;

@@ -1,0 +1,238 @@
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine;
+use base64::engine::general_purpose::{
+    STANDARD, STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_INDIFFERENT,
+};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::cipher::Cipher;
+use crate::error::KeyError;
+use crate::secret::Secret;
+
+/// A 256-bit key. Zeroized when dropped; its `Debug` shows the [`Kid`] only.
+pub struct Key {
+    bytes: Box<Zeroizing<[u8; 32]>>,
+    kid: Kid,
+    cipher: Cipher,
+}
+
+impl Key {
+    /// Reads a key as a setting holds it: base64 of 32 bytes, as `openssl rand -base64 32` prints it. White space around
+    /// it does not matter, nor do missing padding and the URL-safe alphabet, which the source's TypeScript took as well.
+    pub fn from_base64(text: &str) -> Result<Self, KeyError> {
+        let text = text.trim();
+        let engine = if text.contains(['-', '_']) {
+            URL_SAFE_PAD_INDIFFERENT
+        } else {
+            STANDARD_PAD_INDIFFERENT
+        };
+        if text.len() > 256 {
+            return Err(KeyError::NotBase64);
+        }
+        let decoded = Zeroizing::new(engine.decode(text).map_err(|_| KeyError::NotBase64)?);
+        let mut bytes = Zeroizing::new([0; 32]);
+        if decoded.len() != bytes.len() {
+            return Err(KeyError::WrongLength {
+                bytes: decoded.len(),
+            });
+        }
+        bytes.copy_from_slice(&decoded);
+        Ok(Self::from_zeroizing(bytes))
+    }
+
+    /// Reads several keys, separated by commas, as `FALLBACK_ENCRYPTION_KEYS` holds them. An empty text is no key; an empty
+    /// place between commas is an error.
+    pub fn list_from_base64(text: &str) -> Result<Vec<Self>, KeyError> {
+        if text.trim().is_empty() {
+            return Ok(Vec::new());
+        }
+        text.split(',').map(Self::from_base64).collect()
+    }
+
+    /// Takes the bytes as they are. They must come from a cryptographic source of randomness.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self::from_zeroizing(Zeroizing::new(bytes))
+    }
+
+    fn from_zeroizing(bytes: Zeroizing<[u8; 32]>) -> Self {
+        Self {
+            kid: Kid::of(&bytes),
+            cipher: Cipher::new(&bytes),
+            bytes: Box::new(bytes),
+        }
+    }
+
+    /// The key's id. It is no secret: it stands beside every value sealed with the key.
+    pub fn kid(&self) -> Kid {
+        self.kid
+    }
+
+    /// The key as a setting holds it: standard base64 with padding.
+    pub fn to_base64(&self) -> Secret {
+        STANDARD.encode(**self.bytes).into()
+    }
+
+    pub(crate) fn cipher(&self) -> &Cipher {
+        &self.cipher
+    }
+
+    pub(crate) fn is(&self, other: &Key) -> bool {
+        self.bytes.ct_eq(&**other.bytes).into()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.kid)
+    }
+}
+
+/// A key's id: the first 8 bytes of HMAC-SHA-256(key, `integrations key id v1`), written as 16 lower-case hex digits.
+///
+/// It is computed from the key, so that nobody has to name keys.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Kid([u8; 8]);
+
+impl Kid {
+    fn of(key: &[u8; 32]) -> Self {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+            unreachable!("HMAC takes keys of any length")
+        };
+        mac.update(b"integrations key id v1");
+        let mac = mac.finalize().into_bytes();
+        let mut kid = [0; 8];
+        kid.copy_from_slice(&mac[..8]);
+        Self(kid)
+    }
+
+    /// The 16 hex digits, without an allocation.
+    pub(crate) fn encode(self, buffer: &mut [u8; 16]) -> &str {
+        for (pair, byte) in buffer.as_chunks_mut().0.iter_mut().zip(self.0) {
+            *pair = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+        }
+        // Hex digits are ASCII.
+        str::from_utf8(buffer).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Kid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.encode(&mut [0; 16]))
+    }
+}
+
+impl fmt::Debug for Kid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kid({self})")
+    }
+}
+
+impl FromStr for Kid {
+    type Err = ParseKidError;
+
+    fn from_str(text: &str) -> Result<Self, ParseKidError> {
+        let text = text.as_bytes();
+        // from_str_radix alone would also take upper case and a sign.
+        if text.len() != 16 || !text.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
+            return Err(ParseKidError);
+        }
+        let text = str::from_utf8(text).map_err(|_| ParseKidError)?;
+        u64::from_str_radix(text, 16)
+            .map(|n| Self(n.to_be_bytes()))
+            .map_err(|_| ParseKidError)
+    }
+}
+
+/// The text is no key id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseKidError;
+
+impl fmt::Display for ParseKidError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key id is 16 lower-case hex digits")
+    }
+}
+
+impl std::error::Error for ParseKidError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const URL_SAFE: &str = "____________________________________________";
+
+    #[test]
+    fn reads_what_openssl_prints() {
+        let key = Key::from_base64(&format!("{TEXT}\n")).unwrap();
+        assert_eq!(key.to_base64().expose(), TEXT);
+        assert!(key.is(&Key::from_bytes(std::array::from_fn(|i| i as u8))));
+        assert!(key.is(&Key::from_base64(TEXT.trim_end_matches('=')).unwrap()));
+        let url_safe = format!("{}8=", &URL_SAFE[..42]);
+        assert!(
+            Key::from_base64(&url_safe)
+                .unwrap()
+                .is(&Key::from_bytes([255; 32]))
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_key() {
+        for (text, error) in [
+            ("", KeyError::WrongLength { bytes: 0 }),
+            ("AAEC", KeyError::WrongLength { bytes: 3 }),
+            (&"A".repeat(44), KeyError::WrongLength { bytes: 33 }),
+            ("not a key", KeyError::NotBase64),
+            (&TEXT.replace("8=", "9="), KeyError::NotBase64),
+            (&format!("{TEXT}="), KeyError::NotBase64),
+            (&"A".repeat(1 << 20), KeyError::NotBase64),
+        ] {
+            assert_eq!(Key::from_base64(text).unwrap_err(), error);
+        }
+    }
+
+    #[test]
+    fn reads_lists() {
+        assert!(Key::list_from_base64("").unwrap().is_empty());
+        assert!(Key::list_from_base64(" \n").unwrap().is_empty());
+        assert_eq!(Key::list_from_base64(TEXT).unwrap().len(), 1);
+        assert_eq!(
+            Key::list_from_base64(&format!("{TEXT}, {TEXT}\n"))
+                .unwrap()
+                .len(),
+            2
+        );
+        assert_eq!(
+            Key::list_from_base64(&format!("{TEXT},")).unwrap_err(),
+            KeyError::WrongLength { bytes: 0 }
+        );
+    }
+
+    #[test]
+    fn debug_shows_the_kid_only() {
+        let key = Key::from_base64(TEXT).unwrap();
+        assert_eq!(format!("{key:?}"), format!("Key({})", key.kid()));
+    }
+
+    #[test]
+    fn kids_are_text_and_back() {
+        let kid: Kid = "00ff456789abcdef".parse().unwrap();
+        assert_eq!(kid.to_string(), "00ff456789abcdef");
+        assert_eq!(format!("{kid:?}"), "Kid(00ff456789abcdef)");
+        for text in [
+            "",
+            "0123456789ABCDEF",
+            "0123456789abcde",
+            "0123456789abcdef0",
+            "+123456789abcdef",
+            "ééééññññ",
+        ] {
+            assert_eq!(text.parse::<Kid>(), Err(ParseKidError), "{text}");
+        }
+    }
+}

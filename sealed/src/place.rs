@@ -1,0 +1,75 @@
+use uuid::Uuid;
+
+use crate::key::Kid;
+
+/// Where a config lies: a sealed value opens in its own row of its own organisation and nowhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// `integrations.organization_id`.
+    pub organization_id: Uuid,
+    /// `integrations.id`. Whoever seals makes the row's id first.
+    pub integration_id: Uuid,
+}
+
+/// The additional authenticated data of one place's fields: each part as its length (4 bytes, big-endian) and its
+/// UTF-8 bytes, so that no two lists of parts give the same bytes.
+pub(crate) struct Aad {
+    bytes: Vec<u8>,
+    place_end: usize,
+}
+
+impl Aad {
+    pub fn new(place: &Place) -> Self {
+        let mut bytes = Vec::with_capacity(192);
+        push(&mut bytes, "v2");
+        push(&mut bytes, "integrations");
+        for id in [place.organization_id, place.integration_id] {
+            push(
+                &mut bytes,
+                id.hyphenated().encode_lower(&mut Uuid::encode_buffer()),
+            );
+        }
+        Self {
+            place_end: bytes.len(),
+            bytes,
+        }
+    }
+
+    /// The bytes for the field at this JSON Pointer, sealed with this key. What was asked for before is overwritten.
+    pub fn of(&mut self, pointer: &str, kid: Kid) -> &[u8] {
+        self.bytes.truncate(self.place_end);
+        push(&mut self.bytes, pointer);
+        push(&mut self.bytes, kid.encode(&mut [0; 16]));
+        &self.bytes
+    }
+}
+
+fn push(bytes: &mut Vec<u8>, part: &str) {
+    // A part is an id or a pointer into a config of bounded size, so its length fits.
+    bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(part.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_length_prefixed() {
+        let place = Place {
+            organization_id: Uuid::from_u128(0xABC),
+            integration_id: Uuid::from_u128(2),
+        };
+        let kid: Kid = "0123456789abcdef".parse().unwrap();
+        let mut aad = Aad::new(&place);
+        aad.of("/something/longer", kid);
+        let expected = [
+            &b"\0\0\0\x02v2\0\0\0\x0cintegrations"[..],
+            b"\0\0\0\x2400000000-0000-0000-0000-000000000abc",
+            b"\0\0\0\x2400000000-0000-0000-0000-000000000002",
+            b"\0\0\0\x0d/access_token\0\0\0\x100123456789abcdef",
+        ]
+        .concat();
+        assert_eq!(aad.of("/access_token", kid), expected);
+    }
+}

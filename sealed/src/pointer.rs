@@ -1,0 +1,102 @@
+use std::fmt::{self, Write};
+
+/// Where a walk through a config is, as a JSON Pointer (RFC 6901).
+#[derive(Default)]
+pub(crate) struct Pointer(String);
+
+impl Pointer {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Steps into a member, and gives back where to [`leave`](Self::leave) to.
+    pub fn enter_name(&mut self, name: &str) -> usize {
+        let before = self.0.len();
+        self.0.push('/');
+        for c in name.chars() {
+            match c {
+                '~' => self.0.push_str("~0"),
+                '/' => self.0.push_str("~1"),
+                c => self.0.push(c),
+            }
+        }
+        before
+    }
+
+    /// Steps into an element.
+    pub fn enter_index(&mut self, index: usize) -> usize {
+        let before = self.0.len();
+        // Writing to a String does not fail.
+        let _ = write!(self.0, "/{index}");
+        before
+    }
+
+    pub fn leave(&mut self, before: usize) {
+        self.0.truncate(before);
+    }
+}
+
+/// A pointer for an error and the log: names come from whoever wrote the row, so it is cut to a bounded length, and what
+/// would move a terminal's cursor is escaped.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Whereabouts(Box<str>);
+
+const MAX_CHARS: usize = 200;
+
+impl Whereabouts {
+    pub fn new(pointer: &str) -> Self {
+        let mut text = String::new();
+        for c in pointer.chars().take(MAX_CHARS) {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+        if pointer.chars().nth(MAX_CHARS).is_some() {
+            text.push('…');
+        }
+        Self(text.into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escapes_as_rfc_6901_section_3_says() {
+        let mut pointer = Pointer::default();
+        let top = pointer.enter_name("a/b~c~1");
+        pointer.enter_index(12);
+        let inner = pointer.enter_name("");
+        assert_eq!(pointer.as_str(), "/a~1b~0c~01/12/");
+        pointer.leave(inner);
+        assert_eq!(pointer.as_str(), "/a~1b~0c~01/12");
+        pointer.leave(top);
+        assert_eq!(pointer.as_str(), "");
+    }
+
+    #[test]
+    fn whereabouts_are_bounded_and_harmless() {
+        assert_eq!(Whereabouts::new("/ä_key").as_str(), "/ä_key");
+        assert_eq!(Whereabouts::new("/\u{1b}[2J\n").as_str(), "/\\u{1b}[2J\\n");
+        assert_eq!(
+            Whereabouts::new(&"ä".repeat(10_000))
+                .as_str()
+                .chars()
+                .count(),
+            MAX_CHARS + 1
+        );
+    }
+}

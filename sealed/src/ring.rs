@@ -1,0 +1,273 @@
+use serde_json::Value;
+
+use crate::cipher::NotAuthentic;
+use crate::config::{Field, MAX_CONFIG_TEXT, MAX_VALUE, StoredConfig, fields, with_texts};
+use crate::enc::{self, ENC};
+use crate::error::{Fault, KeyError, OpenError, Refused, ResealError, SealError};
+use crate::key::{Key, Kid};
+use crate::old;
+use crate::place::{Aad, Place};
+use crate::plain::PlainConfig;
+use crate::random::{Nonce, Random, nonces};
+use crate::secret::Secret;
+use crate::value::{self, Scratch, SealedValue};
+
+/// The keys of a deployment: the primary seals, and every key opens.
+#[derive(Debug)]
+pub struct KeyRing {
+    /// The primary first.
+    keys: Vec<Key>,
+}
+
+impl KeyRing {
+    /// A ring of `ENCRYPTION_KEY` and the `FALLBACK_ENCRYPTION_KEYS`. The same key twice is an error: it is a mistake in the
+    /// settings, and in a rotation a dangerous one.
+    pub fn new(primary: Key, fallbacks: Vec<Key>) -> Result<Self, KeyError> {
+        let mut keys = Vec::with_capacity(1 + fallbacks.len());
+        keys.push(primary);
+        for key in fallbacks {
+            // Two keys with one kid could not be told apart either; that will not be seen by chance.
+            if keys
+                .iter()
+                .any(|known: &Key| known.is(&key) || known.kid() == key.kid())
+            {
+                return Err(KeyError::Twice(key.kid()));
+            }
+            keys.push(key);
+        }
+        Ok(Self { keys })
+    }
+
+    /// The id of the key that seals.
+    pub fn primary_kid(&self) -> Kid {
+        self.primary().kid()
+    }
+
+    /// The ids of all keys, the primary's first.
+    pub fn kids(&self) -> impl ExactSizeIterator<Item = Kid> + '_ {
+        self.keys.iter().map(Key::kid)
+    }
+
+    /// Seals a config for its place, with the primary key and fresh nonces, and adds `_enc`.
+    ///
+    /// A config without a string in a sensitive field is stored as it is, without `_enc`: nothing in it is sealed. An empty
+    /// string is sealed like any other, and so is one that looks like a sealed value. Null stays null.
+    ///
+    /// # Errors
+    ///
+    /// [`SealError::Refused`]: a sensitive field holds a number, a boolean, an object or an array; the config has a member
+    /// `_enc`; it is beyond the bounds. [`SealError::Random`]: the source of randomness failed.
+    pub fn seal(
+        &self,
+        place: &Place,
+        config: &PlainConfig,
+        random: Random<'_>,
+    ) -> Result<StoredConfig, SealError> {
+        let config = config.as_map();
+        if config.contains_key(ENC) {
+            return Err(Refused::new(Fault::ReservedName, "/_enc").into());
+        }
+        let fields = fields(config, MAX_CONFIG_TEXT)?;
+        if let Some(field) = fields.iter().find(|field| field.text.len() > MAX_VALUE) {
+            return Err(Refused::new(Fault::TooLarge, &field.pointer).into());
+        }
+        let nonces = nonces(fields.len(), random)?;
+        let mut sealer = Sealer {
+            key: self.primary(),
+            aad: Aad::new(place),
+        };
+        let mut scratch = Scratch::default();
+        let texts = fields.iter().zip(&nonces).map(|(field, nonce)| {
+            scratch
+                .empty(field.text.len())
+                .extend_from_slice(field.text.as_bytes());
+            sealer.seal(&field.pointer, nonce, scratch.bytes())
+        });
+        let mut stored = with_texts(config, &mut texts.collect::<Vec<_>>().into_iter());
+        if !fields.is_empty() {
+            stored.insert(ENC.to_owned(), enc::write(self.primary_kid()));
+        }
+        Ok(stored)
+    }
+
+    /// Opens a config of the current or the old form.
+    ///
+    /// With `_enc` its kid selects the key, and every string in a sensitive field must be sealed. Without, each key is tried;
+    /// an empty string is itself, as there was nothing to seal.
+    pub fn open(&self, place: &Place, config: &StoredConfig) -> Result<PlainConfig, OpenError> {
+        let mut opener = self.opener(place, config.get(ENC))?;
+        let mut texts = Vec::new();
+        for Field { pointer, text } in fields(config, 2 * MAX_CONFIG_TEXT)? {
+            let text = opener.open(&pointer, text)?.to_owned();
+            texts.push(Secret::from(text));
+        }
+        Ok(PlainConfig::from_map(with_texts(
+            config,
+            &mut texts.into_iter().map(Secret::into_string),
+        )))
+    }
+
+    /// Moves a config to the primary key: opens all of it and seals all of it anew, with fresh nonces. What is not secret
+    /// stays as it is.
+    ///
+    /// `None`: there is nothing to do, as its kid is the primary's already (whether it opens, [`open`](Self::open) tells), or
+    /// nothing in it is sealed. On an error there is no half of a result.
+    pub fn reseal(
+        &self,
+        place: &Place,
+        config: &StoredConfig,
+        random: Random<'_>,
+    ) -> Result<Option<StoredConfig>, ResealError> {
+        if self.is_done(config.get(ENC)) {
+            return Ok(None);
+        }
+        let fields = fields(config, 2 * MAX_CONFIG_TEXT).map_err(OpenError::from)?;
+        let fields: Vec<_> = fields
+            .iter()
+            .map(|field| (field.pointer.as_str(), field.text))
+            .collect();
+        let Some(texts) = self.reseal_texts(place, config.get(ENC), &fields, random)? else {
+            return Ok(None);
+        };
+        let mut moved = with_texts(config, &mut texts.into_iter());
+        moved.insert(ENC.to_owned(), self.enc());
+        Ok(Some(moved))
+    }
+
+    /// [`reseal`](Self::reseal) for a caller that fetched only the texts: `fields` are the JSON Pointers of all sensitive
+    /// strings of one config, with the strings, and `enc` is the config's `_enc`.
+    ///
+    /// The new texts come back in the same order. They must be written together with [`enc`](Self::enc) and all at once:
+    /// a config has one kid. Which fields are sensitive is the caller's to know, here; a field left out will not open again.
+    pub fn reseal_texts(
+        &self,
+        place: &Place,
+        enc: Option<&Value>,
+        fields: &[(&str, &str)],
+        random: Random<'_>,
+    ) -> Result<Option<Vec<String>>, ResealError> {
+        if self.is_done(enc) || (enc.is_none() && fields.is_empty()) {
+            return Ok(None);
+        }
+        let mut opener = self.opener(place, enc)?;
+        let mut sealer = Sealer {
+            key: self.primary(),
+            aad: Aad::new(place),
+        };
+        let nonces = nonces(fields.len(), random)?;
+        let mut texts = Vec::with_capacity(fields.len());
+        for ((pointer, text), nonce) in fields.iter().zip(&nonces) {
+            opener.open(pointer, text)?;
+            texts.push(sealer.seal(pointer, nonce, opener.scratch.bytes()));
+        }
+        Ok(Some(texts))
+    }
+
+    /// The `_enc` that goes with what the primary key sealed.
+    pub fn enc(&self) -> Value {
+        enc::write(self.primary_kid())
+    }
+
+    fn primary(&self) -> &Key {
+        &self.keys[0]
+    }
+
+    fn is_done(&self, enc: Option<&Value>) -> bool {
+        enc::read(enc) == Ok(Some(self.primary_kid()))
+    }
+
+    fn opener(&self, place: &Place, enc: Option<&Value>) -> Result<Opener<'_>, OpenError> {
+        let fault = |fault| OpenError::new(fault, "/_enc");
+        let form = match enc::read(enc).map_err(fault)? {
+            None => OpenerForm::Old(&self.keys),
+            Some(kid) => {
+                let key = self.keys.iter().find(|key| key.kid() == kid);
+                OpenerForm::Current(
+                    key.ok_or_else(|| fault(Fault::UnknownKey))?,
+                    Aad::new(place),
+                )
+            }
+        };
+        Ok(Opener {
+            form,
+            scratch: Scratch::default(),
+        })
+    }
+}
+
+/// Seals the values of one config.
+struct Sealer<'a> {
+    key: &'a Key,
+    aad: Aad,
+}
+
+impl Sealer<'_> {
+    /// Encrypts in place, so that the plaintext is gone afterwards, and writes the result as text.
+    fn seal(&mut self, pointer: &str, nonce: &Nonce, plain: &mut [u8]) -> String {
+        let tag = self
+            .key
+            .cipher()
+            .seal(nonce, self.aad.of(pointer, self.key.kid()), plain);
+        value::write(nonce, &tag, plain)
+    }
+}
+
+/// Opens the values of one config.
+struct Opener<'a> {
+    form: OpenerForm<'a>,
+    scratch: Scratch,
+}
+
+enum OpenerForm<'a> {
+    Current(&'a Key, Aad),
+    Old(&'a [Key]),
+}
+
+impl Opener<'_> {
+    /// The text that was sealed. It stays in `scratch` until the next one.
+    fn open(&mut self, pointer: &str, text: &str) -> Result<&str, OpenError> {
+        let opened = match &mut self.form {
+            OpenerForm::Current(key, aad) => {
+                open_current(key, aad.of(pointer, key.kid()), text, &mut self.scratch)
+            }
+            OpenerForm::Old(keys) => open_old(keys, text, &mut self.scratch),
+        };
+        let fault = |fault| OpenError::new(fault, pointer);
+        opened.map_err(fault)?;
+        str::from_utf8(self.scratch.bytes()).map_err(|_| fault(Fault::NotText))
+    }
+}
+
+fn open_current(key: &Key, aad: &[u8], text: &str, scratch: &mut Scratch) -> Result<(), Fault> {
+    let value = SealedValue::read(text)?;
+    value.decode(scratch)?;
+    key.cipher()
+        .open(&value.nonce, aad, scratch.bytes(), &value.tag)
+        .map_err(|NotAuthentic| Fault::NotAuthentic)
+}
+
+fn open_old(keys: &[Key], text: &str, scratch: &mut Scratch) -> Result<(), Fault> {
+    if text.is_empty() {
+        scratch.empty(0);
+        return Ok(());
+    }
+    let mut fault = Fault::Malformed;
+    for reading in old::read(text)? {
+        for key in keys {
+            // Decoded anew for every key: what a failed attempt leaves in the buffer is not to be relied on.
+            match reading.decode(scratch) {
+                Ok(()) => fault = Fault::NotAuthentic,
+                Err(Fault::TooLarge) => return Err(Fault::TooLarge),
+                Err(_) => break,
+            }
+            if key
+                .cipher()
+                .open(&reading.nonce, b"", scratch.bytes(), &reading.tag)
+                .is_ok()
+            {
+                return Ok(());
+            }
+        }
+    }
+    Err(fault)
+}
