@@ -1,0 +1,177 @@
+// The authorization server: npm's certified oidc-provider under the paths, and with the particulars, of Supabase's.
+import { randomBytes, randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+
+import { Provider, interactionPolicy } from "oidc-provider";
+
+import { consentPage, errorPage, signInPage } from "./authorization-pages.mjs";
+import { freePort, listen, LOOPBACK } from "./listen.mjs";
+import { MemoryAdapter } from "./memory-adapter.mjs";
+import { projectsOf } from "./projects.mjs";
+
+const MINUTE_S = 60;
+const DAY_S = 24 * 60 * MINUTE_S;
+/** Scopes are fixed on the app at Supabase; a request names none and an answer shows none. */
+const SCOPE = "all";
+const BODY_LIMIT = 64 * 1024;
+const INTERACTION = /^\/interaction\/[\w-]+$/;
+
+/** Options: `clients`, as RFC 7591 describes them. Others register themselves at `/reg`. */
+export async function serve({ clients }) {
+  const port = await freePort();
+  const issuer = `http://${LOOPBACK}:${port}`;
+  const provider = new Provider(issuer, configuration(clients));
+  provider.use(supabaseParticulars);
+  provider.on("server_error", (_, error) => console.error(error));
+  const protocol = provider.callback();
+
+  const server = createServer((request, response) => {
+    const { pathname } = new URL(request.url, issuer);
+    const handled =
+      pathname === "/v1/projects" ? projects(provider, request, response)
+      : pathname === "/v1/oauth/revoke" ? revoke(issuer, request, response)
+      : INTERACTION.test(pathname) ? interact(provider, request, response)
+      : protocol(request, response);
+    Promise.resolve(handled).catch((error) => {
+      console.error(error);
+      if (response.headersSent) response.destroy();
+      else json(response, 500, { message: "Internal server error" });
+    });
+  });
+  await listen(server, port);
+  return { url: issuer };
+}
+
+function configuration(clients) {
+  return {
+    adapter: MemoryAdapter,
+    clients,
+    clientDefaults: { token_endpoint_auth_method: "client_secret_basic" },
+    clientAuthMethods: ["client_secret_basic"],
+    responseTypes: ["code"],
+    scopes: [SCOPE],
+    pkce: { required: () => true },
+    routes: {
+      authorization: "/v1/oauth/authorize",
+      token: "/v1/oauth/token",
+      revocation: "/revocation",
+      registration: "/reg",
+    },
+    features: {
+      devInteractions: { enabled: false },
+      registration: { enabled: true, idFactory: () => randomUUID() },
+      revocation: { enabled: true },
+      rpInitiatedLogout: { enabled: false },
+      userinfo: { enabled: false },
+    },
+    interactions: { policy: askEveryTime(), url: (_, { uid }) => `/interaction/${uid}` },
+    loadExistingGrant: ({ oidc }) => {
+      const grantId = oidc.result?.consent?.grantId;
+      return grantId ? oidc.provider.Grant.find(grantId) : undefined;
+    },
+    findAccount: (_, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+    issueRefreshToken: () => true,
+    rotateRefreshToken: true,
+    expiresWithSession: () => false,
+    cookies: { keys: [randomBytes(32).toString("hex")] },
+    ttl: {
+      AccessToken: 60 * MINUTE_S,
+      AuthorizationCode: 5 * MINUTE_S,
+      Grant: 30 * DAY_S,
+      IdToken: 60 * MINUTE_S,
+      Interaction: 60 * MINUTE_S,
+      RefreshToken: 30 * DAY_S,
+      Session: 60 * MINUTE_S,
+    },
+    renderError: (ctx, out) => {
+      ctx.type = "html";
+      ctx.body = errorPage(out);
+    },
+  };
+}
+
+/** Every connection starts with a sign-in, so that one browser can try several accounts. */
+function askEveryTime() {
+  const policy = interactionPolicy.base();
+  const check = new interactionPolicy.Check("asked_every_time", "sign in for this request", ({ oidc }) => !oidc.result?.login);
+  policy.get("login").checks.add(check);
+  return policy;
+}
+
+/** What Supabase does beside or beyond the standard; each is a matter of a status or a default. */
+async function supabaseParticulars(ctx, next) {
+  if (ctx.path === "/v1/oauth/authorize" && !ctx.query.scope) ctx.query = { ...ctx.query, scope: SCOPE };
+  await next();
+  if (ctx.path === "/v1/oauth/token" && ctx.status === 200) {
+    ctx.status = 201;
+    delete ctx.body.scope;
+  }
+}
+
+/** The sign-in and the consent page, and what the user answers on them. */
+async function interact(provider, request, response) {
+  const { prompt, params, session, lastSubmission, grantId } = await provider.interactionDetails(request, response);
+  const client = (await provider.Client.find(params.client_id)).clientName ?? params.client_id;
+  const login = lastSubmission?.login?.accountId ?? session?.accountId;
+  if (request.method !== "POST") {
+    response.setHeader("content-type", "text/html; charset=utf-8");
+    return response.end(prompt.name === "login" ? signInPage({ client }) : consentPage({ client, login }));
+  }
+  const form = new URLSearchParams(await readBody(request));
+  let result;
+  if (prompt.name === "login") result = { login: { accountId: form.get("login") || "demo" } };
+  else if (form.get("decision") !== "authorize") {
+    result = { error: "access_denied", error_description: "The resource owner denied the request" };
+  } else {
+    const grant = grantId ? await provider.Grant.find(grantId) : new provider.Grant({ accountId: login, clientId: params.client_id });
+    grant.addOIDCScope(params.scope);
+    result = { consent: { grantId: await grant.save() } };
+  }
+  return provider.interactionFinished(request, response, result);
+}
+
+/** Supabase's revocation takes JSON and answers 204; behind it is RFC 7009's, which this server also has. */
+async function revoke(issuer, request, response) {
+  if (request.method !== "POST") return json(response, 405, { message: "Method not allowed" });
+  let body;
+  try {
+    body = JSON.parse(await readBody(request));
+  } catch {
+    return json(response, 400, { message: "Malformed JSON" });
+  }
+  const { client_id: id, client_secret: secret, refresh_token: token } = body ?? {};
+  if (![id, secret, token].every((field) => typeof field === "string" && field)) {
+    return json(response, 400, { message: "client_id, client_secret and refresh_token are required" });
+  }
+  const credentials = `${encodeURIComponent(id)}:${encodeURIComponent(secret)}`;
+  const answer = await fetch(`${issuer}/revocation`, {
+    method: "POST",
+    headers: { authorization: `Basic ${Buffer.from(credentials).toString("base64")}` },
+    body: new URLSearchParams({ token, token_type_hint: "refresh_token" }),
+  });
+  if (!answer.ok) return json(response, answer.status, { message: (await answer.json()).error });
+  response.writeHead(204).end();
+}
+
+/** The Management API's list of the projects that a grant covers. */
+async function projects(provider, request, response) {
+  const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
+  const accessToken = token && (await provider.AccessToken.find(token));
+  if (!accessToken) return json(response, 401, { message: "Unauthorized" });
+  if (request.method !== "GET") return json(response, 405, { message: "Method not allowed" });
+  json(response, 200, projectsOf(accessToken.accountId));
+}
+
+async function readBody(request) {
+  let body = "";
+  for await (const chunk of request.setEncoding("utf8")) {
+    body += chunk;
+    if (body.length > BODY_LIMIT) throw new Error("the body is too large");
+  }
+  return body;
+}
+
+function json(response, status, body) {
+  response.writeHead(status, { "content-type": "application/json; charset=utf-8" });
+  response.end(JSON.stringify(body));
+}

