@@ -1,3 +1,83 @@
-//! xtask.
+//! The project's own commands: `cargo xtask build | dev | test`.
+//!
+//! Each does all of its set-up first, and each step of the set-up does nothing when it was done before, so that
+//! a fresh clone needs Rust, Node and a C compiler and nothing else:
+//!
+//! ```text
+//! cargo xtask dev --port 3001     # the whole local stack, until Ctrl-C
+//! cargo xtask test e2e            # one suite of the checks
+//! ```
 
-fn main() {}
+// A tool for developers is all edge: it measures time and waits.
+#![allow(clippy::disallowed_methods)]
+
+mod dev;
+mod failure;
+mod lockfile;
+mod process;
+mod progress;
+mod project;
+mod setup;
+mod test;
+mod worker_build;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{failure::Failure, project::Project};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "The project's own commands"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the worker for release into worker/build (what wrangler's [build] runs)
+    Build,
+    /// Bring up the local stack and the worker, and keep them until Ctrl-C
+    Dev(dev::Options),
+    /// Run every check, or the suites whose name contains one of the filters
+    Test(test::Options),
+    /// Stop the process groups named on standard input once it closes
+    #[command(name = process::guard::COMMAND, hide = true)]
+    Guard,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Command::Guard = arguments.command {
+        process::guard::run();
+        return ExitCode::SUCCESS;
+    }
+    match run(arguments.command) {
+        Ok(code) => code,
+        Err(failure) => {
+            progress::clear();
+            if failure.is_interruption() {
+                eprintln!("stopped");
+            } else {
+                eprintln!("{failure}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    process::stop_children_on_signals()?;
+    let project = Project::find()?;
+    match command {
+        Command::Build => worker_build::run(&project).map(|()| ExitCode::SUCCESS),
+        Command::Dev(options) => dev::run(&project, &options),
+        Command::Test(options) => test::run(&project, &options),
+        Command::Guard => unreachable!("handled before the signals are"),
+    }
+}

@@ -1,0 +1,285 @@
+//! The suites: what each runs, and what it takes.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{
+    counts::{self, Counts, Findings},
+    layout, links,
+};
+use crate::{failure::Failure, process, project::Project, setup::Need, worker_build};
+
+/// Which suites run beside each other: two cores, and those that measure time or load alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// cargo's debug builds, which wait for each other anyway.
+    Debug,
+    /// The release build, and what is quick.
+    Release,
+    /// After all others, one by one.
+    Alone,
+}
+
+pub struct Suite {
+    pub name: &'static str,
+    pub lane: Lane,
+    pub needs: &'static [Need],
+    pub uses_stack: bool,
+    check: Check,
+}
+
+enum Check {
+    /// A command whose exit is the result.
+    Command(fn(&Project) -> Command),
+    /// `cargo test` with these arguments, counted.
+    Cargo(&'static [&'static str]),
+    /// `node --test` on the `*.test.mjs` of this folder, counted; on the built worker or not.
+    Node {
+        folder: &'static str,
+        on_worker: bool,
+    },
+    /// What finds its own faults, one line each, among so many checks.
+    Own(fn(&Project) -> Result<Findings, Failure>),
+    /// The worker's build.
+    Worker,
+}
+
+/// How a suite ended.
+pub struct Outcome {
+    pub counts: Counts,
+    pub log: PathBuf,
+}
+
+/// What a run passes to the suites it chose.
+pub struct Selection<'a> {
+    /// Only tests whose name contains it.
+    pub only: Option<&'a str>,
+    pub stack: Option<PathBuf>,
+}
+
+pub const ALL: [Suite; 13] = [
+    Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
+    Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
+    Suite::cheap("docs", Lane::Debug, Check::Own(links::broken)),
+    Suite::cheap("clippy", Lane::Debug, Check::Command(clippy)),
+    Suite {
+        needs: &[Need::WasmTarget],
+        ..Suite::cheap("clippy-wasm", Lane::Debug, Check::Command(clippy_wasm))
+    },
+    Suite::cheap("unit", Lane::Debug, Check::Cargo(&["--workspace"])),
+    Suite {
+        needs: &[Need::Npm, Need::WasmTarget, Need::WasmBindgen],
+        ..Suite::cheap("wasm", Lane::Debug, Check::Cargo(&WASM_TESTS))
+    },
+    Suite {
+        needs: &Need::BUILD,
+        ..Suite::cheap("build", Lane::Release, Check::Worker)
+    },
+    Suite {
+        needs: &Need::BUILD,
+        ..Suite::cheap("deploy", Lane::Release, Check::Command(deploy))
+    },
+    Suite::node("format", "tests/format", Lane::Release),
+    Suite {
+        uses_stack: true,
+        ..Suite::node("database", "tests/database", Lane::Alone)
+    },
+    Suite {
+        uses_stack: true,
+        ..Suite::node("stack", "tests/stack", Lane::Alone)
+    },
+    Suite {
+        needs: &Need::BUILD,
+        uses_stack: true,
+        check: Check::Node {
+            folder: "tests/e2e",
+            on_worker: true,
+        },
+        ..Suite::node("e2e", "tests/e2e", Lane::Alone)
+    },
+];
+
+const WASM_TESTS: [&str; 7] = [
+    "--package",
+    "sealed",
+    "--package",
+    "edge",
+    "--tests",
+    "--target",
+    "wasm32-unknown-unknown",
+];
+
+impl Suite {
+    const fn cheap(name: &'static str, lane: Lane, check: Check) -> Self {
+        Self {
+            name,
+            lane,
+            needs: &[],
+            uses_stack: false,
+            check,
+        }
+    }
+
+    const fn node(name: &'static str, folder: &'static str, lane: Lane) -> Self {
+        Self {
+            needs: &[Need::Npm],
+            ..Self::cheap(
+                name,
+                lane,
+                Check::Node {
+                    folder,
+                    on_worker: false,
+                },
+            )
+        }
+    }
+
+    /// Whether the suite has any test yet.
+    pub fn is_there(&self, project: &Project) -> bool {
+        match self.check {
+            Check::Node { folder, .. } => has_tests(&project.path(folder)),
+            _ => true,
+        }
+    }
+
+    pub fn run(&self, project: &Project, selection: &Selection) -> Result<Outcome, Failure> {
+        let log = project.log(&format!("test-{}", self.name))?;
+        let counts = match &self.check {
+            Check::Command(command) => {
+                Counts::one(process::run_into(&log, &mut command(project))?.success())
+            }
+            Check::Cargo(arguments) => run_cargo(project, arguments, selection, &log)?,
+            Check::Node { folder, on_worker } => {
+                if *on_worker {
+                    worker_build::run(project)?;
+                }
+                run_node(project, folder, selection, &log)?
+            }
+            Check::Own(check) => {
+                let findings = check(project)?;
+                fs::write(&log, findings.faults.join("\n"))
+                    .map_err(Failure::io("cannot write a log"))?;
+                findings.counts()
+            }
+            Check::Worker => {
+                worker_build::run(project)?;
+                Counts::one(true)
+            }
+        };
+        Ok(Outcome { counts, log })
+    }
+}
+
+fn has_tests(folder: &Path) -> bool {
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| {
+            let path = entry.path();
+            path.is_dir() && has_tests(&path)
+                || path
+                    .to_str()
+                    .is_some_and(|path| path.ends_with(".test.mjs"))
+        })
+}
+
+fn run_cargo(
+    project: &Project,
+    arguments: &[&str],
+    selection: &Selection,
+    log: &Path,
+) -> Result<Counts, Failure> {
+    let mut cargo = project.cargo();
+    cargo
+        .args(["test", "--no-fail-fast"])
+        .args(arguments)
+        .args(selection.only);
+    // wasm-bindgen-test-runner would otherwise look for a browser's driver first.
+    cargo.env("WASM_BINDGEN_TEST_ONLY_NODE", "1");
+    counted(&mut cargo, log, counts::of_cargo)
+}
+
+fn run_node(
+    project: &Project,
+    folder: &str,
+    selection: &Selection,
+    log: &Path,
+) -> Result<Counts, Failure> {
+    let mut node = project.node();
+    node.args(["--test", "--test-reporter=spec", "--test-timeout=180000"]);
+    if let Some(only) = selection.only {
+        node.arg(format!("--test-name-pattern={only}"));
+    }
+    if let Some(stack) = &selection.stack {
+        node.env("STACK_JSON", stack);
+    }
+    node.arg(format!("{folder}/**/*.test.mjs"));
+    counted(&mut node, log, counts::of_node)
+}
+
+/// Runs a runner and counts what it printed; one that failed without saying which test counts as a failed one.
+fn counted(
+    command: &mut Command,
+    log: &Path,
+    count: fn(&str) -> Counts,
+) -> Result<Counts, Failure> {
+    let status = process::run_into(log, command)?;
+    let output = fs::read(log).map_err(Failure::io(format!("cannot read {}", log.display())))?;
+    let mut counts = count(&String::from_utf8_lossy(&output));
+    // A runner that found no test has proved nothing.
+    if counts.failed == 0 && !(status.success() && counts.ran()) {
+        counts.failed = 1;
+    }
+    Ok(counts)
+}
+
+fn fmt(project: &Project) -> Command {
+    let mut cargo = project.cargo();
+    cargo.args(["fmt", "--all", "--check"]);
+    cargo
+}
+
+fn clippy(project: &Project) -> Command {
+    let mut cargo = project.cargo();
+    cargo.args([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]);
+    cargo
+}
+
+fn clippy_wasm(project: &Project) -> Command {
+    let mut cargo = project.cargo();
+    cargo.args([
+        "clippy",
+        "--package",
+        "sealed",
+        "--package",
+        "edge",
+        "--all-targets",
+    ]);
+    cargo.args([
+        "--target",
+        "wasm32-unknown-unknown",
+        "--",
+        "--deny",
+        "warnings",
+    ]);
+    cargo
+}
+
+fn deploy(project: &Project) -> Command {
+    let mut wrangler = project.command(project.npm_binary("wrangler"));
+    wrangler
+        .args(["deploy", "--dry-run", "--outdir", ".dev/deploy"])
+        .env("WRANGLER_SEND_METRICS", "false");
+    wrangler
+}
