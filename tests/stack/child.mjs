@@ -11,10 +11,10 @@ const GRACE_MS = 5000;
 
 /**
  * Starts a program and waits until a line of its output matches `ready`.
- * `onExit(error)` is called when it ends without having been asked to.
+ * `onExit(error)` is called when it ends without having been asked to; an abort of `signal` ends the wait, and it.
  * Returns `{ match, stop() }`, `match` being what `ready` found.
  */
-export async function startChild({ name, command, args, logs, ready, onExit, stopSignal = "SIGTERM", ...options }) {
+export async function startChild({ name, command, args, logs, ready, onExit, signal, stopSignal = "SIGTERM", ...options }) {
   const log = openLog(logs, name);
   const child = spawn(command, args, { ...options, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => {
@@ -40,7 +40,7 @@ export async function startChild({ name, command, args, logs, ready, onExit, sto
     throw new Error(`${name} ended (${reason}), see ${log.file}\n${log.tail()}`);
   });
   try {
-    const match = await Promise.race([firstMatch(child, ready), failed]);
+    const match = await Promise.race([firstMatch(child, ready), failed, aborted(signal)]);
     failed.catch((error) => stopping || onExit?.(error));
     return { match, stop };
   } catch (error) {
@@ -75,6 +75,13 @@ function firstMatch(child, pattern) {
       };
       stream.on("data", look);
     }
+  });
+}
+
+function aborted(signal) {
+  return new Promise((_, reject) => {
+    if (signal?.aborted) reject(signal.reason);
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
   });
 }
 
