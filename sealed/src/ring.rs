@@ -257,14 +257,14 @@ fn open_old(keys: &[Key], text: &str, scratch: &mut Scratch) -> Result<(), Fault
             // Decoded anew for every key: what a failed attempt leaves in the buffer is not to be relied on.
             match reading.decode(scratch) {
                 Ok(()) => fault = Fault::NotAuthentic,
-                Err(Fault::TooLarge) => return Err(Fault::TooLarge),
-                Err(_) => break,
+                Err(Fault::Malformed) => break,
+                Err(other) => {
+                    fault = other;
+                    break;
+                }
             }
-            if key
-                .cipher()
-                .open(&reading.nonce, b"", scratch.bytes(), &reading.tag)
-                .is_ok()
-            {
+            let opened = key.cipher().open(&reading.nonce, b"", scratch.bytes(), &reading.tag);
+            if opened.is_ok() {
                 return Ok(());
             }
         }

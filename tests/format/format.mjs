@@ -1,0 +1,222 @@
+// The sealed-config format as docs/format.md tells it, with node:crypto alone: a second implementation, so that the page and the crate
+// cannot be wrong together. The headings below are the page's.
+
+import { createCipheriv, createDecipheriv, createHmac } from 'node:crypto'
+
+const MAX_DEPTH = 32
+const MAX_VALUES = 10_000
+const MAX_VALUE = 65_536
+const MAX_TEXT = 1 << 20
+
+/** A config that cannot be sealed or opened: the class of its fault and the JSON Pointer to it. */
+export class Refused extends Error {
+  constructor(fault, pointer) {
+    super(`${fault} at ${pointer}`)
+    this.fault = fault
+    this.pointer = pointer
+  }
+}
+
+export function keyId(key) {
+  return createHmac('sha256', key).update('integrations key id v1').digest('hex').slice(0, 16)
+}
+
+// Sensitive names
+
+const SENSITIVE = [
+  /^(token|key|secret|password)$/i,
+  /[^A-Za-z0-9](token|key|secret|password)$/i,
+  /[^A-Z](T[Oo][Kk][Ee][Nn]|K[Ee][Yy]|S[Ee][Cc][Rr][Ee][Tt]|P[Aa][Ss][Ss][Ww][Oo][Rr][Dd])$/,
+  /(To[Kk][Ee][Nn]|Ke[Yy]|Se[Cc][Rr][Ee][Tt]|Pa[Ss][Ss][Ww][Oo][Rr][Dd])$/,
+]
+
+export function isSensitive(name) {
+  return SENSITIVE.some((pattern) => pattern.test(name))
+}
+
+// Sealing
+
+/** Seals `plain` for `place`; `nonceFor(pointer)` gives the 12 bytes. */
+export function seal(key, place, plain, nonceFor) {
+  if (Object.hasOwn(plain, '_enc')) throw new Refused('reserved-name', '/_enc')
+  const kid = keyId(key)
+  let count = 0
+  const stored = mapSecrets(plain, MAX_TEXT, (text, pointer) => {
+    count += 1
+    const bytes = Buffer.from(text)
+    if (bytes.length > MAX_VALUE) throw new Refused('too-large', pointer)
+    const iv = nonceFor(pointer)
+    const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(aad(place, pointer, kid))
+    const ciphertext = Buffer.concat([cipher.update(bytes), cipher.final()])
+    return [iv, cipher.getAuthTag(), ciphertext].map((part) => part.toString('base64')).join('.')
+  })
+  return count === 0 ? stored : { ...stored, _enc: { v: 2, kid } }
+}
+
+function aad(place, pointer, kid) {
+  const parts = ['v2', 'integrations', place.organization_id, place.integration_id, pointer, kid]
+  return Buffer.concat(parts.flatMap((part) => {
+    const bytes = Buffer.from(part)
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(bytes.length)
+    return [length, bytes]
+  }))
+}
+
+/** A copy without `_enc` in which each sensitive string is replaced by what `replace(text, pointer)` gives. */
+function mapSecrets(config, maxText, replace) {
+  let values = 0
+  let text = 0
+  const secrets = []
+  const add = (string, pointer) => {
+    text += Buffer.byteLength(string)
+    if (text > maxText) throw new Refused('too-large', pointer)
+  }
+  const count = (name, pointer) => {
+    values += 1
+    if (values > MAX_VALUES) throw new Refused('too-large', pointer)
+    add(name, pointer)
+  }
+  const member = (name, value, outer, depth) => {
+    const pointer = `${outer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
+    count(name, outer)
+    if (!isSensitive(name)) return walk(value, pointer, depth)
+    if (value === null) return null
+    if (typeof value !== 'string') throw new Refused('wrong-type', pointer)
+    add(value, pointer)
+    const secret = { text: value, pointer }
+    secrets.push(secret)
+    return secret
+  }
+  const walk = (value, pointer, depth) => {
+    if (typeof value === 'string') add(value, pointer)
+    if (typeof value !== 'object' || value === null) return value
+    if (depth === MAX_DEPTH) throw new Refused('too-deep', pointer)
+    if (Array.isArray(value)) {
+      return value.map((element, index) => {
+        count('', pointer)
+        return walk(element, `${pointer}/${index}`, depth + 1)
+      })
+    }
+    return members(value, pointer, depth + 1)
+  }
+  const members = (object, pointer, depth) => Object.fromEntries(
+    Object.entries(object).map(([name, value]) => [name, member(name, value, pointer, depth)]))
+
+  const { _enc, ...rest } = config
+  const copy = members(rest, '', 1)
+  // Type and bounds come before values, so nothing was replaced until here.
+  const replaced = new Map(secrets.map((secret) => [secret, replace(secret.text, secret.pointer)]))
+  const put = (value) => {
+    if (replaced.has(value)) return replaced.get(value)
+    if (Array.isArray(value)) return value.map(put)
+    if (typeof value !== 'object' || value === null) return value
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, put(inner)]))
+  }
+  return put(copy)
+}
+
+// Opening
+
+/** Opens `stored` with a ring of keys. */
+export function open(keys, place, stored) {
+  if (!Object.hasOwn(stored, '_enc')) {
+    return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => openOld(keys, text, pointer))
+  }
+  const kid = readEnc(stored._enc)
+  const key = keys.find((key) => keyId(key) === kid)
+  if (!key) throw new Refused('unknown-key', '/_enc')
+  return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => {
+    const { iv, tag } = readOldHead(text, pointer)
+    const ciphertext = text.split('.')[2]
+    const bytes = canonical(ciphertext)
+    if (iv.length !== 12 || !bytes || `${iv.toString('base64')}.${tag.toString('base64')}.${ciphertext}` !== text) {
+      throw new Refused(ciphertext.length > 2 * MAX_VALUE ? 'too-large' : 'malformed', pointer)
+    }
+    return toText(decrypt(key, iv, aad(place, pointer, kid), tag, bytes, pointer), pointer)
+  })
+}
+
+function readEnc(enc) {
+  const malformed = new Refused('malformed-enc', '/_enc')
+  if (typeof enc !== 'object' || enc === null || Array.isArray(enc) || typeof enc.v !== 'number') throw malformed
+  if (enc.v !== 2) throw new Refused('unknown-version', '/_enc')
+  if (Object.keys(enc).length !== 2 || typeof enc.kid !== 'string' || !/^[0-9a-f]{16}$/.test(enc.kid)) throw malformed
+  return enc.kid
+}
+
+function canonical(text) {
+  const bytes = Buffer.from(text, 'base64')
+  return bytes.toString('base64') === text ? bytes : null
+}
+
+function decrypt(key, iv, aad, tag, ciphertext, pointer) {
+  if (ciphertext.length > MAX_VALUE) throw new Refused('too-large', pointer)
+  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: 16 }).setAAD(aad).setAuthTag(tag)
+  const plain = decipher.update(ciphertext)
+  try {
+    decipher.final()
+  } catch {
+    throw new Refused('not-authentic', pointer)
+  }
+  return plain
+}
+
+function toText(bytes, pointer) {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+  } catch {
+    throw new Refused('not-text', pointer)
+  }
+}
+
+// The old form
+
+function openOld(keys, text, pointer) {
+  if (text === '') return ''
+  const { iv, tag, isHex } = readOldHead(text, pointer)
+  const ciphertext = text.split('.')[2]
+  const readings = (isHex ? [fromHex, fromLooseBase64] : [fromLooseBase64, fromHex]).map((read) => read(ciphertext))
+  let fault = new Refused('malformed', pointer)
+  for (const bytes of readings) {
+    if (!bytes) continue
+    for (const key of keys) {
+      let plain
+      try {
+        plain = decrypt(key, iv, Buffer.alloc(0), tag, bytes, pointer)
+      } catch (error) {
+        fault = error
+        continue
+      }
+      return toText(plain, pointer)
+    }
+  }
+  throw fault
+}
+
+function readOldHead(text, pointer) {
+  const parts = text.split('.')
+  const notSealed = new Refused('not-sealed', pointer)
+  if (parts.length !== 3) throw notSealed
+  const iv = fixed(parts[0], 12) ?? fixed(parts[0], 16)
+  const tag = fixed(parts[1], 16)
+  if (!iv || !tag) throw notSealed
+  return { iv, tag, isHex: parts[1].length === 32 }
+}
+
+function fixed(text, length) {
+  const bytes = text.length === 2 * length ? fromHex(text) : fromLooseBase64(text)
+  return bytes?.length === length ? bytes : null
+}
+
+function fromHex(text) {
+  return /^([0-9A-Fa-f]{2})*$/.test(text) ? Buffer.from(text, 'hex') : null
+}
+
+/** One alphabet or the other, padded or not, but never with bits after the end. */
+function fromLooseBase64(text) {
+  const encoding = /[-_]/.test(text) ? 'base64url' : 'base64'
+  const bytes = Buffer.from(text, encoding)
+  const bare = bytes.toString(encoding).replaceAll('=', '')
+  return text === bare || text === bare.padEnd(Math.ceil(bare.length / 4) * 4, '=') ? bytes : null
+}

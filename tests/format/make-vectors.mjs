@@ -1,0 +1,143 @@
+// Writes sealed/tests/vectors-node.json: what node:crypto seals, in the current form (by docs/format.md) and in the old form as the source
+// document's TypeScript may have written it, for the crate to read. Keys and nonces are fixed: the file is the same every time.
+//
+//     node tests/format/make-vectors.mjs
+
+import { createCipheriv, createHash } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { keyId, seal } from './format.mjs'
+
+export const VECTORS = new URL('../../sealed/tests/vectors-node.json', import.meta.url)
+
+const PLACE = { organization_id: '9d0c1f7a-5e42-4b6d-8a3f-c2b7e6014d95', integration_id: '4a7be0d3-1c98-4f25-b06e-83d9f5a2c71e' }
+
+/** Bytes that are the same every time and look like no others. */
+const bytes = (label, length) => createHash('sha512').update(label).digest().subarray(0, length)
+const KEY = bytes('the key of these vectors', 32)
+const OTHER_KEY = bytes('another key', 32)
+
+const text = (byte) => byte.toString('base64')
+
+export function makeVectors() {
+  return {
+    about: 'Written by `node tests/format/make-vectors.mjs`. docs/format.md explains the members.',
+    sealed: current(),
+    old: old(),
+    refused: refused(),
+    unsealable: [],
+    names: { sensitive: [], not_sensitive: [] },
+  }
+}
+
+function current() {
+  // Names are in the order of their code points: nonces are listed in the order of the walk.
+  const cases = {
+    'as the worker stores it': {
+      access_token: 'sbp_oauth_89abcdef0123456789abcdef0123456789abcdef',
+      expires_at: '2025-12-08T10:30:00Z',
+      expires_in: 3600,
+      project_id: 'abcdefghijklmnopqrst',
+      project_name: 'Mein Projekt',
+      refresh_token: 'v1.Tm9kZQ',
+    },
+    nested: { list: [{ apiKey: 'one' }, [{ clientSecret: 'two' }]], 'm/n~o': { 'x-api-key': 'three' } },
+    'empty and null': { a_password: '', b_password: null },
+    'beyond ASCII': { 'ключ key': 'значение 値 🗝', 日本: { secret: '\u0000\uffff' } },
+    'every length to 48': Object.fromEntries(Array.from({ length: 49 }, (_, i) => [`${String(i).padStart(2, '0')}_key`, 'k'.repeat(i)])),
+    'a long value': { token: 'long '.repeat(2000) },
+    'nothing to seal': { a: [1.5, -3, true, null, 'b'], c: {} },
+  }
+  return Object.entries(cases).map(([name, plain]) => {
+    const nonces = []
+    const stored = seal(KEY, PLACE, plain, (pointer) => {
+      const nonce = bytes(`${name} ${pointer}`, 12)
+      nonces.push([pointer, text(nonce)])
+      return nonce
+    })
+    return { name, key: text(KEY), kid: keyId(KEY), ...PLACE, plain, nonces, stored }
+  })
+}
+
+const WRITE = {
+  base64: (part) => part.toString('base64'),
+  'base64 without padding': (part) => part.toString('base64').replaceAll('=', ''),
+  base64url: (part) => part.toString('base64url'),
+  'base64url with padding': (part) => part.toString('base64').replaceAll('+', '-').replaceAll('/', '_'),
+  hex: (part) => part.toString('hex'),
+  'upper-case hex': (part) => part.toString('hex').toUpperCase(),
+}
+
+/** As one seals with node:crypto and no authenticated data. */
+function sealOld(plain, ivLength, label, write, writeText = write) {
+  const iv = bytes(`iv ${label}`, ivLength)
+  const cipher = createCipheriv('aes-256-gcm', KEY, iv)
+  const ciphertext = Buffer.concat([cipher.update(plain), cipher.final()])
+  return [write(iv), write(cipher.getAuthTag()), writeText(ciphertext)].join('.')
+}
+
+function old() {
+  const vectors = []
+  const add = (name, plain, stored) => vectors.push({ name, key: text(KEY), plain, stored })
+  for (const ivLength of [12, 16]) {
+    for (const [how, write] of Object.entries(WRITE)) {
+      const label = `${how}, iv of ${ivLength} bytes`
+      // Several lengths and values, so that every remainder of base64 and both special characters of its alphabets occur.
+      const plain = { access_token: 'sbp_0123456789abcdef', api_key: '', b_key: 'a', c_key: 'ab', d_key: 'ключ 値 🔑'.repeat(9), e_key: 'abc' }
+      const stored = Object.fromEntries(Object.entries(plain).map(([name, value]) =>
+        [name, sealOld(value, ivLength, `${label} ${name}`, write)]))
+      add(label, { ...plain, project_id: 'abc123', n: null }, { ...stored, project_id: 'abc123', n: null })
+    }
+    const { hex, base64, base64url } = WRITE
+    for (const [how, write, writeText] of [
+      ['hex, the text in base64', hex, base64],
+      ['base64, the text in hex', base64, hex],
+      ['hex, the text in base64url', hex, base64url],
+    ]) {
+      const label = `${how}, iv of ${ivLength} bytes`
+      add(label, { token: 'mixed mixed' }, { token: sealOld('mixed mixed', ivLength, label, write, writeText) })
+    }
+  }
+  add('nested', { list: [{ token: 'x' }] }, { list: [{ token: sealOld('x', 12, 'nested', WRITE.base64) }] })
+  add('moved, as nothing binds it', { other_token: 'x' }, { other_token: sealOld('x', 12, 'moved', WRITE.base64) })
+  add('an empty string in the clear', { a_token: '', b_token: null }, { a_token: '', b_token: null })
+  add('nothing sealed', { project_id: 'abc123' }, { project_id: 'abc123' })
+  return vectors
+}
+
+function refused() {
+  const vectors = []
+  const add = (name, value, fault, keys = [KEY, OTHER_KEY]) => vectors.push({
+    name, keys: keys.map(text), ...PLACE, stored: { access_token: value, project_id: 'abc123' }, fault, pointer: '/access_token',
+  })
+  const good = sealOld('sbp_example', 12, 'refused', WRITE.base64)
+  const [iv, tag, ciphertext] = good.split('.')
+  const flip = (part) => {
+    const flipped = Buffer.from(part, 'base64')
+    flipped[1] ^= 0x80
+    return text(flipped)
+  }
+  add('old: wrong key', good, 'not-authentic', [OTHER_KEY])
+  add('old: a bit of the iv', `${flip(iv)}.${tag}.${ciphertext}`, 'not-authentic')
+  add('old: a bit of the tag', `${iv}.${flip(tag)}.${ciphertext}`, 'not-authentic')
+  add('old: a bit of the text', `${iv}.${tag}.${flip(ciphertext)}`, 'not-authentic')
+  add('old: no text', `${iv}.${tag}.`, 'not-authentic')
+  add('old: in the clear', 'sbp_example', 'not-sealed')
+  add('old: a JWT in the clear', 'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJl', 'not-sealed')
+  add('old: two parts', `${iv}.${tag}`, 'not-sealed')
+  add('old: four parts', `${good}.`, 'not-sealed')
+  add('old: a short tag', `${iv}.${tag.slice(0, 16)}.${ciphertext}`, 'not-sealed')
+  add('old: an iv of 13 bytes', `${text(bytes('iv', 13))}.${tag}.${ciphertext}`, 'not-sealed')
+  add('old: bits after the end', `${iv}.${tag}.${ciphertext.replace(/.=$/, '9=')}`, 'malformed')
+  add('old: both alphabets', `${iv}.${tag}.+-==`, 'malformed')
+  add('old: white space', `${good} `, 'malformed')
+  add('old: no UTF-8', sealOld(Buffer.from([0xff, 0xfe]), 12, 'no UTF-8', WRITE.base64), 'not-text')
+  add('old: a surrogate', sealOld(Buffer.from([0xed, 0xa0, 0x80]), 12, 'surrogate', WRITE.base64), 'not-text')
+  add('old: a number', 5, 'wrong-type')
+  add('old: too large', sealOld('x'.repeat(65_537), 12, 'too large', WRITE.base64), 'too-large')
+  return vectors
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync(VECTORS, `${JSON.stringify(makeVectors(), null, 2)}\n`)
+}

@@ -1,0 +1,98 @@
+// The vectors of both implementations, checked with docs/format.md's recipe in node:crypto.
+//
+//     node --test tests/format/
+
+import assert from 'node:assert/strict'
+import { createCipheriv } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { Refused, isSensitive, keyId, open, seal } from './format.mjs'
+import { VECTORS, makeVectors } from './make-vectors.mjs'
+
+const read = (url) => readFileSync(url, 'utf8')
+const rust = JSON.parse(read(new URL('../../sealed/tests/vectors.json', import.meta.url)))
+const node = JSON.parse(read(VECTORS))
+const key = (text) => Buffer.from(text, 'base64')
+const strange = Buffer.alloc(32, 7)
+
+for (const [from, vectors] of Object.entries({ rust, node })) {
+  for (const vector of vectors.sealed) {
+    test(`opens what ${from} sealed: ${vector.name}`, () => {
+      assert.equal(keyId(key(vector.key)), vector.kid)
+      assert.deepEqual(open([key(vector.key)], vector, vector.stored), vector.plain)
+      assert.deepEqual(open([strange, key(vector.key)], vector, vector.stored), vector.plain)
+    })
+
+    test(`seals to the same bytes as ${from}: ${vector.name}`, () => {
+      const nonces = new Map(vector.nonces.map(([pointer, nonce]) => [pointer, key(nonce)]))
+      const used = []
+      const stored = seal(key(vector.key), vector, vector.plain, (pointer) => {
+        used.push(pointer)
+        return nonces.get(pointer)
+      })
+      assert.deepEqual(stored, vector.stored)
+      assert.deepEqual(new Set(used), new Set(nonces.keys()))
+    })
+  }
+
+  for (const vector of vectors.old) {
+    test(`opens the old form of ${from}: ${vector.name}`, () => {
+      assert.deepEqual(open([strange, key(vector.key)], {}, vector.stored), vector.plain)
+    })
+  }
+
+  for (const vector of vectors.refused) {
+    test(`refuses what ${from} refuses to open: ${vector.name}`, () => {
+      assertRefused(vector, () => open(vector.keys.map(key), vector, vector.stored))
+    })
+  }
+
+  for (const vector of vectors.unsealable) {
+    test(`refuses what ${from} refuses to seal: ${vector.name}`, () => {
+      const place = { organization_id: '', integration_id: '' }
+      assertRefused(vector, () => seal(strange, place, vector.plain, () => Buffer.alloc(12, 1)))
+    })
+  }
+
+  test(`names that ${from} holds for sensitive, and not`, () => {
+    for (const name of vectors.names.sensitive) assert.ok(isSensitive(name), name)
+    for (const name of vectors.names.not_sensitive) assert.ok(!isSensitive(name), name)
+  })
+}
+
+test('the files hold vectors of every kind', () => {
+  assert.ok(rust.sealed.length >= 10 && rust.refused.length >= 30 && rust.unsealable.length >= 5)
+  assert.ok(rust.names.sensitive.length >= 20 && rust.names.not_sensitive.length >= 15)
+  assert.ok(node.sealed.length >= 5 && node.old.length >= 20 && node.refused.length >= 15)
+})
+
+test('vectors-node.json is what make-vectors.mjs writes', () => {
+  assert.equal(read(VECTORS), `${JSON.stringify(makeVectors(), null, 2)}\n`)
+})
+
+test('the worked example of docs/format.md is the first vector', () => {
+  const page = read(new URL('../../docs/format.md', import.meta.url))
+  const [example] = rust.sealed
+  const [stored, plain] = [...page.matchAll(/```json\n([^]*?)```/g)].map(([, block]) => JSON.parse(block))
+  const texts = [...page.matchAll(/```text\n(.*)\n```/g)].map(([, line]) => line)
+  const [[pointer, nonce]] = example.nonces
+  assert.deepEqual([stored, plain], [example.stored, example.plain])
+  assert.deepEqual(texts, [
+    example.key, example.kid, key(nonce).toString('hex').match(/../g).join(' '), example.stored.access_token,
+  ])
+  // The table of the parts, as bytes.
+  const rows = [...page.matchAll(/^\| `([0-9a-f]{8})` \| `([^`]*)`/gm)]
+  const aad = Buffer.concat(rows.flatMap(([, length, part]) => [Buffer.from(length, 'hex'), Buffer.from(part)]))
+  const cipher = createCipheriv('aes-256-gcm', key(example.key), key(nonce)).setAAD(aad)
+  const ciphertext = Buffer.concat([cipher.update(plain.access_token), cipher.final()])
+  assert.equal([key(nonce), cipher.getAuthTag(), ciphertext].map((part) => part.toString('base64')).join('.'), texts.at(-1))
+  assert.ok(page.includes(`\`${nonce}\``) && page.includes(`\`${pointer}\``) && page.includes(`${aad.length} bytes in all`))
+})
+
+function assertRefused({ fault, pointer }, action) {
+  assert.throws(action, (error) => {
+    assert.ok(error instanceof Refused, String(error))
+    assert.deepEqual([error.fault, error.pointer], [fault, pointer])
+    return true
+  })
+}
