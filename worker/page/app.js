@@ -6,40 +6,42 @@
 const REQUEST_TIMEOUT = 30_000;
 const MINUTE = 60_000;
 
+/** By the API's error codes, for the users of this page. A code that is not here shows the API's own sentence. */
 const MESSAGES = {
   network: 'The server could not be reached. Check your connection.',
   timeout: 'The server took too long to answer.',
   unreadable: 'The server gave an answer that this page does not understand.',
+  bad_credentials: 'The email or the password is not right.',
+  too_many_sign_ins: 'Too many attempts to sign in. Wait a minute, then try again.',
   forbidden: 'The server refused this request. Open this page at its usual address and try again.',
   not_found: 'This does not exist any more.',
   provider_unknown: 'This provider is not set up here any more. Reload the page.',
   not_a_member: 'You are not a member of this organization any more.',
   too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
-  provider_failed: 'The provider did not complete the connection. Nothing was stored.',
+  provider_failed: 'The provider did not answer as it should. Nothing was stored.',
   upstream_unavailable: 'A service that this page depends on is not available at the moment.',
   upstream_timeout: 'A service that this page depends on took too long to answer.',
-  internal: 'Something went wrong on the server.',
-  declined: 'The connection was declined at the provider. Nothing was stored.',
-  flow_unknown: 'This connection has expired or was already finished. Start it again.',
-  flow_foreign: 'This connection was started in another browser or by another user. Start it again here.',
-  no_accounts: 'The access that you granted covers nothing that could be connected. Start again and choose another account.',
+  upstream_failed: 'A service that this page depends on did not answer as it should.',
+  save_failed: 'The integration could not be saved.',
   account_conflict: 'The same account was connected at the same moment. Reload the page to see it.',
-  payload_too_large: 'What was sent is too long.',
+  internal: 'Something went wrong on the server. Its operator finds it under the request id.',
 };
-const STATUSES = { active: 'Active', inactive: 'Inactive', expired: 'Expired', revoked: 'Revoked', error: 'Error' };
 const ACCOUNT_NOUNS = { supabase: 'project' };
 
 /** What is shown. None of it is secret and none of it outlives the page. */
 const state = { user: null, organizations: [], organization: null, providers: [], shown: 0, count: 0 };
 
 const $ = (id) => document.getElementById(id);
+/** The API's words, or a name out of the database, as a reader expects them. */
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const sentence = (text) => capitalized(text).replace(/[^.!?]$/, '$&.');
 
 // Requests
 
 /** A request that failed. A status of 0: no answer came. */
 class Failure extends Error {
   constructor(code, { status = 0, message, requestId } = {}) {
-    super(MESSAGES[code] ?? message ?? MESSAGES.internal);
+    super(MESSAGES[code] ?? (message ? sentence(message) : MESSAGES.unreadable));
     Object.assign(this, { status, requestId, retryable: status === 0 || status >= 500 });
   }
 }
@@ -49,7 +51,7 @@ async function send(method, path, body) {
   const headers = method === 'GET' ? {} : { 'content-type': 'application/json' };
   const signal = AbortSignal.timeout(REQUEST_TIMEOUT);
   try {
-    const response = await fetch(path, { method, headers, body: body && JSON.stringify(body), cache: 'no-store', signal });
+    const response = await fetch(path, { method, headers, body: JSON.stringify(body), cache: 'no-store', signal });
     return read(response, await response.text());
   } catch (cause) {
     if (cause instanceof Failure) throw cause;
@@ -198,7 +200,7 @@ function showSignedOut(notice) {
   if ($('disconnect').open) $('disconnect').close();
   $('sign-in-lead').textContent = parameter('choose')
     ? 'Sign in to finish the connection that you started.'
-    : 'Connect your accounts and manage what is connected.';
+    : 'Then connect an account, or see what is connected.';
   show('signed-out');
   if (!notice) return;
   notify('warning', notice);
@@ -213,8 +215,7 @@ function signIn(event) {
     try {
       await send('POST', '/api/session', { email, password });
     } catch (failure) {
-      const text = failure.status === 401 ? 'The email or the password is not right.' : failure.message;
-      notify('error', text, { region: $('sign-in-error'), requestId: failure.status === 401 ? null : failure.requestId });
+      notify('error', failure.message, { region: $('sign-in-error'), requestId: failure.retryable ? failure.requestId : null });
       return $('password').select();
     }
     $('sign-in').reset();
@@ -226,12 +227,11 @@ function signIn(event) {
 const signOut = () => once($('sign-out'), 'Signing out…', async () => {
   try {
     await send('DELETE', '/api/session');
+    for (const name of ['choose', 'organization']) setParameter(name, null);
+    showSignedOut('You are signed out.');
   } catch (failure) {
-    if (failure.status !== 401) return fail(failure, signOut);
+    fail(failure, signOut);
   }
-  setParameter('choose', null);
-  setParameter('organization', null);
-  showSignedOut('You are signed out.');
 });
 
 // Organizations and providers
@@ -328,7 +328,7 @@ function renderRow(integration) {
   root.dataset.id = integration.id;
   slots.name.textContent = integration.name;
   slots.type.textContent = providerName(integration.integration_type);
-  slots.status.textContent = STATUSES[integration.status] ?? integration.status;
+  slots.status.textContent = capitalized(integration.status.replaceAll('_', ' '));
   slots.status.classList.toggle('active', integration.status === 'active');
   slots.age.dateTime = integration.created_at;
   slots.age.title = new Date(integration.created_at).toLocaleString('en', { dateStyle: 'long', timeStyle: 'long' });
@@ -363,9 +363,9 @@ function announceConnected() {
 
 /** What the provider said to the revocation, in words. */
 function revocation(revoked, provider) {
-  if (revoked === true) return `${provider} confirmed that the access is revoked.`;
-  if (revoked === 'unsupported') return `${provider} offers no way to revoke access from here: remove it in your account there.`;
-  return `${provider} did not confirm that the access is revoked: check your account there and remove it if it is still listed.`;
+  if (revoked === true) return `${provider} confirmed that access was revoked.`;
+  if (revoked === 'unsupported') return `${provider} offers no way to revoke access from here. Remove it in your account there.`;
+  return `${provider} did not confirm that access was revoked. Check your account there, and remove the access if it is still listed.`;
 }
 
 function askDisconnect(integration, opener) {
@@ -373,7 +373,7 @@ function askDisconnect(integration, opener) {
   const dialog = $('disconnect');
   dialog.dataset.id = integration.id;
   $('disconnect-title').textContent = `Disconnect ${integration.name}?`;
-  $('disconnect-text').textContent = `The integration and its stored credentials are deleted, and the access is revoked at ${provider}.`;
+  $('disconnect-text').textContent = `The integration and its stored credentials are deleted, and its access is revoked at ${provider}.`;
   clear($('disconnect-error'));
   $('disconnect-confirm').onclick = () => disconnect(integration, provider);
   dialog.onclose = () => (opener.isConnected ? opener : $('integrations-title')).focus();
@@ -437,11 +437,8 @@ function choose(event, id) {
   return once($('choose-submit'), 'Connecting…', async () => {
     clearNotices();
     try {
-      const chosen = new FormData($('choose')).get('account_id');
-      const { id: connected, return_to: path } = await api('POST', resource('connections', id), { account_id: chosen });
-      const address = new URL(path, location.origin);
-      address.searchParams.set('connected', connected);
-      location.replace(address);
+      const account = new FormData($('choose')).get('account_id');
+      location.replace((await api('POST', resource('connections', id), { account_id: account })).return_to);
     } catch (failure) {
       failChoice(failure, () => $('choose').requestSubmit());
     }

@@ -1,0 +1,254 @@
+//! From a grant to the row's config and back, and the sealing in between.
+
+use crate::error::{Error, Result};
+use crate::ids::{IntegrationId, OrganizationId, ParkedId, TransactionId};
+use crate::oauth::{Account, Grant, token};
+use crate::providers::Provider;
+use crate::random::Token;
+use sealed::{
+    Fault, KeyRing, OpenError, Place, PlainConfig, Random, SealError, Secret, StoredConfig,
+};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+/// The config of a grant, with the account's id and name where one is chosen: what the source document shows.
+pub fn config(provider: &Provider, grant: &Grant, account: Option<&Account>) -> PlainConfig {
+    let mut map = Map::new();
+    let mut put = |name: &str, value: &str| map.insert(name.to_owned(), Value::from(value));
+    put("access_token", grant.access_token.expose());
+    if let Some(token) = &grant.refresh_token {
+        put("refresh_token", token.expose());
+    }
+    if let Some(moment) = grant.expires_at {
+        put("expires_at", &token::timestamp(moment));
+    }
+    if let Some(account) = account {
+        put(&provider.identity.stored_as.id, &account.id);
+        put(&provider.identity.stored_as.name, &account.name);
+    }
+    PlainConfig::from_map(map)
+}
+
+/// A config that waited for its account, completed.
+pub fn with_account(config: &PlainConfig, provider: &Provider, account: &Account) -> PlainConfig {
+    let mut map = config.as_map().clone();
+    map.insert(
+        provider.identity.stored_as.id.clone(),
+        Value::from(account.id.as_str()),
+    );
+    map.insert(
+        provider.identity.stored_as.name.clone(),
+        Value::from(account.name.as_str()),
+    );
+    PlainConfig::from_map(map)
+}
+
+/// A credential of a config.
+pub fn credential(config: &PlainConfig, name: &str) -> Option<Secret> {
+    config
+        .get_str(name)
+        .map(|text| Secret::from(text.to_owned()))
+}
+
+/// A PKCE verifier as a config, so that it is sealed like one; it must not lie in the clear beside the state's hash.
+pub fn of_verifier(verifier: &Token) -> PlainConfig {
+    PlainConfig::from_map(Map::from_iter([(
+        VERIFIER.to_owned(),
+        Value::from(verifier.expose()),
+    )]))
+}
+
+/// The verifier of such a config.
+pub fn verifier(config: &PlainConfig) -> Result<Secret> {
+    credential(config, VERIFIER).ok_or(Error::Us {
+        detail: "oauth_transactions.verifier holds no verifier".to_owned(),
+    })
+}
+
+const VERIFIER: &str = "verifier_secret";
+
+/// What a sealed value is bound to besides its organisation: rows of different tables are never one another's.
+#[derive(Debug, Clone, Copy)]
+pub enum Row {
+    /// Of `integrations`.
+    Integration(IntegrationId),
+    /// Of `oauth_transactions`.
+    Transaction(TransactionId),
+    /// Of `parked_connections`.
+    Parked(ParkedId),
+}
+
+impl Row {
+    fn place(self, organization: OrganizationId) -> Place {
+        Place {
+            organization_id: organization.0,
+            integration_id: self.id(),
+        }
+    }
+
+    fn id(self) -> Uuid {
+        match self {
+            Self::Integration(id) => id.0,
+            Self::Transaction(id) => id.0,
+            Self::Parked(id) => id.0,
+        }
+    }
+
+    fn table(self) -> &'static str {
+        match self {
+            Self::Integration(_) => "integrations",
+            Self::Transaction(_) => "oauth_transactions",
+            Self::Parked(_) => "parked_connections",
+        }
+    }
+}
+
+/// Seals a config for its row.
+pub fn seal(
+    ring: &KeyRing,
+    organization: OrganizationId,
+    row: Row,
+    config: &PlainConfig,
+    random: Random<'_>,
+) -> Result<StoredConfig> {
+    ring.seal(&row.place(organization), config, random)
+        .map_err(|error| match error {
+            // What is too large came from the provider; nothing else in a config of ours can be refused.
+            SealError::Refused(refused) if refused.class() == Fault::TooLarge => {
+                Error::provider("the grant is too large to store")
+            }
+            other => Error::Us {
+                detail: format!("{} {}: {other}", row.table(), row.id()),
+            },
+        })
+}
+
+/// Opens a row's config. The error says which row, which field and what class of fault.
+pub fn open(
+    ring: &KeyRing,
+    organization: OrganizationId,
+    row: Row,
+    config: &StoredConfig,
+) -> Result<PlainConfig> {
+    ring.open(&row.place(organization), config)
+        .map_err(|error| not_open(row, &error))
+}
+
+fn not_open(row: Row, error: &OpenError) -> Error {
+    let place = format!("{} {} {}", row.table(), row.id(), error.pointer());
+    Error::Us {
+        detail: format!("{place}: {error} ({})", error.class()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+    use sealed::Key;
+
+    fn grant() -> Grant {
+        Grant {
+            access_token: "planted-access".to_owned().into(),
+            refresh_token: Some("planted-refresh".to_owned().into()),
+            expires_at: Some(DateTime::UNIX_EPOCH),
+        }
+    }
+
+    fn provider() -> Provider {
+        Provider::catalogue().unwrap().remove(0)
+    }
+
+    fn ids() -> (OrganizationId, Row) {
+        (
+            OrganizationId(Uuid::from_u128(1)),
+            Row::Integration(IntegrationId(Uuid::from_u128(2))),
+        )
+    }
+
+    fn counter() -> impl FnMut(&mut [u8]) -> Result<(), sealed::RandomError> {
+        let mut next = 0;
+        move |bytes| {
+            bytes.fill_with(|| {
+                next += 1;
+                next
+            });
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_config_is_the_source_documents() {
+        let account = Account {
+            id: "abc".into(),
+            name: "My Project".into(),
+        };
+        let whole = config(&provider(), &grant(), Some(&account));
+        let keys: Vec<_> = whole.as_map().keys().map(String::as_str).collect();
+        assert_eq!(
+            keys,
+            [
+                "access_token",
+                "expires_at",
+                "project_id",
+                "project_name",
+                "refresh_token"
+            ]
+        );
+        assert_eq!(whole.get_str("expires_at"), Some("1970-01-01T00:00:00Z"));
+        let later = with_account(&config(&provider(), &grant(), None), &provider(), &account);
+        assert_eq!(later.as_map(), whole.as_map());
+    }
+
+    #[test]
+    fn what_is_stored_shows_no_token_and_opens_in_its_place_only() {
+        let ring = KeyRing::new(Key::from_bytes([7; 32]), vec![]).unwrap();
+        let (organization, row) = ids();
+        let plain = config(&provider(), &grant(), None);
+        let stored = seal(&ring, organization, row, &plain, &mut counter()).unwrap();
+        assert!(!serde_json::to_string(&stored).unwrap().contains("planted"));
+        assert_eq!(
+            open(&ring, organization, row, &stored).unwrap().as_map(),
+            plain.as_map()
+        );
+        let elsewhere = Row::Integration(IntegrationId(Uuid::from_u128(3)));
+        match open(&ring, organization, elsewhere, &stored) {
+            Err(Error::Us { detail }) => {
+                assert!(
+                    detail.starts_with(
+                        "integrations 00000000-0000-0000-0000-000000000003 /access_token"
+                    ),
+                    "{detail}"
+                );
+            }
+            _ => panic!("it opened elsewhere"),
+        }
+    }
+
+    #[test]
+    fn the_verifier_is_sealed_too() {
+        let ring = KeyRing::new(Key::from_bytes([7; 32]), vec![]).unwrap();
+        let (organization, _) = ids();
+        let row = Row::Transaction(TransactionId(Uuid::from_u128(2)));
+        let token = Token::from_bytes([9; 32]);
+        let stored = seal(
+            &ring,
+            organization,
+            row,
+            &of_verifier(&token),
+            &mut counter(),
+        )
+        .unwrap();
+        assert!(
+            !serde_json::to_string(&stored)
+                .unwrap()
+                .contains(token.expose())
+        );
+        assert_eq!(
+            verifier(&open(&ring, organization, row, &stored).unwrap())
+                .unwrap()
+                .expose(),
+            token.expose()
+        );
+    }
+}

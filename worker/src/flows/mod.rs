@@ -1,0 +1,181 @@
+//! The routes' doing: each flow strings the pure steps together with the host's effects between them.
+
+mod authorize;
+mod callback;
+mod choice;
+mod completion;
+mod integrations;
+mod session;
+
+use crate::error::{Error, Refusal, Result};
+use crate::host::{self, Incoming, Reply, log};
+use crate::http::{Media, Response};
+use crate::page;
+use crate::random::hex;
+use crate::router::{Route, route};
+use crate::session::cookies::Cookies;
+use crate::session::jwt::User;
+use crate::session::{origin, presented};
+use crate::settings::{SettingError, Settings};
+use crate::supabase::functions::{self, Call};
+use sealed::RandomError;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use uuid::Uuid;
+
+/// A request on its way.
+struct Context<'a> {
+    settings: &'static Settings,
+    incoming: &'a Incoming,
+    /// What the caller and the log know this request by.
+    request_id: String,
+}
+
+/// A user whose token was verified.
+struct SignedIn {
+    user: User,
+    token: String,
+}
+
+/// Serves a request, whatever becomes of it.
+pub async fn serve(settings: &'static Result<Settings, SettingError>, incoming: Incoming) -> Reply {
+    let head = &incoming.head;
+    let found = match route(head.method, &head.path) {
+        Ok(found) => found,
+        Err(error) => return failed("", &error, request_id(), false),
+    };
+    let settings = match settings {
+        Ok(settings) => settings,
+        Err(SettingError(detail)) => {
+            return failed(
+                found.name(),
+                &Error::Us {
+                    detail: detail.clone(),
+                },
+                request_id(),
+                false,
+            );
+        }
+    };
+    // The hot paths first, before anything is made for the others.
+    match found {
+        Route::Health => return Response::fixed(Media::Json, r#"{"status":"ok"}"#).into(),
+        Route::Page => return Response::fixed(Media::Html, page::INDEX).into(),
+        Route::Style => return Response::fixed(Media::Css, page::STYLE).into(),
+        Route::Script => return Response::fixed(Media::Script, page::SCRIPT).into(),
+        _ => {}
+    }
+    let context = Context {
+        settings,
+        incoming: &incoming,
+        request_id: request_id(),
+    };
+    let reply = match found {
+        Route::List => integrations::list(&context).await,
+        other => context.dispatch(other).await.map(Reply::from),
+    };
+    let is_page = matches!(found, Route::Callback(_)) && head.wants_html();
+    reply.unwrap_or_else(|error| failed(found.name(), &error, context.request_id, is_page))
+}
+
+fn failed(route: &str, error: &Error, request_id: String, is_page: bool) -> Reply {
+    let (status, code, _) = error.answer();
+    log::failure(&request_id, route, status, code, error.detail());
+    let response = if is_page {
+        page::failure(error, &request_id)
+    } else {
+        Response::error(error, &request_id)
+    };
+    response.into()
+}
+
+/// 64 random bits. A failing random source is no reason to answer nothing: the id proves nothing.
+fn request_id() -> String {
+    let mut bytes = [0; 8];
+    let _ = host::random(&mut bytes);
+    hex(&bytes)
+}
+
+impl Context<'_> {
+    async fn dispatch(&self, route: Route<'_>) -> Result<Response> {
+        match route {
+            Route::Providers => Ok(self.providers()),
+            Route::SignIn => session::sign_in(self).await,
+            Route::WhoAmI => session::who_am_i(self).await,
+            Route::SignOut => session::sign_out(self).await,
+            Route::Authorize => authorize::authorize(self).await,
+            Route::Callback(kind) => callback::callback(self, kind).await,
+            Route::Choices(id) => choice::choices(self, id).await,
+            Route::Choose(id) => choice::choose(self, id).await,
+            Route::Discard(id) => choice::discard(self, id).await,
+            Route::Disconnect(id) => integrations::disconnect(self, id).await,
+            Route::Page | Route::Style | Route::Script | Route::Health | Route::List => {
+                Err(Refusal::UnknownPath.into())
+            }
+        }
+    }
+
+    fn providers(&self) -> Response {
+        let offered = self.settings.clients.iter().map(|client| &client.provider);
+        let list: Vec<_> = offered
+            .map(|provider| json!({"integration_type": provider.kind, "name": provider.name}))
+            .collect();
+        Response::json(200, &json!({"providers": list}))
+    }
+
+    fn cookies(&self) -> Result<Cookies<'_>> {
+        Cookies::parse(&self.incoming.head.cookie)
+    }
+
+    /// The signed-in user; a request that may change something must also come from our own page, or carry its token itself.
+    async fn signed_in(&self) -> Result<SignedIn> {
+        let head = &self.incoming.head;
+        let presented = presented(head, &self.cookies()?)?;
+        if presented.ambient && head.method.is_unsafe() {
+            origin::check_ambient(
+                head,
+                &self.settings.app_url,
+                head.method == crate::http::Method::Post,
+            )?;
+        }
+        let user = host::keys::verify(self.settings, &presented.token).await?;
+        Ok(SignedIn {
+            user,
+            token: presented.token,
+        })
+    }
+
+    /// The body as JSON of this shape; `expected` is what the caller is told otherwise.
+    async fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T> {
+        if !self.incoming.head.is_json() {
+            return Err(Refusal::MediaType.into());
+        }
+        let body = self.incoming.body().await?;
+        serde_json::from_str(&body).map_err(|_| Refusal::Body(expected).into())
+    }
+
+    /// Calls a function of the database.
+    async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome> {
+        let request = functions::request(&self.settings.supabase, call);
+        let answer = host::fetch(&request)
+            .await
+            .map_err(|error| Error::no_answer(C::NAME, error))?;
+        functions::read::<C>(&answer)
+    }
+}
+
+/// 32 random bytes, or nothing at all.
+fn random_bytes() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    host::random(&mut bytes).map_err(|error: RandomError| Error::Us {
+        detail: error.to_string(),
+    })?;
+    Ok(bytes)
+}
+
+/// A random UUID (RFC 9562, version 4).
+fn random_uuid() -> Result<Uuid> {
+    let bytes = random_bytes()?;
+    let (half, _) = bytes.split_at(16);
+    Ok(uuid::Builder::from_random_bytes(half.try_into().unwrap_or_default()).into_uuid())
+}

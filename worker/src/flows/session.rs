@@ -1,0 +1,138 @@
+//! Sign in, renew, who am I, sign out: `/api/session`.
+
+use super::Context;
+use crate::error::{Error, Refusal, Result};
+use crate::host;
+use crate::http::{Outbound, Response};
+use crate::session::jwt::User;
+use crate::session::{cookies, origin};
+use crate::supabase::{auth, rest};
+use chrono::DateTime;
+use sealed::Secret;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// How long a browser keeps what renews a session, in seconds: 30 days. Supabase Auth decides whether it still does.
+const REFRESH_SECONDS: i64 = 30 * 86_400;
+
+#[derive(Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+enum Body {
+    Password {
+        email: String,
+        password: String,
+    },
+    Token {
+        access_token: String,
+        refresh_token: Option<String>,
+    },
+    Refresh {
+        refresh: bool,
+    },
+}
+
+/// `POST /api/session`
+pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
+    let head = &context.incoming.head;
+    origin::check_anonymous(head, &context.settings.app_url)?;
+    let expected = r#"expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
+    let supabase = &context.settings.supabase;
+    let (access, refresh) = match context.json(expected).await? {
+        Body::Password { email, password } => {
+            tokens(&auth::password_request(supabase, &email, &password.into())).await?
+        }
+        Body::Token {
+            access_token,
+            refresh_token,
+        } => (access_token.into(), refresh_token.map(Secret::from)),
+        Body::Refresh { refresh: true } => {
+            origin::check_ambient(head, &context.settings.app_url, true)?;
+            let token = context
+                .cookies()?
+                .get(cookies::REFRESH)?
+                .ok_or(Refusal::Unauthorized)?;
+            tokens(&auth::refresh_request(supabase, &token.to_owned().into())).await?
+        }
+        Body::Refresh { refresh: false } => return Err(Refusal::Body(expected).into()),
+    };
+    let user = host::keys::verify(context.settings, access.expose()).await?;
+    #[expect(clippy::cast_possible_truncation, reason = "seconds of this epoch")]
+    let lifetime = user
+        .expires_at
+        .saturating_sub((host::now_ms() / 1000.0) as i64);
+    let response = Response::json(200, &described(&user)).with_header(
+        "set-cookie",
+        cookie(cookies::SESSION, &access, lifetime.max(1))?,
+    );
+    match refresh {
+        Some(token) => Ok(response.with_header(
+            "set-cookie",
+            cookie(cookies::REFRESH, &token, REFRESH_SECONDS)?,
+        )),
+        None => Ok(response),
+    }
+}
+
+async fn tokens(request: &Outbound) -> Result<(Secret, Option<Secret>)> {
+    let answer = host::fetch(request)
+        .await
+        .map_err(|error| Error::no_answer("sign-in", error))?;
+    let tokens = auth::read_tokens(&answer)?;
+    Ok((tokens.access_token, Some(tokens.refresh_token)))
+}
+
+/// A token that a cookie can carry: what a JWT or an opaque token is made of, and nothing that ends a cookie.
+fn cookie(name: &str, token: &Secret, seconds: i64) -> Result<String> {
+    let plain = token
+        .expose()
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b));
+    if !plain || token.expose().is_empty() {
+        return Err(Refusal::Unauthorized.into());
+    }
+    cookies::set(name, token.expose(), seconds)
+}
+
+fn described(user: &User) -> Value {
+    let expires_at =
+        DateTime::from_timestamp(user.expires_at, 0).map(crate::oauth::token::timestamp);
+    json!({"user": {"id": user.id, "email": user.email}, "expires_at": expires_at})
+}
+
+/// `GET /api/session`
+pub async fn who_am_i(context: &Context<'_>) -> Result<Response> {
+    let signed_in = context.signed_in().await?;
+    let user = &signed_in.user;
+    let request = rest::memberships_request(&context.settings.supabase, &signed_in.token, user.id);
+    let answer = host::fetch(&request)
+        .await
+        .map_err(|error| Error::no_answer("memberships", error))?;
+    let mut body = described(user);
+    body["organizations"] = json!(rest::read_memberships(&answer, user.id)?);
+    Ok(Response::json(200, &body))
+}
+
+/// `DELETE /api/session`: the browser forgets the session, and so does Supabase Auth, if the token is still good.
+pub async fn sign_out(context: &Context<'_>) -> Result<Response> {
+    match context.signed_in().await {
+        Ok(signed_in) => {
+            let request = auth::logout_request(&context.settings.supabase, &signed_in.token);
+            if !matches!(host::fetch(&request).await, Ok(answer) if matches!(answer.status, 200 | 204))
+            {
+                host::log::warning(
+                    &context.request_id,
+                    "Supabase Auth did not confirm the sign-out; the session ends with its token",
+                );
+            }
+        }
+        Err(Error::Caller(Refusal::Unauthorized)) => {}
+        Err(other) => return Err(other),
+    }
+    let response = Response::json(200, &json!({"success": true}));
+    let gone =
+        [cookies::SESSION, cookies::REFRESH].map(|name| ("set-cookie", cookies::clear(name)));
+    Ok(Response {
+        headers: gone.into(),
+        ..response
+    })
+}

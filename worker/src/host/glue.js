@@ -1,0 +1,127 @@
+// The worker's only JavaScript. Every call between wasm and JavaScript costs about as much as the work behind it, so each
+// function here does in one crossing what would take a dozen through bindings. No decision is made here: see the Rust side.
+
+const SECURITY = [
+  ["strict-transport-security", "max-age=63072000; includeSubDomains"],
+  ["x-content-type-options", "nosniff"],
+  ["referrer-policy", "no-referrer"],
+  ["cache-control", "no-store"],
+  ["x-frame-options", "DENY"],
+  ["cross-origin-opener-policy", "same-origin"],
+  ["cross-origin-resource-policy", "same-origin"],
+  ["permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"],
+];
+const NOTHING = ["content-security-policy", "default-src 'none'; frame-ancestors 'none'"];
+const PAGE = [
+  "content-security-policy",
+  "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; " +
+    "base-uri 'none'; frame-ancestors 'none'",
+];
+
+// Indexed by the Rust side's `Media`.
+const HEADERS = [
+  [...SECURITY, NOTHING, ["content-type", "application/json"]],
+  [...SECURITY, PAGE, ["content-type", "text/html; charset=utf-8"]],
+  [...SECURITY, NOTHING, ["content-type", "text/css; charset=utf-8"]],
+  [...SECURITY, NOTHING, ["content-type", "text/javascript; charset=utf-8"]],
+  [...SECURITY, NOTHING],
+].map((pairs) => new Headers(pairs));
+
+/** The request line and the headers that matter, a line each. */
+export function head(request) {
+  const { method, url, headers } = request;
+  const of = (name) => headers.get(name) ?? "";
+  return `${method}\n${url}\n${of("authorization")}\n${of("cookie")}\n${of("origin")}\n${of("content-type")}\n${of("accept")}\n${of("sec-fetch-site")}`;
+}
+
+/** A response; `lines` holds further headers as name, value, name, value, each on a line. */
+export function respond(status, media, lines, body) {
+  if (lines === "") return new Response(body, { status, headers: HEADERS[media] });
+  const headers = new Headers(HEADERS[media]);
+  const parts = lines.split("\n");
+  for (let i = 0; i + 1 < parts.length; i += 2) headers.append(parts[i], parts[i + 1]);
+  return new Response(media === 4 ? null : body, { status, headers });
+}
+
+/** The text of a request's or response's body; undefined if it is larger than the limit. */
+export async function text(message, limit) {
+  const declared = message.headers.get("content-length");
+  if (declared !== null && Number(declared) <= limit) return message.text();
+  if (declared !== null) {
+    await message.body?.cancel();
+    return undefined;
+  }
+  if (message.body === null) return "";
+  const decoder = new TextDecoder();
+  let size = 0;
+  let collected = "";
+  // Leaving the loop cancels the stream.
+  for await (const chunk of message.body) {
+    size += chunk.byteLength;
+    if (size > limit) return undefined;
+    collected += decoder.decode(chunk, { stream: true });
+  }
+  return collected + decoder.decode();
+}
+
+/**
+ * A request to somebody else, bounded in time and size. Redirects are answers like any other: what the request carries must
+ * not follow them. Never throws: `fault` says that there is no answer, and why.
+ */
+export async function send(method, url, lines, body, timeout, limit) {
+  const headers = { "user-agent": "sealed-integrations" };
+  const parts = lines.split("\n");
+  for (let i = 0; i + 1 < parts.length; i += 2) headers[parts[i]] = parts[i + 1];
+  try {
+    const response = await fetch(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeout) });
+    const content = await text(response, limit);
+    if (content === undefined) return { fault: "large" };
+    return {
+      status: response.status,
+      type: response.headers.get("content-type") ?? "",
+      range: response.headers.get("content-range") ?? "",
+      text: content,
+    };
+  } catch (error) {
+    return { fault: error?.name === "TimeoutError" ? "timeout" : "network" };
+  }
+}
+
+/** The rows of an answer as they came, without a way through wasm. */
+export function relay(answer, count) {
+  return new Response(`{"integrations":${answer.text},"count":${count}}`, { headers: HEADERS[0] });
+}
+
+// Indexed by the Rust side's `Algorithm`.
+const ALGORITHMS = [
+  { name: "HMAC", hash: "SHA-256" },
+  { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
+  { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
+];
+
+/** A key that verifies: from the bytes of a secret, or from a JWK. */
+export function importKey(algorithm, secret, jwk) {
+  return secret === undefined
+    ? crypto.subtle.importKey("jwk", publicPart(JSON.parse(jwk)), ALGORITHMS[algorithm], false, ["verify"])
+    : crypto.subtle.importKey("raw", new TextEncoder().encode(secret), ALGORITHMS[algorithm], false, ["verify"]);
+}
+
+function publicPart({ kty, crv, x, y, n, e }) {
+  return kty === "EC" ? { kty, crv, x, y } : { kty, n, e };
+}
+
+/** Whether the token's signature (RFC 7515, 5.2) is by this key. */
+export async function verify(algorithm, key, token) {
+  const dot = token.lastIndexOf(".");
+  try {
+    const signature = Uint8Array.from(atob(token.slice(dot + 1).replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+    return await crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, new TextEncoder().encode(token.slice(0, dot)));
+  } catch {
+    return false;
+  }
+}
+
+/** Milliseconds' pause. */
+export function pause(milliseconds) {
+  return new Promise((done) => setTimeout(done, milliseconds));
+}

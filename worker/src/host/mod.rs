@@ -1,0 +1,181 @@
+//! The Cloudflare runtime: the only folder that touches the SDK. Everything else is plain Rust that also runs natively.
+//!
+//! It offers what the flows need and decides nothing: a request as text, a response from data, a bounded fetch, the clock, random
+//! bytes, the environment, and the log.
+
+mod glue;
+pub mod keys;
+pub mod log;
+
+use crate::error::{Error, Refusal, Result};
+use crate::flows;
+use crate::http::{BODY_LIMIT, Head, Inbound, Outbound, Response, SendError};
+use crate::router::route;
+use crate::settings::{SettingError, Settings};
+use sealed::RandomError;
+use std::cell::OnceCell;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use worker::{Context, Env, event, web_sys};
+
+thread_local! {
+    // An isolate lives as long as its deployment at the most, so its settings never change.
+    static SETTINGS: OnceCell<&'static Result<Settings, SettingError>> = const { OnceCell::new() };
+}
+
+/// A request whose body is still unread.
+pub struct Incoming {
+    /// The request line and the headers.
+    pub head: Head,
+    raw: web_sys::Request,
+}
+
+impl Incoming {
+    /// The body, bounded.
+    pub async fn body(&self) -> Result<String> {
+        let text = glue::text(&self.raw, BODY_LIMIT as u32)
+            .await
+            .map_err(|_| Refusal::Body("the body broke off"))?;
+        text.as_string().ok_or(Error::Caller(Refusal::TooLarge))
+    }
+}
+
+/// An answer, ready for the runtime.
+pub struct Reply(web_sys::Response);
+
+impl From<Response> for Reply {
+    fn from(response: Response) -> Self {
+        let lines = lines(&response.headers);
+        Self(glue::respond(
+            response.status,
+            response.media as u8,
+            &lines,
+            response.body.as_str(),
+        ))
+    }
+}
+
+fn lines(headers: &[(&'static str, String)]) -> String {
+    // Whatever goes into a header was made or checked here; a line break in it would be a header of somebody else's making.
+    let one_line = |text: &str| text.replace(['\n', '\r'], " ");
+    headers
+        .iter()
+        .map(|(name, value)| format!("{name}\n{}\n", one_line(value)))
+        .collect()
+}
+
+/// What came back, its body still on JavaScript's side.
+pub struct Answer(glue::Answer);
+
+impl Answer {
+    /// The status.
+    pub fn status(&self) -> u16 {
+        self.0.status()
+    }
+
+    /// Content-Range.
+    pub fn content_range(&self) -> String {
+        self.0.content_range()
+    }
+
+    /// Whether the body is declared as JSON.
+    pub fn is_json(&self) -> bool {
+        self.0.content_type().starts_with("application/json")
+    }
+
+    /// The whole answer, as plain data.
+    pub fn read(&self) -> Inbound {
+        Inbound {
+            status: self.status(),
+            content_type: self.0.content_type(),
+            body: self.0.text(),
+        }
+    }
+
+    /// The list of integrations made of this answer's rows.
+    pub fn relay_list(&self, count: u64) -> Reply {
+        #[expect(clippy::cast_precision_loss, reason = "no table has 2^53 rows")]
+        Reply(glue::relay(&self.0, count as f64))
+    }
+}
+
+/// Sends a request, bounded in time and size.
+pub async fn send(request: &Outbound) -> Result<Answer, SendError> {
+    let headers = lines(&request.headers);
+    let answer = glue::send(
+        request.method,
+        &request.url,
+        &headers,
+        request.body.as_deref(),
+        request.timeout_ms,
+        request.limit,
+    );
+    // `send` never rejects.
+    let answer: glue::Answer = answer
+        .await
+        .map_err(|_| SendError::Network)?
+        .unchecked_into();
+    match answer.fault().as_deref() {
+        None => Ok(Answer(answer)),
+        Some("timeout") => Err(SendError::Timeout),
+        Some("large") => Err(SendError::TooLarge),
+        Some(_) => Err(SendError::Network),
+    }
+}
+
+/// Sends a request and reads the whole answer.
+pub async fn fetch(request: &Outbound) -> Result<Inbound, SendError> {
+    send(request).await.map(|answer| answer.read())
+}
+
+/// Milliseconds since the epoch. On Workers the clock stands still between two requests to the outside.
+pub fn now_ms() -> f64 {
+    js_sys::Date::now()
+}
+
+/// Fills with random bytes, or fails closed.
+#[expect(clippy::disallowed_methods, reason = "this is the worker's edge")]
+pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {
+    getrandom::fill(bytes).map_err(|_| RandomError)
+}
+
+/// Lets others run for a while.
+pub async fn pause(milliseconds: u32) {
+    // A timer never rejects.
+    let _ = glue::pause(milliseconds).await;
+}
+
+fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
+    let get = |name: &str| {
+        let value = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?;
+        value.as_string()
+    };
+    // Leaked once an isolate.
+    SETTINGS.with(|cell| *cell.get_or_init(|| Box::leak(Box::new(Settings::read(get)))))
+}
+
+#[event(fetch)]
+async fn fetch_event(
+    raw: web_sys::Request,
+    env: Env,
+    ctx: Context,
+) -> worker::Result<web_sys::Response> {
+    let settings = settings(&env);
+    let incoming = Incoming {
+        head: Head::parse(&glue::head(&raw)),
+        raw,
+    };
+    let must_finish =
+        route(incoming.head.method, &incoming.head.path).is_ok_and(|route| route.must_finish());
+    if !must_finish {
+        return Ok(flows::serve(settings, incoming).await.0);
+    }
+    // The browser may go away in the middle; what was begun at the provider must still be written down.
+    let answer =
+        future_to_promise(async move { Ok(flows::serve(settings, incoming).await.0.into()) });
+    let answered = JsFuture::from(answer.clone());
+    ctx.wait_until(async move {
+        let _ = JsFuture::from(answer).await;
+    });
+    Ok(answered.await?.unchecked_into())
+}

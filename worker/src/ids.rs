@@ -1,0 +1,87 @@
+//! The identifiers, each a type of its own, so that none is passed for another.
+
+use crate::error::{Error, Refusal};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// Reads the hyphenated form, and only that: it goes into URLs and into AAD.
+            pub fn parse(text: &str) -> Result<Self, Error> {
+                hyphenated(text).map(Self).ok_or(Error::Caller(Refusal::Invalid($expected)))
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+id! {
+    /// A user of Supabase Auth.
+    UserId, "the user's id must be a UUID"
+}
+id! {
+    /// An organisation; a user's personal one has the user's id.
+    OrganizationId, "organization_id must be a UUID"
+}
+id! {
+    /// A row of `integrations`. The worker makes it, because the sealed values are bound to it.
+    IntegrationId, "the integration's id must be a UUID"
+}
+id! {
+    /// A started connection.
+    TransactionId, "the connection's id must be a UUID"
+}
+id! {
+    /// A grant that waits for the user to choose an account.
+    ParkedId, "the connection's id must be a UUID"
+}
+
+impl UserId {
+    /// The organisation that is the user's own (the source document's rule).
+    pub fn personal_organization(self) -> OrganizationId {
+        OrganizationId(self.0)
+    }
+}
+
+fn hyphenated(text: &str) -> Option<Uuid> {
+    // `Uuid::try_parse` also takes braces, URNs and the form without hyphens.
+    (text.len() == 36)
+        .then(|| Uuid::try_parse(text).ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_hyphenated_form_is_an_id() {
+        assert!(IntegrationId::parse("67e55044-10b1-426f-9247-bb680e5fe0c8").is_ok());
+        for wrong in [
+            "",
+            "x&organization_id=neq.0",
+            "1,or(id.neq.0)",
+            "67e5504410b1426f9247bb680e5fe0c8",
+            "{67e55044-10b1-426f-9247-bb680e5fe0c8}",
+            "urn:uuid:67e55044-10b1-426f-9247-bb680e5fe0c8",
+            "67e55044-10b1-426f-9247-bb680e5fe0c8 ",
+            &"6".repeat(10_240),
+        ] {
+            assert!(
+                IntegrationId::parse(wrong).is_err(),
+                "{wrong:.40} was taken for an id"
+            );
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The authorization response (RFC 6749, 4.1.2; RFC 9207): what the browser brings to the callback.
+
+use crate::error::{Refusal, Result};
+use crate::random::Token;
+
+/// A response that names its flow. Whether it is good shows only once the flow is consumed: [`Response::code`] wants the issuer
+/// that the flow was begun with.
+pub struct Response {
+    /// Which flow.
+    pub state: Token,
+    outcome: Outcome,
+    iss: Option<String>,
+}
+
+enum Outcome {
+    Code(String),
+    Declined,
+    Error,
+}
+
+/// What the provider answered.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A code to exchange.
+    Code(String),
+    /// The user said no.
+    Declined,
+    /// The provider failed, in words of its own that nobody is shown.
+    Failed,
+}
+
+const CODE_MAX: usize = 4 * 1024;
+
+impl Response {
+    /// Reads the callback's query. A parameter that stands twice (RFC 6749, 3.1), a state that is none of ours, and a code
+    /// that is absent or oversized are refused before anything else happens.
+    pub fn parse(query: &str) -> Result<Self> {
+        let (mut state, mut code, mut error, mut iss) = (None, None, None, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let slot = match &*name {
+                "state" => &mut state,
+                "code" => &mut code,
+                "error" => &mut error,
+                "iss" => &mut iss,
+                _ => continue,
+            };
+            if slot.replace(value.into_owned()).is_some() {
+                return Err(Refusal::Invalid(
+                    "a parameter of the callback stands twice; start again",
+                )
+                .into());
+            }
+        }
+        let state = state
+            .and_then(|state| Token::parse(&state))
+            .ok_or(Refusal::Invalid(
+                "the callback has no valid state; start again",
+            ))?;
+        let outcome = match (error.as_deref(), code) {
+            (Some("access_denied"), None) => Outcome::Declined,
+            (Some(_), None) => Outcome::Error,
+            (None, Some(code)) if !code.is_empty() && code.len() <= CODE_MAX => Outcome::Code(code),
+            _ => {
+                return Err(Refusal::Invalid("the callback has no valid code; start again").into());
+            }
+        };
+        Ok(Self {
+            state,
+            outcome,
+            iss,
+        })
+    }
+
+    /// What the provider answered, once its issuer is the one that was asked (RFC 9207, 2.4). Where the provider names none,
+    /// none is wanted, and one that comes all the same says nothing.
+    pub fn answer(self, expected_issuer: Option<&str>) -> Result<Answer> {
+        if expected_issuer.is_some() && self.iss.as_deref() != expected_issuer {
+            return Err(Refusal::WrongIssuer.into());
+        }
+        Ok(match self.outcome {
+            Outcome::Code(code) => Answer::Code(code),
+            Outcome::Declined => Answer::Declined,
+            Outcome::Error => Answer::Failed,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    // attacks.md 1
+    #[test]
+    fn without_a_state_there_is_no_response() {
+        for query in [
+            "",
+            "code=x",
+            "code=x&state=",
+            "code=x&state=short",
+            "state=&error=access_denied",
+        ] {
+            assert!(Response::parse(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_stands_twice_is_refused() {
+        for extra in ["code=y", "iss=a&iss=a", "state=x", "error=a&error=b"] {
+            assert!(
+                Response::parse(&format!("state={STATE}&code=x&{extra}")).is_err(),
+                "{extra}"
+            );
+        }
+    }
+
+    // attacks.md 5
+    #[test]
+    fn the_issuer_must_be_the_one_asked_where_there_is_one() {
+        let parse = |rest: &str| Response::parse(&format!("state={STATE}&code=x{rest}")).unwrap();
+        let asked = Some("https://as.example");
+        assert_eq!(
+            parse("&iss=https%3A%2F%2Fas.example")
+                .answer(asked)
+                .unwrap(),
+            Answer::Code("x".into())
+        );
+        assert!(parse("").answer(asked).is_err());
+        assert!(parse("&iss=").answer(asked).is_err());
+        assert!(
+            parse("&iss=https%3A%2F%2Fas.example%2F")
+                .answer(asked)
+                .is_err()
+        );
+        assert_eq!(
+            parse("&iss=whoever").answer(None).unwrap(),
+            Answer::Code("x".into())
+        );
+    }
+
+    #[test]
+    fn an_error_is_no_code() {
+        let parse = |rest: &str| Response::parse(&format!("state={STATE}&{rest}"));
+        assert_eq!(
+            parse("error=access_denied").unwrap().answer(None).unwrap(),
+            Answer::Declined
+        );
+        assert_eq!(
+            parse("error=%3Cscript%3E").unwrap().answer(None).unwrap(),
+            Answer::Failed
+        );
+        assert!(parse("error=access_denied&code=x").is_err());
+        assert!(parse("").is_err());
+        assert!(parse(&format!("code={}", "x".repeat(CODE_MAX + 1))).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_query_panics(query in "\\PC{0,200}") {
+            let _ = Response::parse(&query);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From method and path to a route. Nothing is looked up, nothing allocated.
+
+use crate::error::{Error, Refusal, Result};
+use crate::http::Method;
+
+/// Every route of the worker, with the raw parameter of its path.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub enum Route<'a> {
+    /// `GET /`
+    Page,
+    /// `GET /style.css`
+    Style,
+    /// `GET /app.js`
+    Script,
+    /// `GET /health`
+    Health,
+    /// `GET /api/providers`
+    Providers,
+    /// `POST /api/session`
+    SignIn,
+    /// `GET /api/session`
+    WhoAmI,
+    /// `DELETE /api/session`
+    SignOut,
+    /// `POST /api/auth/authorize`
+    Authorize,
+    /// `GET /api/auth/callback[/:type]`; without a type it is the source document's, for supabase.
+    Callback(&'a str),
+    /// `GET /api/connections/:id`
+    Choices(&'a str),
+    /// `POST /api/connections/:id`
+    Choose(&'a str),
+    /// `DELETE /api/connections/:id`
+    Discard(&'a str),
+    /// `GET /api/integrations`
+    List,
+    /// `DELETE /api/integrations/:id`
+    Disconnect(&'a str),
+}
+
+impl Route<'_> {
+    /// The route as the log names it: never with what came in the path.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Page => "GET /",
+            Self::Style => "GET /style.css",
+            Self::Script => "GET /app.js",
+            Self::Health => "GET /health",
+            Self::Providers => "GET /api/providers",
+            Self::SignIn => "POST /api/session",
+            Self::WhoAmI => "GET /api/session",
+            Self::SignOut => "DELETE /api/session",
+            Self::Authorize => "POST /api/auth/authorize",
+            Self::Callback(_) => "GET /api/auth/callback/:type",
+            Self::Choices(_) => "GET /api/connections/:id",
+            Self::Choose(_) => "POST /api/connections/:id",
+            Self::Discard(_) => "DELETE /api/connections/:id",
+            Self::List => "GET /api/integrations",
+            Self::Disconnect(_) => "DELETE /api/integrations/:id",
+        }
+    }
+
+    /// Whether it must run to its end although the browser goes away: it has dealings with the provider that must be written
+    /// down, or taken back.
+    pub fn must_finish(&self) -> bool {
+        matches!(
+            self,
+            Self::Callback(_) | Self::Choose(_) | Self::Discard(_) | Self::Disconnect(_)
+        )
+    }
+}
+
+/// Finds the route: 404 for an unknown path, 405 with the Allow header for a known one.
+pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
+    use Method::{Delete, Get, Post};
+    use Route::*;
+    let only = |wanted: Method, allow: &'static str, route| {
+        if method == wanted {
+            Ok(route)
+        } else {
+            Err(Error::Caller(Refusal::Method { allow }))
+        }
+    };
+    const GET: &str = "GET, HEAD";
+    match path {
+        "/" => only(Get, GET, Page),
+        "/style.css" => only(Get, GET, Style),
+        "/app.js" => only(Get, GET, Script),
+        "/health" => only(Get, GET, Health),
+        "/api/providers" => only(Get, GET, Providers),
+        "/api/session" => match method {
+            Get => Ok(WhoAmI),
+            Post => Ok(SignIn),
+            Delete => Ok(SignOut),
+            Method::Other => Err(Refusal::Method {
+                allow: "GET, HEAD, POST, DELETE",
+            }
+            .into()),
+        },
+        "/api/auth/authorize" => only(Post, "POST", Authorize),
+        "/api/auth/callback" => only(Get, GET, Callback("supabase")),
+        "/api/integrations" => only(Get, GET, List),
+        _ => {
+            if let Some(provider) = last_segment(path, "/api/auth/callback/") {
+                only(Get, GET, Callback(provider))
+            } else if let Some(id) = last_segment(path, "/api/integrations/") {
+                only(Delete, "DELETE", Disconnect(id))
+            } else if let Some(id) = last_segment(path, "/api/connections/") {
+                match method {
+                    Get => Ok(Choices(id)),
+                    Post => Ok(Choose(id)),
+                    Delete => Ok(Discard(id)),
+                    Method::Other => Err(Refusal::Method {
+                        allow: "GET, HEAD, POST, DELETE",
+                    }
+                    .into()),
+                }
+            } else {
+                Err(Refusal::UnknownPath.into())
+            }
+        }
+    }
+}
+
+fn last_segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix)
+        .filter(|rest| !rest.is_empty() && !rest.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_routes_are_those_of_the_design() {
+        assert_eq!(route(Method::Get, "/").unwrap(), Route::Page);
+        assert_eq!(
+            route(Method::Get, "/api/auth/callback").unwrap(),
+            Route::Callback("supabase")
+        );
+        assert_eq!(
+            route(Method::Get, "/api/auth/callback/gitlab").unwrap(),
+            Route::Callback("gitlab")
+        );
+        assert_eq!(
+            route(Method::Delete, "/api/integrations/x").unwrap(),
+            Route::Disconnect("x")
+        );
+        assert_eq!(
+            route(Method::Post, "/api/connections/x").unwrap(),
+            Route::Choose("x")
+        );
+    }
+
+    #[test]
+    fn a_wrong_method_says_which_are_right() {
+        for (method, path, allowed) in [
+            (Method::Post, "/", "GET, HEAD"),
+            (Method::Get, "/api/auth/authorize", "POST"),
+            (Method::Get, "/api/integrations/x", "DELETE"),
+            (Method::Other, "/api/session", "GET, HEAD, POST, DELETE"),
+        ] {
+            match route(method, path) {
+                Err(Error::Caller(Refusal::Method { allow })) => {
+                    assert_eq!(allow, allowed, "{path}")
+                }
+                other => panic!("{path}: expected 405, got {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_path_is_not_found() {
+        for path in [
+            "/x",
+            "/api",
+            "/api/integrations/",
+            "/api/integrations/x/y",
+            "//",
+            "/API/integrations",
+        ] {
+            assert!(
+                matches!(
+                    route(Method::Get, path),
+                    Err(Error::Caller(Refusal::UnknownPath))
+                ),
+                "{path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The project's public keys (RFC 7517): which of them can verify, and when they are fetched.
+//!
+//! Whoever sends tokens with made-up key ids must not make us ask Supabase each time, so an unknown id is worth one request a
+//! cool-down; and many requests that arrive while the first one fetches wait for it instead of fetching too.
+
+use super::jwt::Algorithm;
+use crate::error::{Error, Result};
+use crate::http::Inbound;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// How long keys are used before they are fetched anew, in milliseconds: as long as Supabase's own edge keeps them.
+const MAX_AGE_MS: f64 = 600_000.0;
+/// How soon an unknown key id may lead to another request, in milliseconds.
+const COOL_DOWN_MS: f64 = 30_000.0;
+/// How long a fetch counts as under way, in milliseconds; beyond it, its request was given up.
+const UNDER_WAY_MS: f64 = 9_000.0;
+/// The most keys that are looked at; a project has two or three.
+const KEYS_MAX: usize = 16;
+
+/// A public key that can verify tokens.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Jwk {
+    /// Its id.
+    pub kid: String,
+    /// What it verifies.
+    pub algorithm: Algorithm,
+    /// The JWK itself, for WebCrypto.
+    pub json: String,
+}
+
+/// Reads a JWK set. Keys of other kinds, without id, or meant for encryption are passed over; symmetric ones above all: a
+/// public answer cannot hold a secret.
+pub fn read(answer: &Inbound) -> Result<Vec<Jwk>> {
+    #[derive(Deserialize)]
+    struct Set<'a> {
+        #[serde(borrow)]
+        keys: Vec<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct Key {
+        kty: String,
+        crv: Option<String>,
+        kid: Option<String>,
+        #[serde(rename = "use")]
+        usage: Option<String>,
+        alg: Option<String>,
+    }
+    if answer.status != 200 || !answer.is_json() {
+        return Err(Error::refused("JWKS", answer.status, &answer.body));
+    }
+    let set: Set<'_> = serde_json::from_str(&answer.body)
+        .map_err(|_| Error::database_answer("JWKS: not a JWK set"))?;
+    let keys = set.keys.into_iter().take(KEYS_MAX).filter_map(|raw| {
+        let key: Key = serde_json::from_str(raw.get()).ok()?;
+        let algorithm = match (key.kty.as_str(), key.crv.as_deref()) {
+            ("EC", Some("P-256")) => Algorithm::Es256,
+            ("RSA", _) => Algorithm::Rs256,
+            _ => return None,
+        };
+        let declared = key
+            .alg
+            .as_deref()
+            .is_none_or(|name| Algorithm::parse(name) == Some(algorithm));
+        let verifies = key.usage.as_deref().is_none_or(|usage| usage == "sig");
+        (declared && verifies).then_some(Jwk {
+            kid: key.kid?,
+            algorithm,
+            json: raw.get().to_owned(),
+        })
+    });
+    Ok(keys.collect())
+}
+
+/// When keys were fetched, and when somebody last began to. Times are milliseconds since the epoch.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Timing {
+    /// The last success.
+    pub fetched_at: Option<f64>,
+    /// The last attempt, whatever became of it.
+    pub attempted_at: Option<f64>,
+    /// Whether that attempt is not over yet.
+    pub under_way: bool,
+}
+
+/// What to do about a token's key id.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Use the keys at hand: they hold it.
+    Use,
+    /// Fetch the keys.
+    Fetch,
+    /// Somebody fetches them: wait, then ask again.
+    Wait,
+    /// They do not hold it, and they are fresh: the token is not good.
+    Refuse,
+    /// There are none, and the last attempt failed a moment ago.
+    Unavailable,
+}
+
+impl Timing {
+    /// Decides, given whether the keys at hand hold the id.
+    pub fn decide(&self, holds: bool, now: f64) -> Decision {
+        let within =
+            |moment: Option<f64>, span: f64| moment.is_some_and(|moment| now - moment < span);
+        let fresh = within(self.fetched_at, MAX_AGE_MS);
+        let under_way = self.under_way && within(self.attempted_at, UNDER_WAY_MS);
+        match (holds, fresh) {
+            (true, true) => Decision::Use,
+            // Stale keys still verify while somebody renews them, or when Supabase is down.
+            (true, false) if under_way || within(self.attempted_at, COOL_DOWN_MS) => Decision::Use,
+            (true, false) => Decision::Fetch,
+            (false, _) if under_way => Decision::Wait,
+            // Whoever fetched was cut off in the middle, so nothing came of it.
+            (false, _) if self.under_way => Decision::Fetch,
+            (false, _) if within(self.attempted_at, COOL_DOWN_MS) => {
+                // An attempt that came after the last success failed: nothing is known, so nobody is refused for it.
+                if self.fetched_at.is_some() {
+                    Decision::Refuse
+                } else {
+                    Decision::Unavailable
+                }
+            }
+            (false, _) => Decision::Fetch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_keys_that_verify_signatures_are_taken() {
+        let body = r#"{"keys":[
+            {"kty":"EC","crv":"P-256","kid":"a","x":"","y":"","alg":"ES256","use":"sig"},
+            {"kty":"RSA","kid":"b","n":"","e":""},
+            {"kty":"oct","kid":"c","k":"cGxhbnRlZA"},
+            {"kty":"EC","crv":"P-384","kid":"d"},
+            {"kty":"EC","crv":"P-256","x":""},
+            {"kty":"RSA","kid":"e","use":"enc"},
+            {"kty":"RSA","kid":"f","alg":"HS256"}, 7]}"#;
+        let answer = Inbound {
+            status: 200,
+            content_type: "application/json".into(),
+            body: body.into(),
+        };
+        let keys = read(&answer).unwrap();
+        let found: Vec<_> = keys
+            .iter()
+            .map(|key| (key.kid.as_str(), key.algorithm))
+            .collect();
+        assert_eq!(found, [("a", Algorithm::Es256), ("b", Algorithm::Rs256)]);
+        assert!(keys[0].json.starts_with(r#"{"kty":"EC""#));
+        for (status, content_type, body) in [
+            (200, "text/html", body),
+            (500, "application/json", body),
+            (200, "application/json", "[]"),
+        ] {
+            assert!(
+                read(&Inbound {
+                    status,
+                    content_type: content_type.into(),
+                    body: body.into()
+                })
+                .is_err()
+            );
+        }
+    }
+
+    // attacks.md 15
+    #[test]
+    fn a_thousand_unknown_ids_are_one_request_a_cool_down() {
+        let mut timing = Timing::default();
+        let mut fetches = 0;
+        for step in 0..1000 {
+            let now = f64::from(step) * 10.0;
+            if timing.decide(false, now) == Decision::Fetch {
+                fetches += 1;
+                timing = Timing {
+                    fetched_at: Some(now),
+                    attempted_at: Some(now),
+                    under_way: false,
+                };
+            }
+        }
+        assert_eq!(fetches, 1);
+        assert_eq!(timing.decide(false, COOL_DOWN_MS + 1.0), Decision::Fetch);
+    }
+
+    #[test]
+    fn those_who_come_meanwhile_wait_and_not_for_ever() {
+        let timing = Timing {
+            fetched_at: None,
+            attempted_at: Some(0.0),
+            under_way: true,
+        };
+        assert_eq!(timing.decide(false, 100.0), Decision::Wait);
+        assert_eq!(timing.decide(false, UNDER_WAY_MS + 1.0), Decision::Fetch);
+    }
+
+    #[test]
+    fn old_keys_are_renewed_and_used_while_supabase_is_down() {
+        let old = Timing {
+            fetched_at: Some(0.0),
+            attempted_at: Some(0.0),
+            under_way: false,
+        };
+        assert_eq!(old.decide(true, MAX_AGE_MS - 1.0), Decision::Use);
+        assert_eq!(old.decide(true, MAX_AGE_MS + 1.0), Decision::Fetch);
+        let failed = Timing {
+            attempted_at: Some(MAX_AGE_MS),
+            ..old
+        };
+        assert_eq!(failed.decide(true, MAX_AGE_MS + 1.0), Decision::Use);
+        let never = Timing {
+            fetched_at: None,
+            attempted_at: Some(0.0),
+            under_way: false,
+        };
+        assert_eq!(never.decide(false, 1.0), Decision::Unavailable);
+    }
+}

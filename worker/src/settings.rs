@@ -1,0 +1,293 @@
+//! The settings, read once an isolate and checked whole: a worker that is set up wrongly says so on its first request.
+//!
+//! Every fault names its setting, in the source document's words where it has them, and never shows a value.
+
+use crate::oauth::Client;
+use crate::providers::Provider;
+use crate::supabase::{ApiKey, Project, Role};
+use crate::url::parse_origin;
+use sealed::{Key, KeyError, KeyRing, Secret};
+
+/// All that the environment says.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where users find this worker (`APP_URL`): an origin.
+    pub app_url: String,
+    /// The Supabase project.
+    pub supabase: Project,
+    /// `iss` of its users' tokens.
+    pub jwt_issuer: String,
+    /// The secret of HS256 tokens, for projects that still sign with one.
+    pub jwt_secret: Option<Secret>,
+    /// What credentials are sealed with.
+    pub ring: KeyRing,
+    /// The providers on offer.
+    pub clients: Vec<Client>,
+    /// Whether the sealed credentials also go into cookies, for the source's manual scanner. Deprecated.
+    pub legacy_cookies: bool,
+}
+
+/// A setting that is missing or malformed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SettingError(pub String);
+
+impl SettingError {
+    fn missing(name: &str) -> Self {
+        Self(format!("{name} environment variable is not set"))
+    }
+
+    fn malformed(name: &str, expected: &str) -> Self {
+        Self(format!("{name} environment variable is not {expected}"))
+    }
+}
+
+/// HS256 wants a key of at least 256 bits (RFC 7518, 3.2).
+const JWT_SECRET_MIN: usize = 32;
+
+impl Settings {
+    /// Reads the settings through `get`, which answers None for what is unset.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let env = Environment { get: &get };
+        let app_url = env.origin("APP_URL", None)?;
+        let supabase_url = env.origin("SUPABASE_URL", None)?;
+        let supabase = Project {
+            anon_key: env.api_key("SUPABASE_ANON_KEY", Role::Anon)?,
+            service_key: env.api_key("SUPABASE_SERVICE_ROLE_KEY", Role::Service)?,
+            url: supabase_url,
+        };
+        let jwt_secret = env.optional("SUPABASE_JWT_SECRET").map(Secret::from);
+        if jwt_secret
+            .as_ref()
+            .is_some_and(|secret| secret.expose().len() < JWT_SECRET_MIN)
+        {
+            return Err(SettingError::malformed(
+                "SUPABASE_JWT_SECRET",
+                "at least 32 bytes long",
+            ));
+        }
+        let ring = env.key_ring()?;
+        let clients = env.clients(&app_url)?;
+        let legacy_cookies = match env.optional("LEGACY_CREDENTIAL_COOKIES").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                return Err(SettingError::malformed(
+                    "LEGACY_CREDENTIAL_COOKIES",
+                    "true or false",
+                ));
+            }
+        };
+        Ok(Self {
+            jwt_issuer: env
+                .optional("SUPABASE_JWT_ISSUER")
+                .unwrap_or_else(|| format!("{}/auth/v1", supabase.url)),
+            app_url,
+            supabase,
+            jwt_secret,
+            ring,
+            clients,
+            legacy_cookies,
+        })
+    }
+
+    /// The provider of this type, if it is on offer.
+    pub fn client(&self, kind: &str) -> Option<&Client> {
+        self.clients
+            .iter()
+            .find(|client| client.provider.kind == kind)
+    }
+}
+
+struct Environment<'a> {
+    get: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Environment<'_> {
+    /// An empty setting is an unset one, as shells and dashboards leave it.
+    fn optional(&self, name: &str) -> Option<String> {
+        (self.get)(name)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &str) -> Result<String, SettingError> {
+        self.optional(name)
+            .ok_or_else(|| SettingError::missing(name))
+    }
+
+    fn origin(&self, name: &str, value: Option<String>) -> Result<String, SettingError> {
+        let value = value.map_or_else(|| self.required(name), Ok)?;
+        parse_origin(&value).map(str::to_owned).ok_or_else(|| {
+            SettingError::malformed(
+                name,
+                "an https origin such as https://your-project.supabase.co",
+            )
+        })
+    }
+
+    fn api_key(&self, name: &str, role: Role) -> Result<ApiKey, SettingError> {
+        let expected = match role {
+            Role::Anon => "an anon or publishable key",
+            Role::Service => "a service_role or secret key",
+        };
+        ApiKey::parse(self.required(name)?, role)
+            .ok_or_else(|| SettingError::malformed(name, expected))
+    }
+
+    fn key_ring(&self) -> Result<KeyRing, SettingError> {
+        const PRIMARY: &str = "ENCRYPTION_KEY";
+        const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
+        let key = |name: &str, text: &str| {
+            Key::from_base64(text).map_err(|_: KeyError| {
+                SettingError::malformed(name, "32 bytes of base64 (openssl rand -base64 32)")
+            })
+        };
+        let primary = key(PRIMARY, &self.required(PRIMARY)?)?;
+        let fallbacks = self.optional(FALLBACKS).unwrap_or_default();
+        let fallbacks = fallbacks
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(|text| key(FALLBACKS, text))
+            .collect::<Result<Vec<_>, _>>()?;
+        KeyRing::new(primary, fallbacks).map_err(|_: KeyError| {
+            SettingError::malformed(
+                FALLBACKS,
+                "a list of other keys than ENCRYPTION_KEY, each once",
+            )
+        })
+    }
+
+    fn clients(&self, app_url: &str) -> Result<Vec<Client>, SettingError> {
+        let mut clients = Vec::new();
+        for provider in Provider::catalogue().map_err(SettingError)? {
+            let prefix = provider.kind.to_ascii_uppercase();
+            let name = |suffix: &str| format!("{prefix}_{suffix}");
+            let (id, secret) = (name("CLIENT_ID"), name("CLIENT_SECRET"));
+            if self.optional(&id).is_none() && self.optional(&secret).is_none() {
+                continue;
+            }
+            let base = name("BASE_URL");
+            clients.push(Client {
+                redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
+                id: self.required(&id)?,
+                secret: self.required(&secret)?.into(),
+                issuer: self.optional(&name("ISSUER")),
+                provider: match self.optional(&base) {
+                    Some(value) => provider.at(&self.origin(&base, Some(value))?),
+                    None => provider,
+                },
+            });
+        }
+        // A worker that offers nothing is set up wrongly; the source's provider stands for all.
+        if clients.is_empty() {
+            Err(SettingError::missing("SUPABASE_CLIENT_ID"))
+        } else {
+            Ok(clients)
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    pub(crate) fn complete() -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("APP_URL", "http://localhost:3000"),
+            ("SUPABASE_URL", "https://project.supabase.co"),
+            ("SUPABASE_ANON_KEY", "sb_publishable_x"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_x"),
+            ("SUPABASE_CLIENT_ID", "client"),
+            ("SUPABASE_CLIENT_SECRET", "planted-client-secret"),
+            ("ENCRYPTION_KEY", KEY),
+        ]
+    }
+
+    pub(crate) fn read(settings: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        Settings::read(|name| {
+            settings
+                .iter()
+                .rev()
+                .find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_complete_environment_is_read() {
+        let settings = read(&complete()).unwrap();
+        assert_eq!(settings.jwt_issuer, "https://project.supabase.co/auth/v1");
+        assert_eq!(
+            settings.client("supabase").unwrap().redirect_uri,
+            "http://localhost:3000/api/auth/callback/supabase"
+        );
+        assert!(settings.client("gitlab").is_none() && !settings.legacy_cookies);
+    }
+
+    #[test]
+    fn every_missing_setting_is_named_in_the_sources_words() {
+        for (name, _) in complete() {
+            let rest: Vec<_> = complete()
+                .into_iter()
+                .filter(|(known, _)| *known != name)
+                .collect();
+            assert_eq!(
+                read(&rest).unwrap_err().0,
+                format!("{name} environment variable is not set")
+            );
+        }
+    }
+
+    #[test]
+    fn a_malformed_setting_is_named_and_its_value_is_not() {
+        for (name, value) in [
+            ("APP_URL", "http://edge.example"),
+            ("APP_URL", "https://edge.example/path"),
+            ("SUPABASE_URL", "http://planted.example"),
+            ("SUPABASE_ANON_KEY", "sb_secret_planted"),
+            ("SUPABASE_ANON_KEY", "planted"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "sb_publishable_planted"),
+            ("SUPABASE_JWT_SECRET", "planted"),
+            ("ENCRYPTION_KEY", "planted"),
+            ("ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODw=="),
+            ("FALLBACK_ENCRYPTION_KEYS", "planted"),
+            ("FALLBACK_ENCRYPTION_KEYS", KEY),
+            ("SUPABASE_BASE_URL", "http://planted.example"),
+            ("LEGACY_CREDENTIAL_COOKIES", "planted"),
+        ] {
+            let mut settings = complete();
+            settings.push((name, value));
+            let error = read(&settings).unwrap_err().0;
+            assert!(
+                error.starts_with(&format!("{name} environment variable is not ")),
+                "{name}: {error}"
+            );
+            assert!(
+                !error.contains("planted") && !error.contains(KEY),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn half_a_client_is_a_fault() {
+        let mut settings = complete();
+        settings.push(("GITLAB_CLIENT_ID", "x"));
+        assert_eq!(
+            read(&settings).unwrap_err().0,
+            "GITLAB_CLIENT_SECRET environment variable is not set"
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let shown = format!("{:?}", read(&complete()).unwrap());
+        assert!(
+            !shown.contains("planted") && !shown.contains("sb_secret") && !shown.contains(KEY),
+            "{shown}"
+        );
+    }
+}
