@@ -14,7 +14,6 @@ const MESSAGES = {
   bad_credentials: 'The email or the password is not right.',
   too_many_sign_ins: 'Too many attempts to sign in. Wait a minute, then try again.',
   forbidden: 'The server refused this request. Open this page at its usual address and try again.',
-  not_found: 'This does not exist any more.',
   provider_unknown: 'This provider is not set up here any more. Reload the page.',
   not_a_member: 'You are not a member of this organization any more.',
   too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
@@ -187,8 +186,8 @@ async function start() {
 function showSignedIn({ user, organizations, providers }) {
   const organization = organizations.find(({ id }) => id === parameter('organization')) ?? organizations[0];
   Object.assign(state, { user, organizations, providers, organization: organization.id });
-  $('account-email').textContent = user.email;
-  $('account-email').title = user.email;
+  $('account-email').textContent = user.email ?? user.id;
+  $('account-email').title = user.email ?? user.id;
   renderOrganizations();
   renderProviders();
   return parameter('choose') ? openChoice(parameter('choose')) : openList();
@@ -411,7 +410,7 @@ async function openChoice(id) {
   } catch (failure) {
     if (failure.retryable || failure.status === 401) throw failure;
     await leaveChoice();
-    notify('error', 'This choice has expired or was already made. Connect again.', { requestId: failure.requestId });
+    fail(failure);
   }
 }
 
