@@ -1,0 +1,426 @@
+// Every outcome of the functions that the worker calls.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import { addMember, beginning, call, completion, config, insertIntegration, KID, parking, startServer } from "./support.mjs";
+
+let server, owner, service;
+before(async () => {
+  server = await startServer();
+  ({ owner, service } = await server.createProject());
+});
+after(() => server?.stop());
+
+const consumption = ({ p_state_hash, p_binding_hash, p_user_id }) => ({ p_state_hash, p_binding_hash, p_user_id });
+// Results as plain arrays, to be compared with such.
+const transactions = async (id) => [...(await owner`select * from public.oauth_transactions where id = ${id}`)];
+const parked = async (id) => [...(await owner`select * from public.parked_connections where id = ${id}`)];
+const integrations = async (organization) => [
+  ...(await owner`select * from public.integrations where organization_id = ${organization} order by id`),
+];
+const events = async (organization) => [
+  ...(await owner`select * from public.credential_events where organization_id = ${organization} order by id`),
+];
+
+describe("begin_connection", () => {
+  test("begun for one's own organisation, for ten minutes", async () => {
+    const args = beginning();
+    assert.deepEqual(await call(service, "begin_connection", args), { outcome: "begun" });
+    const [row] = await transactions(args.p_id);
+    assert.equal(row.state_hash, args.p_state_hash);
+    assert.equal(row.expires_at - row.created_at, 600_000);
+  });
+
+  test("begun for an organisation one is a member of", async () => {
+    const args = beginning({ p_organization_id: randomUUID() });
+    await addMember(owner, args.p_organization_id, args.p_user_id);
+    assert.deepEqual(await call(service, "begin_connection", args), { outcome: "begun" });
+  });
+
+  test("not_a_member of a stranger's organisation, and of none", async () => {
+    for (const p_organization_id of [randomUUID(), null]) {
+      const args = beginning({ p_organization_id });
+      assert.deepEqual(await call(service, "begin_connection", args), { outcome: "not_a_member" });
+      assert.equal((await transactions(args.p_id)).length, 0);
+    }
+  });
+
+  test("not_a_member without a user", async () => {
+    const args = beginning({ p_user_id: null, p_organization_id: null });
+    assert.deepEqual(await call(service, "begin_connection", { ...args, p_user_id: null }), { outcome: "not_a_member" });
+  });
+
+  test("too_many from the 51st open one of a user on; an expired one makes room and is dropped", async () => {
+    const user = randomUUID();
+    const begin = (args = beginning({ p_user_id: user })) => call(service, "begin_connection", args);
+    const first = beginning({ p_user_id: user });
+    await begin(first);
+    for (let i = 1; i < 50; i++) assert.deepEqual(await begin(), { outcome: "begun" });
+    assert.deepEqual(await begin(), { outcome: "too_many" });
+    assert.deepEqual(await call(service, "begin_connection", beginning()), { outcome: "begun" }, "another user is not concerned");
+    await owner`update public.oauth_transactions set expires_at = now() where id = ${first.p_id}`;
+    assert.deepEqual(await begin(), { outcome: "begun" });
+    assert.equal((await transactions(first.p_id)).length, 0);
+  });
+
+  test("a value out of bounds is refused", async () => {
+    const long = (length) => "x".repeat(length);
+    for (const over of [
+      { p_state_hash: long(129) },
+      { p_state_hash: "" },
+      { p_state_hash: null },
+      { p_binding_hash: long(129) },
+      { p_integration_type: long(65) },
+      { p_issuer: long(513) },
+      { p_redirect_uri: long(2049) },
+      { p_verifier: { x: long(4096) } },
+      { p_return_to: long(2049) },
+    ]) {
+      await assert.rejects(call(service, "begin_connection", beginning(over)), { code: /^23(514|502)$/ }, Object.keys(over)[0]);
+    }
+  });
+});
+
+describe("consume_transaction", () => {
+  const begin = async (over) => {
+    const args = beginning(over);
+    assert.deepEqual(await call(service, "begin_connection", args), { outcome: "begun" });
+    return args;
+  };
+
+  test("consumed once, then unknown", async () => {
+    const args = await begin();
+    assert.deepEqual(await call(service, "consume_transaction", consumption(args)), {
+      outcome: "consumed",
+      id: args.p_id,
+      organization_id: args.p_organization_id,
+      integration_type: args.p_integration_type,
+      issuer: args.p_issuer,
+      redirect_uri: args.p_redirect_uri,
+      verifier: args.p_verifier,
+      return_to: args.p_return_to,
+    });
+    assert.equal((await transactions(args.p_id)).length, 0);
+    assert.deepEqual(await call(service, "consume_transaction", consumption(args)), { outcome: "unknown" });
+  });
+
+  test("foreign with another binding or another user: the owner can still use it", async () => {
+    const args = await begin();
+    for (const over of [{ p_binding_hash: "other" }, { p_user_id: randomUUID() }, { p_binding_hash: null }, { p_user_id: null }]) {
+      assert.deepEqual(await call(service, "consume_transaction", { ...consumption(args), ...over }), { outcome: "foreign" });
+    }
+    assert.equal((await call(service, "consume_transaction", consumption(args))).outcome, "consumed");
+  });
+
+  test("unknown for a state that never was, an empty one and none", async () => {
+    for (const p_state_hash of ["never", "", null]) {
+      const args = { ...consumption(beginning()), p_state_hash };
+      assert.deepEqual(await call(service, "consume_transaction", args), { outcome: "unknown" });
+    }
+  });
+
+  test("unknown when it has expired, also to a stranger", async () => {
+    const args = await begin();
+    await owner`update public.oauth_transactions set expires_at = now() - interval '1 second' where id = ${args.p_id}`;
+    assert.deepEqual(await call(service, "consume_transaction", consumption(args)), { outcome: "unknown" });
+    const stranger = { ...consumption(args), p_user_id: randomUUID() };
+    assert.deepEqual(await call(service, "consume_transaction", stranger), { outcome: "unknown" });
+  });
+
+  test("not_a_member after the membership has ended, and burnt", async () => {
+    const organization = randomUUID();
+    const user = randomUUID();
+    await addMember(owner, organization, user);
+    const args = await begin({ p_user_id: user, p_organization_id: organization });
+    await owner`delete from public.organization_members where user_id = ${user}`;
+    assert.deepEqual(await call(service, "consume_transaction", consumption(args)), { outcome: "not_a_member" });
+    assert.deepEqual(await call(service, "consume_transaction", consumption(args)), { outcome: "unknown" });
+  });
+});
+
+describe("complete_connection", () => {
+  test("created: an active row under the given id, and an event", async () => {
+    const args = completion();
+    assert.deepEqual(await call(service, "complete_connection", args), { outcome: "created", id: args.p_id });
+    const [row] = await integrations(args.p_organization_id);
+    assert.equal(row.id, args.p_id);
+    assert.equal(row.integration_type, "supabase");
+    assert.equal(row.external_account_id, args.p_external_account_id);
+    assert.equal(row.name, args.p_name);
+    assert.equal(row.status, "active");
+    assert.deepEqual(row.config, args.p_config);
+    const [event, ...rest] = await events(args.p_organization_id);
+    assert.deepEqual(rest, []);
+    assert.ok(Date.now() - event.occurred_at < 60_000);
+    assert.deepEqual(
+      { ...event, id: 0, occurred_at: 0 },
+      {
+        id: 0,
+        occurred_at: 0,
+        user_id: args.p_user_id,
+        organization_id: args.p_organization_id,
+        integration_id: args.p_id,
+        integration_type: "supabase",
+        external_account_id: args.p_external_account_id,
+        action: "connected",
+        outcome: "succeeded",
+        request_id: "request 1",
+      },
+    );
+  });
+
+  test("exists: the account stands under another id, nothing is written; with that id: updated", async () => {
+    const first = completion();
+    await call(service, "complete_connection", first);
+    await owner`update public.integrations set status = 'error' where id = ${first.p_id}`;
+    const [before] = await integrations(first.p_organization_id);
+
+    const again = { ...first, p_id: randomUUID(), p_name: "Renamed", p_config: config(KID.b), p_request_id: "request 2" };
+    assert.deepEqual(await call(service, "complete_connection", again), { outcome: "exists", id: first.p_id });
+    assert.deepEqual(await integrations(first.p_organization_id), [before]);
+    assert.equal((await events(first.p_organization_id)).length, 1);
+
+    again.p_id = first.p_id;
+    assert.deepEqual(await call(service, "complete_connection", again), { outcome: "updated", id: first.p_id });
+    const [row, ...others] = await integrations(first.p_organization_id);
+    assert.deepEqual(others, []);
+    assert.deepEqual([row.name, row.status, row.config], ["Renamed", "active", config(KID.b)]);
+    assert.deepEqual(row.created_at, before.created_at);
+    assert.ok(row.updated_at > before.updated_at);
+    assert.deepEqual((await events(first.p_organization_id)).map((event) => event.action), ["connected", "reconnected"]);
+  });
+
+  test("another account, another type, another organisation: a row of its own", async () => {
+    const first = completion();
+    await call(service, "complete_connection", first);
+    const other = randomUUID();
+    await addMember(owner, other, first.p_user_id);
+    for (const over of [
+      { p_external_account_id: "another" },
+      { p_integration_type: "github" },
+      { p_organization_id: other },
+    ]) {
+      const args = { ...first, ...over, p_id: randomUUID() };
+      assert.deepEqual(await call(service, "complete_connection", args), { outcome: "created", id: args.p_id });
+    }
+  });
+
+  test("unknown for an id that stands for something else, which is left as it was", async () => {
+    const user = randomUUID();
+    const theirs = completion();
+    const ours = completion({ p_user_id: user });
+    await call(service, "complete_connection", theirs);
+    await call(service, "complete_connection", ours);
+    const before = [await integrations(theirs.p_user_id), await integrations(user)];
+    for (const over of [
+      { p_id: theirs.p_id },
+      { p_id: theirs.p_id, p_external_account_id: "another" },
+      { p_id: ours.p_id, p_integration_type: "github" },
+      { p_id: ours.p_id, p_external_account_id: "another" },
+    ]) {
+      const answer = await call(service, "complete_connection", completion({ p_user_id: user, p_config: config(KID.b), ...over }));
+      // The account of the first case is the user's own row, which is named before the stranger's id is looked at.
+      const expected = over.p_id === theirs.p_id && !over.p_external_account_id
+        ? { outcome: "exists", id: ours.p_id }
+        : { outcome: "unknown" };
+      assert.deepEqual(answer, expected, JSON.stringify(over));
+    }
+    assert.deepEqual([await integrations(theirs.p_user_id), await integrations(user)], before);
+    assert.equal((await events(user)).length, 1);
+  });
+
+  test("updated: a row that an older version wrote gets its account", async () => {
+    const user = randomUUID();
+    const id = await insertIntegration(service, { organization_id: user });
+    const answer = await call(service, "complete_connection", completion({ p_id: id, p_user_id: user }));
+    assert.deepEqual(answer, { outcome: "updated", id });
+    const [row] = await integrations(user);
+    assert.equal(row.external_account_id, "abcdefghijklmnopqrst");
+  });
+
+  test("not_a_member writes nothing", async () => {
+    const args = completion({ p_organization_id: randomUUID() });
+    assert.deepEqual(await call(service, "complete_connection", args), { outcome: "not_a_member" });
+    assert.deepEqual(await integrations(args.p_organization_id), []);
+    assert.deepEqual(await events(args.p_organization_id), []);
+  });
+
+  test("a value out of bounds is refused", async () => {
+    for (const over of [
+      { p_integration_type: "" },
+      { p_integration_type: null },
+      { p_external_account_id: null },
+      { p_external_account_id: "" },
+      { p_external_account_id: "x".repeat(201) },
+      { p_name: "" },
+      { p_name: null },
+      { p_name: "x".repeat(201) },
+      { p_config: [] },
+      { p_config: null },
+      { p_config: { x: "x".repeat(262_144) } },
+      { p_request_id: "x".repeat(201) },
+    ]) {
+      const args = completion(over);
+      await assert.rejects(call(service, "complete_connection", args), { code: /^(22023|23514|23502)$/ }, JSON.stringify(over).slice(0, 60));
+      assert.deepEqual(await integrations(args.p_organization_id), []);
+      assert.deepEqual(await events(args.p_organization_id), []);
+    }
+  });
+});
+
+describe("a grant over several accounts", () => {
+  const ask = ({ p_id, p_user_id }) => ({ p_id, p_user_id });
+  const park = async (over) => {
+    const args = parking(over);
+    assert.deepEqual(await call(service, "park_connection", args), { outcome: "parked" });
+    return args;
+  };
+
+  test("parked, read by its user alone, for ten minutes", async () => {
+    const args = await park();
+    const { expires_at, ...answer } = await call(service, "parked_connection", ask(args));
+    assert.deepEqual(answer, {
+      outcome: "parked",
+      organization_id: args.p_organization_id,
+      integration_type: "supabase",
+      config: args.p_config,
+      accounts: args.p_accounts,
+      return_to: "/after",
+    });
+    assert.ok(Math.abs(Date.parse(expires_at) - Date.now() - 600_000) < 60_000, expires_at);
+    assert.deepEqual(await call(service, "parked_connection", { ...ask(args), p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual(await call(service, "parked_connection", { ...ask(args), p_id: randomUUID() }), { outcome: "unknown" });
+  });
+
+  test("not_a_member parks nothing, and reads nothing once the membership has ended", async () => {
+    const args = parking({ p_organization_id: randomUUID() });
+    assert.deepEqual(await call(service, "park_connection", args), { outcome: "not_a_member" });
+    assert.deepEqual(await parked(args.p_id), []);
+    await addMember(owner, args.p_organization_id, args.p_user_id);
+    await park(args);
+    await owner`delete from public.organization_members where user_id = ${args.p_user_id}`;
+    assert.deepEqual(await call(service, "parked_connection", ask(args)), { outcome: "unknown" });
+  });
+
+  test("completing deletes it: a second time is unknown", async () => {
+    const args = await park();
+    const complete = (over) =>
+      call(service, "complete_connection", completion({ p_user_id: args.p_user_id, p_parked_id: args.p_id, ...over }));
+    assert.equal((await complete()).outcome, "created");
+    assert.deepEqual(await parked(args.p_id), []);
+    assert.deepEqual(await complete({ p_external_account_id: "another" }), { outcome: "unknown" });
+    assert.equal((await integrations(args.p_user_id)).length, 1);
+  });
+
+  test("exists keeps it for the second call", async () => {
+    const args = await park();
+    const standing = completion({ p_user_id: args.p_user_id });
+    await call(service, "complete_connection", standing);
+    const complete = (p_id) => call(service, "complete_connection", { ...standing, p_id, p_parked_id: args.p_id });
+    assert.deepEqual(await complete(randomUUID()), { outcome: "exists", id: standing.p_id });
+    assert.equal((await parked(args.p_id)).length, 1);
+    assert.deepEqual(await complete(standing.p_id), { outcome: "updated", id: standing.p_id });
+    assert.deepEqual(await parked(args.p_id), []);
+  });
+
+  test("unknown when it is another user's, organisation's or type's", async () => {
+    const args = await park();
+    const organization = randomUUID();
+    await addMember(owner, organization, args.p_user_id);
+    for (const over of [
+      { p_user_id: randomUUID() },
+      { p_user_id: args.p_user_id, p_organization_id: organization },
+      { p_user_id: args.p_user_id, p_integration_type: "github" },
+    ]) {
+      const answer = await call(service, "complete_connection", completion({ ...over, p_parked_id: args.p_id }));
+      assert.deepEqual(answer, { outcome: "unknown" });
+    }
+    assert.equal((await parked(args.p_id)).length, 1);
+  });
+
+  test("discarded by its user alone, once", async () => {
+    const args = await park();
+    assert.deepEqual(await call(service, "discard_connection", { ...ask(args), p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual(await call(service, "discard_connection", ask(args)), { outcome: "discarded" });
+    assert.deepEqual(await call(service, "discard_connection", ask(args)), { outcome: "unknown" });
+  });
+
+  test("unknown everywhere when it has expired, and dropped by the next that is parked", async () => {
+    const args = await park();
+    await owner`update public.parked_connections set expires_at = now() where id = ${args.p_id}`;
+    assert.deepEqual(await call(service, "parked_connection", ask(args)), { outcome: "unknown" });
+    assert.deepEqual(await call(service, "discard_connection", ask(args)), { outcome: "unknown" });
+    const complete = completion({ p_user_id: args.p_user_id, p_parked_id: args.p_id });
+    assert.deepEqual(await call(service, "complete_connection", complete), { outcome: "unknown" });
+    assert.equal((await parked(args.p_id)).length, 1);
+    await park();
+    assert.deepEqual(await parked(args.p_id), []);
+  });
+
+  test("a value out of bounds is refused", async () => {
+    for (const over of [
+      { p_integration_type: "x".repeat(65) },
+      { p_config: [] },
+      { p_config: { x: "x".repeat(262_144) } },
+      { p_accounts: [] },
+      { p_accounts: {} },
+      { p_accounts: Array.from({ length: 1001 }, () => ({})) },
+      { p_accounts: ["x".repeat(262_144)] },
+      { p_return_to: "x".repeat(2049) },
+    ]) {
+      await assert.rejects(call(service, "park_connection", parking(over)), { code: "23514" }, JSON.stringify(over).slice(0, 60));
+    }
+  });
+});
+
+describe("find_integration and disconnect_integration", () => {
+  test("found by a member; unknown to a stranger just as an id that does not exist", async () => {
+    const args = completion();
+    await call(service, "complete_connection", args);
+    const find = (over) => call(service, "find_integration", { p_id: args.p_id, p_user_id: args.p_user_id, ...over });
+    assert.deepEqual(await find(), {
+      outcome: "found",
+      organization_id: args.p_organization_id,
+      integration_type: "supabase",
+      config: args.p_config,
+    });
+    for (const over of [{ p_user_id: randomUUID() }, { p_user_id: null }, { p_id: randomUUID() }]) {
+      assert.deepEqual(await find(over), { outcome: "unknown" });
+    }
+  });
+
+  test("disconnected once; the event tells what became of the grant", async () => {
+    for (const [p_revoked, outcome] of [["true", "revoked"], ["false", "not_revoked"], ["unsupported", "unsupported"]]) {
+      const args = completion();
+      await call(service, "complete_connection", args);
+      const disconnect = () =>
+        call(service, "disconnect_integration", { p_id: args.p_id, p_user_id: args.p_user_id, p_revoked, p_request_id: "request 9" });
+      assert.deepEqual(await disconnect(), { outcome: "disconnected" });
+      assert.deepEqual(await disconnect(), { outcome: "unknown" });
+      assert.deepEqual(await integrations(args.p_organization_id), []);
+      const [, event, ...rest] = await events(args.p_organization_id);
+      assert.deepEqual(rest, []);
+      assert.deepEqual(
+        [event.action, event.outcome, event.integration_id, event.user_id, event.external_account_id, event.request_id],
+        ["disconnected", outcome, args.p_id, args.p_user_id, args.p_external_account_id, "request 9"],
+      );
+    }
+  });
+
+  test("unknown to a stranger, and nothing happens", async () => {
+    const args = completion();
+    await call(service, "complete_connection", args);
+    const stranger = { p_id: args.p_id, p_user_id: randomUUID(), p_revoked: "true", p_request_id: "r" };
+    assert.deepEqual(await call(service, "disconnect_integration", stranger), { outcome: "unknown" });
+    assert.equal((await integrations(args.p_organization_id)).length, 1);
+    assert.equal((await events(args.p_organization_id)).length, 1);
+  });
+
+  test("p_revoked is one of three words", async () => {
+    for (const p_revoked of ["yes", "", null]) {
+      const args = { p_id: randomUUID(), p_user_id: randomUUID(), p_revoked, p_request_id: "r" };
+      await assert.rejects(call(service, "disconnect_integration", args), { code: "22023" });
+    }
+  });
+});
