@@ -1,6 +1,6 @@
 -- Users read the safe columns of their organisations' integrations, and write nothing: the worker writes, with the service key.
 
-revoke all on table public.integrations from public, anon, authenticated;
+revoke all on table public.integrations from public, anon, authenticated, service_role;
 grant select, insert, update, delete on table public.integrations to service_role;
 
 -- By column, so that config, and any column added later, is readable by no user.

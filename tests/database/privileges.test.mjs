@@ -1,0 +1,337 @@
+// Who may read and do what (attack 26): in SQL for every object there is, and through the real PostgREST.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import { SignJWT } from "jose";
+
+import { createProjectKeys } from "../stack/keys.mjs";
+import { startRest } from "../stack/rest.mjs";
+import { addMember, call, completion, config, insertIntegration, KID, startServer } from "./support.mjs";
+
+let server, project, owner, service, rest, keys;
+before(async () => {
+  server = await startServer();
+  project = await server.createProject();
+  ({ owner, service } = project);
+  keys = await createProjectKeys();
+  rest = await startRest({
+    databaseUrl: project.url("authenticator"),
+    jwtSecret: keys.jwtSecret,
+    verificationKey: keys.verificationKey,
+    logs: server.logs,
+  });
+});
+after(async () => {
+  await rest?.stop();
+  await server?.stop();
+});
+
+const SAFE_COLUMNS = [
+  "id", "organization_id", "integration_type", "name", "status", "scan_schedule", "last_checked_at", "next_check_at", "created_at",
+  "updated_at", "external_account_id",
+];
+
+describe("what is granted, object by object", () => {
+  test("functions: the API to the service key alone, the policies' two to users, the rest to nobody", async () => {
+    const functions = await owner`
+      select p.oid::regprocedure::text as name, n.nspname as schema,
+        array(select r from unnest(array['anon', 'authenticated', 'service_role']) r where has_function_privilege(r, p.oid, 'execute')) as callers,
+        exists (select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a where a.grantee = 0) as everyone
+      from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+      where n.nspname in ('public', 'private')`;
+    const policies = ["private.can_access_organization(uuid)", "private.my_organizations()"];
+    assert.ok(functions.length > 20);
+    for (const { name, schema, callers, everyone } of functions) {
+      const expected = policies.includes(name) ? ["authenticated"] : schema === "public" ? ["service_role"] : [];
+      assert.deepEqual([...callers], expected, name);
+      assert.equal(everyone, false, name);
+    }
+  });
+
+  test("functions: all run with their own rights and an empty search_path, save the two that need neither", async () => {
+    const functions = await owner`
+      select p.oid::regprocedure::text as name, p.prosecdef as definer, p.prorettype = 'trigger'::regtype as trigger,
+        'search_path=""' = any (coalesce(p.proconfig, '{}')) as pinned, p.prosqlbody is not null as resolved
+      from pg_proc p where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)`;
+    for (const { name, definer, trigger, pinned, resolved } of functions) {
+      if (name === "private.can_access_organization(uuid)") {
+        assert.ok(resolved, `${name} has a body that was resolved when it was created`);
+        continue;
+      }
+      assert.ok(pinned, `${name} has an empty search_path`);
+      assert.ok(definer || trigger, `${name} is security definer`);
+    }
+  });
+
+  test("tables, columns, sequences", async () => {
+    const granted = await owner`
+      select n.nspname || '.' || c.relname as name, r.role, p.privilege
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      cross join unnest(array['anon', 'authenticated', 'service_role']) r (role)
+      cross join unnest(array['select', 'insert', 'update', 'delete', 'truncate', 'references', 'trigger', 'maintain']) p (privilege)
+      where n.nspname in ('public', 'private') and c.relkind in ('r', 'p', 'v', 'm') and has_table_privilege(r.role, c.oid, p.privilege)`;
+    const summary = {};
+    for (const { name, role, privilege } of granted) ((summary[name] ??= {})[role] ??= []).push(privilege);
+    const all = ["select", "insert", "update", "delete"];
+    assert.deepEqual(summary, {
+      "public.integrations": { service_role: all },
+      "public.organization_members": { authenticated: ["select"], service_role: all },
+      "public.credential_events": { service_role: ["select"] },
+    });
+
+    const columns = await owner`
+      select c.relname as table, r.role, a.attname as column, p.privilege
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      cross join unnest(array['anon', 'authenticated']) r (role)
+      cross join unnest(array['select', 'insert', 'update', 'references']) p (privilege)
+      where n.nspname in ('public', 'private') and c.relkind = 'r' and c.relname <> 'organization_members'
+        and has_column_privilege(r.role, c.oid, a.attnum, p.privilege)`;
+    assert.deepEqual(
+      columns.map(({ table, role, column, privilege }) => `${role} ${privilege} ${table}.${column}`).sort(),
+      SAFE_COLUMNS.map((column) => `authenticated select integrations.${column}`).sort(),
+    );
+
+    const sequences = await owner`
+      select c.relname from pg_class c
+      cross join unnest(array['anon', 'authenticated', 'service_role']) r (role)
+      cross join unnest(array['usage', 'select', 'update']) p (privilege)
+      where c.relkind = 'S' and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+        and has_sequence_privilege(r.role, c.oid, p.privilege)`;
+    assert.deepEqual([...sequences], []);
+  });
+
+  test("every table has row level security, and its policies only read", async () => {
+    const open = await owner`
+      select c.relname from pg_class c
+      where c.relkind = 'r' and c.relnamespace in ('public'::regnamespace, 'private'::regnamespace) and not c.relrowsecurity`;
+    assert.deepEqual([...open], []);
+    const policies = await owner`select tablename, cmd, roles::text from pg_policies where schemaname = 'public' order by tablename`;
+    assert.deepEqual(
+      policies.map(({ tablename, cmd, roles }) => [tablename, cmd, roles]),
+      [["integrations", "SELECT", "{authenticated}"], ["organization_members", "SELECT", "{authenticated}"]],
+    );
+  });
+
+  test("nobody but the owner may use what comes into the schema private later", async () => {
+    const [{ anon, create }] = await owner`
+      select has_schema_privilege('anon', 'private', 'usage') as anon, has_schema_privilege('authenticated', 'private', 'create') as create`;
+    assert.deepEqual({ anon, create }, { anon: false, create: false });
+  });
+});
+
+describe("events", () => {
+  test("are append-only, for the service key and for the owner", async () => {
+    const args = completion();
+    await call(service, "complete_connection", args);
+    const attempts = (sql) => [
+      sql`update public.credential_events set user_id = ${randomUUID()}`,
+      sql`update public.credential_events set user_id = ${randomUUID()} where false`,
+      sql`delete from public.credential_events`,
+      sql`truncate public.credential_events`,
+    ];
+    for (const attempt of [...attempts(service), service`insert into public.credential_events default values`, ...attempts(owner)]) {
+      await assert.rejects(attempt, { code: "42501" });
+    }
+    await assert.rejects(service`alter table public.credential_events disable trigger append_only`, { code: "42501" });
+    await assert.rejects(service`set session_replication_role = replica`, { code: "42501" });
+    const rows = await service`select user_id from public.credential_events where integration_id = ${args.p_id}`;
+    assert.deepEqual(rows.map((row) => row.user_id), [args.p_user_id]);
+  });
+});
+
+describe("rows of users and organisations", () => {
+  const names = async (sql) => (await sql`select name from public.integrations order by name`).map((row) => row.name);
+
+  test("a user sees their own organisation and those they belong to", async () => {
+    const [alice, bob, shared] = [randomUUID(), randomUUID(), randomUUID()];
+    await addMember(owner, shared, bob);
+    for (const [organization_id, name] of [[alice, "Alice's"], [bob, "Bob's"], [shared, "Shared"]]) {
+      await insertIntegration(service, { organization_id, name });
+    }
+    assert.deepEqual(await names(project.user(alice)), ["Alice's"]);
+    assert.deepEqual(await names(project.user(bob)), ["Bob's", "Shared"]);
+    assert.deepEqual(await names(project.user(randomUUID())), []);
+    await addMember(owner, shared, alice);
+    assert.deepEqual(await names(project.user(alice)), ["Alice's", "Shared"]);
+    const memberships = await project.user(alice)`select organization_id, user_id from public.organization_members`;
+    assert.deepEqual([...memberships].map((row) => ({ ...row })), [{ organization_id: shared, user_id: alice }]);
+    await owner`delete from public.organization_members where organization_id = ${shared} and user_id = ${alice}`;
+    assert.deepEqual(await names(project.user(alice)), ["Alice's"]);
+  });
+
+  test("nothing in a token but the user's id counts (attack 17)", async () => {
+    const organization = randomUUID();
+    await insertIntegration(service, { organization_id: organization });
+    const claims = {
+      organization_id: organization,
+      org_id: organization,
+      user_metadata: { organization_id: organization, organizations: [organization], role: "owner" },
+      app_metadata: { organization_id: organization },
+    };
+    assert.deepEqual(await names(project.user(randomUUID(), claims)), []);
+  });
+
+  test("a token without a user sees nothing", async () => {
+    await insertIntegration(service);
+    const nobody = project.connect("authenticator", { role: "authenticated", "request.jwt.claims": '{"role":"authenticated"}' });
+    assert.deepEqual(await names(nobody), []);
+  });
+
+  test("a list without a filter is an index condition: the policy is not called for every row", async () => {
+    await owner`
+      insert into public.integrations (organization_id, integration_type, name)
+      select gen_random_uuid(), 'supabase', 'many' from generate_series(1, 5000)`;
+    await owner`analyze public.integrations`;
+    const plan = (await project.user(randomUUID())`explain select id from public.integrations`).map((row) => row["QUERY PLAN"]);
+    assert.match(plan.join("\n"), /Index Cond: .*private\.my_organizations\(\)/);
+  });
+});
+
+describe("through PostgREST (attack 26)", () => {
+  const request = async (token, path, { method = "GET", body, headers = {} } = {}) => {
+    const response = await fetch(`${rest.url}${path}`, {
+      method,
+      headers: { ...(token && { authorization: `Bearer ${token}` }), "content-type": "application/json", ...headers },
+      body: body && JSON.stringify(body),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text && JSON.parse(text) };
+  };
+  const userToken = (sub) =>
+    new SignJWT({ sub, role: "authenticated" })
+      .setProtectedHeader({ alg: "HS256" })
+      .setExpirationTime("5 minutes")
+      .sign(new TextEncoder().encode(keys.jwtSecret));
+
+  const callers = async () => {
+    const user = randomUUID();
+    const args = completion({ p_user_id: user });
+    await call(service, "complete_connection", args);
+    await addMember(owner, randomUUID(), user);
+    return [
+      { who: "a user", token: await userToken(user), denied: 403, args, user },
+      { who: "the anon key", token: keys.anonKey, denied: 401, args, user },
+      { who: "nobody", token: undefined, denied: 401, args, user },
+    ];
+  };
+
+  test("a user lists the safe columns of their own rows, counted", async () => {
+    const [{ token, args }] = await callers();
+    const answer = await request(token, `/integrations?select=${SAFE_COLUMNS}`, { headers: { prefer: "count=exact" } });
+    assert.equal(answer.status, 200, JSON.stringify(answer.body));
+    assert.deepEqual(answer.body.map((row) => row.id), [args.p_id]);
+    assert.deepEqual(Object.keys(answer.body[0]), SAFE_COLUMNS);
+  });
+
+  test("config is readable by no user: selected, filtered, ordered, aggregated or by default", async () => {
+    for (const { who, token, denied } of await callers()) {
+      for (const path of [
+        "/integrations?select=config",
+        "/integrations?select=id,config",
+        "/integrations?select=id,token:config->>access_token",
+        "/integrations?select=*",
+        "/integrations",
+        "/integrations?select=id&config->>access_token=like.a*",
+        "/integrations?select=id&order=config",
+      ]) {
+        const answer = await request(token, path);
+        assert.deepEqual([answer.status, answer.body.code], [denied, "42501"], `${who}: ${path}`);
+      }
+    }
+  });
+
+  test("nothing is written by a user: not a row, not a column, of no table", async () => {
+    const fingerprint = async () => {
+      const tables = await owner`
+        select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('public', 'private') order by name`;
+      const rows = await owner.unsafe(
+        tables
+          .map(({ name }) => `select '${name}' as name, count(*)::int, md5(string_agg(t::text, '' order by t::text)) from ${name} t`)
+          .join(" union all "),
+      );
+      return rows.map((row) => ({ ...row }));
+    };
+    const all = await callers();
+    const before = await fingerprint();
+    for (const { who, token, denied, args, user } of all) {
+      const row = { organization_id: user, integration_type: "supabase", name: "n" };
+      const attempts = [
+        [`/integrations`, { method: "POST", body: row }],
+        [`/integrations`, { method: "POST", body: { id: args.p_id, ...row }, headers: { prefer: "resolution=merge-duplicates" } }],
+        [`/integrations?id=eq.${args.p_id}`, { method: "PATCH", body: { name: "x" } }],
+        [`/integrations?id=eq.${args.p_id}`, { method: "PATCH", body: { config: config(KID.c) } }],
+        [`/integrations?id=eq.${args.p_id}`, { method: "DELETE" }],
+        [`/organization_members`, { method: "POST", body: { organization_id: randomUUID(), user_id: user } }],
+        [`/organization_members?user_id=eq.${user}`, { method: "PATCH", body: { role: "owner" } }],
+        [`/organization_members?user_id=eq.${user}`, { method: "DELETE" }],
+        ...["oauth_transactions", "parked_connections", "credential_events", "key_registry"].flatMap((table) => [
+          [`/${table}`, {}],
+          [`/${table}`, { method: "POST", body: {} }],
+          [`/${table}`, { method: "DELETE" }],
+        ]),
+      ];
+      for (const [path, options] of attempts) {
+        const answer = await request(token, path, options);
+        assert.deepEqual([answer.status, answer.body.code], [denied, "42501"], `${who}: ${options.method ?? "GET"} ${path}`);
+      }
+    }
+    assert.deepEqual(await fingerprint(), before);
+  });
+
+  test("every function there is refuses a user", async () => {
+    const functions = await owner`
+      select p.proname as name, coalesce(p.proargnames[1:p.pronargs], '{}') as arguments
+      from pg_proc p where p.pronamespace = 'public'::regnamespace`;
+    assert.ok(functions.length >= 14);
+    for (const { who, token, denied } of await callers()) {
+      for (const { name, arguments: names } of functions) {
+        const body = Object.fromEntries(names.map((argument) => [argument, null]));
+        const answer = await request(token, `/rpc/${name}`, { method: "POST", body });
+        assert.deepEqual([answer.status, answer.body.code], [denied, "42501"], `${who}: ${name}`);
+      }
+    }
+  });
+
+  test("functions of the schema private are not there, whoever asks", async () => {
+    const names = (await owner`select proname as name from pg_proc where pronamespace = 'private'::regnamespace`).map((row) => row.name);
+    assert.ok(names.length > 5);
+    for (const token of [await userToken(randomUUID()), keys.serviceRoleKey]) {
+      for (const name of names) {
+        const answer = await request(token, `/rpc/${name}`, { method: "POST", body: {} });
+        assert.equal(answer.status, 404, name);
+      }
+      const answer = await request(token, "/fence", { headers: { "accept-profile": "private" } });
+      assert.equal(answer.status, 406);
+    }
+  });
+
+  test("the service key calls the functions, rewrap's arrays and the fence's refusal included", async () => {
+    const rpc = (name, body) => request(keys.serviceRoleKey, `/rpc/${name}`, { method: "POST", body });
+    const args = completion();
+    assert.deepEqual((await rpc("complete_connection", args)).body, { outcome: "created", id: args.p_id });
+
+    const page = await rpc("rewrap_page", { p_after: null, p_limit: 5000, p_kid: KID.b, p_organization_id: args.p_organization_id });
+    assert.equal(page.status, 200, JSON.stringify(page.body));
+    const [{ id, version }] = page.body;
+    const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
+    const applied = await rpc("rewrap_apply", { p_ids: [id], p_versions: [version], p_patches: [patch] });
+    assert.deepEqual([applied.status, applied.body], [200, [args.p_id]]);
+
+    const { body: fence } = await rpc("declare_fence", { p_kids: [KID.b] });
+    assert.equal(fence.outcome, "fenced");
+    try {
+      const refused = await rpc("complete_connection", completion());
+      assert.equal(refused.status, 400);
+      assert.deepEqual(refused.body, {
+        code: "IK001",
+        message: "integrations.config is not sealed with a key that may write now",
+        details: `key id: ${KID.a}`,
+        hint: "a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again",
+      });
+    } finally {
+      assert.deepEqual((await rpc("lift_fence", {})).body, { outcome: "lifted" });
+    }
+  });
+});
