@@ -1,0 +1,81 @@
+// The built worker on workerd, one instance a test file, each with a client of its own at the authorization server.
+import { EventEmitter, once } from "node:events";
+import { globSync, readFileSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+import { convertV4MiniflareOptions, Miniflare } from "miniflare";
+
+import { freePort, LOOPBACK } from "../stack/listen.mjs";
+import { workerSettings } from "../stack/settings.mjs";
+import { registerClient } from "./clients.mjs";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];
+const LOG_TIMEOUT_MS = 5000;
+/** Which of worker-build's files are modules, and of what kind; the rest is for people. */
+const MODULE_TYPES = { ".js": "ESModule", ".wasm": "CompiledWasm" };
+
+/**
+ * Starts the worker. `bindings` override its settings; one that is undefined is left unset. `build` is another folder
+ * with a worker (index.js and the modules beside it).
+ *
+ * Returns `{ url, info, logs(), logged(), stop() }`: `info` is the stack's as this worker sees it (its URL and its client), and
+ * `logs()` all that it wrote to the console so far: `[{ level, message }]`. An answer may overtake what was logged before
+ * it: `logged(pattern)` waits for a message that matches, and returns it.
+ */
+export async function startWorker(info, bindings = {}, { build = path.join(ROOT, "worker/build") } = {}) {
+  const port = await freePort();
+  // Another host than the authorization server's: for a browser they are two sites, as in production.
+  const url = `http://localhost:${port}`;
+  const client = await registerClient(info, CALLBACKS.map((callback) => url + callback));
+  const own = { ...info, ...client, app_url: url };
+  const settings = Object.entries({ ...workerSettings(own), ...bindings }).filter(([, value]) => value !== undefined);
+
+  const logs = [];
+  const arrivals = new EventEmitter();
+  const logged = async (pattern) => {
+    const find = () => logs.find(({ message }) => pattern.test(message))?.message;
+    const signal = AbortSignal.timeout(LOG_TIMEOUT_MS);
+    while (find() === undefined) await once(arrivals, "log", { signal });
+    return find();
+  };
+  const miniflare = new Miniflare(
+    convertV4MiniflareOptions({
+      host: LOOPBACK,
+      port,
+      cf: false,
+      name: "edge",
+      compatibilityDate: compatibilityDate(),
+      modulesRoot: build,
+      modules: modulesOf(build),
+      bindings: Object.fromEntries(settings),
+      handleStructuredLogs: ({ level, message }) => {
+        logs.push({ level, message });
+        arrivals.emit("log");
+      },
+    }),
+  );
+  try {
+    await miniflare.ready;
+  } catch (error) {
+    await miniflare.dispose();
+    throw error;
+  }
+  return { url, info: own, logs: () => [...logs], logged, stop: () => miniflare.dispose() };
+}
+
+/** As deployed: the runtime's behaviour depends on it. */
+function compatibilityDate() {
+  const config = readFileSync(path.join(ROOT, "wrangler.toml"), "utf8");
+  return /^compatibility_date = "(.+)"$/m.exec(config)[1];
+}
+
+/** The main module comes first. */
+function modulesOf(folder) {
+  const files = globSync("**/*", { cwd: folder }).filter((file) => path.extname(file) in MODULE_TYPES);
+  const main = files.indexOf("index.js");
+  if (main < 0) throw new Error(`there is no index.js in ${folder}: build the worker with \`cargo xtask build\``);
+  files.unshift(...files.splice(main, 1));
+  return files.map((file) => ({ type: MODULE_TYPES[path.extname(file)], path: path.join(folder, file) }));
+}
