@@ -48,7 +48,10 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 fn place(organization_id: &str, integration_id: &str) -> Result<Place> {
-    Ok(Place { organization_id: organization_id.parse()?, integration_id: integration_id.parse()? })
+    Ok(Place {
+        organization_id: organization_id.parse()?,
+        integration_id: integration_id.parse()?,
+    })
 }
 
 /// Counts on: different bytes for every nonce of this file.
@@ -67,39 +70,105 @@ fn sealed() -> Result<Vec<Value>> {
         "access_token": "a", "apiKey": "b", "client_secret": "c", "db_password": "d", "key": "e", "refresh_token": "f"
     });
     let cases = [
-        ("the worked example of docs/format.md", 0, &["/access_token"][..], json!({
-            "access_token": "sbp_example", "project_id": "abc123"
-        })),
-        ("as the worker stores it", 0, &["/access_token", "/refresh_token"], json!({
-            "access_token": "sbp_oauth_0123456789abcdef0123456789abcdef01234567",
-            "expires_at": "2025-12-08T10:30:00Z",
-            "project_id": "abcdefghijklmnopqrst",
-            "project_name": "My Project",
-            "refresh_token": "v1.MjAyNS0xMi0wOFQxMDozMDowMFo",
-        })),
-        ("every kind of name", 200,
-         &["/access_token", "/apiKey", "/client_secret", "/db_password", "/key", "/refresh_token"], every_name),
-        ("nested, and names that a JSON Pointer escapes", 7, &[
-            "/a/0/token", "/a/1/b/secret", "/a~1b~0c/~1~0_key", "/ä/🔑 key",
-        ], json!({
-            "a": [{"token": "first"}, {"b": {"secret": "second"}}, ["no object", 1, true, null]],
-            "a/b~c": {"/~_key": "third"},
-            "ä": {"🔑 key": "fourth"},
-        })),
-        ("an empty string is sealed", 1, &["/token"], json!({"token": ""})),
-        ("null stays null", 1, &["/access_token"], json!({"access_token": "x", "refresh_token": null})),
-        ("one, two and three bytes", 1, &["/a_key", "/b_key", "/c_key"],
-         json!({"a_key": "1", "b_key": "12", "c_key": "123"})),
-        ("text beyond ASCII, and a NUL", 255, &["/password"], json!({"password": "pässwörd 密码 🔐 \u{0}\u{7f}\n"})),
-        ("what looks sealed is sealed like any other text", 1, &["/token"], json!({
-            "note": "AQIDBAUGBwgJCgsM.AQIDBAUGBwgJCgsMDQ4PEA==.AA==",
-            "token": "AQIDBAUGBwgJCgsM.AQIDBAUGBwgJCgsMDQ4PEA==.AA=="
-        })),
-        ("longer than one block, by none and by one", 1, &["/a_key", "/b_key"],
-         json!({"a_key": "x".repeat(64), "b_key": "y".repeat(65)})),
-        ("_enc deeper down is a name like any other", 1, &["/deep/token"],
-         json!({"deep": {"_enc": {"v": 9}, "token": "x"}})),
-        ("nothing sensitive: nothing sealed, no _enc", 1, &[], json!({"project_id": "abc123", "token": null})),
+        (
+            "the worked example of docs/format.md",
+            0,
+            &["/access_token"][..],
+            json!({
+                "access_token": "sbp_example", "project_id": "abc123"
+            }),
+        ),
+        (
+            "as the worker stores it",
+            0,
+            &["/access_token", "/refresh_token"],
+            json!({
+                "access_token": "sbp_oauth_0123456789abcdef0123456789abcdef01234567",
+                "expires_at": "2025-12-08T10:30:00Z",
+                "project_id": "abcdefghijklmnopqrst",
+                "project_name": "My Project",
+                "refresh_token": "v1.MjAyNS0xMi0wOFQxMDozMDowMFo",
+            }),
+        ),
+        (
+            "every kind of name",
+            200,
+            &[
+                "/access_token",
+                "/apiKey",
+                "/client_secret",
+                "/db_password",
+                "/key",
+                "/refresh_token",
+            ],
+            every_name,
+        ),
+        (
+            "nested, and names that a JSON Pointer escapes",
+            7,
+            &[
+                "/a/0/token",
+                "/a/1/b/secret",
+                "/a~1b~0c/~1~0_key",
+                "/ä/🔑 key",
+            ],
+            json!({
+                "a": [{"token": "first"}, {"b": {"secret": "second"}}, ["no object", 1, true, null]],
+                "a/b~c": {"/~_key": "third"},
+                "ä": {"🔑 key": "fourth"},
+            }),
+        ),
+        (
+            "an empty string is sealed",
+            1,
+            &["/token"],
+            json!({"token": ""}),
+        ),
+        (
+            "null stays null",
+            1,
+            &["/access_token"],
+            json!({"access_token": "x", "refresh_token": null}),
+        ),
+        (
+            "one, two and three bytes",
+            1,
+            &["/a_key", "/b_key", "/c_key"],
+            json!({"a_key": "1", "b_key": "12", "c_key": "123"}),
+        ),
+        (
+            "text beyond ASCII, and a NUL",
+            255,
+            &["/password"],
+            json!({"password": "pässwörd 密码 🔐 \u{0}\u{7f}\n"}),
+        ),
+        (
+            "what looks sealed is sealed like any other text",
+            1,
+            &["/token"],
+            json!({
+                "note": "AQIDBAUGBwgJCgsM.AQIDBAUGBwgJCgsMDQ4PEA==.AA==",
+                "token": "AQIDBAUGBwgJCgsM.AQIDBAUGBwgJCgsMDQ4PEA==.AA=="
+            }),
+        ),
+        (
+            "longer than one block, by none and by one",
+            1,
+            &["/a_key", "/b_key"],
+            json!({"a_key": "x".repeat(64), "b_key": "y".repeat(65)}),
+        ),
+        (
+            "_enc deeper down is a name like any other",
+            1,
+            &["/deep/token"],
+            json!({"deep": {"_enc": {"v": 9}, "token": "x"}}),
+        ),
+        (
+            "nothing sensitive: nothing sealed, no _enc",
+            1,
+            &[],
+            json!({"project_id": "abc123", "token": null}),
+        ),
         ("empty", 1, &[], json!({})),
     ];
     let mut next = 0;
@@ -133,7 +202,9 @@ fn sealed() -> Result<Vec<Value>> {
 /// Configs that do not open, each with the class and the place of its fault.
 fn refused() -> Result<Vec<Value>> {
     let here = place(ORGANIZATION, INTEGRATION)?;
-    let plain = PlainConfig::from_map(object(json!({"access_token": "sbp_example", "deep": [{"api_key": "k"}]})));
+    let plain = PlainConfig::from_map(object(
+        json!({"access_token": "sbp_example", "deep": [{"api_key": "k"}]}),
+    ));
     let mut next = 100;
     let base = ring(0)?.seal(&here, &plain, &mut counting(&mut next))?;
     let token = base["access_token"].as_str().unwrap_or_default();
@@ -163,44 +234,234 @@ fn refused() -> Result<Vec<Value>> {
     let deepest = "/levels".to_owned() + &"/0".repeat(sealed::MAX_DEPTH - 1);
 
     let cases = [
-        ("a bit of the iv", token_of(format!("{}.{tag}.{text}", flip(iv)?)), Fault::NotAuthentic, "/access_token"),
-        ("a bit of the tag", token_of(format!("{iv}.{}.{text}", flip(tag)?)), Fault::NotAuthentic, "/access_token"),
-        ("a bit of the text", token_of(format!("{iv}.{tag}.{}", flip(text)?)), Fault::NotAuthentic, "/access_token"),
-        ("no text", token_of(format!("{iv}.{tag}.")), Fault::NotAuthentic, "/access_token"),
-        ("moved to another field", moved, Fault::NotAuthentic, "/refresh_token"),
-        ("moved to another element", with(json!({"deep": [{}, deep()[0]]})), Fault::NotAuthentic, "/deep/1/api_key"),
-        ("moved up", with(json!({"api_key": deep()[0]["api_key"]})), Fault::NotAuthentic, "/api_key"),
-        ("_enc removed", without("_enc"), Fault::NotAuthentic, "/access_token"),
-        ("another key's kid", enc_of(json!({"v": 2, "kid": other_kid})), Fault::NotAuthentic, "/access_token"),
-        ("unknown kid", enc_of(json!({"v": 2, "kid": "0123456789abcdef"})), Fault::UnknownKey, "/_enc"),
-        ("version 3", enc_of(json!({"v": 3, "kid": kid})), Fault::UnknownVersion, "/_enc"),
-        ("version 1", enc_of(json!({"v": 1, "kid": kid})), Fault::UnknownVersion, "/_enc"),
-        ("version as text", enc_of(json!({"v": "2", "kid": kid})), Fault::MalformedEnc, "/_enc"),
-        ("no version", enc_of(json!({"kid": kid})), Fault::MalformedEnc, "/_enc"),
-        ("no kid", enc_of(json!({"v": 2})), Fault::MalformedEnc, "/_enc"),
-        ("kid in upper case", enc_of(json!({"v": 2, "kid": kid.to_uppercase()})), Fault::MalformedEnc, "/_enc"),
-        ("kid cut", enc_of(json!({"v": 2, "kid": &kid[..15]})), Fault::MalformedEnc, "/_enc"),
-        ("a member too many", enc_of(json!({"v": 2, "kid": kid, "alg": "A256GCM"})), Fault::MalformedEnc, "/_enc"),
-        ("_enc is null", enc_of(json!(null)), Fault::MalformedEnc, "/_enc"),
-        ("_enc is text", enc_of(json!(kid)), Fault::MalformedEnc, "/_enc"),
-        ("in the clear", token_of("sbp_example".into()), Fault::NotSealed, "/access_token"),
-        ("empty", token_of(String::new()), Fault::NotSealed, "/access_token"),
-        ("a JWT in the clear", token_of("eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln".into()), Fault::NotSealed, "/access_token"),
-        ("two parts", token_of(format!("{iv}.{tag}")), Fault::NotSealed, "/access_token"),
-        ("four parts", token_of(format!("{token}.{text}")), Fault::NotSealed, "/access_token"),
-        ("a short tag", token_of(format!("{iv}.{}.{text}", &tag[..16])), Fault::NotSealed, "/access_token"),
-        ("a short iv", token_of(format!("{}.{tag}.{text}", &iv[..12])), Fault::NotSealed, "/access_token"),
-        ("an iv of 16 bytes", token_of(format!("{tag}.{tag}.{text}")), Fault::Malformed, "/access_token"),
-        ("tag without padding", token_of(format!("{iv}.{}.{text}", &tag[..22])), Fault::Malformed, "/access_token"),
-        ("text without padding", token_of(format!("{iv}.{tag}.AA")), Fault::Malformed, "/access_token"),
-        ("bits after the end", token_of(format!("{iv}.{tag}.AB==")), Fault::Malformed, "/access_token"),
-        ("base64url", token_of(format!("{iv}.{tag}.__v_")), Fault::Malformed, "/access_token"),
-        ("white space", token_of(format!("{token}\n")), Fault::Malformed, "/access_token"),
-        ("a number", with(json!({"access_token": 5})), Fault::WrongType, "/access_token"),
-        ("a boolean", with(json!({"access_token": false})), Fault::WrongType, "/access_token"),
-        ("an object", with(json!({"access_token": {"value": token}})), Fault::WrongType, "/access_token"),
-        ("an array", with(json!({"access_token": [token]})), Fault::WrongType, "/access_token"),
-        ("too many levels", with(json!({"levels": levels})), Fault::TooDeep, &deepest[..]),
+        (
+            "a bit of the iv",
+            token_of(format!("{}.{tag}.{text}", flip(iv)?)),
+            Fault::NotAuthentic,
+            "/access_token",
+        ),
+        (
+            "a bit of the tag",
+            token_of(format!("{iv}.{}.{text}", flip(tag)?)),
+            Fault::NotAuthentic,
+            "/access_token",
+        ),
+        (
+            "a bit of the text",
+            token_of(format!("{iv}.{tag}.{}", flip(text)?)),
+            Fault::NotAuthentic,
+            "/access_token",
+        ),
+        (
+            "no text",
+            token_of(format!("{iv}.{tag}.")),
+            Fault::NotAuthentic,
+            "/access_token",
+        ),
+        (
+            "moved to another field",
+            moved,
+            Fault::NotAuthentic,
+            "/refresh_token",
+        ),
+        (
+            "moved to another element",
+            with(json!({"deep": [{}, deep()[0]]})),
+            Fault::NotAuthentic,
+            "/deep/1/api_key",
+        ),
+        (
+            "moved up",
+            with(json!({"api_key": deep()[0]["api_key"]})),
+            Fault::NotAuthentic,
+            "/api_key",
+        ),
+        (
+            "_enc removed",
+            without("_enc"),
+            Fault::NotAuthentic,
+            "/access_token",
+        ),
+        (
+            "another key's kid",
+            enc_of(json!({"v": 2, "kid": other_kid})),
+            Fault::NotAuthentic,
+            "/access_token",
+        ),
+        (
+            "unknown kid",
+            enc_of(json!({"v": 2, "kid": "0123456789abcdef"})),
+            Fault::UnknownKey,
+            "/_enc",
+        ),
+        (
+            "version 3",
+            enc_of(json!({"v": 3, "kid": kid})),
+            Fault::UnknownVersion,
+            "/_enc",
+        ),
+        (
+            "version 1",
+            enc_of(json!({"v": 1, "kid": kid})),
+            Fault::UnknownVersion,
+            "/_enc",
+        ),
+        (
+            "version as text",
+            enc_of(json!({"v": "2", "kid": kid})),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "no version",
+            enc_of(json!({"kid": kid})),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "no kid",
+            enc_of(json!({"v": 2})),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "kid in upper case",
+            enc_of(json!({"v": 2, "kid": kid.to_uppercase()})),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "kid cut",
+            enc_of(json!({"v": 2, "kid": &kid[..15]})),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "a member too many",
+            enc_of(json!({"v": 2, "kid": kid, "alg": "A256GCM"})),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "_enc is null",
+            enc_of(json!(null)),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "_enc is text",
+            enc_of(json!(kid)),
+            Fault::MalformedEnc,
+            "/_enc",
+        ),
+        (
+            "in the clear",
+            token_of("sbp_example".into()),
+            Fault::NotSealed,
+            "/access_token",
+        ),
+        (
+            "empty",
+            token_of(String::new()),
+            Fault::NotSealed,
+            "/access_token",
+        ),
+        (
+            "a JWT in the clear",
+            token_of("eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln".into()),
+            Fault::NotSealed,
+            "/access_token",
+        ),
+        (
+            "two parts",
+            token_of(format!("{iv}.{tag}")),
+            Fault::NotSealed,
+            "/access_token",
+        ),
+        (
+            "four parts",
+            token_of(format!("{token}.{text}")),
+            Fault::NotSealed,
+            "/access_token",
+        ),
+        (
+            "a short tag",
+            token_of(format!("{iv}.{}.{text}", &tag[..16])),
+            Fault::NotSealed,
+            "/access_token",
+        ),
+        (
+            "a short iv",
+            token_of(format!("{}.{tag}.{text}", &iv[..12])),
+            Fault::NotSealed,
+            "/access_token",
+        ),
+        (
+            "an iv of 16 bytes",
+            token_of(format!("{tag}.{tag}.{text}")),
+            Fault::Malformed,
+            "/access_token",
+        ),
+        (
+            "tag without padding",
+            token_of(format!("{iv}.{}.{text}", &tag[..22])),
+            Fault::Malformed,
+            "/access_token",
+        ),
+        (
+            "text without padding",
+            token_of(format!("{iv}.{tag}.AA")),
+            Fault::Malformed,
+            "/access_token",
+        ),
+        (
+            "bits after the end",
+            token_of(format!("{iv}.{tag}.AB==")),
+            Fault::Malformed,
+            "/access_token",
+        ),
+        (
+            "base64url",
+            token_of(format!("{iv}.{tag}.__v_")),
+            Fault::Malformed,
+            "/access_token",
+        ),
+        (
+            "white space",
+            token_of(format!("{token}\n")),
+            Fault::Malformed,
+            "/access_token",
+        ),
+        (
+            "a number",
+            with(json!({"access_token": 5})),
+            Fault::WrongType,
+            "/access_token",
+        ),
+        (
+            "a boolean",
+            with(json!({"access_token": false})),
+            Fault::WrongType,
+            "/access_token",
+        ),
+        (
+            "an object",
+            with(json!({"access_token": {"value": token}})),
+            Fault::WrongType,
+            "/access_token",
+        ),
+        (
+            "an array",
+            with(json!({"access_token": [token]})),
+            Fault::WrongType,
+            "/access_token",
+        ),
+        (
+            "too many levels",
+            with(json!({"levels": levels})),
+            Fault::TooDeep,
+            &deepest[..],
+        ),
     ];
     let mut vectors = Vec::new();
     for (name, config, fault, pointer) in cases {
@@ -209,9 +470,11 @@ fn refused() -> Result<Vec<Value>> {
             "organization_id": ORGANIZATION, "integration_id": INTEGRATION,
         }));
     }
-    for (name, organization_id, integration_id) in
-        [("another organisation", OTHER, INTEGRATION), ("another row", ORGANIZATION, OTHER), ("swapped ids", INTEGRATION, ORGANIZATION)]
-    {
+    for (name, organization_id, integration_id) in [
+        ("another organisation", OTHER, INTEGRATION),
+        ("another row", ORGANIZATION, OTHER),
+        ("swapped ids", INTEGRATION, ORGANIZATION),
+    ] {
         vectors.push(json!({
             "name": name, "stored": base, "fault": Fault::NotAuthentic.as_str(), "pointer": "/access_token",
             "organization_id": organization_id, "integration_id": integration_id,
@@ -237,7 +500,10 @@ fn unsealable() -> Result<Vec<Value>> {
         levels = json!([levels]);
     }
     let cases = [
-        ("_enc is the format's own", json!({"_enc": {"v": 2, "kid": "0123456789abcdef"}, "token": "x"})),
+        (
+            "_enc is the format's own",
+            json!({"_enc": {"v": 2, "kid": "0123456789abcdef"}, "token": "x"}),
+        ),
         ("_enc, even null", json!({"_enc": null})),
         ("a number", json!({"token": 5})),
         ("a boolean", json!({"deep": [{"apiKey": true}]})),
@@ -249,8 +515,14 @@ fn unsealable() -> Result<Vec<Value>> {
     let mut vectors = Vec::new();
     for (name, plain) in cases {
         let config = PlainConfig::from_map(object(plain.clone()));
-        let result = ring(0)?.seal(&place(ORGANIZATION, INTEGRATION)?, &config, &mut counting(&mut 0));
-        let Err(SealError::Refused(refused)) = result else { return Err(format!("sealed: {name}").into()) };
+        let result = ring(0)?.seal(
+            &place(ORGANIZATION, INTEGRATION)?,
+            &config,
+            &mut counting(&mut 0),
+        );
+        let Err(SealError::Refused(refused)) = result else {
+            return Err(format!("sealed: {name}").into());
+        };
         vectors.push(json!({
             "name": name, "plain": plain, "fault": refused.class().as_str(), "pointer": refused.pointer(),
         }));

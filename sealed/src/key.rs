@@ -2,9 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use base64::Engine;
-use base64::engine::general_purpose::{
-    STANDARD, STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_INDIFFERENT,
-};
+use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -13,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::cipher::Cipher;
 use crate::error::KeyError;
 use crate::secret::Secret;
+use crate::value::Encoding;
 
 /// A 256-bit key. Zeroized when dropped; its `Debug` shows the [`Kid`] only.
 pub struct Key {
@@ -26,15 +25,15 @@ impl Key {
     /// it does not matter, nor do missing padding and the URL-safe alphabet, which the source's TypeScript took as well.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
-        let engine = if text.contains(['-', '_']) {
-            URL_SAFE_PAD_INDIFFERENT
-        } else {
-            STANDARD_PAD_INDIFFERENT
-        };
+        // Far beyond any key: what is longer is a mistake that need not be decoded to be refused.
         if text.len() > 256 {
             return Err(KeyError::NotBase64);
         }
-        let decoded = Zeroizing::new(engine.decode(text).map_err(|_| KeyError::NotBase64)?);
+        let mut decoded = Zeroizing::new(Vec::with_capacity(256));
+        let encoding = Encoding::loose_base64(text);
+        encoding
+            .decode(text, &mut decoded)
+            .ok_or(KeyError::NotBase64)?;
         let mut bytes = Zeroizing::new([0; 32]);
         if decoded.len() != bytes.len() {
             return Err(KeyError::WrongLength {

@@ -19,8 +19,8 @@ fn read_parts(text: &str) -> Option<[SealedValue<'_>; 2]> {
     };
     let (tag, tag_encoding) = array(tag)?;
     let readings = match tag_encoding {
-        Encoding::Hex => [Encoding::Hex, base64_of(ciphertext)],
-        _ => [base64_of(ciphertext), Encoding::Hex],
+        Encoding::Hex => [Encoding::Hex, Encoding::loose_base64(ciphertext)],
+        _ => [Encoding::loose_base64(ciphertext), Encoding::Hex],
     };
     Some(readings.map(|encoding| SealedValue {
         nonce,
@@ -35,17 +35,9 @@ fn array<const N: usize>(text: &str) -> Option<([u8; N], Encoding)> {
     let encoding = if text.len() == 2 * N {
         Encoding::Hex
     } else {
-        base64_of(text)
+        Encoding::loose_base64(text)
     };
     encoding.decode_array(text).map(|bytes| (bytes, encoding))
-}
-
-fn base64_of(text: &str) -> Encoding {
-    if text.contains(['-', '_']) {
-        Encoding::UrlSafeLoose
-    } else {
-        Encoding::StandardLoose
-    }
 }
 
 #[cfg(test)]

@@ -263,7 +263,9 @@ fn open_old(keys: &[Key], text: &str, scratch: &mut Scratch) -> Result<(), Fault
                     break;
                 }
             }
-            let opened = key.cipher().open(&reading.nonce, b"", scratch.bytes(), &reading.tag);
+            let opened = key
+                .cipher()
+                .open(&reading.nonce, b"", scratch.bytes(), &reading.tag);
             if opened.is_ok() {
                 return Ok(());
             }

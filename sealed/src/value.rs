@@ -1,9 +1,7 @@
 //! One sealed value as text: `iv.tag.ciphertext`, each part standard base64 with padding.
 
 use base64::Engine;
-use base64::engine::general_purpose::{
-    GeneralPurpose, STANDARD, STANDARD_PAD_INDIFFERENT, URL_SAFE_PAD_INDIFFERENT,
-};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
 
 use crate::cipher::{StoredNonce, Tag};
@@ -28,13 +26,26 @@ pub(crate) enum Encoding {
 impl Encoding {
     /// Appends the bytes that `text` stands for, or gives `None` and leaves nothing of use in `bytes`.
     pub fn decode(self, text: &str, bytes: &mut Vec<u8>) -> Option<()> {
-        let engine: &GeneralPurpose = match self {
+        // All or nothing: half of the padding is neither way of writing.
+        let padded = text.ends_with('=');
+        let engine = match self {
             Self::Standard => &STANDARD,
-            Self::StandardLoose => &STANDARD_PAD_INDIFFERENT,
-            Self::UrlSafeLoose => &URL_SAFE_PAD_INDIFFERENT,
+            Self::StandardLoose if padded => &STANDARD,
+            Self::StandardLoose => &STANDARD_NO_PAD,
+            Self::UrlSafeLoose if padded => &URL_SAFE,
+            Self::UrlSafeLoose => &URL_SAFE_NO_PAD,
             Self::Hex => return decode_hex(text, bytes),
         };
         engine.decode_vec(text, bytes).ok()
+    }
+
+    /// Which base64 a text is, if it is any: one alphabet or the other, not both.
+    pub fn loose_base64(text: &str) -> Self {
+        if text.contains(['-', '_']) {
+            Self::UrlSafeLoose
+        } else {
+            Self::StandardLoose
+        }
     }
 
     /// Bytes of a known number.
