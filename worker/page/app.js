@@ -22,7 +22,6 @@ const MESSAGES = {
   upstream_timeout: 'A service that this page depends on took too long to answer.',
   upstream_failed: 'A service that this page depends on did not answer as it should.',
   save_failed: 'The integration could not be saved.',
-  account_conflict: 'The same account was connected at the same moment. Reload the page to see it.',
   internal: 'Something went wrong on the server. Its operator finds it under the request id.',
 };
 const ACCOUNT_NOUNS = { supabase: 'project' };
@@ -214,7 +213,8 @@ function signIn(event) {
     try {
       await send('POST', '/api/session', { email, password });
     } catch (failure) {
-      notify('error', failure.message, { region: $('sign-in-error'), requestId: failure.retryable ? failure.requestId : null });
+      const requestId = failure.status === 401 ? null : failure.requestId;
+      notify('error', failure.message, { region: $('sign-in-error'), requestId });
       return $('password').select();
     }
     $('sign-in').reset();
@@ -294,8 +294,8 @@ async function loadList() {
   try {
     await loadPage();
   } catch (failure) {
-    if (failure.status === 401) return fail(failure);
     if (organization !== state.organization) return;
+    if (failure.status === 401) return fail(failure);
     notify('error', failure.message, { region: $('list-failed'), requestId: failure.requestId, retry: loadList });
     showList('list-failed');
   }
@@ -394,10 +394,13 @@ const disconnect = ({ id, name }, provider) => once($('disconnect-confirm'), 'Di
 const asksAbout = (id) => $('disconnect').open && $('disconnect').dataset.id === id;
 
 function removeRow(id, kind, text) {
-  findRow(id)?.remove();
+  const row = findRow(id);
+  row?.remove();
   if (asksAbout(id)) $('disconnect').close();
   notify(kind, text);
-  renderCount(state.shown - 1, state.count - 1);
+  // No row: the user has moved on to another list meanwhile.
+  if (row) renderCount(state.shown - 1, state.count - 1);
+  if (state.shown === 0 && state.count > 0) loadList();
 }
 
 // Choice: a grant over several accounts waits until the user has said which one
@@ -444,7 +447,7 @@ function choose(event, id) {
   });
 }
 
-const cancelChoice = (id, provider) => once($('choose-cancel'), 'Cancelling…', async () => {
+const cancelChoice = (id, provider) => once($('choose-cancel'), 'Canceling…', async () => {
   clearNotices();
   try {
     const { revoked } = await api('DELETE', resource('connections', id));
