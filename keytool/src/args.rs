@@ -1,0 +1,109 @@
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use sealed::Place;
+use uuid::Uuid;
+
+use crate::commands::generate::GenerateArgs;
+use crate::commands::id::IdArgs;
+use crate::exit;
+use crate::keys::KeyArgs;
+
+const AFTER_HELP: &str = "\
+Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 something sealed does not open.
+Keys are read from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS or from files, never from an argument; no .env file is read.";
+
+/// Makes, checks and rotates the keys that seal the integrations table
+#[derive(Debug, Parser)]
+#[command(version, after_help = AFTER_HELP)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Print JSON, for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(flatten)]
+    pub keys: KeyArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new key: base64 of 32 random bytes, as `openssl rand -base64 32` does, with its id on stderr
+    Generate(GenerateArgs),
+    /// Print the id of the primary key
+    Id(IdArgs),
+    /// Seal a config: read it from stdin as JSON, print what belongs in the database
+    Seal(PlaceArgs),
+    /// Open a config: read it from stdin as it stands in the database, print it with its secrets in the clear
+    Open(PlaceArgs),
+    /// Check that this program seals and opens as the format says, with known vectors and with a fresh key
+    Selftest,
+}
+
+/// The row a config belongs to: a sealed value opens in its own row only.
+#[derive(ClapArgs, Debug)]
+pub struct PlaceArgs {
+    /// The row's organization_id
+    #[arg(long, value_name = "UUID")]
+    organization: Uuid,
+
+    /// The row's id
+    #[arg(long, value_name = "UUID")]
+    integration: Uuid,
+}
+
+impl PlaceArgs {
+    pub fn place(&self) -> Place {
+        Place {
+            organization_id: self.organization,
+            integration_id: self.integration,
+        }
+    }
+}
+
+/// Reads the command line. What is wrong with it has been said when this gives an exit status; help is no error.
+pub fn parse() -> Result<Args, ExitCode> {
+    Args::try_parse().map_err(|error| {
+        if error.use_stderr() {
+            eprint!("{}", without_values(&error));
+            return ExitCode::from(exit::USAGE);
+        }
+        // A reader that has seen enough of the help is no failure.
+        let _ = error.print();
+        ExitCode::from(exit::DONE)
+    })
+}
+
+/// clap quotes what it does not understand. That may be a key that somebody has pasted where none belongs, and stderr goes
+/// into logs.
+fn without_values(error: &clap::Error) -> String {
+    let quoted: &[ContextKind] = match error.kind() {
+        ErrorKind::UnknownArgument => &[ContextKind::InvalidArg],
+        ErrorKind::InvalidSubcommand => &[ContextKind::InvalidSubcommand],
+        _ => &[ContextKind::InvalidValue],
+    };
+    let mut text = error.to_string();
+    for kind in quoted {
+        if let Some(ContextValue::String(value)) = error.get(*kind)
+            && value.len() >= 20
+        {
+            text = text.replace(value.as_str(), "[not shown]");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,66 @@
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sealed::{Key, Secret};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use crate::error::{Blame, Error, Result};
+use crate::{output, random};
+
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// Write the key to this new file, readable by its owner only, and nothing to stdout
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    random::fill(&mut *bytes)?;
+    let key = Key::from_bytes(*bytes);
+    let text = key.to_base64();
+    let kid = key.kid().to_string();
+    match (&args.out, json) {
+        (Some(path), json) => {
+            write_new(path, &text)?;
+            if json {
+                return output::json(&json!({"kid": kid, "file": path.to_string_lossy()}));
+            }
+        }
+        (None, true) => return output::json(&json!({"key": text.expose(), "kid": kid})),
+        (None, false) => output::line(text.expose())?,
+    }
+    eprintln!("key id: {kid}");
+    Ok(())
+}
+
+/// A key that is overwritten is a key that is lost, and everything sealed with it: the file must not be there.
+fn write_new(path: &Path, key: &Secret) -> Result<()> {
+    let name = path.display();
+    let mut file = new_file().open(path).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Error::new(Blame::Caller, format!("{name} exists"))
+            .hint("no file is ever overwritten: choose another name, or move that one away"),
+        _ => Error::new(Blame::Caller, format!("{name} cannot be made: {error}")),
+    })?;
+    let mut write = || -> io::Result<()> {
+        file.write_all(key.expose().as_bytes())?;
+        file.write_all(b"\n")?;
+        file.sync_all()
+    };
+    write().map_err(|error| {
+        // Half a key is of no use, and the name would stay taken. It is ours: it was not there before.
+        let _ = std::fs::remove_file(path);
+        Error::new(Blame::Machine, format!("{name} cannot be written: {error}"))
+    })
+}
+
+fn new_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}

@@ -1,0 +1,23 @@
+use sealed::{Fault, Place};
+
+use crate::error::{Blame, Error, Result};
+use crate::keys::KeyArgs;
+use crate::{input, output};
+
+pub fn run(place: &Place, keys: &KeyArgs) -> Result<()> {
+    let ring = keys.ring()?;
+    let stored = input::config()?;
+    let config = ring.open(place, &stored).map_err(|error| {
+        let message = format!("{error}: {} at \"{}\"", error.class(), error.pointer());
+        Error::new(Blame::Row, message).hint(match error.class() {
+            Fault::UnknownKey => {
+                "the key that `_enc` names is neither the primary key nor a fallback"
+            }
+            Fault::NotAuthentic => {
+                "another key, another organisation or row, or changed: check the keys and both ids"
+            }
+            _ => "docs/format.md says what each class means",
+        })
+    })?;
+    output::json(config.as_map())
+}

@@ -1,0 +1,17 @@
+use sealed::{Place, PlainConfig, SealError};
+
+use crate::error::{Blame, Error, Result};
+use crate::keys::KeyArgs;
+use crate::{input, output, random};
+
+pub fn run(place: &Place, keys: &KeyArgs) -> Result<()> {
+    let ring = keys.ring()?;
+    let config = PlainConfig::from_map(input::config()?);
+    let stored = ring
+        .seal(place, &config, &mut random::fill)
+        .map_err(|error| match error {
+            SealError::Refused(refused) => Error::new(Blame::Input, refused.to_string()),
+            SealError::Random(error) => error.into(),
+        })?;
+    output::json(&stored)
+}

@@ -1,0 +1,48 @@
+use std::io::{self, IsTerminal, Read};
+
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::error::{Blame, Error, Result};
+
+/// More than any config that can be sealed, written as JSON.
+const MAX_STDIN: usize = 8 * 1024 * 1024;
+
+/// Reads one config, a JSON object, from stdin.
+pub fn config() -> Result<Map<String, Value>> {
+    let stdin = io::stdin().lock();
+    if stdin.is_terminal() {
+        eprintln!("hint: waiting for a config (a JSON object) on stdin");
+    }
+    let text = read_bounded(stdin, MAX_STDIN)
+        .map_err(|error| Error::new(Blame::Machine, format!("stdin cannot be read: {error}")))?
+        .ok_or_else(|| {
+            let message = format!("the config on stdin is larger than {MAX_STDIN} bytes");
+            Error::new(Blame::Input, message)
+        })?;
+    // Not straight into a map: serde's message for another type would quote the value.
+    match serde_json::from_slice(&text) {
+        Ok(Value::Object(config)) => Ok(config),
+        Ok(_) => Err(not_a_config("it is JSON, but no object".into())),
+        Err(error) if error.is_eof() => Err(not_a_config("it ends too early".into())),
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            Err(not_a_config(format!(
+                "no JSON at line {line} column {column}"
+            )))
+        }
+    }
+}
+
+fn not_a_config(why: String) -> Error {
+    Error::new(Blame::Input, format!("the config on stdin: {why}"))
+        .hint("give the value of integrations.config, a JSON object")
+}
+
+/// Everything there is to read, or `None` if that is more than `max` bytes. The buffer does not grow by moving, which
+/// would leave parts of a secret behind, unless it has to.
+pub fn read_bounded(reader: impl Read, max: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max.min(64 * 1024)));
+    reader.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() <= max).then_some(bytes))
+}

@@ -1,0 +1,142 @@
+//! Where keys come from: the environment, or files that only their owner reads.
+
+use std::env::{self, VarError};
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sealed::{Key, KeyError, KeyRing};
+use zeroize::Zeroizing;
+
+use crate::error::{Blame, Error, Result};
+use crate::input::read_bounded;
+
+pub const PRIMARY: &str = "ENCRYPTION_KEY";
+pub const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
+
+const MAKE_ONE: &str = "make a key with `keytool generate` or `openssl rand -base64 32`";
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Keys")]
+pub struct KeyArgs {
+    /// Take the primary key from this file instead of ENCRYPTION_KEY; nobody but its owner may read it
+    #[arg(long, global = true, value_name = "FILE")]
+    key_file: Option<PathBuf>,
+
+    /// Take a fallback key from this file instead of FALLBACK_ENCRYPTION_KEYS; may be given several times
+    #[arg(long, global = true, value_name = "FILE")]
+    fallback_key_file: Vec<PathBuf>,
+}
+
+impl KeyArgs {
+    /// The primary key and the fallbacks, as the worker would have them.
+    pub fn ring(&self) -> Result<KeyRing> {
+        KeyRing::new(self.primary()?, self.fallbacks()?).map_err(|error| {
+            Error::new(Blame::Caller, format!("the key ring: {error}"))
+                .hint("each of the primary key and the fallbacks must be another key")
+        })
+    }
+
+    /// The primary key alone.
+    pub fn primary(&self) -> Result<Key> {
+        match &self.key_file {
+            Some(file) => key_in_file(file),
+            None => match setting(PRIMARY)? {
+                Some(text) => Key::from_base64(&text).map_err(|error| not_a_key(PRIMARY, error)),
+                None => Err(Error::new(
+                    Blame::Caller,
+                    format!("{PRIMARY} environment variable is not set"),
+                )
+                .hint(format!("set it or give --key-file; {MAKE_ONE}"))),
+            },
+        }
+    }
+
+    fn fallbacks(&self) -> Result<Vec<Key>> {
+        if !self.fallback_key_file.is_empty() {
+            return self
+                .fallback_key_file
+                .iter()
+                .map(|file| key_in_file(file))
+                .collect();
+        }
+        let Some(text) = setting(FALLBACKS)? else {
+            return Ok(Vec::new());
+        };
+        Key::list_from_base64(&text).map_err(|error| {
+            Error::new(Blame::Caller, format!("{FALLBACKS}: {error}"))
+                .hint("give keys separated by commas, or leave it unset")
+        })
+    }
+}
+
+/// A setting that holds a secret. Empty is as good as unset: that is what an empty line in a settings file gives.
+fn setting(name: &str) -> Result<Option<Zeroizing<String>>> {
+    match env::var(name) {
+        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(VarError::NotPresent) => Ok(None),
+        // The message of this error would show the value.
+        Err(VarError::NotUnicode(_)) => Err(Error::new(
+            Blame::Caller,
+            format!("{name} is no UTF-8 text"),
+        )),
+    }
+}
+
+fn key_in_file(path: &Path) -> Result<Key> {
+    const MAX_FILE: usize = 4096;
+    let name = path.display();
+    let cannot_read = |error: io::Error| {
+        Error::new(
+            Blame::Caller,
+            format!("key file {name} cannot be read: {error}"),
+        )
+    };
+    let file = File::open(path).map_err(cannot_read)?;
+    refuse_if_others_may_read(&file, path)?;
+    let bytes = read_bounded(file, MAX_FILE)
+        .map_err(cannot_read)?
+        .ok_or_else(|| {
+            Error::new(
+                Blame::Caller,
+                format!("key file {name} is larger than a key"),
+            )
+        })?;
+    let text = str::from_utf8(&bytes).map_err(|_| KeyError::NotBase64);
+    text.and_then(Key::from_base64)
+        .map_err(|error| not_a_key(&format!("key file {name}"), error))
+}
+
+fn not_a_key(source: &str, error: KeyError) -> Error {
+    Error::new(Blame::Caller, format!("{source}: {error}")).hint(MAKE_ONE)
+}
+
+/// Asks the open file, so that it cannot be another one by the time it is read.
+#[cfg(unix)]
+fn refuse_if_others_may_read(file: &File, path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    let name = path.display();
+    let mode = file
+        .metadata()
+        .map_err(|error| Error::new(Blame::Caller, format!("key file {name}: {error}")))?
+        .mode();
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "key file {name} is open to others (mode {:04o})",
+        mode & 0o7777
+    );
+    Err(Error::new(Blame::Caller, message).hint(format!(
+        "chmod 600 {name}, and make a new key if somebody may have read this one"
+    )))
+}
+
+/// Elsewhere a file's permissions are no mode bits: whoever keeps the file answers for them.
+#[cfg(not(unix))]
+fn refuse_if_others_may_read(_file: &File, _path: &Path) -> Result<()> {
+    Ok(())
+}
