@@ -1,10 +1,10 @@
 //! One line, on standard error, that says what is going on while one waits.
 //!
-//! On a terminal the line is rewritten every second; elsewhere a line says what begins and what ended, and a long wait
-//! is repeated now and then.
+//! On a terminal the line is rewritten every second; elsewhere a line says what is waited for, once it takes longer than
+//! that, and again now and then. What ended leaves a line.
 
 use std::{
-    fmt::Write as _,
+    fmt,
     io::{self, IsTerminal, Write as _},
     sync::{Mutex, MutexGuard, Once, PoisonError},
     thread,
@@ -15,17 +15,26 @@ const TICK: Duration = Duration::from_secs(1);
 /// How often a log, which cannot be rewritten, is told that we still wait.
 const REMINDER: Duration = Duration::from_secs(30);
 
+/// A line that wraps could not be rewritten; every terminal has that many columns.
+const COLUMNS: usize = 79;
+
 static BOARD: Mutex<Board> = Mutex::new(Board {
     steps: Vec::new(),
     next: 0,
-    reminded: None,
 });
 static TICKER: Once = Once::new();
 
 struct Board {
-    steps: Vec<(u64, String, Instant)>,
+    steps: Vec<Active>,
     next: u64,
-    reminded: Option<Instant>,
+}
+
+struct Active {
+    id: u64,
+    what: String,
+    begun: Instant,
+    /// When a log was last told of it.
+    told: Option<Instant>,
 }
 
 fn board() -> MutexGuard<'static, Board> {
@@ -45,14 +54,13 @@ pub fn begin(what: impl Into<String>) -> Step {
     let mut board = board();
     let id = board.next;
     board.next += 1;
-    if is_terminal() {
-        TICKER.call_once(|| drop(thread::spawn(tick)));
-    } else {
-        say(&format!("… {what}"));
-        board.reminded = Some(begun);
-        TICKER.call_once(|| drop(thread::spawn(tick)));
-    }
-    board.steps.push((id, what, begun));
+    board.steps.push(Active {
+        id,
+        what,
+        begun,
+        told: None,
+    });
+    TICKER.call_once(|| drop(thread::spawn(tick)));
     board.show();
     Step { id, begun }
 }
@@ -68,7 +76,7 @@ impl Step {
 impl Drop for Step {
     fn drop(&mut self) {
         let mut board = board();
-        board.steps.retain(|(id, ..)| *id != self.id);
+        board.steps.retain(|step| step.id != self.id);
         board.show();
     }
 }
@@ -101,14 +109,14 @@ fn tick() {
     loop {
         thread::sleep(TICK);
         let mut board = board();
-        let due = board
-            .reminded
-            .is_some_and(|last| last.elapsed() >= REMINDER);
         if is_terminal() {
             board.show();
-        } else if due && !board.steps.is_empty() {
-            board.reminded = Some(Instant::now());
-            say(&format!("… {}", board.line()));
+            continue;
+        }
+        let due = |told: Option<Instant>| told.is_none_or(|told| told.elapsed() >= REMINDER);
+        for step in board.steps.iter_mut().filter(|step| due(step.told)) {
+            step.told = Some(Instant::now());
+            say(&format!("… {step}"));
         }
     }
 }
@@ -116,22 +124,24 @@ fn tick() {
 impl Board {
     fn show(&self) {
         if is_terminal() {
-            let line = if self.steps.is_empty() {
-                String::new()
-            } else {
-                format!("… {}", self.line())
-            };
+            let line: String = self.line().chars().take(COLUMNS).collect();
             say_raw(&format!("\r\x1b[K{line}"));
         }
     }
 
     fn line(&self) -> String {
-        let mut line = String::new();
-        for (index, (_, what, begun)) in self.steps.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            let _ = write!(line, "{comma}{what} ({} s)", begun.elapsed().as_secs());
+        let steps: Vec<_> = self.steps.iter().map(Active::to_string).collect();
+        if steps.is_empty() {
+            String::new()
+        } else {
+            format!("… {}", steps.join(", "))
         }
-        line
+    }
+}
+
+impl fmt::Display for Active {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({} s)", self.what, self.begun.elapsed().as_secs())
     }
 }
 

@@ -24,57 +24,43 @@ pub fn run(project: &Project) -> Result<(), Failure> {
     setup::ensure(project, &Need::BUILD)?;
     // wrangler runs this on every change, a test at any time: one at a time.
     let _lock = setup::lock(project, "build.lock", "another build of the worker")?;
+    let step = progress::begin("building the worker for release (the first time about a minute)");
     compile(project)?;
     let input = fingerprint(project)?;
     let made_of = fs::read_to_string(project.path(STAMP)).unwrap_or_default();
     if made_of == input && project.path(OUTPUT).is_file() {
+        step.done("worker/build is up to date");
         return Ok(());
     }
     bundle(project)?;
-    fs::write(project.path(STAMP), input).map_err(Failure::io(format!("cannot write {STAMP}")))
+    fs::write(project.path(STAMP), input).map_err(Failure::io(format!("cannot write {STAMP}")))?;
+    step.done("worker/build is ready");
+    Ok(())
 }
 
 /// What worker-build does first, done before so that its result tells whether the rest is needed.
 fn compile(project: &Project) -> Result<(), Failure> {
-    let step = progress::begin("compiling the worker for release (the first time about a minute)");
     let log = project.log("build")?;
     let mut cargo = project.cargo();
-    cargo.args([
-        "build",
-        "--release",
-        "--lib",
-        "--package",
-        "edge",
-        "--target",
-        "wasm32-unknown-unknown",
-    ]);
-    if !process::run_into(&log, environment(&mut cargo, project))?.success() {
-        return Err(setup::failed(
-            project,
-            "compiling the worker",
-            &log,
-            "see the compiler's message above",
-        ));
+    cargo.args(["build", "--release", "--lib", "--package", "edge"]);
+    cargo.args(["--target", "wasm32-unknown-unknown"]);
+    if process::run_into(&log, environment(&mut cargo, project))?.success() {
+        return Ok(());
     }
-    step.done("the worker is compiled");
-    Ok(())
+    let hint = "the compiler says above what is wrong";
+    Err(setup::failed(project, "compiling the worker", &log, hint))
 }
 
+/// Bindings, wasm-opt and one module of it all.
 fn bundle(project: &Project) -> Result<(), Failure> {
-    let step = progress::begin("worker-build: bindings, wasm-opt and bundle");
     let log = project.log("worker-build")?;
     let mut command = project.command(project.tool("worker-build"));
     command.arg("--release").current_dir(project.path("worker"));
-    if !process::run_into(&log, environment(&mut command, project))?.success() {
-        return Err(setup::failed(
-            project,
-            "worker-build",
-            &log,
-            "see its message above",
-        ));
+    if process::run_into(&log, environment(&mut command, project))?.success() {
+        return Ok(());
     }
-    step.done("worker/build is ready");
-    Ok(())
+    let hint = "its message is above; what it was given is in worker/Cargo.toml and target/wasm32-unknown-unknown";
+    Err(setup::failed(project, "worker-build", &log, hint))
 }
 
 /// The same for both, or the second would compile again.

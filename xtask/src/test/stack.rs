@@ -37,6 +37,7 @@ impl Stack {
         node.args([
             "tests/stack/main.mjs",
             "--no-worker",
+            "--no-vars",
             "--dir",
             &format!(".dev/{name}"),
         ]);

@@ -17,7 +17,7 @@ use crate::{failure::Failure, process, project::Project, setup::Need, worker_bui
 pub enum Lane {
     /// cargo's debug builds, which wait for each other anyway.
     Debug,
-    /// The release build, and what is quick.
+    /// The release build, in a target folder that the debug builds leave alone.
     Release,
     /// After all others, one by one.
     Alone,
@@ -80,7 +80,7 @@ pub const ALL: [Suite; 13] = [
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("deploy", Lane::Release, Check::Command(deploy))
+        ..Suite::cheap("deploy", Lane::Alone, Check::Command(deploy))
     },
     Suite::node("format", "tests/format", Lane::Release),
     Suite {
@@ -239,7 +239,8 @@ fn counted(
 
 fn fmt(project: &Project) -> Command {
     let mut cargo = project.cargo();
-    cargo.args(["fmt", "--all", "--check"]);
+    // Which files: `cargo fmt` says the rest, and mends it.
+    cargo.args(["fmt", "--all", "--check", "--", "--files-with-diff"]);
     cargo
 }
 
