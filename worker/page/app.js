@@ -5,6 +5,8 @@
 
 const REQUEST_TIMEOUT = 30_000;
 const MINUTE = 60_000;
+/** How long the way through the provider may take; the session must last as long. */
+const FLOW = 10 * MINUTE;
 
 /** By the API's error codes, for the users of this page. A code that is not here shows the API's own sentence. */
 const MESSAGES = {
@@ -27,7 +29,7 @@ const MESSAGES = {
 const ACCOUNT_NOUNS = { supabase: 'project' };
 
 /** What is shown. None of it is secret and none of it outlives the page. */
-const state = { user: null, organizations: [], organization: null, providers: [], shown: 0, count: 0 };
+const state = { user: null, sessionEnds: 0, organizations: [], organization: null, providers: [], shown: 0, count: 0 };
 
 const $ = (id) => document.getElementById(id);
 /** The API's words, or a name out of the database, as a reader expects them. */
@@ -182,9 +184,9 @@ async function start() {
   }
 }
 
-function showSignedIn({ user, organizations, providers }) {
+function showSignedIn({ user, expires_at: end, organizations, providers }) {
   const organization = organizations.find(({ id }) => id === parameter('organization')) ?? organizations[0];
-  Object.assign(state, { user, organizations, providers, organization: organization.id });
+  Object.assign(state, { user, sessionEnds: Date.parse(end), organizations, providers, organization: organization.id });
   $('account-email').textContent = user.email ?? user.id;
   $('account-email').title = user.email ?? user.id;
   renderOrganizations();
@@ -265,6 +267,7 @@ function renderProviders() {
 const connect = (type, button) => once(button, `Opening ${providerName(type)}…`, async () => {
   clearNotices();
   try {
+    if (state.sessionEnds - Date.now() < FLOW) state.sessionEnds = Date.parse((await refresh()).expires_at);
     const request = { integration_type: type, organization_id: state.organization, return_to: returnTo() };
     location.assign((await api('POST', '/api/auth/authorize', request)).authorization_url);
     // The button stays busy while the browser is leaving.

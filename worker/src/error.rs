@@ -132,7 +132,7 @@ impl Refusal {
             Self::NotAMember => (
                 403,
                 "not_a_member",
-                "you are not a member of this organisation",
+                "you are not a member of this organization",
             ),
             Self::TooMany => (
                 429,
