@@ -2,6 +2,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 
+import { exportJWK, generateKeyPair } from "jose";
 import { Provider, interactionPolicy } from "oidc-provider";
 
 import { consentPage, errorPage, signInPage } from "./authorization-pages.mjs";
@@ -20,7 +21,8 @@ const INTERACTION = /^\/interaction\/[\w-]+$/;
 export async function serve({ clients }) {
   const port = await freePort();
   const issuer = `http://${LOOPBACK}:${port}`;
-  const provider = new Provider(issuer, configuration(clients));
+  const { privateKey } = await generateKeyPair("ES256", { extractable: true });
+  const provider = new Provider(issuer, configuration(clients, { ...(await exportJWK(privateKey)), use: "sig", alg: "ES256" }));
   provider.use(supabaseParticulars);
   provider.on("server_error", (_, error) => console.error(error));
   const protocol = provider.callback();
@@ -42,11 +44,12 @@ export async function serve({ clients }) {
   return { url: issuer };
 }
 
-function configuration(clients) {
+function configuration(clients, signingKey) {
   return {
     adapter: MemoryAdapter,
     clients,
-    clientDefaults: { token_endpoint_auth_method: "client_secret_basic" },
+    clientDefaults: { token_endpoint_auth_method: "client_secret_basic", id_token_signed_response_alg: "ES256" },
+    jwks: { keys: [signingKey] },
     clientAuthMethods: ["client_secret_basic"],
     responseTypes: ["code"],
     scopes: [SCOPE],

@@ -12,9 +12,10 @@ const GRACE_MS = 5000;
 /**
  * Starts a program and waits until a line of its output matches `ready`.
  * `onExit(error)` is called when it ends without having been asked to; an abort of `signal` ends the wait, and it.
+ * `scratch` is a directory that is worth nothing without it.
  * Returns `{ match, stop() }`, `match` being what `ready` found.
  */
-export async function startChild({ name, command, args, logs, ready, onExit, signal, stopSignal = "SIGTERM", ...options }) {
+export async function startChild({ name, command, args, logs, ready, onExit, signal, stopSignal = "SIGTERM", scratch = "", ...options }) {
   const log = openLog(logs, name);
   const child = spawn(command, args, { ...options, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => {
@@ -23,7 +24,7 @@ export async function startChild({ name, command, args, logs, ready, onExit, sig
   });
   log.pipe(child.stdout);
   log.pipe(child.stderr);
-  const guard = child.pid === undefined ? undefined : startGuard(child.pid, stopSignal);
+  const guard = child.pid === undefined ? undefined : startGuard(child.pid, stopSignal, scratch);
 
   let stopping = false;
   const stop = async () => {
@@ -85,9 +86,13 @@ function aborted(signal) {
   });
 }
 
-function startGuard(pid, signal) {
-  const script = 'read -r _; kill -s "$1" -- "-$2" 2>/dev/null; sleep 5; kill -s KILL -- "-$2" 2>/dev/null';
-  const guard = spawn("sh", ["-c", script, "guard", signal.replace("SIG", ""), String(pid)], {
+const GUARD = `
+  read -r _
+  kill -s "$1" -- "-$2"; sleep 5; kill -s KILL -- "-$2"
+  [ -z "$3" ] || rm -rf -- "$3"`;
+
+function startGuard(pid, signal, scratch) {
+  const guard = spawn("sh", ["-c", GUARD, "guard", signal.replace("SIG", ""), String(pid), scratch], {
     detached: true,
     stdio: ["pipe", "ignore", "ignore"],
   });

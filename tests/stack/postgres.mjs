@@ -44,6 +44,7 @@ export async function startPostgres({ dir, logs, onExit }) {
     args: ["-D", place.data, "-p", String(port), ...Object.entries(SETTINGS).flatMap(([k, v]) => ["-c", `${k}=${v}`])],
     ready: /ready to accept connections/,
     stopSignal: "SIGINT",
+    scratch: place.root,
     logs,
     onExit,
     ...spawnOptions,
