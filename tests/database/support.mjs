@@ -164,13 +164,12 @@ export async function addMember(sql, organization, user) {
   await sql`insert into public.organization_members (organization_id, user_id) values (${organization}, ${user})`;
 }
 
-/** Waits until a backend waits for a lock (of the kind, where one is named), so that a race is really under way. */
+/** Waits until so many backends of the server wait for a lock, so that a race is really under way. */
 export async function lockWait(sql, count = 1) {
   const deadline = Date.now() + 10_000;
   for (;;) {
-    const [{ waiting }] = await sql`
-      select count(*)::int as waiting from pg_stat_activity
-      where datname = current_database() and wait_event_type = 'Lock'`;
+    // Not pg_stat_activity, which shows the waits of one's own role only.
+    const [{ waiting }] = await sql`select count(distinct pid)::int as waiting from pg_locks where not granted`;
     if (waiting >= count) return;
     if (Date.now() > deadline) throw new Error(`expected ${count} waiting backends, found ${waiting}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

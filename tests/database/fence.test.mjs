@@ -1,0 +1,312 @@
+// The fence: what it refuses, what it lets pass, and that no writer slips through while it goes up.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, beforeEach, describe, test } from "node:test";
+
+import { isSensitive } from "../format/format.mjs";
+import { call, completion, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+
+let server, project, owner, service;
+before(async () => {
+  server = await startServer();
+  project = await server.createProject();
+  ({ owner, service } = project);
+});
+after(() => server?.stop());
+beforeEach(async () => {
+  await call(service, "lift_fence");
+  await owner`delete from public.key_registry`;
+});
+
+const declare = (...kids) => call(service, "declare_fence", { p_kids: kids });
+const states = async () => {
+  const { keys } = await call(service, "key_registry_state");
+  return Object.fromEntries(keys.map(({ kid, state }) => [kid, state]));
+};
+const insert = (value, sql = service) => insertIntegration(sql, { config: sql.json(value) });
+const enc = (value) => ({ project_id: "p", _enc: value });
+const FENCED = { code: "IK001" };
+
+describe("what it refuses", () => {
+  const fine = {
+    "an allowed key": config(KID.b),
+    "another allowed key": config(KID.c),
+    "nothing at all": {},
+    "plain fields only": { project_id: "p", token_type: "bearer", monkey: "x", nested: [{ name: "n" }] },
+    "a secret that is null": { access_token: null, nested: { apiKey: null } },
+    "a string": "access_token",
+    "a number": 7,
+    "a list of plain values": ["token", 1, null],
+  };
+  const refused = {
+    "another key": config(KID.a),
+    "the old form": config(null),
+    "a secret in the old form, deep down": { providers: [{ settings: { apiKey: "x" } }] },
+    "a list that holds one": [{ client_secret: "x" }],
+    "a secret that is no string": { client_secret: { a: 1 } },
+    "no key id": enc({ v: 2 }),
+    "a key id that is none": enc({ v: 2, kid: "x" }),
+    "a key id that is no string": enc({ v: 2, kid: 7 }),
+    "key data that are no object": enc("aaaa"),
+    "key data that are null": enc(null),
+  };
+
+  test("nothing before it is declared, and nothing after it is lifted", async () => {
+    for (const value of Object.values({ ...fine, ...refused })) await insert(value);
+    assert.equal((await declare(KID.b)).outcome, "fenced");
+    assert.deepEqual(await call(service, "lift_fence"), { outcome: "lifted" });
+    for (const value of Object.values({ ...fine, ...refused })) await insert(value);
+  });
+
+  test("every write of a config that another key, or an unknown one, has sealed", async () => {
+    const standing = await insert(config(KID.a));
+    await declare(KID.b, KID.c);
+    for (const [name, value] of Object.entries(fine)) {
+      await insert(value);
+      await service`update public.integrations set config = ${service.json(value)} where id = ${standing}`;
+      assert.ok(true, name);
+    }
+    for (const [name, value] of Object.entries(refused)) {
+      await assert.rejects(insert(value), FENCED, `insert: ${name}`);
+      await assert.rejects(service`update public.integrations set config = ${service.json(value)} where id = ${standing}`, FENCED, name);
+      await assert.rejects(insert(value, owner), FENCED, `insert as owner: ${name}`);
+    }
+  });
+
+  test("not a write of other columns, but a row that takes another id", async () => {
+    const id = await insert(config(KID.a));
+    await declare(KID.b);
+    await service`update public.integrations set last_checked_at = now(), status = 'error' where id = ${id}`;
+    await assert.rejects(service`update public.integrations set id = ${randomUUID()} where id = ${id}`, FENCED);
+    await service`delete from public.integrations where id = ${id}`;
+  });
+
+  test("the worker's write, wholly: it can be repeated", async () => {
+    const args = completion();
+    await declare(KID.b);
+    await assert.rejects(call(service, "complete_connection", args), FENCED);
+    const [{ events }] = await owner`select count(*)::int as events from public.credential_events where integration_id = ${args.p_id}`;
+    assert.equal(events, 0);
+    assert.equal((await call(service, "complete_connection", { ...args, p_config: config(KID.b) })).outcome, "created");
+  });
+
+  test("with an error that names the key id and never a value", async () => {
+    await declare(KID.b);
+    const failure = async (value) => {
+      const error = await insert(value).catch((error) => error);
+      return [error.message, error.detail, error.hint];
+    };
+    const hint = "a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again";
+    const message = "integrations.config is not sealed with a key that may write now";
+    assert.deepEqual(await failure(config(KID.a)), [message, `key id: ${KID.a}`, hint]);
+    assert.deepEqual(await failure(enc({ kid: "planted secret" })), [message, "key id: none", hint]);
+    assert.deepEqual(await failure(config(null)), [message, "key id: none", hint]);
+  });
+
+  test("names of secrets are those of docs/format.md", async () => {
+    const words = ["token", "key", "secret", "password", "Token", "KEY", "tOKEN", "Key", "keys", "tokenS"];
+    const heads = ["", "_", "access_", "access", "ACCESS", "ACCESS_", "oauth2", "api-", "API", "mon", "MON", "Mon", "x y ", "ü", "É", "a.", "1", "é_"];
+    const names = heads.flatMap((head) => words.flatMap((word) => [head + word, `${head}${word}_id`]));
+    const rows = await owner`
+      select n as name, private.holds_secrets(jsonb_build_object(n, 'x')) as held from unnest(${names}::text[]) n`;
+    assert.equal(rows.length, names.length);
+    for (const { name, held } of rows) assert.equal(held, isSensitive(name), name);
+    assert.ok(rows.some((row) => row.held) && rows.some((row) => !row.held));
+  });
+});
+
+describe("declaring, lifting, retiring", () => {
+  test("the same list again keeps the fence; another list is another fence", async () => {
+    const first = await declare(KID.a, KID.b);
+    assert.deepEqual(await declare(KID.b, KID.a, KID.a), first);
+    const second = await declare(KID.b);
+    assert.notEqual(second.fence, first.fence);
+    assert.ok(second.declared_at > first.declared_at);
+    assert.deepEqual(await states(), { [KID.a]: "known", [KID.b]: "allowed" });
+    const { fence } = await call(service, "key_registry_state");
+    assert.deepEqual(fence, { id: second.fence, declared_at: second.declared_at });
+    await call(service, "lift_fence");
+    assert.notEqual((await declare(KID.b)).fence, second.fence, "between the two it was down");
+  });
+
+  test("lifting: lifted, then not_fenced", async () => {
+    await declare(KID.b);
+    assert.deepEqual(await call(service, "lift_fence"), { outcome: "lifted" });
+    assert.deepEqual(await call(service, "lift_fence"), { outcome: "not_fenced" });
+    assert.deepEqual(await states(), { [KID.b]: "known" });
+    assert.equal((await call(service, "key_registry_state")).fence, null);
+  });
+
+  test("a list that is none is refused", async () => {
+    for (const kids of [[], null, ["x"], [KID.a.toUpperCase()], [KID.a, null], [`${KID.a}0`], Array(17).fill(KID.a)]) {
+      await assert.rejects(call(service, "declare_fence", { p_kids: kids }), { code: "22023" }, JSON.stringify(kids));
+    }
+    assert.deepEqual(await states(), {});
+  });
+
+  test("retired behind the fence it was scanned under, for good", async () => {
+    const retire = (p_kid, p_fence) => call(service, "retire_key", { p_kid, p_fence });
+    const { fence: older } = await declare(KID.a, KID.b);
+    const { fence } = await declare(KID.b);
+    assert.deepEqual(await retire(KID.a, older), { outcome: "not_fenced" });
+    assert.deepEqual(await retire(KID.a, null), { outcome: "not_fenced" });
+    assert.deepEqual(await retire(KID.b, fence), { outcome: "allowed" });
+    assert.deepEqual(await retire(KID.a, fence), { outcome: "retired" });
+    assert.deepEqual(await retire(KID.a, fence), { outcome: "retired" });
+    assert.deepEqual(await retire(KID.c, fence), { outcome: "retired" }, "also one that was never declared");
+    assert.deepEqual(await states(), { [KID.a]: "retired", [KID.b]: "allowed", [KID.c]: "retired" });
+    assert.deepEqual(await declare(KID.c, KID.b, KID.a), { outcome: "retired", kids: [KID.a, KID.c] });
+    await call(service, "lift_fence");
+    assert.deepEqual(await retire(KID.a, fence), { outcome: "not_fenced" });
+    assert.deepEqual(await states(), { [KID.a]: "retired", [KID.b]: "known", [KID.c]: "retired" });
+  });
+
+  test("a trigger switched by hand: enabled alone it refuses nothing, disabled it is no fence", async () => {
+    await owner`alter table public.integrations enable trigger all`.catch(() =>
+      owner`alter table public.integrations enable trigger user`);
+    await insert(config(KID.a));
+    const { fence } = await declare(KID.b);
+    await owner`alter table public.integrations disable trigger refuse_fenced_key`;
+    assert.equal((await call(service, "key_registry_state")).fence, null);
+    assert.deepEqual(await call(service, "retire_key", { p_kid: KID.a, p_fence: fence }), { outcome: "not_fenced" });
+    const again = await declare(KID.b);
+    assert.notEqual(again.fence, fence);
+    await assert.rejects(insert(config(KID.a)), FENCED);
+  });
+});
+
+describe("writers at the same time", () => {
+  const connect = () => project.connect("authenticator", { role: "service_role" });
+  const onKey = async (kid) => (await owner`select id from public.integrations where config->'_enc'->>'kid' = ${kid}`).map((row) => row.id);
+
+  test("one that wrote before it is waited for, a bounded time, and then seen by the scan", async () => {
+    let written;
+    await connect().begin(async (sql) => {
+      written = await insert(config(KID.a), sql);
+      assert.deepEqual(await declare(KID.b), { outcome: "busy" });
+      assert.equal((await call(service, "key_registry_state")).fence, null);
+      assert.deepEqual(await states(), {});
+    });
+    const declaring = declare(KID.b);
+    assert.equal((await declaring).outcome, "fenced");
+    assert.ok((await onKey(KID.a)).includes(written));
+  });
+
+  test("one that ends while the declaration waits is on the scan's side", async () => {
+    let written, declaring;
+    await connect().begin(async (sql) => {
+      written = await insert(config(KID.a), sql);
+      declaring = declare(KID.b);
+      await lockWait(owner);
+    });
+    assert.equal((await declaring).outcome, "fenced");
+    assert.ok((await onKey(KID.a)).includes(written));
+  });
+
+  test("one that began before it and writes after it is refused, at every isolation level", async () => {
+    for (const level of ["read committed", "repeatable read", "serializable"]) {
+      for (const known of [false, true]) {
+        await call(service, "lift_fence");
+        await owner`delete from public.key_registry`;
+        // The list may name keys that an older snapshot has seen as allowed.
+        if (known) {
+          await declare(KID.a, KID.b);
+        }
+        const writing = connect().begin(`isolation level ${level}`, async (sql) => {
+          await sql`select count(*) from public.integrations`;
+          assert.equal((await declare(KID.b)).outcome, "fenced");
+          await insert(config(KID.a), sql);
+        });
+        const code = level === "read committed" ? "IK001" : "40001";
+        await assert.rejects(writing, { code }, `${level}, ${known ? "another" : "no"} fence before`);
+      }
+    }
+  });
+
+  test("one whose statement waits for the declaration is checked by it", async () => {
+    const standing = await insert(config(KID.b));
+    const [blind, update] = [connect(), connect()];
+    let writes;
+    await connect().begin(async (sql) => {
+      assert.equal((await call(sql, "declare_fence", { p_kids: [KID.b] })).outcome, "fenced");
+      writes = Promise.allSettled([
+        insert(config(KID.a), blind),
+        update`update public.integrations set config = ${update.json(config(KID.a))} where id = ${standing}`,
+      ]);
+      await lockWait(owner, 2);
+    });
+    for (const { reason } of await writes) assert.equal(reason?.code, "IK001");
+  });
+
+  test("a prepared statement that has run before is checked too", async () => {
+    const sql = connect();
+    const write = () => sql`insert into public.integrations (organization_id, integration_type, name, config)
+      values (${randomUUID()}, 'supabase', 'n', ${sql.json(config(KID.a))})`;
+    for (let i = 0; i < 8; i++) await write();
+    await declare(KID.b);
+    await assert.rejects(write(), FENCED);
+  });
+
+  test("a shorter list waits for a writer that the longer one let pass", async () => {
+    await declare(KID.a, KID.b);
+    let written;
+    await connect().begin(async (sql) => {
+      written = await insert(config(KID.a), sql);
+      assert.deepEqual(await declare(KID.b), { outcome: "busy" });
+      await assert.rejects(
+        owner.begin(async (sql) => {
+          await sql`set local lock_timeout = '200ms'`;
+          await sql`update public.key_registry set state = 'known' where kid = ${KID.a}`;
+        }),
+        { code: "55P03" },
+        "nor does the list change by hand under a writer",
+      );
+    });
+    assert.equal((await declare(KID.b)).outcome, "fenced");
+    assert.ok((await onKey(KID.a)).includes(written));
+  });
+
+  test("once it is up and a scan is clean, no row is on the old key again, whatever is still writing", async () => {
+    await owner`delete from public.integrations`;
+    const many = project.connect("authenticator", { role: "service_role" }, 12);
+    const ids = await Promise.all(Array.from({ length: 40 }, () => insert(config(KID.a), many)));
+    let stop = false;
+    let refused = 0;
+    const writers = Array.from({ length: 8 }, async (_, i) => {
+      while (!stop) {
+        const kid = i % 2 ? KID.a : KID.b;
+        const id = ids[Math.floor(Math.random() * ids.length)];
+        const write = Math.random() < 0.3
+          ? insert(config(kid), many)
+          : many`update public.integrations set config = ${many.json(config(kid))} where id = ${id}`;
+        await write.catch((error) => {
+          assert.equal(error.code, "IK001");
+          refused++;
+        });
+      }
+    });
+    try {
+      while ((await declare(KID.b)).outcome !== "fenced");
+      const rewrap = () => owner`
+        update public.integrations set config = jsonb_set(config, '{_enc,kid}', to_jsonb(${KID.b}::text)) where config->'_enc'->>'kid' = ${KID.a}`;
+      await rewrap();
+      const deadline = Date.now() + 1000;
+      while (Date.now() < deadline) assert.deepEqual(await onKey(KID.a), []);
+    } finally {
+      stop = true;
+      await Promise.all(writers);
+    }
+    assert.ok(refused > 0);
+    assert.deepEqual(await onKey(KID.a), []);
+  });
+
+  test("two declarations at once leave one fence", async () => {
+    const lists = [[KID.a], [KID.b], [KID.a, KID.b], [KID.c]];
+    const answers = await Promise.all(lists.map((kids) => call(connect(), "declare_fence", { p_kids: kids })));
+    assert.deepEqual(answers.map(({ outcome }) => outcome), lists.map(() => "fenced"));
+    const { fence } = await call(service, "key_registry_state");
+    const last = answers.findIndex((answer) => answer.fence === fence.id);
+    const allowed = Object.entries(await states()).filter(([, state]) => state === "allowed").map(([kid]) => kid);
+    assert.deepEqual(allowed, lists[last]);
+  });
+});
