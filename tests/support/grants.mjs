@@ -1,0 +1,73 @@
+// Grants as the authorization server sees them: what it gave out for a code, and whether it still takes it.
+
+const TOKEN_PATH = "/v1/oauth/token";
+
+/** The code of a callback URL. */
+export function codeOf(callbackUrl) {
+  return new URL(callbackUrl).searchParams.get("code");
+}
+
+/** Matches the token request for the code of this callback URL, at a proxy (proxy.mjs) in front of the server. */
+export function exchangeOf(callbackUrl) {
+  const code = codeOf(callbackUrl);
+  return ({ path, body }) => path === TOKEN_PATH && new URLSearchParams(body).get("code") === code;
+}
+
+/**
+ * A behaviour (faults.mjs) that passes a request on to `target` and answers with what `change` makes of the JSON that comes
+ * back, as an object or as text.
+ */
+export function rewritten(target, change) {
+  return async ({ request, response }) => {
+    const { method, path, body } = request;
+    const { authorization, "content-type": type } = request.headers;
+    const headers = Object.entries({ authorization, "content-type": type }).filter(([, value]) => value !== undefined);
+    const answer = await fetch(target + path, { method, headers, body: method === "GET" ? undefined : body });
+    const changed = change(await answer.json(), request);
+    response.writeHead(answer.status, { "content-type": "application/json" });
+    response.end(typeof changed === "string" ? changed : JSON.stringify(changed));
+  };
+}
+
+/** Lets a proxy of the server `target` keep what it gives out. Returns a function: the grant for a callback URL's code. */
+export function keepGrants(proxy, target) {
+  const grants = new Map();
+  proxy.fault(
+    TOKEN_PATH,
+    rewritten(target, (grant, { body }) => {
+      grants.set(new URLSearchParams(body).get("code"), grant);
+      return grant;
+    }),
+  );
+  return (callbackUrl) => {
+    const grant = grants.get(codeOf(callbackUrl));
+    if (!grant?.refresh_token) throw new Error(`the authorization server gave nothing out: ${JSON.stringify(grant)}`);
+    return grant;
+  };
+}
+
+/** Whether the server's API takes this access token. */
+export async function takesAccessToken(info, token) {
+  const { status } = await fetch(`${info.authorization_server_url}/v1/projects`, { headers: { authorization: `Bearer ${token}` } });
+  if (status !== 200 && status !== 401) throw new Error(`/v1/projects answered ${status}`);
+  return status === 200;
+}
+
+/**
+ * Whether the grant stands: its access token is taken and its refresh token can be exchanged, or neither. Spends the
+ * refresh token. `info` is that of the worker whose client it was given to.
+ */
+export async function isAlive(info, { access_token, refresh_token }) {
+  const access = await takesAccessToken(info, access_token);
+  const credentials = Buffer.from(`${info.client_id}:${info.client_secret}`).toString("base64");
+  const response = await fetch(info.authorization_server_url + TOKEN_PATH, {
+    method: "POST",
+    headers: { authorization: `Basic ${credentials}` },
+    body: new URLSearchParams({ grant_type: "refresh_token", refresh_token }),
+  });
+  const { error } = await response.json();
+  if (error && error !== "invalid_grant") throw new Error(`the refresh was answered with ${error}`);
+  const refresh = error === undefined;
+  if (access !== refresh) throw new Error(`half a grant: the access token is taken: ${access}, the refresh token: ${refresh}`);
+  return access;
+}

@@ -1,0 +1,22 @@
+// What stands in the database after a connection, and what is in it for whoever holds the key.
+import { open } from "../format/format.mjs";
+
+/** `iv.tag.ciphertext` as docs/format.md has it: 12 bytes, 16 bytes, and at least one. */
+export const SEALED = /^[A-Za-z0-9+/]{16}\.[A-Za-z0-9+/]{22}==\.([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$/;
+
+/** The integrations of an organisation, the oldest first; `sql` is a client of the database. */
+export async function integrationsOf(sql, organization) {
+  const rows = await sql`select * from public.integrations where organization_id = ${organization} order by created_at, id`;
+  return [...rows];
+}
+
+/** A row's config, opened by the page's recipe in node:crypto. */
+export function opened(info, { organization_id, id, config }) {
+  return open([Buffer.from(info.encryption_key, "base64")], { organization_id, integration_id: id }, config);
+}
+
+/** The trail of an organisation's credentials, the oldest first. */
+export async function eventsOf(sql, organization) {
+  const rows = await sql`select * from public.credential_events where organization_id = ${organization} order by id`;
+  return [...rows];
+}
