@@ -13,7 +13,7 @@ const GRACE_MS = 5000;
  * Starts a program and waits until a line of its output matches `ready`.
  * `onExit(error)` is called when it ends without having been asked to; an abort of `signal` ends the wait, and it.
  * `scratch` is a directory that is worth nothing without it.
- * Returns `{ match, stop() }`, `match` being what `ready` found.
+ * Returns `{ match, pid, stop() }`, `match` being what `ready` found.
  */
 export async function startChild({ name, command, args, logs, ready, onExit, signal, stopSignal = "SIGTERM", scratch = "", ...options }) {
   const log = openLog(logs, name);
@@ -43,7 +43,7 @@ export async function startChild({ name, command, args, logs, ready, onExit, sig
   try {
     const match = await Promise.race([firstMatch(child, ready), failed, aborted(signal)]);
     failed.catch((error) => stopping || onExit?.(error));
-    return { match, stop };
+    return { match, pid: child.pid, stop };
   } catch (error) {
     await stop();
     throw error;

@@ -1,11 +1,11 @@
 // What main.mjs does in a Node that is new enough.
-import { mkdirSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 import { isPortFree } from "./listen.mjs";
-import { removeDevVars, requireOurs, writeAtomically, writeDevVars } from "./settings.mjs";
+import { claimDirectory, removeDevVars, requireDevVars, writeAtomically, writeDevVars } from "./settings.mjs";
 import { startStack } from "./stack.mjs";
 import { startWrangler } from "./wrangler.mjs";
 
@@ -33,9 +33,9 @@ export async function main(argv) {
 }
 
 async function bringUp({ dir, port, worker, vars }, { log, running, onExit, signal }) {
-  if (vars) requireOurs(DEV_VARS);
+  if (vars) requireDevVars(DEV_VARS);
   if (worker && !(await isPortFree(port))) throw new Error(`port ${port} is in use\nhint: choose another with --port`);
-  mkdirSync(dir, { recursive: true });
+  running.stops.push(claimDirectory(dir).release);
   const description = path.join(dir, "stack.json");
 
   const stack = await startStack({ dir, appUrl: `http://localhost:${port}`, log, onExit });

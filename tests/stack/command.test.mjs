@@ -31,6 +31,17 @@ test("it describes the running stack in a file for the owner only, and SIGTERM e
   assert.equal(existsSync(stack.description), false);
 });
 
+test("a second stack does not take the first one's directory", async () => {
+  const stack = await up("claimed");
+  const child = spawn(process.execPath, [MAIN, "--dir", path.dirname(stack.description), ...ARGUMENTS]);
+  const output = collect(child);
+  assert.deepEqual(await once(child, "close"), [1, null]);
+  assert.match(output(), /error: a stack runs in .+ already \(process \d+\)\nhint: /);
+  assert.ok(await accepts(stack.info.database_url));
+  stack.child.kill("SIGTERM");
+  await once(stack.child, "exit");
+});
+
 test("killed outright, it takes its servers along", async () => {
   const stack = await up("killed");
   stack.child.kill("SIGKILL");
@@ -84,10 +95,19 @@ test("the worker's settings go into a file for the owner only, never over one th
   removeDevVars(file);
   assert.equal(existsSync(file), false);
 
-  writeFileSync(file, "ENCRYPTION_KEY=the user's own\n");
-  assert.throws(() => writeDevVars(file, info), /hint: /);
-  removeDevVars(file);
-  assert.equal(readFileSync(file, "utf8"), "ENCRYPTION_KEY=the user's own\n");
+  const [ownMark] = text.split("\n");
+  const other = spawn(process.execPath, ["-e", "setInterval(() => {}, 1e9)", "main.mjs"]);
+  after(() => other.kill());
+  const foreign = [
+    ["ENCRYPTION_KEY=the user's own\n", /is not the stack's/],
+    [text.replace(ownMark, ownMark.replace(process.pid, other.pid)), /another running stack/],
+  ];
+  for (const [content, reason] of foreign) {
+    writeFileSync(file, content);
+    assert.throws(() => writeDevVars(file, info), reason);
+    removeDevVars(file);
+    assert.equal(readFileSync(file, "utf8"), content);
+  }
 });
 
 /** Runs the command until it is ready. */

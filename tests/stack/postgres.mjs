@@ -26,8 +26,11 @@ const SETTINGS = {
   full_page_writes: "off",
 };
 
-/** Starts a fresh cluster under `dir`. `url(role)` is the connection string of a role that may log in. */
-export async function startPostgres({ dir, logs, onExit }) {
+/**
+ * Starts a fresh cluster under `dir`. `url(role)` is the connection string of a role that may log in. `settings` replace or add
+ * to the server's, for what measures or needs a server as it is in earnest.
+ */
+export async function startPostgres({ dir, logs, onExit, settings = {} }) {
   const owner = clusterOwner();
   const place = choosePlace(dir, owner, path.dirname(path.dirname((await binaries()).postgres)));
   const bin = path.join(place.native, "bin");
@@ -41,7 +44,7 @@ export async function startPostgres({ dir, logs, onExit }) {
   const server = await startChild({
     name: "postgres",
     command: path.join(bin, "postgres"),
-    args: ["-D", place.data, "-p", String(port), ...Object.entries(SETTINGS).flatMap(([k, v]) => ["-c", `${k}=${v}`])],
+    args: ["-D", place.data, "-p", String(port), ...Object.entries({ ...SETTINGS, ...settings }).flatMap(([k, v]) => ["-c", `${k}=${v}`])],
     ready: /ready to accept connections/,
     stopSignal: "SIGINT",
     scratch: place.root,

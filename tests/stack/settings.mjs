@@ -1,7 +1,6 @@
-// The worker's settings for a stack, and the file that wrangler reads them from.
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-
-const MARK = "# Written by the local stack for as long as it runs.";
+// What a stack leaves in the file system for others: the worker's settings, and whose a directory is.
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
 
 /** Every setting of the worker, by the stack's `info`. */
 export function workerSettings(info) {
@@ -19,23 +18,37 @@ export function workerSettings(info) {
   };
 }
 
-/** Writes them for wrangler. A file of the user's own is never overwritten: it may hold the only copy of a key. */
+/** Writes them for wrangler. What is not this stack's own is never overwritten: it may hold the only copy of a key. */
 export function writeDevVars(file, info) {
-  requireOurs(file);
+  requireDevVars(file);
   const lines = Object.entries(workerSettings(info)).map(([name, value]) => `${name}="${value}"`);
-  writeAtomically(file, [MARK, ...lines, ""].join("\n"));
+  writeAtomically(file, [mark(process.pid), ...lines, ""].join("\n"));
 }
 
-/** Throws when the file is the user's own. */
-export function requireOurs(file) {
-  if (existsSync(file) && !readFileSync(file, "utf8").startsWith(MARK)) {
-    throw new Error(`${file} is not the stack's and would be overwritten\nhint: move it elsewhere, or remove it`);
+/** Throws when the file is the user's own, or that of another running stack. */
+export function requireDevVars(file) {
+  const owner = ownerOf(file);
+  if (owner === "user") throw new Error(`${file} is not the stack's and would be overwritten\nhint: move it elsewhere, or remove it`);
+  if (owner !== undefined && owner !== process.pid && isStack(owner)) {
+    throw new Error(`${file} belongs to another running stack (process ${owner})\nhint: stop that one, or start this one with --no-vars`);
   }
 }
 
 /** Removes what writeDevVars wrote. */
 export function removeDevVars(file) {
-  if (existsSync(file) && readFileSync(file, "utf8").startsWith(MARK)) rmSync(file);
+  if (ownerOf(file) === process.pid) rmSync(file);
+}
+
+/** Makes `dir` this process's own until `release()` is called; throws when a running stack has it already. */
+export function claimDirectory(dir) {
+  mkdirSync(dir, { recursive: true });
+  const file = path.join(dir, "stack.pid");
+  const owner = existsSync(file) ? Number(readFileSync(file, "utf8")) : undefined;
+  if (owner && isStack(owner)) {
+    throw new Error(`a stack runs in ${dir} already (process ${owner})\nhint: stop it, or choose another --dir`);
+  }
+  writeAtomically(file, `${process.pid}\n`);
+  return { release: () => rmSync(file, { force: true }) };
 }
 
 /** Writes a file that holds secrets so that nobody reads half of it. */
@@ -43,4 +56,27 @@ export function writeAtomically(file, text) {
   const draft = `${file}.${process.pid}`;
   writeFileSync(draft, text, { mode: 0o600 });
   renameSync(draft, file);
+}
+
+function mark(pid) {
+  return `# Written by the local stack (process ${pid}) for as long as it runs.`;
+}
+
+/** The process id of the stack that wrote the file, "user" if none did, undefined if there is none. */
+function ownerOf(file) {
+  if (!existsSync(file)) return undefined;
+  const [first] = readFileSync(file, "utf8").split("\n");
+  const pid = Number(/\(process (\d+)\)/.exec(first)?.[1]);
+  return first === mark(pid) ? pid : "user";
+}
+
+/** Whether the process is a stack: a killed one's id may be another program's by now. */
+function isStack(pid) {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if (error.code !== "EPERM") return false;
+  }
+  const commandLine = `/proc/${pid}/cmdline`;
+  return !existsSync(commandLine) || readFileSync(commandLine, "utf8").includes("main.mjs");
 }

@@ -1,6 +1,7 @@
 // What a proxy (proxy.mjs) can do to a request instead of passing it on.
 //
 // A behaviour is a function of `{ request, response, pass, delay }`: `pass()` sends the request on after all.
+import { pipeline } from "node:stream/promises";
 
 const CHUNK = Buffer.alloc(64 * 1024, " ");
 
@@ -51,12 +52,9 @@ export function drop() {
 
 /** Answers with so many bytes of white space, by default 10 MB, which JSON allows before a value. */
 export function flood(bytes = 10 * 1024 * 1024, headers = { "content-type": "application/json" }) {
-  return async ({ response }) => {
+  return ({ response }) => {
     response.writeHead(200, headers);
-    for (let sent = 0; sent < bytes && !response.destroyed; sent += CHUNK.length) {
-      if (!response.write(CHUNK)) await drained(response);
-    }
-    response.end("{}");
+    return pipeline(chunks(bytes), response);
   };
 }
 
@@ -71,9 +69,7 @@ export function first(count, behaviour) {
   return (exchange) => (left-- > 0 ? behaviour(exchange) : exchange.pass());
 }
 
-function drained(response) {
-  return new Promise((resolve) => {
-    response.once("drain", resolve);
-    response.once("close", resolve);
-  });
+function* chunks(bytes) {
+  for (let sent = 0; sent < bytes; sent += CHUNK.length) yield CHUNK;
+  yield "{}";
 }
