@@ -44,7 +44,7 @@ export async function startPostgres({ dir, logs, onExit, settings = {} }) {
   const server = await startChild({
     name: "postgres",
     command: path.join(bin, "postgres"),
-    args: ["-D", place.data, "-p", String(port), ...Object.entries({ ...SETTINGS, ...settings }).flatMap(([k, v]) => ["-c", `${k}=${v}`])],
+    args: ["-D", place.data, "-p", String(port), ...toArguments({ ...SETTINGS, ...settings })],
     ready: /ready to accept connections/,
     stopSignal: "SIGINT",
     scratch: place.root,
@@ -100,6 +100,10 @@ async function createProject(url, password) {
   } finally {
     await sql.end();
   }
+}
+
+function toArguments(settings) {
+  return Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
 }
 
 function binaries() {
