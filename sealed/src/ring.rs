@@ -1,7 +1,9 @@
 use serde_json::Value;
 
 use crate::cipher::NotAuthentic;
-use crate::config::{Field, MAX_CONFIG_TEXT, MAX_VALUE, StoredConfig, fields, with_texts};
+use crate::config::{
+    Field, MAX_CONFIG_TEXT, MAX_VALUE, MAX_VALUES, StoredConfig, fields, with_texts,
+};
 use crate::enc::{self, ENC};
 use crate::error::{Fault, KeyError, OpenError, Refused, ResealError, SealError};
 use crate::key::{Key, Kid};
@@ -148,6 +150,9 @@ impl KeyRing {
     ) -> Result<Option<Vec<String>>, ResealError> {
         if self.is_done(enc) || (enc.is_none() && fields.is_empty()) {
             return Ok(None);
+        }
+        if fields.len() > MAX_VALUES {
+            return Err(OpenError::new(Fault::TooLarge, "").into());
         }
         let mut opener = self.opener(place, enc)?;
         let mut sealer = Sealer {
