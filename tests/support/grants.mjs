@@ -29,7 +29,10 @@ export function rewritten(target, change) {
   };
 }
 
-/** Lets a proxy of the server `target` keep what it gives out. Returns a function: the grant for a callback URL's code. */
+/**
+ * Lets a proxy of the server `target` keep what it gives out. Returns a function: the grant for a callback URL's code, or
+ * undefined as long as there is none.
+ */
 export function keepGrants(proxy, target) {
   const grants = new Map();
   proxy.fault(
@@ -39,11 +42,7 @@ export function keepGrants(proxy, target) {
       return grant;
     }),
   );
-  return (callbackUrl) => {
-    const grant = grants.get(codeOf(callbackUrl));
-    if (!grant?.refresh_token) throw new Error(`the authorization server gave nothing out: ${JSON.stringify(grant)}`);
-    return grant;
-  };
+  return (callbackUrl) => grants.get(codeOf(callbackUrl));
 }
 
 /** Whether the server's API takes this access token. */

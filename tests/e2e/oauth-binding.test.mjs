@@ -1,0 +1,181 @@
+// Attacks 1 to 4 and 6: a callback counts once, in the browser and for the user that began it. The authorization server is
+// asked for tokens only after all of that is settled.
+import assert from "node:assert/strict";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { CookieJar } from "../support/cookies.mjs";
+import { held } from "../support/faults.mjs";
+import { isAlive, takesAccessToken } from "../support/grants.mjs";
+import { integrationsOf } from "../support/integrations.mjs";
+import { oauthScene } from "../support/oauth.mjs";
+import { createOrganization } from "../support/users.mjs";
+import { Visitor } from "../support/visitor.mjs";
+
+const PARALLEL = 50;
+
+describe("a callback belongs to who began it", { concurrency: true }, () => {
+  const scene = oauthScene();
+  const signedUp = () => Visitor.signedUp(scene.worker);
+  const nobody = () => new Visitor(scene.worker);
+  /** A browser that sends this Cookie header, whatever it is told to keep. */
+  const withCookies = (header) => {
+    const jar = new CookieJar();
+    jar.header = () => header;
+    return new Visitor(scene.worker, jar);
+  };
+  const connectionsOf = async (...visitors) => {
+    const rows = await Promise.all(visitors.map(({ user }) => integrationsOf(scene.sql, user.id)));
+    return rows.map((list) => list.length);
+  };
+
+  describe("1. a callback without state and cookie: 400, 0 hits", { concurrency: true }, () => {
+    const flowCookie = (state) => `__Host-flow-${createHash("sha256").update(state).digest("hex").slice(0, 16)}`;
+    for (const [what, query, cookie, signedOut = 400] of [
+      ["no state, no cookie", (code) => ({ code })],
+      ["an empty state", (code) => ({ code, state: "" })],
+      ["no state, but the cookie that an empty one would have, empty", (code) => ({ code }), `${flowCookie("")}=`],
+      ["an empty state with its cookie, empty", (code) => ({ code, state: "" }), `${flowCookie("")}=`],
+      ["an empty state with its cookie, filled", (code) => ({ code, state: "" }), `${flowCookie("")}=${"A".repeat(43)}`],
+      ["a state that is none of ours", (code) => ({ code, state: "undefined" }), `${flowCookie("undefined")}=${"A".repeat(43)}`],
+      // Its form is right, so the session is looked at first.
+      ["a state that nobody was given", (code) => ({ code, state: "A".repeat(43) }), `${flowCookie("A".repeat(43))}=${"B".repeat(43)}`, 401],
+      ["nothing at all", () => ({})],
+    ]) {
+      it(`1. ${what}`, async () => {
+        const browser = await signedUp();
+        const code = `code-${randomUUID()}`;
+        const session = browser.jar.header(scene.worker.url);
+        for (const path of ["/api/auth/callback/supabase", "/api/auth/callback"]) {
+          const callback = `${path}?${new URLSearchParams(query(code))}`;
+          (await withCookies(cookie).get(callback)).expect(signedOut);
+          (await withCookies([session, cookie].filter(Boolean).join("; ")).get(callback)).expect(400);
+        }
+        assert.equal(scene.server.count(({ body }) => body.includes(code)), 0, "hits of the token endpoint");
+        assert.deepEqual(await connectionsOf(browser), [0]);
+      });
+    }
+  });
+
+  it("2. a valid state with another browser's cookies: 403, 0 hits, and its owner can still finish", async () => {
+    const owner = await signedUp();
+    const callback = await owner.consent(`binding-${randomUUID()}`);
+
+    const freshBrowser = nobody();
+    await freshBrowser.signIn(owner.user);
+    const withFlowOfItsOwn = nobody();
+    await withFlowOfItsOwn.signIn(owner.user);
+    await withFlowOfItsOwn.begin();
+    const [name] = owner.jar.header(scene.worker.url).match(/__Host-flow-[0-9a-f]+/);
+    const forging = withCookies(`${freshBrowser.jar.header(scene.worker.url)}; ${name}=${randomBytes(32).toString("base64url")}`);
+    for (const other of [freshBrowser, withFlowOfItsOwn, forging]) {
+      (await other.get(callback)).expect(403, "flow_foreign");
+    }
+    (await nobody().get(callback)).expect(403, "flow_foreign");
+    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.deepEqual(await connectionsOf(owner), [0]);
+
+    (await owner.get(callback)).expect(303);
+    assert.equal(scene.exchanges(callback), 1);
+    assert.deepEqual(await connectionsOf(owner), [1]);
+  });
+
+  it("3. A begins, B opens A's authorization URL and consents: 403, 0 hits, no row in either organisation", async () => {
+    const [a, b] = await Promise.all([signedUp(), signedUp()]);
+    // The login at the authorization server is B's, and so is the browser in which the callback arrives.
+    const callback = await a.consent(`victim-${randomUUID()}`);
+    (await b.get(callback)).expect(403, "flow_foreign");
+    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.deepEqual(await connectionsOf(a, b), [0, 0]);
+  });
+
+  it("3. A begins in a browser in which B then signs in: 403, 0 hits, no row in either organisation", async () => {
+    const [a, b] = await Promise.all([signedUp(), signedUp()]);
+    const callback = await a.consent(`shared-${randomUUID()}`);
+    const sharedBrowser = new Visitor(scene.worker, a.jar.clone());
+    await sharedBrowser.signIn(b.user);
+    (await sharedBrowser.get(callback)).expect(403, "flow_foreign");
+    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.deepEqual(await connectionsOf(a, b), [0, 0]);
+  });
+
+  it("3. whoever has signed out in between finishes nothing until signed in again", async () => {
+    const browser = await signedUp();
+    const callback = await browser.consent(`out-${randomUUID()}`);
+    const { user } = browser;
+    (await browser.delete("/api/session")).expect(200);
+    (await browser.get(callback)).expect(401, "unauthorized");
+    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    await browser.signIn(user);
+    (await browser.get(callback)).expect(303);
+  });
+
+  it("4. the same callback 50 times in parallel: one token request, one row, and the grant stands", async () => {
+    const browser = await signedUp();
+    const callback = await browser.consent(`parallel-${randomUUID()}`);
+    const tabs = Array.from({ length: PARALLEL }, () => new Visitor(scene.worker, browser.jar.clone()));
+    const answers = await Promise.all(tabs.map((tab) => tab.get(callback)));
+
+    const outcomes = answers.map(({ status, text }) => (status === 303 ? "303" : `${status} ${JSON.parse(text).error.code}`));
+    const losers = Array(PARALLEL - 1).fill("400 flow_unknown");
+    assert.deepEqual(outcomes.sort(), ["303", ...losers]);
+    assert.equal(scene.exchanges(callback), 1, "hits of the token endpoint");
+    assert.deepEqual(await connectionsOf(browser), [1]);
+    // A code that comes twice makes an authorization server take the whole grant back (RFC 6749, 4.1.2).
+    assert.equal(await takesAccessToken(scene.info, scene.grant(callback).access_token), true);
+
+    (await browser.get(callback)).expect(400, "flow_unknown");
+    assert.equal(scene.exchanges(callback), 1, "hits of the token endpoint after one more");
+  });
+
+  it("4. a callback after its ten minutes: 400, 0 hits, no row", async () => {
+    const browser = await signedUp();
+    const callback = await browser.consent(`late-${randomUUID()}`);
+    await scene.sql`update public.oauth_transactions set expires_at = now() where user_id = ${browser.user.id}`;
+    (await browser.get(callback)).expect(400, "flow_unknown");
+    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.deepEqual(await connectionsOf(browser), [0]);
+  });
+
+  it("6. a member removed between begin and callback: 403, 0 hits, no row", async () => {
+    const { member, organization_id } = await memberOfAnOrganization();
+    const callback = await member.consent(`removed-${randomUUID()}`, { organization_id });
+    await removeFrom(organization_id, member);
+    (await member.get(callback)).expect(403, "not_a_member");
+    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.deepEqual(await integrationsOf(scene.sql, organization_id), []);
+    assert.deepEqual(await connectionsOf(member), [0]);
+
+    // Let in again, the member cannot use what was consumed.
+    await scene.sql`insert into public.organization_members ${scene.sql({ organization_id, user_id: member.user.id })}`;
+    assert.notEqual((await member.get(callback)).status, 303);
+    assert.deepEqual(await integrationsOf(scene.sql, organization_id), []);
+  });
+
+  for (const [accounts, login] of [["one account", "during"], ["two accounts", "two"]]) {
+    it(`6. a member removed while the code is exchanged, for ${accounts}: 403, no row, the grant revoked`, async () => {
+      const { member, organization_id } = await memberOfAnOrganization();
+      const callback = await member.consent(`${login}-${randomUUID()}`, { organization_id });
+      // The tokens are there, and the worker asks whose they are.
+      const { behaviour, arrived, release } = held();
+      scene.server.fault(scene.identityOf(callback), behaviour);
+
+      const answering = member.get(callback);
+      await arrived;
+      await removeFrom(organization_id, member);
+      release();
+      (await answering).expect(403, "not_a_member");
+      assert.deepEqual(await integrationsOf(scene.sql, organization_id), []);
+      assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
+    });
+  }
+
+  async function memberOfAnOrganization() {
+    const [member, colleague] = await Promise.all([signedUp(), signedUp()]);
+    return { member, organization_id: await createOrganization(scene.sql, [member.user, colleague.user]) };
+  }
+
+  function removeFrom(organization, { user }) {
+    return scene.sql`delete from public.organization_members where organization_id = ${organization} and user_id = ${user.id}`;
+  }
+});
