@@ -1,0 +1,217 @@
+// The rotation's two statements: what a page shows, and that a batch writes a row only as it was read.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, beforeEach, describe, test } from "node:test";
+
+import { call, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+
+const NIL = "00000000-0000-0000-0000-000000000000";
+const MAX = "ffffffff-ffff-ffff-ffff-ffffffffffff";
+
+let server, project, owner, service;
+before(async () => {
+  server = await startServer();
+  project = await server.createProject();
+  ({ owner, service } = project);
+});
+after(() => server?.stop());
+beforeEach(() => owner`delete from public.integrations`);
+
+const connect = () => project.connect("authenticator", { role: "service_role" });
+const insert = (value, over = {}) => insertIntegration(service, { config: service.json(value), ...over });
+const row = async (id) => ({ ...(await owner`select * from public.integrations where id = ${id}`)[0] });
+const page = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}) => [
+  ...(await service`select * from public.rewrap_page(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
+];
+const resealed = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
+const apply = async (rows, { patch = resealed, sql = service, durable = true } = {}) => {
+  const patches = rows.map(() => JSON.stringify(patch));
+  const written = await sql`
+    select id from public.rewrap_apply(
+      ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${patches}::text[]::jsonb[], ${durable}
+    ) id`;
+  return written.map(({ id }) => id);
+};
+
+describe("rewrap_page", () => {
+  test("goes through the rows in the order of their ids, each once, the lowest and the highest id included", async () => {
+    const ids = [NIL, MAX, ...Array.from({ length: 21 }, () => randomUUID())].sort();
+    for (const id of ids) await insert(config(KID.a), { id });
+    const seen = [];
+    for (let after = null; ; after = seen.at(-1)) {
+      const rows = await page({ after, limit: 5 });
+      if (!rows.length) break;
+      assert.ok(rows.length <= 5);
+      seen.push(...rows.map(({ id }) => id));
+    }
+    assert.deepEqual(seen, ids);
+  });
+
+  test("shows what is not on the key, whatever its form, and of the rest only where the page ends", async () => {
+    const values = [config(KID.a), config(null), {}, null, "text", [config(KID.b)], { _enc: "x" }, { _enc: { kid: 7 } }];
+    const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+    await insert(config(KID.b), { id: id(0) });
+    for (const [i, value] of values.entries()) {
+      await service`
+        insert into public.integrations (id, organization_id, integration_type, name, config)
+        values (${id(i + 1)}, ${randomUUID()}, 'supabase', 'n', ${JSON.stringify(value)}::text::jsonb)`;
+    }
+    await insert(config(KID.b), { id: id(98) });
+    await insert(config(KID.b), { id: id(99) });
+    const rows = await page();
+    assert.deepEqual(rows.map((r) => [r.id, r.current, r.config]), [
+      ...values.map((value, i) => [id(i + 1), false, value]),
+      [id(99), true, null],
+    ]);
+    assert.deepEqual((await page({ limit: 1 })).map((r) => [r.id, r.current]), [[id(0), true]]);
+    assert.deepEqual(await page({ after: id(99) }), []);
+    const all = await page({ kid: null });
+    assert.deepEqual([all.length, all.some((r) => r.current)], [values.length + 3, false]);
+  });
+
+  test("keeps to a range of ids and to an organisation", async () => {
+    const organization = randomUUID();
+    const ids = Array.from({ length: 9 }, () => randomUUID()).sort();
+    for (const [i, id] of ids.entries()) await insert(config(KID.a), { id, ...(i % 2 && { organization_id: organization }) });
+    const listed = async (range) => (await page(range)).map(({ id }) => id);
+    assert.deepEqual(await listed({ after: ids[1], until: ids[4] }), ids.slice(2, 5));
+    assert.deepEqual(await listed({ organization }), ids.filter((_, i) => i % 2));
+    assert.deepEqual(await listed({ organization, after: ids[1], limit: 2 }), [ids[3], ids[5]]);
+    assert.deepEqual(await listed({ organization: randomUUID() }), []);
+  });
+
+  test("bounds its limit", async () => {
+    for (const limit of [0, -1, 5001, null]) await assert.rejects(page({ limit }), { code: "22023" });
+  });
+});
+
+describe("rewrap_apply", () => {
+  test("replaces the given fields of config and leaves all else, updated_at included", async () => {
+    const id = await insert(config(KID.a, { project_id: "p", nested: { api_key: "x", plain: 1 }, expires_at: "2026" }), { status: "error" });
+    const before = await row(id);
+    const patch = { ...resealed, nested: { api_key: "y", plain: 1 } };
+    assert.deepEqual(await apply(await page(), { patch }), [id]);
+    assert.deepEqual(await row(id), { ...before, config: { ...before.config, ...patch } });
+  });
+
+  test("everybody else's update moves updated_at, in the same transaction too", async () => {
+    const id = await insert(config(KID.a));
+    const before = await row(id);
+    await connect().begin(async (sql) => {
+      const rows = await sql`select * from public.rewrap_page(null, 10, ${KID.c})`;
+      assert.deepEqual(await apply(rows, { sql, patch: { _enc: { v: 2, kid: KID.c } } }), [id]);
+      await sql`update public.integrations set config = config where id = ${id}`;
+    });
+    assert.ok((await row(id)).updated_at > before.updated_at);
+  });
+
+  test("a row that somebody wrote, or deleted, after it was read stays as they left it", async () => {
+    const [kept, changed, touched, deleted, replaced] = await Promise.all(Array.from({ length: 5 }, () => insert(config(KID.a))));
+    const rows = await page();
+    await service`update public.integrations set config = ${service.json(config(KID.a, { access_token: "newer" }))} where id = ${changed}`;
+    await service`update public.integrations set last_checked_at = now() where id = ${touched}`;
+    await service`delete from public.integrations where id in (${deleted}, ${replaced})`;
+    await insert(config(KID.a, { access_token: "another" }), { id: replaced });
+    const before = [await row(changed), await row(touched), await row(replaced)];
+    assert.deepEqual(await apply(rows), [kept]);
+    assert.deepEqual([await row(changed), await row(touched), await row(replaced)], before);
+    assert.deepEqual(await row(deleted), {});
+    // Read again, they are written.
+    assert.deepEqual((await apply(await page())).sort(), [changed, touched, replaced].sort());
+  });
+
+  test("waits for a writer that holds the row, and leaves the row to it; written where the writer gives up", async () => {
+    for (const end of ["commit", "rollback"]) {
+      const id = await insert(config(KID.a));
+      const rows = (await page()).filter((r) => r.id === id);
+      let applying;
+      await connect().begin(async (sql) => {
+        await sql`update public.integrations set config = ${sql.json(config(KID.a, { access_token: "newer" }))} where id = ${id}`;
+        applying = apply(rows);
+        await lockWait(owner);
+        if (end === "rollback") throw new Error(end);
+      }).catch((error) => assert.equal(error.message, "rollback"));
+      assert.deepEqual(await applying, end === "commit" ? [] : [id]);
+      assert.equal((await row(id)).config.access_token, end === "commit" ? "newer" : resealed.access_token);
+    }
+  });
+
+  test("four rotators on the same rows, in any order of arrival: each row written once, no deadlock", async () => {
+    await owner`
+      insert into public.integrations (organization_id, integration_type, name, config)
+      select gen_random_uuid(), 'supabase', 'n', ${owner.json(config(KID.a))} from generate_series(1, 2000)`;
+    const written = await Promise.all(Array.from({ length: 4 }, async () => {
+      const sql = connect();
+      const ids = [];
+      for (let after = null; ; ) {
+        const rows = await sql`select * from public.rewrap_page(${after}, 100, ${KID.b})`;
+        if (!rows.length) return ids;
+        ids.push(...(await apply(rows.filter((r) => !r.current), { sql })));
+        after = rows.at(-1).id;
+      }
+    }));
+    const ids = written.flat();
+    assert.equal(ids.length, 2000);
+    assert.equal(new Set(ids).size, 2000);
+  });
+
+  test("a second run finds nothing to write", async () => {
+    await insert(config(KID.a));
+    await insert(config(null));
+    await apply(await page());
+    assert.deepEqual((await page()).filter((r) => !r.current), []);
+  });
+
+  test("not durable: for its own transaction only", async () => {
+    const id = await insert(config(KID.a));
+    const sql = connect();
+    const standing = async (connection) => (await connection`show synchronous_commit`)[0].synchronous_commit;
+    await sql`set synchronous_commit = on`;
+    await sql.begin(async (transaction) => {
+      assert.deepEqual(await apply(await page(), { sql: transaction, durable: false }), [id]);
+      assert.equal(await standing(transaction), "off");
+    });
+    assert.equal(await standing(sql), "on");
+  });
+
+  test("the fence stands above it", async () => {
+    const id = await insert(config(KID.a));
+    const before = await row(id);
+    await call(service, "declare_fence", { p_kids: [KID.b] });
+    try {
+      await assert.rejects(apply(await page(), { patch: { ...resealed, _enc: { v: 2, kid: KID.c } } }), { code: "IK001" });
+      assert.deepEqual(await row(id), before);
+      assert.deepEqual(await apply(await page()), [id]);
+    } finally {
+      await call(service, "lift_fence");
+    }
+  });
+
+  test("a row whose config is no object is left", async () => {
+    for (const value of ["text", [], 7]) await insert(value);
+    assert.deepEqual(await apply(await page()), []);
+  });
+
+  test("a batch that makes no sense is refused whole", async () => {
+    const id = await insert(config(KID.a));
+    const before = await row(id);
+    const [{ version }] = await page();
+    const patch = JSON.stringify(resealed);
+    const batches = {
+      "more ids": [[id, id], [version], [patch]],
+      "fewer patches": [[id], [version], []],
+      "no versions": [[id], null, [patch]],
+      "a version that is none": [[id], ["x"], [patch]],
+      "a patch without a key id": [[id], [version], ['{"access_token": "x"}']],
+      "a patch that is no object": [[id], [version], ['"x"']],
+      "no patch": [[id], [version], [null]],
+      "too many": [Array(5001).fill(id), Array(5001).fill(version), Array(5001).fill(patch)],
+    };
+    for (const [name, [ids, versions, patches]] of Object.entries(batches)) {
+      const call = service`select public.rewrap_apply(${ids}::uuid[], ${versions}::text[], ${patches}::text[]::jsonb[])`;
+      await assert.rejects(call, { code: /^22(023|P02)$/ }, name);
+    }
+    assert.deepEqual(await row(id), before);
+    assert.deepEqual(await apply([]), []);
+  });
+});
