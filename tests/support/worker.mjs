@@ -66,13 +66,13 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
 }
 
 /** As deployed: the runtime's behaviour depends on it. */
-function compatibilityDate() {
+export function compatibilityDate() {
   const config = readFileSync(path.join(ROOT, "wrangler.toml"), "utf8");
   return /^compatibility_date = "(.+)"$/m.exec(config)[1];
 }
 
-/** The main module comes first. */
-function modulesOf(folder) {
+/** The modules of a built worker as Miniflare names them, `[{ type, path }]`, the main one first. */
+export function modulesOf(folder) {
   const files = globSync("**/*", { cwd: folder }).filter((file) => path.extname(file) in MODULE_TYPES);
   const main = files.indexOf("index.js");
   if (main < 0) throw new Error(`there is no index.js in ${folder}: build the worker with \`cargo xtask build\``);
