@@ -76,7 +76,7 @@ export class Visitor {
 }
 
 /** What the worker answered. */
-class Answer {
+export class Answer {
   #request;
 
   constructor(request, response, text) {

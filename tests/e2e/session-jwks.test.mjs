@@ -1,0 +1,76 @@
+// The project's public keys: fetched once for many, and never because somebody made a key id up.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { afterEach, describe, it } from "node:test";
+
+import { bearer, call } from "../support/caller.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { answer, held } from "../support/faults.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { signES256, userClaims } from "../support/tokens.mjs";
+import { signUp } from "../support/users.mjs";
+import { until } from "../support/wait.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const JWKS = "/auth/v1/.well-known/jwks.json";
+const LIST = "/api/integrations";
+const COOL_DOWN_MS = 30_000;
+const BATCH = 100;
+
+describe("public keys", { concurrency: true }, () => {
+  const info = stack();
+  let newest;
+  afterEach(tellOnFailure(() => newest));
+
+  /** A worker that has fetched nothing yet, behind a proxy that counts. */
+  async function scene(t) {
+    const gateway = await startProxy(info.supabase_url);
+    t.after(() => gateway.stop());
+    const worker = await startWorker({ ...info, supabase_url: gateway.url });
+    t.after(() => worker.stop());
+    newest = worker;
+    const user = await signUp(worker.info);
+    const list = (token = user.access_token) => call(worker, "GET", LIST, { headers: bearer(token) });
+    return { gateway, user, list, info: worker.info };
+  }
+
+  it("15. 1,000 tokens with unknown kids -> at most one JWKS request a cool-down", async (t) => {
+    const { gateway, user, list, info } = await scene(t);
+    const claims = userClaims(info, user);
+    const begun = Date.now();
+    for (let sent = 0; sent < 1000; sent += BATCH) {
+      const tokens = await Promise.all(Array.from({ length: BATCH }, () => signES256(info, claims, { kid: randomUUID() })));
+      for (const refused of await Promise.all(tokens.map((token) => list(token)))) refused.expect(401, "unauthorized");
+    }
+    const allowed = 1 + Math.floor((Date.now() - begun) / COOL_DOWN_MS);
+    const fetched = gateway.count(JWKS);
+    assert.ok(fetched >= 1 && fetched <= allowed, `expected 1 to ${allowed} JWKS requests, got ${fetched}`);
+    (await list()).expect(200);
+    assert.ok(gateway.count(JWKS) <= 1 + Math.floor((Date.now() - begun) / COOL_DOWN_MS), "who is known needs no further request");
+  });
+
+  it("15. those who come while the keys are fetched wait for that one request, and are let in", async (t) => {
+    const { gateway, list } = await scene(t);
+    const keys = held();
+    gateway.fault(JWKS, keys.behaviour);
+    const answers = Array.from({ length: 30 }, () => list());
+    await keys.arrived;
+    keys.release();
+    for (const listed of await Promise.all(answers)) listed.expect(200);
+    assert.equal(gateway.count(JWKS), 1);
+  });
+
+  it("31. without public keys nobody is called a stranger: 503, and the next ones are let in", async (t) => {
+    const { gateway, list } = await scene(t);
+    const mend = gateway.fault(JWKS, answer(500, "down"));
+    (await list()).expect(503, "upstream_unavailable");
+    mend();
+    await until("the keys are asked for again", async () => {
+      const listed = await list();
+      if (listed.status === 200) return true;
+      listed.expect(503, "upstream_unavailable");
+    });
+    assert.ok(gateway.count(JWKS) <= 3, `a project that is down is not stormed: ${gateway.count(JWKS)} requests`);
+  });
+});
