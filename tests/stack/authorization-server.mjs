@@ -126,7 +126,8 @@ async function interact(provider, request, response) {
   else if (form.get("decision") !== "authorize") {
     result = { error: "access_denied", error_description: "The resource owner denied the request" };
   } else {
-    const grant = grantId ? await provider.Grant.find(grantId) : new provider.Grant({ accountId: login, clientId: params.client_id });
+    const fresh = () => new provider.Grant({ accountId: login, clientId: params.client_id });
+    const grant = grantId ? await provider.Grant.find(grantId) : fresh();
     grant.addOIDCScope(params.scope);
     result = { consent: { grantId: await grant.save() } };
   }

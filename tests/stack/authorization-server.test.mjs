@@ -22,7 +22,7 @@ before(async () => {
 test("a grant: consent, exchange, and the projects it covers", async () => {
   const { callback, verifier, state } = await begin({ login: "someone" });
   const params = oauth.validateAuthResponse(metadata, client, new URL(callback), state);
-  const { status, body } = await token({ grant_type: "authorization_code", code: params.get("code"), redirect_uri: REDIRECT, code_verifier: verifier });
+  const { status, body } = await exchange(params.get("code"), verifier);
   assert.equal(status, 201);
   assert.deepEqual(Object.keys(body).sort(), ["access_token", "expires_in", "refresh_token", "token_type"]);
   const projects = await projectsOf(body.access_token);
@@ -63,14 +63,14 @@ test("PKCE is demanded, and only S256", async () => {
 
 test("a wrong verifier, another client and a second use of the code get nothing", async () => {
   const { callback, verifier } = await begin({});
-  const grant = { grant_type: "authorization_code", code: callback.searchParams.get("code"), redirect_uri: REDIRECT, code_verifier: verifier };
+  const code = callback.searchParams.get("code");
   const other = await registerClient(info, [REDIRECT]);
-  assert.equal((await token({ ...grant, code_verifier: oauth.generateRandomCodeVerifier() })).body.error, "invalid_grant");
-  assert.equal((await token(grant, other)).body.error, "invalid_grant");
-  assert.equal((await token(grant, { ...client, client_secret: "wrong" })).status, 401);
-  const { status, body } = await token(grant);
+  assert.equal((await exchange(code, oauth.generateRandomCodeVerifier())).body.error, "invalid_grant");
+  assert.equal((await exchange(code, verifier, other)).body.error, "invalid_grant");
+  assert.equal((await exchange(code, verifier, { ...client, client_secret: "wrong" })).status, 401);
+  const { status, body } = await exchange(code, verifier);
   assert.equal(status, 201);
-  assert.equal((await token(grant)).body.error, "invalid_grant");
+  assert.equal((await exchange(code, verifier)).body.error, "invalid_grant");
   assert.equal((await projectsOf(body.access_token)).status, 401, "a code that is used twice takes its tokens along");
 });
 
@@ -135,8 +135,11 @@ async function begin(options) {
 
 async function connect(login) {
   const { callback, verifier } = await begin({ login });
-  const code = callback.searchParams.get("code");
-  return (await token({ grant_type: "authorization_code", code, redirect_uri: REDIRECT, code_verifier: verifier })).body;
+  return (await exchange(callback.searchParams.get("code"), verifier)).body;
+}
+
+function exchange(code, verifier, by) {
+  return token({ grant_type: "authorization_code", code, redirect_uri: REDIRECT, code_verifier: verifier }, by);
 }
 
 async function token(body, { client_id, client_secret } = client) {

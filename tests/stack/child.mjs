@@ -15,7 +15,8 @@ const GRACE_MS = 5000;
  * `scratch` is a directory that is worth nothing without it.
  * Returns `{ match, pid, stop() }`, `match` being what `ready` found.
  */
-export async function startChild({ name, command, args, logs, ready, onExit, signal, stopSignal = "SIGTERM", scratch = "", ...options }) {
+export async function startChild({ name, command, args, logs, ready, onExit, signal, ...rest }) {
+  const { stopSignal = "SIGTERM", scratch = "", ...options } = rest;
   const log = openLog(logs, name);
   const child = spawn(command, args, { ...options, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const ended = new Promise((resolve) => {

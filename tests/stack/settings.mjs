@@ -28,9 +28,12 @@ export function writeDevVars(file, info) {
 /** Throws when the file is the user's own, or that of another running stack. */
 export function requireDevVars(file) {
   const owner = ownerOf(file);
-  if (owner === "user") throw new Error(`${file} is not the stack's and would be overwritten\nhint: move it elsewhere, or remove it`);
+  if (owner === "user") {
+    throw new Error(`${file} is not the stack's and would be overwritten\nhint: move it elsewhere, or remove it`);
+  }
   if (owner !== undefined && owner !== process.pid && isStack(owner)) {
-    throw new Error(`${file} belongs to another running stack (process ${owner})\nhint: stop that one, or start this one with --no-vars`);
+    const hint = "stop that one, or start this one with --no-vars";
+    throw new Error(`${file} belongs to another running stack (process ${owner})\nhint: ${hint}`);
   }
 }
 

@@ -89,8 +89,10 @@ async function assemble({ dir, appUrl, logs, log, onExit, track }) {
 
   function startAuthorizationServer() {
     const redirect_uris = CALLBACKS.map((callback) => appUrl + callback);
-    const clients = [{ ...client, client_name: "Sealed integrations", redirect_uris, grant_types: ["authorization_code", "refresh_token"] }];
-    return startThread({ name: "authorization-server", module: "./authorization-server.mjs", options: { clients }, logs, onExit });
+    const grant_types = ["authorization_code", "refresh_token"];
+    const clients = [{ ...client, client_name: "Sealed integrations", redirect_uris, grant_types }];
+    const name = "authorization-server";
+    return startThread({ name, module: `./${name}.mjs`, options: { clients }, logs, onExit });
   }
 
   return {

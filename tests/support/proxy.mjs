@@ -36,7 +36,8 @@ export async function startProxy(target) {
     const pass = (options = {}) => forward({ request, body, response, agent, hostname, port, ...options });
     const fault = faults.findLast(({ matcher }) => matches(matcher, request));
     try {
-      if (fault) await fault.behaviour({ request, response, pass, delay: (ms) => delay(ms, undefined, { signal: stopping.signal }) });
+      const wait = (ms) => delay(ms, undefined, { signal: stopping.signal });
+      if (fault) await fault.behaviour({ request, response, pass, delay: wait });
       else await pass();
     } catch (error) {
       if (!stopping.signal.aborted) response.destroy(error);
