@@ -13,6 +13,8 @@ use serde_json::value::RawValue;
 const MAX_AGE_MS: f64 = 600_000.0;
 /// How soon an unknown key id may lead to another request, in milliseconds.
 const COOL_DOWN_MS: f64 = 30_000.0;
+/// How soon to ask again after an attempt that failed, in milliseconds: until then nobody can be told from a stranger.
+const RETRY_MS: f64 = 1_000.0;
 /// How long a fetch counts as under way, in milliseconds; beyond it, its request was given up.
 const UNDER_WAY_MS: f64 = 9_000.0;
 /// The most keys that are looked at; a project has two or three.
@@ -113,14 +115,15 @@ impl Timing {
             (false, _) if under_way => Decision::Wait,
             // Whoever fetched was cut off in the middle, so nothing came of it.
             (false, _) if self.under_way => Decision::Fetch,
-            (false, _) if within(self.attempted_at, COOL_DOWN_MS) => {
-                // An attempt that came after the last success failed: nothing is known, so nobody is refused for it.
-                if self.fetched_at.is_some() {
-                    Decision::Refuse
-                } else {
+            // The last attempt failed: whether the id is one of the project's is not known, so nobody is refused for it.
+            (false, _) if self.attempted_at > self.fetched_at => {
+                if within(self.attempted_at, RETRY_MS) {
                     Decision::Unavailable
+                } else {
+                    Decision::Fetch
                 }
             }
+            (false, _) if within(self.attempted_at, COOL_DOWN_MS) => Decision::Refuse,
             (false, _) => Decision::Fetch,
         }
     }
@@ -219,5 +222,23 @@ mod tests {
             under_way: false,
         };
         assert_eq!(never.decide(false, 1.0), Decision::Unavailable);
+        assert_eq!(never.decide(false, RETRY_MS + 1.0), Decision::Fetch);
+    }
+
+    #[test]
+    fn a_new_key_is_no_stranger_while_it_cannot_be_fetched() {
+        let failed = Timing {
+            fetched_at: Some(0.0),
+            attempted_at: Some(COOL_DOWN_MS + 1.0),
+            under_way: false,
+        };
+        assert_eq!(
+            failed.decide(false, COOL_DOWN_MS + 2.0),
+            Decision::Unavailable
+        );
+        assert_eq!(
+            failed.decide(false, COOL_DOWN_MS + 2.0 + RETRY_MS),
+            Decision::Fetch
+        );
     }
 }
