@@ -1,0 +1,181 @@
+// What one user gets to see and do, and nobody else.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { bearer, call } from "../support/caller.mjs";
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { held } from "../support/faults.mjs";
+import { isAlive } from "../support/grants.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { createOrganization, signUp } from "../support/users.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const LIST = "/api/integrations";
+
+describe("users", { concurrency: true }, () => {
+  const info = stack();
+  let sql;
+  let gateway;
+  let worker;
+
+  before(async () => {
+    sql = connect(info);
+    gateway = await startProxy(info.supabase_url);
+    worker = await startWorker({ ...info, supabase_url: gateway.url });
+  });
+  after(async () => {
+    await worker?.stop();
+    await gateway?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  /** All that a caller can compare: what differs from one request to the next by nature is left out. */
+  function comparable({ status, headers, text }) {
+    return { status, headers: [...headers].filter(([name]) => name !== "x-request-id" && name !== "date"), text };
+  }
+
+  it("16. another organisation's id at DELETE: byte for byte the answer for one that does not exist", async () => {
+    const [owner, stranger] = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const id = await owner.connect(`owner-${randomUUID()}`);
+    const asked = (identifier) => gateway.requests.filter(({ body }) => body.includes(identifier)).map(({ path }) => path);
+    const missing = randomUUID();
+    for (const send of [
+      (identifier) => stranger.delete(`${LIST}/${identifier}`),
+      (identifier) => call(worker, "DELETE", `${LIST}/${identifier}`, { headers: bearer(stranger.user.access_token) }),
+    ]) {
+      const [foreign, unknown] = [await send(id), await send(missing)];
+      foreign.expect(404, "not_found");
+      assert.deepEqual(comparable(foreign), comparable(unknown));
+    }
+    const upper = await stranger.delete(`${LIST}/${id.toUpperCase()}`);
+    assert.deepEqual(comparable(upper), comparable(await stranger.delete(`${LIST}/${randomUUID().toUpperCase()}`)));
+    // No more is done for the one than for the other, or the time that it takes would tell them apart.
+    const [forForeign, forUnknown] = [asked(id), asked(missing)];
+    assert.deepEqual([...new Set(forForeign)].sort(), [...new Set([...forUnknown, "/rest/v1/rpc/complete_connection"])].sort());
+
+    const [row] = await integrationsOf(sql, owner.user.id);
+    assert.equal(row.id, id, "the row must stand");
+    assert.equal(await isAlive(worker.info, opened(info, row)), true, "the grant must stand");
+  });
+
+  it("16. another user's waiting choice: as if there were none, to look at, to take, and to give up", async () => {
+    const [owner, stranger] = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const { location } = (await owner.get(await owner.consent(`two-${randomUUID()}`))).expect(303);
+    const id = new URL(location, worker.url).searchParams.get("choose");
+    const { accounts } = (await owner.get(`/api/connections/${id}`)).expect(200).json;
+    const body = { account_id: accounts[0].id };
+    for (const send of [
+      (identifier) => stranger.get(`/api/connections/${identifier}`),
+      (identifier) => stranger.post(`/api/connections/${identifier}`, body),
+      (identifier) => stranger.delete(`/api/connections/${identifier}`),
+    ]) {
+      const [foreign, unknown] = [await send(id), await send(randomUUID())];
+      foreign.expect(404, "not_found");
+      assert.deepEqual(comparable(foreign), comparable(unknown));
+    }
+    (await owner.post(`/api/connections/${id}`, body)).expect(200);
+  });
+
+  it("16. who has left an organisation neither sees nor deletes what is there", async () => {
+    const [member, leaver] = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const organization_id = await createOrganization(sql, [member.user, leaver.user]);
+    const id = await leaver.connect(`left-${randomUUID()}`, { organization_id });
+    const path = `${LIST}?organization_id=${organization_id}`;
+    assert.equal((await leaver.get(path)).expect(200).json.count, 1);
+
+    await sql`delete from public.organization_members where organization_id = ${organization_id} and user_id = ${leaver.user.id}`;
+    assert.deepEqual((await leaver.get(path)).expect(200).json, { integrations: [], count: 0 });
+    (await leaver.delete(`${LIST}/${id}`)).expect(404, "not_found");
+    assert.equal((await member.get(path)).expect(200).json.count, 1);
+  });
+
+  it("17. organisation and role in user_metadata, which a user can edit, count for nothing", async () => {
+    const [victim, member] = await Promise.all([Visitor.signedUp(worker), signUp(worker.info)]);
+    const organization_id = await createOrganization(sql, [member], "admin");
+    await victim.connect(`victim-${randomUUID()}`);
+    const claimed = {
+      organization: organization_id,
+      organization_id,
+      organizations: [organization_id, victim.user.id],
+      role: "service_role",
+      is_admin: true,
+      sub: victim.user.id,
+    };
+    const attacker = await signUp(worker.info);
+    await edit(attacker, claimed);
+    const { access_token } = await refreshed(attacker);
+    assert.equal(claimsOf(access_token).user_metadata.organization_id, organization_id, "the token carries what the user wrote");
+
+    const headers = bearer(access_token);
+    const session = (await call(worker, "GET", "/api/session", { headers })).expect(200).json;
+    assert.deepEqual({ id: session.user.id, organizations: session.organizations }, { id: attacker.id, organizations: [{ id: attacker.id, role: "owner" }] });
+    for (const id of [organization_id, victim.user.id]) {
+      const list = await call(worker, "GET", `${LIST}?organization_id=${id}`, { headers });
+      assert.deepEqual(list.expect(200).json, { integrations: [], count: 0 });
+      const begun = await call(worker, "POST", "/api/auth/authorize", { headers, body: { integration_type: "supabase", organization_id: id } });
+      begun.expect(403, "not_a_member");
+    }
+  });
+
+  it("18. interleaved requests of two users in one isolate: each gets its own, whichever order Supabase answers in", async () => {
+    const visitors = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const logins = visitors.map(() => `interleaved-${randomUUID()}`);
+    await Promise.all(visitors.map((visitor, index) => visitor.connect(logins[index])));
+    const [first, second] = visitors;
+
+    // The first one's requests wait at Supabase until all of the second one's are answered.
+    const waiting = [held(), held()];
+    const ofFirst = (table) => ({ path, headers }) =>
+      path.startsWith(`/rest/v1/${table}?`) && headers.authorization === `Bearer ${first.user.access_token}`;
+    const mend = ["integrations", "organization_members"].map((table, index) => gateway.fault(ofFirst(table), waiting[index].behaviour));
+    const firsts = [first.get(LIST), first.get("/api/session")];
+    await Promise.all(waiting.map(({ arrived }) => arrived));
+    assertOwn(second, logins[1], await Promise.all([second.get(LIST), second.get("/api/session")]));
+    waiting.forEach(({ release }) => release());
+    assertOwn(first, logins[0], await Promise.all(firsts));
+    mend.forEach((undo) => undo());
+
+    const rounds = Array.from({ length: 40 }, (_, round) => visitors[round % 2]);
+    const answers = await Promise.all(rounds.map((visitor) => Promise.all([visitor.get(LIST), visitor.get("/api/session")])));
+    answers.forEach((pair, round) => assertOwn(rounds[round], logins[round % 2], pair));
+
+    const flows = await Promise.all(rounds.map((visitor) => visitor.begin()));
+    assert.equal(new Set(flows.map((url) => new URL(url).searchParams.get("state"))).size, flows.length, "no two flows share a state");
+  });
+
+  function assertOwn(visitor, login, [list, session]) {
+    const { integrations, count } = list.expect(200).json;
+    assert.deepEqual({ count, names: integrations.map(({ name }) => name) }, { count: 1, names: [login] });
+    const { user, organizations } = session.expect(200).json;
+    assert.deepEqual({ user, organizations }, { user: { id: visitor.user.id, email: visitor.user.email }, organizations: [{ id: visitor.user.id, role: "owner" }] });
+  }
+
+  async function edit(user, data) {
+    await auth("PUT", "user", { data }, bearer(user.access_token));
+  }
+
+  function refreshed({ refresh_token }) {
+    return auth("POST", "token?grant_type=refresh_token", { refresh_token });
+  }
+
+  /** As any user can, with what the connect page's address and network log show. */
+  async function auth(method, path, body, headers = {}) {
+    const response = await fetch(`${worker.info.supabase_url}/auth/v1/${path}`, {
+      method,
+      headers: { apikey: info.publishable_key, "content-type": "application/json", ...headers },
+      body: JSON.stringify(body),
+    });
+    assert.equal(response.status, 200, `${method} ${path} at Supabase Auth`);
+    return response.json();
+  }
+});
+
+function claimsOf(token) {
+  return JSON.parse(Buffer.from(token.split(".")[1], "base64url"));
+}
