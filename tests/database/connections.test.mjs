@@ -165,7 +165,9 @@ describe("complete_connection", () => {
         external_account_id: args.p_external_account_id,
         action: "connected",
         outcome: "succeeded",
+        reason: null,
         request_id: "request 1",
+        actor: "user",
       },
     );
   });

@@ -31,6 +31,10 @@ const SAFE_COLUMNS = [
   "id", "organization_id", "integration_type", "name", "status", "scan_schedule", "last_checked_at", "next_check_at", "created_at",
   "updated_at", "external_account_id",
 ];
+const EVENT_COLUMNS = [
+  "id", "occurred_at", "actor", "user_id", "organization_id", "integration_id", "integration_type", "action", "outcome", "reason",
+  "request_id",
+];
 
 describe("what is granted, object by object", () => {
   test("functions: the API to the service key alone, the policies' two to users, the rest to nobody", async () => {
@@ -90,7 +94,10 @@ describe("what is granted, object by object", () => {
         and has_column_privilege(r.role, c.oid, a.attnum, p.privilege)`;
     assert.deepEqual(
       columns.map(({ table, role, column, privilege }) => `${role} ${privilege} ${table}.${column}`).sort(),
-      SAFE_COLUMNS.map((column) => `authenticated select integrations.${column}`).sort(),
+      [
+        ...SAFE_COLUMNS.map((column) => `authenticated select integrations.${column}`),
+        ...EVENT_COLUMNS.map((column) => `authenticated select credential_events.${column}`),
+      ].sort(),
     );
 
     const sequences = await owner`
@@ -110,7 +117,7 @@ describe("what is granted, object by object", () => {
     const policies = await owner`select tablename, cmd, roles::text from pg_policies where schemaname = 'public' order by tablename`;
     assert.deepEqual(
       policies.map(({ tablename, cmd, roles }) => [tablename, cmd, roles]),
-      [["integrations", "SELECT", "{authenticated}"], ["organization_members", "SELECT", "{authenticated}"]],
+      ["credential_events", "integrations", "organization_members"].map((table) => [table, "SELECT", "{authenticated}"]),
     );
   });
 
