@@ -20,9 +20,9 @@ const MODULE_TYPES = { ".js": "ESModule", ".wasm": "CompiledWasm" };
  * Starts the worker. `bindings` override its settings; one that is undefined is left unset. `build` is another folder
  * with a worker (index.js and the modules beside it).
  *
- * Returns `{ url, info, logs(), logged(), stop() }`: `info` is the stack's as this worker sees it (its URL and its client), and
+ * Returns `{ url, info, logs(), logged(), scheduled(), stop() }`: `info` is the stack's as this worker sees it (its URL and its client), and
  * `logs()` all that it wrote to the console so far: `[{ level, message }]`. An answer may overtake what was logged before
- * it: `logged(pattern)` waits for a message that matches, and returns it.
+ * it: `logged(pattern)` waits for a message that matches, and returns it. `scheduled()` runs the schedule once, as the clock would.
  */
 export async function startWorker(info, bindings = {}, { build = path.join(ROOT, "worker/build") } = {}) {
   const port = await freePort();
@@ -62,7 +62,11 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
     await miniflare.dispose();
     throw error;
   }
-  return { url, info: own, logs: () => [...logs], logged, stop: () => miniflare.dispose() };
+  const scheduled = async () => {
+    const { outcome } = await (await miniflare.getWorker()).scheduled({ cron: "* * * * *" });
+    if (outcome !== "ok") throw new Error(`the scheduled run ended with ${outcome}`);
+  };
+  return { url, info: own, logs: () => [...logs], logged, scheduled, stop: () => miniflare.dispose() };
 }
 
 /** As deployed: the runtime's behaviour depends on it. */

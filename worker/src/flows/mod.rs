@@ -5,6 +5,7 @@ mod callback;
 mod choice;
 mod completion;
 mod integrations;
+pub mod schedule;
 mod session;
 
 use crate::error::{Error, Refusal, Result};
@@ -21,14 +22,28 @@ use crate::supabase::functions::{self, Call};
 use sealed::RandomError;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::ops::Deref;
 use uuid::Uuid;
+
+/// What every piece of work has, whether a request or the clock has begun it.
+struct Task {
+    settings: &'static Settings,
+    /// What the caller, the events and the log know it by.
+    request_id: String,
+}
 
 /// A request on its way.
 struct Context<'a> {
-    settings: &'static Settings,
+    task: Task,
     incoming: &'a Incoming,
-    /// What the caller and the log know this request by.
-    request_id: String,
+}
+
+impl Deref for Context<'_> {
+    type Target = Task;
+
+    fn deref(&self) -> &Task {
+        &self.task
+    }
 }
 
 /// A user whose token was verified.
@@ -65,17 +80,20 @@ pub async fn serve(settings: &'static Result<Settings, SettingError>, incoming: 
         Route::Script => return Response::fixed(Media::Script, page::SCRIPT).into(),
         _ => {}
     }
-    let context = Context {
+    let task = Task {
         settings,
-        incoming: &incoming,
         request_id: request_id(),
+    };
+    let context = Context {
+        task,
+        incoming: &incoming,
     };
     let reply = match found {
         Route::List => integrations::list(&context).await,
         other => context.dispatch(other).await.map(Reply::from),
     };
     let is_page = matches!(found, Route::Callback(_)) && head.wants_html();
-    reply.unwrap_or_else(|error| failed(found.name(), &error, context.request_id, is_page))
+    reply.unwrap_or_else(|error| failed(found.name(), &error, context.task.request_id, is_page))
 }
 
 fn failed(route: &str, error: &Error, request_id: String, is_page: bool) -> Reply {
@@ -153,7 +171,9 @@ impl Context<'_> {
         let body = self.incoming.body().await?;
         serde_json::from_str(&body).map_err(|_| Refusal::Body(expected).into())
     }
+}
 
+impl Task {
     /// Calls a function of the database.
     async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome> {
         let request = functions::request(&self.settings.supabase, call);

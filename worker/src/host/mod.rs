@@ -16,7 +16,7 @@ use sealed::RandomError;
 use std::cell::OnceCell;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use worker::{Context, Env, event, web_sys};
+use worker::{Context, Env, ScheduleContext, ScheduledEvent, event, web_sys};
 
 thread_local! {
     // An isolate lives as long as its deployment at the most, so its settings never change.
@@ -178,4 +178,10 @@ async fn fetch_event(
         let _ = JsFuture::from(answer).await;
     });
     Ok(answered.await?.unchecked_into())
+}
+
+/// The clock, as `wrangler.toml` sets it.
+#[event(scheduled)]
+async fn scheduled_event(_: ScheduledEvent, env: Env, _: ScheduleContext) {
+    flows::schedule::run(settings(&env)).await;
 }
