@@ -1,0 +1,106 @@
+//! The database's functions (`migrations/`, `docs/database.md`): each call one transaction, each answer one outcome.
+
+mod connections;
+mod integrations;
+
+pub use connections::*;
+pub use integrations::*;
+
+use super::Project;
+use crate::error::{Error, Result};
+use crate::http::{Inbound, Outbound};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// A call of a function: its name, its arguments, and what it answers.
+pub trait Call: Serialize {
+    /// The function's name in schema public.
+    const NAME: &'static str;
+    /// Its outcomes.
+    type Outcome: DeserializeOwned;
+}
+
+/// Builds the request of a call.
+pub fn request<C: Call>(project: &Project, call: &C) -> Outbound {
+    // Ids, texts and JSON objects: serializing them cannot fail.
+    let body = serde_json::to_string(call).unwrap_or_default();
+    project.request(
+        "POST",
+        &format!("/rest/v1/rpc/{}", C::NAME),
+        &project.service_key,
+        None,
+        Some(body),
+    )
+}
+
+/// Reads the response of a call.
+pub fn read<C: Call>(answer: &Inbound) -> Result<C::Outcome> {
+    if answer.status != 200 {
+        return Err(Error::refused(C::NAME, answer.status, &answer.body));
+    }
+    if !answer.is_json() {
+        return Err(Error::database_answer(format!(
+            "{}: the answer is not JSON",
+            C::NAME
+        )));
+    }
+    // serde's message names the place and the expected type; a value of the answer could stand in it, so it is left out.
+    serde_json::from_str(&answer.body).map_err(|error| {
+        Error::database_answer(format!(
+            "{}: unexpected outcome at column {}",
+            C::NAME,
+            error.column()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, content_type: &str, body: &str) -> Inbound {
+        Inbound {
+            status,
+            content_type: content_type.into(),
+            body: body.into(),
+        }
+    }
+
+    #[test]
+    fn an_outcome_is_read_by_its_name() {
+        let json = "application/json; charset=utf-8";
+        assert!(matches!(
+            read::<BeginConnection>(&answer(200, json, r#"{"outcome":"too_many"}"#)),
+            Ok(Begun::TooMany)
+        ));
+        let id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        let body = format!(r#"{{"outcome":"exists","id":"{id}"}}"#);
+        match read::<CompleteConnection>(&answer(200, json, &body)) {
+            Ok(Completed::Exists { id: read }) => assert_eq!(read.to_string(), id),
+            _ => panic!("expected exists"),
+        }
+    }
+
+    // attacks.md 31
+    #[test]
+    fn whatever_is_no_outcome_is_no_success() {
+        for (status, content_type, body) in [
+            (200, "text/html", r#"{"outcome":"begun"}"#),
+            (200, "application/json", "<html>planted</html>"),
+            (200, "application/json", r#"{"outcome":"planted"}"#),
+            (200, "application/json", "null"),
+            (201, "application/json", r#"{"outcome":"begun"}"#),
+            (204, "", ""),
+            (401, "application/json", r#"{"message":"planted"}"#),
+            (409, "application/json", "{}"),
+            (500, "text/html", "planted"),
+        ] {
+            match read::<BeginConnection>(&answer(status, content_type, body)) {
+                Err(Error::Database { detail, .. }) => {
+                    assert!(!detail.contains("planted"), "{detail}")
+                }
+                _ => panic!("{status} {content_type} {body} was taken for an outcome"),
+            }
+        }
+    }
+}
