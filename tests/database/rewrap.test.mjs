@@ -215,3 +215,21 @@ describe("rewrap_apply", () => {
     assert.deepEqual(await apply([]), []);
   });
 });
+
+describe("rewrap_vitals", () => {
+  test("counts who waits for a lock, once they have waited for a while", async () => {
+    assert.deepEqual(await call(service, "rewrap_vitals"), { lock_waits: 0, replication_lag_seconds: null });
+    const id = await insert(config(KID.a));
+    const update = (sql) => sql`update public.integrations set name = 'n' where id = ${id}`;
+    let waiting;
+    await connect().begin(async (sql) => {
+      await update(sql);
+      waiting = update(connect()).execute();
+      await lockWait(owner);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      assert.deepEqual(await call(service, "rewrap_vitals"), { lock_waits: 1, replication_lag_seconds: null });
+    });
+    await waiting;
+    assert.equal((await call(service, "rewrap_vitals")).lock_waits, 0);
+  });
+});
