@@ -1,0 +1,175 @@
+// Requests that are wrong in form: each gets the status that says how, and reaches nobody else.
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, it } from "node:test";
+import { setImmediate } from "node:timers/promises";
+
+import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const ID = "0b5f8a86-5d0c-4c8e-9d39-6b1d8f0f2f11";
+const ROUTES = {
+  "/": "GET, HEAD",
+  "/style.css": "GET, HEAD",
+  "/app.js": "GET, HEAD",
+  "/health": "GET, HEAD",
+  "/api/providers": "GET, HEAD",
+  "/api/session": "GET, HEAD, POST, DELETE",
+  "/api/auth/authorize": "POST",
+  "/api/auth/callback": "GET, HEAD",
+  "/api/auth/callback/supabase": "GET, HEAD",
+  "/api/integrations": "GET, HEAD",
+  [`/api/integrations/${ID}`]: "DELETE",
+  [`/api/connections/${ID}`]: "GET, HEAD, POST, DELETE",
+};
+/** PROPFIND stands for methods that HTTP itself does not define. */
+const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"];
+const UNKNOWN = [
+  "/nowhere", "/api", "/api/", "/API/integrations", "/api/integrations/", `/api/integrations/${ID}/x`, `/api/integrations/${ID}/`,
+  "/api/auth", "/api/auth/callback/", "/api/auth/callback/supabase/x", "/api/connections", "/index.html", "/.env", "/.dev.vars",
+  "//", "/health/", "/api/integrations%2f", "/style.css%00",
+];
+const LIMIT = 16 * 1024;
+/** Every route that takes a body, with what it says that it expects. */
+const BODIES = [
+  ["/api/session", 'expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}'],
+  ["/api/auth/authorize", 'expected {"integration_type", "organization_id"?, "return_to"?}'],
+  [`/api/connections/${ID}`, 'expected {"account_id"}'],
+];
+
+describe("a request that is wrong in form", { concurrency: true }, () => {
+  const info = stack();
+  let gateway;
+  let worker;
+  let visitor;
+  let headers;
+
+  before(async () => {
+    gateway = await startProxy(info.supabase_url);
+    worker = await startWorker({ ...info, supabase_url: gateway.url });
+    visitor = await Visitor.signedUp(worker);
+    headers = { ...bearer(visitor.user.access_token), "content-type": "application/json" };
+  });
+  after(async () => {
+    await worker?.stop();
+    await gateway?.stop();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  const post = (path, body, more) => call(worker, "POST", path, { headers: { ...headers, ...more }, body });
+
+  it("30. a wrong method -> 405 with Allow, at every path", async () => {
+    for (const [path, allow] of Object.entries(ROUTES)) {
+      for (const method of METHODS.filter((method) => !allow.split(", ").includes(method))) {
+        const answer = await call(worker, method, path, { headers: { cookie: cookiesOf(visitor) } });
+        assert.equal(answer.status, 405, `${method} ${path}`);
+        assert.equal(answer.headers.get("allow"), allow, `${method} ${path}`);
+        if (method !== "HEAD") assert.equal(answer.json.error.code, "method_not_allowed");
+      }
+    }
+  });
+
+  it("30. HEAD is GET without a body", async () => {
+    for (const path of ["/", "/health", "/api/providers"]) {
+      const [head, get] = [await call(worker, "HEAD", path), await call(worker, "GET", path)];
+      assert.deepEqual({ status: head.status, type: head.headers.get("content-type"), text: head.text }, { status: 200, type: get.headers.get("content-type"), text: "" }, path);
+    }
+  });
+
+  it("30. an unknown path -> 404, signed in or not", async () => {
+    for (const path of UNKNOWN) {
+      for (const method of ["GET", "POST", "DELETE"]) {
+        const answer = await call(worker, method, worker.url + path, { headers: ofPage(worker, cookiesOf(visitor)) });
+        assert.equal(`${answer.status} ${answer.text}`, '404 {"error":{"code":"not_found","message":"no such path"}}', `${method} ${path}`);
+      }
+    }
+  });
+
+  it("30. a body over the limit -> 413, declared or not; at the limit it is read", async () => {
+    for (const [path] of BODIES) {
+      (await post(path, "x".repeat(LIMIT + 1))).expect(413, "payload_too_large");
+      (await post(path, chunks(8, LIMIT / 4))).expect(413, "payload_too_large");
+      (await post(path, " ".repeat(LIMIT))).expect(400, "invalid_request");
+      (await post(path, chunks(4, LIMIT / 4))).expect(400, "invalid_request");
+    }
+  });
+
+  it("30. a body of 16 MB without a declared length is left as soon as it is too long", async () => {
+    const pieces = 4096;
+    const { stream, taken } = counted(pieces, 4096);
+    const answer = await post("/api/auth/authorize", stream).catch(() => undefined);
+    // A client that is still sending may see the connection close instead of the answer.
+    answer?.expect(413, "payload_too_large");
+    assert.ok(taken() < pieces, "all of it was taken");
+    (await call(worker, "GET", "/health")).expect(200);
+  });
+
+  it("30. malformed JSON -> 400 with what was expected", async () => {
+    const wrong = [
+      "", " ", "{", "null", "[]", "7", '"text"', "{}x", "{'a':1}", '{"a":1,}', "\u0000", '{"integration_type":"supabase"', "[".repeat(5000),
+      '{"a":'.repeat(2000), '{"integration_type":{}}', '{"account_id":null}', '{"email":1,"password":2}',
+    ];
+    for (const [path, expected] of BODIES) {
+      for (const body of wrong) {
+        const answer = await post(path, body);
+        assert.equal(`${answer.status} ${answer.json.error.message}`, `400 ${expected}`, `${path}: ${body.slice(0, 40)}`);
+      }
+    }
+  });
+
+  it("30. a field that nobody knows, or twice the same -> 400: a misspelt one is not passed over", async () => {
+    for (const [path, body] of [
+      ["/api/auth/authorize", '{"integration_type":"supabase","organisation_id":"x"}'],
+      ["/api/auth/authorize", '{"integration_type":"supabase","integration_type":"gitlab"}'],
+      ["/api/session", '{"email":"a@example.com","password":"x","access_token":"y"}'],
+      ["/api/session", '{"refresh":true,"email":"a@example.com"}'],
+      [`/api/connections/${ID}`, '{"account_id":"a","accountId":"b"}'],
+    ]) {
+      (await post(path, body)).expect(400, "invalid_request");
+    }
+  });
+
+  it("30. a body that is not UTF-8 -> 400", async () => {
+    const body = Buffer.concat([Buffer.from('{"integration_type":"'), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]);
+    const stream = new ReadableStream({ start: (controller) => (controller.enqueue(body), controller.close()) });
+    const answer = await post("/api/auth/authorize", stream);
+    assert.equal(answer.status, 400, answer.text);
+  });
+
+  it("30. a parameter that nobody knows, twice the same, or out of bounds -> 400", async () => {
+    for (const query of ["x=1", "select=config", "offset=-1", "offset=x", "offset=", "offset=1e3", "offset=1000001", `organization_id=${ID}&organization_id=${ID}`, "organization_id=", "organization_id[]=x"]) {
+      (await call(worker, "GET", `/api/integrations?${query}`, { headers })).expect(400, "invalid_request");
+    }
+    (await call(worker, "GET", "/api/integrations?offset=0", { headers })).expect(200);
+  });
+
+  it("30. an unknown provider -> 400, at the start and at the callback", async () => {
+    for (const type of ["gitlab", "Supabase", "", "../supabase", "x".repeat(1000)]) {
+      (await post("/api/auth/authorize", JSON.stringify({ integration_type: type }))).expect(400, "provider_unknown");
+    }
+  });
+});
+
+/** A body whose length is not declared: `count` pieces of `size` spaces. */
+function chunks(count, size) {
+  return counted(count, size).stream;
+}
+
+/** The same, which also tells how many pieces were taken. */
+function counted(count, size) {
+  const piece = new TextEncoder().encode(" ".repeat(size));
+  let taken = 0;
+  const stream = new ReadableStream({
+    async pull(controller) {
+      // Others must get their turn, or nobody would notice that the receiver has gone.
+      await setImmediate();
+      if (taken === count) return controller.close();
+      taken += 1;
+      controller.enqueue(piece);
+    },
+  });
+  return { stream, taken: () => taken };
+}
