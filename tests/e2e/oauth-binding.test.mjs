@@ -16,7 +16,7 @@ const PARALLEL = 50;
 
 describe("a callback belongs to who began it", { concurrency: true }, () => {
   const scene = oauthScene();
-  const signedUp = () => Visitor.signedUp(scene.worker);
+  const signedIn = () => Visitor.signedIn(scene.worker);
   const nobody = () => new Visitor(scene.worker);
   /** A browser that sends this Cookie header, whatever it is told to keep. */
   const withCookies = (header) => {
@@ -43,7 +43,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
       ["nothing at all", () => ({})],
     ]) {
       it(`1. ${what}`, async () => {
-        const browser = await signedUp();
+        const browser = await signedIn();
         const code = `code-${randomUUID()}`;
         const session = browser.jar.header(scene.worker.url);
         for (const path of ["/api/auth/callback/supabase", "/api/auth/callback"]) {
@@ -58,7 +58,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   });
 
   it("2. a valid state with another browser's cookies: 403, 0 hits, and its owner can still finish", async () => {
-    const owner = await signedUp();
+    const owner = await signedIn();
     const callback = await owner.consent(`binding-${randomUUID()}`);
 
     const freshBrowser = nobody();
@@ -81,7 +81,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   });
 
   it("3. A begins, B opens A's authorization URL and consents: 403, 0 hits, no row in either organisation", async () => {
-    const [a, b] = await Promise.all([signedUp(), signedUp()]);
+    const [a, b] = await Promise.all([signedIn(), signedIn()]);
     // The login at the authorization server is B's, and so is the browser in which the callback arrives.
     const callback = await a.consent(`victim-${randomUUID()}`);
     (await b.get(callback)).expect(403, "flow_foreign");
@@ -90,7 +90,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   });
 
   it("3. A begins in a browser in which B then signs in: 403, 0 hits, no row in either organisation", async () => {
-    const [a, b] = await Promise.all([signedUp(), signedUp()]);
+    const [a, b] = await Promise.all([signedIn(), signedIn()]);
     const callback = await a.consent(`shared-${randomUUID()}`);
     const sharedBrowser = new Visitor(scene.worker, a.jar.clone());
     await sharedBrowser.signIn(b.user);
@@ -100,7 +100,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   });
 
   it("3. whoever has signed out in between finishes nothing until signed in again", async () => {
-    const browser = await signedUp();
+    const browser = await signedIn();
     const callback = await browser.consent(`out-${randomUUID()}`);
     const { user } = browser;
     (await browser.delete("/api/session")).expect(200);
@@ -111,7 +111,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   });
 
   it("4. the same callback 50 times in parallel: one token request, one row, and the grant stands", async () => {
-    const browser = await signedUp();
+    const browser = await signedIn();
     const callback = await browser.consent(`parallel-${randomUUID()}`);
     const tabs = Array.from({ length: PARALLEL }, () => new Visitor(scene.worker, browser.jar.clone()));
     const answers = await Promise.all(tabs.map((tab) => tab.get(callback)));
@@ -129,7 +129,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   });
 
   it("4. a callback after its ten minutes: 400, 0 hits, no row", async () => {
-    const browser = await signedUp();
+    const browser = await signedIn();
     const callback = await browser.consent(`late-${randomUUID()}`);
     await scene.sql`update public.oauth_transactions set expires_at = now() where user_id = ${browser.user.id}`;
     (await browser.get(callback)).expect(400, "flow_unknown");
@@ -171,7 +171,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   }
 
   async function memberOfAnOrganization() {
-    const [member, colleague] = await Promise.all([signedUp(), signedUp()]);
+    const [member, colleague] = await Promise.all([signedIn(), signedIn()]);
     return { member, organization_id: await createOrganization(scene.sql, [member.user, colleague.user]) };
   }
 

@@ -38,7 +38,7 @@ describe("a callback comes from the authorization server that was asked", { conc
   }
 
   it("5. both providers are on offer, each with its own callback", async () => {
-    const browser = await Visitor.signedUp(scene.worker);
+    const browser = await Visitor.signedIn(scene.worker);
     const { providers } = (await browser.get("/api/providers")).expect(200).json;
     assert.deepEqual(providers, [
       { integration_type: "supabase", name: "Supabase" },
@@ -51,7 +51,7 @@ describe("a callback comes from the authorization server that was asked", { conc
   });
 
   it("5. begun at supabase, delivered to gitlab's callback: 400, 0 hits, and the flow is burnt", async () => {
-    const browser = await Visitor.signedUp(scene.worker);
+    const browser = await Visitor.signedIn(scene.worker);
     const callback = await browser.consent(`issuer-${randomUUID()}`);
     (await browser.get(altered(callback, { path: "/api/auth/callback/gitlab" }))).expect(400, "invalid_request");
     await assertNothing(browser, codeOf(callback));
@@ -60,7 +60,7 @@ describe("a callback comes from the authorization server that was asked", { conc
   });
 
   it("5. begun at gitlab, delivered to supabase's callback, with a code of supabase's: 400, 0 hits", async () => {
-    const browser = await Visitor.signedUp(scene.worker);
+    const browser = await Visitor.signedIn(scene.worker);
     for (const path of ["/api/auth/callback/supabase", "/api/auth/callback"]) {
       const { searchParams } = new URL(await browser.begin({ integration_type: "gitlab" }));
       const good = await browser.consent(`issuer-${randomUUID()}`);
@@ -71,7 +71,7 @@ describe("a callback comes from the authorization server that was asked", { conc
   });
 
   it("5. delivered to the callback of a provider that is not configured: 400, 0 hits", async () => {
-    const browser = await Visitor.signedUp(scene.worker);
+    const browser = await Visitor.signedIn(scene.worker);
     const callback = await browser.consent(`issuer-${randomUUID()}`);
     for (const type of ["github", "SUPABASE", "supabase%00", "..%2fsupabase"]) {
       (await browser.get(altered(callback, { path: `/api/auth/callback/${type}` }))).expect(400, "provider_unknown");
@@ -92,7 +92,7 @@ describe("a callback comes from the authorization server that was asked", { conc
     ["missing, with an error in place of the code", () => ({ iss: undefined, code: undefined, error: "access_denied" })],
   ]) {
     it(`5. an issuer that is ${what}: 400, 0 hits`, async () => {
-      const browser = await Visitor.signedUp(scene.worker);
+      const browser = await Visitor.signedIn(scene.worker);
       const callback = await browser.consent(`issuer-${randomUUID()}`);
       const issuer = new URL(callback).searchParams.get("iss");
       assert.equal(issuer, scene.info.authorization_server_url, "the authorization server advertises and names its issuer");
@@ -103,7 +103,7 @@ describe("a callback comes from the authorization server that was asked", { conc
 
   for (const name of ["code", "state"]) {
     it(`5. a ${name} that stands twice (RFC 6749, 3.1): 400, 0 hits, and its owner can still finish`, async () => {
-      const browser = await Visitor.signedUp(scene.worker);
+      const browser = await Visitor.signedIn(scene.worker);
       const callback = await browser.consent(`issuer-${randomUUID()}`);
       const value = new URL(callback).searchParams.get(name);
       (await browser.get(altered(callback, { [name]: [value, value] }))).expect(400, "invalid_request");

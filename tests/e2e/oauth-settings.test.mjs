@@ -1,0 +1,45 @@
+// Attack 11: secrets go to https only, or to this very machine.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { stack } from "../support/stack.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const GITLAB = { GITLAB_CLIENT_ID: "client", GITLAB_CLIENT_SECRET: "secret" };
+
+describe("a provider URL that is not https", { concurrency: true }, () => {
+  for (const [setting, value, others] of [
+    ["SUPABASE_BASE_URL", "http://planted.example"],
+    ["SUPABASE_BASE_URL", "http://localhost.planted.example"],
+    ["SUPABASE_BASE_URL", "http://localhost@planted.example"],
+    ["SUPABASE_BASE_URL", "http://127.0.0.1.planted.example:80"],
+    ["SUPABASE_BASE_URL", "ftp://localhost/planted"],
+    ["SUPABASE_BASE_URL", "//planted.example"],
+    ["GITLAB_BASE_URL", "http://planted.example", GITLAB],
+    ["SUPABASE_URL", "http://planted.example"],
+    ["APP_URL", "http://planted.example"],
+  ]) {
+    it(`11. ${setting}=${value} is refused at start`, async (t) => {
+      const worker = await startWorker(stack(), { ...others, [setting]: value });
+      t.after(() => worker.stop());
+      const visitor = new Visitor(worker);
+      for (const path of ["/health", "/", "/api/providers"]) {
+        const answer = (await visitor.get(path)).expect(500, "internal");
+        assert.ok(!answer.all.includes("planted") && !answer.all.includes(setting), answer.all);
+      }
+      const line = JSON.parse(await worker.logged(new RegExp(setting)));
+      assert.match(line.detail, new RegExp(`^${setting} environment variable is not an https origin`));
+      assert.ok(!JSON.stringify(worker.logs()).includes("planted"), "the log shows no value");
+    });
+  }
+
+  it("11. https anywhere and http on this machine are taken", async (t) => {
+    const worker = await startWorker(stack(), { ...GITLAB, GITLAB_BASE_URL: "https://gitlab.example", SUPABASE_BASE_URL: "http://localhost:1" });
+    t.after(() => worker.stop());
+    const visitor = await Visitor.signedIn(worker);
+    const { origin } = new URL(await visitor.begin());
+    assert.equal(origin, "http://localhost:1");
+    assert.equal(new URL(await visitor.begin({ integration_type: "gitlab" })).origin, "https://gitlab.example");
+  });
+});
