@@ -100,6 +100,8 @@ describe("consume_transaction", () => {
       redirect_uri: args.p_redirect_uri,
       verifier: args.p_verifier,
       return_to: args.p_return_to,
+      integration_id: null,
+      account_id: null,
     });
     assert.equal((await transactions(args.p_id)).length, 0);
     assert.deepEqual(await call(service, "consume_transaction", consumption(args)), { outcome: "unknown" });

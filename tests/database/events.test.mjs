@@ -1,0 +1,148 @@
+// The audit log: every credential that is handed out leaves an event, or is not handed out; members read their organisation's.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import { addMember, call, completion, KID, parking, startServer } from "./support.mjs";
+
+let server, project, owner, service;
+before(async () => {
+  server = await startServer();
+  project = await server.createProject();
+  ({ owner, service } = project);
+});
+after(() => server?.stop());
+
+const trail = async (id, sql = owner) => [
+  ...(await sql`
+    select action, actor, user_id, outcome, reason, request_id from public.credential_events where integration_id = ${id} order by id`),
+];
+const connected = async (over = {}) => {
+  const args = completion(over);
+  assert.equal((await call(service, "complete_connection", args)).outcome, "created");
+  return args;
+};
+
+describe("opened", () => {
+  const openings = async (id) => (await trail(id)).filter(({ action }) => action === "opened");
+
+  test("by find_integration: who, what for, which request", async () => {
+    const args = await connected();
+    const asked = { p_id: args.p_id, p_user_id: args.p_user_id, p_reason: "reconnect", p_request_id: "r1" };
+    assert.deepEqual((await call(service, "find_integration", asked)).config, args.p_config);
+    assert.deepEqual(await openings(args.p_id), [
+      { action: "opened", actor: "user", user_id: args.p_user_id, outcome: "succeeded", reason: "reconnect", request_id: "r1" },
+    ]);
+  });
+
+  test("by find_integration as the version before called it", async () => {
+    const args = await connected();
+    assert.equal((await call(service, "find_integration", { p_id: args.p_id, p_user_id: args.p_user_id })).outcome, "found");
+    assert.deepEqual((await openings(args.p_id)).map(({ reason }) => reason), ["disconnect"]);
+  });
+
+  test("by parked_connection with a reason; without one the credentials stay where they are", async () => {
+    const args = parking();
+    await call(service, "park_connection", args);
+    const asked = { p_id: args.p_id, p_user_id: args.p_user_id };
+    const looked = await call(service, "parked_connection", { ...asked, p_reason: null });
+    assert.deepEqual([looked.outcome, looked.config, looked.accounts], ["parked", {}, args.p_accounts]);
+    assert.deepEqual(await openings(args.p_id), []);
+    assert.deepEqual((await call(service, "parked_connection", { ...asked, p_reason: "discard" })).config, args.p_config);
+    assert.deepEqual((await openings(args.p_id)).map(({ reason }) => reason), ["discard"]);
+  });
+
+  test("not for whoever gets nothing", async () => {
+    const args = await connected();
+    const parked = parking();
+    await call(service, "park_connection", parked);
+    assert.deepEqual(await call(service, "find_integration", { p_id: args.p_id, p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual(await call(service, "parked_connection", { p_id: parked.p_id, p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual([...(await openings(args.p_id)), ...(await openings(parked.p_id))], []);
+  });
+
+  test("or nothing is handed out: an event that cannot be written fails the opening", async () => {
+    const args = await connected();
+    const parked = parking();
+    await call(service, "park_connection", parked);
+    // The bound of request_id: any fault of the insert does.
+    const over = { p_request_id: "x".repeat(201) };
+    const asked = ({ p_id, p_user_id }) => ({ p_id, p_user_id, ...over });
+    await assert.rejects(call(service, "find_integration", asked(args)), { code: "23514" });
+    await assert.rejects(call(service, "parked_connection", asked(parked)), { code: "23514" });
+  });
+});
+
+test("rotated: one for each integration that is there, by keytool and with the key's id", async () => {
+  const [one, two] = [await connected(), await connected()];
+  const args = { p_ids: [one.p_id, two.p_id, randomUUID()], p_kid: KID.b };
+  assert.equal(Number(await call(service, "record_rotation", args)), 2);
+  for (const { p_id } of [one, two]) {
+    const [, rotated] = await trail(p_id);
+    assert.deepEqual(rotated, {
+      action: "rotated", actor: "keytool", user_id: null, outcome: "succeeded", reason: KID.b, request_id: null,
+    });
+  }
+  for (const over of [{ p_ids: null }, { p_kid: null }, { p_kid: "planted" }, { p_ids: Array(5001).fill(one.p_id) }]) {
+    await assert.rejects(call(service, "record_rotation", { ...args, ...over }), { code: "22023" });
+  }
+});
+
+describe("what an event may say", () => {
+  const write = (over) => {
+    const event = {
+      actor: "user", user_id: randomUUID(), organization_id: randomUUID(), integration_id: randomUUID(), integration_type: "supabase",
+      action: "opened", outcome: "succeeded", reason: "test", ...over,
+    };
+    return owner`insert into public.credential_events ${owner(event)}`;
+  };
+
+  test("a known actor, action and outcome; a short reason; a user who is named", async () => {
+    await write({});
+    await write({ actor: "service", user_id: null });
+    for (const over of [
+      { actor: "root" }, { action: "borrowed" }, { outcome: "perhaps" }, { reason: "" }, { reason: "x".repeat(65) }, { user_id: null },
+    ]) {
+      await assert.rejects(write(over), { code: "23514" }, JSON.stringify(over));
+    }
+  });
+
+  test("without the new columns, as the version before writes it, it is a user's", async () => {
+    const id = randomUUID();
+    await owner`
+      insert into public.credential_events (user_id, organization_id, integration_id, integration_type, action, outcome)
+      values (${randomUUID()}, ${randomUUID()}, ${id}, 'supabase', 'connected', 'succeeded')`;
+    assert.equal((await trail(id))[0].actor, "user");
+  });
+});
+
+describe("who reads", () => {
+  test("members of the organisation, also what is left of an integration that is gone", async () => {
+    const [member, stranger, organization] = [randomUUID(), randomUUID(), randomUUID()];
+    await addMember(owner, organization, member);
+    const args = await connected({ p_user_id: member, p_organization_id: organization });
+    await call(service, "disconnect_integration", { p_id: args.p_id, p_user_id: member, p_revoked: "false", p_request_id: "r2" });
+    const seen = await trail(args.p_id, project.user(member));
+    assert.deepEqual(seen.map(({ action, outcome }) => [action, outcome]), [["connected", "succeeded"], ["disconnected", "not_revoked"]]);
+    assert.deepEqual(await trail(args.p_id, project.user(stranger)), []);
+    await owner`delete from public.organization_members where user_id = ${member}`;
+    assert.deepEqual(await trail(args.p_id, project.user(member)), []);
+  });
+
+  test("not the provider's account, and no visitor", async () => {
+    const args = await connected();
+    await assert.rejects(project.user(args.p_user_id)`select external_account_id from public.credential_events`, { code: "42501" });
+    await assert.rejects(trail(args.p_id, project.user(null)), { code: "42501" });
+  });
+
+  test("by an index, newest first", async () => {
+    const args = await connected();
+    await owner`
+      insert into public.credential_events (user_id, organization_id, integration_id, integration_type, action, outcome)
+      select gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'supabase', 'opened', 'succeeded' from generate_series(1, 5000)`;
+    await owner`analyze public.credential_events`;
+    const plan = await project.user(args.p_user_id)`
+      explain select id from public.credential_events where integration_id = ${args.p_id} order by id desc limit 51`;
+    assert.match(plan.map((row) => row["QUERY PLAN"]).join("\n"), /Index Scan Backward using credential_events_integration/);
+  });
+});
