@@ -1,0 +1,132 @@
+// Attack 9, the other side: tokens are there, but cannot be written down. Then the grant is taken back at the provider, so that
+// none stands there which nobody knows of; and what was saved after all is never taken back.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { answer, cut, drop, first } from "../support/faults.mjs";
+import { isAlive, takesAccessToken } from "../support/grants.mjs";
+import { eventsOf, integrationsOf, opened } from "../support/integrations.mjs";
+import { oauthScene } from "../support/oauth.mjs";
+import { Visitor } from "../support/visitor.mjs";
+
+const NOT_SAVED = "Failed to save integration to database";
+const PLANTED = "planted-by-the-database";
+
+describe("a grant that cannot be saved", { concurrency: true }, () => {
+  const scene = oauthScene({ gateway: true });
+
+  /** Calls of a database function for this user, at the gateway. */
+  const callsOf = (name, { user }) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(user.id);
+
+  async function begun(login) {
+    const browser = await Visitor.signedIn(scene.worker);
+    return { browser, callback: await browser.consent(`${login}-${randomUUID()}`) };
+  }
+
+  async function assertNotSaved(browser, callback, failure) {
+    failure.expect(503, "save_failed");
+    assert.equal(failure.json.error.message, NOT_SAVED);
+    assert.ok(!failure.all.includes(PLANTED), failure.all);
+    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual([...(await scene.sql`select id from public.parked_connections where user_id = ${browser.user.id}`)], []);
+    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false, "the grant must be dead at the authorization server");
+  }
+
+  const FAULTS = [
+    ["500", () => answer(500, { message: PLANTED })],
+    ["503 in HTML", () => answer(503, `<html>${PLANTED}</html>`, { "content-type": "text/html" })],
+    ["401", () => answer(401, { message: PLANTED })],
+    ["403", () => answer(403, { code: "42501", message: PLANTED })],
+    ["409", () => answer(409, { code: "23505", message: PLANTED })],
+    ["an outcome that there is none of", () => answer(200, { outcome: PLANTED })],
+    ["a closed connection", () => drop()],
+  ];
+  for (const [what, fault] of FAULTS) {
+    for (const [name, login] of [["complete_connection", "save"], ["park_connection", "two"]]) {
+      it(`9. ${name} answers ${what}: 503, no row, the grant is revoked`, async () => {
+        const { browser, callback } = await begun(login);
+        scene.gateway.fault(callsOf(name, browser), fault());
+        await assertNotSaved(browser, callback, await browser.get(callback));
+      });
+    }
+  }
+
+  for (const [what, fault] of [["a closed connection", drop], ["500", () => answer(500)], ["half an answer, after it was saved", cut]]) {
+    it(`9. ${what} once, at saving: tried again, one row, the grant stands`, async () => {
+      const { browser, callback } = await begun("retry");
+      scene.gateway.fault(callsOf("complete_connection", browser), first(1, fault()));
+      (await browser.get(callback)).expect(303);
+      const [row, ...others] = await integrationsOf(scene.sql, browser.user.id);
+      assert.deepEqual(others, []);
+      assert.equal(opened(scene.info, row).access_token, scene.grant(callback).access_token);
+      assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), true);
+    });
+  }
+
+  it("9. saving fails and so does the revocation: the user is told of the first, the log of both", async () => {
+    const { browser, callback } = await begun("both");
+    scene.gateway.fault(callsOf("complete_connection", browser), answer(500));
+    scene.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(scene.grant(callback)?.refresh_token), answer(500));
+    const failure = (await browser.get(callback)).expect(503, "save_failed");
+    const request = failure.headers.get("x-request-id");
+    const line = JSON.parse(await scene.worker.logged(new RegExp(`"level":"warning".*${request}`)));
+    assert.match(line.detail, /could not be revoked at the provider/);
+    assert.match(await scene.worker.logged(new RegExp(`save_failed.*${request}`)), /complete_connection/);
+    assert.equal(await takesAccessToken(scene.info, scene.grant(callback).access_token), true);
+  });
+
+  it("9. a failed save can be tried again, and leaves what stood before as it was", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const login = `again-${randomUUID()}`;
+    const id = await browser.connect(login);
+    const [before] = await integrationsOf(scene.sql, browser.user.id);
+
+    const undo = scene.gateway.fault(callsOf("complete_connection", browser), answer(500));
+    const callback = await browser.consent(login);
+    (await browser.get(callback)).expect(503, "save_failed");
+    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), [before]);
+    assert.equal(await isAlive(scene.worker.info, opened(scene.info, before)), true, "the grant in the row is another one");
+
+    undo();
+    assert.equal(await browser.connect(login), id);
+    assert.deepEqual((await eventsOf(scene.sql, browser.user.id)).map(({ action }) => action), ["connected", "reconnected"]);
+  });
+
+  it("9. every answer breaks off after it was saved: 503, and trying again renews the row", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const login = `lost-${randomUUID()}`;
+    const undo = scene.gateway.fault(callsOf("complete_connection", browser), cut());
+    (await browser.get(await browser.consent(login))).expect(503, "save_failed");
+    undo();
+    const id = await browser.connect(login);
+    const [row, ...others] = await integrationsOf(scene.sql, browser.user.id);
+    assert.deepEqual([row.id, others], [id, []]);
+    assert.equal(await isAlive(scene.worker.info, opened(scene.info, row)), true);
+  });
+
+  it("9. saving fails at the choice: the grant goes on waiting and can be chosen again", async () => {
+    const { browser, callback } = await begun("two");
+    const { location } = (await browser.get(callback)).expect(303);
+    const path = `/api/connections/${new URL(location, scene.worker.url).searchParams.get("choose")}`;
+    const [account] = (await browser.get(path)).expect(200).json.accounts;
+    const undo = scene.gateway.fault(callsOf("complete_connection", browser), answer(500));
+    (await browser.post(path, { account_id: account.id })).expect(503, "save_failed");
+    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    undo();
+    (await browser.post(path, { account_id: account.id })).expect(200);
+    assert.equal((await integrationsOf(scene.sql, browser.user.id)).length, 1);
+    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), true);
+  });
+
+  it("9. the provider's revocation fails at disconnecting: the row goes all the same, and the answer says so", async () => {
+    const { browser, callback } = await begun("disconnect");
+    const { location } = (await browser.get(callback)).expect(303);
+    const id = new URL(location, scene.worker.url).searchParams.get("connected");
+    scene.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(scene.grant(callback).refresh_token), answer(500, PLANTED));
+    const deleted = (await browser.delete(`/api/integrations/${id}`)).expect(200);
+    assert.deepEqual(deleted.json, { success: true, message: "Integration deleted successfully", revoked: false });
+    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual((await eventsOf(scene.sql, browser.user.id)).map(({ outcome }) => outcome), ["succeeded", "not_revoked"]);
+  });
+});
