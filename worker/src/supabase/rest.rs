@@ -25,17 +25,29 @@ pub fn list_request(
     request
 }
 
-/// Reads how many integrations there are, from the Content-Range header (RFC 9110, 14.4) that `count=exact` brings:
-/// `0-19/20`, or `*/0`. The rows themselves are passed on as they came.
-pub fn read_count(status: u16, is_json: bool, content_range: &str) -> Result<u64> {
+/// What the answer to a list says besides its rows, which are passed on as they came.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// How many integrations there are.
+    pub count: u64,
+    /// Whether there are none at this offset: then the answer holds no rows, not even an empty list.
+    pub beyond: bool,
+}
+
+/// Reads the status and the Content-Range header (RFC 9110, 14.4) that `count=exact` brings: `0-19/20`, or `*/0`.
+pub fn read_list(status: u16, is_json: bool, content_range: &str) -> Result<Listed> {
     // 206: there are more rows than the page holds. 416: none at this offset, which PostgREST reports as an error.
-    if !matches!(status, 200 | 206) || !is_json {
+    if !matches!(status, 200 | 206 | 416) || !is_json {
         return Err(Error::refused("list", status, ""));
     }
     let total = content_range
         .rsplit_once('/')
         .and_then(|(_, total)| total.parse().ok());
-    total.ok_or_else(|| Error::database_answer("list: the answer has no count"))
+    let count = total.ok_or_else(|| Error::database_answer("list: the answer has no count"))?;
+    Ok(Listed {
+        count,
+        beyond: status == 416,
+    })
 }
 
 /// A membership, as the API shows it.
@@ -107,9 +119,21 @@ mod tests {
 
     #[test]
     fn the_count_is_the_content_ranges() {
-        assert_eq!(read_count(200, true, "0-19/20").unwrap(), 20);
-        assert_eq!(read_count(200, true, "*/0").unwrap(), 0);
-        assert_eq!(read_count(206, true, "0-999/1001").unwrap(), 1001);
+        let listed = |status, range| read_list(status, true, range).unwrap();
+        let within = |count| Listed {
+            count,
+            beyond: false,
+        };
+        assert_eq!(listed(200, "0-19/20"), within(20));
+        assert_eq!(listed(200, "*/0"), within(0));
+        assert_eq!(listed(206, "0-999/1001"), within(1001));
+        assert_eq!(
+            listed(416, "*/1"),
+            Listed {
+                count: 1,
+                beyond: true
+            }
+        );
         for (status, json, range) in [
             (200, true, "0-19/*"),
             (200, true, ""),
@@ -117,7 +141,7 @@ mod tests {
             (401, true, "0-19/20"),
             (500, true, ""),
         ] {
-            assert!(read_count(status, json, range).is_err());
+            assert!(read_list(status, json, range).is_err());
         }
     }
 
