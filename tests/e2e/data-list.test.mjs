@@ -1,0 +1,163 @@
+// What is asked of Supabase, and what is answered of it: by ids that are ids, of one organisation, and never a config.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { bearer, call, ofPage } from "../support/caller.mjs";
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { integrationsOf } from "../support/integrations.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const LIST = "/api/integrations";
+const PAGE = 1000;
+const UUID = "0b5f8a86-5d0c-4c8e-9d39-6b1d8f0f2f11";
+/** What an id must not be. */
+const WRONG_IDS = [
+  "x&organization_id=neq.0", "1,or(id.neq.0)", "1,or(...)", "x", "0", "*", "eq.1", `${UUID},${UUID}`, `${UUID}&select=config`,
+  `{${UUID}}`, `urn:uuid:${UUID}`, UUID.replaceAll("-", ""), `${UUID} `, ` ${UUID}`, `${UUID.slice(0, -1)}g`, `${UUID}0`,
+  "..", "null", "true", "%", "%00", "'; drop table integrations; --", "x".repeat(10_000), "é".repeat(36),
+];
+
+describe("lists and ids", { concurrency: true }, () => {
+  const info = stack();
+  let sql;
+  let gateway;
+  let worker;
+
+  before(async () => {
+    sql = connect(info);
+    gateway = await startProxy(info.supabase_url);
+    worker = await startWorker({ ...info, supabase_url: gateway.url });
+  });
+  after(async () => {
+    await worker?.stop();
+    await gateway?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  it("24. an id that is none -> 400 before any upstream request, wherever an id is taken", async (t) => {
+    // A worker of its own that has fetched nothing yet: not even the public keys may be asked for.
+    const silent = await startProxy(info.supabase_url);
+    t.after(() => silent.stop());
+    const own = await startWorker({ ...info, supabase_url: silent.url });
+    t.after(() => own.stop());
+    const headers = ofPage(own, "__Host-session=whoever");
+    const inPath = (id) => encodeURIComponent(id).replaceAll(".", "%2e");
+    const ways = {
+      "DELETE /api/integrations/:id": (id) => call(own, "DELETE", `${LIST}/${inPath(id)}`, { headers }),
+      "GET /api/connections/:id": (id) => call(own, "GET", `/api/connections/${inPath(id)}`, { headers }),
+      "POST /api/connections/:id": (id) => call(own, "POST", `/api/connections/${inPath(id)}`, { headers, body: '{"account_id":"x"}' }),
+      "DELETE /api/connections/:id": (id) => call(own, "DELETE", `/api/connections/${inPath(id)}`, { headers }),
+      "GET /api/integrations?organization_id=": (id) => call(own, "GET", `${LIST}?organization_id=${encodeURIComponent(id)}`, { headers }),
+    };
+    for (const [way, send] of Object.entries(ways)) {
+      for (const id of WRONG_IDS) {
+        // The client itself takes a segment of two dots away.
+        if (id === ".." && way.includes("/:id")) continue;
+        const answer = await send(id);
+        assert.equal(answer.status, 400, `${way} with ${id.slice(0, 40)}: ${answer.status} ${answer.text}`);
+        assert.ok(!answer.text.includes(id.slice(0, 40)) || id.length < 5, `${way}: the answer may not repeat the id`);
+      }
+    }
+    assert.deepEqual(silent.requests, [], "Supabase may not hear of any of them");
+  });
+
+  it("24. an organization_id that is none -> 400 at the start of a connection, before anything is stored", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    (await visitor.get(LIST)).expect(200);
+    const before = gateway.count("/rest/v1/rpc/");
+    for (const organization_id of WRONG_IDS) {
+      (await visitor.post("/api/auth/authorize", { integration_type: "supabase", organization_id })).expect(400, "invalid_request");
+    }
+    assert.equal(gateway.requests.filter(({ path, body }) => path.startsWith("/rest/v1/rpc/") && body.includes(visitor.user.id)).length, 0);
+    assert.ok(gateway.count("/rest/v1/rpc/") >= before);
+  });
+
+  it("25. the list's keys are exactly the documented ones, also where a row holds more", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const id = await visitor.connect(`list-${randomUUID()}`);
+    await sql`update public.integrations set scan_schedule = 'daily', last_checked_at = now(), next_check_at = now() where id = ${id}`;
+    const { text, json } = (await visitor.get(LIST)).expect(200);
+    assert.deepEqual(Object.keys(json), ["integrations", "count"]);
+    assert.deepEqual(Object.keys(json.integrations[0]).sort(), ["created_at", "id", "integration_type", "name", "status"]);
+    const [{ config }] = await integrationsOf(sql, visitor.user.id);
+    for (const value of [config.access_token, config.refresh_token, config.project_id, config._enc.kid]) {
+      assert.ok(!text.includes(value), "nothing of the config may be in the list");
+    }
+  });
+
+  it("25. no upstream `select` names config, and no upstream request lacks its filter", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const { id: user, access_token, email, password } = visitor.user;
+    (await visitor.post("/api/session", { email, password })).expect(200);
+    (await visitor.get("/api/session")).expect(200);
+    const id = await visitor.connect(`asked-${randomUUID()}`);
+    (await visitor.get(await visitor.decline(`asked-${randomUUID()}`))).expect(400, "declined");
+    const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
+    const choice = `/api/connections/${new URL(location, worker.url).searchParams.get("choose")}`;
+    (await visitor.get(choice)).expect(200);
+    (await visitor.delete(choice)).expect(200);
+    (await visitor.get(LIST)).expect(200);
+    (await visitor.get(`${LIST}?organization_id=${user}&offset=1`)).expect(200);
+    (await visitor.delete(`${LIST}/${id}`)).expect(200);
+    (await visitor.post("/api/session", { refresh: true })).expect(200);
+    (await visitor.delete("/api/session")).expect(200);
+
+    const rest = gateway.requests.filter(({ path }) => path.startsWith("/rest/v1/"));
+    const tables = rest.filter(({ path }) => !path.startsWith("/rest/v1/rpc/"));
+    assert.ok(tables.length > 0 && rest.length > tables.length, "the worker has asked");
+    for (const { method, path, headers } of tables) {
+      const { pathname, searchParams } = new URL(path, gateway.url);
+      const columns = { "/rest/v1/integrations": "id,integration_type,name,status,created_at", "/rest/v1/organization_members": "organization_id,role" };
+      const filters = { "/rest/v1/integrations": "organization_id", "/rest/v1/organization_members": "user_id" };
+      assert.equal(method, "GET", path);
+      assert.equal(searchParams.get("select"), columns[pathname], path);
+      assert.match(searchParams.get(filters[pathname]) ?? "", /^eq\.[0-9a-f-]{36}$/, path);
+      assert.ok(Number(searchParams.get("limit")) <= PAGE, path);
+      assert.ok(!path.includes("config"), path);
+      // With the user's own token: row level security decides.
+      assert.match(headers.authorization, /^Bearer eyJ/, path);
+      assert.notEqual(headers.authorization, `Bearer ${info.service_role_key}`, path);
+    }
+    assert.ok(tables.some(({ headers }) => headers.authorization === `Bearer ${access_token}`) || access_token, "by the user");
+    for (const { method, path, body } of rest.filter((request) => !tables.includes(request))) {
+      assert.equal(method, "POST", path);
+      assert.match(path, /^\/rest\/v1\/rpc\/[a-z_]+$/);
+      assert.match(JSON.parse(body).p_user_id, /^[0-9a-f-]{36}$/, `${path} names the user`);
+    }
+  });
+
+  it("25. a list of more rows than a page is read page by page, each row once", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const rows = Array.from({ length: PAGE + 5 }, (_, index) => ({
+      organization_id: visitor.user.id, integration_type: "supabase", name: `Row ${index}`, external_account_id: `row-${index}`,
+    }));
+    await sql`insert into public.integrations ${sql(rows)}`;
+    const first = (await visitor.get(LIST)).expect(200).json;
+    const second = (await visitor.get(`${LIST}?offset=${first.integrations.length}`)).expect(200).json;
+    assert.deepEqual([first.integrations.length, first.count, second.integrations.length, second.count], [PAGE, PAGE + 5, 5, PAGE + 5]);
+    const ids = [...first.integrations, ...second.integrations].map(({ id }) => id);
+    assert.equal(new Set(ids).size, PAGE + 5);
+  });
+
+  it("25. beyond the last row the list is empty and the count is right: rows may have gone meanwhile", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    await visitor.connect(`beyond-${randomUUID()}`);
+    assert.deepEqual((await visitor.get(`${LIST}?offset=1`)).expect(200).json, { integrations: [], count: 1 });
+    assert.deepEqual((await visitor.get(`${LIST}?offset=50`)).expect(200).json, { integrations: [], count: 1 });
+  });
+
+  it("25. a name with quotes, angle brackets and other scripts comes through the list as it is", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const login = `"><script>alert(1)</script>' ☃ ${randomUUID()}`.slice(0, 64);
+    await visitor.connect(login);
+    const list = await call(worker, "GET", LIST, { headers: bearer(visitor.user.access_token) });
+    assert.equal(list.expect(200).json.integrations[0].name, login);
+    assert.equal(list.headers.get("content-type"), "application/json");
+  });
+});
