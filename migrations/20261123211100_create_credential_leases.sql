@@ -1,0 +1,56 @@
+-- Who is refreshing a credential. A refresh token may be good for one redemption only, so whoever redeems holds the row's lease; the
+-- redemption's answer is written by compare-and-swap on the lease.
+--
+-- Lock order, everywhere: the integration's row first, then its lease.
+
+create table public.credential_leases (
+  integration_id uuid primary key references public.integrations (id) on delete cascade,
+  -- Null: nobody. A lease that has expired is nobody's either, but its owner may still settle until another takes it.
+  owner uuid,
+  expires_at timestamptz,
+  -- Grows with each claim.
+  generation bigint not null default 1,
+  -- Set before the redemption is made, null once its end is known: a claim that finds it set knows that a redemption may have happened
+  -- whose answer nobody wrote.
+  attempted_at timestamptz,
+  -- How many redemptions since the last refresh had an end that nobody knows.
+  unsettled integer not null default 0,
+  failures integer not null default 0,
+  failed_at timestamptz,
+  retry_at timestamptz,
+  settled_at timestamptz,
+  -- Who ended this generation and how, so that a write whose answer was lost can be repeated.
+  ended_by uuid,
+  ended_as text,
+  -- A refreshed config, sealed for the integration, that could not be written there: the next claim writes it instead of redeeming.
+  journal jsonb check (jsonb_typeof(journal) = 'object' and octet_length(journal::text) <= 262144),
+  check ((owner is null) = (expires_at is null))
+);
+
+create index credential_leases_journal on public.credential_leases (integration_id) where journal is not null;
+
+alter table public.credential_leases enable row level security;
+revoke all on table public.credential_leases from public, anon, authenticated, service_role;
+
+-- Whoever else writes a config (a reconnection, or the source's own writers) ends what was going on: the redemption under way was of a
+-- token that no longer stands there.
+create function private.drop_lease() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  delete from public.credential_leases l where l.integration_id = old.id;
+  return null;
+end
+$$;
+
+revoke all on function private.drop_lease() from public, anon, authenticated, service_role;
+
+-- Neither a rotation, which changes the sealing only, nor the settling of a refresh.
+create trigger drop_lease
+  after update of config on public.integrations
+  for each row
+  when (
+    current_setting('integrations.rewrap', true) is distinct from 'on'
+    and current_setting('integrations.settle', true) is distinct from 'on'
+    and old.config is distinct from new.config
+  )
+  execute function private.drop_lease();

@@ -1,0 +1,397 @@
+// The refresh's functions: one lease at a time, an end for each, and nothing written over what somebody else has put there.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import { call, completion, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+
+const AT_ONCE = 50;
+const HOUR_MS = 3_600_000;
+
+let server, project, owner, service;
+before(async () => {
+  server = await startServer();
+  project = await server.createProject();
+  ({ owner, service } = project);
+});
+after(() => server?.stop());
+
+const inMs = (ms) => new Date(Date.now() + ms).toISOString();
+const ends = (moment, fields = {}) => config(KID.a, { expires_at: moment, ...fields });
+const connected = async (over = {}) => {
+  const args = completion({ p_config: ends(inMs(60_000)), ...over });
+  await call(service, "complete_connection", args);
+  return args;
+};
+const row = async (id) => (await owner`select * from public.integrations where id = ${id}`)[0];
+const lease = async (id) => (await owner`select * from public.credential_leases where integration_id = ${id}`)[0];
+const claim = (id, over = {}) => call(service, "claim_refresh", { p_id: id, p_owner: randomUUID(), ...over });
+const settle = (p_owner, ...p_results) => call(service, "settle_refreshes", { p_owner, p_results: service.json(p_results) });
+const claimed = async (id, over = {}) => {
+  const p_owner = randomUUID();
+  const answer = await claim(id, { p_owner, ...over });
+  assert.equal(answer.outcome, "claimed");
+  return { id, owner: p_owner, ...answer };
+};
+const end = async ({ id, owner: p_owner, generation }, result) => (await settle(p_owner, { id, generation, ...result })).ends[id];
+const trail = async (id) =>
+  (await owner`select action, outcome, reason, actor from public.credential_events where integration_id = ${id} order by id`).map(
+    (event) => [event.action, event.outcome, event.reason, event.actor],
+  );
+
+describe("token_expires_at", () => {
+  for (const [text, expected] of [
+    ["2025-12-08T10:30:00Z", "2025-12-08T10:30:00.000Z"],
+    ["2025-12-08T10:30:00.5+01:00", "2025-12-08T09:30:00.500Z"],
+    ["2025-12-08 10:30:00Z", "2025-12-08T10:30:00.000Z"],
+    ...["", "soon", "now", "infinity", "epoch", "2025-12-08", "2025-12-08T10:30:00", "2025-13-45T99:99:99Z", "2025-02-30T10:00:00Z",
+      "0000-00-00T00:00:00Z", "2025-12-08T10:30:00+99:99", "2025-12-08T10:30:00Z; drop", "x".repeat(10_000), 1765189800, 1e300, null, true,
+      ["2025-12-08T10:30:00Z"], { at: "2025-12-08T10:30:00Z" }].map((text) => [text, null]),
+  ]) {
+    test(`of ${JSON.stringify(text).slice(0, 40)} is ${expected}`, async () => {
+      const id = await insertIntegration(owner, { config: owner.json({ expires_at: text }) });
+      assert.equal((await row(id)).token_expires_at?.toISOString() ?? null, expected);
+    });
+  }
+
+  test("of a config that is no object is null", async () => {
+    for (const odd of ["text", 1, []]) {
+      const id = await insertIntegration(owner, { config: owner.json(odd) });
+      assert.equal((await row(id)).token_expires_at, null);
+    }
+  });
+
+  test("follows the config, whoever writes it, and nothing else", async () => {
+    const id = await insertIntegration(owner, { config: owner.json(ends("2025-12-08T10:30:00Z")) });
+    await owner`update public.integrations set config = ${owner.json(ends("2026-01-01T00:00:00Z"))} where id = ${id}`;
+    assert.equal((await row(id)).token_expires_at.toISOString(), "2026-01-01T00:00:00.000Z");
+    await owner`update public.integrations set token_expires_at = now() where id = ${id}`;
+    assert.equal((await row(id)).token_expires_at.toISOString(), "2026-01-01T00:00:00.000Z");
+    await owner`update public.integrations set config = '{}' where id = ${id}`;
+    assert.equal((await row(id)).token_expires_at, null);
+  });
+
+  test("is given to the rows that were there before, whose updated_at stays", async () => {
+    const old = await server.createProject({ to: "20261123200400" });
+    const updated_at = new Date("2025-12-08T10:00:00Z");
+    const id = await insertIntegration(old.owner, { updated_at, config: old.owner.json(ends("2025-12-08T10:30:00Z")) });
+    const other = await insertIntegration(old.owner, { updated_at, config: old.owner.json({ expires_at: "soon" }) });
+    await old.migrate();
+    const rows = await old.owner`select id, token_expires_at, updated_at from public.integrations`;
+    const of = (wanted) => rows.find((one) => one.id === wanted);
+    assert.equal(of(id).token_expires_at.toISOString(), "2025-12-08T10:30:00.000Z");
+    assert.equal(of(other).token_expires_at, null);
+    for (const one of rows) assert.equal(one.updated_at.toISOString(), updated_at.toISOString());
+  });
+
+  test("costs a rotation nothing: its updates stay HOT", async () => {
+    const fresh = await server.createProject();
+    const ids = [];
+    for (let i = 0; i < 20; i++) ids.push(await insertIntegration(fresh.owner, { config: fresh.owner.json(ends(inMs(0))) }));
+    const page = await fresh.service`select * from public.rewrap_page(null, 100, ${KID.b})`;
+    const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
+    const written = await fresh.service.begin(async (sql) => {
+      const done = await sql`
+        select public.rewrap_apply(${page.map(({ id }) => id)}::uuid[], ${page.map(({ version }) => version)}::text[],
+          ${page.map(() => patch)}::jsonb[]) as id`;
+      return done;
+    });
+    assert.equal(written.length, ids.length);
+    await fresh.service`select pg_stat_force_next_flush()`;
+    const [{ updated, hot }] = await fresh.owner`
+      select n_tup_upd::int as updated, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'integrations'`;
+    assert.equal(updated, ids.length);
+    assert.ok(hot > 0, "no update was HOT");
+    assert.equal((await fresh.owner`select from public.credential_leases`).length, 0);
+  });
+});
+
+describe("a claim", () => {
+  test("50 at once: one gets the lease", async () => {
+    const many = project.connect("authenticator", { role: "service_role" }, AT_ONCE);
+    await Promise.all(Array.from({ length: AT_ONCE }, () => many`select pg_sleep(0.2)`));
+    for (let round = 0; round < 5; round++) {
+      const { p_id } = await connected();
+      const answers = await Promise.all(
+        Array.from({ length: AT_ONCE }, () => call(many, "claim_refresh", { p_id, p_owner: randomUUID() })),
+      );
+      assert.equal(answers.filter(({ outcome }) => outcome === "claimed").length, 1);
+      assert.equal(answers.filter(({ outcome }) => outcome === "busy").length, AT_ONCE - 1);
+    }
+    await many.end();
+  });
+
+  test("hands the sealed config out with an event, which tells who and what for", async () => {
+    const { p_id, p_user_id, p_config } = await connected();
+    const answer = await claim(p_id, { p_user_id, p_reason: "refresh" });
+    assert.deepEqual(answer.config, p_config);
+    assert.deepEqual([answer.organization_id, answer.integration_type, answer.refreshed], [p_user_id, "supabase", false]);
+    assert.deepEqual((await trail(p_id)).at(-1), ["opened", "succeeded", "refresh", "user"]);
+    assert.ok((await lease(p_id)).attempted_at, "the attempt is recorded before it is made");
+  });
+
+  test("is wanted when the token ends within the horizon, and otherwise hands out what stands, if asked to", async () => {
+    const { p_id, p_config } = await connected({ p_config: ends(inMs(HOUR_MS)) });
+    const unread = await claim(p_id, { p_within: 600 });
+    assert.deepEqual([unread.outcome, unread.config], ["current", null]);
+    assert.equal((await trail(p_id)).length, 1, "nothing was opened");
+    const read = await claim(p_id, { p_within: 600, p_read: true, p_reason: "check" });
+    assert.deepEqual([read.outcome, read.config], ["current", p_config]);
+    assert.deepEqual((await trail(p_id)).at(-1), ["opened", "succeeded", "check", "service"]);
+    assert.equal((await claim(p_id, { p_within: 4000 })).outcome, "claimed");
+  });
+
+  test("of what says no end is never due, but can be forced", async () => {
+    const { p_id } = await connected({ p_config: config(KID.a) });
+    assert.equal((await claim(p_id, { p_within: 1_000_000 })).outcome, "current");
+    assert.equal((await claim(p_id)).outcome, "claimed");
+  });
+
+  test("of another's integration is answered like one that does not exist", async () => {
+    const { p_id } = await connected();
+    assert.deepEqual(await claim(p_id, { p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual(await claim(randomUUID(), { p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.equal(await lease(p_id), undefined);
+  });
+
+  test("takes over a lease that has expired, and knows that an attempt was made", async () => {
+    const { p_id } = await connected();
+    const first = await claimed(p_id);
+    assert.deepEqual(await claim(p_id), { outcome: "busy" });
+    await owner`update public.credential_leases set expires_at = now() where integration_id = ${p_id}`;
+    const second = await claimed(p_id);
+    assert.equal(second.generation, first.generation + 1);
+    assert.equal((await lease(p_id)).unsettled, 1);
+    assert.equal(await end(first, { config: ends(inMs(HOUR_MS)) }), "changed", "the first comes too late");
+    assert.equal(await end(second, { fault: "invalid_grant" }), "reconnect_required");
+    assert.deepEqual((await trail(p_id)).at(-1), ["refresh_failed", "reconnect_required", "refresh_lost", "service"]);
+  });
+
+  test("that has expired may still be settled as long as nobody has taken it over", async () => {
+    const { p_id } = await connected();
+    const only = await claimed(p_id);
+    await owner`update public.credential_leases set expires_at = now() where integration_id = ${p_id}`;
+    assert.equal(await end(only, { config: ends(inMs(HOUR_MS)) }), "settled");
+  });
+
+  test("soon after a refresh finds it done", async () => {
+    const { p_id } = await connected();
+    await end(await claimed(p_id), { config: ends(inMs(HOUR_MS)) });
+    const answer = await claim(p_id);
+    assert.deepEqual([answer.outcome, answer.settled], ["current", true]);
+    await owner`update public.credential_leases set settled_at = now() - interval '31 seconds' where integration_id = ${p_id}`;
+    assert.equal((await claim(p_id)).outcome, "claimed");
+  });
+});
+
+describe("an end", () => {
+  test("writes the config, the expiry, the status and the event", async () => {
+    const { p_id } = await connected();
+    await owner`update public.integrations set status = 'degraded', status_reason = 'provider_failed' where id = ${p_id}`;
+    const fresh = ends("2030-01-01T00:00:00Z", { access_token: "bmV3.bmV3.bmV3" });
+    assert.equal(await end(await claimed(p_id), { config: fresh }), "settled");
+    const { config: stored, status, status_reason, token_expires_at } = await row(p_id);
+    assert.deepEqual([stored, status, status_reason, token_expires_at.toISOString()], [fresh, "active", null, "2030-01-01T00:00:00.000Z"]);
+    assert.deepEqual((await trail(p_id)).map(([action]) => action), ["connected", "opened", "refreshed"]);
+    const { owner: holder, attempted_at, journal } = await lease(p_id);
+    assert.deepEqual([holder, attempted_at, journal], [null, null, null]);
+  });
+
+  test("may be repeated, and is written once", async () => {
+    const { p_id } = await connected();
+    const mine = await claimed(p_id);
+    const fresh = ends(inMs(HOUR_MS));
+    assert.deepEqual([await end(mine, { config: fresh }), await end(mine, { config: fresh })], ["settled", "settled"]);
+    assert.equal((await trail(p_id)).filter(([action]) => action === "refreshed").length, 1);
+  });
+
+  test("of another owner or generation writes nothing", async () => {
+    const { p_id, p_config } = await connected();
+    const mine = await claimed(p_id);
+    for (const over of [{ owner: randomUUID() }, { generation: mine.generation + 1 }, { generation: 0 }]) {
+      assert.equal(await end({ ...mine, ...over }, { config: ends(inMs(HOUR_MS)) }), "changed");
+      assert.equal(await end({ ...mine, ...over }, { fault: "invalid_grant" }), "changed");
+    }
+    const { config: stored, status } = await row(p_id);
+    assert.deepEqual([stored, status], [p_config, "active"]);
+  });
+
+  test("after a reconnection leaves the new grant alone, whatever it was", async () => {
+    for (const result of [{ config: ends(inMs(HOUR_MS)) }, { fault: "invalid_grant" }]) {
+      const args = await connected();
+      const mine = await claimed(args.p_id);
+      const fresh = ends(inMs(HOUR_MS), { access_token: "cmU=.cmU=.cmU=" });
+      assert.equal((await call(service, "complete_connection", { ...args, p_config: fresh })).outcome, "updated");
+      assert.equal(await end(mine, result), "changed");
+      const { config: stored, status } = await row(args.p_id);
+      assert.deepEqual([stored, status], [fresh, "active"]);
+    }
+  });
+
+  test("after a rotation of the row is written all the same", async () => {
+    const { p_id } = await connected();
+    const mine = await claimed(p_id);
+    const [{ version }] = await service`select version from public.rewrap_page(${null}, 5000, ${KID.b}) where id = ${p_id}`;
+    const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
+    await service`select public.rewrap_apply(array[${p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[])`;
+    assert.equal(await end(mine, { config: ends(inMs(HOUR_MS)) }), "settled");
+  });
+
+  test("after a disconnection says so, and nothing of the credential is left", async () => {
+    const { p_id, p_user_id } = await connected();
+    const mine = await claimed(p_id);
+    await call(service, "disconnect_integration", { p_id, p_user_id, p_revoked: "true", p_request_id: "r" });
+    assert.equal(await end(mine, { config: ends(inMs(HOUR_MS)) }), "gone");
+    assert.equal(await lease(p_id), undefined);
+  });
+
+  test("that a fence refuses is kept, and the next claim gets it instead of the old one", async () => {
+    const { p_id } = await connected();
+    const mine = await claimed(p_id);
+    const fresh = ends(inMs(HOUR_MS), { access_token: "bmV3.bmV3.bmV3" });
+    assert.equal((await call(service, "declare_fence", { p_kids: [KID.b] })).outcome, "fenced");
+    try {
+      assert.equal(await end(mine, { config: fresh }), "journalled");
+      assert.equal(await end(mine, { config: fresh }), "journalled", "repeated");
+    } finally {
+      await call(service, "lift_fence");
+    }
+    const next = await claimed(p_id, { p_within: 0 });
+    assert.deepEqual([next.config, next.refreshed], [fresh, true]);
+    assert.equal((await lease(p_id)).attempted_at, null, "there is nothing to redeem");
+    assert.equal(await end(next, { config: fresh }), "settled");
+    assert.equal((await lease(p_id)).journal, null);
+  });
+
+  test("that waits for a lock too long is kept as well", async () => {
+    const { p_id } = await connected();
+    const mine = await claimed(p_id);
+    const other = project.connect("postgres");
+    let pending;
+    await other.begin(async (sql) => {
+      await sql`select from public.integrations where id = ${p_id} for update`;
+      pending = end(mine, { config: ends(inMs(HOUR_MS)) });
+      await lockWait(owner);
+      assert.equal(await pending, "journalled");
+    });
+  });
+
+  test("that failed is tried again ever later, and no sooner than the provider says", async () => {
+    const { p_id } = await connected();
+    const waits = [];
+    for (const result of [{ fault: "unsettled" }, { fault: "refused" }, { fault: "refused", retry_after: 500 }, { fault: "unreadable" }]) {
+      assert.equal(await end(await claimed(p_id), result), "backed_off");
+      const { retry_at, failed_at } = await lease(p_id);
+      waits.push(Math.round((retry_at - failed_at) / 1000));
+      assert.equal((await claim(p_id)).outcome, "failed", "just now");
+      await owner`update public.credential_leases set failed_at = now() - interval '11 seconds' where integration_id = ${p_id}`;
+      assert.equal((await claim(p_id, { p_within: 600, p_read: true })).outcome, "current", "a reader gets what there is");
+    }
+    assert.deepEqual(waits, [30, 60, 500, 240]);
+    assert.equal((await row(p_id)).status, "active");
+  });
+
+  test("without a refresh token waits for the token's end, and is a reconnection's then", async () => {
+    const { p_id } = await connected({ p_config: ends(inMs(60_000)) });
+    assert.equal(await end(await claimed(p_id), { fault: "not_refreshable" }), "backed_off");
+    assert.equal((await lease(p_id)).retry_at.toISOString(), (await row(p_id)).token_expires_at.toISOString());
+    const past = await connected({ p_config: ends(inMs(-1000)) });
+    assert.equal(await end(await claimed(past.p_id), { fault: "not_refreshable" }), "reconnect_required");
+    assert.equal((await row(past.p_id)).status_reason, "not_refreshable");
+  });
+
+  test("with invalid_grant: reconnect_required, and no loop", async () => {
+    const { p_id } = await connected();
+    assert.equal(await end(await claimed(p_id), { fault: "invalid_grant" }), "reconnect_required");
+    const { status, status_reason } = await row(p_id);
+    assert.deepEqual([status, status_reason], ["reconnect_required", "invalid_grant"]);
+    await owner`update public.credential_leases set failed_at = null where integration_id = ${p_id}`;
+    for (const over of [{}, { p_within: 600 }]) assert.equal((await claim(p_id, over)).outcome, "current");
+    assert.deepEqual((await due()).filter((one) => one.id === p_id), []);
+  });
+
+  test("of a batch ends each by itself, in one call", async () => {
+    const p_owner = randomUUID();
+    const ids = [];
+    for (let i = 0; i < 3; i++) ids.push((await connected()).p_id);
+    const gone = randomUUID();
+    const results = [];
+    for (const id of ids) results.push({ id, generation: (await claim(id, { p_owner })).generation });
+    const { ends: answers } = await settle(p_owner,
+      { ...results[0], config: ends(inMs(HOUR_MS)) }, { ...results[1], fault: "unsettled" }, { ...results[2], fault: "released" },
+      { id: gone, generation: 1, fault: "unsettled" });
+    assert.deepEqual(answers, { [ids[0]]: "settled", [ids[1]]: "backed_off", [ids[2]]: "released", [gone]: "gone" });
+    assert.equal((await lease(ids[2])).attempted_at, null);
+  });
+
+  for (const [what, results] of [
+    ["neither config nor fault", [{ id: randomUUID(), generation: 1 }]],
+    ["both", [{ id: randomUUID(), generation: 1, config: {}, fault: "refused" }]],
+    ["an unknown fault", [{ id: randomUUID(), generation: 1, fault: "whatever" }]],
+    ["a config that is no object", [{ id: randomUUID(), generation: 1, config: [] }]],
+    ["a config that is too large", [{ id: randomUUID(), generation: 1, config: { x: "x".repeat(262_144) } }]],
+    ["more than 500", Array.from({ length: 501 }, () => ({ id: randomUUID(), generation: 1, fault: "refused" }))],
+  ]) {
+    test(`of ${what} is refused`, () => assert.rejects(settle(randomUUID(), ...results), { code: "22023" }));
+  }
+});
+
+const due = async (over = {}) =>
+  (await call(service, "claim_due_refreshes", { p_owner: randomUUID(), p_limit: 500, p_within: 600, p_types: ["supabase"], ...over })).claims;
+
+describe("what is due", () => {
+  let fresh, sql;
+  before(async () => {
+    fresh = await server.createProject();
+    sql = fresh.owner;
+  });
+  const insert = (ms, over = {}) => insertIntegration(sql, { config: sql.json(ends(inMs(ms))), ...over });
+  const claims = async (over = {}) => {
+    const args = { p_owner: randomUUID(), p_limit: 500, p_within: 600, p_types: ["supabase"], ...over };
+    return (await call(fresh.service, "claim_due_refreshes", args)).claims.map(({ id }) => id);
+  };
+
+  test("is claimed once, the soonest first, and only of the types and statuses that can be refreshed", async () => {
+    const [third, first, second] = [await insert(500_000), await insert(-60_000), await insert(0)];
+    const others = [
+      await insert(HOUR_MS), await insert(0, { integration_type: "gitlab" }), await insert(0, { status: "reconnect_required" }),
+      await insert(0, { status: "revoked" }), await insert(0, { config: sql.json(config(KID.a)) }),
+    ];
+    assert.deepEqual(await claims({ p_limit: 2 }), [first, second]);
+    assert.deepEqual(await claims(), [third]);
+    assert.deepEqual(await claims(), []);
+    const events = await sql`select integration_id from public.credential_events where action = 'opened' order by id`;
+    assert.deepEqual(events.map((event) => event.integration_id), [first, second, third]);
+    assert.ok(others.every((id) => !events.some((event) => event.integration_id === id)));
+  });
+
+  test("two sweeps at once share it, and none waits for a row that somebody holds", async () => {
+    const ids = [];
+    for (let i = 0; i < 40; i++) ids.push(await insert(0));
+    const other = fresh.connect("postgres");
+    await other.begin(async (held) => {
+      await held`select from public.integrations where id = ${ids[0]} for update`;
+      const sweeps = [fresh.connect("authenticator", { role: "service_role" }), fresh.connect("authenticator", { role: "service_role" })];
+      const args = () => ({ p_owner: randomUUID(), p_limit: 30, p_within: 600, p_types: ["supabase"] });
+      const [a, b] = await Promise.all(sweeps.map((sweep) => call(sweep, "claim_due_refreshes", args())));
+      const got = [...a.claims, ...b.claims].map(({ id }) => id);
+      assert.equal(new Set(got).size, got.length, "none twice");
+      assert.ok(!got.includes(ids[0]));
+    });
+  });
+
+  test("is bounded in size, and an oversized config keeps nobody else waiting", async () => {
+    await claims();
+    const big = { p: "x".repeat(200_000) };
+    for (let i = 0; i < 10; i++) await insert(-1000 * i, { config: sql.json(ends(inMs(-1000 * i), big)) });
+    await insert(-HOUR_MS, { config: sql.json(ends(inMs(-HOUR_MS), { p: "x".repeat(300_000) })) });
+    assert.equal((await claims()).length, 6);
+    assert.equal((await claims()).length, 4);
+  });
+
+  test("bounds are checked", async () => {
+    for (const over of [{ p_limit: 0 }, { p_limit: 501 }, { p_limit: null }, { p_within: null }, { p_types: null }]) {
+      await assert.rejects(claims(over), { code: "22023" });
+    }
+  });
+});
