@@ -13,18 +13,20 @@ export function exchangeOf(callbackUrl) {
   return ({ path, body }) => path === TOKEN_PATH && new URLSearchParams(body).get("code") === code;
 }
 
-/**
- * A behaviour (faults.mjs) that passes a request on to `target` and answers with what `change` makes of the JSON that comes
- * back, as an object or as text.
- */
+/** Sends a proxy's request on to the server `target`: `{ status, json }`. */
+export async function sentOn(target, { method, path, headers: all, body }) {
+  const { authorization, "content-type": type } = all;
+  const headers = Object.entries({ authorization, "content-type": type }).filter(([, value]) => value !== undefined);
+  const answer = await fetch(target + path, { method, headers, body: method === "GET" ? undefined : body });
+  return { status: answer.status, json: await answer.json() };
+}
+
+/** A behaviour (faults.mjs) that sends a request on to `target`, and answers what `change` makes of its JSON: an object, or text. */
 export function rewritten(target, change) {
   return async ({ request, response }) => {
-    const { method, path, body } = request;
-    const { authorization, "content-type": type } = request.headers;
-    const headers = Object.entries({ authorization, "content-type": type }).filter(([, value]) => value !== undefined);
-    const answer = await fetch(target + path, { method, headers, body: method === "GET" ? undefined : body });
-    const changed = change(await answer.json(), request);
-    response.writeHead(answer.status, { "content-type": "application/json" });
+    const { status, json } = await sentOn(target, request);
+    const changed = change(json, request);
+    response.writeHead(status, { "content-type": "application/json" });
     response.end(typeof changed === "string" ? changed : JSON.stringify(changed));
   };
 }
