@@ -212,22 +212,21 @@ describe("complete_connection", () => {
 
   test("unknown for an id that stands for something else, which is left as it was", async () => {
     const user = randomUUID();
-    const theirs = completion();
-    const ours = completion({ p_user_id: user });
+    const theirs = completion({ p_external_account_id: "theirs" });
+    const ours = completion({ p_user_id: user, p_external_account_id: "ours" });
     await call(service, "complete_connection", theirs);
     await call(service, "complete_connection", ours);
     const before = [await integrations(theirs.p_user_id), await integrations(user)];
-    for (const over of [
-      { p_id: theirs.p_id },
-      { p_id: theirs.p_id, p_external_account_id: "another" },
-      { p_id: ours.p_id, p_integration_type: "github" },
-      { p_id: ours.p_id, p_external_account_id: "another" },
+    const unknown = { outcome: "unknown" };
+    for (const [over, expected] of [
+      [{ p_id: theirs.p_id, p_external_account_id: "theirs" }, unknown],
+      [{ p_id: theirs.p_id, p_external_account_id: "another" }, unknown],
+      // The account is the user's own row, which is named before the stranger's id is looked at.
+      [{ p_id: theirs.p_id, p_external_account_id: "ours" }, { outcome: "exists", id: ours.p_id }],
+      [{ p_id: ours.p_id, p_external_account_id: "ours", p_integration_type: "github" }, unknown],
+      [{ p_id: ours.p_id, p_external_account_id: "another" }, unknown],
     ]) {
       const answer = await call(service, "complete_connection", completion({ p_user_id: user, p_config: config(KID.b), ...over }));
-      // The account of the first case is the user's own row, which is named before the stranger's id is looked at.
-      const expected = over.p_id === theirs.p_id && !over.p_external_account_id
-        ? { outcome: "exists", id: ours.p_id }
-        : { outcome: "unknown" };
       assert.deepEqual(answer, expected, JSON.stringify(over));
     }
     assert.deepEqual([await integrations(theirs.p_user_id), await integrations(user)], before);

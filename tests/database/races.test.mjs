@@ -85,6 +85,26 @@ test("one parked grant completed for 50 accounts at once: one row", async () => 
   assert.equal((await integrations(args.p_user_id)).length, 1);
 });
 
+test("a parked grant is completed while another completion of it is under way: the second is unknown", async () => {
+  const args = parking();
+  await call(service, "park_connection", args);
+  const complete = (account) => (sql) =>
+    call(sql, "complete_connection", completion({ p_user_id: args.p_user_id, p_external_account_id: account, p_parked_id: args.p_id }));
+  const [first, second] = await interleave(complete("one"), complete("two"));
+  assert.deepEqual([first.outcome, second], ["created", { outcome: "unknown" }]);
+});
+
+test("a parked grant that is just being discarded is not completed", async () => {
+  const args = parking();
+  await call(service, "park_connection", args);
+  const [discarded, completed] = await interleave(
+    (sql) => call(sql, "discard_connection", { p_id: args.p_id, p_user_id: args.p_user_id }),
+    (sql) => call(sql, "complete_connection", completion({ p_user_id: args.p_user_id, p_parked_id: args.p_id })),
+  );
+  assert.deepEqual([discarded.outcome, completed], ["discarded", { outcome: "unknown" }]);
+  assert.equal((await integrations(args.p_user_id)).length, 0);
+});
+
 test("disconnected 50 times at once: once, with one event", async () => {
   const args = completion();
   await call(service, "complete_connection", args);
@@ -116,6 +136,22 @@ test("a disconnection waits for a reconnecting and removes what that wrote", asy
   );
   assert.deepEqual([completed.outcome, disconnected.outcome], ["updated", "disconnected"]);
   assert.equal((await integrations(args.p_organization_id)).length, 0);
+});
+
+test("a row that moves to another organisation while a disconnection waits is left alone", async () => {
+  const [user, organization, other] = [randomUUID(), randomUUID(), randomUUID()];
+  await addMember(owner, organization, user);
+  const args = completion({ p_user_id: user, p_organization_id: organization });
+  await call(service, "complete_connection", args);
+  const [, answer] = await interleave(
+    async (sql) => {
+      await sql`update public.organization_members set role = 'admin' where user_id = ${user}`;
+      await sql`update public.integrations set organization_id = ${other} where id = ${args.p_id}`;
+    },
+    (sql) => call(sql, "disconnect_integration", { p_id: args.p_id, p_user_id: user, p_revoked: "true", p_request_id: "r" }),
+  );
+  assert.deepEqual(answer, { outcome: "unknown" });
+  assert.equal((await integrations(other)).length, 1);
 });
 
 test("connect and disconnect of one account at random: never two rows, and the events tell the row's story", async () => {
