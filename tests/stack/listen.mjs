@@ -1,7 +1,10 @@
 // Where servers of the stack listen: loopback only.
+import { randomInt } from "node:crypto";
 import { createServer } from "node:net";
 
 export const LOOPBACK = "127.0.0.1";
+/** Linux gives connections ports from 32768, others from 49152. */
+const NEVER_EPHEMERAL = [20_000, 32_000];
 
 /** Starts an http.Server on a free port of loopback, or on `port`; resolves to its URL. */
 export async function listen(server, port = 0) {
@@ -12,13 +15,15 @@ export async function listen(server, port = 0) {
   return `http://${LOOPBACK}:${server.address().port}`;
 }
 
-/** A port that nothing listens on, for programs that cannot choose one themselves. */
+/**
+ * A port that nothing listens on, for programs that cannot choose one themselves. It is none of those that the system gives to
+ * connections: such a port may be taken again before the program listens on it.
+ */
 export async function freePort() {
-  const server = createServer();
-  await listen(server);
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = randomInt(...NEVER_EPHEMERAL);
+    if (await isPortFree(port)) return port;
+  }
 }
 
 /** Whether a server could listen on the port, of either loopback address. */
