@@ -15,8 +15,10 @@ export function opened(info, { organization_id, id, config }) {
   return open([Buffer.from(info.encryption_key, "base64")], { organization_id, integration_id: id }, config);
 }
 
-/** The trail of an organisation's credentials, the oldest first. */
+/** What was done to an organisation's integrations, the oldest first, without the openings of their credentials in between. */
 export async function eventsOf(sql, organization) {
-  const rows = await sql`select * from public.credential_events where organization_id = ${organization} order by id`;
+  const rows = await sql`
+    select * from public.credential_events
+    where organization_id = ${organization} and action in ('connected', 'reconnected', 'disconnected') order by id`;
   return [...rows];
 }
