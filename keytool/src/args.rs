@@ -5,8 +5,15 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use sealed::Place;
 use uuid::Uuid;
 
+use crate::commands::fence::FenceArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::id::IdArgs;
+use crate::commands::registry::RegistryArgs;
+use crate::commands::retire::RetireArgs;
+use crate::commands::rotate::RotateArgs;
+use crate::commands::status::StatusArgs;
+use crate::commands::topics::TopicArgs;
+use crate::commands::verify::VerifyArgs;
 use crate::exit;
 use crate::keys::KeyArgs;
 
@@ -16,7 +23,7 @@ Keys are read from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS or from files, ne
 
 /// Makes, checks and rotates the keys that seal the integrations table
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP)]
+#[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -41,6 +48,20 @@ pub enum Command {
     Open(PlaceArgs),
     /// Check that this program seals and opens as the format says, with known vectors and with a fresh key
     Selftest,
+    /// Count the rows by key, and open them all: how far a rotation is, and what does not open
+    Status(StatusArgs),
+    /// Move every row to the primary key while the worker keeps writing; killed, it is simply run again
+    Rotate(RotateArgs),
+    /// Open every row with the given keys, and list those that do not open
+    Verify(VerifyArgs),
+    /// Let the database refuse what is not sealed with the primary key, once every row is
+    Fence(FenceArgs),
+    /// Prove that fallback keys open nothing any more, and retire them for good
+    Retire(RetireArgs),
+    /// Show the fence and the state of each key
+    Registry(RegistryArgs),
+    /// Print this, a command's help, or how to change the key: `help rotation`
+    Help(TopicArgs),
 }
 
 /// The row a config belongs to: a sealed value opens in its own row only.

@@ -17,6 +17,8 @@ pub enum Blame {
     Input,
     /// What is stored does not open.
     Row,
+    /// The database did not do it, or is not in the state that the command needs.
+    Database,
     /// This machine: files, randomness.
     Machine,
     /// Whoever reads stdout went away. There is nobody to tell.

@@ -16,6 +16,6 @@ pub fn status(blame: Blame) -> u8 {
     match blame {
         Blame::Caller => USAGE,
         Blame::Row => DOES_NOT_OPEN,
-        Blame::Input | Blame::Machine | Blame::Reader => FAILED,
+        Blame::Input | Blame::Database | Blame::Machine | Blame::Reader => FAILED,
     }
 }

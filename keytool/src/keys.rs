@@ -1,19 +1,15 @@
 //! Where keys come from: the environment, or files that only their owner reads.
 
-use std::env::{self, VarError};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealed::{Key, KeyError, KeyRing};
-use zeroize::Zeroizing;
 
 use crate::error::{Blame, Error, Result};
 use crate::input::read_bounded;
-
-pub const PRIMARY: &str = "ENCRYPTION_KEY";
-pub const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
+use crate::settings::{self, FALLBACKS, PRIMARY};
 
 const MAKE_ONE: &str = "make a key with `keytool generate` or `openssl rand -base64 32`";
 
@@ -38,11 +34,25 @@ impl KeyArgs {
         })
     }
 
+    /// The ring, unless no key is given at all. What is given must be right.
+    pub fn ring_if_given(&self) -> Result<Option<KeyRing>> {
+        if self.key_file.is_none() && settings::secret(PRIMARY)?.is_none() {
+            return Ok(None);
+        }
+        self.ring().map(Some)
+    }
+
+    /// A ring of the primary key alone: what opens with it needs no fallback any more.
+    pub fn ring_without_fallbacks(&self) -> Result<KeyRing> {
+        KeyRing::new(self.primary()?, Vec::new())
+            .map_err(|error| Error::new(Blame::Caller, error.to_string()))
+    }
+
     /// The primary key alone.
     pub fn primary(&self) -> Result<Key> {
         match &self.key_file {
             Some(file) => key_in_file(file),
-            None => match setting(PRIMARY)? {
+            None => match settings::secret(PRIMARY)? {
                 Some(text) => Key::from_base64(&text).map_err(|error| not_a_key(PRIMARY, error)),
                 None => Err(Error::new(
                     Blame::Caller,
@@ -61,27 +71,13 @@ impl KeyArgs {
                 .map(|file| key_in_file(file))
                 .collect();
         }
-        let Some(text) = setting(FALLBACKS)? else {
+        let Some(text) = settings::secret(FALLBACKS)? else {
             return Ok(Vec::new());
         };
         Key::list_from_base64(&text).map_err(|error| {
             Error::new(Blame::Caller, format!("{FALLBACKS}: {error}"))
                 .hint("give keys separated by commas, or leave it unset")
         })
-    }
-}
-
-/// A setting that holds a secret. Empty is as good as unset: that is what an empty line in a settings file gives.
-fn setting(name: &str) -> Result<Option<Zeroizing<String>>> {
-    match env::var(name) {
-        Ok(text) if text.trim().is_empty() => Ok(None),
-        Ok(text) => Ok(Some(Zeroizing::new(text))),
-        Err(VarError::NotPresent) => Ok(None),
-        // The message of this error would show the value.
-        Err(VarError::NotUnicode(_)) => Err(Error::new(
-            Blame::Caller,
-            format!("{name} is no UTF-8 text"),
-        )),
     }
 }
 

@@ -11,12 +11,18 @@
 
 mod args;
 mod commands;
+mod database;
 mod error;
 mod exit;
 mod input;
 mod keys;
 mod output;
+mod progress;
 mod random;
+mod registry;
+mod rotation;
+mod session;
+mod settings;
 
 use std::process::ExitCode;
 

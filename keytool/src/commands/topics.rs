@@ -1,0 +1,32 @@
+use clap::{Args as ClapArgs, CommandFactory};
+
+use crate::args::Args;
+use crate::error::{Blame, Error, Result};
+use crate::output;
+
+/// The short form of docs/rotation.md.
+const ROTATION: &str = include_str!("rotation.txt");
+
+#[derive(ClapArgs, Debug)]
+pub struct TopicArgs {
+    /// A command, or `rotation` for how to change the key
+    topic: Option<String>,
+}
+
+pub fn run(args: &TopicArgs) -> Result<()> {
+    let mut command = Args::command();
+    let text = match args.topic.as_deref() {
+        None => command.render_long_help().to_string(),
+        Some("rotation") => ROTATION.to_owned(),
+        Some(topic) => {
+            // Built, so that it knows the options that all commands have.
+            command.build();
+            let Some(command) = command.find_subcommand_mut(topic) else {
+                return Err(Error::new(Blame::Caller, "there is no help on this")
+                    .hint("`keytool help` lists the commands, `keytool help rotation` explains a rotation"));
+            };
+            command.render_long_help().to_string()
+        }
+    };
+    output::line(text.trim_end())
+}

@@ -1,0 +1,153 @@
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls::{self, Authorities};
+use crate::error::{Blame, Error, Result};
+use crate::settings::DATABASE_URL;
+
+/// `DATABASE_URL`, understood.
+pub struct DirectAddress {
+    pub config: Config,
+    pub tls: MakeRustlsConnect,
+}
+
+impl DirectAddress {
+    /// `sslmode=disable` is taken at its word. Everything else means TLS with a verified certificate, except that a server on
+    /// this machine is reached without, unless it is asked for. libpq's weaker modes are no use: who cannot tell the
+    /// server from another hands the password to either.
+    pub fn parse(url: &str, authorities: Option<Authorities>) -> Result<Self> {
+        let (url, mode) = without_ssl_mode(url.trim());
+        // The reason would quote a part of it.
+        let mut config: Config = url.parse().map_err(|_| {
+            Error::new(
+                Blame::Caller,
+                format!("{DATABASE_URL} is no connection string of PostgreSQL"),
+            )
+            .hint("it looks like postgres://user:password@host:5432/postgres, special characters percent-encoded")
+        })?;
+        let wants_tls = match mode.as_deref() {
+            Some("disable") => false,
+            Some("require" | "verify-ca" | "verify-full") => true,
+            None | Some("prefer" | "allow") => !config.get_hosts().iter().all(is_here),
+            Some(_) => {
+                return Err(Error::new(
+                    Blame::Caller,
+                    format!("{DATABASE_URL} has an sslmode that PostgreSQL does not know"),
+                )
+                .hint("leave it out, or give verify-full or disable"));
+            }
+        };
+        config.ssl_mode(if wants_tls {
+            SslMode::Require
+        } else {
+            SslMode::Disable
+        });
+        config.connect_timeout(Duration::from_secs(10));
+        // A server that went away without a word is noticed.
+        config.tcp_user_timeout(Duration::from_secs(30));
+        config.keepalives_idle(Duration::from_secs(30));
+        if config.get_application_name().is_none() {
+            config.application_name("keytool");
+        }
+        Ok(Self {
+            config,
+            tls: MakeRustlsConnect::new(tls::client_config(authorities.as_ref())?),
+        })
+    }
+}
+
+/// tokio-postgres knows fewer modes than libpq, whose strings people have.
+fn without_ssl_mode(url: &str) -> (String, Option<String>) {
+    let Some((base, query)) = url.split_once('?') else {
+        return (url.to_owned(), None);
+    };
+    let (modes, others): (Vec<_>, Vec<_>) = query
+        .split('&')
+        .partition(|pair| pair.starts_with("sslmode="));
+    let mode = modes.last().map(|pair| pair["sslmode=".len()..].to_owned());
+    if others.is_empty() {
+        (base.to_owned(), mode)
+    } else {
+        (format!("{base}?{}", others.join("&")), mode)
+    }
+}
+
+fn is_here(host: &Host) -> bool {
+    match host {
+        Host::Tcp(name) => matches!(name.as_str(), "localhost" | "127.0.0.1" | "::1"),
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> SslMode {
+        DirectAddress::parse(url, None)
+            .unwrap()
+            .config
+            .get_ssl_mode()
+    }
+
+    #[test]
+    fn a_remote_server_needs_tls_unless_it_is_refused() {
+        for (url, expected) in [
+            ("postgres://u:p@db.example.com/postgres", SslMode::Require),
+            (
+                "postgres://u:p@db.example.com/postgres?sslmode=require",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u:p@db.example.com/postgres?sslmode=verify-full&target_session_attrs=any",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u:p@db.example.com/postgres?sslmode=prefer",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u:p@db.example.com/postgres?sslmode=disable",
+                SslMode::Disable,
+            ),
+            ("postgres://u:p@127.0.0.1/postgres", SslMode::Disable),
+            (
+                "postgres://u:p@localhost,db.example.com/postgres",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u:p@localhost/postgres?sslmode=verify-full",
+                SslMode::Require,
+            ),
+            (
+                "postgres:///postgres?host=/run/postgresql",
+                SslMode::Disable,
+            ),
+        ] {
+            assert_eq!(mode(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_not_quoted() {
+        for url in [
+            "hunter2",
+            "postgres://user:hunter2@host:port/db",
+            "postgres://user:hunter2@host/db?sslmode=hunter2",
+            "postgres://user@host/db?password=hunter2&hunter2=1",
+        ] {
+            let Err(error) = DirectAddress::parse(url, None) else {
+                panic!("{url}")
+            };
+            let shown = format!("{error:?}");
+            assert!(
+                shown.contains(DATABASE_URL) && !shown.contains("hunter2"),
+                "{shown}"
+            );
+        }
+    }
+}

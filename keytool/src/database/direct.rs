@@ -1,0 +1,202 @@
+use std::cell::RefCell;
+use std::error::Error as _;
+use std::rc::Rc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde_json::Value;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+use tokio_postgres::{CancelToken, Client, Row as SqlRow};
+use uuid::Uuid;
+
+use super::address::DirectAddress;
+use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows};
+
+/// Longer than any call should take, waiting for locks included (two seconds, in the functions' own settings).
+const CALL: Duration = Duration::from_secs(30);
+
+type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+type SqlError = Box<dyn std::error::Error + Sync + Send>;
+
+/// A direct connection. It keeps no state in the session, so that a pooler in transaction mode may stand between: no prepared
+/// statements, no SET; every call is one statement and its own transaction.
+pub struct Direct {
+    address: Rc<DirectAddress>,
+    client: RefCell<Option<Rc<Client>>>,
+    /// Held while a connection is made, so that overlapping calls make one.
+    connecting: tokio::sync::Mutex<()>,
+}
+
+impl Direct {
+    pub fn new(address: Rc<DirectAddress>) -> Self {
+        Self {
+            address,
+            client: RefCell::new(None),
+            connecting: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The connection that stands, or a new one if it is gone.
+    async fn client(&self) -> Result<Rc<Client>, Failure> {
+        let _alone = self.connecting.lock().await;
+        let standing = self.client.borrow().clone();
+        if let Some(client) = standing.filter(|client| !client.is_closed()) {
+            return Ok(client);
+        }
+        let DirectAddress { config, tls } = &*self.address;
+        let (client, connection) = config.connect(tls.clone()).await.map_err(failure)?;
+        // It ends with the client, and what goes wrong in it comes out of the calls.
+        tokio::spawn(connection);
+        let client = Rc::new(client);
+        *self.client.borrow_mut() = Some(Rc::clone(&client));
+        Ok(client)
+    }
+
+    async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>, Failure> {
+        let client = self.client().await?;
+        match tokio::time::timeout(CALL, client.query_typed(sql, parameters)).await {
+            Ok(answer) => answer.map_err(failure),
+            Err(_) => {
+                self.cancel(client.cancel_token()).await;
+                let said = format_args!("no answer in {} seconds", CALL.as_secs());
+                Err(Failure::new(Cause::Unreachable, said))
+            }
+        }
+    }
+
+    /// Asks the server to stop what it is doing for us, and gives the connection up either way.
+    async fn cancel(&self, token: CancelToken) {
+        self.client.borrow_mut().take();
+        let tls = self.address.tls.clone();
+        let _ = tokio::time::timeout(Duration::from_secs(5), token.cancel_query(tls)).await;
+    }
+}
+
+impl Rows for Direct {
+    fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
+        Box::pin(async move {
+            let current = page.current.map(|kid| kid.to_string());
+            let rows = self
+                .query(
+                    "select id, organization_id, config, version from public.rewrap_page($1, $2, $3, $4, $5)",
+                    &[
+                        (&page.after, Type::UUID),
+                        (&i32::from(page.limit), Type::INT4),
+                        (&current, Type::TEXT),
+                        (&page.until, Type::UUID),
+                        (&page.organization, Type::UUID),
+                    ],
+                )
+                .await?;
+            rows.iter().map(read_row).collect()
+        })
+    }
+
+    fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64> {
+        Box::pin(async move {
+            let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
+            let versions: Vec<&str> = patches.iter().map(|patch| &*patch.version).collect();
+            let patches: Vec<Json<'_>> = patches.iter().map(|patch| Json(&patch.json)).collect();
+            let rows = self
+                .query(
+                    "select count(*) from public.rewrap_apply($1, $2, $3, $4)",
+                    &[
+                        (&ids, Type::UUID_ARRAY),
+                        (&versions, Type::TEXT_ARRAY),
+                        (&patches, Type::JSONB_ARRAY),
+                        (&durable, Type::BOOL),
+                    ],
+                )
+                .await?;
+            let count: i64 = only(&rows)?;
+            Ok(count.unsigned_abs())
+        })
+    }
+
+    fn call<'a>(&'a self, function: Function<'a>) -> Answer<'a, Value> {
+        Box::pin(async move {
+            let name = function.name();
+            let rows = match function {
+                Function::DeclareFence { kids } => {
+                    let sql = format!("select public.{name}($1)");
+                    self.query(&sql, &[(&kids, Type::TEXT_ARRAY)]).await?
+                }
+                Function::RetireKey { kid, fence } => {
+                    let sql = format!("select public.{name}($1, $2)");
+                    self.query(&sql, &[(&kid, Type::TEXT), (&fence, Type::UUID)])
+                        .await?
+                }
+                Function::LiftFence | Function::KeyRegistryState | Function::RewrapVitals => {
+                    self.query(&format!("select public.{name}()"), &[]).await?
+                }
+            };
+            let Json(text) = only(&rows)?;
+            serde_json::from_str(text).map_err(|error| Failure::new(Cause::Refused, error))
+        })
+    }
+}
+
+fn read_row(row: &SqlRow) -> Result<Row, Failure> {
+    let config: Option<Json<'_>> = row.try_get(2).map_err(failure)?;
+    Ok(Row {
+        id: row.try_get(0).map_err(failure)?,
+        organization_id: row.try_get(1).map_err(failure)?,
+        config: config.map(|Json(text)| text.to_owned()),
+        version: row.try_get(3).map_err(failure)?,
+    })
+}
+
+fn only<'a, T: FromSql<'a>>(rows: &'a [SqlRow]) -> Result<T, Failure> {
+    let row = rows
+        .first()
+        .ok_or_else(|| Failure::new(Cause::Refused, "an answer without a row"))?;
+    row.try_get(0).map_err(failure)
+}
+
+/// jsonb as its text: in the binary protocol, a byte for the version before it.
+#[derive(Debug)]
+struct Json<'a>(&'a str);
+
+const JSONB_VERSION: u8 = 1;
+
+impl<'a> FromSql<'a> for Json<'a> {
+    fn from_sql(_: &Type, bytes: &'a [u8]) -> Result<Self, SqlError> {
+        match bytes {
+            [JSONB_VERSION, text @ ..] => Ok(Self(str::from_utf8(text)?)),
+            _ => Err("jsonb of an unknown version".into()),
+        }
+    }
+
+    accepts!(JSONB);
+}
+
+impl ToSql for Json<'_> {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, SqlError> {
+        out.extend_from_slice(&[JSONB_VERSION]);
+        out.extend_from_slice(self.0.as_bytes());
+        Ok(IsNull::No)
+    }
+
+    accepts!(JSONB);
+    to_sql_checked!();
+}
+
+/// What went wrong, in words that name no value: an error of PostgreSQL may quote one in its details, which are left out.
+fn failure(error: tokio_postgres::Error) -> Failure {
+    if let Some(answer) = error.as_db_error() {
+        return Failure::of_state(answer.code().code(), answer.message());
+    }
+    let why = match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    if error.is_closed() || is_io(&error) {
+        return Failure::new(Cause::Unreachable, why);
+    }
+    Failure::new(Cause::Refused, why)
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    std::iter::successors(error.source(), |error| std::error::Error::source(*error))
+        .any(|error| error.is::<std::io::Error>())
+}

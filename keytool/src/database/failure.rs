@@ -1,0 +1,96 @@
+use std::fmt;
+
+use crate::error::{Blame, Error};
+
+/// The database did not do what it was asked to.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub cause: Cause,
+    /// What it said: never with a value of a row, a password or a key in it.
+    pub said: String,
+}
+
+/// Why, as far as it matters for what to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// It cannot be reached, or the connection went away. Asking again may help.
+    Unreachable,
+    /// Somebody else holds a lock, or the server is too busy. Asking again later may help.
+    Busy,
+    /// The functions are not there.
+    NotMigrated,
+    /// The role may not call them.
+    Forbidden,
+    /// The password or the key was not accepted.
+    Unauthenticated,
+    /// A rotation's fence does not allow the key that rows were sealed with.
+    Fenced,
+    /// Anything else that it refused.
+    Refused,
+}
+
+impl Failure {
+    pub fn new(cause: Cause, said: impl fmt::Display) -> Self {
+        Self {
+            cause,
+            said: said.to_string(),
+        }
+    }
+
+    /// Of an error that PostgreSQL answered with, by its SQLSTATE.
+    pub fn of_state(state: &str, message: &str) -> Self {
+        let cause = match state {
+            "IK001" => Cause::Fenced,
+            "42883" | "42P01" | "3F000" => Cause::NotMigrated,
+            "42501" => Cause::Forbidden,
+            "28000" | "28P01" => Cause::Unauthenticated,
+            // Lock timeout, deadlock, serialization; cancelled; too many connections; too little memory or disk for now.
+            "55P03" | "40P01" | "40001" | "57014" | "53300" | "53000" | "53100" | "53200" => {
+                Cause::Busy
+            }
+            // A shutdown, a start, a lost connection.
+            "57P01" | "57P02" | "57P03" => Cause::Unreachable,
+            state if state.starts_with("08") => Cause::Unreachable,
+            _ => Cause::Refused,
+        };
+        Self::new(cause, format_args!("{message} ({state})"))
+    }
+
+    /// Whether to ask again.
+    pub fn may_pass(&self) -> bool {
+        matches!(self.cause, Cause::Unreachable | Cause::Busy)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        let said = &failure.said;
+        match failure.cause {
+            Cause::Unreachable => Self::new(
+                Blame::Database,
+                format!("the database cannot be reached: {said}"),
+            )
+            .hint("check the address, the network and whether the server runs; run the command again to go on"),
+            Cause::Busy => Self::new(Blame::Database, format!("the database is busy: {said}"))
+                .hint("nothing is half done: run the command again later"),
+            Cause::NotMigrated => Self::new(
+                Blame::Database,
+                format!("the database lacks what this program calls: {said}"),
+            )
+            .hint("is it the right database? then apply `migrations/` to it (`supabase db push`)"),
+            Cause::Forbidden => Self::new(
+                Blame::Database,
+                format!("the database does not allow it: {said}"),
+            )
+            .hint("connect as the owner (postgres), or use the service key: no other role may read configs"),
+            Cause::Unauthenticated => Self::new(
+                Blame::Caller,
+                format!("the database does not accept the credentials: {said}"),
+            )
+            .hint("check the password in DATABASE_URL, or SUPABASE_SERVICE_ROLE_KEY"),
+            Cause::Fenced => Self::new(Blame::Caller, "the fence does not allow the primary key")
+                .hint("`keytool registry` shows which it allows; is ENCRYPTION_KEY the new key?"),
+            Cause::Refused => Self::new(Blame::Database, format!("the database refused: {said}")),
+        }
+    }
+}

@@ -1,0 +1,257 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use super::tls::Authorities;
+use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows};
+use crate::error::{Blame, Error, Result};
+use crate::settings::{SERVICE_KEY, SUPABASE_URL};
+
+/// PostgREST cuts answers at so many rows, unless a project has set more.
+const MAX_ROWS: u16 = 1000;
+
+/// The largest answer that is taken in: a page of rows is cut by the database long before.
+const MAX_ANSWER: u64 = 64 * 1024 * 1024;
+
+/// `SUPABASE_URL` and the service key, understood.
+pub struct RestAddress {
+    agent: Agent,
+    base: String,
+    key: Zeroizing<String>,
+}
+
+impl RestAddress {
+    pub fn parse(url: &str, key: &str, authorities: Option<Authorities>) -> Result<Self> {
+        let base = url.trim().trim_end_matches('/');
+        let (scheme, rest) = base.split_once("://").unwrap_or_default();
+        let authority = rest.split('/').next().unwrap_or_default();
+        let is_local = is_local(authority);
+        let is_fine = !authority.is_empty()
+            && base.bytes().all(|c| c.is_ascii_graphic())
+            && !base.contains(['?', '#', '@'])
+            && (scheme == "https" || (scheme == "http" && is_local));
+        if !is_fine {
+            return Err(
+                Error::new(Blame::Caller, format!("{SUPABASE_URL} is no https address")).hint(
+                    "it looks like https://your-project.supabase.co; http is for localhost only",
+                ),
+            );
+        }
+        let key = Zeroizing::new(key.trim().to_owned());
+        if !key.bytes().all(|c| c.is_ascii_graphic()) {
+            return Err(
+                Error::new(Blame::Caller, format!("{SERVICE_KEY} is no key"))
+                    .hint("it is one word, beginning with sb_secret_ or eyJ"),
+            );
+        }
+        let roots = authorities.map_or(RootCerts::WebPki, |certificates| {
+            let certificates: Vec<_> = certificates
+                .iter()
+                .map(|certificate| Certificate::from_der(certificate).to_owned())
+                .collect();
+            RootCerts::new_with_certs(&certificates)
+        });
+        let mut config = Agent::config_builder()
+            // The status is judged here; and a key does not follow a redirect to somewhere else.
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(Duration::from_secs(10)))
+            .timeout_global(Some(Duration::from_secs(60)))
+            // Supabase refuses a secret key that comes with a browser's name.
+            .user_agent(concat!("keytool/", env!("CARGO_PKG_VERSION")))
+            .tls_config(TlsConfig::builder().root_certs(roots).build());
+        if is_local {
+            config = config.proxy(None);
+        }
+        Ok(Self {
+            agent: config.build().new_agent(),
+            base: format!("{base}/rest/v1/rpc"),
+            key,
+        })
+    }
+
+    /// Calls a function, and waits for its answer.
+    fn post(&self, function: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
+        let mut request = self
+            .agent
+            .post(format!("{}/{function}", self.base))
+            .header("content-type", "application/json")
+            .header("apikey", self.key.as_str());
+        // A new key (sb_secret_) is no token and must not be sent as one.
+        if !self.key.starts_with("sb_") {
+            request = request.header("authorization", format!("Bearer {}", self.key.as_str()));
+        }
+        let mut response = request.send(body).map_err(failure)?;
+        let status = response.status().as_u16();
+        let answer = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER)
+            .read_to_vec()
+            .map_err(failure)?;
+        if status == 200 {
+            Ok(answer)
+        } else {
+            Err(refusal(status, &answer))
+        }
+    }
+}
+
+/// The way over PostgREST, for those who have only the source document's variables.
+pub struct Rest {
+    address: Arc<RestAddress>,
+}
+
+impl Rest {
+    pub fn new(address: Arc<RestAddress>) -> Self {
+        Self { address }
+    }
+
+    async fn post(&self, function: &'static str, body: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let address = Arc::clone(&self.address);
+        tokio::task::spawn_blocking(move || address.post(function, &body))
+            .await
+            .map_err(|error| Failure::new(Cause::Unreachable, error))?
+    }
+}
+
+#[derive(Deserialize)]
+struct PageRow<'a> {
+    id: &'a str,
+    organization_id: &'a str,
+    #[serde(borrow)]
+    config: &'a RawValue,
+    version: String,
+    current: bool,
+}
+
+impl Rows for Rest {
+    fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
+        Box::pin(async move {
+            let body = json!({
+                "p_after": page.after.map(|id| id.to_string()),
+                "p_limit": page.limit.min(MAX_ROWS),
+                "p_kid": page.current.map(|kid| kid.to_string()),
+                "p_until": page.until.map(|id| id.to_string()),
+                "p_organization_id": page.organization.map(|id| id.to_string()),
+            });
+            let answer = self
+                .post("rewrap_page", body.to_string().into_bytes())
+                .await?;
+            let rows: Vec<PageRow<'_>> = serde_json::from_slice(&answer).map_err(unreadable)?;
+            rows.into_iter()
+                .map(|row| {
+                    Ok(Row {
+                        id: row.id.parse().map_err(unreadable)?,
+                        organization_id: row.organization_id.parse().map_err(unreadable)?,
+                        config: (!row.current || row.config.get() != "null")
+                            .then(|| row.config.get().to_owned()),
+                        version: row.version,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64> {
+        Box::pin(async move {
+            let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
+            let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
+            let versions: Vec<&str> = patches.iter().map(|patch| &*patch.version).collect();
+            let texts: Vec<&str> = patches.iter().map(|patch| &*patch.json).collect();
+            let mut body = format!(
+                r#"{{"p_durable":{durable},"p_ids":{},"p_versions":{},"p_patches":["#,
+                to_raw_value(&ids).map_err(unreadable)?,
+                to_raw_value(&versions).map_err(unreadable)?,
+            );
+            body.push_str(&texts.join(","));
+            body.push_str("]}");
+            let answer = self.post("rewrap_apply", body.into_bytes()).await?;
+            let written: Vec<IgnoredAny> = serde_json::from_slice(&answer).map_err(unreadable)?;
+            Ok(written.len() as u64)
+        })
+    }
+
+    fn call<'a>(&'a self, function: Function<'a>) -> Answer<'a, Value> {
+        Box::pin(async move {
+            let body = match function {
+                Function::DeclareFence { kids } => json!({"p_kids": kids}),
+                Function::RetireKey { kid, fence } => {
+                    json!({"p_kid": kid, "p_fence": fence.to_string()})
+                }
+                Function::LiftFence | Function::KeyRegistryState | Function::RewrapVitals => {
+                    json!({})
+                }
+            };
+            let answer = self
+                .post(function.name(), body.to_string().into_bytes())
+                .await?;
+            serde_json::from_slice(&answer).map_err(unreadable)
+        })
+    }
+}
+
+/// Which of PostgREST's error bodies this is. Its `details` may quote a row and are left out.
+fn refusal(status: u16, answer: &[u8]) -> Failure {
+    #[derive(Deserialize)]
+    struct Body {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    let body: Option<Body> = serde_json::from_slice(answer).ok();
+    let message = body
+        .as_ref()
+        .map_or("no reason given", |body| &body.message);
+    let said = format!("{message} (status {status})");
+    match body.as_ref().map(|body| body.code.as_str()) {
+        Some("PGRST202" | "PGRST205") => Failure::new(Cause::NotMigrated, said),
+        // The role of a key that is not the service key.
+        Some(code) if code.len() == 5 => Failure::of_state(code, message),
+        _ => Failure::new(
+            match status {
+                401 | 403 => Cause::Unauthenticated,
+                404 | 405 => Cause::NotMigrated,
+                408 | 429 | 502 | 503 | 504 | 520..=529 => Cause::Unreachable,
+                _ => Cause::Refused,
+            },
+            said,
+        ),
+    }
+}
+
+fn failure(error: ureq::Error) -> Failure {
+    let cause = match &error {
+        ureq::Error::Io(_)
+        | ureq::Error::Timeout(_)
+        | ureq::Error::HostNotFound
+        | ureq::Error::ConnectionFailed
+        | ureq::Error::Protocol(_) => Cause::Unreachable,
+        _ => Cause::Refused,
+    };
+    Failure::new(cause, error)
+}
+
+fn unreadable(error: impl std::fmt::Display) -> Failure {
+    Failure::new(
+        Cause::Refused,
+        format_args!("an answer that is not PostgREST's: {error}"),
+    )
+}
+
+fn is_local(authority: &str) -> bool {
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|c| c.is_ascii_digit()) => host,
+        _ => authority,
+    };
+    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
+}

@@ -1,0 +1,103 @@
+use sealed::Kid;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::error::{Blame, Error, Result};
+
+/// What the database knows of keys: which may write while the fence is up, and which are retired.
+#[derive(Debug)]
+pub struct Registry {
+    pub fence: Option<Fence>,
+    pub keys: Vec<KnownKey>,
+}
+
+#[derive(Debug)]
+pub struct Fence {
+    pub id: Uuid,
+    pub declared_at: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct KnownKey {
+    pub kid: String,
+    pub state: String,
+    pub changed_at: String,
+}
+
+impl Registry {
+    /// Reads what `key_registry_state` answers.
+    pub fn read(state: &Value) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct State {
+            fence: Option<RawFence>,
+            keys: Vec<KnownKey>,
+        }
+        #[derive(Deserialize)]
+        struct RawFence {
+            id: String,
+            declared_at: String,
+        }
+        let unreadable = || Error::new(Blame::Database, "the key registry is not as expected");
+        let State { fence, keys } = State::deserialize(state).map_err(|_| unreadable())?;
+        let fence = fence.map(|RawFence { id, declared_at }| {
+            let id = id.parse().map_err(|_| unreadable())?;
+            Ok::<_, Error>(Fence { id, declared_at })
+        });
+        Ok(Self {
+            fence: fence.transpose()?,
+            keys,
+        })
+    }
+
+    /// The keys that may write while the fence is up.
+    pub fn allowed(&self) -> impl Iterator<Item = &str> {
+        self.with_state("allowed")
+    }
+
+    pub fn is_retired(&self, kid: Kid) -> bool {
+        let kid = kid.to_string();
+        self.with_state("retired").any(|retired| retired == kid)
+    }
+
+    /// Refuses to seal with a key that could not be written, or must not be.
+    pub fn demand_usable(&self, primary: Kid) -> Result<()> {
+        if self.is_retired(primary) {
+            let message = format!("the primary key {primary} is retired");
+            return Err(Error::new(Blame::Caller, message)
+                .hint("ENCRYPTION_KEY is an old key: set the one that the worker seals with"));
+        }
+        let kid = primary.to_string();
+        if self.fence.is_some() && !self.allowed().any(|allowed| allowed == kid) {
+            let allowed: Vec<&str> = self.allowed().collect();
+            let message = format!(
+                "the fence is up for {}, and the primary key is {primary}",
+                allowed.join(", ")
+            );
+            return Err(Error::new(Blame::Caller, message).hint(
+                "set ENCRYPTION_KEY to the key that the fence allows, or end the last rotation: keytool fence --lift",
+            ));
+        }
+        Ok(())
+    }
+
+    fn with_state(&self, state: &'static str) -> impl Iterator<Item = &str> {
+        self.keys
+            .iter()
+            .filter(move |key| key.state == state)
+            .map(|key| &*key.kid)
+    }
+
+    pub fn to_json(&self) -> Value {
+        let keys: Vec<Value> = self
+            .keys
+            .iter()
+            .map(|key| json!({"kid": key.kid, "state": key.state, "changed_at": key.changed_at}))
+            .collect();
+        let fence = self
+            .fence
+            .as_ref()
+            .map(|fence| json!({"id": fence.id.to_string(), "declared_at": fence.declared_at}));
+        json!({"fence": fence, "keys": keys})
+    }
+}

@@ -1,0 +1,155 @@
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+
+use sealed::{Form, KeyRing, Kid, Place, form};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::finding::{Class, Finding};
+use crate::database::Row;
+use crate::error::Result;
+use crate::progress::Progress;
+
+/// How many different keys, and how many organisations, are counted one by one, so that memory is bounded whatever the table
+/// holds. The rest is counted together.
+const MAX_KIDS: usize = 1000;
+const MAX_ORGANIZATIONS: usize = 20_000;
+
+/// Looks at rows, and opens them where there are keys to do it with. Writes nothing.
+pub struct Inspect<'a> {
+    ring: Option<&'a KeyRing>,
+    progress: &'a Progress,
+    by_organization: bool,
+    lists: bool,
+    seen: RefCell<Seen>,
+}
+
+/// What was found in the table, or of one organisation.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub rows: u64,
+    pub by_kid: BTreeMap<Kid, u64>,
+    pub other_kids: u64,
+    pub old: u64,
+    pub empty: u64,
+    pub findings: BTreeMap<Class, u64>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub all: Tally,
+    pub organizations: HashMap<Uuid, Tally>,
+    /// Rows of organisations beyond those that are counted one by one.
+    pub others: Tally,
+}
+
+impl Tally {
+    pub fn do_not_open(&self) -> u64 {
+        self.findings.values().sum()
+    }
+
+    /// Rows that are sealed with another key than this one, or in the old form.
+    pub fn not_on(&self, kid: Kid) -> u64 {
+        let current: u64 = self.by_kid.values().sum();
+        current - self.by_kid.get(&kid).unwrap_or(&0) + self.other_kids + self.old
+    }
+
+    fn count(&mut self, form: Option<Form>, fault: Option<Class>) {
+        self.rows += 1;
+        match form {
+            Some(Form::Current(kid)) => {
+                if self.by_kid.len() < MAX_KIDS || self.by_kid.contains_key(&kid) {
+                    *self.by_kid.entry(kid).or_default() += 1;
+                } else {
+                    self.other_kids += 1;
+                }
+            }
+            Some(Form::Old) => self.old += 1,
+            Some(Form::Empty) => self.empty += 1,
+            _ => {}
+        }
+        if let Some(class) = fault {
+            *self.findings.entry(class).or_default() += 1;
+        }
+    }
+
+    pub fn to_json(&self) -> Value {
+        let by_kid: Map<_, _> = self
+            .by_kid
+            .iter()
+            .map(|(kid, rows)| (kid.to_string(), json!(rows)))
+            .collect();
+        let classes: Map<_, _> = self
+            .findings
+            .iter()
+            .map(|(class, rows)| (class.as_str().to_owned(), json!(rows)))
+            .collect();
+        json!({
+            "rows": self.rows,
+            "by_kid": by_kid,
+            "other_kids": self.other_kids,
+            "old_form": self.old,
+            "nothing_sealed": self.empty,
+            "does_not_open": self.do_not_open(),
+            "classes": classes,
+        })
+    }
+}
+
+impl<'a> Inspect<'a> {
+    pub fn new(ring: Option<&'a KeyRing>, progress: &'a Progress) -> Self {
+        Self {
+            ring,
+            progress,
+            by_organization: false,
+            lists: true,
+            seen: RefCell::default(),
+        }
+    }
+
+    /// Counts for each organisation too.
+    pub fn by_organization(mut self) -> Self {
+        self.by_organization = true;
+        self
+    }
+
+    pub fn seen(self) -> Seen {
+        self.seen.into_inner()
+    }
+
+    pub fn page(&self, rows: Vec<Row>) -> Result<()> {
+        for row in rows {
+            let place = Place {
+                organization_id: row.organization_id,
+                integration_id: row.id,
+            };
+            let (form, finding) = self.judge(place, row.config.as_deref().unwrap_or_default());
+            let class = finding.as_ref().map(|finding| finding.class);
+            let seen = &mut *self.seen.borrow_mut();
+            seen.all.count(form, class);
+            if self.by_organization {
+                let organization = row.organization_id;
+                let is_known = seen.organizations.contains_key(&organization);
+                let tally = if is_known || seen.organizations.len() < MAX_ORGANIZATIONS {
+                    seen.organizations.entry(organization).or_default()
+                } else {
+                    &mut seen.others
+                };
+                tally.count(form, class);
+            }
+            if let Some(finding) = finding.filter(|_| self.lists) {
+                self.progress.finding(&finding)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge(&self, place: Place, config: &str) -> (Option<Form>, Option<Finding>) {
+        let Ok(Value::Object(config)) = serde_json::from_str(config) else {
+            return (None, Some(Finding::no_object(place)));
+        };
+        let form = form(&config);
+        let error = self.ring.and_then(|ring| ring.open(&place, &config).err());
+        (Some(form), error.map(|error| Finding::new(place, &error)))
+    }
+}

@@ -1,0 +1,198 @@
+//! From a row's config as JSON text to the patch that moves it to the primary key.
+//!
+//! Nearly every config is flat, with its secrets at the top. Of such a one only the sealed texts and `_enc` are parsed; what is
+//! not secret is skipped over as it stands. Everything else goes the long way, through the whole of the config, and both
+//! ways give the same (see the tests).
+
+use std::borrow::Cow;
+use std::fmt::{self, Write};
+
+use sealed::{ENC, KeyRing, Place, Random, RandomError, ResealError, StoredConfig, is_sensitive};
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::finding::Finding;
+
+/// What is to be done about a row.
+#[derive(Debug, PartialEq)]
+pub enum Verdict {
+    /// Nothing: it is on the primary key, or nothing in it is sealed.
+    Fine,
+    /// Merge this JSON object into the config.
+    Patch(String),
+    /// It does not open, and stays as it is.
+    Finding(Finding),
+}
+
+pub fn reseal(
+    ring: &KeyRing,
+    place: &Place,
+    config: &str,
+    random: Random<'_>,
+) -> Result<Verdict, RandomError> {
+    let outcome = match Flat::read(config) {
+        Some(flat) => flat.reseal(ring, place, random),
+        None => match serde_json::from_str(config) {
+            Ok(Value::Object(config)) => reseal_whole(ring, place, &config, random),
+            _ => return Ok(Verdict::Finding(Finding::no_object(*place))),
+        },
+    };
+    match outcome {
+        Ok(None) => Ok(Verdict::Fine),
+        Ok(Some(patch)) => Ok(Verdict::Patch(patch)),
+        Err(ResealError::Open(error)) => Ok(Verdict::Finding(Finding::new(*place, &error))),
+        Err(ResealError::Random(error)) => Err(error),
+    }
+}
+
+type Outcome = Result<Option<String>, ResealError>;
+
+/// The long way: all of it is resealed, and what changed is the patch.
+fn reseal_whole(
+    ring: &KeyRing,
+    place: &Place,
+    config: &StoredConfig,
+    random: Random<'_>,
+) -> Outcome {
+    let Some(moved) = ring.reseal(place, config, random)? else {
+        return Ok(None);
+    };
+    let changed: serde_json::Map<_, _> = moved
+        .into_iter()
+        .filter(|(name, value)| config.get(name) != Some(value))
+        .collect();
+    Ok(Some(Value::Object(changed).to_string()))
+}
+
+/// The parts of a flat config that a rotation needs.
+struct Flat<'a> {
+    enc: Option<Value>,
+    /// Names of sensitive fields, as JSON Pointers and as they are, and their strings.
+    secrets: Vec<(String, Cow<'a, str>, Cow<'a, str>)>,
+}
+
+impl<'a> Flat<'a> {
+    /// No larger than what any bound of the format could strike, so that the long way need not be asked.
+    const MAX_TEXT: usize = 64 * 1024;
+    const MAX_MEMBERS: usize = 1000;
+
+    /// `None` if it takes the long way to tell what it is.
+    fn read(config: &'a str) -> Option<Self> {
+        if config.len() > Self::MAX_TEXT {
+            return None;
+        }
+        let Members(members) = serde_json::from_str(config).ok()?;
+        if members.len() > Self::MAX_MEMBERS {
+            return None;
+        }
+        let mut flat = Self {
+            enc: None,
+            secrets: Vec::with_capacity(4),
+        };
+        for (Text(name), value) in members {
+            let value = value.get();
+            match value.as_bytes().first()? {
+                _ if name == ENC => flat.enc = Some(serde_json::from_str(value).ok()?),
+                // Something may be nested in it that is secret, or that is where a secret ought to be.
+                b'{' | b'[' if holds_objects(value) => return None,
+                b'"' if is_sensitive(&name) => {
+                    let Text(text) = serde_json::from_str(value).ok()?;
+                    flat.secrets.push((pointer(&name), name, text));
+                }
+                b'n' => {}
+                _ if is_sensitive(&name) => return None,
+                _ => {}
+            }
+        }
+        Some(flat)
+    }
+
+    fn reseal(&self, ring: &KeyRing, place: &Place, random: Random<'_>) -> Outcome {
+        let fields: Vec<(&str, &str)> = self
+            .secrets
+            .iter()
+            .map(|(pointer, _, text)| (&**pointer, &**text))
+            .collect();
+        let Some(texts) = ring.reseal_texts(place, self.enc.as_ref(), &fields, random)? else {
+            return Ok(None);
+        };
+        let mut patch = String::with_capacity(config_length(&texts));
+        // Writing to a String does not fail.
+        let _ = write!(patch, "{{\"{ENC}\":{}", ring.enc());
+        for ((_, name, _), text) in self.secrets.iter().zip(&texts) {
+            // A sealed text is base64 and dots: nothing in it is escaped.
+            let _ = write!(patch, ",{}:\"{text}\"", Value::from(&**name));
+        }
+        patch.push('}');
+        Ok(Some(patch))
+    }
+}
+
+fn config_length(texts: &[String]) -> usize {
+    64 + texts.iter().map(|text| text.len() + 32).sum::<usize>()
+}
+
+/// An array of plain values is flat as well; arrays and objects in it are not.
+fn holds_objects(value: &str) -> bool {
+    value.starts_with('{') || value[1..].contains(['{', '['])
+}
+
+fn pointer(name: &str) -> String {
+    if name.contains(['~', '/']) {
+        format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+    } else {
+        format!("/{name}")
+    }
+}
+
+/// The members of an object, their values unread.
+struct Members<'a>(Vec<(Text<'a>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Walk;
+        impl<'de> Visitor<'de> for Walk {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(16);
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Walk)
+    }
+}
+
+/// A string, borrowed where nothing in it is escaped.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrow;
+        impl<'de> Visitor<'de> for Borrow {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrow)
+    }
+}

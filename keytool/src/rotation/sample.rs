@@ -1,0 +1,112 @@
+//! A look at some rows before the first one is written. A key that is missing or wrong shows here: in a rotation with the
+//! wrong keys nothing is changed.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sealed::{Form, KeyRing, Kid, Place, form};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::pace::patiently;
+use crate::database::{Page, Rows};
+use crate::error::{Blame, Error, Result};
+
+/// From how many places of the id space rows are taken, and how many from each.
+const PLACES: u128 = 16;
+const ROWS: u16 = 40;
+
+/// One row that does not open is a damaged row, and reported as one. From so many on, none of which opens though they name one
+/// key, it is the key.
+const SUSPICIOUS: u64 = 2;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Group {
+    Kid(Kid),
+    Old,
+}
+
+#[derive(Default)]
+struct Count {
+    rows: u64,
+    opened: u64,
+}
+
+/// Refuses if the keys are not those of the rows.
+pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Result<()> {
+    let mut groups: BTreeMap<Group, Count> = BTreeMap::new();
+    let mut seen = HashSet::new();
+    for page in pages(first) {
+        for row in patiently(async || connection.page(&page).await).await? {
+            let place = Place {
+                organization_id: row.organization_id,
+                integration_id: row.id,
+            };
+            let config = row.config.unwrap_or_default();
+            let Ok(Value::Object(config)) = serde_json::from_str(&config) else {
+                continue;
+            };
+            let group = match form(&config) {
+                Form::Current(kid) => Group::Kid(kid),
+                Form::Old => Group::Old,
+                _ => continue,
+            };
+            if seen.insert(row.id) {
+                let count = groups.entry(group).or_default();
+                count.rows += 1;
+                count.opened += u64::from(ring.open(&place, &config).is_ok());
+            }
+        }
+    }
+    judge(&groups, ring)
+}
+
+fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
+    let rows: u64 = groups.values().map(|count| count.rows).sum();
+    let opened: u64 = groups.values().map(|count| count.opened).sum();
+    let suspect = groups.iter().find(|(_, count)| {
+        let is_many = count.rows >= SUSPICIOUS && count.rows * 100 >= rows;
+        count.opened == 0 && (is_many || opened == 0)
+    });
+    let Some((group, count)) = suspect else {
+        return Ok(());
+    };
+    let sampled = count.rows;
+    let (message, hint) = match group {
+        Group::Old => (
+            format!("none of {sampled} sampled rows of the old form opens with these keys"),
+            "give the key that they were sealed with in FALLBACK_ENCRYPTION_KEYS",
+        ),
+        Group::Kid(kid) if ring.kids().any(|known| known == *kid) => (
+            format!("none of {sampled} sampled rows that name key {kid} opens with it"),
+            "is it the right database, and were ids or organisations changed in it?",
+        ),
+        Group::Kid(kid) => (
+            format!(
+                "{sampled} sampled rows are sealed with key {kid}, which is neither the primary key nor a fallback"
+            ),
+            "if the worker seals with it, ENCRYPTION_KEY is wrong here; if it is an older one, add it to FALLBACK_ENCRYPTION_KEYS",
+        ),
+    };
+    Err(Error::new(Blame::Caller, message).hint(format!(
+        "nothing was written; {hint}; if these rows are beyond help, --anyway goes on with the others"
+    )))
+}
+
+/// Pages spread over the ids of the scope, and the first one, since ids that are made in the order of time lie close together.
+fn pages(first: &Page) -> impl Iterator<Item = Page> {
+    let low = first.after.map_or(0, |id| id.as_u128());
+    let high = first.until.map_or(u128::MAX, |id| id.as_u128());
+    let first = Page {
+        limit: ROWS,
+        current: None,
+        ..first.clone()
+    };
+    let step = (high - low) / PLACES;
+    (0..PLACES).map(move |place| Page {
+        after: match place {
+            0 => first.after,
+            _ => Some(Uuid::from_u128(low + step * place)),
+        },
+        ..first.clone()
+    })
+}

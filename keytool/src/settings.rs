@@ -1,0 +1,27 @@
+//! Settings: environment variables, as the worker's are named.
+
+use std::env::{self, VarError};
+
+use zeroize::Zeroizing;
+
+use crate::error::{Blame, Error, Result};
+
+pub const PRIMARY: &str = "ENCRYPTION_KEY";
+pub const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
+pub const DATABASE_URL: &str = "DATABASE_URL";
+pub const SUPABASE_URL: &str = "SUPABASE_URL";
+pub const SERVICE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
+
+/// A setting that holds a secret. Empty is as good as unset: that is what an empty line in a settings file gives.
+pub fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
+    match env::var(name) {
+        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) => Ok(Some(Zeroizing::new(text))),
+        Err(VarError::NotPresent) => Ok(None),
+        // The message of this error would show the value.
+        Err(VarError::NotUnicode(_)) => Err(Error::new(
+            Blame::Caller,
+            format!("{name} is no UTF-8 text"),
+        )),
+    }
+}
