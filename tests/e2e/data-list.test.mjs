@@ -69,13 +69,10 @@ describe("lists and ids", { concurrency: true }, () => {
 
   it("24. an organization_id that is none -> 400 at the start of a connection, before anything is stored", async () => {
     const visitor = await Visitor.signedUp(worker);
-    (await visitor.get(LIST)).expect(200);
-    const before = gateway.count("/rest/v1/rpc/");
     for (const organization_id of WRONG_IDS) {
       (await visitor.post("/api/auth/authorize", { integration_type: "supabase", organization_id })).expect(400, "invalid_request");
     }
-    assert.equal(gateway.requests.filter(({ path, body }) => path.startsWith("/rest/v1/rpc/") && body.includes(visitor.user.id)).length, 0);
-    assert.ok(gateway.count("/rest/v1/rpc/") >= before);
+    assert.equal(gateway.count(({ path, body }) => path.startsWith("/rest/v1/rpc/") && body.includes(visitor.user.id)), 0);
   });
 
   it("25. the list's keys are exactly the documented ones, also where a row holds more", async () => {
@@ -93,7 +90,7 @@ describe("lists and ids", { concurrency: true }, () => {
 
   it("25. no upstream `select` names config, and no upstream request lacks its filter", async () => {
     const visitor = await Visitor.signedUp(worker);
-    const { id: user, access_token, email, password } = visitor.user;
+    const { id: user, email, password } = visitor.user;
     (await visitor.post("/api/session", { email, password })).expect(200);
     (await visitor.get("/api/session")).expect(200);
     const id = await visitor.connect(`asked-${randomUUID()}`);
@@ -124,7 +121,6 @@ describe("lists and ids", { concurrency: true }, () => {
       assert.match(headers.authorization, /^Bearer eyJ/, path);
       assert.notEqual(headers.authorization, `Bearer ${info.service_role_key}`, path);
     }
-    assert.ok(tables.some(({ headers }) => headers.authorization === `Bearer ${access_token}`) || access_token, "by the user");
     for (const { method, path, body } of rest.filter((request) => !tables.includes(request))) {
       assert.equal(method, "POST", path);
       assert.match(path, /^\/rest\/v1\/rpc\/[a-z_]+$/);
