@@ -10,7 +10,7 @@ mod session;
 
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, Incoming, Reply, log};
-use crate::http::{Media, Response};
+use crate::http::{Head, Media, Response};
 use crate::page;
 use crate::random::hex;
 use crate::router::{Route, route};
@@ -52,34 +52,31 @@ struct SignedIn {
     token: String,
 }
 
-/// Serves a request, whatever becomes of it.
-pub async fn serve(settings: &'static Result<Settings, SettingError>, incoming: Incoming) -> Reply {
+/// Begins a request, given its target alone: answers at once what needs nothing from anybody, a fixed body or a refusal. Any other
+/// request comes back as the settings with which to `serve` it.
+pub fn begin(
+    settings: &'static Result<Settings, SettingError>,
+    target: &Head,
+) -> Result<&'static Settings, Reply> {
+    let refused = |route: &str, error: &Error| failed(route, error, request_id(), false);
+    let found = route(target.method, &target.path).map_err(|error| refused("", &error))?;
+    let settings = settings.as_ref().map_err(|SettingError(detail)| {
+        let detail = detail.clone();
+        refused(found.name(), &Error::Us { detail })
+    })?;
+    let (media, body) = match found {
+        Route::Health => (Media::Json, r#"{"status":"ok"}"#),
+        Route::Page => (Media::Html, page::INDEX),
+        Route::Style => (Media::Css, page::STYLE),
+        Route::Script => (Media::Script, page::SCRIPT),
+        _ => return Ok(settings),
+    };
+    Err(Response::fixed(media, body).into())
+}
+
+/// Serves a request that `begin` has not answered, whatever becomes of it.
+pub async fn serve(settings: &'static Settings, incoming: Incoming) -> Reply {
     let head = &incoming.head;
-    let found = match route(head.method, &head.path) {
-        Ok(found) => found,
-        Err(error) => return failed("", &error, request_id(), false),
-    };
-    let settings = match settings {
-        Ok(settings) => settings,
-        Err(SettingError(detail)) => {
-            return failed(
-                found.name(),
-                &Error::Us {
-                    detail: detail.clone(),
-                },
-                request_id(),
-                false,
-            );
-        }
-    };
-    // The hot paths first, before anything is made for the others.
-    match found {
-        Route::Health => return Response::fixed(Media::Json, r#"{"status":"ok"}"#).into(),
-        Route::Page => return Response::fixed(Media::Html, page::INDEX).into(),
-        Route::Style => return Response::fixed(Media::Css, page::STYLE).into(),
-        Route::Script => return Response::fixed(Media::Script, page::SCRIPT).into(),
-        _ => {}
-    }
     let task = Task {
         settings,
         request_id: request_id(),
@@ -87,6 +84,10 @@ pub async fn serve(settings: &'static Result<Settings, SettingError>, incoming: 
     let context = Context {
         task,
         incoming: &incoming,
+    };
+    let found = match route(head.method, &head.path) {
+        Ok(found) => found,
+        Err(error) => return failed("", &error, context.task.request_id, false),
     };
     let reply = match found {
         Route::List => integrations::list(&context).await,

@@ -5,6 +5,8 @@ use worker::web_sys;
 
 #[wasm_bindgen(module = "/src/host/glue.js")]
 extern "C" {
+    pub fn target(request: &web_sys::Request) -> String;
+
     pub fn head(request: &web_sys::Request) -> String;
 
     pub fn respond(status: u16, media: u8, lines: &str, body: &str) -> web_sys::Response;

@@ -14,9 +14,10 @@ use crate::router::route;
 use crate::settings::{SettingError, Settings};
 use sealed::RandomError;
 use std::cell::OnceCell;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use worker::{Context, Env, ScheduleContext, ScheduledEvent, event, web_sys};
+use wasm_bindgen_futures::future_to_promise;
+use worker::{Env, ScheduleContext, ScheduledEvent, event, web_sys, worker_sys};
 
 thread_local! {
     // An isolate lives as long as its deployment at the most, so its settings never change.
@@ -154,30 +155,28 @@ fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
     SETTINGS.with(|cell| *cell.get_or_init(|| Box::leak(Box::new(Settings::read(get)))))
 }
 
-#[event(fetch)]
-async fn fetch_event(
-    raw: web_sys::Request,
-    env: Env,
-    ctx: Context,
-) -> worker::Result<web_sys::Response> {
-    let settings = settings(&env);
+/// A request, as `entry.js` hands it on. The SDK's macro would make a promise, a task and their closures of each one; a fixed
+/// body or a refusal needs none of them.
+#[wasm_bindgen(js_name = fetch)]
+pub fn fetch_event(raw: web_sys::Request, env: Env, ctx: worker_sys::Context) -> JsValue {
+    let target = Head::parse(&glue::target(&raw));
+    let settings = match flows::begin(settings(&env), &target) {
+        Ok(settings) => settings,
+        Err(Reply(answer)) => return answer.into(),
+    };
+    let must_finish = route(target.method, &target.path).is_ok_and(|route| route.must_finish());
     let incoming = Incoming {
         head: Head::parse(&glue::head(&raw)),
         raw,
     };
-    let must_finish =
-        route(incoming.head.method, &incoming.head.path).is_ok_and(|route| route.must_finish());
-    if !must_finish {
-        return Ok(flows::serve(settings, incoming).await.0);
-    }
-    // The browser may go away in the middle; what was begun at the provider must still be written down.
     let answer =
         future_to_promise(async move { Ok(flows::serve(settings, incoming).await.0.into()) });
-    let answered = JsFuture::from(answer.clone());
-    ctx.wait_until(async move {
-        let _ = JsFuture::from(answer).await;
-    });
-    Ok(answered.await?.unchecked_into())
+    if must_finish {
+        // The browser may go away in the middle; what was begun at the provider must still be written down. The runtime
+        // only refuses what is no promise.
+        let _ = ctx.wait_until(&answer);
+    }
+    answer.into()
 }
 
 /// The clock, as `wrangler.toml` sets it.
