@@ -22,7 +22,9 @@ const ROUTES = {
   "/api/auth/callback": "GET, HEAD",
   "/api/auth/callback/supabase": "GET, HEAD",
   "/api/integrations": "GET, HEAD",
-  [`/api/integrations/${ID}`]: "DELETE",
+  [`/api/integrations/${ID}`]: "GET, HEAD, PATCH, DELETE",
+  [`/api/integrations/${ID}/reconnect`]: "POST",
+  [`/api/integrations/${ID}/events`]: "GET, HEAD",
   [`/api/connections/${ID}`]: "GET, HEAD, POST, DELETE",
 };
 /** PROPFIND stands for methods that HTTP itself does not define. */
@@ -38,6 +40,7 @@ const BODIES = [
   ["/api/session", 'expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}'],
   ["/api/auth/authorize", 'expected {"integration_type", "organization_id"?, "return_to"?}'],
   [`/api/connections/${ID}`, 'expected {"account_id"}'],
+  [`/api/integrations/${ID}/reconnect`, 'expected {"return_to"?}'],
 ];
 
 describe("a request that is wrong in form", { concurrency: true }, () => {
@@ -127,6 +130,7 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
       ["/api/session", '{"email":"a@example.com","password":"x","access_token":"y"}'],
       ["/api/session", '{"refresh":true,"email":"a@example.com"}'],
       [`/api/connections/${ID}`, '{"account_id":"a","accountId":"b"}'],
+      [`/api/integrations/${ID}/reconnect`, '{"returnTo":"/"}'],
     ]) {
       (await post(path, body)).expect(400, "invalid_request");
     }

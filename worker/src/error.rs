@@ -88,6 +88,12 @@ pub enum Refusal {
     WrongIssuer,
     /// The grant covers no account.
     NoAccounts,
+    /// A reconnection came back with another account.
+    AccountMismatch,
+    /// The integration cannot be reconnected: nothing says which account must come back.
+    AccountUnknown,
+    /// Another integration has the name.
+    NameTaken,
 }
 
 impl Refusal {
@@ -163,6 +169,21 @@ impl Refusal {
                 422,
                 "no_accounts",
                 "the grant covers no project; create one at the provider, then connect again",
+            ),
+            Self::AccountMismatch => (
+                409,
+                "account_mismatch",
+                "another account came back than the one this integration stands for; nothing was changed",
+            ),
+            Self::AccountUnknown => (
+                409,
+                "account_unknown",
+                "this integration names no account of its own to come back with; disconnect it and connect again",
+            ),
+            Self::NameTaken => (
+                409,
+                "name_taken",
+                "another integration of this type has that name",
             ),
         }
     }

@@ -13,6 +13,8 @@ pub enum Method {
     Get,
     /// POST.
     Post,
+    /// PATCH.
+    Patch,
     /// DELETE.
     Delete,
     /// Any other: no route takes it.
@@ -25,6 +27,7 @@ impl Method {
         match name {
             "GET" | "HEAD" => Self::Get,
             "POST" => Self::Post,
+            "PATCH" => Self::Patch,
             "DELETE" => Self::Delete,
             _ => Self::Other,
         }
@@ -33,6 +36,11 @@ impl Method {
     /// Whether a request with it may change something (RFC 9110, 9.2.1).
     pub fn is_unsafe(self) -> bool {
         self != Self::Get
+    }
+
+    /// Whether a request with it has a body here.
+    pub fn has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Patch)
     }
 }
 

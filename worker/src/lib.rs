@@ -14,6 +14,7 @@ pub mod credentials;
 pub mod error;
 pub mod http;
 pub mod ids;
+pub mod name;
 pub mod oauth;
 pub mod page;
 pub mod providers;

@@ -34,8 +34,16 @@ pub enum Route<'a> {
     Discard(&'a str),
     /// `GET /api/integrations`
     List,
+    /// `GET /api/integrations/:id`
+    Details(&'a str),
+    /// `PATCH /api/integrations/:id`
+    Change(&'a str),
     /// `DELETE /api/integrations/:id`
     Disconnect(&'a str),
+    /// `POST /api/integrations/:id/reconnect`
+    Reconnect(&'a str),
+    /// `GET /api/integrations/:id/events`
+    Events(&'a str),
 }
 
 impl Route<'_> {
@@ -56,7 +64,11 @@ impl Route<'_> {
             Self::Choose(_) => "POST /api/connections/:id",
             Self::Discard(_) => "DELETE /api/connections/:id",
             Self::List => "GET /api/integrations",
+            Self::Details(_) => "GET /api/integrations/:id",
+            Self::Change(_) => "PATCH /api/integrations/:id",
             Self::Disconnect(_) => "DELETE /api/integrations/:id",
+            Self::Reconnect(_) => "POST /api/integrations/:id/reconnect",
+            Self::Events(_) => "GET /api/integrations/:id/events",
         }
     }
 
@@ -72,7 +84,7 @@ impl Route<'_> {
 
 /// Finds the route: 404 for an unknown path, 405 with the Allow header for a known one.
 pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
-    use Method::{Delete, Get, Post};
+    use Method::{Delete, Get, Patch, Post};
     use Route::*;
     let only = |wanted: Method, allow: &'static str, route| {
         if method == wanted {
@@ -92,7 +104,7 @@ pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
             Get => Ok(WhoAmI),
             Post => Ok(SignIn),
             Delete => Ok(SignOut),
-            Method::Other => Err(Refusal::Method {
+            Patch | Method::Other => Err(Refusal::Method {
                 allow: "GET, HEAD, POST, DELETE",
             }
             .into()),
@@ -103,14 +115,14 @@ pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
         _ => {
             if let Some(provider) = last_segment(path, "/api/auth/callback/") {
                 only(Get, GET, Callback(provider))
-            } else if let Some(id) = last_segment(path, "/api/integrations/") {
-                only(Delete, "DELETE", Disconnect(id))
+            } else if let Some(rest) = path.strip_prefix("/api/integrations/") {
+                of_integration(method, rest)
             } else if let Some(id) = last_segment(path, "/api/connections/") {
                 match method {
                     Get => Ok(Choices(id)),
                     Post => Ok(Choose(id)),
                     Delete => Ok(Discard(id)),
-                    Method::Other => Err(Refusal::Method {
+                    Patch | Method::Other => Err(Refusal::Method {
                         allow: "GET, HEAD, POST, DELETE",
                     }
                     .into()),
@@ -120,6 +132,29 @@ pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
             }
         }
     }
+}
+
+/// What follows `/api/integrations/`: an id, and perhaps what is done with it.
+fn of_integration(method: Method, rest: &str) -> Result<Route<'_>> {
+    use Method::{Delete, Get, Patch, Post};
+    let (id, action) = rest
+        .split_once('/')
+        .map_or((rest, None), |(id, action)| (id, Some(action)));
+    if id.is_empty() {
+        return Err(Refusal::UnknownPath.into());
+    }
+    let (route, allow) = match (action, method) {
+        (None, Get) => (Some(Route::Details(id)), ""),
+        (None, Patch) => (Some(Route::Change(id)), ""),
+        (None, Delete) => (Some(Route::Disconnect(id)), ""),
+        (None, _) => (None, "GET, HEAD, PATCH, DELETE"),
+        (Some("reconnect"), Post) => (Some(Route::Reconnect(id)), ""),
+        (Some("reconnect"), _) => (None, "POST"),
+        (Some("events"), Get) => (Some(Route::Events(id)), ""),
+        (Some("events"), _) => (None, "GET, HEAD"),
+        (Some(_), _) => return Err(Refusal::UnknownPath.into()),
+    };
+    route.ok_or(Error::Caller(Refusal::Method { allow }))
 }
 
 fn last_segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
@@ -150,6 +185,14 @@ mod tests {
             route(Method::Post, "/api/connections/x").unwrap(),
             Route::Choose("x")
         );
+        assert_eq!(
+            route(Method::Patch, "/api/integrations/x").unwrap(),
+            Route::Change("x")
+        );
+        assert_eq!(
+            route(Method::Get, "/api/integrations/x/events").unwrap(),
+            Route::Events("x")
+        );
     }
 
     #[test]
@@ -157,7 +200,14 @@ mod tests {
         for (method, path, allowed) in [
             (Method::Post, "/", "GET, HEAD"),
             (Method::Get, "/api/auth/authorize", "POST"),
-            (Method::Get, "/api/integrations/x", "DELETE"),
+            (
+                Method::Post,
+                "/api/integrations/x",
+                "GET, HEAD, PATCH, DELETE",
+            ),
+            (Method::Get, "/api/integrations/x/reconnect", "POST"),
+            (Method::Delete, "/api/integrations/x/events", "GET, HEAD"),
+            (Method::Patch, "/api/session", "GET, HEAD, POST, DELETE"),
             (Method::Other, "/api/session", "GET, HEAD, POST, DELETE"),
         ] {
             match route(method, path) {
@@ -176,6 +226,8 @@ mod tests {
             "/api",
             "/api/integrations/",
             "/api/integrations/x/y",
+            "/api/integrations//events",
+            "/api/integrations/x/events/",
             "//",
             "/API/integrations",
         ] {

@@ -1,11 +1,12 @@
-//! A connection begins: `POST /api/auth/authorize`.
+//! A connection begins: `POST /api/auth/authorize`, and for one that stands `POST /api/integrations/:id/reconnect`.
 
 use super::{Context, random_bytes, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{Refusal, Result};
 use crate::host;
 use crate::http::Response;
-use crate::ids::{OrganizationId, TransactionId};
+use crate::ids::{IntegrationId, OrganizationId, TransactionId, UserId};
+use crate::oauth::Client;
 use crate::oauth::authorize::{Flow, authorization_url};
 use crate::random::Token;
 use crate::session::cookies;
@@ -25,7 +26,7 @@ struct Body {
     return_to: Option<String>,
 }
 
-/// Stores the flow and answers the URL to send the browser to.
+/// `POST /api/auth/authorize`
 pub async fn authorize(context: &Context<'_>) -> Result<Response> {
     let signed_in = context.signed_in().await?;
     let body: Body = context
@@ -39,10 +40,39 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
         Some(id) => OrganizationId::parse(id)?,
         None => signed_in.user.id.personal_organization(),
     };
-    let return_to = parse_return_path(body.return_to.as_deref().unwrap_or("/")).ok_or(
-        Refusal::Invalid("return_to must be a path of this site, such as /settings"),
-    )?;
+    let beginning = Beginning {
+        user: signed_in.user.id,
+        organization,
+        client,
+        return_to: return_path(body.return_to.as_deref())?,
+        integration: None,
+    };
+    begin(context, &beginning).await
+}
 
+/// Where the browser goes in the end: to a path of this site and nowhere else.
+pub fn return_path(return_to: Option<&str>) -> Result<&str> {
+    let path = parse_return_path(return_to.unwrap_or("/"));
+    path.ok_or(Refusal::Invalid("return_to must be a path of this site, such as /settings").into())
+}
+
+/// What is begun.
+pub struct Beginning<'a> {
+    /// By whom.
+    pub user: UserId,
+    /// For which organisation.
+    pub organization: OrganizationId,
+    /// With which provider.
+    pub client: &'a Client,
+    /// Where to go in the end.
+    pub return_to: &'a str,
+    /// The integration that is reconnected, if it is one that stands.
+    pub integration: Option<IntegrationId>,
+}
+
+/// Stores the flow and answers the URL to send the browser to, with the cookie that binds the flow to the browser.
+pub async fn begin(context: &Context<'_>, beginning: &Beginning<'_>) -> Result<Response> {
+    let client = beginning.client;
     let flow = Flow {
         state: Token::from_bytes(random_bytes()?),
         binding: Token::from_bytes(random_bytes()?),
@@ -52,7 +82,7 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
     let verifier = credentials::of_verifier(&flow.verifier);
     let verifier = credentials::seal(
         &context.settings.ring,
-        organization,
+        beginning.organization,
         Row::Transaction(id),
         &verifier,
         &mut host::random,
@@ -63,13 +93,14 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
             p_id: id,
             p_state_hash: &state_hash,
             p_binding_hash: &flow.binding.hash(),
-            p_user_id: signed_in.user.id,
-            p_organization_id: organization,
+            p_user_id: beginning.user,
+            p_organization_id: beginning.organization,
             p_integration_type: &client.provider.kind,
             p_issuer: client.issuer.as_deref(),
             p_redirect_uri: &client.redirect_uri,
             p_verifier: &verifier,
-            p_return_to: return_to,
+            p_return_to: beginning.return_to,
+            p_integration_id: beginning.integration,
         })
         .await?;
     match begun {
@@ -84,5 +115,7 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
         }
         Begun::NotAMember => Err(Refusal::NotAMember.into()),
         Begun::TooMany => Err(Refusal::TooMany.into()),
+        Begun::Unknown => Err(Refusal::UnknownIntegration.into()),
+        Begun::NoAccount => Err(Refusal::AccountUnknown.into()),
     }
 }

@@ -59,6 +59,9 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
             ));
         }
     };
+    if transaction.integration_id.is_some() && transaction.account_id.is_none() {
+        return Err(Refusal::UnknownIntegration.into());
+    }
     let grant = exchange(context, client, &transaction, &code).await?;
     match settle(context, client, &user, &transaction, &grant).await {
         Ok(response) => Ok(response.with_header("set-cookie", cookies::clear(&cookie))),
@@ -102,7 +105,7 @@ fn now() -> DateTime<Utc> {
 }
 
 /// Stores the grant, or lets it wait for the user's choice where it covers several accounts: one row each would share one
-/// refresh token, and the first refresh would cut off all the others.
+/// refresh token, and the first refresh would cut off all the others. A reconnection wants its own account back, and no other.
 async fn settle(
     context: &Context<'_>,
     client: &Client,
@@ -112,8 +115,15 @@ async fn settle(
 ) -> Result<Response> {
     let answer = host::fetch(&identity::request(client, &grant.access_token)).await;
     let accounts = identity::read(&client.provider.identity, answer)?;
-    let [account] = accounts.as_slice() else {
-        return park(context, client, user, transaction, grant, &accounts).await;
+    let account = match (&transaction.account_id, accounts.as_slice()) {
+        (Some(wanted), accounts) => accounts
+            .iter()
+            .find(|account| account.id == *wanted)
+            .ok_or(Refusal::AccountMismatch)?,
+        (None, [account]) => account,
+        (None, accounts) => {
+            return park(context, client, user, transaction, grant, accounts).await;
+        }
     };
     let config = credentials::config(&client.provider, grant, Some(account));
     let connection = Connection {
@@ -122,6 +132,7 @@ async fn settle(
         client,
         account,
         parked: None,
+        reconnected: transaction.integration_id,
     };
     let (id, sealed) = completion::complete(context, &connection, &config).await?;
     let mut response = Response::see_other(with_parameter(

@@ -21,7 +21,7 @@ use serde_json::json;
 pub async fn choices(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = ParkedId::parse(id)?;
     let user = context.signed_in().await?.user;
-    let grant = parked(context, id, &user).await?;
+    let grant = parked(context, id, &user, None).await?;
     let answer = json!({"integration_type": grant.integration_type, "accounts": grant.accounts, "expires_at": grant.expires_at});
     Ok(Response::json(200, &answer))
 }
@@ -36,7 +36,7 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = ParkedId::parse(id)?;
     let user = context.signed_in().await?.user;
     let body: Body = context.json(r#"expected {"account_id"}"#).await?;
-    let grant = parked(context, id, &user).await?;
+    let grant = parked(context, id, &user, Some("choose")).await?;
     // Only what the provider listed: an account of somebody else's cannot be claimed by its id.
     let account = grant
         .accounts
@@ -53,6 +53,7 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
         client,
         account,
         parked: Some(id),
+        reconnected: None,
     };
     // Where this fails the grant goes on waiting, so the user can try again.
     let (integration, sealed) = completion::complete(context, &connection, &config).await?;
@@ -72,7 +73,7 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
 pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = ParkedId::parse(id)?;
     let user = context.signed_in().await?.user;
-    let grant = parked(context, id, &user).await?;
+    let grant = parked(context, id, &user, Some("discard")).await?;
     let revoked = match open(context, id, &grant) {
         Ok((client, config)) => {
             let (access, refresh) = (
@@ -98,11 +99,19 @@ pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
     }
 }
 
-async fn parked(context: &Context<'_>, id: ParkedId, user: &User) -> Result<ParkedGrant> {
+/// The grant that waits; with its credentials if there is something to open them for.
+async fn parked(
+    context: &Context<'_>,
+    id: ParkedId,
+    user: &User,
+    reason: Option<&str>,
+) -> Result<ParkedGrant> {
     match context
         .call(&ParkedConnection {
             p_id: id,
             p_user_id: user.id,
+            p_reason: reason,
+            p_request_id: &context.request_id,
         })
         .await?
     {

@@ -24,6 +24,8 @@ pub struct Connection<'a> {
     pub account: &'a Account,
     /// The grant that waited for the choice, if it did.
     pub parked: Option<ParkedId>,
+    /// The integration that is reconnected, if it is one: no other row may be written.
+    pub reconnected: Option<IntegrationId>,
 }
 
 /// How often the row's id may turn out to be another one before the caller is told to try again.
@@ -36,7 +38,10 @@ pub async fn complete(
     connection: &Connection<'_>,
     config: &PlainConfig,
 ) -> Result<(IntegrationId, StoredConfig)> {
-    let mut id = IntegrationId(random_uuid()?);
+    let mut id = match connection.reconnected {
+        Some(id) => id,
+        None => IntegrationId(random_uuid()?),
+    };
     for _ in 0..ATTEMPTS {
         let row = Row::Integration(id);
         let sealed = credentials::seal(
@@ -56,12 +61,17 @@ pub async fn complete(
             p_config: &sealed,
             p_request_id: &context.request_id,
             p_parked_id: connection.parked,
+            p_reconnect: connection.reconnected.is_some(),
         };
         match persistently(context, &call).await? {
             Completed::Created { id } | Completed::Updated { id } => return Ok((id, sealed)),
             Completed::Exists { id: other } => id = other,
             Completed::NotAMember => return Err(Refusal::NotAMember.into()),
+            Completed::Unknown if connection.reconnected.is_some() => {
+                return Err(Refusal::UnknownIntegration.into());
+            }
             Completed::Unknown => return Err(Refusal::UnknownChoice.into()),
+            Completed::Mismatch => return Err(Refusal::AccountMismatch.into()),
         }
     }
     Err(not_saved(Error::database_answer(

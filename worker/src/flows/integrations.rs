@@ -65,6 +65,8 @@ pub async fn disconnect(context: &Context<'_>, id: &str) -> Result<Response> {
         .call(&FindIntegration {
             p_id: id,
             p_user_id: user.id,
+            p_reason: "disconnect",
+            p_request_id: &context.request_id,
         })
         .await?
     {

@@ -1,9 +1,11 @@
 //! The routes' doing: each flow strings the pure steps together with the host's effects between them.
 
+mod accounts;
 mod authorize;
 mod callback;
 mod choice;
 mod completion;
+mod events;
 mod integrations;
 pub mod schedule;
 mod session;
@@ -127,7 +129,11 @@ impl Context<'_> {
             Route::Choices(id) => choice::choices(self, id).await,
             Route::Choose(id) => choice::choose(self, id).await,
             Route::Discard(id) => choice::discard(self, id).await,
+            Route::Details(id) => accounts::details(self, id).await,
+            Route::Change(id) => accounts::change(self, id).await,
             Route::Disconnect(id) => integrations::disconnect(self, id).await,
+            Route::Reconnect(id) => accounts::reconnect(self, id).await,
+            Route::Events(id) => events::events(self, id).await,
             Route::Page | Route::Style | Route::Script | Route::Health | Route::List => {
                 Err(Refusal::UnknownPath.into())
             }
@@ -151,11 +157,7 @@ impl Context<'_> {
         let head = &self.incoming.head;
         let presented = presented(head, &self.cookies()?)?;
         if presented.ambient && head.method.is_unsafe() {
-            origin::check_ambient(
-                head,
-                &self.settings.app_url,
-                head.method == crate::http::Method::Post,
-            )?;
+            origin::check_ambient(head, &self.settings.app_url, head.method.has_body())?;
         }
         let user = host::keys::verify(self.settings, &presented.token).await?;
         Ok(SignedIn {

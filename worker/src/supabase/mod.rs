@@ -4,7 +4,9 @@
 //! row level security decides.
 
 pub mod auth;
+pub mod events;
 pub mod functions;
+pub mod integration;
 pub mod rest;
 
 use crate::error::{DatabaseFault, Error};

@@ -29,6 +29,8 @@ pub struct BeginConnection<'a> {
     pub p_verifier: &'a StoredConfig,
     /// Where to go in the end.
     pub p_return_to: &'a str,
+    /// The integration that is reconnected, if it is one that stands.
+    pub p_integration_id: Option<IntegrationId>,
 }
 
 /// What becomes of [`BeginConnection`].
@@ -41,6 +43,10 @@ pub enum Begun {
     NotAMember,
     /// The user has too many open.
     TooMany,
+    /// The integration that was to be reconnected is gone.
+    Unknown,
+    /// It does not say which account it stands for, or another integration has that account.
+    NoAccount,
 }
 
 impl Call for BeginConnection<'_> {
@@ -90,6 +96,10 @@ pub struct Transaction {
     pub verifier: StoredConfig,
     /// Where to go in the end.
     pub return_to: String,
+    /// The integration that is reconnected, if it is one.
+    pub integration_id: Option<IntegrationId>,
+    /// The account that it must come back with; none: it is gone.
+    pub account_id: Option<String>,
 }
 
 impl Call for ConsumeTransaction<'_> {
@@ -118,6 +128,8 @@ pub struct CompleteConnection<'a> {
     pub p_request_id: &'a str,
     /// The grant that waited, if it did: gone in the same transaction.
     pub p_parked_id: Option<ParkedId>,
+    /// Whether the row must stand already, for this account.
+    pub p_reconnect: bool,
 }
 
 /// What becomes of [`CompleteConnection`].
@@ -141,8 +153,10 @@ pub enum Completed {
     },
     /// The user has left the organisation meanwhile.
     NotAMember,
-    /// The grant that waited is gone.
+    /// The grant that waited, or the row that was to be reconnected, is gone.
     Unknown,
+    /// The row that was to be reconnected stands for another account, or another row for this one.
+    Mismatch,
 }
 
 impl Call for CompleteConnection<'_> {
@@ -186,11 +200,15 @@ impl Call for ParkConnection<'_> {
 
 /// A grant that waits is read; it goes on waiting.
 #[derive(Serialize)]
-pub struct ParkedConnection {
+pub struct ParkedConnection<'a> {
     /// Which.
     pub p_id: ParkedId,
     /// Who asks.
     pub p_user_id: UserId,
+    /// What its credentials are opened for, for the event. None: they are left out.
+    pub p_reason: Option<&'a str>,
+    /// For the event.
+    pub p_request_id: &'a str,
 }
 
 /// What becomes of [`ParkedConnection`].
@@ -210,7 +228,7 @@ pub struct ParkedGrant {
     pub organization_id: OrganizationId,
     /// With which provider.
     pub integration_type: String,
-    /// The config without account, sealed.
+    /// The config without account, sealed; empty where it was not asked for.
     pub config: StoredConfig,
     /// The choice.
     pub accounts: Vec<Account>,
@@ -220,7 +238,7 @@ pub struct ParkedGrant {
     pub expires_at: String,
 }
 
-impl Call for ParkedConnection {
+impl Call for ParkedConnection<'_> {
     const NAME: &'static str = "parked_connection";
     type Outcome = Parked;
 }

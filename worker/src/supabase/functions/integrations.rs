@@ -1,16 +1,21 @@
-//! An integration that stands: opened, and deleted.
+//! An integration that stands: opened, changed, and deleted.
 
 use super::Call;
 use crate::ids::{IntegrationId, OrganizationId, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// An integration is read with its credentials, sealed.
 #[derive(Serialize)]
-pub struct FindIntegration {
+pub struct FindIntegration<'a> {
     /// Which.
     pub p_id: IntegrationId,
     /// Who asks.
     pub p_user_id: UserId,
+    /// What the credentials are opened for, for the event.
+    pub p_reason: &'a str,
+    /// For the event.
+    pub p_request_id: &'a str,
 }
 
 /// What becomes of [`FindIntegration`].
@@ -31,12 +36,42 @@ pub struct Integration {
     /// With which provider.
     pub integration_type: String,
     /// The config as it is stored; the source's writers may have left any JSON in it.
-    pub config: serde_json::Value,
+    pub config: Value,
 }
 
-impl Call for FindIntegration {
+impl Call for FindIntegration<'_> {
     const NAME: &'static str = "find_integration";
     type Outcome = Found;
+}
+
+/// An integration's name or schedule is changed.
+#[derive(Serialize)]
+pub struct ChangeIntegration<'a> {
+    /// Which.
+    pub p_id: IntegrationId,
+    /// Who changes it.
+    pub p_user_id: UserId,
+    /// What changes, by column: `name`, `scan_schedule`, `next_check_at`.
+    pub p_changes: &'a Map<String, Value>,
+    /// For the event.
+    pub p_request_id: &'a str,
+}
+
+/// What becomes of [`ChangeIntegration`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Changed {
+    /// It is as wished.
+    Changed,
+    /// Another integration of the type has the name.
+    NameTaken,
+    /// It is gone, or is not the user's.
+    Unknown,
+}
+
+impl Call for ChangeIntegration<'_> {
+    const NAME: &'static str = "change_integration";
+    type Outcome = Changed;
 }
 
 /// An integration is deleted.

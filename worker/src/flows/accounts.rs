@@ -1,0 +1,102 @@
+//! One integration among several of its type: looked at, renamed, and reconnected with its own account.
+
+use super::Context;
+use super::authorize::{self, Beginning};
+use crate::error::{Error, Refusal, Result};
+use crate::host;
+use crate::http::{Media, Response};
+use crate::ids::IntegrationId;
+use crate::name::Name;
+use crate::supabase::functions::{ChangeIntegration, Changed};
+use crate::supabase::integration::{self, Owner};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// `GET /api/integrations/:id`
+pub async fn details(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = IntegrationId::parse(id)?;
+    let token = context.signed_in().await?.token;
+    shown(context, &token, id).await
+}
+
+/// `PATCH /api/integrations/:id`: what is named changes, the rest stays.
+pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[serde(default, deserialize_with = "present")]
+        name: Option<String>,
+    }
+    const EXPECTED: &str = r#"expected {"name"}"#;
+    let id = IntegrationId::parse(id)?;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(EXPECTED).await?;
+    let mut changes = Map::new();
+    if let Some(name) = &body.name {
+        changes.insert("name".to_owned(), Value::from(Name::parse(name)?.as_str()));
+    }
+    if changes.is_empty() {
+        return Err(Refusal::Body(EXPECTED).into());
+    }
+    let call = ChangeIntegration {
+        p_id: id,
+        p_user_id: signed_in.user.id,
+        p_changes: &changes,
+        p_request_id: &context.request_id,
+    };
+    match context.call(&call).await? {
+        Changed::Changed => shown(context, &signed_in.token, id).await,
+        Changed::NameTaken => Err(Refusal::NameTaken.into()),
+        Changed::Unknown => Err(Refusal::UnknownIntegration.into()),
+    }
+}
+
+/// A field that is left out changes nothing; one that is null is no text.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(Some)
+}
+
+/// `POST /api/integrations/:id/reconnect`: the way through the provider once more, for this integration only.
+pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        return_to: Option<String>,
+    }
+    let id = IntegrationId::parse(id)?;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(r#"expected {"return_to"?}"#).await?;
+    let return_to = authorize::return_path(body.return_to.as_deref())?;
+    let owner = owner(context, &signed_in.token, id).await?;
+    let client = context
+        .settings
+        .client(&owner.integration_type)
+        .ok_or(Refusal::UnknownProvider)?;
+    let beginning = Beginning {
+        user: signed_in.user.id,
+        organization: owner.organization_id,
+        client,
+        return_to,
+        integration: Some(id),
+    };
+    authorize::begin(context, &beginning).await
+}
+
+/// Whose an integration is, as far as the user may see it.
+pub async fn owner(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Owner> {
+    let request = integration::owner_request(&context.settings.supabase, token, id);
+    let answer = host::fetch(&request)
+        .await
+        .map_err(|error| Error::no_answer("integration", error))?;
+    let owner = integration::read_owner(&answer)?;
+    owner.ok_or(Error::Caller(Refusal::UnknownIntegration))
+}
+
+async fn shown(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Response> {
+    let request = integration::details_request(&context.settings.supabase, token, id);
+    let answer = host::fetch(&request)
+        .await
+        .map_err(|error| Error::no_answer("integration", error))?;
+    let row = integration::read_details(&answer)?;
+    Ok(Response::text(Media::Json, row.get().to_owned()))
+}

@@ -1,0 +1,25 @@
+//! The trail of an integration's credentials: `GET /api/integrations/:id/events`.
+
+use super::{Context, accounts};
+use crate::error::{Error, Result};
+use crate::host;
+use crate::http::Response;
+use crate::ids::IntegrationId;
+use crate::supabase::events::{self, Page};
+
+/// A page of it, the newest events first. A trail outlives its integration; where there is neither, whether it is somebody else's or
+/// never was, the answer is one and the same.
+pub async fn events(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = IntegrationId::parse(id)?;
+    let page = Page::parse(&context.incoming.head.query)?;
+    let token = context.signed_in().await?.token;
+    let request = events::request(&context.settings.supabase, &token, id, page);
+    let answer = host::fetch(&request)
+        .await
+        .map_err(|error| Error::no_answer("events", error))?;
+    let trail = events::read(&answer, page)?;
+    if trail.events.is_empty() {
+        accounts::owner(context, &token, id).await?;
+    }
+    Ok(Response::json(200, &trail))
+}

@@ -1,0 +1,110 @@
+//! One integration, as its organisation's members see it: asked for with the user's own token.
+
+use super::Project;
+use crate::error::{Error, Refusal, Result};
+use crate::http::{Inbound, Outbound};
+use crate::ids::{IntegrationId, OrganizationId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// What is shown of it: the list's columns, and how it fares. Never `config`.
+const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at";
+
+/// Builds the request for what is shown of an integration.
+pub fn details_request(project: &Project, token: &str, id: IntegrationId) -> Outbound {
+    request(project, token, id, SHOWN)
+}
+
+/// Reads it: the row as it came, or none, whether it is somebody else's or nobody's.
+pub fn read_details(answer: &Inbound) -> Result<Box<RawValue>> {
+    read(answer)?.ok_or(Error::Caller(Refusal::UnknownIntegration))
+}
+
+/// Whose an integration is, and with which provider.
+#[derive(Deserialize)]
+pub struct Owner {
+    /// The organisation.
+    pub organization_id: OrganizationId,
+    /// The provider.
+    pub integration_type: String,
+}
+
+/// Builds the request for whose an integration is.
+pub fn owner_request(project: &Project, token: &str, id: IntegrationId) -> Outbound {
+    request(project, token, id, "organization_id,integration_type")
+}
+
+/// Reads it, if the user may see the integration at all.
+pub fn read_owner(answer: &Inbound) -> Result<Option<Owner>> {
+    read(answer)
+}
+
+fn request(project: &Project, token: &str, id: IntegrationId, select: &str) -> Outbound {
+    let path = format!("/rest/v1/integrations?select={select}&id=eq.{id}&limit=1");
+    project.request("GET", &path, &project.anon_key, Some(token), None)
+}
+
+fn read<T: for<'de> Deserialize<'de>>(answer: &Inbound) -> Result<Option<T>> {
+    if answer.status != 200 || !answer.is_json() {
+        return Err(Error::refused("integration", answer.status, &answer.body));
+    }
+    let rows: Vec<T> = serde_json::from_str(&answer.body)
+        .map_err(|_| Error::database_answer("integration: unexpected rows"))?;
+    Ok(rows.into_iter().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::{complete, read as settings};
+
+    const ID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+    fn answer(status: u16, body: &str) -> Inbound {
+        Inbound {
+            status,
+            content_type: "application/json".into(),
+            body: body.into(),
+        }
+    }
+
+    // attacks.md 25
+    #[test]
+    fn a_request_is_for_one_row_and_never_for_its_config() {
+        let settings = settings(&complete()).unwrap();
+        let id = IntegrationId::parse(ID).unwrap();
+        for request in [
+            details_request(&settings.supabase, "t", id),
+            owner_request(&settings.supabase, "t", id),
+        ] {
+            assert!(request.url.contains(&format!("&id=eq.{ID}&")));
+            assert!(!request.url.contains("config"));
+            let authorization = request
+                .headers
+                .iter()
+                .find(|(name, _)| *name == "authorization");
+            assert_eq!(authorization.unwrap().1, "Bearer t");
+        }
+    }
+
+    #[test]
+    fn a_row_goes_through_as_it_came_and_none_is_unknown() {
+        let row = r#"{"id":"x", "name":"N"}"#;
+        let read = read_details(&answer(200, &format!("[{row}]"))).unwrap();
+        assert_eq!(read.get(), row);
+        assert!(matches!(
+            read_details(&answer(200, "[]")),
+            Err(Error::Caller(Refusal::UnknownIntegration))
+        ));
+        assert!(read_owner(&answer(200, "[]")).unwrap().is_none());
+        for (status, body) in [(401, "[]"), (500, "[]"), (200, "{}"), (200, "<html>")] {
+            assert!(
+                matches!(
+                    read_details(&answer(status, body)),
+                    Err(Error::Database { .. })
+                ),
+                "{status} {body}"
+            );
+        }
+    }
+}
