@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { CookieJar } from "../support/cookies.mjs";
 import { held } from "../support/faults.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
-import { integrationsOf } from "../support/integrations.mjs";
+import { integrationsOf, unswept } from "../support/integrations.mjs";
 import { oauthScene } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
 import { Visitor } from "../support/visitor.mjs";
@@ -130,10 +130,13 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
 
   it("4. a callback after its ten minutes: 400, 0 hits, no row", async () => {
     const browser = await signedIn();
-    const callback = await browser.consent(`late-${randomUUID()}`);
-    await scene.sql`update public.oauth_transactions set expires_at = now() where user_id = ${browser.user.id}`;
-    (await browser.get(callback)).expect(400, "flow_unknown");
-    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    await unswept(async () => {
+      const callback = await browser.consent(`late-${randomUUID()}`);
+      await scene.sql`update public.oauth_transactions set expires_at = now() where user_id = ${browser.user.id}`;
+      (await browser.get(callback)).expect(400, "flow_unknown");
+      assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+      return scene.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
+    });
     assert.deepEqual(await connectionsOf(browser), [0]);
   });
 

@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 
 import { projectsOf } from "../stack/projects.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
-import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
+import { eventsOf, integrationsOf, opened, SEALED, unswept } from "../support/integrations.mjs";
 import { oauthScene } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
 import { Visitor } from "../support/visitor.mjs";
@@ -124,11 +124,15 @@ describe("a grant over several projects", { concurrency: true }, () => {
   });
 
   it("expires after ten minutes", async () => {
-    const { browser, path, accounts } = await waiting();
-    await scene.sql`update public.parked_connections set expires_at = now() where user_id = ${browser.user.id}`;
-    (await browser.get(path)).expect(404, "not_found");
-    (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
-    (await browser.delete(path)).expect(404, "not_found");
+    const browser = await Visitor.signedIn(scene.worker);
+    await unswept(async () => {
+      const { path, accounts } = await waiting({ browser });
+      await scene.sql`update public.parked_connections set expires_at = now() where user_id = ${browser.user.id}`;
+      (await browser.get(path)).expect(404, "not_found");
+      (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
+      (await browser.delete(path)).expect(404, "not_found");
+      return parkedOf(browser);
+    });
     assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
   });
 

@@ -22,3 +22,14 @@ export async function eventsOf(sql, organization) {
     where organization_id = ${organization} and action in ('connected', 'reconnected', 'disconnected') order by id`;
   return [...rows];
 }
+
+/**
+ * Whoever begins or parks a connection sweeps up what has expired, whosever it is. An attempt with an expired row proves something
+ * only if the row was there all the time: `attempt` returns what is left, and is repeated if that is nothing.
+ */
+export async function unswept(attempt) {
+  for (let left = 10; left > 0; left--) {
+    if ((await attempt()).length > 0) return;
+  }
+  throw new Error("the expired row was swept up each time");
+}
