@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | dev | test`.
+//! The project's own commands: `cargo xtask build | dev | test | bench`.
 //!
 //! Each does all of its set-up first, and each step of the set-up does nothing when it was done before, so that
 //! a fresh clone needs Rust, Node and a C compiler and nothing else:
@@ -11,6 +11,7 @@
 // A tool for developers is all edge: it measures time and waits.
 #![allow(clippy::disallowed_methods)]
 
+mod bench;
 mod dev;
 mod failure;
 mod lockfile;
@@ -46,6 +47,9 @@ enum Command {
     Dev(dev::Options),
     /// Run every check, or the suites whose name contains one of the filters
     Test(test::Options),
+    /// Measure how fast something is
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Stop the process groups named on standard input once it closes
     #[command(name = process::guard::COMMAND, hide = true)]
     Guard,
@@ -78,6 +82,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Build => worker_build::run(&project).map(|()| ExitCode::SUCCESS),
         Command::Dev(options) => dev::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
+        Command::Bench(bench) => bench::run(&project, &bench),
         Command::Guard => unreachable!("handled before the signals are"),
     }
 }

@@ -1,6 +1,6 @@
 // A worker on workerd itself, in a process of its own. Miniflare and wrangler put a JavaScript worker in front, which costs
 // as much as the ones that are compared here.
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -13,8 +13,6 @@ const require = createRequire(import.meta.url);
 const WORKERD = createRequire(require.resolve("miniflare"))("workerd").default;
 const LISTENING = /"event":"listen","socket":"http","port":(\d+)/;
 const CAPNP_KIND = { ESModule: "esModule", CompiledWasm: "wasm" };
-/** What the kernel counts a process' time in; 100 on every Linux that Node runs on. */
-const TICKS_PER_SECOND = 100;
 
 /**
  * Starts a worker of these modules (`[{ type, path }]` below the folder `root`, the main one first) with these settings.
@@ -79,12 +77,13 @@ function text(value) {
   return JSON.stringify(value);
 }
 
-/** User and system time of all of the process' threads so far; undefined where there is no /proc. */
+/** What all of the process' threads have computed so far; undefined where there is no such /proc. */
 function cpuSeconds(pid) {
   try {
-    // proc(5): the name in parentheses may hold spaces; utime and stime are the 14th and 15th fields.
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ").at(-1).split(" ");
-    return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+    const threads = readdirSync(`/proc/${pid}/task`);
+    // The first field is nanoseconds on a processor; /proc/<pid>/stat counts hundredths of a second.
+    const nanoseconds = threads.map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, "utf8").split(" ")[0]));
+    return nanoseconds.reduce((sum, each) => sum + each, 0) / 1e9;
   } catch {
     return undefined;
   }

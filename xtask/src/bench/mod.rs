@@ -1,0 +1,24 @@
+//! `cargo xtask bench`: how fast things are, beside what one would compare them with.
+//!
+//! A bench prints what it found and judges nothing: it fails only when something could not be measured. On a shared machine
+//! the ratios are worth more than the figures, as both sides of each were measured in turns.
+
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::{failure::Failure, project::Project};
+
+#[derive(Subcommand)]
+pub enum Bench {
+    /// The worker beside a JavaScript worker that does the same, both on workerd
+    Worker(worker::Options),
+}
+
+pub fn run(project: &Project, bench: &Bench) -> Result<ExitCode, Failure> {
+    match bench {
+        Bench::Worker(options) => worker::run(project, options),
+    }
+}
