@@ -45,10 +45,10 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
         worker_build::run(project)?;
     }
     let status = Running::start(&mut node)?.wait()?;
-    Ok(status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .map_or(ExitCode::FAILURE, ExitCode::from))
+    // What it could say itself, it has said.
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map(ExitCode::from)
+        .ok_or_else(|| Failure::new(format!("the stack did not end by itself: {status}")))
 }
 
 fn require_free(port: u16) -> Result<(), Failure> {

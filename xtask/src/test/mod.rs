@@ -175,7 +175,7 @@ fn run_suite(project: &Project, selection: &Selection, suite: &Suite) -> Result<
 
 /// What a failed suite printed: whole, or its end when it is long.
 fn shown(project: &Project, suite: &Suite, outcome: &Outcome) -> String {
-    const SHOWN: usize = 200;
+    const SHOWN: usize = 1000;
     let said = fs::read(&outcome.log).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<_> = said.trim_end().lines().collect();

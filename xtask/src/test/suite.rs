@@ -83,10 +83,7 @@ pub const ALL: [Suite; 13] = [
         ..Suite::cheap("deploy", Lane::Alone, Check::Command(deploy))
     },
     Suite::node("format", "tests/format", Lane::Release),
-    Suite {
-        uses_stack: true,
-        ..Suite::node("database", "tests/database", Lane::Alone)
-    },
+    Suite::node("database", "tests/database", Lane::Release),
     Suite {
         uses_stack: true,
         ..Suite::node("stack", "tests/stack", Lane::Alone)
@@ -210,7 +207,7 @@ fn run_node(
     log: &Path,
 ) -> Result<Counts, Failure> {
     let mut node = project.node();
-    node.args(["--test", "--test-reporter=spec", "--test-timeout=180000"]);
+    node.args(["--test", "--test-reporter=spec", "--test-timeout=120000"]);
     if let Some(only) = selection.only {
         node.arg(format!("--test-name-pattern={only}"));
     }
