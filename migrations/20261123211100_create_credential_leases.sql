@@ -3,13 +3,16 @@
 --
 -- Lock order, everywhere: the integration's row first, then its lease.
 
+-- Over all integrations, so that no claim ever has the number of another, also where a lease was dropped in between.
+create sequence private.lease_generations;
+
 create table public.credential_leases (
   integration_id uuid primary key references public.integrations (id) on delete cascade,
   -- Null: nobody. A lease that has expired is nobody's either, but its owner may still settle until another takes it.
   owner uuid,
   expires_at timestamptz,
-  -- Grows with each claim.
-  generation bigint not null default 1,
+  -- Another with each claim.
+  generation bigint not null default nextval('private.lease_generations'),
   -- Set before the redemption is made, null once its end is known: a claim that finds it set knows that a redemption may have happened
   -- whose answer nobody wrote.
   attempted_at timestamptz,
@@ -31,6 +34,7 @@ create index credential_leases_journal on public.credential_leases (integration_
 
 alter table public.credential_leases enable row level security;
 revoke all on table public.credential_leases from public, anon, authenticated, service_role;
+revoke all on sequence private.lease_generations from public, anon, authenticated, service_role;
 
 -- Whoever else writes a config (a reconnection, or the source's own writers) ends what was going on: the redemption under way was of a
 -- token that no longer stands there.

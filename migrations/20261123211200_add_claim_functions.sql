@@ -13,7 +13,7 @@ begin
     on conflict (integration_id) do update
       set owner = p_owner,
         expires_at = excluded.expires_at,
-        generation = l.generation + 1,
+        generation = excluded.generation,
         unsettled = l.unsettled + (l.attempted_at is not null)::integer,
         attempted_at = case when l.journal is null then now() end,
         ended_by = null,

@@ -97,7 +97,7 @@ begin
     set owner = null, expires_at = null, attempted_at = null, ended_by = p_owner, ended_as = v_ended,
       unsettled = l.unsettled + (p_fault = 'unsettled')::integer,
       failures = l.failures + (v_ended = 'backed_off')::integer,
-      failed_at = case when v_ended = 'released' then l.failed_at else now() end,
+      failed_at = case when p_fault in ('released', 'not_refreshable') then l.failed_at else now() end,
       retry_at = case
         when v_ended <> 'backed_off' then l.retry_at
         when p_fault = 'not_refreshable' then coalesce(v_row.token_expires_at, 'infinity')

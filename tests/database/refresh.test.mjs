@@ -160,7 +160,7 @@ describe("a claim", () => {
     assert.deepEqual(await claim(p_id), { outcome: "busy" });
     await owner`update public.credential_leases set expires_at = now() where integration_id = ${p_id}`;
     const second = await claimed(p_id);
-    assert.equal(second.generation, first.generation + 1);
+    assert.notEqual(second.generation, first.generation);
     assert.equal((await lease(p_id)).unsettled, 1);
     assert.equal(await end(first, { config: ends(inMs(HOUR_MS)) }), "changed", "the first comes too late");
     assert.equal(await end(second, { fault: "invalid_grant" }), "reconnect_required");

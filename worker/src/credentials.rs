@@ -43,6 +43,22 @@ pub fn with_account(config: &PlainConfig, provider: &Provider, account: &Account
     PlainConfig::from_map(map)
 }
 
+/// A config with the tokens of a refresh; all else in it stays. A provider that names no refresh token goes on taking the old one
+/// (RFC 6749, 6); one that names no end has taken back what it said of it.
+pub fn renewed(config: &PlainConfig, grant: &Grant) -> PlainConfig {
+    let mut map = config.as_map().clone();
+    let mut put = |name: &str, value: &str| map.insert(name.to_owned(), Value::from(value));
+    put("access_token", grant.access_token.expose());
+    if let Some(token) = &grant.refresh_token {
+        put("refresh_token", token.expose());
+    }
+    match grant.expires_at {
+        Some(moment) => put("expires_at", &token::timestamp(moment)),
+        None => map.remove("expires_at"),
+    };
+    PlainConfig::from_map(map)
+}
+
 /// A credential of a config.
 pub fn credential(config: &PlainConfig, name: &str) -> Option<Secret> {
     config
@@ -198,6 +214,40 @@ mod tests {
         assert_eq!(whole.get_str("expires_at"), Some("1970-01-01T00:00:00Z"));
         let later = with_account(&config(&provider(), &grant(), None), &provider(), &account);
         assert_eq!(later.as_map(), whole.as_map());
+    }
+
+    #[test]
+    fn a_refresh_replaces_the_tokens_and_keeps_the_rest() {
+        let account = Account {
+            id: "abc".into(),
+            name: "My Project".into(),
+        };
+        let old = config(&provider(), &grant(), Some(&account));
+        let fresh = Grant {
+            access_token: "a2".to_owned().into(),
+            refresh_token: Some("r2".to_owned().into()),
+            expires_at: DateTime::from_timestamp(60, 0),
+        };
+        let renewed_config = renewed(&old, &fresh);
+        let text = |name| renewed_config.get_str(name).unwrap();
+        assert_eq!(
+            [
+                text("access_token"),
+                text("refresh_token"),
+                text("expires_at"),
+                text("project_id"),
+                text("project_name")
+            ],
+            ["a2", "r2", "1970-01-01T00:01:00Z", "abc", "My Project"]
+        );
+        let without = Grant {
+            refresh_token: None,
+            expires_at: None,
+            ..fresh
+        };
+        let kept = renewed(&old, &without);
+        assert_eq!(kept.get_str("refresh_token"), Some("planted-refresh"));
+        assert_eq!(kept.get_str("expires_at"), None);
     }
 
     #[test]

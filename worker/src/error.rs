@@ -88,6 +88,8 @@ pub enum Refusal {
     WrongIssuer,
     /// The grant covers no account.
     NoAccounts,
+    /// The integration has nothing to refresh it with.
+    NotRefreshable,
     /// A reconnection came back with another account.
     AccountMismatch,
     /// The integration cannot be reconnected: nothing says which account must come back.
@@ -164,6 +166,11 @@ impl Refusal {
                 400,
                 "invalid_request",
                 "the answer did not come from the provider that was asked; start again",
+            ),
+            Self::NotRefreshable => (
+                409,
+                "not_refreshable",
+                "the provider gave no refresh token; reconnect when the access ends",
             ),
             Self::NoAccounts => (
                 422,

@@ -19,6 +19,7 @@ pub mod oauth;
 pub mod page;
 pub mod providers;
 pub mod random;
+pub mod refresh;
 pub mod router;
 pub mod session;
 pub mod settings;

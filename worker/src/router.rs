@@ -40,6 +40,8 @@ pub enum Route<'a> {
     Change(&'a str),
     /// `DELETE /api/integrations/:id`
     Disconnect(&'a str),
+    /// `POST /api/integrations/:id/refresh`
+    Refresh(&'a str),
     /// `POST /api/integrations/:id/reconnect`
     Reconnect(&'a str),
     /// `GET /api/integrations/:id/events`
@@ -67,6 +69,7 @@ impl Route<'_> {
             Self::Details(_) => "GET /api/integrations/:id",
             Self::Change(_) => "PATCH /api/integrations/:id",
             Self::Disconnect(_) => "DELETE /api/integrations/:id",
+            Self::Refresh(_) => "POST /api/integrations/:id/refresh",
             Self::Reconnect(_) => "POST /api/integrations/:id/reconnect",
             Self::Events(_) => "GET /api/integrations/:id/events",
         }
@@ -77,7 +80,11 @@ impl Route<'_> {
     pub fn must_finish(&self) -> bool {
         matches!(
             self,
-            Self::Callback(_) | Self::Choose(_) | Self::Discard(_) | Self::Disconnect(_)
+            Self::Callback(_)
+                | Self::Choose(_)
+                | Self::Discard(_)
+                | Self::Disconnect(_)
+                | Self::Refresh(_)
         )
     }
 }
@@ -148,6 +155,8 @@ fn of_integration(method: Method, rest: &str) -> Result<Route<'_>> {
         (None, Patch) => (Some(Route::Change(id)), ""),
         (None, Delete) => (Some(Route::Disconnect(id)), ""),
         (None, _) => (None, "GET, HEAD, PATCH, DELETE"),
+        (Some("refresh"), Post) => (Some(Route::Refresh(id)), ""),
+        (Some("refresh"), _) => (None, "POST"),
         (Some("reconnect"), Post) => (Some(Route::Reconnect(id)), ""),
         (Some("reconnect"), _) => (None, "POST"),
         (Some("events"), Get) => (Some(Route::Events(id)), ""),

@@ -4,7 +4,7 @@
 //! issuer; only then is the code exchanged. Whatever fails after that, the grant is taken back.
 
 use super::completion::{self, Connection};
-use super::{Context, random_uuid};
+use super::{Context, now, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{Error, Refusal, Result};
 use crate::host;
@@ -19,7 +19,6 @@ use crate::supabase::functions::{
     ConsumeTransaction, Consumed, ParkConnection, Parking, Transaction,
 };
 use crate::url::with_parameter;
-use chrono::{DateTime, Utc};
 
 /// Finishes the flow and sends the browser on.
 pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
@@ -94,14 +93,6 @@ async fn exchange(
     let verifier = credentials::verifier(&opened)?;
     let request = token::request(client, code, &transaction.redirect_uri, verifier.expose());
     token::read(host::fetch(&request).await, now())
-}
-
-fn now() -> DateTime<Utc> {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "milliseconds of this epoch"
-    )]
-    DateTime::from_timestamp_millis(host::now_ms() as i64).unwrap_or_default()
 }
 
 /// Stores the grant, or lets it wait for the user's choice where it covers several accounts: one row each would share one

@@ -1,6 +1,6 @@
 //! The end of every connection: the row is written in one transaction, or the grant is taken back.
 
-use super::{Context, random_uuid};
+use super::{Context, Task, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::host;
@@ -100,7 +100,7 @@ pub fn not_saved(error: Error) -> Error {
 
 /// Takes a grant back at the provider, as well as that goes.
 pub async fn revoke(
-    context: &Context<'_>,
+    task: &Task,
     client: &Client,
     access: Option<&Secret>,
     refresh: Option<&Secret>,
@@ -111,7 +111,7 @@ pub async fn revoke(
     };
     if revoked == Revoked::No {
         host::log::warning(
-            &context.request_id,
+            &task.request_id,
             "a grant could not be revoked at the provider and may still stand there",
         );
     }

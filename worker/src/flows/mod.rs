@@ -5,10 +5,14 @@ mod authorize;
 mod callback;
 mod choice;
 mod completion;
+#[allow(dead_code, reason = "for the health checks")]
+mod credential;
 mod events;
 mod integrations;
+mod refresh;
 pub mod schedule;
 mod session;
+mod sweep;
 
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, Incoming, Reply, log};
@@ -21,6 +25,7 @@ use crate::session::jwt::User;
 use crate::session::{origin, presented};
 use crate::settings::{SettingError, Settings};
 use crate::supabase::functions::{self, Call};
+use chrono::{DateTime, Utc};
 use sealed::RandomError;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -132,6 +137,7 @@ impl Context<'_> {
             Route::Details(id) => accounts::details(self, id).await,
             Route::Change(id) => accounts::change(self, id).await,
             Route::Disconnect(id) => integrations::disconnect(self, id).await,
+            Route::Refresh(id) => refresh::refresh(self, id).await,
             Route::Reconnect(id) => accounts::reconnect(self, id).await,
             Route::Events(id) => events::events(self, id).await,
             Route::Page | Route::Style | Route::Script | Route::Health | Route::List => {
@@ -185,6 +191,15 @@ impl Task {
             .map_err(|error| Error::no_answer(C::NAME, error))?;
         functions::read::<C>(&answer)
     }
+}
+
+/// The host's clock as a moment.
+fn now() -> DateTime<Utc> {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "milliseconds of this epoch"
+    )]
+    DateTime::from_timestamp_millis(host::now_ms() as i64).unwrap_or_default()
 }
 
 /// 32 random bytes, or nothing at all.

@@ -4,6 +4,7 @@
 pub mod authorize;
 pub mod callback;
 pub mod identity;
+pub mod refresh;
 pub mod revoke;
 pub mod token;
 

@@ -2,9 +2,11 @@
 
 mod connections;
 mod integrations;
+mod refresh;
 
 pub use connections::*;
 pub use integrations::*;
+pub use refresh::*;
 
 use super::Project;
 use crate::error::{Error, Result};

@@ -1,0 +1,156 @@
+// However many ask at once, a refresh token is redeemed once. The authorization server rotates always, and ends a grant whose
+// refresh token it sees twice: a second redemption would show.
+import assert from "node:assert/strict";
+import { after, describe, it } from "node:test";
+
+import { held, late } from "../support/faults.mjs";
+import { isAlive } from "../support/grants.mjs";
+import { oauthScene } from "../support/oauth.mjs";
+import { assertAlive, connection, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
+import { signUp } from "../support/users.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { until } from "../support/wait.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const AT_ONCE = 50;
+
+describe("a refresh", { concurrency: true }, () => {
+  const scene = oauthScene({ gateway: true });
+  const others = [];
+  after(() => Promise.all(others.map((worker) => worker.stop())));
+
+  /** Another instance with the same settings, as another isolate has. */
+  async function secondWorker() {
+    const { client_id, client_secret } = scene.worker.info;
+    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
+      SUPABASE_BASE_URL: scene.server.url,
+      SUPABASE_CLIENT_ID: client_id,
+      SUPABASE_CLIENT_SECRET: client_secret,
+    });
+    others.push(worker);
+    return worker;
+  }
+
+  it("brings fresh tokens, tells so, and leaves the rest of the row", async () => {
+    const made = await connection(scene);
+    const before = await rowOf(scene, made.id);
+    const { json } = (await refresh(made)).expect(200);
+    const row = await rowOf(scene, made.id);
+    assert.deepEqual(json, { refreshed: true, expires_at: json.expires_at, status: "active" });
+    assert.equal(new Date(json.expires_at).getTime(), row.token_expires_at.getTime());
+
+    const { access_token, refresh_token, expires_at, ...rest } = await tokensOf(scene, made.id);
+    const { access_token: oldAccess, refresh_token: oldRefresh, expires_at: _, ...oldRest } = made.tokens;
+    assert.notEqual(access_token, oldAccess);
+    assert.notEqual(refresh_token, oldRefresh);
+    assert.deepEqual(rest, oldRest);
+    assert.equal(row.token_expires_at.toISOString(), new Date(expires_at).toISOString());
+    assert.deepEqual([row.name, row.external_account_id, row.created_at], [before.name, before.external_account_id, before.created_at]);
+    assert.deepEqual(await refreshesOf(scene, made.id), [["refreshed", "succeeded", null]]);
+    await assertAlive(scene, made.id);
+    for (const secret of [access_token, refresh_token, oldAccess, oldRefresh]) {
+      assert.ok(!JSON.stringify([json, scene.worker.logs()]).includes(secret));
+    }
+  });
+
+  it("again later: each with the newest token", async () => {
+    const made = await connection(scene);
+    for (let round = 0; round < 4; round++) {
+      const { refresh_token } = await tokensOf(scene, made.id);
+      assert.equal((await refresh(made)).expect(200).json.refreshed, true);
+      assert.equal(scene.server.count(redemptionOf(refresh_token)), 1);
+      await later(scene, made.id);
+    }
+    await assertAlive(scene, made.id);
+  });
+
+  it(`${AT_ONCE} callers at once: one redemption, and all are told the same`, async () => {
+    const made = await connection(scene);
+    const answers = await Promise.all(Array.from({ length: AT_ONCE }, () => refresh(made)));
+    const { token_expires_at } = await rowOf(scene, made.id);
+    for (const answer of answers) {
+      const { refreshed, expires_at, status } = answer.expect(200).json;
+      assert.deepEqual([refreshed, status, new Date(expires_at).getTime()], [true, "active", token_expires_at.getTime()]);
+    }
+    assert.equal(scene.server.count(redemptionOf(made.tokens.refresh_token)), 1);
+    assert.equal(scene.server.count(redemptionOf((await tokensOf(scene, made.id)).refresh_token)), 0, "nor a second one right after");
+    assert.deepEqual(await refreshesOf(scene, made.id), [["refreshed", "succeeded", null]]);
+    await assertAlive(scene, made.id);
+  });
+
+  it(`two workers, ${AT_ONCE} callers each: one redemption`, async () => {
+    const made = await connection(scene);
+    const second = new Visitor(await secondWorker());
+    await second.signIn(made.browser.user);
+    const callers = [made, { browser: second, id: made.id }];
+    const answers = await Promise.all(Array.from({ length: 2 * AT_ONCE }, (_, i) => refresh(callers[i % 2])));
+    for (const answer of answers) assert.equal(answer.expect(200).json.refreshed, true);
+    assert.equal(scene.server.count(redemptionOf(made.tokens.refresh_token)), 1);
+    assert.equal((await refreshesOf(scene, made.id)).length, 1);
+    await assertAlive(scene, made.id);
+  });
+
+  for (const seconds of [11, 15]) {
+    it(`a provider that takes ${seconds} s: one redemption, and those who come meanwhile wait for it`, async () => {
+      const made = await connection(scene);
+      scene.server.fault(redemptionOf(made.tokens.refresh_token), late(seconds * 1000));
+      const answers = await Promise.all(Array.from({ length: 5 }, () => refresh(made)));
+      for (const answer of answers) assert.equal(answer.expect(200).json.refreshed, true);
+      assert.equal(scene.server.count(redemptionOf(made.tokens.refresh_token)), 1);
+      await assertAlive(scene, made.id);
+    });
+  }
+
+  it("goes on to its end although the caller goes away", async () => {
+    const made = await connection(scene);
+    const { behaviour, arrived, release } = held();
+    scene.server.fault(redemptionOf(made.tokens.refresh_token), behaviour);
+    const abort = new AbortController();
+    const call = made.browser.jar.fetch(`${scene.worker.url}/api/integrations/${made.id}/refresh`, {
+      method: "POST",
+      body: "{}",
+      headers: { "content-type": "application/json", origin: scene.worker.url },
+      signal: abort.signal,
+    });
+    await arrived;
+    abort.abort();
+    await assert.rejects(call);
+    release();
+    await until("the refresh is written", async () => (await refreshesOf(scene, made.id)).length === 1);
+    await assertAlive(scene, made.id);
+  });
+
+  it("whose worker is gone is taken over when its lease has ended", async () => {
+    const made = await connection(scene);
+    // As a worker leaves it that was stopped before it asked the provider.
+    await scene.sql`
+      insert into public.credential_leases (integration_id, owner, expires_at, attempted_at)
+      values (${made.id}, gen_random_uuid(), now() + interval '3 seconds', now() - interval '87 seconds')`;
+    const begun = performance.now();
+    assert.equal((await refresh(made)).expect(200).json.refreshed, true);
+    assert.ok(performance.now() - begun > 2000, "the lease was waited for");
+    assert.equal(scene.server.count(redemptionOf(made.tokens.refresh_token)), 1);
+    assert.equal((await leaseOf(scene, made.id)).unsettled, 0);
+  });
+
+  it("of another's integration, of none, and without a session: as everywhere, and the provider hears nothing", async () => {
+    const made = await connection(scene);
+    const stranger = await Visitor.signedIn(scene.worker);
+    const foreign = (await refresh({ browser: stranger, id: made.id })).expect(404, "not_found");
+    const none = (await refresh({ browser: stranger, id: "67e55044-10b1-426f-9247-bb680e5fe0c8" })).expect(404, "not_found");
+    assert.equal(foreign.text, none.text);
+    (await refresh({ browser: stranger, id: "x&organization_id=neq.0" })).expect(400, "invalid_request");
+    (await refresh({ browser: new Visitor(scene.worker), id: made.id })).expect(401, "unauthorized");
+    (await made.browser.get(`/api/integrations/${made.id}/refresh`)).expect(405, "method_not_allowed");
+    assert.equal(scene.server.count(redemptionOf(made.tokens.refresh_token)), 0);
+    assert.equal(await leaseOf(scene, made.id), undefined);
+  });
+
+  it("of a member's integration leaves the other members' view in step", async () => {
+    const made = await connection(scene);
+    await endsIn(scene, made.id, 3600);
+    await refresh(made);
+    const { json } = (await made.browser.get(`/api/integrations/${made.id}`)).expect(200);
+    assert.equal(new Date(json.token_expires_at).getTime(), (await rowOf(scene, made.id)).token_expires_at.getTime());
+  });
+});

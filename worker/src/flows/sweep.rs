@@ -1,0 +1,118 @@
+//! The schedule's refreshes: what ends soon is claimed in batches, redeemed side by side, and written together as it comes.
+
+use super::refresh::{Redeemed, redeem, settle};
+use super::schedule::Left;
+use super::{Task, random_uuid};
+use crate::error::Result;
+use crate::host::{self, log};
+use crate::refresh::{Budget, START_WITHIN_MS};
+use crate::supabase::functions::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
+use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use futures_util::future::join3;
+use futures_util::{SinkExt, StreamExt};
+use std::cell::RefCell;
+use uuid::Uuid;
+
+/// What ends within so many seconds is refreshed: several runs come before the end, also when one fails.
+const HORIZON_SECONDS: u32 = 600;
+/// How many redemptions run side by side. Cloudflare opens six connections an invocation; one is the database's.
+const LANES: usize = 5;
+/// How many rows a claim asks for.
+const BATCH: u32 = 100;
+/// How many claimed rows wait for a lane: enough for the lanes while the next batch is claimed.
+const AHEAD: usize = 40;
+/// How long a sweep goes on claiming, in milliseconds; the next run goes on.
+const CLAIM_FOR_MS: f64 = 40_000.0;
+
+/// A claimed row, and when it was claimed.
+struct Waiting {
+    claim: Claim,
+    since_ms: f64,
+}
+
+/// Refreshes what is due, with at most so many requests.
+pub async fn run(task: &Task, requests: u32) -> Result<Left> {
+    let sweep = Sweep {
+        task,
+        owner: random_uuid()?,
+        budget: RefCell::new(Budget::new(requests)),
+    };
+    let (claims, claimed) = mpsc::channel(AHEAD);
+    let (ends, ended) = mpsc::unbounded();
+    let lanes = async {
+        // Owned here, so that the writer ends with the lanes.
+        let ends = ends;
+        claimed
+            .for_each_concurrent(LANES, |waiting| sweep.lane(waiting, &ends))
+            .await;
+    };
+    let (left, (), ()) = join3(sweep.feed(claims), lanes, sweep.write(ended)).await;
+    left
+}
+
+struct Sweep<'a> {
+    task: &'a Task,
+    owner: Uuid,
+    budget: RefCell<Budget>,
+}
+
+impl Sweep<'_> {
+    /// Claims until nothing is due or the run has had its share.
+    async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Left> {
+        let settings = self.task.settings;
+        let offered = settings.clients.iter().map(|client| &client.provider);
+        let types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
+        let begun = host::now_ms();
+        loop {
+            let limit = self.budget.borrow().rows(BATCH);
+            if limit == 0 || host::now_ms() - begun > CLAIM_FOR_MS {
+                return Ok(Left::More);
+            }
+            let call = ClaimDueRefreshes {
+                p_owner: self.owner,
+                p_limit: limit,
+                p_within: HORIZON_SECONDS,
+                p_types: &types,
+                p_request_id: &self.task.request_id,
+            };
+            let since_ms = host::now_ms();
+            let ClaimingDue::Claimed { claims: batch } = self.task.call(&call).await?;
+            self.budget.borrow_mut().claimed(batch.len());
+            if batch.is_empty() {
+                return Ok(Left::Nothing);
+            }
+            for claim in batch {
+                // The lanes end after this.
+                let _ = claims.send(Waiting { claim, since_ms }).await;
+            }
+        }
+    }
+
+    /// Redeems one row, unless it has waited so long that the lease might end before the answer.
+    async fn lane(&self, waiting: Waiting, ends: &UnboundedSender<Redeemed>) {
+        let Waiting { claim, since_ms } = waiting;
+        let redeemed = if host::now_ms() - since_ms > START_WITHIN_MS {
+            Redeemed::fault(&claim, Fault::Released)
+        } else {
+            redeem(self.task, &claim).await
+        };
+        // The writer ends after this.
+        let _ = ends.unbounded_send(redeemed);
+    }
+
+    /// Writes what has come meanwhile, one request after the other: the slower the database, the more go together.
+    async fn write(&self, ended: UnboundedReceiver<Redeemed>) {
+        let mut batches = ended.ready_chunks(BATCH as usize);
+        while let Some(batch) = batches.next().await {
+            let count = batch.len();
+            if let Err(error) = settle(self.task, self.owner, batch, None).await {
+                let detail = error.detail().unwrap_or_default();
+                log::warning(
+                    &self.task.request_id,
+                    &format!("the ends of {count} refreshes could not be written: {detail}"),
+                );
+            }
+            self.budget.borrow_mut().written(count);
+        }
+    }
+}

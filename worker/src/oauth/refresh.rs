@@ -1,0 +1,156 @@
+//! The redemption of a refresh token (RFC 6749, 6).
+//!
+//! A refresh token may be good for one redemption only, and a provider that sees one twice may take it for stolen and end the grant
+//! (RFC 9700, 4.14.2). So a redemption is sent once; whether it may be tried again later depends on what is known of its end.
+
+use super::{Client, Grant, token};
+use crate::http::{Inbound, Outbound, SendError};
+use chrono::{DateTime, Utc};
+use sealed::Secret;
+use serde::Deserialize;
+
+/// How a redemption ended.
+pub enum Redemption {
+    /// With fresh tokens.
+    Granted(Grant),
+    /// The provider has not redeemed the token, and may another time: too many requests, or our client is set up wrongly.
+    Refused(String),
+    /// Nobody knows: no answer, a failure within the provider, or an answer that cannot be read.
+    Unsettled(String),
+    /// The token is none any more (`invalid_grant`).
+    InvalidGrant,
+}
+
+/// Builds the request. No scope: the grant's own is kept.
+pub fn request(client: &Client, refresh_token: &Secret) -> Outbound {
+    client.form_request(
+        &client.provider.token_url,
+        &[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose()),
+        ],
+    )
+}
+
+/// Reads the answer.
+pub fn read(answer: Result<Inbound, SendError>, now: DateTime<Utc>) -> Redemption {
+    let (status, is_invalid) = match &answer {
+        Ok(answer) => (answer.status, is_invalid_grant(answer)),
+        Err(_) => (0, false),
+    };
+    if is_invalid {
+        return Redemption::InvalidGrant;
+    }
+    match token::read(answer, now) {
+        Ok(grant) => Redemption::Granted(grant),
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default().to_owned();
+            match status {
+                // 503 says that the request was not taken up (RFC 9110, 15.6.4); any other failure may have come after the deed.
+                300..=499 | 503 => Redemption::Refused(detail),
+                _ => Redemption::Unsettled(detail),
+            }
+        }
+    }
+}
+
+/// RFC 6749, 5.2; some providers answer it with status 200 or 401, and GitHub in words of its own.
+fn is_invalid_grant(answer: &Inbound) -> bool {
+    #[derive(Deserialize)]
+    struct Refusal {
+        error: String,
+    }
+    matches!(answer.status, 200 | 400 | 401)
+        && serde_json::from_str::<Refusal>(&answer.body)
+            .is_ok_and(|body| matches!(&*body.error, "invalid_grant" | "bad_refresh_token"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oauth::tests::client;
+
+    fn end(status: u16, body: &str) -> Redemption {
+        let answer = Inbound {
+            status,
+            content_type: "application/json".into(),
+            body: body.into(),
+        };
+        read(Ok(answer), DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn the_request_authenticates_as_the_exchange_does() {
+        let token = Secret::from("planted".to_owned());
+        let basic = request(&client("supabase"), &token);
+        assert_eq!(
+            basic.body.as_deref(),
+            Some("grant_type=refresh_token&refresh_token=planted")
+        );
+        assert!(
+            basic
+                .headers
+                .iter()
+                .any(|(name, _)| *name == "authorization")
+        );
+        let post = request(&client("gitlab"), &token).body.unwrap();
+        assert!(post.starts_with("grant_type=refresh_token&refresh_token=planted&client_id="));
+    }
+
+    #[test]
+    fn a_grant_may_leave_out_the_refresh_token() {
+        let body = r#"{"access_token":"a","expires_in":60}"#;
+        match end(201, body) {
+            Redemption::Granted(grant) => assert!(grant.refresh_token.is_none()),
+            _ => panic!("a grant was not taken for one"),
+        }
+    }
+
+    #[test]
+    fn only_the_providers_word_ends_a_grant() {
+        for (status, body) in [
+            (400, r#"{"error":"invalid_grant"}"#),
+            (401, r#"{"error":"invalid_grant","error_description":"x"}"#),
+            (200, r#"{"error":"bad_refresh_token"}"#),
+        ] {
+            assert!(matches!(end(status, body), Redemption::InvalidGrant));
+        }
+        for (status, body) in [
+            (400, r#"{"error":"invalid_request"}"#),
+            (400, r#"{"message":"invalid_grant"}"#),
+            (401, r#"{"error":"invalid_client"}"#),
+            (403, "invalid_grant"),
+            (429, r#"{"error":"invalid_grant"}"#),
+            (503, "{}"),
+            (307, r#"{"access_token":"a"}"#),
+        ] {
+            assert!(
+                matches!(end(status, body), Redemption::Refused(_)),
+                "{status} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_redeemed_is_unsettled() {
+        for (status, body) in [
+            (500, r#"{"error":"invalid_grant"}"#),
+            (502, "<html>"),
+            (504, ""),
+            (200, "{}"),
+            (200, r#"{"access_token":"a","expires_in":-1}"#),
+            (204, ""),
+        ] {
+            assert!(
+                matches!(end(status, body), Redemption::Unsettled(_)),
+                "{status} {body}"
+            );
+        }
+        for error in [SendError::Timeout, SendError::Network, SendError::TooLarge] {
+            assert!(matches!(
+                read(Err(error), DateTime::UNIX_EPOCH),
+                Redemption::Unsettled(_)
+            ));
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! A refresh: claimed, redeemed by whoever has the claim, and settled.
+
+use super::Call;
+use crate::ids::{IntegrationId, OrganizationId, UserId};
+use sealed::StoredConfig;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// The refresh of one integration is claimed.
+#[derive(Serialize)]
+pub struct ClaimRefresh<'a> {
+    /// Which.
+    pub p_id: IntegrationId,
+    /// What the claim is known by; another each time.
+    pub p_owner: Uuid,
+    /// Who asks; None: the worker by itself.
+    pub p_user_id: Option<UserId>,
+    /// Only if the token ends within so many seconds; None: in any case.
+    pub p_within: Option<u32>,
+    /// Whether the credential is wanted also where there is nothing to refresh.
+    pub p_read: bool,
+    /// What for, as the event says it.
+    pub p_reason: &'a str,
+    /// For the event.
+    pub p_request_id: &'a str,
+}
+
+/// What becomes of [`ClaimRefresh`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Claiming {
+    /// The caller redeems and settles.
+    Claimed(Claim),
+    /// Somebody else does; ask again.
+    Busy,
+    /// It failed a moment ago.
+    Failed,
+    /// There is nothing to refresh, or nothing that can be.
+    Current(Current),
+    /// It is not the user's to see, or there is none.
+    Unknown,
+}
+
+/// A claimed refresh.
+#[derive(Deserialize)]
+pub struct Claim {
+    /// Which integration.
+    pub id: IntegrationId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// Which claim.
+    pub generation: i64,
+    /// The config, sealed; the source's writers may have left any JSON in it.
+    pub config: serde_json::Value,
+    /// Whether it was refreshed already, and only the write is missing.
+    pub refreshed: bool,
+}
+
+/// A credential that stands.
+#[derive(Deserialize)]
+pub struct Current {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// The config, sealed, if it was asked for.
+    pub config: Option<serde_json::Value>,
+    /// The integration's status.
+    pub status: String,
+    /// When the access token ends (RFC 3339), if that is known.
+    pub expires_at: Option<String>,
+    /// Whether it was refreshed a moment ago.
+    pub settled: bool,
+}
+
+impl Call for ClaimRefresh<'_> {
+    const NAME: &'static str = "claim_refresh";
+    type Outcome = Claiming;
+}
+
+/// What is due is claimed.
+#[derive(Serialize)]
+pub struct ClaimDueRefreshes<'a> {
+    /// What the claims are known by.
+    pub p_owner: Uuid,
+    /// How many at the most.
+    pub p_limit: u32,
+    /// What ends within so many seconds.
+    pub p_within: u32,
+    /// Of these types.
+    pub p_types: &'a [&'a str],
+    /// For the events.
+    pub p_request_id: &'a str,
+}
+
+/// What becomes of [`ClaimDueRefreshes`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ClaimingDue {
+    /// These, the soonest first; none: nothing is due.
+    Claimed {
+        /// The claims.
+        claims: Vec<Claim>,
+    },
+}
+
+impl Call for ClaimDueRefreshes<'_> {
+    const NAME: &'static str = "claim_due_refreshes";
+    type Outcome = ClaimingDue;
+}
+
+/// Claimed refreshes end.
+#[derive(Serialize)]
+pub struct SettleRefreshes<'a> {
+    /// What they were claimed by.
+    pub p_owner: Uuid,
+    /// How each ended.
+    pub p_results: &'a [RefreshResult],
+    /// Who asked for them.
+    pub p_user_id: Option<UserId>,
+    /// For the events.
+    pub p_request_id: &'a str,
+}
+
+/// How a refresh ended: with a config, or with a fault.
+#[derive(Serialize)]
+pub struct RefreshResult {
+    /// Which integration.
+    pub id: IntegrationId,
+    /// Which claim.
+    pub generation: i64,
+    /// The config, refreshed and sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<StoredConfig>,
+    /// Why there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+}
+
+/// Why a refresh brought nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The provider may have redeemed the token; its answer is lost.
+    Unsettled,
+    /// The provider has not redeemed the token, and may another time.
+    Refused,
+    /// What is stored does not open here.
+    Unreadable,
+    /// The token is none any more.
+    InvalidGrant,
+    /// There is no refresh token.
+    NotRefreshable,
+    /// Nothing was asked: the claim is given back.
+    Released,
+}
+
+/// What becomes of [`SettleRefreshes`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Settling {
+    /// Each for itself.
+    Ended {
+        /// By integration.
+        ends: HashMap<Uuid, End>,
+    },
+}
+
+/// What became of one refresh.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// The row has the fresh config.
+    Settled,
+    /// The row may not be written now (a rotation's fence); the config is kept, and written by the next claim.
+    Journalled,
+    /// It is tried again later.
+    BackedOff,
+    /// The grant is over.
+    ReconnectRequired,
+    /// The claim was given back.
+    Released,
+    /// The row was written by somebody else, or the claim taken over; nothing was written.
+    Changed,
+    /// The integration was deleted.
+    Gone,
+}
+
+impl Call for SettleRefreshes<'_> {
+    const NAME: &'static str = "settle_refreshes";
+    type Outcome = Settling;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_result_is_a_config_or_a_fault() {
+        let id = IntegrationId(Uuid::nil());
+        let result = |config, fault| {
+            serde_json::to_value(RefreshResult {
+                id,
+                generation: 7,
+                config,
+                fault,
+            })
+            .unwrap()
+        };
+        assert_eq!(
+            result(Some(StoredConfig::new()), None),
+            json!({"id": id, "generation": 7, "config": {}})
+        );
+        assert_eq!(
+            result(None, Some(Fault::InvalidGrant)),
+            json!({"id": id, "generation": 7, "fault": "invalid_grant"})
+        );
+    }
+
+    #[test]
+    fn ends_are_read_by_integration() {
+        let body =
+            r#"{"outcome":"ended","ends":{"67e55044-10b1-426f-9247-bb680e5fe0c8":"journalled"}}"#;
+        let Settling::Ended { ends } = serde_json::from_str(body).unwrap();
+        assert_eq!(ends.values().collect::<Vec<_>>(), [&End::Journalled]);
+    }
+}
