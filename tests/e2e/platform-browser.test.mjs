@@ -1,0 +1,148 @@
+// The browser at the other end: it may go away at any moment, and what it says of itself is nobody else's business.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { call, cookiesOf } from "../support/caller.mjs";
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { held } from "../support/faults.mjs";
+import { exchangeOf, isAlive, keepGrants } from "../support/grants.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { until } from "../support/wait.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/153.0.0.0 Safari/537.36";
+/** What a browser and what is in front of the worker send along. */
+const ALONG = {
+  "user-agent": BROWSER,
+  "accept-language": "de-AT,de;q=0.9",
+  referer: "https://referer.example/secret-path",
+  "x-forwarded-for": "203.0.113.7",
+  "x-real-ip": "203.0.113.7",
+  "cf-connecting-ip": "203.0.113.7",
+  "x-client-info": "planted",
+  "accept-profile": "private",
+  prefer: "tx=rollback",
+  range: "0-0",
+};
+
+describe("the browser", { concurrency: true }, () => {
+  const info = stack();
+  let sql;
+  let gateway;
+  let server;
+  let worker;
+  let grantOf;
+
+  before(async () => {
+    sql = connect(info);
+    [gateway, server] = await Promise.all([startProxy(info.supabase_url), startProxy(info.authorization_server_url)]);
+    grantOf = keepGrants(server, info.authorization_server_url);
+    worker = await startWorker({ ...info, supabase_url: gateway.url }, { SUPABASE_BASE_URL: server.url });
+  });
+  after(async () => {
+    await worker?.stop();
+    await Promise.all([gateway?.stop(), server?.stop()]);
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  const rpc = (name, { user }) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(user.id);
+
+  /** Opens the URL as the visitor's browser and goes away as soon as `waiting` is held up; then lets it go on. */
+  async function leave(visitor, url, waiting, options = {}) {
+    const leaving = new AbortController();
+    const { pathname, search } = new URL(url, worker.url);
+    const headers = { cookie: cookiesOf(visitor), origin: worker.url };
+    const left = fetch(worker.url + pathname + search, { headers, redirect: "manual", signal: leaving.signal, ...options });
+    await waiting.arrived;
+    leaving.abort();
+    await assert.rejects(left, { name: "AbortError" });
+    waiting.release();
+  }
+
+  for (const [point, at] of Object.entries({
+    "while the transaction is taken": (visitor) => [gateway, rpc("consume_transaction", visitor)],
+    "while the code is exchanged": (_, callback) => [server, exchangeOf(callback)],
+    "while the row is written": (visitor) => [gateway, rpc("complete_connection", visitor)],
+  })) {
+    it(`32. the browser goes away ${point}: the row is whole, and its grant stands`, async () => {
+      const visitor = await Visitor.signedUp(worker);
+      const callback = await visitor.consent(`away-${randomUUID()}`);
+      const waiting = held();
+      const [proxy, matcher] = at(visitor, callback);
+      proxy.fault(matcher, waiting.behaviour);
+      await leave(visitor, callback, waiting);
+      const [row] = await until("the row is written", async () => {
+        const rows = await integrationsOf(sql, visitor.user.id);
+        return rows.length && rows;
+      });
+      assert.equal(await isAlive(worker.info, opened(info, row)), true, "the grant stands");
+      const { integrations } = (await visitor.get("/api/integrations")).expect(200).json;
+      assert.deepEqual(integrations.map(({ id }) => id), [row.id], "the user finds it");
+    });
+  }
+
+  it("32. the browser goes away while the account is asked for, which then fails: no row, and the grant is taken back", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const callback = await visitor.consent(`away-${randomUUID()}`);
+    const waiting = held();
+    const ofAccount = ({ path, headers }) => path === "/v1/projects" && headers.authorization === `Bearer ${grantOf(callback)?.access_token}`;
+    server.fault(ofAccount, async (exchange) => {
+      await waiting.behaviour({ ...exchange, pass: () => exchange.response.destroy() });
+    });
+    await leave(visitor, callback, waiting);
+    const { refresh_token } = grantOf(callback);
+    await until("the grant is taken back", () => server.count(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(refresh_token)));
+    await worker.logged(/provider_failed/);
+    assert.deepEqual(await integrationsOf(sql, visitor.user.id), []);
+  });
+
+  it("32. the browser goes away while an integration is disconnected: revoked, and the row is gone", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const id = await visitor.connect(`away-${randomUUID()}`);
+    const [row] = await integrationsOf(sql, visitor.user.id);
+    const grant = opened(info, row);
+    const waiting = held();
+    server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), waiting.behaviour);
+    await leave(visitor, `/api/integrations/${id}`, waiting, { method: "DELETE" });
+    await until("the row is gone", async () => (await integrationsOf(sql, visitor.user.id)).length === 0);
+    assert.equal(await isAlive(worker.info, grant), false);
+  });
+
+  it("33. neither the user agent nor anything else a browser says of itself is sent on, to Supabase or to the provider", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const { email, password } = visitor.user;
+    const send = async (method, path, body) => {
+      const headers = { ...ALONG, cookie: cookiesOf(visitor), origin: worker.url, ...(body && { "content-type": "application/json" }) };
+      const answer = await call(worker, method, path, { headers, body: body && JSON.stringify(body) });
+      visitor.jar.take(worker.url, answer);
+      return answer;
+    };
+    const [fromGateway, fromServer] = [gateway.requests.length, server.requests.length];
+    (await send("POST", "/api/session", { email, password })).expect(200);
+    (await send("GET", "/api/session")).expect(200);
+    const callback = await visitor.consent(`agent-${randomUUID()}`);
+    const { location } = (await send("GET", callback)).expect(303);
+    (await send("GET", "/api/integrations")).expect(200);
+    (await send("DELETE", `/api/integrations/${new URL(location, worker.url).searchParams.get("connected")}`)).expect(200);
+    (await send("POST", "/api/session", { refresh: true })).expect(200);
+    (await send("DELETE", "/api/session")).expect(200);
+
+    // Others' requests pass here as well meanwhile, all of them the worker's but the tests' own sign-ups and authorizations.
+    const sent = [...gateway.requests.slice(fromGateway), ...server.requests.slice(fromServer)]
+      .filter(({ path }) => !/^\/(auth\/v1\/signup|v1\/oauth\/authorize|interaction)/.test(path));
+    assert.ok(sent.length >= 9, `${sent.length} requests were seen`);
+    for (const { method, path, headers } of sent) {
+      assert.equal(headers["user-agent"], "sealed-integrations", `${method} ${path}`);
+      for (const name of ["cookie", "origin", ...Object.keys(ALONG).filter((name) => !["user-agent", "prefer"].includes(name))]) {
+        assert.notEqual(headers[name], name === "cookie" ? cookiesOf(visitor) ?? null : ALONG[name] ?? worker.url, `${method} ${path}: ${name}`);
+      }
+      assert.ok([undefined, "count=exact"].includes(headers.prefer), `${method} ${path}: prefer ${headers.prefer}`);
+    }
+  });
+});

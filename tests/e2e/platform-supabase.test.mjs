@@ -1,0 +1,224 @@
+// Supabase in trouble: whatever it does, the worker says so within a bound, claims nothing that is not so, and works again as
+// soon as Supabase does.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { call, ofPage } from "../support/caller.mjs";
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { answer, cut, drop, late } from "../support/faults.mjs";
+import { takesAccessToken } from "../support/grants.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { signUp } from "../support/users.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const SLOW_MS = 10_000;
+/** Supabase is waited for 8 s; saving is tried twice, and the grant taken back. */
+const BOUND_MS = 12_000;
+const SAVING_BOUND_MS = 22_000;
+const CODES = ["upstream_unavailable", "upstream_timeout", "upstream_failed", "save_failed"];
+
+const FAULTS = {
+  "is down": drop(),
+  "is slow (10 s)": late(SLOW_MS),
+  "answers 401": answer(401, { message: "Invalid API key" }),
+  "answers 403": answer(403, { code: "42501", message: "permission denied" }),
+  "answers 409": answer(409, { code: "40001", message: "could not serialize" }),
+  "answers 500": answer(500, { code: "XX000", message: "internal" }),
+  "answers 503 as a gateway does": answer(503, "no healthy upstream"),
+  "answers HTML": answer(200, "<html>maintenance</html>", { "content-type": "text/html" }),
+  "answers JSON of another shape": answer(200, { unexpected: true }),
+  "breaks off in the middle": cut(),
+};
+/** What happens at Supabase although the answer does not arrive. */
+const DONE_ALL_THE_SAME = new Set(["is slow (10 s)", "breaks off in the middle"]);
+
+describe("31. Supabase", { concurrency: true }, () => {
+  const info = stack();
+  let sql;
+  let gateway;
+  let worker;
+
+  before(async () => {
+    sql = connect(info);
+    gateway = await startProxy(info.supabase_url);
+    worker = await startWorker({ ...info, supabase_url: gateway.url });
+    // The public keys are fetched once; without them is another test (session-jwks.test.mjs).
+    (await (await Visitor.signedUp(worker)).get("/api/integrations")).expect(200);
+  });
+  after(async () => {
+    await worker?.stop();
+    await gateway?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  const rpc = (name) => (visitor) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(visitor.user.id);
+  const table = (name) => (visitor) => ({ path }) => path.startsWith(`/rest/v1/${name}?`) && path.includes(visitor.user.id);
+
+  /**
+   * Each operation: `prepare` brings the visitor to where it is done, `of` matches its request, `act` does it, and `again`
+   * is what the user does once Supabase is back; it must succeed. `still` is what holds although the operation failed.
+   */
+  const OPERATIONS = {
+    "the list": {
+      of: table("integrations"),
+      act: (visitor) => visitor.get("/api/integrations"),
+    },
+    "the session": {
+      of: table("organization_members"),
+      act: (visitor) => visitor.get("/api/session"),
+    },
+    "the sign-in": {
+      of: ({ user }) => ({ path, body }) => path.startsWith("/auth/v1/token") && body.includes(user.email),
+      act: ({ user: { email, password } }) => call(worker, "POST", "/api/session", { body: { email, password } }),
+    },
+    "the start of a connection": {
+      of: rpc("begin_connection"),
+      act: (visitor) => visitor.post("/api/auth/authorize", { integration_type: "supabase" }),
+    },
+    "the callback's consume": {
+      of: rpc("consume_transaction"),
+      prepare: (visitor) => visitor.consent(`consume-${randomUUID()}`),
+      act: (visitor, callback) => visitor.get(callback),
+      again: connectAnew,
+      still: assertNoRow,
+    },
+    "the callback's complete": {
+      of: rpc("complete_connection"),
+      prepare: (visitor) => visitor.consent(`complete-${randomUUID()}`),
+      act: (visitor, callback) => visitor.get(callback),
+      again: connectAnew,
+      still: assertWholeOrAbsent,
+      bound: SAVING_BOUND_MS,
+    },
+    "the callback's wait for a choice": {
+      of: rpc("park_connection"),
+      prepare: (visitor) => visitor.consent(`two-${randomUUID()}`),
+      act: (visitor, callback) => visitor.get(callback),
+      again: connectAnew,
+      still: assertNoRow,
+    },
+    "a choice that is looked at": {
+      of: rpc("parked_connection"),
+      prepare: park,
+      act: (visitor, choice) => visitor.get(choice),
+    },
+    "a choice that is given up": {
+      of: rpc("discard_connection"),
+      prepare: park,
+      act: (visitor, choice) => visitor.delete(choice),
+      gone: true,
+    },
+    "a disconnection, before it is revoked": {
+      of: rpc("find_integration"),
+      prepare: async (visitor) => `/api/integrations/${await visitor.connect(`find-${randomUUID()}`)}`,
+      act: (visitor, path) => visitor.delete(path),
+      still: assertStands,
+    },
+    "a disconnection, after it is revoked": {
+      of: rpc("disconnect_integration"),
+      prepare: async (visitor) => `/api/integrations/${await visitor.connect(`disconnect-${randomUUID()}`)}`,
+      act: (visitor, path) => visitor.delete(path),
+      gone: true,
+    },
+  };
+
+  async function park(visitor) {
+    const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
+    return `/api/connections/${new URL(location, worker.url).searchParams.get("choose")}`;
+  }
+
+  /** The user begins anew, and ends with exactly one row for the account, whose grant stands. */
+  async function connectAnew(visitor) {
+    const id = await visitor.connect(`anew-${visitor.user.id}`);
+    const row = (await integrationsOf(sql, visitor.user.id)).find((candidate) => candidate.id === id);
+    assert.equal(await takesAccessToken(info, opened(info, row).access_token), true, "the grant stands");
+  }
+
+  async function assertNoRow({ user }) {
+    assert.deepEqual(await integrationsOf(sql, user.id), [], "nothing may be stored");
+  }
+
+  async function assertWholeOrAbsent({ user }) {
+    for (const row of await integrationsOf(sql, user.id)) {
+      const { access_token, refresh_token } = opened(info, row);
+      assert.ok(access_token && refresh_token && row.name && row.external_account_id, "a row is whole or absent");
+    }
+  }
+
+  async function assertStands({ user }) {
+    const [row] = await integrationsOf(sql, user.id);
+    assert.equal(await takesAccessToken(info, opened(info, row).access_token), true, "nothing is revoked");
+  }
+
+  for (const [operation, { of, prepare, act, again = act, still = () => {}, gone = false, bound = BOUND_MS }] of Object.entries(OPERATIONS)) {
+    for (const [fault, behaviour] of Object.entries(FAULTS)) {
+      it(`31. Supabase ${fault} at ${operation} -> 502 or 503 in time, no false success, and it works again afterwards`, async () => {
+        const visitor = await Visitor.signedUp(worker);
+        const prepared = await prepare?.(visitor);
+        const mend = gateway.fault(of(visitor), behaviour);
+        const begun = Date.now();
+        const failed = await act(visitor, prepared);
+        const took = Date.now() - begun;
+        assert.ok([502, 503].includes(failed.status), `expected 502 or 503, got ${failed.status} ${failed.text}`);
+        assert.ok(CODES.includes(failed.json.error.code), failed.text);
+        assert.ok(took < bound, `it took ${took} ms, the bound is ${bound} ms`);
+        assert.deepEqual(failed.headers.getSetCookie().filter((line) => !line.includes("Max-Age=0")), [], "no cookie of a success");
+        await still(visitor, prepared);
+
+        mend();
+        const repeated = await again(visitor, prepared);
+        // What was done although nobody heard of it is not there to be done again.
+        if (repeated && gone && DONE_ALL_THE_SAME.has(fault)) assert.ok([200, 404].includes(repeated.status), repeated.text);
+        else if (repeated) assert.ok([200, 303].includes(repeated.status), `again: got ${repeated.status} ${repeated.text}`);
+      });
+    }
+  }
+
+  it("31. Supabase fails once at the save -> tried again, and connected", async () => {
+    for (const behaviour of [FAULTS["is down"], FAULTS["answers 500"], FAULTS["breaks off in the middle"]]) {
+      const visitor = await Visitor.signedUp(worker);
+      const callback = await visitor.consent(`once-${randomUUID()}`);
+      let left = 1;
+      gateway.fault((request) => OPERATIONS["the callback's complete"].of(visitor)(request) && left-- > 0, behaviour);
+      (await visitor.get(callback)).expect(303);
+      const rows = await integrationsOf(sql, visitor.user.id);
+      assert.equal(rows.length, 1);
+      assert.equal(await takesAccessToken(info, opened(info, rows[0]).access_token), true);
+    }
+  });
+
+  it("31. Supabase is down while a session is renewed -> 503, and the session can still be renewed", async () => {
+    const visitor = await Visitor.signedUp(worker);
+    const token = visitor.jar.get("__Host-session-refresh");
+    const mend = gateway.fault(({ path, body }) => path.startsWith("/auth/v1/token") && body.includes(token), FAULTS["is down"]);
+    const failed = await visitor.post("/api/session", { refresh: true });
+    failed.expect(503, "upstream_unavailable");
+    mend();
+    (await visitor.post("/api/session", { refresh: true })).expect(200);
+  });
+
+  it("31. nothing listens at SUPABASE_URL at all -> 503 at once, and pages and health as ever", async (t) => {
+    const unreachable = await startProxy(info.supabase_url);
+    await unreachable.stop();
+    const own = await startWorker({ ...info, supabase_url: unreachable.url });
+    t.after(() => own.stop());
+    const { access_token } = await signUp(info);
+    const begun = Date.now();
+    for (const [method, path, body] of [
+      ["GET", "/api/integrations"],
+      ["GET", "/api/session"],
+      ["POST", "/api/auth/authorize", '{"integration_type":"supabase"}'],
+    ]) {
+      (await call(own, method, path, { headers: ofPage(own, `__Host-session=${access_token}`), body })).expect(503, "upstream_unavailable");
+    }
+    assert.ok(Date.now() - begun < BOUND_MS, `it took ${Date.now() - begun} ms`);
+    (await call(own, "GET", "/health")).expect(200);
+    (await call(own, "GET", "/")).expect(200);
+  });
+});
