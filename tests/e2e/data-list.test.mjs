@@ -50,6 +50,10 @@ describe("lists and ids", { concurrency: true }, () => {
     const inPath = (id) => encodeURIComponent(id).replaceAll(".", "%2e");
     const ways = {
       "DELETE /api/integrations/:id": (id) => call(own, "DELETE", `${LIST}/${inPath(id)}`, { headers }),
+      "GET /api/integrations/:id": (id) => call(own, "GET", `${LIST}/${inPath(id)}`, { headers }),
+      "PATCH /api/integrations/:id": (id) => call(own, "PATCH", `${LIST}/${inPath(id)}`, { headers, body: '{"name":"x"}' }),
+      "POST /api/integrations/:id/reconnect": (id) => call(own, "POST", `${LIST}/${inPath(id)}/reconnect`, { headers, body: "{}" }),
+      "GET /api/integrations/:id/events": (id) => call(own, "GET", `${LIST}/${inPath(id)}/events`, { headers }),
       "GET /api/connections/:id": (id) => call(own, "GET", `/api/connections/${inPath(id)}`, { headers }),
       "POST /api/connections/:id": (id) => call(own, "POST", `/api/connections/${inPath(id)}`, { headers, body: '{"account_id":"x"}' }),
       "DELETE /api/connections/:id": (id) => call(own, "DELETE", `/api/connections/${inPath(id)}`, { headers }),

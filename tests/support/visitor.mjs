@@ -50,6 +50,10 @@ export class Visitor {
     return this.#send("POST", path, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
   }
 
+  patch(path, body) {
+    return this.#send("PATCH", path, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  }
+
   delete(path) {
     return this.#send("DELETE", path);
   }
@@ -77,6 +81,12 @@ export class Visitor {
   async connect(login, options) {
     const { location } = (await this.get(await this.consent(login, options))).expect(303);
     return new URL(location, this.worker.url).searchParams.get("connected");
+  }
+
+  /** Begins the reconnection of an integration and consents as `login`: the callback URL, which is still to be opened. */
+  async reconsent(id, login, options = {}) {
+    const answer = await this.post(`/api/integrations/${id}/reconnect`, options);
+    return authorize(answer.expect(200).json.authorization_url, { login });
   }
 
   async #send(method, path, { headers, body } = {}) {

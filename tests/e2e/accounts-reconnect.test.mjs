@@ -1,0 +1,194 @@
+// The reconnection of exactly one integration: it comes back with its own account, or nothing changes.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { projectsOf } from "../stack/projects.mjs";
+import { held } from "../support/faults.mjs";
+import { isAlive } from "../support/grants.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { oauthScene } from "../support/oauth.mjs";
+import { createOrganization } from "../support/users.mjs";
+import { Visitor } from "../support/visitor.mjs";
+
+const of = (id) => `/api/integrations/${id}`;
+
+describe("reconnecting one integration", { concurrency: true }, () => {
+  const scene = oauthScene({ gateway: true });
+
+  /** A new user with an integration for each login, the oldest first. */
+  async function connected(...logins) {
+    const browser = await Visitor.signedIn(scene.worker);
+    for (const login of logins) await browser.connect(login);
+    return { browser, rows: await integrationsOf(scene.sql, browser.user.id) };
+  }
+  const rowsOf = (browser) => integrationsOf(scene.sql, browser.user.id);
+  /** A row as the source's own writer left it: its account is in its config, if anywhere. */
+  async function legacy(config) {
+    const browser = await Visitor.signedIn(scene.worker);
+    const row = { organization_id: browser.user.id, integration_type: "supabase", name: "Old", config: scene.sql.json(config) };
+    const [{ id }] = await scene.sql`insert into public.integrations ${scene.sql(row)} returning id`;
+    return { browser, id };
+  }
+
+  it("renews its row and no other, keeps the name that was given, and goes where it was told", async () => {
+    const [login, other] = [`mine-${randomUUID()}`, `other-${randomUUID()}`];
+    const { browser, rows: [row, neighbour] } = await connected(login, other);
+    (await browser.patch(of(row.id), { name: "Production" })).expect(200);
+    await scene.sql`update public.integrations set status = 'reconnect_required' where id = ${row.id}`;
+
+    const callback = await browser.reconsent(row.id, login, { return_to: "/settings?tab=1" });
+    const { location } = (await browser.get(callback)).expect(303);
+    assert.equal(location, `/settings?tab=1&connected=${row.id}`);
+
+    const [renewed, same] = await rowsOf(browser);
+    assert.deepEqual(same, neighbour);
+    assert.deepEqual(
+      [renewed.id, renewed.name, renewed.status, renewed.external_account_id],
+      [row.id, "Production", "active", row.external_account_id],
+    );
+    assert.equal(opened(scene.info, renewed).access_token, scene.grant(callback).access_token);
+    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), true);
+    const { events } = (await browser.get(`${of(row.id)}/events`)).expect(200).json;
+    assert.deepEqual(events.map(({ action, reason }) => [action, reason]), [
+      ["reconnected", "requested"], ["renamed", null], ["connected", null],
+    ]);
+  });
+
+  it("another account -> 409, nothing is changed, and the new grant is taken back", async () => {
+    const [login, other] = [`mine-${randomUUID()}`, `other-${randomUUID()}`];
+    const { browser, rows } = await connected(login, other);
+    // One that is connected already, and one that nobody knows.
+    for (const wrong of [other, `third-${randomUUID()}`]) {
+      const callback = await browser.reconsent(rows[0].id, wrong);
+      const refused = (await browser.get(callback)).expect(409, "account_mismatch");
+      assert.deepEqual(await rowsOf(browser), rows);
+      assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
+      assert.ok(!refused.all.includes(projectsOf(wrong)[0].ref), "whose account it was is not said");
+    }
+    assert.equal(await isAlive(scene.worker.info, opened(scene.info, rows[0])), true, "the old grant stands");
+  });
+
+  it("the browser is shown a page that says so", async () => {
+    const { browser, rows: [{ id }] } = await connected(`page-${randomUUID()}`);
+    const callback = await browser.reconsent(id, `other-${randomUUID()}`);
+    const page = (await browser.get(callback, { accept: "text/html" })).expect(409);
+    assert.match(page.headers.get("content-type"), /^text\/html/);
+    assert.match(page.text, /Another account came back/);
+  });
+
+  it("of several accounts in the grant its own is taken, without a choice", async () => {
+    const login = `two-${randomUUID()}`;
+    const browser = await Visitor.signedIn(scene.worker);
+    const { location } = (await browser.get(await browser.consent(login))).expect(303);
+    const [, second] = projectsOf(login);
+    const choice = location.replace("/?choose=", "/api/connections/");
+    const { id } = (await browser.post(choice, { account_id: second.ref })).expect(200).json;
+
+    const callback = await browser.reconsent(id, login);
+    assert.equal((await browser.get(callback)).expect(303).location, `/?connected=${id}`);
+    const [row, ...others] = await rowsOf(browser);
+    assert.deepEqual(others, []);
+    assert.deepEqual([row.external_account_id, row.name], [second.ref, second.name]);
+    assert.equal(opened(scene.info, row).access_token, scene.grant(callback).access_token);
+    const parked = await scene.sql`select id from public.parked_connections where user_id = ${browser.user.id}`;
+    assert.equal(parked.length, 0);
+  });
+
+  it("a row that names its account in its config alone is given it; by another account it is left as it is", async () => {
+    const login = `legacy-${randomUUID()}`;
+    const [{ ref }] = projectsOf(login);
+    const { browser, id } = await legacy({ project_id: ref, access_token: "unsealed" });
+    const before = await rowsOf(browser);
+    (await browser.get(await browser.reconsent(id, `other-${randomUUID()}`))).expect(409, "account_mismatch");
+    assert.deepEqual(await rowsOf(browser), before);
+
+    const callback = await browser.reconsent(id, login);
+    (await browser.get(callback)).expect(303);
+    const [row, ...others] = await rowsOf(browser);
+    assert.deepEqual([others, row.id, row.external_account_id, row.name], [[], id, ref, login]);
+    assert.equal(opened(scene.info, row).access_token, scene.grant(callback).access_token);
+  });
+
+  it("a row that names no account, or one that stands already, is not sent through the provider", async () => {
+    const login = `stands-${randomUUID()}`;
+    const [{ ref }] = projectsOf(login);
+    const nameless = await legacy({});
+    const twin = await legacy({ project_id: ref });
+    await twin.browser.connect(login);
+    for (const { browser, id } of [nameless, twin]) {
+      const before = await rowsOf(browser);
+      (await browser.post(`${of(id)}/reconnect`, {})).expect(409, "account_unknown");
+      const begun = await scene.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
+      assert.deepEqual([begun.length, await rowsOf(browser)], [0, before]);
+    }
+  });
+
+  it("one that is disconnected meanwhile is not made again: before the callback no token is asked for", async () => {
+    const login = `gone-${randomUUID()}`;
+    const { browser, rows: [{ id }] } = await connected(login);
+    const callback = await browser.reconsent(id, login);
+    (await browser.delete(of(id))).expect(200);
+    (await browser.get(callback)).expect(404, "not_found");
+    assert.deepEqual([scene.exchanges(callback), await rowsOf(browser)], [0, []]);
+    (await browser.post(`${of(id)}/reconnect`, {})).expect(404, "not_found");
+  });
+
+  it("one that is disconnected during the callback is not made again, and the grant is taken back", async () => {
+    const login = `going-${randomUUID()}`;
+    const { browser, rows: [{ id }] } = await connected(login);
+    const callback = await browser.reconsent(id, login);
+    const wait = held();
+    scene.server.fault(scene.identityOf(callback), wait.behaviour);
+    const answered = browser.get(callback);
+    await wait.arrived;
+    (await browser.delete(of(id))).expect(200);
+    wait.release();
+    (await answered).expect(404, "not_found");
+    assert.deepEqual(await rowsOf(browser), []);
+    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
+  });
+
+  it("is any member's to do, in the organisation that the integration is in", async () => {
+    const [one, other] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
+    const organization_id = await createOrganization(scene.sql, [one.user, other.user]);
+    const login = `shared-${randomUUID()}`;
+    const id = await one.connect(login, { organization_id });
+    (await other.get(await other.reconsent(id, login))).expect(303);
+    assert.deepEqual((await integrationsOf(scene.sql, organization_id)).map((row) => row.id), [id]);
+    assert.deepEqual(await rowsOf(other), []);
+  });
+
+  it("3. begun by one and opened by another -> 403, nothing is exchanged", async () => {
+    const login = `theirs-${randomUUID()}`;
+    const { browser, rows } = await connected(login);
+    const stranger = await Visitor.signedIn(scene.worker);
+    const callback = await browser.reconsent(rows[0].id, login);
+    (await stranger.get(callback)).expect(403, "flow_foreign");
+    assert.deepEqual([scene.exchanges(callback), await rowsOf(browser)], [0, rows]);
+  });
+
+  it("8. another site's return_to, or a type that is not offered here, is refused before anything is begun", async () => {
+    const { browser, rows: [{ id }] } = await connected(`refused-${randomUUID()}`);
+    for (const return_to of ["//e.example", "/\\e.example", "https://e.example", "javascript:x", ""]) {
+      (await browser.post(`${of(id)}/reconnect`, { return_to })).expect(400, "invalid_request");
+    }
+    await scene.sql`update public.integrations set integration_type = 'gitlab' where id = ${id}`;
+    (await browser.post(`${of(id)}/reconnect`, {})).expect(400, "provider_unknown");
+    const begun = await scene.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
+    assert.equal(begun.length, 0);
+  });
+
+  it("costs two round trips to begin and four to finish, as a connection does", async () => {
+    const login = `trips-${randomUUID()}`;
+    const { browser, rows: [{ id }] } = await connected(login);
+    // Each names the integration in its path, or the user in its body.
+    const asked = () => scene.gateway.count(({ path, body }) => path.includes(id) || body.includes(browser.user.id));
+    const before = asked();
+    const callback = await browser.reconsent(id, login);
+    assert.equal(asked() - before, 2, "whose it is, and begin");
+    (await browser.get(callback)).expect(303);
+    assert.equal(asked() - before, 4, "consume and complete");
+    assert.deepEqual([scene.exchanges(callback), scene.server.count(scene.identityOf(callback))], [1, 1]);
+  });
+});

@@ -1,0 +1,114 @@
+// Disconnecting: the answer says what happened at the provider, and nothing of the credential is left anywhere.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { answer, never } from "../support/faults.mjs";
+import { isAlive } from "../support/grants.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { oauthScene } from "../support/oauth.mjs";
+import { Visitor } from "../support/visitor.mjs";
+
+const MESSAGE = "Integration deleted successfully";
+const of = (id) => `/api/integrations/${id}`;
+
+describe("disconnecting", { concurrency: true }, () => {
+  const scene = oauthScene();
+
+  /** Where any of these texts stands in the database: in which column of which table, whatever the column's type. */
+  async function foundIn(texts) {
+    const columns = await scene.sql`
+      select n.nspname as schema, c.relname as table, a.attname as column
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
+      where c.relkind in ('r', 'p', 'm') and n.nspname in ('public', 'private') and a.attnum > 0 and not a.attisdropped`;
+    assert.ok(columns.length > 40);
+    const places = [];
+    for (const { schema, table, column } of columns) {
+      const [{ count }] = await scene.sql`
+        select count(*)::int from ${scene.sql(schema)}.${scene.sql(table)} t
+        where exists (select from unnest(${texts}::text[]) planted where strpos(t.${scene.sql(column)}::text, planted) > 0)`;
+      if (count > 0) places.push(`${schema}.${table}.${column}`);
+    }
+    return places;
+  }
+  /** What a credential may be recognised by: itself, its sealed values whole, and their ciphertexts. */
+  const tracesOf = (row) => {
+    const sealed = [row.config.access_token, row.config.refresh_token];
+    const { access_token, refresh_token } = opened(scene.info, row);
+    return [access_token, refresh_token, ...sealed, ...sealed.map((value) => value.split(".")[2])];
+  };
+  const onlyRow = async ({ user }) => {
+    const rows = await integrationsOf(scene.sql, user.id);
+    assert.equal(rows.length, 1);
+    return rows[0];
+  };
+
+  it("leaves nothing of the credential in any table: not what was renewed, not what waited for a choice", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const login = `two-${randomUUID()}`;
+    const waiting = async () => {
+      const { location } = (await browser.get(await browser.consent(login))).expect(303);
+      const id = new URL(location, scene.worker.url).searchParams.get("choose");
+      const [parked] = await scene.sql`select organization_id, id, config from public.parked_connections where id = ${id}`;
+      return { path: `/api/connections/${id}`, parked };
+    };
+    const first = await waiting();
+    const { accounts } = (await browser.get(first.path)).expect(200).json;
+    const { id } = (await browser.post(first.path, { account_id: accounts[0].id })).expect(200).json;
+    const created = await onlyRow(browser);
+    (await browser.get(await browser.reconsent(id, login))).expect(303);
+    const reconnected = await onlyRow(browser);
+    (await browser.post(`${of(id)}/refresh`, {})).expect(200);
+    const refreshed = await onlyRow(browser);
+    const abandoned = await waiting();
+
+    const states = [first.parked, created, reconnected, refreshed].map(tracesOf);
+    assert.equal(new Set(states.flat()).size, states.flat().length - 2, "each state has texts of its own, the first choice's tokens apart");
+    assert.deepEqual(await foundIn(states.flat()), ["public.integrations.config"], "as long as it stands it is found, and there alone");
+    assert.deepEqual(await foundIn(tracesOf(abandoned.parked)), ["public.parked_connections.config"]);
+
+    (await browser.delete(abandoned.path)).expect(200);
+    const deleted = (await browser.delete(of(id))).expect(200);
+    assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: true });
+    assert.deepEqual(await foundIn([...states, tracesOf(abandoned.parked)].flat()), []);
+    assert.equal(await isAlive(scene.worker.info, opened(scene.info, refreshed)), false);
+  });
+
+  it("says false where the provider fails, is not asked, or the credential does not open; the row goes all the same", async () => {
+    const refuse = (grant, behaviour) =>
+      scene.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), behaviour);
+    const ways = {
+      "an error": (row, grant) => refuse(grant, answer(500, "planted")),
+      "a refusal": (row, grant) => refuse(grant, answer(403, { message: "planted" })),
+      "no answer": (row, grant) => refuse(grant, never()),
+      "a provider that is not configured": (row) =>
+        scene.sql`update public.integrations set integration_type = 'gitlab' where id = ${row.id}`,
+      "a config that does not open": (row) =>
+        scene.sql`update public.integrations set config = jsonb_set(config, '{access_token}', '"AAAA.AAAA.AAAA"') where id = ${row.id}`,
+      "a config that is none": (row) => scene.sql`update public.integrations set config = '"text"' where id = ${row.id}`,
+    };
+    await Promise.all(
+      Object.entries(ways).map(async ([way, spoil]) => {
+        const browser = await Visitor.signedIn(scene.worker);
+        await browser.connect(`false-${randomUUID()}`);
+        const row = await onlyRow(browser);
+        await spoil(row, opened(scene.info, row));
+        const deleted = (await browser.delete(of(row.id))).expect(200);
+        assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: false }, way);
+        assert.ok(!deleted.all.includes("planted"));
+        assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await foundIn(tracesOf(row))], [[], []], way);
+        const { events } = (await browser.get(`${of(row.id)}/events`)).expect(200).json;
+        assert.deepEqual([events[0].action, events[0].outcome], ["disconnected", "not_revoked"], way);
+      }),
+    );
+  });
+
+  it("twenty times at once: one says that it did it, the others that there is nothing", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const id = await browser.connect(`once-${randomUUID()}`);
+    const answers = await Promise.all(Array.from({ length: 20 }, () => browser.delete(of(id))));
+    assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(19).fill(404)]);
+    const { events } = (await browser.get(`${of(id)}/events?limit=200`)).expect(200).json;
+    assert.equal(events.filter(({ action }) => action === "disconnected").length, 1);
+  });
+});
