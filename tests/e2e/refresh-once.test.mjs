@@ -146,7 +146,7 @@ describe("a refresh", { concurrency: true }, () => {
     assert.equal(await leaseOf(scene, made.id), undefined);
   });
 
-  it("of a member's integration leaves the other members' view in step", async () => {
+  it("shows in the integration's details", async () => {
     const made = await connection(scene);
     await endsIn(scene, made.id, 3600);
     await refresh(made);

@@ -1,0 +1,173 @@
+// What a provider may do with a refresh token, and what a refresh makes of it. It is sent once for each refresh, whatever comes back.
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+
+import { answer, cut, drop, first, flood, never, redirect } from "../support/faults.mjs";
+import { exchangeOf, rewritten } from "../support/grants.mjs";
+import { oauthScene } from "../support/oauth.mjs";
+import {
+  assertAlive, connection, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
+} from "../support/refresh.mjs";
+
+const PLANTED = "planted-by-the-provider";
+
+describe("a refresh at a provider", { concurrency: true }, () => {
+  const scene = oauthScene();
+  const redemptions = ({ tokens }) => scene.server.count(redemptionOf(tokens.refresh_token));
+  const fault = ({ tokens }, behaviour) => scene.server.fault(redemptionOf(tokens.refresh_token), behaviour);
+  const changed = (made, change) => fault(made, rewritten(scene.info.authorization_server_url, change));
+
+  it("that rotates: the new refresh token is kept, and the old one is not used again", async () => {
+    const made = await connection(scene);
+    (await refresh(made)).expect(200);
+    await later(scene, made.id);
+    (await refresh(made)).expect(200);
+    assert.equal(redemptions(made), 1);
+    await assertAlive(scene, made.id);
+  });
+
+  for (const [what, change] of [
+    ["answers the old refresh token again", (made) => (grant) => ({ ...grant, refresh_token: made.tokens.refresh_token })],
+    ["omits the refresh token", () => ({ refresh_token: _, ...grant }) => grant],
+  ]) {
+    it(`that ${what}: the old one is kept`, async () => {
+      const made = await connection(scene);
+      changed(made, change(made));
+      (await refresh(made)).expect(200);
+      const tokens = await tokensOf(scene, made.id);
+      assert.equal(tokens.refresh_token, made.tokens.refresh_token);
+      assert.notEqual(tokens.access_token, made.tokens.access_token);
+    });
+  }
+
+  it("that takes a refresh token any number of times: each refresh brings another access token", async () => {
+    const made = await connection(scene);
+    let count = 0;
+    fault(made, (exchange) => answer(200, { access_token: `access-${++count}`, token_type: "Bearer", expires_in: 3600 })(exchange));
+    for (const expected of ["access-1", "access-2", "access-3"]) {
+      (await refresh(made)).expect(200);
+      assert.equal((await tokensOf(scene, made.id)).access_token, expected);
+      await later(scene, made.id);
+    }
+  });
+
+  it("that names no end: the row claims none either", async () => {
+    const made = await connection(scene);
+    changed(made, ({ expires_in: _, ...grant }) => grant);
+    const { json } = (await refresh(made)).expect(200);
+    assert.deepEqual([json.refreshed, json.expires_at], [true, null]);
+    assert.equal((await tokensOf(scene, made.id)).expires_at, undefined);
+    assert.equal((await rowOf(scene, made.id)).token_expires_at, null);
+  });
+
+  it("that answers 500 twice: asked once each time, with a growing pause, and the third time is good", async () => {
+    const made = await connection(scene);
+    fault(made, first(2, answer(500, { error: PLANTED })));
+    const pauses = [];
+    for (let round = 1; round <= 2; round++) {
+      (await refresh(made)).expect(502, "provider_failed");
+      assert.equal(redemptions(made), round, "one request, not repeated");
+      (await refresh(made)).expect(502, "provider_failed");
+      assert.equal(redemptions(made), round, "a moment later the provider is left alone");
+      const { retry_at, failed_at, unsettled } = await leaseOf(scene, made.id);
+      assert.equal(unsettled, round);
+      pauses.push(Math.round((retry_at - failed_at) / 1000));
+      await later(scene, made.id);
+    }
+    assert.deepEqual(pauses, [30, 60]);
+    assert.equal((await refresh(made)).expect(200).json.refreshed, true);
+    assert.deepEqual(await refreshesOf(scene, made.id), [
+      ["refresh_failed", "failed", "unsettled"],
+      ["refresh_failed", "failed", "unsettled"],
+      ["refreshed", "succeeded", null],
+    ]);
+    assert.equal((await leaseOf(scene, made.id)).unsettled, 0);
+    await assertAlive(scene, made.id);
+  });
+
+  it("that says invalid_grant: reconnect_required, and it is not asked again", async () => {
+    const made = await connection(scene);
+    fault(made, answer(400, { error: "invalid_grant", error_description: PLANTED }));
+    for (let round = 0; round < 3; round++) {
+      const { json } = (await refresh(made)).expect(200);
+      assert.deepEqual([json.refreshed, json.status], [false, "reconnect_required"]);
+      await later(scene, made.id);
+    }
+    assert.equal(redemptions(made), 1);
+    assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
+    const { status, status_reason, token_expires_at } = await rowOf(scene, made.id);
+    assert.deepEqual([status, status_reason], ["reconnect_required", "invalid_grant"]);
+    assert.ok(token_expires_at, "the access token may still be good");
+    assert.ok(!JSON.stringify(scene.worker.logs()).includes(PLANTED));
+  });
+
+  it("where the user has revoked the app: reconnect_required, and connecting again mends it", async () => {
+    const made = await connection(scene);
+    const { client_id, client_secret } = scene.worker.info;
+    const { status } = await fetch(`${scene.info.authorization_server_url}/v1/oauth/revoke`, {
+      method: "POST",
+      body: JSON.stringify({ client_id, client_secret, refresh_token: made.tokens.refresh_token }),
+    });
+    assert.equal(status, 204);
+    assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
+    const [{ login }] = await scene.sql`select name as login from public.integrations where id = ${made.id}`;
+    assert.equal(await made.browser.connect(login), made.id);
+    assert.equal((await rowOf(scene, made.id)).status, "active");
+    assert.equal((await refresh(made)).expect(200).json.refreshed, true);
+    await assertAlive(scene, made.id);
+  });
+
+  for (const [what, behaviour, reason] of [
+    ["429", () => answer(429, { error: PLANTED }), "refused"],
+    ["503", () => answer(503, PLANTED), "refused"],
+    ["401 invalid_client", () => answer(401, { error: "invalid_client", error_description: PLANTED }), "refused"],
+    ["400 without a code", () => answer(400, { message: PLANTED }), "refused"],
+    ["502", () => answer(502, PLANTED), "unsettled"],
+    ["HTML", () => answer(200, PLANTED, { "content-type": "text/html" }), "unsettled"],
+    ["10 MB", () => flood(), "unsettled"],
+    ["no access token", () => answer(200, { refresh_token: PLANTED }), "unsettled"],
+    ["expires_in 1e300", () => answer(200, `{"access_token":"${PLANTED}","expires_in":1e300}`, { "content-type": "application/json" }), "unsettled"],
+    ["half an answer", () => cut(), "unsettled"],
+    ["a closed connection", () => drop(), "unsettled"],
+    ["nothing, ever", () => never(), "unsettled"],
+    ["a redirect", () => redirect("http://127.0.0.1:9/"), "refused"],
+  ]) {
+    it(`that answers ${what}: 502, asked once, the row as it was, and tried again later`, async () => {
+      const made = await connection(scene);
+      fault(made, behaviour());
+      const failure = (await refresh(made)).expect(502, "provider_failed");
+      assert.equal(redemptions(made), 1);
+      assert.deepEqual(await tokensOf(scene, made.id), made.tokens);
+      assert.equal((await rowOf(scene, made.id)).status, "active");
+      assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "failed", reason]]);
+      const { owner, retry_at } = await leaseOf(scene, made.id);
+      assert.equal(owner, null);
+      assert.ok(retry_at > new Date());
+      assert.ok(!failure.all.includes(PLANTED) && !JSON.stringify(scene.worker.logs()).includes(PLANTED));
+    });
+  }
+
+  it("whose answer was lost on the way, and which rotates: the grant is over, and the trail says why", async () => {
+    const made = await connection(scene);
+    const mend = fault(made, cut());
+    (await refresh(made)).expect(502, "provider_failed");
+    mend();
+    await later(scene, made.id);
+    assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
+    assert.equal(redemptions(made), 2);
+    assert.deepEqual(await refreshesOf(scene, made.id), [
+      ["refresh_failed", "failed", "unsettled"],
+      ["refresh_failed", "reconnect_required", "refresh_lost"],
+    ]);
+  });
+
+  it("that gave no refresh token: 409, and it is not asked", async () => {
+    const browser = (await connection(scene)).browser;
+    const callback = await browser.consent("refresh-without-token");
+    scene.server.fault(exchangeOf(callback), rewritten(scene.info.authorization_server_url, ({ refresh_token: _, ...grant }) => grant));
+    const { location } = (await browser.get(callback)).expect(303);
+    const id = new URL(location, scene.worker.url).searchParams.get("connected");
+    for (let round = 0; round < 2; round++) (await refresh({ browser, id })).expect(409, "not_refreshable");
+    assert.equal((await rowOf(scene, id)).status, "active");
+  });
+});
