@@ -1,0 +1,225 @@
+// The page for everybody: by keyboard alone, on a phone, in the dark; and for nobody else's page.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { createServer } from "node:http";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { listen } from "../stack/listen.mjs";
+import { launchBrowser } from "../support/browser.mjs";
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { integrationsOf } from "../support/integrations.mjs";
+import { connectAt, openWindow, signInAt } from "../support/page.mjs";
+import { stack } from "../support/stack.mjs";
+import { signUp } from "../support/users.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+/** More than anybody needs to come from one end of the page to the other. */
+const MOST_TABS = 20;
+
+describe("the connect page is for everybody", { concurrency: 2 }, () => {
+  const info = stack();
+  let sql;
+  let worker;
+  let browser;
+
+  before(async () => {
+    sql = connect(info);
+    [worker, browser] = await Promise.all([startWorker(info), launchBrowser()]);
+  });
+  after(async () => {
+    await browser?.close();
+    await worker?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  async function scene(t, options) {
+    const user = await signUp(worker.info);
+    const opened = await openWindow(browser, worker, options);
+    t.after(() => opened.context.close());
+    return { user, ...opened };
+  }
+
+  it("everything is done by keyboard alone, and the focus is always somewhere that shows", async (t) => {
+    const { user, page, complaints } = await scene(t);
+    const login = `keyboard-${randomUUID()}`;
+    const focused = () =>
+      page.evaluate(() => {
+        const { activeElement: element } = document;
+        const { outlineStyle, boxShadow } = getComputedStyle(element);
+        const name = element.labels?.[0]?.textContent ?? element.textContent;
+        return { tag: element.tagName, name: name.trim().replace(/\s+/g, " "), shows: outlineStyle !== "none" || boxShadow !== "none" };
+      });
+    /** Tabs on until the control of this name has the focus. */
+    const tabTo = async (name) => {
+      for (let tabs = 0; tabs < MOST_TABS; tabs++) {
+        const at = await focused();
+        if (at.name === name) {
+          assert.ok(at.shows, `the focus on ${name} must be visible`);
+          return;
+        }
+        await page.keyboard.press("Tab");
+      }
+      assert.fail(`${name} is not reached by the Tab key; the focus is on ${JSON.stringify(await focused())}`);
+    };
+    const press = async (name, key = "Enter") => {
+      await tabTo(name);
+      await page.keyboard.press(key);
+    };
+
+    await page.goto("/");
+    await page.locator("#view-signed-out").waitFor();
+    await tabTo("Email");
+    await page.keyboard.type(user.email);
+    await tabTo("Password");
+    await page.keyboard.type(user.password);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+    await press("Connect Supabase");
+    await page.getByLabel("Login name").waitFor();
+    await page.getByLabel("Login name").focus();
+    await page.keyboard.press("ControlOrMeta+a");
+    await page.keyboard.type(login);
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Authorize", exact: true }).waitFor();
+    await page.getByRole("button", { name: "Authorize", exact: true }).press("Enter");
+    await page.getByRole("status").getByText(`${login} is connected.`).waitFor();
+
+    await press(`Disconnect ${login}`);
+    const dialog = page.getByRole("dialog", { name: `Disconnect ${login}?` });
+    await dialog.waitFor();
+    assert.equal((await focused()).name, "Cancel", "the dialog begins at what does no harm");
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    assert.equal((await focused()).name, `Disconnect ${login}`, "the focus comes back to where it was");
+    await page.keyboard.press("Enter");
+    await dialog.waitFor();
+    await press("Disconnect");
+    await page.getByRole("status").getByText(`${login} is disconnected.`).waitFor();
+    assert.notEqual((await focused()).tag, "BODY", "the focus is not lost with the row");
+    await press("Sign out");
+    await page.locator("#view-signed-out").waitFor();
+    assert.deepEqual(await integrationsOf(sql, user.id), []);
+    assert.deepEqual(complaints(), []);
+  });
+
+  for (const colorScheme of ["light", "dark"]) {
+    it(`360 px wide, ${colorScheme}: no view is wider than the screen, whatever the name`, async (t) => {
+      const { user, page, complaints, shoot } = await scene(t, { ...PHONE, colorScheme });
+      const assertFits = async (view) => {
+        const { wide, ground } = await page.evaluate(() => ({
+          wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+          ground: getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number),
+        }));
+        assert.ok(wide <= 0, `${view} is ${wide} px too wide`);
+        const isDark = Math.max(...ground) < 128;
+        assert.equal(isDark, colorScheme === "dark", `${view}: the ground is rgb(${ground})`);
+        await shoot(`phone-${colorScheme}-${view}`);
+      };
+      await page.goto("/");
+      await page.locator("#view-signed-out").waitFor();
+      await assertFits("signed-out");
+      await signInAt(page, user);
+      await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+      await assertFits("empty");
+      const login = `${"W".repeat(40)}-${randomUUID().slice(0, 8)}`;
+      await connectAt(page, login);
+      await page.getByRole("status").getByText("is connected.").waitFor();
+      await assertFits("connected");
+      await page.getByRole("button", { name: `Disconnect ${login}` }).click();
+      await page.getByRole("dialog").waitFor();
+      await assertFits("dialog");
+      await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+      await connectAt(page, `two-${randomUUID()}`);
+      await page.getByRole("heading", { name: "Choose a project" }).waitFor();
+      await assertFits("choose");
+      await page.getByRole("button", { name: "Cancel", exact: true }).click();
+      await page.getByRole("status").getByText("Nothing was connected.").waitFor();
+      await connectAt(page, `declined-${randomUUID()}`, "Cancel");
+      await page.getByRole("heading", { name: "Nothing was connected" }).waitFor();
+      await assertFits("declined");
+      assert.deepEqual(complaints().filter((text) => !/status of 400/.test(text)), []);
+    });
+  }
+
+  it("28. a page on another port of this host, whose requests carry the cookies, changes nothing and reads nothing", async (t) => {
+    const { user, page, context } = await scene(t);
+    await signInAt(page, user);
+    await connectAt(page, `attacked-${randomUUID()}`);
+    await page.getByRole("status").getByText("is connected.").waitFor();
+    const [row] = await integrationsOf(sql, user.id);
+
+    const evil = createServer((_, response) => response.setHeader("content-type", "text/html").end("<!doctype html><title>evil</title>"));
+    const { port } = new URL(await listen(evil));
+    t.after(() => evil.close());
+    const attacker = await context.newPage();
+    // The same site for a browser, so that SameSite cookies go along: only the Origin tells it apart.
+    await attacker.goto(`http://localhost:${port}/`);
+    const sent = [];
+    attacker.on("request", async (request) => sent.push((await request.allHeaders()).cookie ?? ""));
+    const results = await attacker.evaluate(
+      async ({ app, id }) => {
+        const attempt = (path, init) =>
+          fetch(app + path, { credentials: "include", ...init }).then((response) => response.type, (error) => error.name);
+        const opaque = { method: "POST", mode: "no-cors", headers: { "content-type": "text/plain" } };
+        return {
+          read: await attempt("/api/session"),
+          list: await attempt("/api/integrations"),
+          "authorize, as text": await attempt("/api/auth/authorize", { ...opaque, body: '{"integration_type":"supabase"}' }),
+          "renew, as text": await attempt("/api/session", { ...opaque, body: '{"refresh":true}' }),
+          "authorize, as JSON": await attempt("/api/auth/authorize", { method: "POST", headers: { "content-type": "application/json" }, body: "{}" }),
+          "disconnect": await attempt(`/api/integrations/${id}`, { method: "DELETE" }),
+          "sign out": await attempt("/api/session", { method: "DELETE" }),
+        };
+      },
+      { app: worker.url, id: row.id },
+    );
+    for (const [what, result] of Object.entries(results)) assert.equal(result, "TypeError", `${what}: the page may not even see an answer`);
+    for (const route of ["POST /api/auth/authorize", "POST /api/session"]) await worker.logged(new RegExp(`"forbidden".*"route":"${route}"`));
+    assert.ok(sent.some((cookie) => cookie.includes("__Host-session=")), "the browser sent the cookies along");
+    assert.deepEqual(await sql`select id from public.oauth_transactions where user_id = ${user.id}`.then((begun) => [...begun]), []);
+
+    // A form as well, whose answer the browser shows.
+    await attacker.evaluate((app) => {
+      const form = document.createElement("form");
+      Object.assign(form, { method: "post", action: `${app}/api/auth/authorize`, enctype: "text/plain" });
+      const field = document.createElement("input");
+      Object.assign(field, { name: '{"integration_type":"supabase","return_to":"', value: '"}' });
+      form.append(field);
+      document.body.append(form);
+      form.submit();
+    }, worker.url);
+    await attacker.getByText('"code":"forbidden"').waitFor();
+    await attacker.close();
+
+    await page.reload();
+    await page.locator(`tr[data-id="${row.id}"]`).waitFor();
+    assert.equal((await integrationsOf(sql, user.id)).length, 1, "the integration stands, and the session too");
+  });
+
+  it("29. the page is shown in no frame, and runs no script but its own", async (t) => {
+    const { page, complaints } = await scene(t);
+    const framing = createServer((_, response) =>
+      response.setHeader("content-type", "text/html").end(`<!doctype html><iframe name="inner" src="${worker.url}/"></iframe>`));
+    const { port } = new URL(await listen(framing));
+    t.after(() => framing.close());
+    await page.goto(`http://localhost:${port}/`);
+    await page.waitForLoadState("load");
+    assert.equal(await page.frame("inner").locator("#view-signed-out, #view-loading").count(), 0, "nothing of the page is in the frame");
+
+    await page.goto("/");
+    await page.locator("#view-signed-out").waitFor();
+    assert.deepEqual(complaints().filter((text) => text.startsWith("violation")), []);
+    await page.evaluate(() => {
+      const script = document.createElement("script");
+      script.textContent = "globalThis.injected = true";
+      document.body.append(script);
+      document.body.insertAdjacentHTML("beforeend", '<img src="x" onerror="globalThis.injected = true">');
+    });
+    await page.waitForFunction(() => document.images.length > 0);
+    assert.equal(await page.evaluate(() => globalThis.injected), undefined, "an injected script must not run");
+    assert.ok(complaints().some((text) => /violation: script-src/.test(text)), "and this test sees violations");
+  });
+});

@@ -1,0 +1,225 @@
+// The main job as a person does it: in Chromium, on the page, through the authorization server's own pages.
+//
+// `SCREENSHOTS=<folder>` saves what there is to see on the way.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { projectsOf } from "../stack/projects.mjs";
+import { launchBrowser } from "../support/browser.mjs";
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { answer } from "../support/faults.mjs";
+import { isAlive } from "../support/grants.mjs";
+import { integrationsOf, opened, SEALED } from "../support/integrations.mjs";
+import { connectAt, consentAt, namesIn, openWindow, signInAt, storageOf } from "../support/page.mjs";
+import { Planted } from "../support/planted.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { signUp } from "../support/users.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const NOTHING_STORED = { cookies: "", local: {}, session: {}, databases: [], caches: [], workers: 0 };
+
+describe("the connect page", { concurrency: 2 }, () => {
+  const info = stack();
+  let sql;
+  let gateway;
+  let worker;
+  let browser;
+
+  before(async () => {
+    sql = connect(info);
+    gateway = await startProxy(info.supabase_url);
+    [worker, browser] = await Promise.all([startWorker({ ...info, supabase_url: gateway.url }), launchBrowser()]);
+  });
+  after(async () => {
+    await browser?.close();
+    await worker?.stop();
+    await gateway?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  /** A window of a new user. */
+  async function scene(t, options) {
+    const user = await signUp(worker.info);
+    const opened = await openWindow(browser, worker, options);
+    t.after(() => opened.context.close());
+    return { user, ...opened };
+  }
+
+  it("sign in, connect, see the integration, disconnect; in between the row is sealed", async (t) => {
+    const { user, page, complaints, shoot } = await scene(t);
+    const login = `Page ${randomUUID()}`;
+    await page.goto("/");
+    await page.locator("#view-signed-out").waitFor();
+    await shoot("signed-out");
+    await signInAt(page, user);
+    assert.equal(await page.locator("#account-email").textContent(), user.email);
+    await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+    await shoot("nothing-connected");
+
+    await page.getByRole("button", { name: "Connect Supabase" }).click();
+    await page.getByLabel("Login name").waitFor();
+    assert.equal(new URL(page.url()).origin, info.authorization_server_url, "the browser is at the authorization server");
+    await consentAt(page, login);
+    await page.getByRole("status").getByText(`${login} is connected.`).waitFor();
+    assert.equal(page.url(), `${worker.url}/`, "nothing of the flow stays in the address");
+    assert.deepEqual(await namesIn(page), [login]);
+    await shoot("connected");
+
+    const [row] = await integrationsOf(sql, user.id);
+    for (const field of ["access_token", "refresh_token"]) assert.match(row.config[field], SEALED, field);
+    const grant = opened(info, row);
+    const shown = page.locator(`tr[data-id="${row.id}"]`);
+    await shown.getByText("Active").waitFor();
+    await shown.getByText("just now").waitFor();
+
+    await page.getByRole("button", { name: `Disconnect ${login}` }).click();
+    const dialog = page.getByRole("dialog", { name: `Disconnect ${login}?` });
+    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await dialog.waitFor({ state: "hidden" });
+    assert.equal((await integrationsOf(sql, user.id)).length, 1, "cancelled is cancelled");
+    await page.getByRole("button", { name: `Disconnect ${login}` }).click();
+    await shoot("disconnect");
+    await dialog.getByRole("button", { name: "Disconnect", exact: true }).click();
+    await page.getByRole("status").getByText(`${login} is disconnected. Supabase confirmed that access was revoked.`).waitFor();
+    assert.equal(await shown.count(), 0);
+    assert.deepEqual(await integrationsOf(sql, user.id), []);
+    assert.equal(await isAlive(worker.info, grant), false, "the grant is revoked");
+
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("status").getByText("You are signed out.").waitFor();
+    await page.reload();
+    await page.locator("#view-signed-out").waitFor();
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("23. nothing is kept where a script could find it: no token in storage, in the page, in an address or an answer it reads", async (t) => {
+    const { user, page, context, complaints } = await scene(t);
+    const planted = new Planted();
+    planted.add({ password: user.password });
+    const read = [];
+    page.on("response", async (response) => {
+      if (response.url().startsWith(worker.url)) read.push(response.url(), await response.text().catch(() => ""));
+    });
+    await signInAt(page, user);
+    await connectAt(page, `storage-${randomUUID()}`);
+    await page.getByRole("status").getByText("is connected.").waitFor();
+    const [row] = await integrationsOf(sql, user.id);
+    const { access_token, refresh_token } = opened(info, row);
+    planted.add({ access_token, refresh_token, sealed: row.config.access_token });
+    const cookies = await context.cookies(worker.url);
+    const sessions = cookies.filter(({ name }) => name.startsWith("__Host-"));
+    assert.deepEqual(sessions.map(({ name }) => name).sort(), ["__Host-session", "__Host-session-refresh"], "the flow's cookie is gone");
+    for (const { name, httpOnly, secure, sameSite, value } of sessions) {
+      assert.deepEqual({ httpOnly, secure, sameSite }, { httpOnly: true, secure: true, sameSite: "Lax" }, name);
+      planted.add({ [name]: value });
+    }
+    assert.deepEqual(await storageOf(page), NOTHING_STORED);
+    assert.deepEqual(planted.in(await page.content()), []);
+    assert.ok(read.length > 10, "the answers were looked at");
+    for (const text of read) assert.deepEqual(planted.in(text), [], text.slice(0, 300));
+    assert.deepEqual(planted.in(JSON.stringify(await page.evaluate(() => [history.state, window.name, location.href]))), []);
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("a grant over two projects: the page asks which, and connects that one", async (t) => {
+    const { user, page, complaints, shoot } = await scene(t);
+    const login = `two-${randomUUID()}`;
+    const [, second] = projectsOf(login);
+    await signInAt(page, user);
+    await connectAt(page, login);
+    await page.getByRole("heading", { name: "Choose a project" }).waitFor();
+    await shoot("choose");
+    await page.getByRole("radio", { name: `${second.name} ${second.ref}` }).check();
+    await page.getByRole("button", { name: "Connect", exact: true }).click();
+    await page.getByRole("status").getByText(`${second.name} is connected.`).waitFor();
+    const rows = await integrationsOf(sql, user.id);
+    assert.deepEqual(rows.map(({ external_account_id }) => external_account_id), [second.ref]);
+    assert.deepEqual(await sql`select id from public.parked_connections where user_id = ${user.id}`.then((left) => [...left]), []);
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("a choice that is cancelled: nothing is connected, and the grant is taken back", async (t) => {
+    const { user, page, complaints } = await scene(t);
+    await signInAt(page, user);
+    await connectAt(page, `two-${randomUUID()}`);
+    await page.getByRole("heading", { name: "Choose a project" }).waitFor();
+    const [waiting] = await sql`select id, organization_id, config from public.parked_connections where user_id = ${user.id}`;
+    const grant = opened(info, waiting);
+    await page.getByRole("button", { name: "Cancel", exact: true }).click();
+    await page.getByRole("status").getByText("Nothing was connected. Supabase confirmed that access was revoked.").waitFor();
+    assert.deepEqual(await integrationsOf(sql, user.id), []);
+    assert.equal(await isAlive(worker.info, grant), false);
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("10. declined at the provider: a page that says so, with a way back", async (t) => {
+    const { user, page, complaints, shoot } = await scene(t);
+    await signInAt(page, user);
+    await connectAt(page, `declined-${randomUUID()}`, "Cancel");
+    await page.getByRole("heading", { name: "Nothing was connected" }).waitFor();
+    assert.equal(await page.locator(".lead").textContent(), "Access was declined at the provider; nothing was connected.");
+    await shoot("declined");
+    const id = await page.locator("code").textContent();
+    await worker.logged(new RegExp(id));
+    await page.getByRole("link", { name: "Back to integrations" }).click();
+    await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+    // The failure page is an answer of 400, which Chromium reports.
+    assert.deepEqual(complaints().filter((text) => !/status of 400/.test(text)), []);
+  });
+
+  it("a connection that fails: a page in plain words with the request id that is in the log", async (t) => {
+    const { user, page, complaints, shoot } = await scene(t);
+    await signInAt(page, user);
+    const mend = gateway.fault(({ path, body }) => path.endsWith("/complete_connection") && body.includes(user.id), answer(500, "planted"));
+    await connectAt(page, `failed-${randomUUID()}`);
+    await page.getByRole("heading", { name: "The connection failed" }).waitFor();
+    assert.equal(await page.locator(".lead").textContent(), "Failed to save integration to database.");
+    await shoot("failed");
+    assert.match(await worker.logged(new RegExp(await page.locator("code").textContent())), /save_failed/);
+    mend();
+    await page.getByRole("link", { name: "Back to integrations" }).click();
+    const login = `mended-${randomUUID()}`;
+    await connectAt(page, login);
+    await page.getByRole("status").getByText(`${login} is connected.`).waitFor();
+    assert.deepEqual(complaints().filter((text) => !/status of 503/.test(text)), []);
+  });
+
+  it("a wrong password, and a list that cannot be loaded: said on the page, and mended by trying again", async (t) => {
+    const { user, page, shoot } = await scene(t);
+    await page.goto("/");
+    await page.getByLabel("Email").fill(user.email);
+    await page.getByLabel("Password").fill("wrong");
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").getByText("The email or the password is not right.").waitFor();
+    await shoot("wrong-password");
+    const mend = gateway.fault(({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(user.id), answer(500, "down"));
+    await page.getByLabel("Password").fill(user.password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("alert").getByText("A service that this page depends on is not available").waitFor();
+    await shoot("list-failed");
+    mend();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+  });
+
+  it("a session that ran out is renewed unnoticed; one that cannot be renewed leads to the sign-in", async (t) => {
+    const { user, page, context } = await scene(t);
+    await signInAt(page, user);
+    await context.clearCookies({ name: "__Host-session" });
+    await connectAt(page, `renewed-${randomUUID()}`);
+    await page.getByRole("status").getByText("is connected.").waitFor();
+    await context.clearCookies({ name: "__Host-session" });
+    await page.reload();
+    await page.locator("#view-signed-in").waitFor();
+    assert.ok((await context.cookies(worker.url)).some(({ name }) => name === "__Host-session"), "the session is there again");
+
+    await context.clearCookies();
+    await page.getByRole("button", { name: "Connect Supabase" }).click();
+    await page.getByRole("status").getByText("Your session has ended. Sign in again.").waitFor();
+    await page.locator("#view-signed-out").waitFor();
+  });
+});
