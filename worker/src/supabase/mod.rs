@@ -118,6 +118,9 @@ impl Project {
     }
 }
 
+/// The rotation's fence refuses a write of another key (docs/database.md): a deployment that is behind, so trying again helps.
+const FENCED: &str = "IK001";
+
 impl Error {
     /// Supabase gave no answer.
     pub fn no_answer(what: &str, error: SendError) -> Self {
@@ -156,10 +159,13 @@ impl Error {
                 " (Row level security policy violation, or a missing grant: were all migrations applied?)"
             }
             "PGRST202" | "42883" => " (the function does not exist: were all migrations applied?)",
+            FENCED => {
+                " (the key that sealed this was rotated out: deploy the worker with the new ENCRYPTION_KEY)"
+            }
             _ if status == 401 => " (is the key the project's?)",
             _ => "",
         };
-        let fault = if status >= 500 {
+        let fault = if status >= 500 || code == FENCED {
             DatabaseFault::Unavailable
         } else {
             DatabaseFault::Answer
@@ -238,6 +244,8 @@ mod tests {
                 && !detail.contains("planted"),
             "{detail}"
         );
+        let fenced = Error::refused("complete_connection", 400, r#"{"code":"IK001"}"#);
+        assert_eq!(fenced.answer().0, 503);
         assert!(
             Error::refused("list", 500, "<html>")
                 .detail()
