@@ -63,15 +63,16 @@ pub async fn renew(
 ) -> Result<Current> {
     let mut waits = waits();
     let mut claims = 0;
+    let mut within = match wanted {
+        Wanted::Now => None,
+        Wanted::Within(seconds) => Some(seconds),
+    };
     loop {
         let call = ClaimRefresh {
             p_id: id,
             p_owner: random_uuid()?,
             p_user_id: asker.user,
-            p_within: match wanted {
-                Wanted::Now => None,
-                Wanted::Within(seconds) => Some(seconds),
-            },
+            p_within: within,
             p_read: wanted != Wanted::Now,
             p_reason: asker.reason,
             p_request_id: &task.request_id,
@@ -83,7 +84,12 @@ pub async fn renew(
                 let done = redeem(task, &claim).await;
                 let fault = done.result.fault;
                 let ends = settle(task, call.p_owner, vec![done], asker.user).await?;
-                again(ends.get(&id.0).copied(), fault, wanted)?;
+                let end = ends.get(&id.0).copied();
+                again(end, fault, wanted)?;
+                if end == Some(End::Changed) {
+                    // Somebody else has just written the row: what stands there now is new.
+                    within = Some(0);
+                }
             }
             Claiming::Busy => host::pause(waits.next().ok_or_else(busy)?).await,
             Claiming::Failed => {

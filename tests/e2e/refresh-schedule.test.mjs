@@ -1,0 +1,243 @@
+// The schedule's refreshes: what ends soon, in batches, within the requests that an invocation may send. On a stack of its own: a
+// sweep takes whatever is due, and a fence keeps every writer out.
+import assert from "node:assert/strict";
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+
+import { keyId, seal } from "../format/format.mjs";
+import { startStack } from "../stack/stack.mjs";
+import { connect } from "../support/database.mjs";
+import { answer, late } from "../support/faults.mjs";
+import { takesAccessToken } from "../support/grants.mjs";
+import { opened } from "../support/integrations.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import {
+  assertAlive, connection, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
+} from "../support/refresh.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const TOKEN_PATH = "/v1/oauth/token";
+/** What a sweep may send in all (flows/schedule.rs). */
+const REQUESTS = 600;
+
+describe("the schedule", () => {
+  const scene = {};
+  const stops = [];
+  let dir;
+  before(async () => {
+    dir = mkdtempSync(path.join(tmpdir(), "refresh-schedule-"));
+    const stack = await startStack({ dir, appUrl: "http://localhost:3000" });
+    stops.push(stack.stop);
+    scene.info = stack.info;
+    scene.sql = connect(scene.info);
+    stops.push(() => scene.sql.end());
+    scene.server = await startProxy(scene.info.authorization_server_url);
+    scene.gateway = await startProxy(scene.info.supabase_url);
+    stops.push(scene.server.stop, scene.gateway.stop);
+    scene.worker = await start();
+  });
+  after(async () => {
+    for (const stop of stops.reverse()) await stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  beforeEach(() => scene.sql`delete from public.integrations`);
+  afterEach((context) => {
+    if (!context.passed) context.diagnostic(scene.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
+  });
+
+  /** A worker, or another instance of it with the same OAuth client. */
+  async function start(bindings = {}) {
+    const { client_id, client_secret } = scene.worker?.info ?? {};
+    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
+      SUPABASE_BASE_URL: scene.server.url,
+      ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
+      ...bindings,
+    });
+    stops.push(worker.stop);
+    return worker;
+  }
+
+  const redemptions = ({ tokens }) => scene.server.count(redemptionOf(tokens.refresh_token));
+
+  it("refreshes what ends within ten minutes, and nothing else", async () => {
+    const [soon, over, fresh, lost] = await Promise.all(Array.from({ length: 4 }, () => connection(scene)));
+    await Promise.all([endsIn(scene, soon.id, 500), endsIn(scene, over.id, -3600), endsIn(scene, fresh.id, 700), endsIn(scene, lost.id, 60)]);
+    await scene.sql`update public.integrations set status = 'reconnect_required' where id = ${lost.id}`;
+    await scene.worker.scheduled();
+    assert.deepEqual([soon, over, fresh, lost].map(redemptions), [1, 1, 0, 0]);
+    for (const { id } of [soon, over]) {
+      await assertAlive(scene, id);
+      assert.deepEqual(await refreshesOf(scene, id), [["refreshed", "succeeded", null]]);
+      const [{ actor, user_id }] = await scene.sql`select actor, user_id from public.credential_events where integration_id = ${id} and action = 'refreshed'`;
+      assert.deepEqual([actor, user_id], ["service", null]);
+    }
+    await scene.worker.scheduled();
+    assert.deepEqual([soon, over, fresh, lost].map(redemptions), [1, 1, 0, 0], "a second run finds nothing to do");
+  });
+
+  it("and callers at the same time: one redemption", async () => {
+    const made = await connection(scene);
+    await endsIn(scene, made.id, 60);
+    scene.server.fault(redemptionOf(made.tokens.refresh_token), late(1000));
+    const [answers] = await Promise.all([
+      Promise.all(Array.from({ length: 10 }, () => refresh(made))),
+      scene.worker.scheduled(),
+      scene.worker.scheduled(),
+    ]);
+    for (const one of answers) assert.equal(one.expect(200).json.refreshed, true);
+    assert.equal(redemptions(made), 1);
+    await assertAlive(scene, made.id);
+  });
+
+  it("leaves a provider that fails alone for a while", async () => {
+    const made = await connection(scene);
+    await endsIn(scene, made.id, 60);
+    const mend = scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(500));
+    await scene.worker.scheduled();
+    await scene.worker.scheduled();
+    assert.equal(redemptions(made), 1);
+    mend();
+    await later(scene, made.id);
+    await scene.worker.scheduled();
+    await assertAlive(scene, made.id);
+  });
+
+  it("of a token that ends and cannot be refreshed asks for a reconnection, once it has ended", async () => {
+    const [id] = await insertRows(1, { refresh_token: null, seconds: 60 });
+    await scene.worker.scheduled();
+    assert.equal((await rowOf(scene, id)).status, "active");
+    await scene.sql`update public.credential_leases set retry_at = now()`;
+    await endsIn(scene, id, -1);
+    await scene.worker.scheduled();
+    const { status, status_reason } = await rowOf(scene, id);
+    assert.deepEqual([status, status_reason], ["reconnect_required", "not_refreshable"]);
+  });
+
+  it("passes by what does not open, says which row, and does the rest", async () => {
+    const [broken, good] = await insertRows(2, { seconds: 60 });
+    await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
+    const mend = scene.server.fault(TOKEN_PATH, granting());
+    await scene.worker.scheduled();
+    mend();
+    await scene.worker.logged(new RegExp(`${broken}.*not refreshed`));
+    assert.deepEqual(await refreshesOf(scene, broken), [["refresh_failed", "failed", "unreadable"]]);
+    assert.deepEqual(await refreshesOf(scene, good), [["refreshed", "succeeded", null]]);
+  });
+
+  it("stays within its requests, and the next runs go on until all is done, each row once", async () => {
+    const ids = await insertRows(1000, { seconds: 60 });
+    const mend = scene.server.fault(TOKEN_PATH, granting());
+    const before = { server: scene.server.requests.length, gateway: scene.gateway.requests.length };
+    let sent = 0;
+    let runs = 0;
+    for (; ; runs++) {
+      await scene.worker.scheduled();
+      const total = scene.server.requests.length - before.server + scene.gateway.requests.length - before.gateway;
+      assert.ok(total - sent <= REQUESTS, `${total - sent} requests`);
+      sent = total;
+      const [{ left }] = await scene.sql`select count(*)::int as left from public.integrations where token_expires_at < now() + interval '10 minutes'`;
+      if (left === 0) break;
+      assert.ok(runs < 6, `${left} are left after ${runs} runs`);
+    }
+    mend();
+    assert.ok(runs >= 1, "more than one run");
+    await scene.worker.logged(/refresh has more to do/);
+    const redeemed = scene.server.requests.slice(before.server).map(({ body }) => new URLSearchParams(body).get("refresh_token"));
+    assert.deepEqual([redeemed.length, new Set(redeemed).size], [ids.length, ids.length]);
+    const [row] = await scene.sql`select * from public.integrations where id = ${ids[500]}`;
+    assert.match(opened(scene.info, row).refresh_token, /^fresh-/);
+  });
+
+  it("of two workers at once redeems each row once", async () => {
+    const ids = await insertRows(200, { seconds: 60 });
+    const second = await start();
+    const mend = scene.server.fault(TOKEN_PATH, granting());
+    const before = scene.server.requests.length;
+    await Promise.all([scene.worker.scheduled(), second.scheduled(), scene.worker.scheduled()]);
+    mend();
+    assert.equal(scene.server.requests.length - before, ids.length);
+    const [{ count }] = await scene.sql`select count(*)::int from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
+    assert.equal(count, ids.length);
+  });
+
+  describe("behind a fence that refuses the worker's key", () => {
+    let newer;
+    before(async () => {
+      const key = randomBytes(32);
+      newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: scene.info.encryption_key });
+      newer.kid = keyId(key);
+      newer.info.encryption_key = key.toString("base64");
+    });
+    beforeEach(() => scene.sql`select public.declare_fence(array[${newer.kid}])`);
+    afterEach(() => scene.sql`select public.lift_fence()`);
+
+    /** A connection whose refresh could not be written: `{ ...connection, kept }`, the tokens that are kept for it. */
+    async function unwritten() {
+      await scene.sql`select public.lift_fence()`;
+      const made = await connection(scene);
+      await scene.sql`select public.declare_fence(array[${newer.kid}])`;
+      (await refresh(made)).expect(503, "save_failed");
+      assert.equal(redemptions(made), 1);
+      const { journal } = await leaseOf(scene, made.id);
+      const row = await rowOf(scene, made.id);
+      return { ...made, kept: opened(scene.info, { ...row, config: journal }), journal };
+    }
+
+    it("the answer is kept sealed, and a worker that may write writes it, without the provider", async () => {
+      const made = await unwritten();
+      assert.ok(!JSON.stringify(made.journal).includes(made.kept.refresh_token));
+      assert.deepEqual(await tokensOf(scene, made.id), made.tokens, "the row is as it was");
+      await scene.sql`update public.credential_leases set retry_at = now()`;
+      await newer.scheduled();
+      assert.equal(redemptions(made), 1);
+      assert.equal(redemptions({ tokens: made.kept }), 0);
+      const row = await rowOf(scene, made.id);
+      assert.equal(row.config._enc.kid, newer.kid);
+      assert.deepEqual(opened(newer.info, row), made.kept);
+      assert.equal((await leaseOf(scene, made.id)).journal, null);
+      assert.equal(await takesAccessToken(scene.info, made.kept.access_token), true);
+    });
+
+    it("asked again, the old worker keeps what it has, and redeems nothing", async () => {
+      const made = await unwritten();
+      (await refresh(made)).expect(503, "save_failed");
+      assert.equal(redemptions(made), 1);
+      assert.equal(redemptions({ tokens: made.kept }), 0);
+      assert.ok((await leaseOf(scene, made.id)).journal);
+    });
+
+    it("a disconnection revokes what is kept, and leaves nothing", async () => {
+      const made = await unwritten();
+      assert.equal((await made.browser.delete(`/api/integrations/${made.id}`)).expect(200).json.revoked, true);
+      assert.equal(scene.server.count(({ path: to, body }) => to === "/v1/oauth/revoke" && body.includes(made.kept.refresh_token)), 1);
+      assert.equal(await takesAccessToken(scene.info, made.kept.access_token), false);
+      assert.equal(await leaseOf(scene, made.id), undefined);
+    });
+  });
+
+  /** Inserts rows as the worker leaves them, whose tokens end in so many seconds; returns their ids. */
+  async function insertRows(count, { seconds, refresh_token }) {
+    const key = Buffer.from(scene.info.encryption_key, "base64");
+    const rows = Array.from({ length: count }, (_, i) => {
+      const [id, organization_id] = [randomUUID(), randomUUID()];
+      const plain = {
+        access_token: `old-${i}-${id}`,
+        ...(refresh_token !== null && { refresh_token: `old-${id}` }),
+        expires_at: new Date(Date.now() + seconds * 1000).toISOString(),
+        project_id: id,
+      };
+      const config = seal(key, { organization_id, integration_id: id }, plain, () => randomBytes(12));
+      return { id, organization_id, integration_type: "supabase", name: id, external_account_id: id, config };
+    });
+    await scene.sql`insert into public.integrations ${scene.sql(rows)}`;
+    return rows.map(({ id }) => id);
+  }
+
+  /** A provider that takes every refresh token, and answers at once. */
+  function granting() {
+    return answer(201, { access_token: `fresh-${randomUUID()}`, refresh_token: `fresh-${randomUUID()}`, token_type: "Bearer", expires_in: 3600 });
+  }
+});
