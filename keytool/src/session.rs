@@ -95,7 +95,7 @@ impl Session {
         let meanwhile = async {
             futures_util::future::join(self.progress.show(), watch).await;
         };
-        pass(&self.connections, first, each, meanwhile).await
+        pass(&self.connections, first, &self.progress, each, meanwhile).await
     }
 
     /// How many rows there are, as the planner sees it: for the progress bar.

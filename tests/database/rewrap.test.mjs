@@ -80,6 +80,25 @@ describe("rewrap_page", () => {
     assert.deepEqual(await listed({ organization: randomUUID() }), []);
   });
 
+  test("is bounded by the size of what travels, and counts what it looked at", async () => {
+    const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+    // Random, so that the database does not store it smaller than it is.
+    const large = () => Array.from({ length: 12_000 }, () => randomUUID()).join("");
+    await insert(config(KID.a), { id: id(0) });
+    await insert(config(KID.b, { large: large() }), { id: id(1) });
+    for (let n = 2; n < 8; n += 1) await insert(config(KID.a, { large: large() }), { id: id(n) });
+    await insert(config(KID.a, { large: Array.from({ length: 6 }, large).join("") }), { id: id(8) });
+    const pages = [];
+    for (let after = null; ; ) {
+      const rows = await page({ after });
+      if (!rows.length) break;
+      pages.push(rows.map((r) => [r.id, r.looked]));
+      after = rows.at(-1).id;
+    }
+    assert.deepEqual(pages.map((rows) => rows.map(([id]) => Number(id.slice(-2)))), [[0, 2, 3, 4], [5, 6, 7], [8]]);
+    assert.deepEqual(pages[0].map(([, looked]) => looked), [1, 3, 4, 5]);
+  });
+
   test("bounds its limit", async () => {
     for (const limit of [0, -1, 5001, null]) await assert.rejects(page({ limit }), { code: "22023" });
   });
@@ -174,6 +193,28 @@ describe("rewrap_apply", () => {
     assert.equal(await standing(sql), "on");
   });
 
+  test("durable with nothing to write: what was written before is on the disk", async () => {
+    const id = await insert(config(KID.a));
+    await apply(await page(), { durable: false });
+    const [{ lsn }] = await owner`select pg_current_wal_insert_lsn() as lsn`;
+    // The server of the tests never waits for the disk by itself.
+    const sql = project.connect("authenticator", { role: "service_role", synchronous_commit: "on" });
+    await apply([], { sql, durable: true });
+    const [{ flushed }] = await owner`select pg_current_wal_flush_lsn() >= ${lsn}::pg_lsn as flushed`;
+    assert.deepEqual([flushed, (await row(id)).config._enc.kid], [true, KID.b]);
+  });
+
+  test("gives up on a row that is held for long, and leaves the whole batch", async () => {
+    const [held, free] = [await insert(config(KID.a)), await insert(config(KID.a))];
+    const rows = await page();
+    const before = [await row(held), await row(free)];
+    await connect().begin(async (sql) => {
+      await sql`select from public.integrations where id = ${held} for update`;
+      await assert.rejects(apply(rows), { code: "55P03" });
+    });
+    assert.deepEqual([await row(held), await row(free)], before);
+  });
+
   test("the fence stands above it", async () => {
     const id = await insert(config(KID.a));
     const before = await row(id);
@@ -218,7 +259,11 @@ describe("rewrap_apply", () => {
 
 describe("rewrap_vitals", () => {
   test("counts who waits for a lock, once they have waited for a while", async () => {
-    assert.deepEqual(await call(service, "rewrap_vitals"), { lock_waits: 0, replication_lag_seconds: null });
+    const vitals = async () => {
+      const { estimated_rows, ...others } = await call(service, "rewrap_vitals");
+      return others;
+    };
+    assert.deepEqual(await vitals(), { lock_waits: 0, replication_lag_seconds: null });
     const id = await insert(config(KID.a));
     const update = (sql) => sql`update public.integrations set name = 'n' where id = ${id}`;
     let waiting;
@@ -227,9 +272,15 @@ describe("rewrap_vitals", () => {
       waiting = update(connect()).execute();
       await lockWait(owner);
       await new Promise((resolve) => setTimeout(resolve, 150));
-      assert.deepEqual(await call(service, "rewrap_vitals"), { lock_waits: 1, replication_lag_seconds: null });
+      assert.deepEqual(await vitals(), { lock_waits: 1, replication_lag_seconds: null });
     });
     await waiting;
-    assert.equal((await call(service, "rewrap_vitals")).lock_waits, 0);
+    assert.equal((await vitals()).lock_waits, 0);
+  });
+
+  test("knows how many rows there are once the table was analysed", async () => {
+    for (let i = 0; i < 3; i += 1) await insert(config(KID.a));
+    await owner`analyze public.integrations`;
+    assert.equal((await call(service, "rewrap_vitals")).estimated_rows, 3);
   });
 });

@@ -78,7 +78,7 @@ impl Rows for Direct {
             let current = page.current.map(|kid| kid.to_string());
             let rows = self
                 .query(
-                    "select id, organization_id, config, version from public.rewrap_page($1, $2, $3, $4, $5)",
+                    "select id, organization_id, config, version, looked from public.rewrap_page($1, $2, $3, $4, $5)",
                     &[
                         (&page.after, Type::UUID),
                         (&i32::from(page.limit), Type::INT4),
@@ -143,6 +143,7 @@ fn read_row(row: &SqlRow) -> Result<Row, Failure> {
         organization_id: row.try_get(1).map_err(failure)?,
         config: config.map(|Json(text)| text.to_owned()),
         version: row.try_get(3).map_err(failure)?,
+        looked: row.try_get::<_, i32>(4).map_err(failure)?.unsigned_abs(),
     })
 }
 

@@ -58,6 +58,8 @@ pub struct Row {
     pub config: Option<String>,
     /// Which version of the row this is, in the database's words.
     pub version: String,
+    /// How many rows of the page were looked at up to this one.
+    pub looked: u32,
 }
 
 /// What is to be merged into a row's config.

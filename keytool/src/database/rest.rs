@@ -131,6 +131,7 @@ struct PageRow<'a> {
     config: &'a RawValue,
     version: String,
     current: bool,
+    looked: u32,
 }
 
 impl Rows for Rest {
@@ -155,6 +156,7 @@ impl Rows for Rest {
                         config: (!row.current || row.config.get() != "null")
                             .then(|| row.config.get().to_owned()),
                         version: row.version,
+                        looked: row.looked,
                     })
                 })
                 .collect()

@@ -6,6 +6,7 @@ use tokio::sync::Mutex;
 use super::pace::patiently;
 use crate::database::{Page, Row, Rows};
 use crate::error::Result;
+use crate::progress::Progress;
 
 /// How many pages each connection has under way: while one is sealed and written the next one is read.
 const DEPTH: usize = 2;
@@ -17,12 +18,13 @@ const DEPTH: usize = 2;
 pub async fn pass(
     connections: &[Rc<dyn Rows>],
     first: Page,
+    progress: &Progress,
     each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
     meanwhile: impl Future<Output = ()>,
 ) -> Result<()> {
     let cursor = Mutex::new(Some(first));
     let slots = connections.iter().flat_map(|connection| {
-        std::iter::repeat_with(|| work(&**connection, &cursor, &each)).take(DEPTH)
+        std::iter::repeat_with(|| work(&**connection, &cursor, progress, &each)).take(DEPTH)
     });
     let slots = std::pin::pin!(try_join_all(slots));
     match select(slots, std::pin::pin!(meanwhile)).await {
@@ -34,6 +36,7 @@ pub async fn pass(
 async fn work(
     connection: &dyn Rows,
     cursor: &Mutex<Option<Page>>,
+    progress: &Progress,
     each: &impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
 ) -> Result<()> {
     loop {
@@ -50,6 +53,7 @@ async fn work(
             ..page
         });
         drop(next);
+        progress.looked(last.looked.into());
         each(connection, rows).await?;
     }
 }
