@@ -3,6 +3,7 @@
 //! A bench prints what it found and judges nothing: it fails only when something could not be measured. On a shared machine
 //! the ratios are worth more than the figures, as both sides of each were measured in turns.
 
+mod refresh;
 mod worker;
 
 use std::process::ExitCode;
@@ -13,12 +14,15 @@ use crate::{failure::Failure, project::Project};
 
 #[derive(Subcommand)]
 pub enum Bench {
+    /// The schedule's refreshes beside bare calls to the same provider
+    Refresh(refresh::Options),
     /// The worker beside a JavaScript worker that does the same, both on workerd
     Worker(worker::Options),
 }
 
 pub fn run(project: &Project, bench: &Bench) -> Result<ExitCode, Failure> {
     match bench {
+        Bench::Refresh(options) => refresh::run(project, options),
         Bench::Worker(options) => worker::run(project, options),
     }
 }

@@ -1,0 +1,119 @@
+// The bench of the sweep: how many due credentials a second the schedule refreshes, beside the same number of bare calls to the same
+// provider, as many at a time, by a worker that does nothing else.
+//
+//     node_modules/.bin/node tests/bench/refresh/main.mjs [--json] [--rows 3000] [--rounds 3] [--latency 20]
+//
+// `cargo xtask bench refresh` builds the worker, then runs this. It judges nothing: only an error is a failure.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+
+import { startStack } from "../../stack/stack.mjs";
+import { startThread } from "../../stack/thread.mjs";
+import { connect } from "../../support/database.mjs";
+import { startWorker } from "../../support/worker.mjs";
+import { startBareCaller } from "./bare.mjs";
+import { dueLeft, makeDue } from "./rows.mjs";
+
+const LIMITS = { rows: 100_000, rounds: 20, latency: 1000 };
+/** Runs of the schedule in which nothing gets done, before it is taken for stuck. */
+const IDLE_RUNS = 3;
+
+const options = parse(process.argv.slice(2));
+const log = (line) => console.error(line);
+const result = await measure(options);
+console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
+
+async function measure({ rows, rounds, latency }) {
+  const dir = mkdtempSync(path.join(tmpdir(), "bench-refresh-"));
+  const stops = [() => rmSync(dir, { recursive: true, force: true })];
+  const started = async (starting) => {
+    const thing = await starting;
+    stops.push(() => thing.stop());
+    return thing;
+  };
+  try {
+    log("starting the stack");
+    const { info } = await started(startStack({ dir, appUrl: "http://localhost:3000", onExit: (error) => log(error.message) }));
+    const provider = await started(
+      startThread({ name: "provider", module: "../bench/refresh/provider.mjs", options: { latency }, logs: info.logs, onExit: (error) => log(error.message) }),
+    );
+    const provided = async (path) => (await fetch(provider.value.url + path)).json();
+    const worker = await started(startWorker(info, { SUPABASE_BASE_URL: provider.value.url }));
+    const bare = await started(startBareCaller());
+    const sql = connect(info);
+    stops.push(() => sql.end());
+
+    const measured = [];
+    for (let round = 0; round < rounds; round++) {
+      await makeDue(sql, info, rows);
+      await provided("/reset");
+      const sweep = await timed(rows, () => sweepAll(worker, sql));
+      const { peak, count } = await provided("/reset");
+      if (count !== rows) throw new Error(`${count} redemptions of ${rows} tokens`);
+      const calls = await timed(rows, () => bare.call(`${provider.value.url}/v1/oauth/token`, rows, peak));
+      measured.push({ lanes: peak, runs: sweep.runs, sweep: sweep.perSecond, bare: calls.perSecond, ratio: sweep.perSecond / calls.perSecond });
+      log(`round ${round + 1} of ${rounds}: ${JSON.stringify(measured.at(-1))}`);
+    }
+    const median = (name) => measured.map((one) => one[name]).sort((a, b) => a - b)[Math.floor(rounds / 2)];
+    const names = ["lanes", "runs", "sweep", "bare", "ratio"];
+    return { settings: { rows, rounds, latency }, ...Object.fromEntries(names.map((name) => [name, median(name)])) };
+  } finally {
+    for (const stop of stops.reverse()) await stop();
+  }
+}
+
+/** Runs the schedule, as the clock would once a minute, until nothing is due. */
+async function sweepAll(worker, sql) {
+  let left = await dueLeft(sql);
+  let idle = 0;
+  let runs = 0;
+  for (; left > 0; runs++) {
+    await worker.scheduled();
+    const now = await dueLeft(sql);
+    idle = now < left ? 0 : idle + 1;
+    if (idle === IDLE_RUNS) throw new Error(`${now} rows stay due:\n${worker.logs().slice(-5).map(({ message }) => message).join("\n")}`);
+    left = now;
+  }
+  return { runs };
+}
+
+async function timed(rows, work) {
+  const begun = performance.now();
+  const result = await work();
+  return { ...result, perSecond: rows / ((performance.now() - begun) / 1000) };
+}
+
+function show({ settings: { rows, rounds, latency }, lanes, runs, sweep, bare, ratio }) {
+  return [
+    `${rows} due rows, a provider that answers in ${latency} ms, ${lanes} calls at a time, median of ${rounds} rounds`,
+    "",
+    `bare calls    ${bare.toFixed(0).padStart(6)} a second`,
+    `the schedule  ${sweep.toFixed(0).padStart(6)} a second, in ${runs} runs`,
+    `ratio         ${ratio.toFixed(2).padStart(6)}`,
+  ].join("\n");
+}
+
+function parse(argv) {
+  try {
+    const { values } = parseArgs({
+      args: argv,
+      options: {
+        json: { type: "boolean", default: false },
+        rows: { type: "string", default: "3000" },
+        rounds: { type: "string", default: "3" },
+        latency: { type: "string", default: "20" },
+      },
+    });
+    const numbers = Object.entries(LIMITS).map(([name, most]) => {
+      const number = Number(values[name]);
+      if (!Number.isInteger(number) || number < 1 || number > most) throw new Error(`--${name} must be from 1 to ${most}`);
+      return [name, number];
+    });
+    return { ...values, ...Object.fromEntries(numbers) };
+  } catch (error) {
+    console.error(`error: ${error.message}`);
+    process.exit(2);
+  }
+}

@@ -1,0 +1,38 @@
+// Credentials that are due.
+import { randomBytes, randomUUID } from "node:crypto";
+
+import { seal } from "../../format/format.mjs";
+
+const CHUNK = 2000;
+
+/** Makes the table hold so many due rows and nothing else, sealed as the worker seals. */
+export async function makeDue(sql, info, count) {
+  const key = Buffer.from(info.encryption_key, "base64");
+  await sql`delete from public.integrations`;
+  for (let done = 0; done < count; done += CHUNK) {
+    const rows = Array.from({ length: Math.min(CHUNK, count - done) }, () => row(key));
+    await sql`insert into public.integrations ${sql(rows)}`;
+  }
+  await sql.unsafe("vacuum (analyze) public.integrations, public.credential_leases");
+}
+
+/** How many are still due. */
+export async function dueLeft(sql) {
+  const [{ left }] = await sql`
+    select count(*)::int as left from public.integrations where token_expires_at < now() + interval '10 minutes'`;
+  return left;
+}
+
+function row(key) {
+  const [id, organization_id] = [randomUUID(), randomUUID()];
+  const project = randomBytes(10).toString("hex");
+  const plain = {
+    access_token: `sbp_oauth_${randomBytes(20).toString("hex")}`,
+    refresh_token: randomBytes(96).toString("base64url"),
+    expires_at: new Date(Date.now() + 60_000).toISOString(),
+    project_id: project,
+    project_name: `Project ${project}`,
+  };
+  const config = seal(key, { organization_id, integration_id: id }, plain, () => randomBytes(12));
+  return { id, organization_id, integration_type: "supabase", name: `Project ${project}`, external_account_id: project, config };
+}
