@@ -44,14 +44,3 @@ create trigger set_token_expiry
   for each row
   when (current_setting('integrations.rewrap', true) is distinct from 'on')
   execute function private.set_token_expiry();
-
--- The rows that are there. updated_at stays: nothing that they say has changed.
-select set_config('integrations.rewrap', 'on', true);
-update public.integrations i
-  set token_expires_at = private.expiry_of(i.config)
-  where i.config->'expires_at' is not null;
-select set_config('integrations.rewrap', 'off', true);
-
--- What is due. A rotation writes none of these columns, so its updates stay HOT.
-create index integrations_due_for_refresh on public.integrations (token_expires_at)
-  where token_expires_at is not null and status in ('active', 'degraded');
