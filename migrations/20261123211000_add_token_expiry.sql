@@ -35,6 +35,15 @@ begin
 end
 $$;
 
+create function private.clear_status_reason() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+  new.status_reason := null;
+  return new;
+end
+$$;
+
+revoke all on function private.clear_status_reason() from public, anon, authenticated, service_role;
 revoke all on function private.expiry_of(jsonb) from public, anon, authenticated, service_role;
 revoke all on function private.set_token_expiry() from public, anon, authenticated, service_role;
 
@@ -44,3 +53,10 @@ create trigger set_token_expiry
   for each row
   when (current_setting('integrations.rewrap', true) is distinct from 'on')
   execute function private.set_token_expiry();
+
+-- Whoever sets a row active, also a writer that does not know the column.
+create trigger clear_status_reason
+  before update of status on public.integrations
+  for each row
+  when (new.status = 'active' and new.status_reason is not null)
+  execute function private.clear_status_reason();

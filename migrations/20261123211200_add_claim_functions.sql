@@ -34,6 +34,12 @@ begin
 end
 $$;
 
+-- Whether a refreshed config would still fit: with tokens of 16 KiB each it is at most 256 KiB.
+create function private.leaves_room(p_config jsonb) returns boolean
+language sql immutable security definer set search_path = '' as $$
+  select octet_length(p_config::text) <= 196608;
+$$;
+
 -- Claims the refresh of one integration. With p_within it is wanted only if the access token ends within so many seconds; without, in any
 -- case, save what was refreshed less than 30 seconds ago. p_user_id null: the worker for itself. With p_read, the credential that
 -- stands is handed out where there is nothing to refresh, or nobody to refresh it with.
@@ -74,7 +80,7 @@ begin
 
   if v_lease.journal is not null then
     v_wanted := true;
-  elsif v_row.status in ('reconnect_required', 'revoked') then
+  elsif v_row.status in ('reconnect_required', 'revoked') or not private.leaves_room(v_row.config) then
     v_wanted := false;
   elsif p_within is null then
     v_wanted := coalesce(v_lease.settled_at <= now() - interval '30 seconds', true);
@@ -148,7 +154,7 @@ begin
             and d.integration_type = any (p_types)
             and (l.owner is null or l.expires_at <= now())
             and coalesce(l.retry_at <= now(), true)
-            and octet_length(d.config::text) <= 262144
+            and private.leaves_room(d.config)
           order by d.token_expires_at
           limit p_limit
         )
@@ -171,6 +177,7 @@ begin
 end
 $$;
 
+revoke all on function private.leaves_room(jsonb) from public, anon, authenticated, service_role;
 revoke all on function private.take_lease(public.integrations, uuid) from public, anon, authenticated, service_role;
 revoke all on function public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text) from public, anon, authenticated;
 revoke all on function public.claim_due_refreshes(uuid, integer, integer, text[], text) from public, anon, authenticated;

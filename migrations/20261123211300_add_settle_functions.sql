@@ -55,7 +55,7 @@ begin
       where l.integration_id = p_id;
     perform private.tell(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
-  exception when sqlstate 'IK001' or lock_not_available then
+  exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- A rotation has fenced this worker's key out, or holds the table. The tokens exist nowhere else: they wait here, sealed, for a
     -- worker that may write.
     update public.credential_leases l
@@ -132,6 +132,7 @@ create function public.settle_refreshes(
 language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
 declare
   v_result record;
+  v_end text;
   v_ends jsonb := '{}';
 begin
   if p_owner is null or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 500 then
@@ -151,12 +152,18 @@ begin
       raise exception 'a result is neither a config of at most 256 KiB nor a known fault' using
         errcode = 'invalid_parameter_value';
     end if;
-    v_ends := v_ends || jsonb_build_object(v_result.id::text, case
-      when v_result.config is not null then private.settle_refresh(
-        v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id)
-      else private.fail_refresh(
-        v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, p_user_id, p_request_id)
-    end);
+    begin
+      v_end := case
+        when v_result.config is not null then private.settle_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id)
+        else private.fail_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, p_user_id, p_request_id)
+      end;
+    exception when lock_not_available or deadlock_detected then
+      -- One row that cannot be had must not undo the others. Its lease ends by itself, with the attempt on record.
+      v_end := 'backed_off';
+    end;
+    v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
   end loop;
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end

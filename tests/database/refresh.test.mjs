@@ -106,6 +106,14 @@ describe("token_expires_at", () => {
   });
 });
 
+test("an active row has no reason, whoever made it active", async () => {
+  const { p_id } = await connected();
+  await owner`update public.integrations set status = 'degraded', status_reason = 'provider_failed' where id = ${p_id}`;
+  assert.equal((await row(p_id)).status_reason, "provider_failed");
+  await owner`update public.integrations set status = 'active' where id = ${p_id}`;
+  assert.equal((await row(p_id)).status_reason, null);
+});
+
 describe("a claim", () => {
   test("50 at once: one gets the lease", async () => {
     const many = project.connect("authenticator", { role: "service_role" }, AT_ONCE);
@@ -172,6 +180,11 @@ describe("a claim", () => {
     const only = await claimed(p_id);
     await owner`update public.credential_leases set expires_at = now() where integration_id = ${p_id}`;
     assert.equal(await end(only, { config: ends(inMs(HOUR_MS)) }), "settled");
+  });
+
+  test("of a config that is too large to take fresh tokens is not wanted", async () => {
+    const { p_id } = await connected({ p_config: ends(inMs(0), { p: "x".repeat(200_000) }) });
+    for (const over of [{}, { p_within: 600 }]) assert.equal((await claim(p_id, over)).outcome, "current");
   });
 
   test("soon after a refresh finds it done", async () => {
@@ -274,6 +287,20 @@ describe("an end", () => {
       await lockWait(owner);
       assert.equal(await pending, "journalled");
     });
+  });
+
+  test("that waits for a lock too long undoes no other of its batch", async () => {
+    const p_owner = randomUUID();
+    const [held, free] = [(await connected()).p_id, (await connected()).p_id];
+    const results = [];
+    for (const id of [held, free]) results.push({ id, generation: (await claim(id, { p_owner })).generation });
+    await project.connect("postgres").begin(async (sql) => {
+      await sql`select from public.integrations where id = ${held} for update`;
+      const { ends: answers } = await settle(p_owner, { ...results[0], fault: "invalid_grant" }, { ...results[1], config: ends(inMs(HOUR_MS)) });
+      assert.deepEqual(answers, { [held]: "backed_off", [free]: "settled" });
+    });
+    assert.equal((await row(held)).status, "active");
+    assert.ok((await lease(held)).attempted_at, "the attempt stays on record");
   });
 
   test("that failed is tried again ever later, and no sooner than the provider says", async () => {
@@ -382,7 +409,7 @@ describe("what is due", () => {
 
   test("is bounded in size, and an oversized config keeps nobody else waiting", async () => {
     await claims();
-    const big = { p: "x".repeat(200_000) };
+    const big = { p: "x".repeat(190_000) };
     for (let i = 0; i < 10; i++) await insert(-1000 * i, { config: sql.json(ends(inMs(-1000 * i), big)) });
     await insert(-HOUR_MS, { config: sql.json(ends(inMs(-HOUR_MS), { p: "x".repeat(300_000) })) });
     assert.equal((await claims()).length, 6);
