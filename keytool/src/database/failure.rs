@@ -90,7 +90,8 @@ impl From<Failure> for Error {
             .hint("check the password in DATABASE_URL, or SUPABASE_SERVICE_ROLE_KEY"),
             Cause::Fenced => Self::new(Blame::Caller, "the fence does not allow the primary key")
                 .hint("`keytool registry` shows which it allows; is ENCRYPTION_KEY the new key?"),
-            Cause::Refused => Self::new(Blame::Database, format!("the database refused: {said}")),
+            Cause::Refused => Self::new(Blame::Database, format!("the database refused: {said}"))
+                .hint("is it the right database, and are its migrations those of this version?"),
         }
     }
 }

@@ -1,0 +1,154 @@
+// The end of a rotation: fence, verify and retire prove that the old key is needed for nothing, and refuse to say so too early.
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { lockWait } from "../database/support.mjs";
+import { A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealOld, startDatabases } from "./support.mjs";
+
+let databases;
+before(async () => (databases = await startDatabases()));
+after(() => databases?.stop());
+
+const ALONE = { ENCRYPTION_KEY: B.base64 };
+const run = (table, settings, ...args) => keytool({ ...table.direct, ...settings }, ...args);
+const registry = async (table) => JSON.parse((await run(table, {}, "registry", "--json")).stdout);
+const states = async (table) => Object.fromEntries((await registry(table)).keys.map(({ kid, state }) => [kid, state]));
+
+describe("step by step", () => {
+  test("from the first look to the retired key", async () => {
+    const table = await databases.project();
+    await table.insertMany(300, A);
+    await table.insertMany(10, B);
+    await table.insert({ access_token: sealOld(A, "x") });
+    await table.insert({ project_id: "nothing sealed" });
+
+    const status = await run(table, A_TO_B, "status", "--json");
+    assertDone(status);
+    const { tally, not_on_primary } = JSON.parse(status.stdout);
+    assert.deepEqual([tally.rows, tally.by_kid, tally.old_form, tally.nothing_sealed, not_on_primary], [312, { [A.kid]: 300, [B.kid]: 10 }, 1, 1, 301]);
+
+    // Too early, each of them, and each says what comes first.
+    assertError(await run(table, A_TO_B, "fence"), 1, /^error: 301 rows are not sealed with key/);
+    assertError(await run(table, A_TO_B, "retire"), 1, /^error: there is no fence: no key is retired/);
+    assertError(await run(table, ALONE, "verify"), 3, /^error: 301 rows do not open/);
+    assert.deepEqual(await registry(table), { fence: null, keys: [] });
+
+    assertDone(await run(table, A_TO_B, "rotate"));
+    assertError(await run(table, A_TO_B, "retire"), 1, /there is no fence/);
+    assertDone(await run(table, A_TO_B, "fence"));
+    assert.deepEqual(await states(table), { [B.kid]: "allowed" });
+    // From here on the database refuses an old isolate's write, and lets all others pass.
+    await assert.rejects(table.insertSealed(A), { code: "IK001" });
+    await assert.rejects(table.insert({ access_token: sealOld(B, "x") }), { code: "IK001" });
+    await table.insertSealed(B);
+    await table.insert({ project_id: "nothing sealed" });
+
+    assertDone(await run(table, A_TO_B, "verify", "--primary-only"));
+    assertDone(await run(table, A_TO_B, "retire"));
+    assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "allowed" });
+
+    // With B alone every row opens, with A alone none that holds anything.
+    assertDone(await run(table, ALONE, "verify"));
+    const old = await run(table, { ENCRYPTION_KEY: A.base64 }, "verify", "--json");
+    assertError(old, 3, /^error: 312 rows do not open/);
+    for (const row of await table.rows()) openRow([B], row);
+
+    // The old key is not taken up again by mistake, and the next rotation begins with the fence down.
+    assertError(await run(table, { ENCRYPTION_KEY: A.base64, FALLBACK_ENCRYPTION_KEYS: B.base64 }, "rotate"), 2, /is retired/);
+    assertError(await run(table, { ENCRYPTION_KEY: A.base64, FALLBACK_ENCRYPTION_KEYS: B.base64 }, "fence"), 2, /is retired/);
+    assertError(await run(table, { ENCRYPTION_KEY: C.base64, FALLBACK_ENCRYPTION_KEYS: B.base64 }, "rotate"), 2, /the fence is up for/);
+    assertDone(await run(table, {}, "fence", "--lift"));
+    assertDone(await run(table, {}, "fence", "--lift"));
+    await table.insertSealed(C);
+  });
+
+  test("all the way, in one command", async () => {
+    const table = await databases.project();
+    await table.insertMany(300, A);
+    const done = await run(table, A_TO_B, "rotate", "--all-the-way", "--json");
+    assertDone(done);
+    const steps = done.events().map(({ event }) => event).filter((event) => event !== "progress");
+    assert.deepEqual(steps, ["rewrapped", "fenced", "rewrapped", "verified", "retired"]);
+    assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "allowed" });
+    // Again: it finds all done, and that is fine.
+    assertDone(await run(table, A_TO_B, "rotate", "--all-the-way"));
+  });
+
+  test("over PostgREST", async () => {
+    const table = await databases.project();
+    await table.insertMany(50, A);
+    const { newKey } = await table.rest();
+    const settings = { ...newKey, ...A_TO_B };
+    assertDone(await keytool(settings, "rotate", "--all-the-way"));
+    assertDone(await keytool({ ...newKey, ...ALONE }, "verify"));
+    assertDone(await keytool(newKey, "fence", "--lift"));
+    assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "known" });
+  });
+});
+
+describe("what is in the way", () => {
+  test("a row that a pass has not seen: nothing is retired", async () => {
+    const table = await databases.project();
+    await table.insertMany(20, B);
+    assertDone(await run(table, A_TO_B, "fence"));
+    // Behind the fence's back, as a restore with triggers disabled would.
+    await table.sql`alter table public.integrations disable trigger refuse_fenced_key`;
+    await table.insertSealed(A);
+    await table.sql`alter table public.integrations enable trigger refuse_fenced_key`;
+    assertError(await run(table, A_TO_B, "retire"), 3, /^error: 1 rows do not open/);
+    assert.deepEqual(await states(table), { [B.kid]: "allowed" });
+    assertDone(await run(table, A_TO_B, "rotate"));
+    assertDone(await run(table, A_TO_B, "retire", A.kid));
+  });
+
+  test("a fence for two keys, or for another one, proves nothing", async () => {
+    const table = await databases.project();
+    await table.insertMany(5, B);
+    for (const kids of [[A.kid, B.kid], [C.kid]]) {
+      await table.sql`select public.declare_fence(${kids})`;
+      assertError(await run(table, A_TO_B, "retire"), 1, /^error: the fence is up for .*, not for/);
+    }
+  });
+
+  test("the key that may write cannot be retired, nor one that is no key id", async () => {
+    const table = await databases.project();
+    await table.insertMany(5, B);
+    assertDone(await run(table, A_TO_B, "fence"));
+    assert.equal((await run(table, A_TO_B, "retire", B.kid)).status, 2);
+    assert.equal((await run(table, A_TO_B, "retire", "hunter2")).status, 2);
+    assertError(await run(table, ALONE, "retire"), 2, /no key to retire/);
+    assert.deepEqual(await states(table), { [B.kid]: "allowed" });
+  });
+
+  test("a writing transaction: the fence waits for it, and writers do not queue behind the wait for long", async () => {
+    const table = await databases.project();
+    await table.insertMany(5, B);
+    let done;
+    await table.project.connect("postgres").begin(async (sql) => {
+      await sql`update public.integrations set name = name`;
+      done = run(table, A_TO_B, "fence");
+      await lockWait(table.sql);
+      await table.sql.begin(async (other) => {
+        await other`set local lock_timeout = '4s'`;
+        await other`insert into public.integrations (organization_id, integration_type, name) values (gen_random_uuid(), 'supabase', 'n')`;
+      });
+    });
+    assertDone(await done);
+    assert.notEqual((await registry(table)).fence, null);
+  });
+});
+
+test("status says it to people, too, and without keys what can be said without", async () => {
+  const table = await databases.project();
+  const organization_id = "3f2c9a64-0b1d-4e8f-a7c5-6d9e2b10f483";
+  for (let i = 0; i < 3; i += 1) await table.insertSealed(A, undefined, { organization_id });
+  await table.insertSealed(B);
+  const { stdout } = await run(table, A_TO_B, "status", "--by", "organization");
+  assert.match(stdout, /^rows: 4$/m);
+  assert.match(stdout, new RegExp(`^  key ${A.kid} \\(fallback\\): 3$`, "m"));
+  assert.match(stdout, new RegExp(`^rotation to ${B.kid}: 25.0 %, 3 rows left$`, "m"));
+  assert.match(stdout, new RegExp(`^organization ${organization_id}: 3 rows: key ${A.kid} \\(fallback\\): 3$`, "m"));
+  const bare = await run(table, {}, "status");
+  assertDone(bare);
+  assert.match(bare.stdout, /nothing was opened/);
+});

@@ -1,0 +1,394 @@
+// keytool rotate: every row moves to the new key, nothing else changes, and no row is lost whoever else writes or kills.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { after, before, describe, test } from "node:test";
+
+import { lockWait } from "../database/support.mjs";
+import {
+  A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealFor, sealOld, somePlain, startDatabases,
+} from "./support.mjs";
+
+let databases;
+before(async () => (databases = await startDatabases()));
+after(() => databases?.stop());
+
+const rotate = (table, ...args) => keytool({ ...table.direct, ...A_TO_B }, "rotate", "--json", ...args);
+const summary = (done) => done.events().at(-1);
+const kids = (rows) => [...new Set(rows.map(({ config }) => config._enc?.kid))];
+
+/** The most memory that a process had, in kB, as far as can be seen from outside. */
+function watchMemory(child) {
+  let peak = 0;
+  const timer = setInterval(() => {
+    try {
+      peak = Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, "utf8"))?.[1] ?? peak);
+    } catch {
+      // It has ended, or there is no /proc.
+    }
+  }, 5);
+  child.once("close", () => clearInterval(timer));
+  return () => peak;
+}
+
+/** What a rotation must leave as it was: all columns but config, and of config all that is not sealed. */
+function unsealed({ config, text, version, ...columns }) {
+  const { access_token, refresh_token, _enc, ...rest } = config;
+  return { ...columns, rest };
+}
+
+describe("every way to the rows", () => {
+  const ways = {
+    "directly": async (table) => table.direct,
+    "over PostgREST with the old service key": async (table) => (await table.rest()).oldKey,
+    "over PostgREST with the new service key": async (table) => (await table.rest()).newKey,
+  };
+  for (const [name, settings] of Object.entries(ways)) {
+    test(`${name}: all rows move, the rest of them stays, and a second run writes nothing`, async () => {
+      const table = await databases.project();
+      await table.insertMany(700, A);
+      await table.insertMany(20, B);
+      // Numbers that a double cannot hold, a secret deep inside, names that need escaping, text beyond ASCII.
+      const odd = { access_token: "x", list: [{ "a/b~c": { "x\"y_key": "ключ 🔑" } }], "ü_key": "", none_token: null, "z": "\u2028\\" };
+      const oddId = await table.insertSealed(A, odd);
+      await table.sql`
+        update public.integrations set updated_at = '2020-02-02', config = config || '{"big": 123456789012345678901234567890.10, "tiny": 1e-400}'
+        where id = ${oddId}`;
+      const before = await table.rows();
+      const env = { ...(await settings(table)), ...A_TO_B };
+
+      const done = await keytool(env, "rotate", "--json", "--batch", "100");
+      assertDone(done);
+      const { event, written, lost_races, does_not_open, kid } = summary(done);
+      assert.deepEqual({ event, written, lost_races, does_not_open, kid }, {
+        event: "rewrapped", written: 701, lost_races: 0, does_not_open: 0, kid: B.kid,
+      });
+      const after = await table.rows();
+      assert.deepEqual(kids(after), [B.kid]);
+      assert.deepEqual(after.map(unsealed).map(({ rest: { list, ...rest }, ...row }) => ({ ...row, rest: { ...rest, "ü_key": 0 } })),
+        before.map(unsealed).map(({ rest: { list, ...rest }, ...row }) => ({ ...row, rest: { ...rest, "ü_key": 0 } })));
+      // The texts of the numbers, since JavaScript has no such numbers.
+      const text = after.find(({ id }) => id === oddId).text;
+      assert.match(text, /"big": 123456789012345678901234567890\.10/);
+      assert.match(text, /"tiny": 0\.0{399}1/);
+      for (const [i, row] of after.entries()) assert.deepEqual(openRow([B], row), openRow([A, B], before[i]));
+
+      const again = await keytool(env, "rotate", "--json");
+      assertDone(again);
+      assert.equal(summary(again).written, 0);
+      assert.deepEqual(await table.rows(), after);
+    });
+  }
+});
+
+describe("what is in the table", () => {
+  test("an empty table: nothing to do", async () => {
+    const table = await databases.project();
+    const done = await rotate(table);
+    assertDone(done);
+    assert.equal(summary(done).written, 0);
+    assertDone(await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--all-the-way"));
+  });
+
+  test("the old form, of either key, becomes the current one", async () => {
+    const table = await databases.project();
+    const ids = [];
+    for (const key of [A, B]) ids.push(await table.insert({ access_token: sealOld(key, "sbp_1"), api_key: "", project_id: "p" }));
+    assertDone(await rotate(table));
+    for (const row of await table.rows()) {
+      assert.equal(row.config._enc.kid, B.kid);
+      assert.deepEqual({ ...openRow([B], row) }, { access_token: "sbp_1", api_key: "", project_id: "p" });
+    }
+  });
+
+  test("rows that do not open are listed by id and class and left, the others are done, and the status is 3", async () => {
+    const table = await databases.project();
+    await table.insertMany(50, A);
+    const place = () => ({ id: randomUUID(), organization_id: randomUUID() });
+    const sealed = sealFor(A, place(), somePlain());
+    const huge = { ...sealFor(A, place(), somePlain()), filler: "x".repeat(3 << 20) };
+    const deep = JSON.parse(`${'{"a":'.repeat(40)}{"token":"x"}${"}".repeat(40)}`);
+    const strange = {
+      "no-object": [null, "text", [], [sealed], 7],
+      "not-authentic": [sealed, { ...sealed, access_token: sealed.refresh_token }],
+      "too-large": [huge],
+      "not-sealed": [{ access_token: "sbp_in_the_clear" }, { ...sealed, access_token: "" }],
+      "unknown-key": [{ ...sealed, _enc: { v: 2, kid: C.kid } }],
+      "unknown-version": [{ ...sealed, _enc: { v: 3, kid: A.kid } }],
+      "malformed-enc": [{ ...sealed, _enc: null }, { ...sealed, _enc: { v: 2, kid: A.kid, alg: "x" } }, { ...sealed, _enc: "v2" }],
+      "wrong-type": [{ ...sealed, api_key: 5 }, { api_key: ["x"] }],
+      "too-deep": [deep],
+    };
+    const expected = new Map();
+    for (const [fault, configs] of Object.entries(strange)) {
+      for (const config of configs) expected.set(await table.insert(config), fault);
+    }
+    const fine = [];
+    for (const config of [{}, { project_id: "p" }, { access_token: null }]) fine.push(await table.insert(config));
+    const before = new Map((await table.rows()).map((row) => [row.id, row]));
+
+    const done = await rotate(table);
+    assertError(done, 3, /^error: \d+ rows do not open$/);
+    const found = done.events().filter(({ event }) => event === "does_not_open");
+    assert.deepEqual(new Map(found.map(({ id, class: fault }) => [id, fault]).sort()), new Map([...expected].sort()));
+    assert.equal(found.length, expected.size);
+    assert.deepEqual([summary(done).written, summary(done).does_not_open], [50, expected.size]);
+    for (const row of await table.rows()) {
+      if (expected.has(row.id) || fine.includes(row.id)) assert.deepEqual(row, before.get(row.id));
+      else assert.equal(row.config._enc.kid, B.kid);
+    }
+    const output = done.stdout + done.stderr;
+    for (const secret of ["sbp_in_the_clear", sealed.access_token, A.base64, B.base64]) assert.ok(!output.includes(secret));
+
+    // And so they are for status and verify, which read every row, and for the fence, which is refused.
+    for (const command of ["status", "verify"]) {
+      const seen = await keytool({ ...table.direct, ...A_TO_B }, command, "--json");
+      assertError(seen, 3, /^error: \d+ rows do not open$/);
+      assert.deepEqual(new Map(seen.events().flatMap((e) => (e.event === "does_not_open" ? [[e.id, e.class]] : [])).sort()), new Map([...expected].sort()));
+    }
+    assertError(await keytool({ ...table.direct, ...A_TO_B }, "fence"), 3, /rows do not open$/);
+    assert.equal(JSON.parse((await keytool(table.direct, "registry", "--json")).stdout).fence, null);
+    assertError(await rotate(table, "--all-the-way"), 3, /rows do not open$/);
+  });
+
+  test("configs of a megabyte, many of them, in little memory", async () => {
+    const table = await databases.project();
+    for (let i = 0; i < 40; i += 1) await table.insertSealed(A, { ...somePlain(), filler: randomUUID().repeat(28_000) });
+    const running = rotate(table, "--batch", "1000");
+    const peak = watchMemory(running.child);
+    const done = await running;
+    assertDone(done);
+    assert.equal(summary(done).written, 40);
+    // Pages are cut at a megabyte; 40 configs at once would be 80 MB and more.
+    if (process.platform === "linux") assert.ok(peak() > 1024 && peak() < 32 * 1024, `${peak()} kB`);
+  });
+});
+
+describe("wrong keys are noticed before the first write", () => {
+  const cases = {
+    "the fallback is missing": { settings: { ENCRYPTION_KEY: B.base64 }, message: /sealed with key [0-9a-f]{16}, which is neither/ },
+    "the fallback is another key": { settings: { ENCRYPTION_KEY: B.base64, FALLBACK_ENCRYPTION_KEYS: C.base64 }, message: /which is neither/ },
+    "the worker seals with another key than the primary": {
+      settings: { ENCRYPTION_KEY: C.base64, FALLBACK_ENCRYPTION_KEYS: A.base64 },
+      also: (table) => table.insertMany(20, B),
+      message: new RegExp(`sealed with key ${B.kid}, which is neither`),
+    },
+    "the key of the old form is missing": {
+      settings: A_TO_B,
+      also: async (table) => {
+        for (let i = 0; i < 20; i += 1) await table.insert({ access_token: sealOld(C, "x") });
+      },
+      message: /none of 20 sampled rows of the old form opens/,
+    },
+  };
+  for (const [name, { settings, also, message }] of Object.entries(cases)) {
+    test(name, async () => {
+      const table = await databases.project();
+      await table.insertMany(100, A);
+      await also?.(table);
+      const before = await table.rows();
+      const done = await keytool({ ...table.direct, ...settings }, "rotate");
+      assertError(done, 2, message);
+      assert.deepEqual(await table.rows(), before);
+    });
+  }
+
+  test("a table with one row", async () => {
+    const table = await databases.project();
+    await table.insertSealed(A);
+    assertError(await keytool({ ...table.direct, ENCRYPTION_KEY: B.base64 }, "rotate"), 2, /which is neither/);
+  });
+
+  test("--anyway goes on with the rows that open", async () => {
+    const table = await databases.project();
+    await table.insertMany(50, A);
+    await table.insertMany(50, C);
+    const done = await rotate(table, "--anyway");
+    assert.equal(done.status, 3);
+    assert.deepEqual([summary(done).written, summary(done).does_not_open], [50, 50]);
+  });
+});
+
+describe("a part of the table", () => {
+  test("a dry run seals and opens, and writes nothing", async () => {
+    const table = await databases.project();
+    await table.insertMany(300, A);
+    const before = await table.rows();
+    const done = await rotate(table, "--dry-run");
+    assertDone(done);
+    assert.deepEqual(summary(done), { event: "dry_run", kid: B.kid, would_write: 300, does_not_open: 0 });
+    assert.deepEqual(await table.rows(), before);
+  });
+
+  test("one organisation", async () => {
+    const table = await databases.project();
+    await table.insertMany(30, A);
+    const organization_id = randomUUID();
+    const mine = new Set();
+    for (let i = 0; i < 5; i += 1) mine.add(await table.insertSealed(A, somePlain(), { organization_id }));
+    assertDone(await rotate(table, "--only-organization", organization_id));
+    for (const row of await table.rows()) assert.equal(row.config._enc.kid, mine.has(row.id) ? B.kid : A.kid);
+  });
+
+  test("shards, at the same time, overlapping", async () => {
+    const table = await databases.project();
+    await table.insertMany(2000, A);
+    const shards = ["1/3", "2/3", "3/3", "1/2"].map((shard) => rotate(table, "--shard", shard, "--batch", "50"));
+    const done = await Promise.all(shards);
+    done.forEach(assertDone);
+    assert.equal(done.reduce((sum, one) => sum + summary(one).written, 0), 2000);
+    assert.deepEqual(kids(await table.rows()), [B.kid]);
+  });
+
+  test("no faster than asked for", async () => {
+    const table = await databases.project();
+    await table.insertMany(400, A);
+    const started = performance.now();
+    assertDone(await rotate(table, "--max-rate", "100", "--batch", "50"));
+    // Eight batches of half a second; the first one goes at once.
+    assert.ok(performance.now() - started > 3000);
+  });
+});
+
+describe("others write meanwhile", () => {
+  test("a row that is written while it is sealed is theirs: the race is lost and the row read again", async () => {
+    const table = await databases.project();
+    const ids = await table.insertMany(20, A);
+    const [{ id, organization_id }] = await table.rows();
+    const newer = { access_token: "newer", project_id: "p" };
+    let done;
+    await table.project.connect("postgres").begin(async (sql) => {
+      await sql`update public.integrations set config = ${sql.json(sealFor(A, { id, organization_id }, newer))} where id = ${id}`;
+      done = rotate(table);
+      await lockWait(table.sql);
+    });
+    assertDone(await done);
+    assert.equal(summary(await done).lost_races, 1);
+    assert.equal(summary(await done).written, ids.length);
+    const row = (await table.rows())[0];
+    assert.equal(row.config._enc.kid, B.kid);
+    assert.deepEqual({ ...openRow([B], row) }, newer);
+  });
+
+  test("a writer that holds a row for long is waited for, and nobody is blocked meanwhile", async () => {
+    const table = await databases.project();
+    await table.insertMany(20, A);
+    const [{ id }, { id: other }] = await table.rows();
+    let done;
+    await table.project.connect("postgres").begin(async (sql) => {
+      await sql`select from public.integrations where id = ${id} for update`;
+      done = rotate(table);
+      await lockWait(table.sql);
+      // Longer than the two seconds that a batch waits: it gives up, lets everything go, and tries again.
+      await new Promise((resolve) => setTimeout(resolve, 2600));
+      await table.sql.begin(async (writer) => {
+        await writer`set local lock_timeout = '2500ms'`;
+        await writer`update public.integrations set name = 'renamed' where id = ${other}`;
+      });
+    });
+    assertDone(await done);
+    assert.deepEqual(kids(await table.rows()), [B.kid]);
+  });
+
+  test("two rotators at once, and a worker that inserts, updates and deletes with the new key", async () => {
+    const table = await databases.project();
+    const ids = await table.insertMany(3000, A);
+    const acknowledged = new Map((await table.rows()).map((row) => [row.id, openRow([A], row)]));
+    const rotators = [1, 2].map(() => rotate(table, "--batch", "40", "--jobs", "2"));
+    const running = Promise.all(rotators);
+    let finished = false;
+    running.finally(() => (finished = true));
+    for (let i = 0; !finished || i < 50; i += 1) {
+      const id = ids[(i * 7919) % ids.length];
+      const plain = { ...somePlain(), n: i };
+      if (i % 5 === 0) {
+        const place = { id: randomUUID(), organization_id: randomUUID() };
+        await table.insert(sealFor(B, place, plain), place);
+        acknowledged.set(place.id, plain);
+      } else if (i % 5 === 1) {
+        await table.sql`delete from public.integrations where id = ${id}`;
+        acknowledged.delete(id);
+      } else {
+        const [row] = await table.sql`select organization_id from public.integrations where id = ${id}`;
+        if (!row) continue;
+        const config = sealFor(B, { id, ...row }, plain);
+        await table.sql`update public.integrations set config = ${table.sql.json(config)} where id = ${id}`;
+        acknowledged.set(id, plain);
+      }
+    }
+    (await running).forEach(assertDone);
+    const rows = await table.rows();
+    assert.deepEqual(kids(rows), [B.kid]);
+    assert.deepEqual(new Map(rows.map((row) => [row.id, { ...openRow([B], row) }])), new Map([...acknowledged].sort().map(([id, plain]) => [id, { ...plain }])));
+  });
+
+  test("something that goes on sealing with the old key: it says so, and does not run for ever", async () => {
+    const table = await databases.project();
+    await table.insertMany(5, A);
+    const writer = table.project.connect("postgres");
+    // After every row that the rotation writes, an old isolate writes another one on the old key.
+    const [{ id, organization_id }] = await table.rows();
+    const old = sealFor(A, { id, organization_id }, somePlain());
+    await writer.unsafe(`
+      create function public.old_isolate() returns trigger language plpgsql security definer as $$
+      begin
+        if current_setting('integrations.rewrap', true) = 'on' and new.id = '${id}' then
+          new.config := '${JSON.stringify(old)}';
+        end if;
+        return new;
+      end $$;
+      create trigger old_isolate before update on public.integrations for each row execute function public.old_isolate();`);
+    assertError(await rotate(table), 1, /rows on other keys keep coming/);
+  });
+});
+
+describe("killed and cut off", () => {
+  test("kill -9 in the middle, many times; then it is simply run again", async () => {
+    const table = await databases.project();
+    await table.insertMany(4000, A);
+    const before = await table.rows();
+    let killed = 0;
+    for (let delay = 15; delay < 400; delay += 35) {
+      const done = rotate(table, "--batch", "20", "--max-rate", "5000");
+      setTimeout(() => done.child.kill("SIGKILL"), delay);
+      killed += (await done).signal === "SIGKILL" ? 1 : 0;
+      for (const row of await table.rows()) openRow([A, B], row);
+    }
+    assert.ok(killed > 5, `${killed} were killed`);
+    const half = await table.rows();
+    assert.deepEqual(kids(half).sort(), [A.kid, B.kid].sort());
+    const written = half.filter(({ config }) => config._enc.kid === B.kid).length;
+    const done = await rotate(table);
+    assertDone(done);
+    assert.equal(summary(done).written, 4000 - written);
+    const after = await table.rows();
+    assert.deepEqual(after.map(unsealed), before.map(unsealed));
+    for (const [i, row] of after.entries()) assert.deepEqual(openRow([B], row), openRow([A], before[i]));
+  });
+
+  test("a connection that the server ends is made again", async () => {
+    const table = await databases.project();
+    await table.insertMany(3000, A);
+    const done = rotate(table, "--batch", "20", "--max-rate", "3000");
+    let ended = 0;
+    for (let i = 0; i < 8; i += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 80));
+      // Allowed, as it is the same role.
+      const rows = await table.sql`
+        select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'keytool' and datname = current_database()`;
+      ended += rows.length;
+    }
+    assertDone(await done);
+    assert.ok(ended > 2, `${ended} connections were ended`);
+    assert.deepEqual(kids(await table.rows()), [B.kid]);
+  });
+
+  test("a reader of the events that goes away ends it without a panic", async () => {
+    const table = await databases.project();
+    for (let i = 0; i < 20; i += 1) await table.insert("no object");
+    const done = rotate(table);
+    done.child.stdout.destroy();
+    const { status, stderr } = await done;
+    assert.deepEqual([status, stderr], [1, ""]);
+  });
+});
