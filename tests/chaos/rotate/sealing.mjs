@@ -1,0 +1,68 @@
+// Keys and sealed configs in node:crypto alone: what the harness writes and reads does not rest on the code that it tests.
+import { createCipheriv, randomBytes } from "node:crypto";
+
+import { keyId, open, seal } from "../../format/format.mjs";
+
+/** The start of a sealed value, which no two may share: iv, tag. */
+const HEAD = /([A-Za-z0-9+/]{16})\.([A-Za-z0-9+/]{22}==)\./g;
+
+export function newKey() {
+  const key = randomBytes(32);
+  return { key, base64: key.toString("base64"), kid: keyId(key) };
+}
+
+export function placeOf({ id, organization_id }) {
+  return { organization_id, integration_id: id };
+}
+
+/** A config as the worker would write it. */
+export function sealed({ key }, row, plain) {
+  return seal(key, placeOf(row), plain, () => randomBytes(12));
+}
+
+/** A config in the old form, in one of the spellings that its writers had. */
+export function sealedOld({ key }, plain, random) {
+  const encoding = random.pick(["base64", "base64url", "hex"]);
+  const bytes = random.pick([12, 16]);
+  const field = (text) => {
+    const iv = randomBytes(bytes);
+    const cipher = createCipheriv("aes-256-gcm", key, iv);
+    const ciphertext = Buffer.concat([cipher.update(text), cipher.final()]);
+    return [iv, cipher.getAuthTag(), ciphertext].map((part) => part.toString(encoding)).join(".");
+  };
+  return { ...plain, access_token: field(plain.access_token), refresh_token: field(plain.refresh_token) };
+}
+
+/** The config in the clear, or the class of what is wrong with it: `{ plain }` or `{ fault }`. */
+export function opened(keys, row) {
+  const { config } = row;
+  if (typeof config !== "object" || config === null || Array.isArray(config)) return { fault: "no-object" };
+  try {
+    return { plain: open(keys.map(({ key }) => key), placeOf(row), config) };
+  } catch (error) {
+    if (error.fault === undefined) throw error;
+    return { fault: error.fault };
+  }
+}
+
+/** Every iv that was ever seen, with the tag beside it: the same iv with another tag has sealed two things. */
+export class Nonces {
+  #tags = new Map();
+
+  constructor(report) {
+    this.report = report;
+  }
+
+  get size() {
+    return this.#tags.size;
+  }
+
+  /** Takes all that a text holds. */
+  take(text) {
+    for (const [, iv, tag] of text.matchAll(HEAD)) {
+      const known = this.#tags.get(iv);
+      if (known === undefined) this.#tags.set(iv, tag);
+      else this.report.require(known === tag, "no iv is used twice", "a fresh iv", `${iv} again`);
+    }
+  }
+}
