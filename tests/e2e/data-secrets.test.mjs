@@ -1,8 +1,10 @@
 // No secret shows where it does not belong: a run through every flow, and through their failures, with every secret known, and
 // then a look at all that was said.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { text } from "node:stream/consumers";
 import { after, afterEach, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -28,7 +30,7 @@ const COOKIE = /^__Host-(session|session-refresh|flow-[0-9a-f]{16})=/;
 describe("planted secrets", () => {
   const info = stack();
   const planted = new Planted();
-  /** All answers of the worker: `{ what, text }` without the cookies that must be set. */
+  /** All answers of the worker: `{ what, answer }` without the cookies that must be set. */
   const said = [];
   let sql;
   let gateway;
@@ -66,7 +68,7 @@ describe("planted secrets", () => {
   function heard(answer, what) {
     const headers = [...answer.headers].filter(([name]) => name !== "set-cookie").map((header) => header.join(": "));
     const cookies = answer.headers.getSetCookie().filter((line) => !COOKIE.test(line));
-    said.push({ what, text: [...headers, ...cookies, answer.text].join("\n") });
+    said.push({ what, answer: [...headers, ...cookies, answer.text].join("\n") });
     return answer;
   }
 
@@ -203,7 +205,7 @@ describe("planted secrets", () => {
   });
 
   it("23. no secret in any answer, header or redirect of the worker", () => {
-    for (const { what, text } of said) assert.deepEqual(planted.in(text), [], `${what}:\n${text.slice(0, 600)}`);
+    for (const { what, answer } of said) assert.deepEqual(planted.in(answer), [], `${what}:\n${answer.slice(0, 600)}`);
   });
 
   it("23. no secret in the worker's log, and nothing sealed either", () => {
@@ -220,9 +222,9 @@ describe("planted secrets", () => {
     const urls = [...server.requests, ...gateway.requests].map(({ path }) => path);
     const sentTo = urls.filter((path) => !path.startsWith("/v1/oauth/authorize") && !path.startsWith("/interaction"));
     for (const path of sentTo) assert.deepEqual(planted.in(path), [], path);
-    const authorizations = said.filter(({ text }) => text.includes("authorization_url"));
+    const authorizations = said.filter(({ answer }) => answer.includes("authorization_url"));
     assert.ok(authorizations.length > 5, "authorization URLs were seen");
-    for (const { text } of authorizations) assert.deepEqual(planted.in(text), []);
+    for (const { answer } of authorizations) assert.deepEqual(planted.in(answer), []);
   });
 
   it("23. no secret in the clear in any table", async () => {
@@ -230,7 +232,7 @@ describe("planted secrets", () => {
     assert.ok(tables.length >= 5, "the tables are there");
     for (const { schema, name } of tables) {
       const rows = await sql`select to_jsonb(t)::text as text from ${sql(schema)}.${sql(name)} t`;
-      assert.deepEqual(planted.in(rows.map(({ text }) => text).join("\n")), [], `${schema}.${name}`);
+      assert.deepEqual(planted.in(rows.map((row) => row.text).join("\n")), [], `${schema}.${name}`);
     }
   });
 
@@ -243,7 +245,7 @@ describe("planted secrets", () => {
     const place = ["--organization", row.organization_id, "--integration", row.id];
     const config = JSON.stringify(row.config);
 
-    const right = keytool(["open", ...place], config, { ENCRYPTION_KEY: info.encryption_key });
+    const right = await keytool(["open", ...place], config, { ENCRYPTION_KEY: info.encryption_key });
     assert.equal(right.status, 0, right.stderr);
     assert.equal(JSON.parse(right.stdout).access_token, plain.access_token);
     assert.deepEqual(planted.in(right.stderr), [], right.stderr);
@@ -262,7 +264,7 @@ describe("planted secrets", () => {
       ["selftest", ["selftest"], "", { ENCRYPTION_KEY: info.encryption_key }, 0],
       ["seal", ["seal", ...place], JSON.stringify({ access_token: plain.access_token }), { ENCRYPTION_KEY: info.encryption_key }, 0],
     ]) {
-      const ended = keytool(args, input, env);
+      const ended = await keytool(args, input, env);
       if (status === undefined) assert.notEqual(ended.status, 0, what);
       else assert.equal(ended.status, status, `${what}: ${ended.stderr}`);
       assert.deepEqual(planted.in(ended.stdout + ended.stderr), [], `${what}:\n${ended.stdout}${ended.stderr}`);
@@ -271,9 +273,11 @@ describe("planted secrets", () => {
 });
 
 /** Runs keytool as cargo last built it, or builds it. Its keys come from this environment alone. */
-function keytool(args, input, env) {
+async function keytool(args, input, env) {
   const { ENCRYPTION_KEY: _e, FALLBACK_ENCRYPTION_KEYS: _f, ...rest } = process.env;
-  const ended = spawnSync("cargo", ["run", "--quiet", "--package", "keytool", "--", ...args], { cwd: ROOT, input, env: { ...rest, ...env }, encoding: "utf8" });
-  if (ended.error) throw ended.error;
-  return ended;
+  const child = spawn("cargo", ["run", "--quiet", "--package", "keytool", "--", ...args], { cwd: ROOT, env: { ...rest, ...env } });
+  // A program that refuses its arguments may not wait for what it is told.
+  child.stdin.on("error", () => {}).end(input);
+  const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);
+  return { status, stdout, stderr };
 }
