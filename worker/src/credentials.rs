@@ -22,6 +22,9 @@ pub fn config(provider: &Provider, grant: &Grant, account: Option<&Account>) -> 
     if let Some(moment) = grant.expires_at {
         put("expires_at", &token::timestamp(moment));
     }
+    for (name, value) in &grant.kept {
+        put(name, value);
+    }
     if let Some(account) = account {
         put(&provider.identity.stored_as.id, &account.id);
         put(&provider.identity.stored_as.name, &account.name);
@@ -51,6 +54,9 @@ pub fn renewed(config: &PlainConfig, grant: &Grant) -> PlainConfig {
     put("access_token", grant.access_token.expose());
     if let Some(token) = &grant.refresh_token {
         put("refresh_token", token.expose());
+    }
+    for (name, value) in &grant.kept {
+        put(name, value);
     }
     match grant.expires_at {
         Some(moment) => put("expires_at", &token::timestamp(moment)),
@@ -168,6 +174,8 @@ mod tests {
             access_token: "planted-access".to_owned().into(),
             refresh_token: Some("planted-refresh".to_owned().into()),
             expires_at: Some(DateTime::UNIX_EPOCH),
+            kept: vec![],
+            account: None,
         }
     }
 
@@ -227,6 +235,8 @@ mod tests {
             access_token: "a2".to_owned().into(),
             refresh_token: Some("r2".to_owned().into()),
             expires_at: DateTime::from_timestamp(60, 0),
+            kept: vec![],
+            account: None,
         };
         let renewed_config = renewed(&old, &fresh);
         let text = |name| renewed_config.get_str(name).unwrap();

@@ -263,14 +263,18 @@ pub struct Inbound {
 impl Inbound {
     /// Whether the body is declared to be JSON (`application/json` or a `+json` type).
     pub fn is_json(&self) -> bool {
-        let essence = self
-            .content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let essence = self.essence();
         essence == "application/json" || essence.ends_with("+json")
+    }
+
+    /// Whether the body is declared to be a form (`application/x-www-form-urlencoded`).
+    pub fn is_form(&self) -> bool {
+        self.essence() == "application/x-www-form-urlencoded"
+    }
+
+    fn essence(&self) -> String {
+        let essence = self.content_type.split(';').next().unwrap_or_default();
+        essence.trim().to_ascii_lowercase()
     }
 }
 

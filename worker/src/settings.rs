@@ -158,6 +158,29 @@ impl Environment<'_> {
         })
     }
 
+    /// The provider where the settings want it, and as they want it for this app.
+    fn provider(&self, provider: Provider, prefix: &str) -> Result<Provider, SettingError> {
+        let base = format!("{prefix}_BASE_URL");
+        let provider = match self.optional(&base) {
+            Some(value) => provider.at(&self.origin(&base, Some(value))?),
+            None => provider,
+        };
+        let mut slug = String::new();
+        if provider.wants_slug() {
+            let name = format!("{prefix}_SLUG");
+            slug = self.required(&name)?;
+            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+            if !slug.bytes().all(plain) {
+                return Err(SettingError::malformed(
+                    &name,
+                    "letters, digits, hyphens and underscores",
+                ));
+            }
+        }
+        let client_id = self.required(&format!("{prefix}_CLIENT_ID"))?;
+        Ok(provider.of_app(&client_id, &slug))
+    }
+
     fn clients(&self, app_url: &str) -> Result<Vec<Client>, SettingError> {
         let mut clients = Vec::new();
         for provider in Provider::catalogue().map_err(SettingError)? {
@@ -167,16 +190,12 @@ impl Environment<'_> {
             if self.optional(&id).is_none() && self.optional(&secret).is_none() {
                 continue;
             }
-            let base = name("BASE_URL");
             clients.push(Client {
                 redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
                 id: self.required(&id)?,
                 secret: self.required(&secret)?.into(),
                 issuer: self.optional(&name("ISSUER")),
-                provider: match self.optional(&base) {
-                    Some(value) => provider.at(&self.origin(&base, Some(value))?),
-                    None => provider,
-                },
+                provider: self.provider(provider, &prefix)?,
             });
         }
         // A worker that offers nothing is set up wrongly; the source's provider stands for all.
@@ -279,6 +298,29 @@ pub(crate) mod tests {
         assert_eq!(
             read(&settings).unwrap_err().0,
             "GITLAB_CLIENT_SECRET environment variable is not set"
+        );
+    }
+
+    #[test]
+    fn a_provider_whose_urls_are_the_apps_own_wants_its_slug() {
+        let mut settings = complete();
+        settings.extend([("VERCEL_CLIENT_ID", "x"), ("VERCEL_CLIENT_SECRET", "y")]);
+        let refused = |settings: &[_]| read(settings).unwrap_err().0;
+        assert_eq!(
+            refused(&settings),
+            "VERCEL_SLUG environment variable is not set"
+        );
+        settings.push(("VERCEL_SLUG", "planted/../x"));
+        let refusal = refused(&settings);
+        assert!(
+            refusal.starts_with("VERCEL_SLUG environment variable is not letters"),
+            "{refusal}"
+        );
+        settings.push(("VERCEL_SLUG", "my-app"));
+        let settings = read(&settings).unwrap();
+        assert_eq!(
+            settings.client("vercel").unwrap().provider.authorize_url,
+            "https://vercel.com/integrations/my-app/new"
         );
     }
 

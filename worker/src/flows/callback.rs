@@ -12,6 +12,7 @@ use crate::http::Response;
 use crate::ids::ParkedId;
 use crate::oauth::callback::{self, Answer};
 use crate::oauth::{Account, Client, Grant, identity, token};
+use crate::providers::Source;
 use crate::random::Token;
 use crate::session::cookies;
 use crate::session::jwt::User;
@@ -92,7 +93,7 @@ async fn exchange(
     )?;
     let verifier = credentials::verifier(&opened)?;
     let request = token::request(client, code, &transaction.redirect_uri, verifier.expose());
-    token::read(host::fetch(&request).await, now())
+    token::read(&client.provider, host::fetch(&request).await, now())
 }
 
 /// Stores the grant, or lets it wait for the user's choice where it covers several accounts: one row each would share one
@@ -104,8 +105,7 @@ async fn settle(
     transaction: &Transaction,
     grant: &Grant,
 ) -> Result<Response> {
-    let answer = host::fetch(&identity::request(client, &grant.access_token)).await;
-    let accounts = identity::read(&client.provider.identity, answer)?;
+    let accounts = accounts(client, grant).await?;
     let account = match (&transaction.account_id, accounts.as_slice()) {
         (Some(wanted), accounts) => accounts
             .iter()
@@ -137,6 +137,20 @@ async fn settle(
             .extend(completion::legacy_cookies(&connection, id, &sealed)?);
     }
     Ok(response)
+}
+
+/// The accounts that the provider names: in the answer with the tokens, or asked for.
+async fn accounts(client: &Client, grant: &Grant) -> Result<Vec<Account>> {
+    match (client.provider.identity.from, &grant.account) {
+        (Source::TokenAnswer, Some(account)) => Ok(vec![account.clone()]),
+        (Source::TokenAnswer, None) => Err(Error::provider(
+            "token endpoint: the answer names no account",
+        )),
+        (Source::Request, _) => {
+            let answer = host::fetch(&identity::request(client, &grant.access_token)).await;
+            identity::read(&client.provider, answer)
+        }
+    }
 }
 
 async fn park(

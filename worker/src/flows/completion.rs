@@ -106,7 +106,7 @@ pub async fn revoke(
     refresh: Option<&Secret>,
 ) -> Revoked {
     let revoked = match revoke::request(client, access, refresh) {
-        Ok(request) => revoke::read(&host::fetch(&request).await),
+        Ok(request) => revoke::read(&client.provider, &host::fetch(&request).await),
         Err(revoked) => revoked,
     };
     if revoked == Revoked::No {

@@ -181,7 +181,7 @@ async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, (Fault, String)
     let token = credential(&config, "refresh_token")
         .ok_or_else(|| (Fault::NotRefreshable, "it has no refresh token".to_owned()))?;
     let answer = host::fetch(&oauth::request(client, &token)).await;
-    let grant = match oauth::read(answer, now()) {
+    let grant = match oauth::read(&client.provider, answer, now()) {
         Redemption::Granted(grant) => grant,
         Redemption::Refused(detail) => return Err((Fault::Refused, detail)),
         Redemption::Unsettled(detail) => return Err((Fault::Unsettled, detail)),

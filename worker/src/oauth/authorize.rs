@@ -1,6 +1,7 @@
 //! The authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3).
 
 use super::Client;
+use crate::providers::{Pkce, Separator};
 use crate::random::{Token, sha256_base64url};
 use crate::url::form;
 
@@ -17,20 +18,27 @@ pub struct Flow {
 /// The URL that the browser is sent to.
 pub fn authorization_url(client: &Client, flow: &Flow) -> String {
     let challenge = sha256_base64url(flow.verifier.expose());
-    let scope = client.provider.scopes.join(" ");
+    let provider = &client.provider;
+    let scope = provider.scopes.join(match provider.scope_separator {
+        Separator::Space => " ",
+        Separator::Comma => ",",
+    });
     let mut fields = vec![
         ("response_type", "code"),
         ("client_id", client.id.as_str()),
         ("redirect_uri", client.redirect_uri.as_str()),
         ("state", flow.state.expose()),
-        ("code_challenge", challenge.as_str()),
-        // `plain` is never offered: it would hand the verifier to whoever sees the URL (RFC 9700, 2.1.1).
-        ("code_challenge_method", "S256"),
     ];
-    if !scope.is_empty() {
-        fields.push(("scope", scope.as_str()));
+    if provider.pkce == Pkce::S256 {
+        fields.push(("code_challenge", challenge.as_str()));
+        fields.push(("code_challenge_method", "S256"));
     }
-    format!("{}?{}", client.provider.authorize_url, form(&fields))
+    if !scope.is_empty() {
+        fields.push((&provider.scope_parameter, scope.as_str()));
+    }
+    let further = provider.authorize_parameters.iter();
+    fields.extend(further.map(|(name, value)| (name.as_str(), value.as_str())));
+    format!("{}?{}", provider.authorize_url, form(&fields))
 }
 
 #[cfg(test)]
@@ -60,5 +68,16 @@ mod tests {
                 && !url.contains("scope=")
         );
         assert!(authorization_url(&client("gitlab"), &flow).contains("&scope=read_user"));
+        let slack = authorization_url(&client("slack"), &flow);
+        assert!(
+            slack.contains("&user_scope=team%3Aread%2Cusers%3Aread"),
+            "{slack}"
+        );
+        assert!(!slack.contains("code_challenge") && !slack.contains("&scope="));
+        let google = authorization_url(&client("google"), &flow);
+        assert!(
+            google.ends_with("&scope=openid+email&access_type=offline&prompt=consent"),
+            "{google}"
+        );
     }
 }

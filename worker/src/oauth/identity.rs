@@ -1,10 +1,10 @@
 //! Which account a grant is for: the provider's own answer, never what the browser says.
 
-use super::token::no_answer;
-use super::{Client, TIMEOUT_MS};
+use super::token::{is_success, no_answer};
+use super::{Client, set_headers, with_bearer, with_json};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::providers::Identity;
+use crate::providers::{Identity, IdentityStyle, Provider};
 use sealed::Secret;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,23 +25,38 @@ const ID_MAX: usize = 255;
 /// The longest name, in characters; a longer one is cut.
 const NAME_MAX: usize = 200;
 
-/// Builds the request.
+/// Builds the request: one that only a good token can make.
 pub fn request(client: &Client, access_token: &Secret) -> Outbound {
-    Outbound {
-        method: "GET",
-        url: client.provider.identity.url.clone(),
-        headers: vec![
-            ("accept", "application/json".to_owned()),
-            ("authorization", format!("Bearer {}", access_token.expose())),
-        ],
-        body: None,
-        timeout_ms: TIMEOUT_MS,
-        limit: 4 * 1024 * 1024,
-    }
+    let identity = &client.provider.identity;
+    let post = client.post(&identity.url);
+    let mut request = match identity.style {
+        IdentityStyle::Get => with_bearer(
+            Outbound {
+                method: "GET",
+                ..post
+            },
+            access_token,
+        ),
+        IdentityStyle::Post => with_bearer(post, access_token),
+        IdentityStyle::Graphql => {
+            let query = identity.query.as_deref().unwrap_or_default();
+            with_json(with_bearer(post, access_token), &[("query", query)])
+        }
+        IdentityStyle::Introspection => client.authenticated(
+            &identity.url,
+            &[
+                ("token", access_token.expose()),
+                ("token_type_hint", "access_token"),
+            ],
+        ),
+    };
+    set_headers(&mut request, &identity.headers);
+    request.limit = 4 * 1024 * 1024;
+    request
 }
 
 /// Reads the accounts, of which there is at least one.
-pub fn read(identity: &Identity, answer: Result<Inbound, SendError>) -> Result<Vec<Account>> {
+pub fn read(provider: &Provider, answer: Result<Inbound, SendError>) -> Result<Vec<Account>> {
     let answer = answer.map_err(|error| no_answer("identity endpoint", error))?;
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::Provider {
@@ -50,9 +65,17 @@ pub fn read(identity: &Identity, answer: Result<Inbound, SendError>) -> Result<V
     }
     let body: Value = serde_json::from_str(&answer.body)
         .map_err(|_| Error::provider("identity endpoint: the answer is not JSON"))?;
+    if !is_success(provider, &body) {
+        return Err(Error::provider("identity endpoint: answered a failure"));
+    }
     let items = match &body {
-        Value::Array(items) => items.as_slice(),
-        one => std::slice::from_ref(one),
+        Value::Array(items) if provider.identity.list => items.as_slice(),
+        Value::Object(_) if !provider.identity.list => std::slice::from_ref(&body),
+        _ => {
+            return Err(Error::provider(
+                "identity endpoint: one account for a list, or a list for one",
+            ));
+        }
     };
     if items.len() > ACCOUNTS_MAX {
         return Err(Error::provider(
@@ -65,13 +88,14 @@ pub fn read(identity: &Identity, answer: Result<Inbound, SendError>) -> Result<V
     items
         .iter()
         .map(|item| {
-            account(identity, item)
+            account(&provider.identity, item)
                 .ok_or(Error::provider("identity endpoint: an account without id"))
         })
         .collect()
 }
 
-fn account(identity: &Identity, item: &Value) -> Option<Account> {
+/// The account that an answer names.
+pub(super) fn account(identity: &Identity, item: &Value) -> Option<Account> {
     let text = |pointer: &str| match item.pointer(pointer)? {
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
@@ -102,7 +126,7 @@ mod tests {
             content_type: "application/json".into(),
             body: body.into(),
         };
-        read(&client(kind).provider.identity, Ok(answer))
+        read(&client(kind).provider, Ok(answer))
     }
 
     fn account(id: &str, name: &str) -> Account {
@@ -150,5 +174,57 @@ mod tests {
         }
         let long = format!(r#"[{{"ref":"{}"}}]"#, "x".repeat(ID_MAX + 1));
         assert!(accounts("supabase", 200, &long).is_err());
+    }
+
+    #[test]
+    fn each_style_asks_in_its_own_way() {
+        let token = Secret::from("planted".to_owned());
+        let get = request(&client("heroku"), &token);
+        let headers: Vec<_> = get
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        assert_eq!(get.method, "GET");
+        assert_eq!(
+            headers,
+            [
+                "authorization: Bearer planted",
+                "accept: application/vnd.heroku+json; version=3"
+            ]
+        );
+        let post = request(&client("dropbox"), &token);
+        assert!(post.method == "POST" && post.body.is_none());
+        let graphql = request(&client("linear"), &token);
+        assert_eq!(
+            graphql.body.as_deref(),
+            Some(r#"{"query":"{ organization { id name } }"}"#)
+        );
+        let introspection = request(&client("hubspot"), &token);
+        assert!(
+            introspection
+                .headers
+                .iter()
+                .all(|(name, _)| *name != "authorization")
+        );
+        assert!(
+            introspection
+                .body
+                .unwrap()
+                .starts_with("token=planted&token_type_hint=access_token&client_id=")
+        );
+    }
+
+    #[test]
+    fn a_list_is_wanted_where_the_entry_says_so_and_only_there() {
+        assert!(accounts("supabase", 200, r#"{"ref":"abc","name":"x"}"#).is_err());
+        assert!(accounts("gitlab", 200, r#"[{"id":7}]"#).is_err());
+        let nested = r#"{"data":{"organization":{"id":"o","name":"Org"}}}"#;
+        assert_eq!(
+            accounts("linear", 200, nested).unwrap(),
+            [account("o", "Org")]
+        );
+        assert!(accounts("linear", 200, r#"{"data":null,"errors":[{"message":"x"}]}"#).is_err());
+        assert!(accounts("slack", 200, r#"{"ok":false,"team":{"id":"T","name":"x"}}"#).is_err());
     }
 }

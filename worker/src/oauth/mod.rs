@@ -12,11 +12,12 @@ pub use identity::Account;
 pub use token::Grant;
 
 use crate::http::Outbound;
-use crate::providers::{ClientAuth, Provider};
+use crate::providers::{ClientAuth, Encoding, Headers, Provider};
 use crate::url::form;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sealed::Secret;
+use serde_json::{Map, Value};
 
 /// This worker as a client of one provider.
 #[derive(Debug)]
@@ -37,31 +38,36 @@ pub struct Client {
 const TIMEOUT_MS: u32 = 20_000;
 
 impl Client {
-    /// A form to one of the provider's endpoints, with client authentication (RFC 6749, 2.3.1).
-    fn form_request(&self, url: &str, fields: &[(&str, &str)]) -> Outbound {
+    /// A request to one of the provider's own OAuth endpoints, with client authentication (RFC 6749, 2.3.1).
+    fn authenticated(&self, url: &str, fields: &[(&str, &str)]) -> Outbound {
+        let provider = &self.provider;
         let mut fields = fields.to_vec();
-        let mut headers = vec![
-            ("accept", "application/json".to_owned()),
-            (
-                "content-type",
-                "application/x-www-form-urlencoded".to_owned(),
-            ),
-        ];
-        match self.provider.client_auth {
-            ClientAuth::Basic => headers.push(("authorization", self.basic())),
+        let mut request = self.post(url);
+        match provider.client_auth {
+            ClientAuth::Basic => request.headers.push(("authorization", self.basic())),
             ClientAuth::Post => fields.extend([
                 ("client_id", self.id.as_str()),
                 ("client_secret", self.secret.expose()),
             ]),
         }
-        Outbound {
+        match provider.token_request {
+            Encoding::Form => with_form(request, &fields),
+            Encoding::Json => with_json(request, &fields),
+        }
+    }
+
+    /// A POST without body.
+    fn post(&self, url: &str) -> Outbound {
+        let mut request = Outbound {
             method: "POST",
             url: url.to_owned(),
-            headers,
-            body: Some(form(&fields)),
+            headers: vec![("accept", "application/json".to_owned())],
+            body: None,
             timeout_ms: TIMEOUT_MS,
             limit: 64 * 1024,
-        }
+        };
+        set_headers(&mut request, &self.provider.headers);
+        request
     }
 
     /// HTTP Basic: both halves are form-encoded first (RFC 6749, 2.3.1).
@@ -77,6 +83,39 @@ impl Client {
             ))
         )
     }
+}
+
+/// The headers of an entry; each takes the place of ours.
+fn set_headers(request: &mut Outbound, headers: &Headers) {
+    for (name, value) in headers {
+        request.headers.retain(|(known, _)| *known != name.as_str());
+        request.headers.push((name.as_str(), value.clone()));
+    }
+}
+
+/// A token that has just been given out, as Bearer (RFC 6750, 2.1).
+fn with_bearer(mut request: Outbound, token: &Secret) -> Outbound {
+    let value = format!("Bearer {}", token.expose());
+    request.headers.push(("authorization", value));
+    request
+}
+
+fn with_form(request: Outbound, fields: &[(&str, &str)]) -> Outbound {
+    with_body(request, "application/x-www-form-urlencoded", form(fields))
+}
+
+fn with_json(request: Outbound, fields: &[(&str, &str)]) -> Outbound {
+    let fields = fields
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
+    let body = Value::Object(Map::from_iter(fields)).to_string();
+    with_body(request, "application/json", body)
+}
+
+fn with_body(mut request: Outbound, media: &str, body: String) -> Outbound {
+    request.headers.push(("content-type", media.to_owned()));
+    request.body = Some(body);
+    request
 }
 
 #[cfg(test)]
@@ -100,7 +139,7 @@ pub(crate) mod tests {
 
     #[test]
     fn basic_authentication_encodes_both_halves() {
-        let request = client("supabase").form_request("https://x/token", &[("a", "b&c")]);
+        let request = client("supabase").authenticated("https://x/token", &[("a", "b&c")]);
         let authorization = &request
             .headers
             .iter()
@@ -115,8 +154,23 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_body_is_json_where_the_provider_wants_it_and_its_headers_are_sent() {
+        let request = client("notion").authenticated("https://x/token", &[("a", "b\"c")]);
+        let header = |wanted| {
+            let mut found = request.headers.iter().filter(|(name, _)| *name == wanted);
+            let value = found.next().map(|(_, value)| value.as_str());
+            assert!(found.next().is_none(), "{wanted} stands twice");
+            value
+        };
+        assert_eq!(header("content-type"), Some("application/json"));
+        assert_eq!(header("notion-version"), Some("2022-06-28"));
+        assert!(header("authorization").is_some());
+        assert_eq!(request.body.as_deref(), Some(r#"{"a":"b\"c"}"#));
+    }
+
+    #[test]
     fn post_authentication_stands_in_the_body_only() {
-        let request = client("gitlab").form_request("https://x/token", &[("a", "b")]);
+        let request = client("gitlab").authenticated("https://x/token", &[("a", "b")]);
         assert!(
             request
                 .headers

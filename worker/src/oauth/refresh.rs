@@ -5,9 +5,9 @@
 
 use super::{Client, Grant, token};
 use crate::http::{Inbound, Outbound, SendError};
+use crate::providers::Provider;
 use chrono::{DateTime, Utc};
 use sealed::Secret;
-use serde::Deserialize;
 
 /// How a redemption ended.
 pub enum Redemption {
@@ -23,7 +23,7 @@ pub enum Redemption {
 
 /// Builds the request. No scope: the grant's own is kept.
 pub fn request(client: &Client, refresh_token: &Secret) -> Outbound {
-    client.form_request(
+    client.authenticated(
         &client.provider.token_url,
         &[
             ("grant_type", "refresh_token"),
@@ -33,15 +33,19 @@ pub fn request(client: &Client, refresh_token: &Secret) -> Outbound {
 }
 
 /// Reads the answer.
-pub fn read(answer: Result<Inbound, SendError>, now: DateTime<Utc>) -> Redemption {
+pub fn read(
+    provider: &Provider,
+    answer: Result<Inbound, SendError>,
+    now: DateTime<Utc>,
+) -> Redemption {
     let (status, is_invalid) = match &answer {
-        Ok(answer) => (answer.status, is_invalid_grant(answer)),
+        Ok(answer) => (answer.status, is_invalid_grant(provider, answer)),
         Err(_) => (0, false),
     };
     if is_invalid {
         return Redemption::InvalidGrant;
     }
-    match token::read(answer, now) {
+    match token::read(provider, answer, now) {
         Ok(grant) => Redemption::Granted(grant),
         Err(error) => {
             let detail = error.detail().unwrap_or_default().to_owned();
@@ -54,15 +58,16 @@ pub fn read(answer: Result<Inbound, SendError>, now: DateTime<Utc>) -> Redemptio
     }
 }
 
-/// RFC 6749, 5.2; some providers answer it with status 200 or 401, and GitHub in words of its own.
-fn is_invalid_grant(answer: &Inbound) -> bool {
-    #[derive(Deserialize)]
-    struct Refusal {
-        error: String,
-    }
-    matches!(answer.status, 200 | 400 | 401)
-        && serde_json::from_str::<Refusal>(&answer.body)
-            .is_ok_and(|body| matches!(&*body.error, "invalid_grant" | "bad_refresh_token"))
+/// RFC 6749, 5.2; some providers answer it with status 200 or 401, and GitHub and Slack in words of their own.
+fn is_invalid_grant(provider: &Provider, answer: &Inbound) -> bool {
+    const WORDS: [&str; 3] = [
+        "invalid_grant",
+        "bad_refresh_token",
+        "invalid_refresh_token",
+    ];
+    let error = token::body(provider, answer)
+        .and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));
+    matches!(answer.status, 200 | 400 | 401) && error.is_some_and(|error| WORDS.contains(&&*error))
 }
 
 #[cfg(test)]
@@ -76,7 +81,11 @@ mod tests {
             content_type: "application/json".into(),
             body: body.into(),
         };
-        read(Ok(answer), DateTime::UNIX_EPOCH)
+        read(
+            &client("supabase").provider,
+            Ok(answer),
+            DateTime::UNIX_EPOCH,
+        )
     }
 
     #[test]
@@ -148,7 +157,11 @@ mod tests {
         }
         for error in [SendError::Timeout, SendError::Network, SendError::TooLarge] {
             assert!(matches!(
-                read(Err(error), DateTime::UNIX_EPOCH),
+                read(
+                    &client("supabase").provider,
+                    Err(error),
+                    DateTime::UNIX_EPOCH
+                ),
                 Redemption::Unsettled(_)
             ));
         }

@@ -1,11 +1,11 @@
 //! Taking a grant back at the provider (RFC 7009, or the provider's own form of it).
 
-use super::Client;
+use super::token::is_success;
+use super::{Client, with_bearer, with_form, with_json};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::providers::RevocationStyle;
+use crate::providers::{Provider, RevocationStyle};
 use sealed::Secret;
 use serde::{Serialize, Serializer};
-use serde_json::json;
 
 /// What the provider said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,43 +51,64 @@ pub fn request(
         .revocation
         .as_ref()
         .ok_or(Revoked::Unsupported)?;
-    match revocation.style {
+    let access = || access_token.ok_or(Revoked::No);
+    let url = &revocation.url;
+    let mut request = match revocation.style {
         RevocationStyle::Rfc7009 => {
             let (token, hint) = match (refresh_token, access_token) {
                 (Some(token), _) => (token, "refresh_token"),
                 (None, Some(token)) => (token, "access_token"),
                 (None, None) => return Err(Revoked::No),
             };
-            Ok(client.form_request(
-                &revocation.url,
-                &[("token", token.expose()), ("token_type_hint", hint)],
-            ))
+            let fields = [("token", token.expose()), ("token_type_hint", hint)];
+            client.authenticated(url, &fields)
         }
-        RevocationStyle::Json => {
+        RevocationStyle::TokenOnly => {
+            let token = refresh_token.or(access_token).ok_or(Revoked::No)?;
+            with_form(client.post(url), &[("token", token.expose())])
+        }
+        RevocationStyle::AccessToken => client.authenticated(url, &[("token", access()?.expose())]),
+        RevocationStyle::Bearer => with_bearer(client.post(url), access()?),
+        RevocationStyle::BearerForm => {
+            let token = access()?;
+            with_form(
+                with_bearer(client.post(url), token),
+                &[("token", token.expose())],
+            )
+        }
+        RevocationStyle::SupabaseJson => {
             let token = refresh_token.ok_or(Revoked::No)?;
-            let body = json!({"client_id": client.id, "client_secret": client.secret.expose(), "refresh_token": token.expose()});
-            Ok(Outbound {
-                method: "POST",
-                url: revocation.url.clone(),
-                headers: vec![
-                    ("accept", "application/json".to_owned()),
-                    ("content-type", "application/json".to_owned()),
-                ],
-                body: Some(body.to_string()),
-                // A user waits for this; the row goes whatever the provider says.
-                timeout_ms: 8_000,
-                limit: 64 * 1024,
-            })
+            let fields = [
+                ("client_id", client.id.as_str()),
+                ("client_secret", client.secret.expose()),
+                ("refresh_token", token.expose()),
+            ];
+            with_json(client.post(url), &fields)
         }
+        RevocationStyle::GithubGrant => {
+            let mut request = with_json(client.post(url), &[("access_token", access()?.expose())]);
+            request.method = "DELETE";
+            request.headers.push(("authorization", client.basic()));
+            request
+        }
+    };
+    // A user waits for this; the row goes whatever the provider says.
+    request.timeout_ms = 8_000;
+    Ok(request)
+}
+
+/// Reads the answer: 200 (RFC 7009, 2.2), or 204 where there is nothing to say.
+pub fn read(provider: &Provider, answer: &Result<Inbound, SendError>) -> Revoked {
+    match answer {
+        Ok(answer) if matches!(answer.status, 200 | 204) && is_so(provider, answer) => Revoked::Yes,
+        _ => Revoked::No,
     }
 }
 
-/// Reads the answer: 200 (RFC 7009, 2.2) or, at Supabase, 204.
-pub fn read(answer: &Result<Inbound, SendError>) -> Revoked {
-    match answer {
-        Ok(answer) if matches!(answer.status, 200 | 204) => Revoked::Yes,
-        _ => Revoked::No,
-    }
+/// Whether the body does not say otherwise.
+fn is_so(provider: &Provider, answer: &Inbound) -> bool {
+    provider.success_flag.is_none()
+        || serde_json::from_str(&answer.body).is_ok_and(|body| is_success(provider, &body))
 }
 
 #[cfg(test)]
@@ -129,8 +150,78 @@ mod tests {
                 body: String::new(),
             })
         };
-        assert_eq!(read(&answer(204)), Revoked::Yes);
-        assert_eq!(read(&answer(400)), Revoked::No);
-        assert_eq!(read(&Err(SendError::Timeout)), Revoked::No);
+        let gitlab = client("gitlab").provider;
+        assert_eq!(read(&gitlab, &answer(204)), Revoked::Yes);
+        assert_eq!(read(&gitlab, &answer(400)), Revoked::No);
+        assert_eq!(read(&gitlab, &Err(SendError::Timeout)), Revoked::No);
+    }
+
+    #[test]
+    fn each_style_says_which_token_and_who_asks() {
+        let (access, refresh) = (
+            Secret::from("planted-access".to_owned()),
+            Secret::from("planted-refresh".to_owned()),
+        );
+        let sent = |kind: &str| {
+            let request = request(&client(kind), Some(&access), Some(&refresh)).unwrap();
+            let authorization = request
+                .headers
+                .iter()
+                .find(|(name, _)| *name == "authorization");
+            let scheme =
+                authorization.map(|(_, value)| value.split(' ').next().unwrap().to_owned());
+            (
+                request.method,
+                scheme.unwrap_or_default(),
+                request.body.unwrap_or_default(),
+            )
+        };
+        let expect = |kind: &str, method, scheme: &str, body: &str| {
+            assert_eq!(
+                sent(kind),
+                (method, scheme.to_owned(), body.to_owned()),
+                "{kind}"
+            );
+        };
+        expect("google", "POST", "", "token=planted-refresh");
+        expect("notion", "POST", "Basic", r#"{"token":"planted-access"}"#);
+        expect("dropbox", "POST", "Bearer", "");
+        expect("digitalocean", "POST", "Bearer", "token=planted-access");
+        expect(
+            "github",
+            "DELETE",
+            "Basic",
+            r#"{"access_token":"planted-access"}"#,
+        );
+        assert_eq!(
+            request(&client("dropbox"), None, Some(&refresh)).unwrap_err(),
+            Revoked::No
+        );
+        assert_eq!(
+            request(&client("figma"), Some(&access), None).unwrap_err(),
+            Revoked::Unsupported
+        );
+    }
+
+    #[test]
+    fn a_failure_with_status_200_revokes_nothing() {
+        let answer = |body: &str| {
+            let content_type = "application/json".into();
+            Ok(Inbound {
+                status: 200,
+                content_type,
+                body: body.into(),
+            })
+        };
+        let slack = client("slack").provider;
+        assert_eq!(
+            read(&slack, &answer(r#"{"ok":true,"revoked":true}"#)),
+            Revoked::Yes
+        );
+        assert_eq!(
+            read(&slack, &answer(r#"{"ok":false,"error":"x"}"#)),
+            Revoked::No
+        );
+        assert_eq!(read(&slack, &answer("")), Revoked::No);
     }
 }

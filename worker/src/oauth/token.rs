@@ -1,11 +1,13 @@
 //! The exchange of a code for tokens (RFC 6749, 4.1.3 and 5.1).
 
-use super::Client;
+use super::{Account, Client, identity};
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound, SendError};
+use crate::providers::{Encoding, Pkce, Provider, Source};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// What the provider granted.
 pub struct Grant {
@@ -15,6 +17,10 @@ pub struct Grant {
     pub refresh_token: Option<Secret>,
     /// When the access token ends, where the provider says so.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What else of the answer is stored, by name.
+    pub kept: Vec<(String, String)>,
+    /// The account, where the provider names it in the very same answer.
+    pub account: Option<Account>,
 }
 
 /// The longest lifetime that is believed, in seconds: ten years.
@@ -22,45 +28,64 @@ const LIFETIME_MAX: f64 = 10.0 * 365.0 * 86_400.0;
 /// The longest token that is stored, in bytes.
 const TOKEN_MAX: usize = 16 * 1024;
 
+/// The longest further field that is stored, in bytes.
+const KEPT_MAX: usize = 2 * 1024;
+
 /// Builds the token request (RFC 6749, 4.1.3; RFC 7636, 4.5).
 pub fn request(client: &Client, code: &str, redirect_uri: &str, verifier: &str) -> Outbound {
-    client.form_request(
-        &client.provider.token_url,
-        &[
-            ("grant_type", "authorization_code"),
-            ("code", code),
-            ("redirect_uri", redirect_uri),
-            ("code_verifier", verifier),
-        ],
-    )
+    let mut fields = vec![
+        ("grant_type", "authorization_code"),
+        ("code", code),
+        ("redirect_uri", redirect_uri),
+    ];
+    if client.provider.pkce == Pkce::S256 {
+        fields.push(("code_verifier", verifier));
+    }
+    client.authenticated(&client.provider.token_url, &fields)
 }
 
 /// Reads the answer to a token request. Success is 200 (RFC 6749, 5.1) or, at Supabase, 201.
-pub fn read(answer: Result<Inbound, SendError>, now: DateTime<Utc>) -> Result<Grant> {
-    #[derive(Deserialize)]
-    struct Body {
-        access_token: String,
-        token_type: Option<String>,
-        refresh_token: Option<String>,
-        expires_in: Option<f64>,
-    }
+pub fn read(
+    provider: &Provider,
+    answer: Result<Inbound, SendError>,
+    now: DateTime<Utc>,
+) -> Result<Grant> {
     let answer = answer.map_err(|error| no_answer("token endpoint", error))?;
     if !matches!(answer.status, 200 | 201) {
         return Err(Error::Provider {
             detail: format!("token endpoint: answered {}", answer.status).into(),
         });
     }
-    if !answer.is_json() {
-        return Err(Error::provider("token endpoint: the answer is not JSON"));
+    let body = body(provider, &answer).ok_or_else(|| {
+        Error::provider("token endpoint: the answer is not encoded as it should be")
+    })?;
+    if !is_success(provider, &body) {
+        return Err(Error::provider("token endpoint: answered a failure"));
     }
-    let body: Body = serde_json::from_str(&answer.body).map_err(|_| {
+    // Slack puts the tokens of a refresh at the top.
+    let tokens = body
+        .pointer(&provider.tokens_at)
+        .filter(|tokens| tokens.get("access_token").is_some())
+        .unwrap_or(&body);
+    grant(provider, &body, tokens, now)
+}
+
+fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) -> Result<Grant> {
+    #[derive(Deserialize)]
+    struct Tokens {
+        access_token: String,
+        token_type: Option<String>,
+        refresh_token: Option<String>,
+        expires_in: Option<Value>,
+    }
+    let tokens = Tokens::deserialize(tokens).map_err(|_| {
         Error::provider(
             "token endpoint: the answer holds no access token, or a field of another type",
         )
     })?;
-    if body
+    if tokens
         .token_type
-        .is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer"))
+        .is_some_and(|kind| !kind.eq_ignore_ascii_case(&provider.token_type))
     {
         return Err(Error::provider(
             "token endpoint: the token's type is not Bearer",
@@ -79,14 +104,54 @@ pub fn read(answer: Result<Inbound, SendError>, now: DateTime<Utc>) -> Result<Gr
             ))
         }
     };
+    let lifetime = match (&tokens.expires_in, provider.assumed_lifetime) {
+        (Some(value), _) => Some(seconds(value)?),
+        (None, assumed) => assumed.map(f64::from),
+    };
+    let kept = provider.kept.iter().filter_map(|name| {
+        let value = body.get(name)?.as_str()?;
+        (value.len() <= KEPT_MAX).then(|| (name.clone(), value.to_owned()))
+    });
+    let named = provider.identity.from == Source::TokenAnswer;
     Ok(Grant {
-        access_token: token(body.access_token)?,
-        refresh_token: body.refresh_token.map(token).transpose()?,
-        expires_at: body
-            .expires_in
-            .map(|seconds| expiry(seconds, now))
-            .transpose()?,
+        access_token: token(tokens.access_token)?,
+        refresh_token: tokens.refresh_token.map(token).transpose()?,
+        expires_at: lifetime.map(|seconds| expiry(seconds, now)).transpose()?,
+        kept: kept.collect(),
+        account: named
+            .then(|| identity::account(&provider.identity, body))
+            .flatten(),
     })
+}
+
+/// The answer's body: JSON, which is always asked for, or a form where the provider may answer one all the same.
+pub(super) fn body(provider: &Provider, answer: &Inbound) -> Option<Value> {
+    if answer.is_json() {
+        return serde_json::from_str(&answer.body).ok();
+    }
+    let is_form = provider.token_answer == Encoding::Form && answer.is_form();
+    let fields = is_form.then(|| form_urlencoded::parse(answer.body.as_bytes()).into_owned());
+    Some(
+        fields?
+            .map(|(name, value)| (name, Value::from(value)))
+            .collect(),
+    )
+}
+
+/// Whether an answer with status 200 means success.
+pub(super) fn is_success(provider: &Provider, body: &Value) -> bool {
+    let flag = provider.success_flag.as_ref();
+    flag.is_none_or(|flag| body.pointer(flag) == Some(&Value::Bool(true)))
+}
+
+/// A number; in a form, and at some providers in JSON, as text.
+fn seconds(value: &Value) -> Result<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| Error::provider("token endpoint: expires_in is no number"))
 }
 
 fn expiry(seconds: f64, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
@@ -123,12 +188,18 @@ pub(super) fn no_answer(what: &str, error: SendError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::tests::client;
 
     fn grant(status: u16, content_type: &str, body: &str) -> Result<Grant> {
+        grant_of("supabase", status, content_type, body)
+    }
+
+    fn grant_of(kind: &str, status: u16, content_type: &str, body: &str) -> Result<Grant> {
         let now = DateTime::parse_from_rfc3339("2025-12-08T10:00:00Z")
             .unwrap()
             .to_utc();
         read(
+            &client(kind).provider,
             Ok(Inbound {
                 status,
                 content_type: content_type.into(),
@@ -199,7 +270,72 @@ mod tests {
             }
         }
         for error in [SendError::Timeout, SendError::Network, SendError::TooLarge] {
-            assert!(read(Err(error), DateTime::UNIX_EPOCH).is_err());
+            assert!(read(&client("gitlab").provider, Err(error), DateTime::UNIX_EPOCH).is_err());
         }
+    }
+
+    #[test]
+    fn a_form_is_read_where_the_provider_answers_one() {
+        let form = "application/x-www-form-urlencoded; charset=utf-8";
+        let body = "access_token=a&expires_in=28800&refresh_token=r&scope=&token_type=bearer";
+        let granted = grant_of("github", 200, form, body).unwrap();
+        assert_eq!(granted.access_token.expose(), "a");
+        assert_eq!(
+            timestamp(granted.expires_at.unwrap()),
+            "2025-12-08T18:00:00Z"
+        );
+        let error = "error=bad_verification_code&error_description=planted";
+        for (kind, media, body) in [
+            ("github", form, error),
+            ("github", "application/json", "{}"),
+            ("gitlab", form, body),
+        ] {
+            assert!(
+                grant_of(kind, 200, media, body).is_err(),
+                "{kind} {media} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_are_found_where_the_entry_says_and_a_failure_is_one_with_status_200() {
+        let json = "application/json";
+        let body = r#"{"ok":true,"team":{"id":"T1","name":"Team"},"authed_user":{"access_token":"u","token_type":"user"}}"#;
+        let granted = grant_of("slack", 200, json, body).unwrap();
+        assert_eq!(granted.access_token.expose(), "u");
+        assert_eq!(granted.account.unwrap().name, "Team");
+        let refreshed = r#"{"ok":true,"access_token":"u2","token_type":"user","expires_in":43200}"#;
+        assert_eq!(
+            grant_of("slack", 200, json, refreshed)
+                .unwrap()
+                .access_token
+                .expose(),
+            "u2"
+        );
+        for failure in [
+            body.replace("true", "false"),
+            body.replace(r#""ok":true,"#, ""),
+            body.replace("true", r#""true""#),
+        ] {
+            assert!(grant_of("slack", 200, json, &failure).is_err(), "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_do_without_is_kept_and_a_lifetime_is_assumed() {
+        let body =
+            r#"{"access_token":"a","instance_url":"https://example.my.salesforce.com","id":"x"}"#;
+        let granted = grant_of("salesforce", 200, "application/json", body).unwrap();
+        assert_eq!(
+            granted.kept,
+            [(
+                "instance_url".to_owned(),
+                "https://example.my.salesforce.com".to_owned()
+            )]
+        );
+        assert_eq!(
+            timestamp(granted.expires_at.unwrap()),
+            "2025-12-08T12:00:00Z"
+        );
     }
 }

@@ -1,0 +1,58 @@
+//! Compiles the catalogue: reads every entry of `providers/` with the worker's own code, refuses a malformed one, and leaves what the
+//! worker needs of them, without white space, in `OUT_DIR/providers.json`.
+
+#[allow(dead_code, reason = "the check does not look at every field")]
+#[path = "src/providers/check.rs"]
+mod check;
+#[allow(dead_code, reason = "the check does not look at every field")]
+#[path = "src/providers/entry.rs"]
+mod entry;
+#[path = "../sealed/src/sensitive.rs"]
+mod sensitive;
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+/// The source document's provider comes first on the page; the others follow by name.
+const FIRST: &str = "supabase";
+
+fn main() {
+    println!("cargo::rerun-if-changed=providers");
+    println!("cargo::rerun-if-changed=../sealed/src/sensitive.rs");
+    match catalogue(Path::new("providers")) {
+        Ok(text) => {
+            let out: PathBuf = env::var_os("OUT_DIR").unwrap_or_default().into();
+            if let Err(error) = fs::write(out.join("providers.json"), text) {
+                println!("cargo::error=cannot write the catalogue: {error}");
+            }
+        }
+        Err(fault) => println!("cargo::error={fault}"),
+    }
+}
+
+fn catalogue(folder: &Path) -> Result<String, String> {
+    let told = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: String| format!("worker/{path}: {}", error.replace('\n', " "))
+    };
+    let mut entries = Vec::new();
+    for file in fs::read_dir(folder).map_err(|error| told(folder)(error.to_string()))? {
+        let path = file
+            .map_err(|error| told(folder)(error.to_string()))?
+            .path();
+        let text = fs::read_to_string(&path).map_err(|error| told(&path)(error.to_string()))?;
+        let (entry, provider, _) =
+            check::read(&text, sensitive::is_sensitive).map_err(told(&path))?;
+        // One file a type, so that no type stands twice.
+        if path.file_name() != Some(format!("{}.json", provider.kind).as_ref()) {
+            return Err(told(&path)(format!(
+                "its type is {}: call it so",
+                provider.kind
+            )));
+        }
+        entries.push((provider.kind, entry));
+    }
+    entries.sort_by(|(a, _), (b, _)| (a != FIRST, a).cmp(&(b != FIRST, b)));
+    let entries: Vec<_> = entries.into_iter().map(|(_, entry)| entry).collect();
+    serde_json::to_string(&entries).map_err(|error| error.to_string())
+}

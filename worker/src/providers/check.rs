@@ -1,0 +1,157 @@
+//! What must be right about an entry besides its shape. `build.rs` asks, so that a worker with a wrong catalogue cannot be built.
+
+use super::entry::{IdentityStyle, Provider};
+use chrono::NaiveDate;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::collections::HashSet;
+
+/// What an entry tells people and tests, and the worker has no use for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct About {
+    /// The day on which the entry was last compared with the provider's documentation.
+    pub verified: NaiveDate,
+    /// Where that is.
+    pub docs: String,
+    /// What a user of the entry should know, and what could not be confirmed.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// What becomes of the refresh token.
+    pub refresh: Refresh,
+}
+
+/// What becomes of the refresh token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refresh {
+    /// There is none.
+    None,
+    /// It goes on being good.
+    Keeps,
+    /// Each refresh brings another.
+    Rotates,
+}
+
+/// Reads and checks an entry: what the worker needs of it, as it stands there and as it is understood, and what it tells people.
+pub fn read(
+    text: &str,
+    is_sensitive: impl Fn(&str) -> bool,
+) -> Result<(Map<String, Value>, Provider, About), String> {
+    let mut entry: Map<String, Value> = parse(text)?;
+    let about = ["verified", "docs", "note", "refresh"]
+        .into_iter()
+        .filter_map(|key| entry.remove_entry(key))
+        .collect();
+    let about: About = shaped(Value::Object(about))?;
+    let provider: Provider = shaped(Value::Object(entry.clone()))?;
+    check(&provider, is_sensitive)?;
+    if !about.docs.starts_with("https://") {
+        return Err("docs must be an https URL".to_owned());
+    }
+    if about
+        .note
+        .as_ref()
+        .is_some_and(|note| note.trim().is_empty())
+    {
+        return Err("note must say something, or be left out".to_owned());
+    }
+    if about.refresh == Refresh::None && provider.assumed_lifetime.is_some() {
+        return Err("assumed_lifetime is of no use where nothing can be refreshed".to_owned());
+    }
+    Ok((entry, provider, about))
+}
+
+fn parse(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn shaped<T: for<'a> Deserialize<'a>>(value: Value) -> Result<T, String> {
+    serde_json::from_value(value).map_err(|error| error.to_string())
+}
+
+fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool) -> Result<(), String> {
+    if !is_name(&provider.kind) {
+        return Err("type must be lower-case letters, digits and underscores".to_owned());
+    }
+    if provider.name.trim().is_empty() || provider.name.len() > 64 {
+        return Err("name must be 1 to 64 characters".to_owned());
+    }
+    let mut paths = HashSet::new();
+    for url in provider.clone().urls_mut() {
+        let path = url
+            .strip_prefix("https://")
+            .and_then(|rest| rest.split_once('/'));
+        let Some((host, path)) = path.filter(|_| !url.contains(['?', '#'])) else {
+            return Err(format!(
+                "{url} must be https, with a path and without query"
+            ));
+        };
+        if host.is_empty() || host.contains(['{', '@', ':']) {
+            return Err(format!(
+                "{url} must name a host, and nothing but it, before its path"
+            ));
+        }
+        // `<TYPE>_BASE_URL` brings all of them to one origin.
+        if !paths.insert(path.to_owned()) {
+            return Err(format!("{url} has the path of another endpoint"));
+        }
+        for part in path.split('{').skip(1) {
+            if !matches!(part.split_once('}'), Some(("slug" | "client_id", _))) {
+                return Err(format!("{url} may hold {{slug}} and {{client_id}} only"));
+            }
+        }
+    }
+    for name in provider.authorize_parameters.keys() {
+        const OURS: [&str; 7] = [
+            "response_type",
+            "client_id",
+            "redirect_uri",
+            "state",
+            "code_challenge",
+            "code_challenge_method",
+            "scope",
+        ];
+        if OURS.contains(&name.as_str()) || *name == provider.scope_parameter {
+            return Err(format!("authorize_parameters must not set {name}"));
+        }
+    }
+    if !is_name(&provider.scope_parameter) {
+        return Err(
+            "scope_parameter must be lower-case letters, digits and underscores".to_owned(),
+        );
+    }
+    let identity = &provider.identity;
+    let pointers = [&identity.account.id, &identity.account.name].into_iter();
+    let optional = [Some(&provider.tokens_at), provider.success_flag.as_ref()]
+        .into_iter()
+        .flatten();
+    for pointer in pointers.chain(optional.filter(|pointer| !pointer.is_empty())) {
+        if !pointer.starts_with('/') || pointer.ends_with('/') {
+            return Err(format!("{pointer} is no JSON Pointer to a field"));
+        }
+    }
+    let mut keys: HashSet<&str> = ["access_token", "refresh_token", "expires_at", "_enc"].into();
+    for key in [&identity.stored_as.id, &identity.stored_as.name]
+        .into_iter()
+        .chain(&provider.kept)
+    {
+        if !is_name(key) || is_sensitive(key) || !keys.insert(key) {
+            return Err(format!("{key} cannot name a plaintext key of the config"));
+        }
+    }
+    if identity.query.is_some() != (identity.style == IdentityStyle::Graphql) {
+        return Err("identity has a query if its style is graphql, and only then".to_owned());
+    }
+    for value in provider.headers.values().chain(identity.headers.values()) {
+        if value.is_empty() || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+            return Err("a header must be printable ASCII".to_owned());
+        }
+    }
+    Ok(())
+}
+
+fn is_name(text: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(fine)
+}

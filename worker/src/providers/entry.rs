@@ -1,0 +1,246 @@
+//! The vocabulary: what an entry of the catalogue can say. It is closed (enums, unknown fields refused), so a misspelt quirk is an
+//! error and not ignored. docs/providers.md explains it to those who write entries; `build.rs` reads entries with this very code.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One provider, as its documentation describes it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The integration type: what stands in the path, in the table, and (upper-case) before `_CLIENT_ID`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name for people.
+    pub name: String,
+    /// Headers that each request to this provider must carry.
+    #[serde(default)]
+    pub headers: Headers,
+    /// The authorization endpoint (RFC 6749, 3.1). `{slug}` in a URL is the setting `<TYPE>_SLUG`.
+    pub authorize_url: String,
+    /// Further parameters of the authorization request.
+    #[serde(default)]
+    pub authorize_parameters: BTreeMap<String, String>,
+    /// Scopes to ask for; none where the provider fixes them on the app.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// What the parameter with the scopes is called.
+    #[serde(default = "scope")]
+    pub scope_parameter: String,
+    /// What stands between two scopes.
+    #[serde(default)]
+    pub scope_separator: Separator,
+    /// Whether the provider takes a PKCE challenge (RFC 7636).
+    #[serde(default)]
+    pub pkce: Pkce,
+    /// The token endpoint (RFC 6749, 3.2).
+    pub token_url: String,
+    /// How the client proves itself at the token endpoint (RFC 6749, 2.3.1).
+    pub client_auth: ClientAuth,
+    /// How requests to the token endpoint are encoded.
+    #[serde(default)]
+    pub token_request: Encoding,
+    /// How its answers are; `form` where they may be a form although JSON is asked for.
+    #[serde(default = "json")]
+    pub token_answer: Encoding,
+    /// What it calls the type of a token that goes into the Authorization header as Bearer.
+    #[serde(default = "bearer")]
+    pub token_type: String,
+    /// A JSON Pointer (RFC 6901) to where the tokens stand in its answer, if not at the top.
+    #[serde(default)]
+    pub tokens_at: String,
+    /// A JSON Pointer to what is `true` in every answer that is no failure, for a provider that answers failures with status 200.
+    #[serde(default)]
+    pub success_flag: Option<String>,
+    /// How many seconds a token lives whose answer does not say so.
+    #[serde(default)]
+    pub assumed_lifetime: Option<u32>,
+    /// Further fields of the token answer that go into the config, in plaintext, since nobody can use the tokens without them.
+    #[serde(default)]
+    pub kept: Vec<String>,
+    /// How a token is taken back; none where the provider has nothing of the kind.
+    #[serde(default)]
+    pub revocation: Option<Revocation>,
+    /// How the account behind a token is found.
+    pub identity: Identity,
+}
+
+/// Headers by name.
+pub type Headers = BTreeMap<HeaderName, String>;
+
+/// The headers that some provider wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeaderName {
+    /// In place of `application/json`.
+    Accept,
+    /// Notion's version of its API.
+    NotionVersion,
+    /// For those that refuse a client without one.
+    UserAgent,
+}
+
+/// What stands between two scopes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Separator {
+    /// A space (RFC 6749, 3.3).
+    #[default]
+    Space,
+    /// A comma.
+    Comma,
+}
+
+/// The PKCE challenge. There is no `plain`: it would hand the verifier to whoever sees the URL (RFC 9700, 2.1.1).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pkce {
+    /// With SHA-256.
+    #[default]
+    S256,
+    /// None; the state and the browser's cookie have to do.
+    None,
+}
+
+/// Client authentication (RFC 6749, 2.3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// HTTP Basic.
+    Basic,
+    /// In the body.
+    Post,
+}
+
+/// How a body is encoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// application/x-www-form-urlencoded
+    #[default]
+    Form,
+    /// application/json
+    Json,
+}
+
+/// A revocation endpoint.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Revocation {
+    /// What it takes.
+    pub style: RevocationStyle,
+    /// Where it is. `{client_id}` in it is the client's.
+    pub url: String,
+}
+
+/// What a revocation endpoint takes. Where a refresh token is taken, it stands for the whole grant (RFC 7009, 2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationStyle {
+    /// RFC 7009: `token` and `token_type_hint`, encoded and with client authentication as at the token endpoint.
+    Rfc7009,
+    /// A form with the `token` alone.
+    TokenOnly,
+    /// The access token as `token`, encoded and with client authentication as at the token endpoint.
+    AccessToken,
+    /// A POST with the access token as Bearer.
+    Bearer,
+    /// The same with a form that holds it as `token` too.
+    BearerForm,
+    /// Supabase's: JSON with `client_id`, `client_secret` and `refresh_token`.
+    SupabaseJson,
+    /// GitHub's: DELETE with HTTP Basic and JSON with `access_token`.
+    GithubGrant,
+}
+
+/// The request that names the account, and where its answer says so.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Which answer names the account.
+    #[serde(default)]
+    pub from: Source,
+    /// What kind of request it is that only a good token can make.
+    #[serde(default)]
+    pub style: IdentityStyle,
+    /// Where it goes.
+    pub url: String,
+    /// Headers that it needs besides the provider's own.
+    #[serde(default)]
+    pub headers: Headers,
+    /// The query of GraphQL.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// Whether the answer is a list of accounts.
+    #[serde(default)]
+    pub list: bool,
+    /// JSON Pointers (RFC 6901) into one account.
+    pub account: IdAndName,
+    /// The config's keys that hold the account's id and name, in plaintext.
+    pub stored_as: IdAndName,
+}
+
+/// Which answer names the account.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// That of the identity request.
+    #[default]
+    Request,
+    /// That of the token endpoint.
+    TokenAnswer,
+}
+
+/// A request that only a good token can make.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityStyle {
+    /// GET with the access token as Bearer.
+    #[default]
+    Get,
+    /// POST with the access token as Bearer and no body.
+    Post,
+    /// GraphQL: POST with the access token as Bearer and JSON with the `query`.
+    Graphql,
+    /// RFC 7662: the token itself, encoded and with client authentication as at the token endpoint.
+    Introspection,
+}
+
+/// A pair for the account's id and its name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdAndName {
+    /// For the id: what never changes.
+    pub id: String,
+    /// For the name: what people call it.
+    pub name: String,
+}
+
+impl Provider {
+    /// Every URL of the entry.
+    pub fn urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        [
+            &mut self.authorize_url,
+            &mut self.token_url,
+            &mut self.identity.url,
+        ]
+        .into_iter()
+        .chain(
+            self.revocation
+                .as_mut()
+                .map(|revocation| &mut revocation.url),
+        )
+    }
+}
+
+fn scope() -> String {
+    "scope".to_owned()
+}
+
+fn json() -> Encoding {
+    Encoding::Json
+}
+
+fn bearer() -> String {
+    "bearer".to_owned()
+}

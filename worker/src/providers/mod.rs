@@ -1,0 +1,228 @@
+//! The catalogue: what is different from one provider to the next is data (`worker/providers/`, an entry a file), checked and
+//! compiled in by `build.rs`.
+
+#[cfg(test)]
+mod check;
+mod entry;
+
+pub use entry::*;
+
+const CATALOGUE: &str = include_str!(concat!(env!("OUT_DIR"), "/providers.json"));
+
+impl Provider {
+    /// All providers of the catalogue.
+    pub fn catalogue() -> Result<Vec<Self>, String> {
+        serde_json::from_str(CATALOGUE)
+            .map_err(|error| format!("the catalogue is malformed: {error}"))
+    }
+
+    /// The same provider at another origin: a self-hosted or a local one.
+    pub fn at(mut self, base: &str) -> Self {
+        for url in self.urls_mut() {
+            let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+            *url = format!("{base}/{path}");
+        }
+        self
+    }
+
+    /// Whether its URLs have a part that is the app's own.
+    pub fn wants_slug(&self) -> bool {
+        self.clone().urls_mut().any(|url| url.contains("{slug}"))
+    }
+
+    /// The same provider for one app.
+    pub fn of_app(mut self, client_id: &str, slug: &str) -> Self {
+        let client_id: String = form_urlencoded::byte_serialize(client_id.as_bytes()).collect();
+        for url in self.urls_mut() {
+            *url = url
+                .replace("{client_id}", &client_id)
+                .replace("{slug}", slug);
+        }
+        self
+    }
+}
+
+impl HeaderName {
+    /// Its lower-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accept => "accept",
+            Self::NotionVersion => "notion-version",
+            Self::UserAgent => "user-agent",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn provider(kind: &str) -> Provider {
+        let all = Provider::catalogue().unwrap();
+        all.into_iter()
+            .find(|provider| provider.kind == kind)
+            .unwrap()
+    }
+
+    #[test]
+    fn the_catalogue_is_read_and_every_type_stands_once() {
+        let providers = Provider::catalogue().unwrap();
+        let mut kinds: Vec<_> = providers
+            .iter()
+            .map(|provider| provider.kind.as_str())
+            .collect();
+        assert_eq!(
+            kinds[..2],
+            ["supabase", "airtable"],
+            "the source document's first, then by name"
+        );
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), providers.len());
+        assert!(kinds.len() >= 20);
+    }
+
+    #[test]
+    fn another_base_moves_every_endpoint() {
+        let supabase = provider("supabase").at("http://localhost:4000");
+        assert_eq!(
+            supabase.authorize_url,
+            "http://localhost:4000/v1/oauth/authorize"
+        );
+        assert_eq!(supabase.token_url, "http://localhost:4000/v1/oauth/token");
+        assert_eq!(supabase.identity.url, "http://localhost:4000/v1/projects");
+        assert_eq!(
+            supabase.revocation.unwrap().url,
+            "http://localhost:4000/v1/oauth/revoke"
+        );
+    }
+
+    #[test]
+    fn an_apps_own_parts_are_filled_in_and_cannot_leave_their_place() {
+        assert!(provider("vercel").wants_slug() && !provider("github").wants_slug());
+        let vercel = provider("vercel").of_app("id", "my-app");
+        assert_eq!(
+            vercel.authorize_url,
+            "https://vercel.com/integrations/my-app/new"
+        );
+        let github = provider("github").of_app("../x?y", "");
+        assert_eq!(
+            github.revocation.unwrap().url,
+            "https://api.github.com/applications/..%2Fx%3Fy/grant"
+        );
+    }
+
+    const ENTRY: &str = r#"{
+        "type": "example", "name": "Example", "verified": "2026-11-23", "docs": "https://example.com/docs",
+        "authorize_url": "https://example.com/authorize", "token_url": "https://example.com/token", "client_auth": "post",
+        "refresh": "keeps",
+        "identity": {
+            "url": "https://api.example.com/me", "account": { "id": "/id", "name": "/name" },
+            "stored_as": { "id": "account_id", "name": "account_name" }
+        }
+    }"#;
+
+    fn refusal(from: &str, to: &str) -> String {
+        assert!(ENTRY.contains(from), "{from}");
+        check::read(&ENTRY.replacen(from, to, 1), sealed::is_sensitive).unwrap_err()
+    }
+
+    #[test]
+    fn an_entry_needs_a_few_fields_only() {
+        let (_, provider, about) = check::read(ENTRY, sealed::is_sensitive).unwrap();
+        assert_eq!(provider.pkce, Pkce::S256);
+        assert_eq!(
+            (provider.token_request, provider.token_answer),
+            (Encoding::Form, Encoding::Json)
+        );
+        assert_eq!(about.refresh, check::Refresh::Keeps);
+        assert_eq!(about.verified.to_string(), "2026-11-23");
+    }
+
+    #[test]
+    fn a_malformed_entry_is_refused_and_told_why() {
+        for (from, to, why) in [
+            ("\"post\"", "\"posted\"", "unknown variant `posted`"),
+            (
+                "\"client_auth\"",
+                "\"client_authentication\"",
+                "unknown field `client_authentication`",
+            ),
+            ("\"refresh\": \"keeps\",", "", "missing field `refresh`"),
+            (
+                "2026-11-23",
+                "23.11.2026",
+                "input contains invalid characters",
+            ),
+            ("https://example.com/docs", "example.com", "docs"),
+            (
+                "\"type\": \"example\"",
+                "\"type\": \"Example\"",
+                "type must be",
+            ),
+            (
+                "https://example.com/token",
+                "http://example.com/token",
+                "must be https",
+            ),
+            (
+                "https://example.com/token",
+                "https://example.com/token?x=1",
+                "must be https",
+            ),
+            (
+                "https://example.com/token",
+                "https://example.com/authorize",
+                "the path of another endpoint",
+            ),
+            (
+                "https://example.com/token",
+                "https://{slug}/token",
+                "must name a host",
+            ),
+            (
+                "https://example.com/token",
+                "https://example.com/{tenant}/token",
+                "{slug} and {client_id} only",
+            ),
+            ("\"/id\"", "\"id\"", "no JSON Pointer"),
+            ("account_id", "account_key", "cannot name a plaintext key"),
+            ("account_id", "access_token", "cannot name a plaintext key"),
+            ("account_id", "account_name", "cannot name a plaintext key"),
+            (
+                "\"client_auth\"",
+                "\"kept\": [\"id_token\"], \"client_auth\"",
+                "cannot name a plaintext key",
+            ),
+            (
+                "\"client_auth\"",
+                "\"pkce\": \"plain\", \"client_auth\"",
+                "unknown variant `plain`",
+            ),
+            (
+                "\"client_auth\"",
+                "\"authorize_parameters\": {\"state\": \"x\"}, \"client_auth\"",
+                "must not set state",
+            ),
+            (
+                "\"client_auth\"",
+                "\"headers\": {\"cookie\": \"x\"}, \"client_auth\"",
+                "unknown variant `cookie`",
+            ),
+            (
+                "\"url\": \"https://api",
+                "\"style\": \"graphql\", \"url\": \"https://api",
+                "has a query",
+            ),
+            (
+                "\"url\": \"https://api",
+                "\"query\": \"{ me }\", \"url\": \"https://api",
+                "has a query",
+            ),
+            ("}", "", "EOF"),
+        ] {
+            let refusal = refusal(from, to);
+            assert!(refusal.contains(why), "{to}: {refusal}");
+        }
+    }
+}
