@@ -27,8 +27,7 @@ pub async fn run(args: &RetireArgs, keys: &KeyArgs, json: bool) -> Result<()> {
         args.kids.iter().map(Kid::to_string).collect()
     };
     if kids.is_empty() {
-        return Err(Error::new(Blame::Caller, "no key to retire")
-            .hint("give its id, or set FALLBACK_ENCRYPTION_KEYS to the old key"));
+        return Err(no_key());
     }
     let (session, _) = Session::open(&args.session, json).await?;
     retire(&session, &keys.ring_without_fallbacks()?, &kids).await
@@ -70,6 +69,11 @@ pub async fn retire(session: &Session, alone: &KeyRing, kids: &[String]) -> Resu
         }
     }
     Ok(())
+}
+
+pub fn no_key() -> Error {
+    Error::new(Blame::Caller, "no key to retire")
+        .hint("set FALLBACK_ENCRYPTION_KEYS to the old key, or give its id to `keytool retire`")
 }
 
 fn not_fenced(why: &str) -> Error {

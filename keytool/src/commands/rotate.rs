@@ -47,6 +47,9 @@ pub struct RotateArgs {
 
 pub async fn run(args: &RotateArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     let ring = keys.ring()?;
+    if args.all_the_way && ring.kids().len() == 1 {
+        return Err(retire::no_key());
+    }
     let (session, registry) = Session::open(&args.session, json).await?;
     registry.demand_usable(ring.primary_kid())?;
     if !args.anyway {
