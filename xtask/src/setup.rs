@@ -85,6 +85,9 @@ pub fn lock(project: &Project, name: &str, holder: &str) -> Result<File, Failure
 fn missing(project: &Project, needs: &[Need]) -> Result<Vec<Need>, Failure> {
     let mut missing = Vec::new();
     for need in needs {
+        if missing.contains(need) {
+            continue;
+        }
         let there = match need {
             Need::Npm => npm_is_current(project),
             Need::WasmTarget => has_target(project),

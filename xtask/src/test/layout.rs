@@ -17,11 +17,21 @@ const SDK: [&str; 5] = [
     "wasm_bindgen_futures",
 ];
 
-/// What a crate must not depend on (by the name in Cargo.toml), and why.
-const FORBIDDEN: [(&str, &[&str], &str); 3] = [
-    (
-        "sealed",
-        &[
+/// What a crate must not be built of, and why.
+struct Rule {
+    package: &'static str,
+    /// As `cargo tree` takes it; none is this machine, which is all that a native tool is built for.
+    target: Option<&'static str>,
+    /// By the names in Cargo.toml.
+    forbidden: &'static [&'static str],
+    reason: &'static str,
+}
+
+const RULES: [Rule; 3] = [
+    Rule {
+        package: "sealed",
+        target: Some("all"),
+        forbidden: &[
             "worker",
             "web-sys",
             "js-sys",
@@ -31,18 +41,20 @@ const FORBIDDEN: [(&str, &[&str], &str); 3] = [
             "edge",
             "keytool",
         ],
-        "the format is pure: no host, no IO, randomness is an argument",
-    ),
-    (
-        "edge",
-        &["keytool", "tokio-postgres"],
-        "the worker knows nothing of the operator's tool",
-    ),
-    (
-        "keytool",
-        &["edge", "worker", "web-sys", "js-sys", "wasm-bindgen"],
-        "the native tool knows nothing of the worker",
-    ),
+        reason: "the format is pure: no host, no IO, randomness is an argument",
+    },
+    Rule {
+        package: "edge",
+        target: Some("all"),
+        forbidden: &["keytool", "tokio-postgres"],
+        reason: "the worker knows nothing of the operator's tool",
+    },
+    Rule {
+        package: "keytool",
+        target: None,
+        forbidden: &["edge", "worker", "web-sys", "js-sys", "wasm-bindgen"],
+        reason: "the native tool knows nothing of the worker",
+    },
 ];
 
 /// Every breach of the rules.
@@ -60,13 +72,16 @@ pub fn breaches(project: &Project) -> Result<Findings, Failure> {
             format!("{file}:{line}: `{name}` outside worker/src/host, the only folder that touches the SDK")
         }));
     }
-    for (package, forbidden, reason) in FORBIDDEN {
-        findings.checked += forbidden.len();
-        let tree = dependencies(project, package)?;
-        findings.faults.extend(
-            forbidden_in(&tree, forbidden)
-                .map(|name| format!("{package} depends on {name}: {reason}")),
-        );
+    for rule in &RULES {
+        findings.checked += rule.forbidden.len();
+        let tree = dependencies(project, rule)?;
+        let broken = forbidden_in(&tree, rule.forbidden);
+        let Rule {
+            package, reason, ..
+        } = rule;
+        findings
+            .faults
+            .extend(broken.map(|name| format!("{package} depends on {name}: {reason}")));
     }
     Ok(findings)
 }
@@ -124,23 +139,19 @@ fn is_deeper(before: &str) -> bool {
     })
 }
 
-/// All that the crate is built of, for every target: a name and a version a line.
-fn dependencies(project: &Project, package: &str) -> Result<String, Failure> {
-    let arguments = [
-        "tree",
-        "--package",
-        package,
-        "--edges",
-        "normal,build",
-        "--target",
-        "all",
-        "--prefix",
-        "none",
-    ];
-    ask(project.cargo().args(arguments).arg("--locked")).ok_or_else(|| {
+/// All that the crate is built of: a name and a version a line.
+fn dependencies(project: &Project, rule: &Rule) -> Result<String, Failure> {
+    let mut arguments = vec!["tree", "--locked", "--package", rule.package];
+    arguments.extend(["--edges", "normal,build", "--prefix", "none"]);
+    arguments.extend(
+        rule.target
+            .into_iter()
+            .flat_map(|target| ["--target", target]),
+    );
+    ask(project.cargo().args(&arguments)).ok_or_else(|| {
         Failure::with_hint(
-            format!("cargo cannot tell what {package} depends on"),
-            format!("`cargo {} --locked` says why", arguments.join(" ")),
+            format!("cargo cannot tell what {} depends on", rule.package),
+            format!("`cargo {}` says why", arguments.join(" ")),
         )
     })
 }
