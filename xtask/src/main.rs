@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | dev | test | bench`.
+//! The project's own commands: `cargo xtask build | dev | test | bench | chaos`.
 //!
 //! Each does all of its set-up first, and each step of the set-up does nothing when it was done before, so that
 //! a fresh clone needs Rust, Node and a C compiler and nothing else:
@@ -12,8 +12,10 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bench;
+mod chaos;
 mod dev;
 mod failure;
+mod keytool_build;
 mod lockfile;
 mod process;
 mod progress;
@@ -50,6 +52,9 @@ enum Command {
     /// Measure how fast something is
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Let everything happen at once, and check what must hold
+    #[command(subcommand)]
+    Chaos(chaos::Chaos),
     /// Stop the process groups named on standard input once it closes
     #[command(name = process::guard::COMMAND, hide = true)]
     Guard,
@@ -83,6 +88,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Dev(options) => dev::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
         Command::Bench(bench) => bench::run(&project, &bench),
+        Command::Chaos(chaos) => chaos::run(&project, &chaos),
         Command::Guard => unreachable!("handled before the signals are"),
     }
 }

@@ -80,8 +80,8 @@ fn enter_by_our_own(project: &Project) -> Result<(), Failure> {
 /// The same for both, or the second would compile again.
 fn environment<'a>(command: &'a mut Command, project: &Project) -> &'a mut Command {
     command
-        // Lighter than level 3, which keytool is built with, and as fast here: docs/performance.md.
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s")
+        // Much lighter than level 3, which keytool is built with, and as fast: docs/performance.md.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
         // Wherever the user's own configuration puts it, worker-build and we look here.
         .env("CARGO_TARGET_DIR", project.path("target"))
         .env("WASM_BINDGEN_BIN", project.tool("wasm-bindgen"))

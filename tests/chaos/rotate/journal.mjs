@@ -89,7 +89,7 @@ export class Journal {
     if (harness) return;
     if (fault) {
       report.violation("every row opens with the ring at every moment", `row ${id} opens`, `${fault} after ${rewrap ? "a rotation" : "a write"}`);
-    } else if (rewrap) {
+    } else if (rewrap || isResealed(before, after)) {
       this.#judgeRewrap(id, before, after);
     } else if (!(before && isDeepStrictEqual(before.config, config))) {
       // A write that changes other columns only leaves the config on whatever key it is.
@@ -119,6 +119,11 @@ export class Journal {
     );
     report.require(before.updated === after.updated, "a rotation keeps updated_at", `row ${id}: ${before.updated}`, after.updated);
   }
+}
+
+/** What a rotation does, whether it says so or not: every other writer brings other secrets. */
+function isResealed(before, after) {
+  return before?.plain !== undefined && !isDeepStrictEqual(before.config, after.config) && isDeepStrictEqual(before.plain, after.plain);
 }
 
 /** The names of the fields that differ; never their values. */

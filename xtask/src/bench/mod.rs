@@ -4,6 +4,7 @@
 //! the ratios are worth more than the figures, as both sides of each were measured in turns.
 
 mod refresh;
+mod rotate;
 mod worker;
 
 use std::process::ExitCode;
@@ -16,6 +17,8 @@ use crate::{failure::Failure, project::Project};
 pub enum Bench {
     /// The schedule's refreshes beside bare calls to the same provider
     Refresh(refresh::Options),
+    /// The change of the key beside PostgreSQL's own floor and a script with supabase-js
+    Rotate(rotate::Options),
     /// The worker beside a JavaScript worker that does the same, both on workerd
     Worker(worker::Options),
 }
@@ -23,6 +26,7 @@ pub enum Bench {
 pub fn run(project: &Project, bench: &Bench) -> Result<ExitCode, Failure> {
     match bench {
         Bench::Refresh(options) => refresh::run(project, options),
+        Bench::Rotate(options) => rotate::run(project, options),
         Bench::Worker(options) => worker::run(project, options),
     }
 }

@@ -10,7 +10,7 @@ use super::{
     counts::{self, Counts, Findings},
     layout, links,
 };
-use crate::{failure::Failure, process, project::Project, setup::Need, worker_build};
+use crate::{chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
 
 /// Which suites run beside each other: two cores, and those that measure time or load alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,8 @@ enum Check {
     Own(fn(&Project) -> Result<Findings, Failure>),
     /// The worker's build.
     Worker,
+    /// A harness that judges by itself, once what it runs is built.
+    Harness(fn(&Project) -> Result<Command, Failure>),
 }
 
 /// How a suite ended.
@@ -60,7 +62,7 @@ pub struct Selection<'a> {
     pub stack: Option<PathBuf>,
 }
 
-pub const ALL: [Suite; 13] = [
+pub const ALL: [Suite; 14] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
     Suite::cheap("docs", Lane::Debug, Check::Own(links::broken)),
@@ -96,6 +98,10 @@ pub const ALL: [Suite; 13] = [
             on_worker: true,
         },
         ..Suite::node("e2e", "tests/e2e", Lane::Alone)
+    },
+    Suite {
+        needs: &Need::BUILD,
+        ..Suite::cheap("chaos", Lane::Alone, Check::Harness(chaos::short))
     },
 ];
 
@@ -154,6 +160,9 @@ impl Suite {
                     worker_build::run(project)?;
                 }
                 run_node(project, folder, selection, &log)?
+            }
+            Check::Harness(harness) => {
+                Counts::one(process::run_into(&log, &mut harness(project)?)?.success())
             }
             Check::Own(check) => {
                 let findings = check(project)?;

@@ -1,0 +1,128 @@
+// The bench of the rotation: how many rows a second change their key, beside what PostgreSQL takes to write them at all, and beside
+// the script that one would write. All ways take turns on the same table.
+//
+//     node_modules/.bin/node tests/bench/rotate/main.mjs [--json] [--rows 200000] [--rounds 3] [--keytool target/release/keytool]
+//
+// `cargo xtask bench rotate` builds keytool, then runs this. It judges nothing: only an error is a failure.
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+
+import { startDelay } from "./delay.mjs";
+import { runFloor } from "./floor.mjs";
+import { runKeytool } from "./keytool.mjs";
+import { startProject } from "./project.mjs";
+import { show } from "./report.mjs";
+import { makeRows, newKey } from "./rows.mjs";
+import { runScript } from "./script.mjs";
+
+const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
+const LIMITS = { rows: 10_000_000, rounds: 20 };
+const CONNECTIONS = 2;
+const FLOOR_BATCH = 1000;
+const ROUND_TRIP_MS = 10;
+/** What the script does of the rows: all of them would take minutes. */
+const SAMPLE = 2000;
+
+const options = parse(process.argv.slice(2));
+const log = (line) => console.error(line);
+const result = await measure(options);
+console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
+
+async function measure({ rows, rounds, keytool }) {
+  log("starting PostgreSQL and PostgREST");
+  const project = await startProject();
+  const link = await startDelay(project.databaseUrl, ROUND_TRIP_MS);
+  try {
+    let key = newKey();
+    log(`making ${rows} rows`);
+    await makeRows(project.sql, rows, key);
+
+    const rotate = async (place) => {
+      const next = newKey();
+      const run = await runKeytool(keytool, { from: key, to: next, place, connections: CONNECTIONS });
+      if (run.written !== rows) throw new Error(`keytool has written ${run.written} rows of ${rows}`);
+      key = next;
+      return { ...run, rows };
+    };
+    const sample = Math.min(SAMPLE, rows);
+    const ways = {
+      floor: async () => ({ rows, seconds: await runFloor(project.databaseUrl, { connections: CONNECTIONS, batch: FLOOR_BATCH }) }),
+      direct: () => rotate({ DATABASE_URL: project.databaseUrl }),
+      delayed: () => rotate({ DATABASE_URL: link.url }),
+      rest: () => rotate({ SUPABASE_URL: project.supabaseUrl, SUPABASE_SERVICE_ROLE_KEY: project.keys.secretKey }),
+      script: async () => ({ rows: sample, seconds: await runScript(project, key, sample) }),
+    };
+    // The first to write a table that was just filled finds no room beside the rows.
+    await ways.floor();
+    const measured = [];
+    for (let round = 0; round < rounds; round++) {
+      const run = {};
+      for (const [name, way] of Object.entries(ways)) {
+        await project.settle();
+        const before = await project.updates();
+        const { seconds, rows, peakKb } = await way();
+        const after = await project.updates(before.updated + rows);
+        const updated = after.updated - before.updated;
+        const hot = updated === rows ? (after.hot - before.hot) / rows : null;
+        run[name] = { rows_per_second: rows / seconds, hot, peak_mb: peakKb === undefined ? null : peakKb / 1024 };
+        log(`round ${round + 1} of ${rounds}: ${name}: ${Math.round(run[name].rows_per_second)} rows/s`);
+      }
+      measured.push(run);
+    }
+    return { settings: { rows, rounds, connections: CONNECTIONS, round_trip_ms: ROUND_TRIP_MS, sample }, ...summarize(measured) };
+  } finally {
+    await link.stop();
+    await project.stop();
+  }
+}
+
+/** Medians; a ratio is the median of the rounds' ratios, the sides of which ran one after the other. */
+function summarize(rounds) {
+  const over = (of) => median(rounds.map(of));
+  const ways = Object.keys(rounds[0]).map((name) => {
+    const figures = Object.keys(rounds[0][name]).map((figure) => [figure, over((run) => run[name][figure])]);
+    return [name, Object.fromEntries(figures)];
+  });
+  const ratio = (one, other) => over((run) => run[one].rows_per_second / run[other].rows_per_second);
+  return {
+    ways: Object.fromEntries(ways),
+    ratios: {
+      direct_to_floor: ratio("direct", "floor"),
+      direct_to_script: ratio("direct", "script"),
+      delayed_to_direct: ratio("delayed", "direct"),
+      rest_to_script: ratio("rest", "script"),
+    },
+  };
+}
+
+/** Of figures of which none is missing. */
+function median(numbers) {
+  if (numbers.includes(null)) return null;
+  const sorted = numbers.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+function parse(argv) {
+  try {
+    const { values } = parseArgs({
+      args: argv,
+      options: {
+        json: { type: "boolean", default: false },
+        rows: { type: "string", default: "200000" },
+        rounds: { type: "string", default: "3" },
+        keytool: { type: "string", default: "target/release/keytool" },
+      },
+    });
+    const numbers = Object.entries(LIMITS).map(([name, most]) => {
+      const number = Number(values[name]);
+      if (!Number.isInteger(number) || number < 1 || number > most) throw new Error(`--${name} must be from 1 to ${most}`);
+      return [name, number];
+    });
+    return { ...values, ...Object.fromEntries(numbers), keytool: path.resolve(ROOT, values.keytool) };
+  } catch (error) {
+    console.error(`error: ${error.message}`);
+    process.exit(2);
+  }
+}

@@ -1,0 +1,47 @@
+//! `cargo xtask bench rotate`: builds keytool, then runs tests/bench/rotate, which says how it measures.
+
+use std::process::{ExitCode, Stdio};
+
+use clap::Args;
+
+use crate::{
+    failure::Failure,
+    keytool_build::{self, Profile},
+    process::Running,
+    project::Project,
+    setup::{self, Need},
+};
+
+#[derive(Args)]
+pub struct Options {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+    /// How many rows the table has
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    rows: u32,
+    /// How many times each way is measured
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
+    rounds: u8,
+}
+
+pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
+    setup::ensure(project, &[Need::Npm])?;
+    let keytool = keytool_build::run(project, Profile::Release)?;
+    let mut node = project.node();
+    node.arg("tests/bench/rotate/main.mjs")
+        .arg("--keytool")
+        .arg(keytool)
+        .args(["--rows", &options.rows.to_string()])
+        .args(["--rounds", &options.rounds.to_string()])
+        .stdin(Stdio::null());
+    if options.json {
+        node.arg("--json");
+    }
+    let status = Running::start(&mut node)?.wait()?;
+    if status.success() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(Failure::new(format!("the bench ended early: {status}")))
+    }
+}
