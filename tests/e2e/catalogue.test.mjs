@@ -1,0 +1,92 @@
+// Every provider of the catalogue, by its entry alone: the authorization server is bent to what the entry says, and takes nothing else.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { accountOf, bendTo, catalogue } from "../support/provider-bends.mjs";
+import { stack } from "../support/stack.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const ENTRIES = catalogue();
+
+describe("the catalogue", { concurrency: 4 }, () => {
+  const info = stack();
+  let sql, bent, worker;
+  before(async () => {
+    sql = connect(info);
+    bent = await bendTo(ENTRIES, info);
+    worker = await startWorker(info, bent.settings);
+  });
+  after(async () => {
+    await worker?.stop();
+    await bent?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  it("offers all of it, the source document's provider first", async () => {
+    const visitor = new Visitor(worker);
+    const { providers } = (await visitor.get("/api/providers")).expect(200).json;
+    const types = providers.map(({ integration_type }) => integration_type);
+    const names = ENTRIES.map(({ type }) => type).filter((type) => type !== "supabase");
+    assert.deepEqual(types, ["supabase", ...names.sort()]);
+  });
+
+  for (const entry of ENTRIES) {
+    const { type, identity, kept, refresh, assumed_lifetime, revocation } = entry;
+
+    it(`${entry.name}: connects, refreshes, disconnects, and takes no failure for a grant`, async () => {
+      const provider = bent.providers[type];
+      const browser = await Visitor.signedIn(worker);
+      const login = `${type}-${randomUUID()}`;
+      const account = accountOf(login);
+      const rows = () => integrationsOf(sql, browser.user.id);
+
+      const id = await browser.connect(login, { integration_type: type }).catch((error) => error);
+      assert.deepEqual(provider.complaints, []);
+      const [row, ...others] = await rows();
+      assert.equal(row?.id, id);
+      assert.deepEqual(others, []);
+      assert.deepEqual([row.integration_type, row.external_account_id, row.name], [type, account.id, account.name]);
+      const { expires_at, ...config } = opened(info, row);
+      const { access_token, refresh_token } = provider.given.at(-1);
+      assert.deepEqual(config, {
+        access_token,
+        ...(refresh_token && { refresh_token }),
+        ...Object.fromEntries(kept.map((name) => [name, `of ${name}`])),
+        [identity.stored_as.id]: account.id,
+        [identity.stored_as.name]: account.name,
+      });
+      assert.equal(expires_at !== undefined, refresh !== "none", "whether it is known when the token ends");
+      if (assumed_lifetime) assert.ok(Math.abs(Date.parse(expires_at) - Date.now() - assumed_lifetime * 1000) < 60_000);
+
+      const refreshed = await browser.post(`/api/integrations/${id}/refresh`, {});
+      assert.deepEqual(provider.complaints, []);
+      if (refresh === "none") refreshed.expect(409, "not_refreshable");
+      else {
+        refreshed.expect(200);
+        const fresh = opened(info, (await rows())[0]);
+        assert.notEqual(fresh.access_token, access_token);
+        assert.equal(fresh.access_token, provider.given.at(-1).access_token);
+        assert.equal(fresh.refresh_token === refresh_token, refresh === "keeps", "whether the refresh token stays");
+      }
+
+      assert.equal(await provider.isAlive(), true);
+      const { revoked } = (await browser.delete(`/api/integrations/${id}`)).expect(200).json;
+      assert.deepEqual(provider.complaints, []);
+      assert.equal(revoked, revocation ? true : "unsupported");
+      assert.equal(await provider.isAlive(), !revocation, "whether the token is still good at the provider");
+      assert.deepEqual(await rows(), []);
+
+      provider.failing = true;
+      const callback = await browser.consent(login, { integration_type: type });
+      (await browser.get(callback)).expect(502, "provider_failed");
+      assert.deepEqual(await rows(), []);
+      assert.deepEqual(provider.complaints, []);
+    });
+  }
+});

@@ -1,0 +1,372 @@
+// The stack's authorization server bent to an entry of the catalogue: a server in front of it that has the provider's paths, takes
+// only what the entry says the provider takes, and answers as the entry says it answers. It knows no provider: all is derived from the
+// entry, so a new entry is tested without new code.
+import { createHash, randomBytes } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+
+import { listen } from "../stack/listen.mjs";
+import { projectsOf } from "../stack/projects.mjs";
+import { registerClient } from "./clients.mjs";
+import { takesAccessToken } from "./grants.mjs";
+
+const FOLDER = new URL("../../worker/providers/", import.meta.url);
+/** What an entry leaves out: docs/providers.md. */
+const DEFAULTS = {
+  headers: {},
+  authorize_parameters: {},
+  scopes: [],
+  scope_parameter: "scope",
+  scope_separator: "space",
+  pkce: "s256",
+  token_request: "form",
+  token_answer: "json",
+  token_type: "bearer",
+  tokens_at: "",
+  kept: [],
+};
+const IDENTITY_DEFAULTS = { from: "request", style: "get", headers: {}, list: false };
+const SEPARATORS = { space: " ", comma: "," };
+const FORM = "application/x-www-form-urlencoded";
+const JSON_TYPE = "application/json";
+/** Where the authorization server sends the browser back to; no walk takes it for the worker's callback. */
+const RETURNED = "/returned";
+export const SLUG = "bent-app";
+
+/** The entries of the catalogue, with their defaults. */
+export function catalogue() {
+  const files = readdirSync(FOLDER).filter((file) => file.endsWith(".json"));
+  return files.map((file) => {
+    const entry = { ...DEFAULTS, ...JSON.parse(readFileSync(new URL(file, FOLDER), "utf8")) };
+    return { ...entry, identity: { ...IDENTITY_DEFAULTS, ...entry.identity } };
+  });
+}
+
+/** The account that a login has at a bent provider. */
+export function accountOf(login) {
+  const [{ ref: id, name }] = projectsOf(login);
+  return { id, name };
+}
+
+/** Starts a bent provider for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
+export async function bendTo(entries, info) {
+  const providers = Object.fromEntries(entries.map((entry) => [entry.type, new BentProvider(entry, info)]));
+  const all = Object.values(providers);
+  const urls = await Promise.all(all.map((provider) => provider.start()));
+  const client = await registerClient(info, urls.map((url) => url + RETURNED));
+  for (const provider of all) provider.client = client;
+  return {
+    providers,
+    settings: Object.assign({}, ...all.map((provider) => provider.settings())),
+    stop: () => Promise.all(all.map((provider) => provider.stop())),
+  };
+}
+
+class Complaint extends Error {}
+
+class BentProvider {
+  /** What came in another way than the provider takes it. */
+  complaints = [];
+  /** The tokens that were given out, the oldest first. */
+  given = [];
+  /** Whether the token endpoint answers each code with a failure, and status 200. */
+  failing = false;
+
+  #entry;
+  #info;
+  #server;
+  #url;
+  #secret = `${randomBytes(16).toString("hex")}:+/%&`;
+  #flows = new Map();
+  /** The real refresh token behind one that goes on being good. */
+  #behind = new Map();
+  #verifier = randomBytes(32).toString("base64url");
+  #routes;
+
+  constructor(entry, info) {
+    this.#entry = entry;
+    this.#info = info;
+    this.id = `client-of-${entry.type}`;
+    const path = (url) => new URL(url.replace("{slug}", SLUG).replace("{client_id}", this.id)).pathname;
+    this.#routes = {
+      [RETURNED]: (request) => this.#return(request),
+      [path(entry.authorize_url)]: (request) => this.#authorize(request),
+      [path(entry.token_url)]: (request) => this.#token(request),
+      [path(entry.identity.url)]: (request) => this.#identity(request),
+      ...(entry.revocation && { [path(entry.revocation.url)]: (request) => this.#revoke(request) }),
+    };
+  }
+
+  async start() {
+    this.#server = createServer((incoming, response) => this.#serve(incoming, response));
+    this.#url = await listen(this.#server);
+    return this.#url;
+  }
+
+  async stop() {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  settings() {
+    const { type, ...urls } = this.#entry;
+    const name = (suffix) => `${type.toUpperCase()}_${suffix}`;
+    return {
+      [name("CLIENT_ID")]: this.id,
+      [name("CLIENT_SECRET")]: this.#secret,
+      [name("BASE_URL")]: this.#url,
+      [name("ISSUER")]: undefined,
+      ...(JSON.stringify(urls).includes("{slug}") && { [name("SLUG")]: SLUG }),
+    };
+  }
+
+  async #serve(incoming, response) {
+    const { pathname, searchParams } = new URL(incoming.url, this.#url);
+    let body = "";
+    for await (const chunk of incoming.setEncoding("utf8")) body += chunk;
+    const request = { method: incoming.method, headers: incoming.headers, query: searchParams, body };
+    let answer;
+    try {
+      const route = this.#routes[pathname];
+      if (!route) throw new Complaint("no such path");
+      answer = await route(request);
+    } catch (error) {
+      this.complaints.push(`${request.method} ${pathname}: ${error.message}`);
+      answer = json(400, { error: "invalid_request" });
+    }
+    response.writeHead(answer.status, answer.headers).end(answer.body);
+  }
+
+  /** The browser comes: on to the real server, with a challenge of our own where the provider takes none. */
+  #authorize({ method, query }) {
+    const { scopes, scope_parameter, scope_separator, authorize_parameters, pkce } = this.#entry;
+    expect(method, "GET", "method");
+    const { redirect_uri, state, code_challenge, ...rest } = Object.fromEntries(query);
+    expect(rest, {
+      response_type: "code",
+      client_id: this.id,
+      ...(scopes.length && { [scope_parameter]: scopes.join(SEPARATORS[scope_separator]) }),
+      ...(pkce === "s256" && { code_challenge_method: "S256" }),
+      ...authorize_parameters,
+    }, "parameters");
+    expect(code_challenge === undefined, pkce === "none", "absence of a challenge");
+    this.#flows.set(state, redirect_uri);
+    const parameters = new URLSearchParams({
+      response_type: "code",
+      client_id: this.client.client_id,
+      redirect_uri: this.#url + RETURNED,
+      state,
+      code_challenge: code_challenge ?? createHash("sha256").update(this.#verifier).digest("base64url"),
+      code_challenge_method: "S256",
+    });
+    return redirect(`${this.#info.authorization_server_url}/v1/oauth/authorize?${parameters}`);
+  }
+
+  #return({ query }) {
+    const { iss: _, ...parameters } = Object.fromEntries(query);
+    this.redirectUri = this.#flows.get(parameters.state);
+    return redirect(`${this.redirectUri}?${new URLSearchParams(parameters)}`);
+  }
+
+  async #token(request) {
+    const { pkce, tokens_at, success_flag, token_answer } = this.#entry;
+    const { grant_type, code, redirect_uri, code_verifier, refresh_token, ...rest } = this.#authenticated(request);
+    expect(rest, {}, "further fields");
+    if (grant_type === "refresh_token") {
+      expect([code, redirect_uri, code_verifier], [undefined, undefined, undefined], "fields of an exchange");
+      const tokens = await this.#real({ grant_type, refresh_token: this.#behind.get(refresh_token) ?? refresh_token });
+      return this.#answer(this.#shown(tokens, refresh_token));
+    }
+    expect([grant_type, refresh_token, redirect_uri], ["authorization_code", undefined, this.redirectUri], "grant");
+    expect(code_verifier === undefined, pkce === "none", "absence of a verifier");
+    const redirected = this.#url + RETURNED;
+    const real = await this.#real({ grant_type, code, redirect_uri: redirected, code_verifier: code_verifier ?? this.#verifier });
+    const tokens = this.#shown(real);
+    if (!this.failing) return this.#answer(tokens, await this.#account(tokens.access_token));
+    const failure = { error: "invalid_grant", error_description: "planted" };
+    if (!success_flag) return encoded(200, failure, token_answer);
+    // All that a success has, so that nothing but the flag is in the way of a row.
+    const answer = { ...failure };
+    put(answer, tokens_at, tokens);
+    put(answer, success_flag, false);
+    return encoded(200, answer, token_answer);
+  }
+
+  /** What the provider would show of the tokens. `old` is the refresh token that they were given for. */
+  #shown({ access_token, refresh_token, expires_in }, old) {
+    const { refresh, assumed_lifetime, token_type } = this.#entry;
+    const tokens = { access_token, token_type };
+    if (refresh !== "none" && assumed_lifetime === undefined) tokens.expires_in = expires_in;
+    if (refresh === "rotates" || (refresh === "keeps" && old === undefined)) tokens.refresh_token = refresh_token;
+    if (refresh === "keeps") this.#behind.set(old ?? refresh_token, refresh_token);
+    this.given.push(tokens);
+    return tokens;
+  }
+
+  #answer(tokens, account) {
+    const { tokens_at, kept, identity, success_flag, token_answer } = this.#entry;
+    const answer = tokens_at ? {} : { ...tokens };
+    if (tokens_at) put(answer, tokens_at, tokens);
+    for (const name of kept) answer[name] = `of ${name}`;
+    if (identity.from === "token_answer" && account) nameIn(answer, identity, account);
+    if (success_flag) put(answer, success_flag, true);
+    return encoded(200, answer, token_answer);
+  }
+
+  async #identity(request) {
+    const { identity, success_flag } = this.#entry;
+    let token;
+    if (identity.style === "introspection") {
+      const { token: presented, ...rest } = this.#authenticated(request);
+      expect(rest, { token_type_hint: "access_token" }, "further fields");
+      token = presented;
+    } else {
+      this.#headers(request, identity.headers);
+      expect(request.method, identity.style === "get" ? "GET" : "POST", "method");
+      if (identity.style === "graphql") expect(fieldsOf(request, "json"), { query: identity.query }, "body");
+      else expect(request.body, "", "body");
+      token = bearerOf(request);
+    }
+    const account = {};
+    nameIn(account, identity, await this.#account(token));
+    if (success_flag) put(account, success_flag, true);
+    return json(200, identity.list ? [account] : account);
+  }
+
+  async #revoke(request) {
+    const { style } = this.#entry.revocation;
+    const { access_token, refresh_token } = this.given.at(-1);
+    const newest = refresh_token ?? this.given.findLast((tokens) => tokens.refresh_token)?.refresh_token;
+    if (style !== "rfc7009" && style !== "access_token") this.#headers(request);
+    expect(request.method, style === "github_grant" ? "DELETE" : "POST", "method");
+    const bearer = style.startsWith("bearer") ? bearerOf(request) : undefined;
+    let revoked = access_token;
+    if (style === "rfc7009") {
+      revoked = newest ?? access_token;
+      const hint = newest ? "refresh_token" : "access_token";
+      expect(this.#authenticated(request), { token: revoked, token_type_hint: hint }, "fields");
+    } else if (style === "token_only") {
+      revoked = newest ?? access_token;
+      expect([fieldsOf(request, "form"), request.headers.authorization], [{ token: revoked }, undefined], "fields");
+    } else if (style === "access_token") {
+      expect(this.#authenticated(request), { token: access_token }, "fields");
+    } else if (style === "supabase_json") {
+      revoked = newest;
+      expect(fieldsOf(request, "json"), { client_id: this.id, client_secret: this.#secret, refresh_token: newest }, "fields");
+    } else if (style === "github_grant") {
+      this.#basic(request);
+      expect(fieldsOf(request, "json"), { access_token }, "fields");
+    } else {
+      expect(bearer, access_token, "token");
+      if (style === "bearer") expect(request.body, "", "body");
+      else expect(fieldsOf(request, "form"), { token: access_token }, "fields");
+    }
+    await this.#ask("/revocation", { token: this.#behind.get(revoked) ?? revoked });
+    const { success_flag } = this.#entry;
+    if (!success_flag) return { status: style === "github_grant" || style === "supabase_json" ? 204 : 200, headers: {} };
+    const answer = {};
+    put(answer, success_flag, true);
+    return json(200, answer);
+  }
+
+  /** The fields of a request with client authentication as the entry has it, without that. */
+  #authenticated(request) {
+    const { client_auth, token_request } = this.#entry;
+    expect(request.method, "POST", "method");
+    this.#headers(request);
+    const { client_id, client_secret, ...fields } = fieldsOf(request, token_request);
+    const isBasic = client_auth === "basic";
+    if (isBasic) this.#basic(request);
+    else expect(request.headers.authorization, undefined, "authorization");
+    const own = isBasic ? [undefined, undefined] : [this.id, this.#secret];
+    expect([client_id, client_secret], own, "client");
+    return fields;
+  }
+
+  /** RFC 6749, 2.3.1. */
+  #basic({ headers: { authorization = "" } }) {
+    const decoded = Buffer.from(authorization.replace(/^Basic /, ""), "base64").toString();
+    const halves = decoded.split(":").map((half) => decodeURIComponent(half.replaceAll("+", " ")));
+    expect(halves, [this.id, this.#secret], "client");
+  }
+
+  #headers({ headers }, further = {}) {
+    const wanted = { accept: JSON_TYPE, ...this.#entry.headers, ...further };
+    expect(Object.fromEntries(Object.keys(wanted).map((name) => [name, headers[name]])), wanted, "headers");
+  }
+
+  async #account(token) {
+    const answer = await fetch(`${this.#info.authorization_server_url}/v1/projects`, { headers: { authorization: `Bearer ${token}` } });
+    expect(answer.status, 200, "status for the token");
+    const [{ ref: id, name }] = await answer.json();
+    return { id, name };
+  }
+
+  async #real(fields) {
+    return (await this.#ask("/v1/oauth/token", fields)).json();
+  }
+
+  /** Asks the real server as its own client. */
+  async #ask(path, fields) {
+    const { client_id, client_secret } = this.client;
+    const answer = await fetch(this.#info.authorization_server_url + path, {
+      method: "POST",
+      headers: { authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString("base64")}` },
+      body: new URLSearchParams(fields),
+    });
+    expect(answer.ok, true, `success at ${path}`);
+    return answer;
+  }
+
+  /** Whether the real server takes the newest access token. */
+  isAlive() {
+    return takesAccessToken(this.#info, this.given.at(-1).access_token);
+  }
+}
+
+function fieldsOf({ headers, body }, encoding) {
+  const isForm = encoding === "form";
+  expect(headers["content-type"], isForm ? FORM : JSON_TYPE, "content type");
+  return isForm ? Object.fromEntries(new URLSearchParams(body)) : JSON.parse(body);
+}
+
+function bearerOf({ headers }) {
+  const token = /^Bearer (\S+)$/.exec(headers.authorization ?? "")?.[1];
+  if (!token) throw new Complaint("no Bearer token");
+  return token;
+}
+
+/** Compares without showing values: they may be secrets. */
+function expect(actual, expected, what) {
+  const sorted = (value) => (value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value).sort() : value);
+  if (JSON.stringify(sorted(actual)) === JSON.stringify(sorted(expected))) return;
+  const keys = (value) => (value && typeof value === "object" ? Object.keys(value).sort().join() : typeof value);
+  throw new Complaint(`unexpected ${what}: ${keys(actual)} in place of ${keys(expected)}`);
+}
+
+/** Sets what a JSON Pointer points to. */
+function put(target, pointer, value) {
+  const names = pointer.split("/").slice(1);
+  if (names.length === 0) return void Object.assign(target, value);
+  const last = names.pop();
+  for (const name of names) target = target[name] ??= {};
+  target[last] = value;
+}
+
+function nameIn(target, { account }, { id, name }) {
+  put(target, account.id, id);
+  put(target, account.name, name);
+}
+
+function encoded(status, fields, encoding) {
+  if (encoding === "json") return json(status, fields);
+  return { status, headers: { "content-type": `${FORM}; charset=utf-8` }, body: new URLSearchParams(fields).toString() };
+}
+
+function json(status, body) {
+  return { status, headers: { "content-type": JSON_TYPE }, body: JSON.stringify(body) };
+}
+
+function redirect(location) {
+  return { status: 302, headers: { location } };
+}
