@@ -382,12 +382,14 @@ describe("find_integration and disconnect_integration", () => {
     const args = completion();
     await call(service, "complete_connection", args);
     const find = (over) => call(service, "find_integration", { p_id: args.p_id, p_user_id: args.p_user_id, ...over });
-    assert.deepEqual(await find(), {
+    const { version, ...found } = await find();
+    assert.deepEqual(found, {
       outcome: "found",
       organization_id: args.p_organization_id,
       integration_type: "supabase",
       config: args.p_config,
     });
+    assert.match(version, /^[0-9a-f]{64}$/);
     for (const over of [{ p_user_id: randomUUID() }, { p_user_id: null }, { p_id: randomUUID() }]) {
       assert.deepEqual(await find(over), { outcome: "unknown" });
     }

@@ -172,7 +172,7 @@ describe("connect", { concurrency: true }, () => {
       (await browser.delete(`/api/integrations/${id}`)).expect(200);
 
       const calls = gateway.requests.filter(({ path }) => path.startsWith("/rest/v1/rpc/"));
-      const names = ["begin_connection", "consume_transaction", "complete_connection", "find_integration", "disconnect_integration"];
+      const names = ["begin_connection", "consume_transaction", "complete_connection", "find_integration", "disconnect_as_read"];
       assert.deepEqual(calls.map(({ path }) => path.replace("/rest/v1/rpc/", "")), names);
       const bearer = service === "service_role_key" ? `Bearer ${info[service]}` : undefined;
       for (const { headers } of calls) {

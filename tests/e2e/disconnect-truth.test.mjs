@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { answer, never } from "../support/faults.mjs";
+import { answer, held, never } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthScene } from "../support/oauth.mjs";
@@ -101,6 +101,54 @@ describe("disconnecting", { concurrency: true }, () => {
         assert.deepEqual([events[0].action, events[0].outcome], ["disconnected", "not_revoked"], way);
       }),
     );
+  });
+
+  it("a refresh between revocation and deletion: its tokens are revoked as well, before the row goes", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const id = await browser.connect(`between-${randomUUID()}`);
+    const before = opened(scene.info, await onlyRow(browser));
+    const revocationOf = ({ refresh_token }) => ({ path, body }) => path === "/v1/oauth/revoke" && body.includes(refresh_token);
+    const wait = held();
+    scene.server.fault(revocationOf(before), wait.behaviour);
+    const answered = browser.delete(of(id));
+    await wait.arrived;
+    (await browser.post(`${of(id)}/refresh`, {})).expect(200);
+    const refreshed = await onlyRow(browser);
+    assert.notEqual(opened(scene.info, refreshed).refresh_token, before.refresh_token);
+    wait.release();
+    assert.equal((await answered).expect(200).json.revoked, true);
+    assert.equal(scene.server.count(revocationOf(opened(scene.info, refreshed))), 1);
+    assert.deepEqual(await foundIn(tracesOf(refreshed)), []);
+  });
+
+  it("a credential that changes each time is deleted all the same, and nobody claims that it was revoked", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const id = await browser.connect(`restless-${randomUUID()}`);
+    const row = await onlyRow(browser);
+    const { refresh_token } = opened(scene.info, row);
+    scene.server.fault(
+      ({ path, body }) => path === "/v1/oauth/revoke" && body.includes(refresh_token),
+      async ({ pass }) => {
+        await scene.sql`update public.integrations set config = jsonb_set(config, '{note}', to_jsonb(gen_random_uuid()::text)) where id = ${id}`;
+        await pass();
+      },
+    );
+    assert.equal((await browser.delete(of(id))).expect(200).json.revoked, false);
+    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+  });
+
+  it("what a refresh brought and could not write yet is what is revoked", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const id = await browser.connect(`journal-${randomUUID()}`);
+    const row = await onlyRow(browser);
+    // The newer credential is a real one of the same place: the account connected once more, and its row set back.
+    await browser.connect(row.name);
+    const newer = await onlyRow(browser);
+    await scene.sql`update public.integrations set config = ${scene.sql.json(row.config)} where id = ${id}`;
+    await scene.sql`insert into public.credential_leases (integration_id, journal) values (${id}, ${scene.sql.json(newer.config)})`;
+    assert.equal((await browser.delete(of(id))).expect(200).json.revoked, true);
+    assert.equal(await isAlive(scene.worker.info, opened(scene.info, newer)), false);
+    assert.deepEqual(await foundIn([...tracesOf(row), ...tracesOf(newer)]), []);
   });
 
   it("twenty times at once: one says that it did it, the others that there is nothing", async () => {

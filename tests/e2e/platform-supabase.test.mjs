@@ -121,7 +121,7 @@ describe("31. Supabase", { concurrency: true }, () => {
       still: assertStands,
     },
     "a disconnection, after it is revoked": {
-      of: rpc("disconnect_integration"),
+      of: rpc("disconnect_as_read"),
       prepare: async (visitor) => `/api/integrations/${await visitor.connect(`disconnect-${randomUUID()}`)}`,
       act: (visitor, path) => visitor.delete(path),
       gone: true,

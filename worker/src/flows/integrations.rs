@@ -5,10 +5,10 @@ use crate::credentials::{self, Row, credential};
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, Reply, log};
 use crate::http::Response;
-use crate::ids::{IntegrationId, OrganizationId};
+use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::oauth::revoke::Revoked;
 use crate::supabase::functions::{
-    DisconnectIntegration, Disconnected, FindIntegration, Found, Integration,
+    DisconnectAsRead, DisconnectIntegration, Disconnected, FindIntegration, Found, Integration,
 };
 use crate::supabase::rest;
 use serde_json::json;
@@ -27,7 +27,7 @@ pub async fn list(context: &Context<'_>) -> Result<Reply> {
     let answer = host::send(&request)
         .await
         .map_err(|error| Error::no_answer("list", error))?;
-    let listed = rest::read_list(answer.status(), answer.is_json(), &answer.content_range())?;
+    let listed = rest::read_list(answer.status(), answer.is_json(), answer.content_range())?;
     if listed.beyond {
         // Rows went while the caller paged.
         let empty = json!({"integrations": [], "count": listed.count});
@@ -57,30 +57,54 @@ fn parameters(query: &str) -> Result<(Option<OrganizationId>, usize)> {
     Ok((organization, offset))
 }
 
-/// `DELETE /api/integrations/:id`: revoked at the provider as well as that goes, then deleted whatever the provider said.
+/// How often the credential may have become another one between its revocation and the deletion.
+const ATTEMPTS: usize = 3;
+
+/// `DELETE /api/integrations/:id`: revoked at the provider as well as that goes, then deleted whatever the provider said. A refresh in
+/// between brings tokens that were not revoked; then it is done again, so that what is said holds for what is deleted.
 pub async fn disconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
-    let user = context.signed_in().await?.user;
-    let integration = match context
-        .call(&FindIntegration {
-            p_id: id,
-            p_user_id: user.id,
-            p_reason: "disconnect",
-            p_request_id: &context.request_id,
-        })
-        .await?
-    {
-        Found::Found(integration) => integration,
-        Found::Unknown => return Err(Refusal::UnknownIntegration.into()),
-    };
-    let revoked = revoke(context, id, &integration).await;
-    let call = DisconnectIntegration {
+    let user = context.signed_in().await?.user.id;
+    let deletion = |revoked: Revoked| DisconnectIntegration {
         p_id: id,
-        p_user_id: user.id,
+        p_user_id: user,
         p_revoked: revoked.as_str(),
         p_request_id: &context.request_id,
     };
+    for _ in 0..ATTEMPTS {
+        let found = find(context, id, user).await?;
+        let revoked = revoke(context, id, &found).await;
+        let call = DisconnectAsRead {
+            integration: deletion(revoked),
+            p_version: &found.version,
+        };
+        match context.call(&call).await? {
+            Disconnected::Changed => {}
+            outcome => return deleted(outcome, revoked),
+        }
+    }
+    log::warning(
+        &context.request_id,
+        "a credential changed each time it was revoked; its grant may still stand at the provider",
+    );
+    deleted(context.call(&deletion(Revoked::No)).await?, Revoked::No)
+}
+
+async fn find(context: &Context<'_>, id: IntegrationId, user: UserId) -> Result<Integration> {
+    let call = FindIntegration {
+        p_id: id,
+        p_user_id: user,
+        p_reason: "disconnect",
+        p_request_id: &context.request_id,
+    };
     match context.call(&call).await? {
+        Found::Found(integration) => Ok(integration),
+        Found::Unknown => Err(Refusal::UnknownIntegration.into()),
+    }
+}
+
+fn deleted(outcome: Disconnected, revoked: Revoked) -> Result<Response> {
+    match outcome {
         Disconnected::Disconnected => {
             let message = "Integration deleted successfully";
             Ok(Response::json(
@@ -89,6 +113,9 @@ pub async fn disconnect(context: &Context<'_>, id: &str) -> Result<Response> {
             ))
         }
         Disconnected::Unknown => Err(Refusal::UnknownIntegration.into()),
+        Disconnected::Changed => Err(Error::database_answer(
+            "disconnect_integration: the outcome of another call",
+        )),
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Integration {
     pub integration_type: String,
     /// The config as it is stored; the source's writers may have left any JSON in it.
     pub config: Value,
+    /// Which config that is: it may be another by the time the row is deleted.
+    pub version: String,
 }
 
 impl Call for FindIntegration<'_> {
@@ -93,11 +95,28 @@ pub struct DisconnectIntegration<'a> {
 pub enum Disconnected {
     /// It is gone.
     Disconnected,
+    /// It holds another credential by now; nothing was deleted.
+    Changed,
     /// It was already, or is not the user's.
     Unknown,
 }
 
 impl Call for DisconnectIntegration<'_> {
     const NAME: &'static str = "disconnect_integration";
+    type Outcome = Disconnected;
+}
+
+/// The same, if the credential is still the one that was read.
+#[derive(Serialize)]
+pub struct DisconnectAsRead<'a> {
+    /// What is deleted.
+    #[serde(flatten)]
+    pub integration: DisconnectIntegration<'a>,
+    /// Which credential was read, and revoked.
+    pub p_version: &'a str,
+}
+
+impl Call for DisconnectAsRead<'_> {
+    const NAME: &'static str = "disconnect_as_read";
     type Outcome = Disconnected;
 }
