@@ -22,6 +22,8 @@ import { startWorker } from "../support/worker.mjs";
 const TOKEN_PATH = "/v1/oauth/token";
 /** What a sweep may send in all (flows/schedule.rs). */
 const REQUESTS = 600;
+/** How many redemptions run side by side (flows/sweep.rs). */
+const LANES = 5;
 
 describe("the schedule", () => {
   const scene = {};
@@ -103,6 +105,36 @@ describe("the schedule", () => {
     await later(scene, made.id);
     await scene.worker.scheduled();
     await assertAlive(scene, made.id);
+  });
+
+  it("asks a provider that wants no more for nobody any more, until the next run", async () => {
+    const ids = await insertRows(60, { seconds: 60 });
+    const mend = scene.server.fault(TOKEN_PATH, answer(429, {}, { "retry-after": "60" }));
+    const before = scene.server.requests.length;
+    await scene.worker.scheduled();
+    const asked = scene.server.requests.length - before;
+    assert.ok(asked >= 1 && asked <= LANES, `${asked} requests`);
+    mend();
+    const granted = scene.server.fault(TOKEN_PATH, granting());
+    await scene.worker.scheduled();
+    granted();
+    const [{ refreshed }] = await scene.sql`
+      select count(*)::int as refreshed from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
+    assert.equal(refreshed, ids.length - asked, "those that were not asked for are not held back");
+  });
+
+  it("does not wait for a provider that is down for each of its customers", async () => {
+    const ids = await insertRows(60, { seconds: 60 });
+    const mend = scene.server.fault(TOKEN_PATH, answer(500));
+    const before = scene.server.requests.length;
+    await scene.worker.scheduled();
+    const asked = scene.server.requests.length - before;
+    assert.ok(asked >= LANES && asked < 3 * LANES, `${asked} requests`);
+    mend();
+    const granted = scene.server.fault(TOKEN_PATH, granting());
+    await scene.worker.scheduled();
+    granted();
+    assert.equal(scene.server.requests.length - before, ids.length, "the others are asked for in the next run");
   });
 
   it("of a token that ends and cannot be refreshed asks for a reconnection, once it has ended", async () => {

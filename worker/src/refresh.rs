@@ -3,6 +3,9 @@
 //! The lease that the database gives (90 seconds, see `migrations/`) is longer than all of it together: [`START_WITHIN_MS`], the
 //! provider's 20 seconds, and the write with its repetitions.
 
+use chrono::{DateTime, Utc};
+use std::collections::HashMap;
+
 /// How late after its claim a redemption may start, in milliseconds.
 pub const START_WITHIN_MS: f64 = 30_000.0;
 /// The pauses before each try at writing what was redeemed, in milliseconds. The provider is never asked again instead.
@@ -12,6 +15,56 @@ pub const WRITE_PAUSES_MS: [u32; 4] = [0, 300, 1_000, 3_000];
 /// than a provider may take.
 pub fn waits() -> impl Iterator<Item = u32> {
     (0..).map(|n: u32| 50 << n.min(4)).take(42)
+}
+
+/// The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3): a number, or a date; a day at the most.
+pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<u32> {
+    let seconds = match header.trim().parse::<u32>() {
+        Ok(seconds) => i64::from(seconds),
+        Err(_) => {
+            let moment = DateTime::parse_from_rfc2822(header.trim()).ok()?;
+            (moment.to_utc() - now).num_seconds().max(0)
+        }
+    };
+    u32::try_from(seconds.min(86_400)).ok()
+}
+
+/// How long a sweep goes on asking each provider: one that is down must not keep the others' customers waiting, and one that wants no
+/// more requests shares its limit among all of ours.
+#[derive(Debug, Default)]
+pub struct Patience(HashMap<String, u32>);
+
+/// So many failures in a row are the provider's, not a customer's.
+const FAILURES: u32 = 5;
+
+/// How a redemption went, as far as the provider's health goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It answered what it should.
+    Good,
+    /// It failed.
+    Failed,
+    /// It asked for a pause.
+    Pause,
+}
+
+impl Patience {
+    /// Takes note of a redemption at the provider of this type.
+    pub fn note(&mut self, kind: &str, health: Health) {
+        let failures = self.0.entry(kind.to_owned()).or_default();
+        *failures = match health {
+            Health::Good => 0,
+            Health::Failed => failures.saturating_add(1),
+            Health::Pause => FAILURES,
+        };
+    }
+
+    /// Whether the provider is left alone until the next run.
+    pub fn is_over(&self, kind: &str) -> bool {
+        self.0
+            .get(kind)
+            .is_some_and(|failures| *failures >= FAILURES)
+    }
 }
 
 /// The requests that a sweep may still send. Cloudflare counts them by invocation.
@@ -56,6 +109,41 @@ mod tests {
         let waits: Vec<_> = waits().collect();
         assert_eq!(waits[..5], [50, 100, 200, 400, 800]);
         assert!((25_000..=35_000).contains(&waits.iter().sum::<u32>()));
+    }
+
+    #[test]
+    fn retry_after_is_a_number_or_a_date() {
+        let now = DateTime::from_timestamp(1_445_412_420, 0).unwrap();
+        for (header, expected) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("4000000000", Some(86_400)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(60)),
+            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
+            ("Wed, 21 Oct 2099 07:28:00 GMT", Some(86_400)),
+            ("", None),
+            ("-1", None),
+            ("soon", None),
+            ("1.5", None),
+        ] {
+            assert_eq!(retry_after(header, now), expected, "{header}");
+        }
+    }
+
+    #[test]
+    fn patience_ends_with_one_provider_and_not_with_the_others() {
+        let mut patience = Patience::default();
+        for _ in 1..FAILURES {
+            patience.note("a", Health::Failed);
+        }
+        patience.note("a", Health::Good);
+        patience.note("a", Health::Failed);
+        assert!(!patience.is_over("a"), "not in a row");
+        for _ in 1..FAILURES {
+            patience.note("a", Health::Failed);
+        }
+        patience.note("b", Health::Pause);
+        assert!(patience.is_over("a") && patience.is_over("b") && !patience.is_over("c"));
     }
 
     #[test]

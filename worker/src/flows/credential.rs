@@ -1,7 +1,8 @@
 //! What every reader of a credential goes through.
 
 use super::Task;
-use super::refresh::{Asker, Wanted, open, renew};
+use super::redemption::open;
+use super::refresh::{Asker, Wanted, renew};
 use crate::error::{Error, Result};
 use crate::ids::{IntegrationId, OrganizationId};
 use sealed::PlainConfig;

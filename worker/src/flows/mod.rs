@@ -9,6 +9,7 @@ mod completion;
 mod credential;
 mod events;
 mod integrations;
+mod redemption;
 mod refresh;
 pub mod schedule;
 mod session;

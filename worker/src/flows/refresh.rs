@@ -1,25 +1,14 @@
 //! A refresh: one redemption of the refresh token however many ask at once. Whoever has the claim redeems; the others wait and read.
-//!
-//! A redemption is sent once for a claim and never repeated; its write is, and where the row may not be written the database keeps
-//! the sealed answer for the next claim. What is left is a worker that dies between the provider's answer and its first write: the
-//! next claim finds that an attempt was made, tries the token that it has, and the events tell what was lost.
 
-use super::{Context, Task, completion, now, random_uuid};
-use crate::credentials::{self, Row, credential};
+use super::redemption::{redeem, settle};
+use super::{Context, Task, random_uuid};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
-use crate::host::{self, log};
+use crate::host;
 use crate::http::Response;
-use crate::ids::{IntegrationId, OrganizationId, UserId};
-use crate::oauth::refresh::{self as oauth, Redemption};
-use crate::oauth::{Client, Grant};
-use crate::refresh::{WRITE_PAUSES_MS, waits};
-use crate::supabase::functions::{
-    Claim, ClaimRefresh, Claiming, Current, End, Fault, RefreshResult, SettleRefreshes, Settling,
-};
-use sealed::{PlainConfig, StoredConfig};
-use serde_json::{Value, json};
-use std::collections::HashMap;
-use uuid::Uuid;
+use crate::ids::{IntegrationId, UserId};
+use crate::refresh::waits;
+use crate::supabase::functions::{ClaimRefresh, Claiming, Current, End, Fault};
+use serde_json::json;
 
 /// Who wants a credential, and what for.
 pub struct Asker<'a> {
@@ -124,165 +113,4 @@ fn busy() -> Error {
         fault: DatabaseFault::Timeout,
         detail: "another refresh of this integration takes too long".to_owned(),
     }
-}
-
-/// A claim's result, still to be written.
-pub struct Redeemed {
-    /// What is written.
-    pub result: RefreshResult,
-    /// What the provider gave, to be taken back if the integration is gone.
-    fresh: Option<(&'static Client, Grant)>,
-}
-
-impl Redeemed {
-    /// Without a config.
-    pub fn fault(claim: &Claim, fault: Fault) -> Self {
-        Self::of(claim, None, Some(fault))
-    }
-
-    fn of(claim: &Claim, config: Option<StoredConfig>, fault: Option<Fault>) -> Self {
-        let result = RefreshResult {
-            id: claim.id,
-            generation: claim.generation,
-            config,
-            fault,
-        };
-        Self {
-            result,
-            fresh: None,
-        }
-    }
-}
-
-/// Redeems what was claimed: one request to the provider at the most.
-pub async fn redeem(task: &Task, claim: &Claim) -> Redeemed {
-    match attempt(task, claim).await {
-        Ok(redeemed) => redeemed,
-        Err((fault, detail)) => {
-            let detail = format!("integrations {}: not refreshed: {detail}", claim.id);
-            log::warning(&task.request_id, &detail);
-            Redeemed::fault(claim, fault)
-        }
-    }
-}
-
-async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, (Fault, String)> {
-    let config = open(task, claim.id, claim.organization_id, &claim.config)
-        .map_err(|error| (Fault::Unreadable, told(&error)))?;
-    if claim.refreshed {
-        let sealed =
-            seal(task, claim, &config).map_err(|error| (Fault::Unreadable, told(&error)))?;
-        return Ok(Redeemed::of(claim, Some(sealed), None));
-    }
-    let client = task
-        .settings
-        .client(&claim.integration_type)
-        .ok_or_else(|| (Fault::Refused, "its provider is not configured".to_owned()))?;
-    let token = credential(&config, "refresh_token")
-        .ok_or_else(|| (Fault::NotRefreshable, "it has no refresh token".to_owned()))?;
-    let answer = host::fetch(&oauth::request(client, &token)).await;
-    let grant = match oauth::read(&client.provider, answer, now()) {
-        Redemption::Granted(grant) => grant,
-        Redemption::Refused(detail) => return Err((Fault::Refused, detail)),
-        Redemption::Unsettled(detail) => return Err((Fault::Unsettled, detail)),
-        Redemption::InvalidGrant => {
-            return Err((
-                Fault::InvalidGrant,
-                "token endpoint: invalid_grant".to_owned(),
-            ));
-        }
-    };
-    match seal(task, claim, &credentials::renewed(&config, &grant)) {
-        Ok(sealed) => Ok(Redeemed {
-            fresh: Some((client, grant)),
-            ..Redeemed::of(claim, Some(sealed), None)
-        }),
-        Err(error) => Err((Fault::Unsettled, told(&error))),
-    }
-}
-
-fn told(error: &Error) -> String {
-    error.detail().unwrap_or_default().to_owned()
-}
-
-/// Opens a row's config as it is stored.
-pub fn open(
-    task: &Task,
-    id: IntegrationId,
-    organization: OrganizationId,
-    config: &Value,
-) -> Result<PlainConfig> {
-    let config = config.as_object().ok_or_else(|| Error::Us {
-        detail: format!("integrations {id}: config is no object"),
-    })?;
-    credentials::open(
-        &task.settings.ring,
-        organization,
-        Row::Integration(id),
-        config,
-    )
-}
-
-fn seal(task: &Task, claim: &Claim, config: &PlainConfig) -> Result<StoredConfig> {
-    credentials::seal(
-        &task.settings.ring,
-        claim.organization_id,
-        Row::Integration(claim.id),
-        config,
-        &mut host::random,
-    )
-}
-
-/// Writes results, again and again for a while: what was redeemed exists nowhere else. A write whose answer was lost may be repeated.
-pub async fn settle(
-    task: &Task,
-    owner: Uuid,
-    done: Vec<Redeemed>,
-    user: Option<UserId>,
-) -> Result<HashMap<Uuid, End>> {
-    let (results, fresh): (Vec<_>, Vec<_>) = done
-        .into_iter()
-        .map(|redeemed| (redeemed.result, redeemed.fresh))
-        .unzip();
-    let call = SettleRefreshes {
-        p_owner: owner,
-        p_results: &results,
-        p_user_id: user,
-        p_request_id: &task.request_id,
-    };
-    let ends = persistently(task, &call).await?;
-    for (result, fresh) in results.iter().zip(fresh) {
-        match (ends.get(&result.id.0), fresh) {
-            // Deleted meanwhile: the disconnection could not know of these tokens.
-            (Some(End::Gone), Some((client, grant))) => {
-                let (access, refresh) = (&grant.access_token, grant.refresh_token.as_ref());
-                completion::revoke(task, client, Some(access), refresh).await;
-            }
-            (Some(End::Journalled), _) => log::warning(
-                &task.request_id,
-                &format!(
-                    "integrations {}: refreshed, but this key may not write now; the answer is kept",
-                    result.id
-                ),
-            ),
-            _ => {}
-        }
-    }
-    Ok(ends)
-}
-
-async fn persistently(task: &Task, call: &SettleRefreshes<'_>) -> Result<HashMap<Uuid, End>> {
-    let mut failure = None;
-    for pause in WRITE_PAUSES_MS {
-        if pause > 0 {
-            host::pause(pause).await;
-        }
-        match task.call(call).await {
-            Ok(Settling::Ended { ends }) => return Ok(ends),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(completion::not_saved(failure.unwrap_or_else(|| {
-        Error::database_answer("settle_refreshes: not tried")
-    })))
 }

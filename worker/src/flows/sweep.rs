@@ -1,11 +1,11 @@
 //! The schedule's refreshes: what ends soon is claimed in batches, redeemed side by side, and written together as it comes.
 
-use super::refresh::{Redeemed, redeem, settle};
+use super::redemption::{Redeemed, redeem, settle};
 use super::schedule::Left;
 use super::{Task, random_uuid};
 use crate::error::Result;
 use crate::host::{self, log};
-use crate::refresh::{Budget, START_WITHIN_MS};
+use crate::refresh::{Budget, Health, Patience, START_WITHIN_MS};
 use crate::supabase::functions::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_util::future::join3;
@@ -36,6 +36,7 @@ pub async fn run(task: &Task, requests: u32) -> Result<Left> {
         task,
         owner: random_uuid()?,
         budget: RefCell::new(Budget::new(requests)),
+        patience: RefCell::default(),
     };
     let (claims, claimed) = mpsc::channel(AHEAD);
     let (ends, ended) = mpsc::unbounded();
@@ -54,6 +55,7 @@ struct Sweep<'a> {
     task: &'a Task,
     owner: Uuid,
     budget: RefCell<Budget>,
+    patience: RefCell<Patience>,
 }
 
 impl Sweep<'_> {
@@ -61,13 +63,14 @@ impl Sweep<'_> {
     async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Left> {
         let settings = self.task.settings;
         let offered = settings.clients.iter().map(|client| &client.provider);
-        let types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
+        let mut types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
         let begun = host::now_ms();
         loop {
             let limit = self.budget.borrow().rows(BATCH);
             if limit == 0 || host::now_ms() - begun > CLAIM_FOR_MS {
                 return Ok(Left::More);
             }
+            types.retain(|kind| !self.patience.borrow().is_over(kind));
             let call = ClaimDueRefreshes {
                 p_owner: self.owner,
                 p_limit: limit,
@@ -88,14 +91,26 @@ impl Sweep<'_> {
         }
     }
 
-    /// Redeems one row, unless it has waited so long that the lease might end before the answer.
+    /// Redeems one row, unless it has waited so long that the lease might end before the answer, or its provider wants no more.
     async fn lane(&self, waiting: Waiting, ends: &UnboundedSender<Redeemed>) {
         let Waiting { claim, since_ms } = waiting;
-        let redeemed = if host::now_ms() - since_ms > START_WITHIN_MS {
+        let kind = &claim.integration_type;
+        let is_late = host::now_ms() - since_ms > START_WITHIN_MS;
+        let redeemed = if is_late || self.patience.borrow().is_over(kind) {
             Redeemed::fault(&claim, Fault::Released)
         } else {
             redeem(self.task, &claim).await
         };
+        let health = match redeemed.result.fault {
+            _ if redeemed.result.retry_after.is_some() => Some(Health::Pause),
+            Some(Fault::Refused | Fault::Unsettled) => Some(Health::Failed),
+            Some(Fault::InvalidGrant) | None => Some(Health::Good),
+            // Nobody was asked.
+            Some(Fault::Unreadable | Fault::NotRefreshable | Fault::Released) => None,
+        };
+        if let Some(health) = health {
+            self.patience.borrow_mut().note(kind, health);
+        }
         // The writer ends after this.
         let _ = ends.unbounded_send(redeemed);
     }

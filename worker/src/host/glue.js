@@ -86,6 +86,7 @@ export async function send(method, url, lines, body, timeout, limit) {
       status: response.status,
       type: response.headers.get("content-type") ?? "",
       range: response.headers.get("content-range") ?? "",
+      retry: response.headers.get("retry-after") ?? "",
       text: content,
     };
   } catch (error) {

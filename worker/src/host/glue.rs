@@ -33,6 +33,8 @@ extern "C" {
     pub fn content_type(this: &Answer) -> String;
     #[wasm_bindgen(method, getter, js_name = "range")]
     pub fn content_range(this: &Answer) -> String;
+    #[wasm_bindgen(method, getter, js_name = "retry")]
+    pub fn retry_after(this: &Answer) -> String;
     #[wasm_bindgen(method, getter)]
     pub fn text(this: &Answer) -> String;
 

@@ -79,6 +79,11 @@ impl Answer {
         self.0.content_range()
     }
 
+    /// Retry-After.
+    pub fn retry_after(&self) -> String {
+        self.0.retry_after()
+    }
+
     /// Whether the body is declared as JSON.
     pub fn is_json(&self) -> bool {
         self.0.content_type().starts_with("application/json")

@@ -138,6 +138,9 @@ pub struct RefreshResult {
     /// Why there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
+    /// How long the provider asks to wait, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
 }
 
 /// Why a refresh brought nothing.
@@ -208,6 +211,7 @@ mod tests {
                 generation: 7,
                 config,
                 fault,
+                retry_after: None,
             })
             .unwrap()
         };

@@ -1,0 +1,209 @@
+//! One redemption of a refresh token, and the write of what it brought.
+//!
+//! A redemption is sent once for a claim and never repeated; its write is, and where the row may not be written the database keeps
+//! the sealed answer for the next claim. What is left is a worker that dies between the provider's answer and its first write: the
+//! next claim finds that an attempt was made, tries the token that it has, and the events tell what was lost.
+
+use super::{Task, completion, now};
+use crate::credentials::{self, Row, credential};
+use crate::error::{Error, Result};
+use crate::host::{self, Answer, log};
+use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::oauth::refresh::{self as oauth, Redemption};
+use crate::oauth::{Client, Grant};
+use crate::refresh::{WRITE_PAUSES_MS, retry_after};
+use crate::supabase::functions::{Claim, End, Fault, RefreshResult, SettleRefreshes, Settling};
+use sealed::{PlainConfig, StoredConfig};
+use serde_json::Value;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// A claim's result, still to be written.
+pub struct Redeemed {
+    /// What is written.
+    pub result: RefreshResult,
+    /// What the provider gave, to be taken back if the integration is gone.
+    fresh: Option<(&'static Client, Grant)>,
+}
+
+impl Redeemed {
+    /// Without a config.
+    pub fn fault(claim: &Claim, fault: Fault) -> Self {
+        Self::of(claim, None, Some(fault))
+    }
+
+    fn of(claim: &Claim, config: Option<StoredConfig>, fault: Option<Fault>) -> Self {
+        let result = RefreshResult {
+            id: claim.id,
+            generation: claim.generation,
+            config,
+            fault,
+            retry_after: None,
+        };
+        Self {
+            result,
+            fresh: None,
+        }
+    }
+}
+
+/// Redeems what was claimed: one request to the provider at the most.
+pub async fn redeem(task: &Task, claim: &Claim) -> Redeemed {
+    match attempt(task, claim).await {
+        Ok(redeemed) => redeemed,
+        Err(failed) => {
+            let detail = format!(
+                "integrations {}: not refreshed: {}",
+                claim.id, failed.detail
+            );
+            log::warning(&task.request_id, &detail);
+            let mut redeemed = Redeemed::fault(claim, failed.fault);
+            redeemed.result.retry_after = failed.retry_after;
+            redeemed
+        }
+    }
+}
+
+/// A redemption that brought nothing.
+struct Failed {
+    fault: Fault,
+    detail: String,
+    retry_after: Option<u32>,
+}
+
+impl Failed {
+    fn new(fault: Fault, detail: impl Into<String>) -> Self {
+        Self {
+            fault,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    fn by(fault: Fault, error: &Error) -> Self {
+        Self::new(fault, error.detail().unwrap_or_default())
+    }
+}
+
+async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, Failed> {
+    let config = open(task, claim.id, claim.organization_id, &claim.config)
+        .map_err(|error| Failed::by(Fault::Unreadable, &error))?;
+    if claim.refreshed {
+        let sealed =
+            seal(task, claim, &config).map_err(|error| Failed::by(Fault::Unreadable, &error))?;
+        return Ok(Redeemed::of(claim, Some(sealed), None));
+    }
+    let client = task
+        .settings
+        .client(&claim.integration_type)
+        .ok_or_else(|| Failed::new(Fault::Refused, "its provider is not configured"))?;
+    let token = credential(&config, "refresh_token")
+        .ok_or_else(|| Failed::new(Fault::NotRefreshable, "it has no refresh token"))?;
+    let answer = host::send(&oauth::request(client, &token)).await;
+    let wait = answer.as_ref().map(Answer::retry_after).unwrap_or_default();
+    let failed = |fault, detail: String| Failed {
+        retry_after: retry_after(&wait, now()),
+        ..Failed::new(fault, detail)
+    };
+    let answer = answer.map(|answer| answer.read());
+    let grant = match oauth::read(&client.provider, answer, now()) {
+        Redemption::Granted(grant) => grant,
+        Redemption::Refused(detail) => return Err(failed(Fault::Refused, detail)),
+        Redemption::Unsettled(detail) => return Err(failed(Fault::Unsettled, detail)),
+        Redemption::InvalidGrant => {
+            return Err(Failed::new(
+                Fault::InvalidGrant,
+                "token endpoint: invalid_grant",
+            ));
+        }
+    };
+    match seal(task, claim, &credentials::renewed(&config, &grant)) {
+        Ok(sealed) => Ok(Redeemed {
+            fresh: Some((client, grant)),
+            ..Redeemed::of(claim, Some(sealed), None)
+        }),
+        Err(error) => Err(Failed::by(Fault::Unsettled, &error)),
+    }
+}
+
+/// Opens a row's config as it is stored.
+pub fn open(
+    task: &Task,
+    id: IntegrationId,
+    organization: OrganizationId,
+    config: &Value,
+) -> Result<PlainConfig> {
+    let config = config.as_object().ok_or_else(|| Error::Us {
+        detail: format!("integrations {id}: config is no object"),
+    })?;
+    credentials::open(
+        &task.settings.ring,
+        organization,
+        Row::Integration(id),
+        config,
+    )
+}
+
+fn seal(task: &Task, claim: &Claim, config: &PlainConfig) -> Result<StoredConfig> {
+    credentials::seal(
+        &task.settings.ring,
+        claim.organization_id,
+        Row::Integration(claim.id),
+        config,
+        &mut host::random,
+    )
+}
+
+/// Writes results, again and again for a while: what was redeemed exists nowhere else. A write whose answer was lost may be repeated.
+pub async fn settle(
+    task: &Task,
+    owner: Uuid,
+    done: Vec<Redeemed>,
+    user: Option<UserId>,
+) -> Result<HashMap<Uuid, End>> {
+    let (results, fresh): (Vec<_>, Vec<_>) = done
+        .into_iter()
+        .map(|redeemed| (redeemed.result, redeemed.fresh))
+        .unzip();
+    let call = SettleRefreshes {
+        p_owner: owner,
+        p_results: &results,
+        p_user_id: user,
+        p_request_id: &task.request_id,
+    };
+    let ends = persistently(task, &call).await?;
+    for (result, fresh) in results.iter().zip(fresh) {
+        match (ends.get(&result.id.0), fresh) {
+            // Deleted meanwhile: the disconnection could not know of these tokens.
+            (Some(End::Gone), Some((client, grant))) => {
+                let (access, refresh) = (&grant.access_token, grant.refresh_token.as_ref());
+                completion::revoke(task, client, Some(access), refresh).await;
+            }
+            (Some(End::Journalled), _) => log::warning(
+                &task.request_id,
+                &format!(
+                    "integrations {}: refreshed, but this key may not write now; the answer is kept",
+                    result.id
+                ),
+            ),
+            _ => {}
+        }
+    }
+    Ok(ends)
+}
+
+async fn persistently(task: &Task, call: &SettleRefreshes<'_>) -> Result<HashMap<Uuid, End>> {
+    let mut failure = None;
+    for pause in WRITE_PAUSES_MS {
+        if pause > 0 {
+            host::pause(pause).await;
+        }
+        match task.call(call).await {
+            Ok(Settling::Ended { ends }) => return Ok(ends),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(completion::not_saved(failure.unwrap_or_else(|| {
+        Error::database_answer("settle_refreshes: not tried")
+    })))
+}
