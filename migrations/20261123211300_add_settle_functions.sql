@@ -21,14 +21,24 @@ begin
 end
 $$;
 
+-- The end of a refresh, in the trail and, where the database has an outbox, to the organisation.
 create function private.tell(
   p_row public.integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text
 ) returns void
-language sql volatile security definer set search_path = '' as $$
-  select private.write_event(
+language plpgsql volatile security definer set search_path = '' as $$
+begin
+  perform private.write_event(
     case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
     p_row.integration_type, p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id
   );
+  if to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb)') is not null then
+    perform private.enqueue_event(
+      p_row.organization_id, p_row.id,
+      'connection.' || case p_outcome when 'reconnect_required' then p_outcome else p_action end,
+      jsonb_build_object('integration_type', p_row.integration_type, 'name', p_row.name, 'reason', p_reason)
+    );
+  end if;
+end
 $$;
 
 create function private.settle_refresh(
