@@ -1,6 +1,7 @@
 // Every provider of the catalogue, by its entry alone: the authorization server is bent to what the entry says, and takes nothing else.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { connect } from "../support/database.mjs";
@@ -12,6 +13,8 @@ import { Visitor } from "../support/visitor.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ENTRIES = catalogue();
+const DOCUMENTATION = new URL("../../docs/providers.md", import.meta.url);
+const REFRESH = { none: "no refresh", keeps: "refresh token stays", rotates: "refresh token rotates" };
 
 describe("the catalogue", { concurrency: 4 }, () => {
   const info = stack();
@@ -34,6 +37,18 @@ describe("the catalogue", { concurrency: 4 }, () => {
     const types = providers.map(({ integration_type }) => integration_type);
     const names = ENTRIES.map(({ type }) => type).filter((type) => type !== "supabase");
     assert.deepEqual(types, ["supabase", ...names.sort()]);
+  });
+
+  it("is what docs/providers.md lists", () => {
+    const lines = readFileSync(DOCUMENTATION, "utf8").split("\n");
+    const listed = lines.filter((line) => /_CLIENT_ID`, .*_CLIENT_SECRET`.*\|$/.test(line));
+    const rows = ENTRIES.map(({ name, type, refresh, revocation, verified, authorize_url }) => {
+      const settings = ["CLIENT_ID", "CLIENT_SECRET", ...(authorize_url.includes("{slug}") ? ["SLUG"] : [])];
+      const names = settings.map((suffix) => `\`${type.toUpperCase()}_${suffix}\``).join(", ");
+      const revoked = revocation ? "yes" : "unsupported";
+      return `| ${name} | \`${type}\` | ${names} | ${REFRESH[refresh]} | ${revoked} | ${verified} |`;
+    });
+    assert.deepEqual(listed.sort(), rows.sort());
   });
 
   for (const entry of ENTRIES) {

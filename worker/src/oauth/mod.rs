@@ -163,7 +163,7 @@ pub(crate) mod tests {
             value
         };
         assert_eq!(header("content-type"), Some("application/json"));
-        assert_eq!(header("notion-version"), Some("2022-06-28"));
+        assert_eq!(header("notion-version"), Some("2025-09-03"));
         assert!(header("authorization").is_some());
         assert_eq!(request.body.as_deref(), Some(r#"{"a":"b\"c"}"#));
     }
