@@ -171,7 +171,20 @@ async function ask(url, headers) {
     redirect: "manual",
     signal: AbortSignal.timeout(TIMEOUT_MS),
   });
-  const declared = Number(response.headers.get("content-length") ?? Infinity);
-  if (declared > LIMIT) throw new Refusal(502, "upstream_failed");
-  return { status: response.status, headers: response.headers, text: await response.text() };
+  return { status: response.status, headers: response.headers, text: await read(response) };
+}
+
+/** A body within the limit; of a compressed one the header tells only how long it was before it was unpacked. */
+async function read(response) {
+  const declared = response.headers.has("content-encoding") ? null : response.headers.get("content-length");
+  if (declared !== null && Number(declared) <= LIMIT) return response.text();
+  const decoder = new TextDecoder();
+  let size = 0;
+  let text = "";
+  for await (const chunk of response.body ?? []) {
+    size += chunk.byteLength;
+    if (size > LIMIT) throw new Refusal(502, "upstream_failed");
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
 }

@@ -72,7 +72,8 @@ export async function text(message, limit) {
 
 /**
  * A request to somebody else, bounded in time and size. Redirects are answers like any other: what the request carries must
- * not follow them. Never throws: `fault` says that there is no answer, and why.
+ * not follow them. Never throws. `head` is the status and the headers that matter, a line each; or, where there is no answer,
+ * the word why.
  */
 export async function send(method, url, lines, body, timeout, limit) {
   const headers = { "user-agent": "sealed-integrations" };
@@ -81,16 +82,12 @@ export async function send(method, url, lines, body, timeout, limit) {
   try {
     const response = await fetch(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeout) });
     const content = await text(response, limit);
-    if (content === undefined) return { fault: "large" };
-    return {
-      status: response.status,
-      type: response.headers.get("content-type") ?? "",
-      range: response.headers.get("content-range") ?? "",
-      retry: response.headers.get("retry-after") ?? "",
-      text: content,
-    };
+    if (content === undefined) return { head: "large" };
+    const of = (name) => response.headers.get(name) ?? "";
+    const head = `${response.status}\n${of("content-type")}\n${of("content-range")}\n${of("retry-after")}`;
+    return { head, text: content };
   } catch (error) {
-    return { fault: error?.name === "TimeoutError" ? "timeout" : "network" };
+    return { head: error?.name === "TimeoutError" ? "timeout" : "network" };
   }
 }
 
@@ -117,15 +114,15 @@ function publicPart({ kty, crv, x, y, n, e }) {
   return kty === "EC" ? { kty, crv, x, y } : { kty, n, e };
 }
 
-/** Whether the token's signature (RFC 7515, 5.2) is by this key. */
-export async function verify(algorithm, key, token) {
+const encoder = new TextEncoder();
+
+/** Whether the token's signature (RFC 7515, 5.2) is by this key. Throws or rejects where it cannot be one. */
+export function verify(algorithm, key, token) {
   const dot = token.lastIndexOf(".");
-  try {
-    const signature = Uint8Array.from(atob(token.slice(dot + 1).replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-    return await crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, new TextEncoder().encode(token.slice(0, dot)));
-  } catch {
-    return false;
-  }
+  const binary = atob(token.slice(dot + 1).replaceAll("-", "+").replaceAll("_", "/"));
+  const signature = new Uint8Array(binary.length);
+  for (let i = 0; i < binary.length; i++) signature[i] = binary.charCodeAt(i);
+  return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, encoder.encode(token.slice(0, dot)));
 }
 
 /** Milliseconds' pause. */

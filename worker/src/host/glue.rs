@@ -26,15 +26,7 @@ extern "C" {
 
     pub type Answer;
     #[wasm_bindgen(method, getter)]
-    pub fn fault(this: &Answer) -> Option<String>;
-    #[wasm_bindgen(method, getter)]
-    pub fn status(this: &Answer) -> u16;
-    #[wasm_bindgen(method, getter, js_name = "type")]
-    pub fn content_type(this: &Answer) -> String;
-    #[wasm_bindgen(method, getter, js_name = "range")]
-    pub fn content_range(this: &Answer) -> String;
-    #[wasm_bindgen(method, getter, js_name = "retry")]
-    pub fn retry_after(this: &Answer) -> String;
+    pub fn head(this: &Answer) -> String;
     #[wasm_bindgen(method, getter)]
     pub fn text(this: &Answer) -> String;
 

@@ -66,42 +66,67 @@ fn lines(headers: &[(&'static str, String)]) -> String {
 }
 
 /// What came back, its body still on JavaScript's side.
-pub struct Answer(glue::Answer);
+pub struct Answer {
+    status: u16,
+    content_type: String,
+    content_range: String,
+    retry_after: String,
+    raw: glue::Answer,
+}
 
 impl Answer {
+    /// Reads the lines that `glue.js` joins, or the word that stands in their place.
+    fn parse(raw: glue::Answer) -> Result<Self, SendError> {
+        let head = raw.head();
+        let mut lines = head.split('\n');
+        let mut next = || lines.next().unwrap_or_default();
+        let status = match next() {
+            "timeout" => return Err(SendError::Timeout),
+            "large" => return Err(SendError::TooLarge),
+            status => status.parse().map_err(|_| SendError::Network)?,
+        };
+        Ok(Self {
+            status,
+            content_type: next().to_owned(),
+            content_range: next().to_owned(),
+            retry_after: next().to_owned(),
+            raw,
+        })
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
-        self.0.status()
+        self.status
     }
 
     /// Content-Range.
-    pub fn content_range(&self) -> String {
-        self.0.content_range()
+    pub fn content_range(&self) -> &str {
+        &self.content_range
     }
 
     /// Retry-After.
     pub fn retry_after(&self) -> String {
-        self.0.retry_after()
+        self.retry_after.clone()
     }
 
     /// Whether the body is declared as JSON.
     pub fn is_json(&self) -> bool {
-        self.0.content_type().starts_with("application/json")
+        self.content_type.starts_with("application/json")
     }
 
     /// The whole answer, as plain data.
-    pub fn read(&self) -> Inbound {
+    pub fn read(self) -> Inbound {
         Inbound {
-            status: self.status(),
-            content_type: self.0.content_type(),
-            body: self.0.text(),
+            status: self.status,
+            content_type: self.content_type,
+            body: self.raw.text(),
         }
     }
 
     /// The list of integrations made of this answer's rows.
     pub fn relay_list(&self, count: u64) -> Reply {
         #[expect(clippy::cast_precision_loss, reason = "no table has 2^53 rows")]
-        Reply(glue::relay(&self.0, count as f64))
+        Reply(glue::relay(&self.raw, count as f64))
     }
 }
 
@@ -117,16 +142,8 @@ pub async fn send(request: &Outbound) -> Result<Answer, SendError> {
         request.limit,
     );
     // `send` never rejects.
-    let answer: glue::Answer = answer
-        .await
-        .map_err(|_| SendError::Network)?
-        .unchecked_into();
-    match answer.fault().as_deref() {
-        None => Ok(Answer(answer)),
-        Some("timeout") => Err(SendError::Timeout),
-        Some("large") => Err(SendError::TooLarge),
-        Some(_) => Err(SendError::Network),
-    }
+    let answer = answer.await.map_err(|_| SendError::Network)?;
+    Answer::parse(answer.unchecked_into())
 }
 
 /// Sends a request and reads the whole answer.
