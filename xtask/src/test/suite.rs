@@ -105,11 +105,9 @@ pub const ALL: [Suite; 14] = [
     },
 ];
 
-const WASM_TESTS: [&str; 7] = [
+const WASM_TESTS: [&str; 5] = [
     "--package",
     "sealed",
-    "--package",
-    "edge",
     "--tests",
     "--target",
     "wasm32-unknown-unknown",
