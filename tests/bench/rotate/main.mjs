@@ -64,6 +64,7 @@ async function measure({ rows, rounds, keytool }) {
         const { seconds, rows, peakKb } = await way();
         const after = await project.updates(before.updated + rows);
         const updated = after.updated - before.updated;
+        // A session of PostgREST may tell of an earlier turn's work only now: then there is no figure of this one.
         const hot = updated === rows ? (after.hot - before.hot) / rows : null;
         run[name] = { rows_per_second: rows / seconds, hot, peak_mb: peakKb === undefined ? null : peakKb / 1024 };
         log(`round ${round + 1} of ${rounds}: ${name}: ${Math.round(run[name].rows_per_second)} rows/s`);
@@ -96,9 +97,10 @@ function summarize(rounds) {
   };
 }
 
-/** Of figures of which none is missing. */
-function median(numbers) {
-  if (numbers.includes(null)) return null;
+/** Of the figures that there are. */
+function median(figures) {
+  const numbers = figures.filter((figure) => figure !== null);
+  if (numbers.length === 0) return null;
   const sorted = numbers.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;

@@ -22,7 +22,7 @@ const SETTINGS = {
   autovacuum: "off",
 };
 
-/** PostgREST keeps its sessions, which tell of their work every minute or so only: then there is no figure. */
+/** PostgREST keeps its sessions, which may tell of their work much later. */
 const STATISTICS_WAITS = 30;
 
 /** Returns `{ databaseUrl, supabaseUrl, restUrl, keys, sql, settle(), updates(), stop() }`. */

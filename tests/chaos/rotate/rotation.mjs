@@ -95,7 +95,7 @@ export class Rotation {
     const { a, b, random } = this;
     for (let round = 0; round < this.size.rounds; round++) {
       await this.prepared.insert(Math.ceil(this.size.rows / 2), a);
-      const rotators = Array.from({ length: random.between(0, 3) }, (_, index) => {
+      const rotators = Array.from({ length: round === 0 ? 3 : random.between(0, 3) }, (_, index) => {
         const way = index === 2 || random.next() < 0.2 ? "rest" : "direct";
         const args = ["rotate", "--jobs", String(random.between(1, 3)), "--batch", String(random.pick([20, 100, 500]))];
         // A slow wire lets the load come between reading and writing.
