@@ -10,10 +10,12 @@ import { oauthScene } from "../support/oauth.mjs";
 import { Visitor } from "../support/visitor.mjs";
 
 const MESSAGE = "Integration deleted successfully";
+/** Of the catalogue: has no endpoint that revokes. */
+const WITHOUT_REVOCATION = "heroku";
 const of = (id) => `/api/integrations/${id}`;
 
 describe("disconnecting", { concurrency: true }, () => {
-  const scene = oauthScene();
+  const scene = oauthScene({ settings: () => ({ HEROKU_CLIENT_ID: "client", HEROKU_CLIENT_SECRET: "secret" }) });
 
   /** Where any of these texts stands in the database: in which column of which table, whatever the column's type. */
   async function foundIn(texts) {
@@ -101,6 +103,18 @@ describe("disconnecting", { concurrency: true }, () => {
         assert.deepEqual([events[0].action, events[0].outcome], ["disconnected", "not_revoked"], way);
       }),
     );
+  });
+
+  it("says unsupported where the provider revokes nothing, in the answer and in the trail", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const id = await browser.connect(`unsupported-${randomUUID()}`);
+    const row = await onlyRow(browser);
+    await scene.sql`update public.integrations set integration_type = ${WITHOUT_REVOCATION} where id = ${id}`;
+    const deleted = (await browser.delete(of(id))).expect(200);
+    assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: "unsupported" });
+    assert.deepEqual(await foundIn(tracesOf(row)), []);
+    const { events } = (await browser.get(`${of(id)}/events`)).expect(200).json;
+    assert.deepEqual([events[0].action, events[0].outcome], ["disconnected", "unsupported"]);
   });
 
   it("a refresh between revocation and deletion: its tokens are revoked as well, before the row goes", async () => {
