@@ -4,10 +4,11 @@ import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, it } from "node:test";
 
+import { catalogue } from "../support/catalogue.mjs";
 import { connect } from "../support/database.mjs";
 import { tellOnFailure } from "../support/failures.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { accountOf, bendTo, catalogue } from "../support/provider-bends.mjs";
+import { accountOf, bendTo } from "../support/provider-bends.mjs";
 import { stack } from "../support/stack.mjs";
 import { Visitor } from "../support/visitor.mjs";
 import { startWorker } from "../support/worker.mjs";

@@ -2,45 +2,18 @@
 // only what the entry says the provider takes, and answers as the entry says it answers. It knows no provider: all is derived from the
 // entry, so a new entry is tested without new code.
 import { createHash, randomBytes } from "node:crypto";
-import { readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
 import { listen } from "../stack/listen.mjs";
 import { projectsOf } from "../stack/projects.mjs";
+import { bearerOf, Complaint, encoded, expect, fieldsOf, json, JSON_TYPE, nameIn, put, redirect } from "./bent-http.mjs";
 import { registerClient } from "./clients.mjs";
 import { takesAccessToken } from "./grants.mjs";
 
-const FOLDER = new URL("../../worker/providers/", import.meta.url);
-/** What an entry leaves out: docs/providers.md. */
-const DEFAULTS = {
-  headers: {},
-  authorize_parameters: {},
-  scopes: [],
-  scope_parameter: "scope",
-  scope_separator: "space",
-  pkce: "s256",
-  token_request: "form",
-  token_answer: "json",
-  token_type: "bearer",
-  tokens_at: "",
-  kept: [],
-};
-const IDENTITY_DEFAULTS = { from: "request", style: "get", headers: {}, list: false };
 const SEPARATORS = { space: " ", comma: "," };
-const FORM = "application/x-www-form-urlencoded";
-const JSON_TYPE = "application/json";
 /** Where the authorization server sends the browser back to; no walk takes it for the worker's callback. */
 const RETURNED = "/returned";
-export const SLUG = "bent-app";
-
-/** The entries of the catalogue, with their defaults. */
-export function catalogue() {
-  const files = readdirSync(FOLDER).filter((file) => file.endsWith(".json"));
-  return files.map((file) => {
-    const entry = { ...DEFAULTS, ...JSON.parse(readFileSync(new URL(file, FOLDER), "utf8")) };
-    return { ...entry, identity: { ...IDENTITY_DEFAULTS, ...entry.identity } };
-  });
-}
+const SLUG = "bent-app";
 
 /** The account that a login has at a bent provider. */
 export function accountOf(login) {
@@ -61,8 +34,6 @@ export async function bendTo(entries, info) {
     stop: () => Promise.all(all.map((provider) => provider.stop())),
   };
 }
-
-class Complaint extends Error {}
 
 class BentProvider {
   /** What came in another way than the provider takes it. */
@@ -322,51 +293,4 @@ class BentProvider {
   isAlive() {
     return takesAccessToken(this.#info, this.given.at(-1).access_token);
   }
-}
-
-function fieldsOf({ headers, body }, encoding) {
-  const isForm = encoding === "form";
-  expect(headers["content-type"], isForm ? FORM : JSON_TYPE, "content type");
-  return isForm ? Object.fromEntries(new URLSearchParams(body)) : JSON.parse(body);
-}
-
-function bearerOf({ headers }) {
-  const token = /^Bearer (\S+)$/.exec(headers.authorization ?? "")?.[1];
-  if (!token) throw new Complaint("no Bearer token");
-  return token;
-}
-
-/** Compares without showing values: they may be secrets. */
-function expect(actual, expected, what) {
-  const sorted = (value) => (value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value).sort() : value);
-  if (JSON.stringify(sorted(actual)) === JSON.stringify(sorted(expected))) return;
-  const keys = (value) => (value && typeof value === "object" ? Object.keys(value).sort().join() : typeof value);
-  throw new Complaint(`unexpected ${what}: ${keys(actual)} in place of ${keys(expected)}`);
-}
-
-/** Sets what a JSON Pointer points to. */
-function put(target, pointer, value) {
-  const names = pointer.split("/").slice(1);
-  if (names.length === 0) return void Object.assign(target, value);
-  const last = names.pop();
-  for (const name of names) target = target[name] ??= {};
-  target[last] = value;
-}
-
-function nameIn(target, { account }, { id, name }) {
-  put(target, account.id, id);
-  put(target, account.name, name);
-}
-
-function encoded(status, fields, encoding) {
-  if (encoding === "json") return json(status, fields);
-  return { status, headers: { "content-type": `${FORM}; charset=utf-8` }, body: new URLSearchParams(fields).toString() };
-}
-
-function json(status, body) {
-  return { status, headers: { "content-type": JSON_TYPE }, body: JSON.stringify(body) };
-}
-
-function redirect(location) {
-  return { status: 302, headers: { location } };
 }

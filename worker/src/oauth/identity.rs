@@ -1,6 +1,6 @@
 //! Which account a grant is for: the provider's own answer, never what the browser says.
 
-use super::token::{is_success, no_answer};
+use super::answer::{is_success, no_answer};
 use super::{Client, set_headers, with_bearer, with_json};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound, SendError};

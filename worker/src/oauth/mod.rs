@@ -1,6 +1,7 @@
 //! The client's side of OAuth 2.0 as RFC 9700 wants it: authorization code, PKCE with S256, `state`, and `iss`. Each step is a
 //! pair of plain functions: build the request, read the response.
 
+mod answer;
 pub mod authorize;
 pub mod callback;
 pub mod identity;

@@ -3,6 +3,7 @@
 //! A refresh token may be good for one redemption only, and a provider that sees one twice may take it for stolen and end the grant
 //! (RFC 9700, 4.14.2). So a redemption is sent once; whether it may be tried again later depends on what is known of its end.
 
+use super::answer::body;
 use super::{Client, Grant, token};
 use crate::http::{Inbound, Outbound, SendError};
 use crate::providers::Provider;
@@ -38,36 +39,50 @@ pub fn read(
     answer: Result<Inbound, SendError>,
     now: DateTime<Utc>,
 ) -> Redemption {
-    let (status, is_invalid) = match &answer {
-        Ok(answer) => (answer.status, is_invalid_grant(provider, answer)),
-        Err(_) => (0, false),
+    let (status, said) = match &answer {
+        Ok(answer) => (answer.status, said(provider, answer)),
+        Err(_) => (0, None),
     };
-    if is_invalid {
+    if said == Some(Said::InvalidGrant) {
         return Redemption::InvalidGrant;
     }
     match token::read(provider, answer, now) {
         Ok(grant) => Redemption::Granted(grant),
         Err(error) => {
             let detail = error.detail().unwrap_or_default().to_owned();
-            match status {
+            match (status, said) {
                 // 503 says that the request was not taken up (RFC 9110, 15.6.4); any other failure may have come after the deed.
-                300..=499 | 503 => Redemption::Refused(detail),
+                (300..=499 | 503, _) | (200, Some(Said::Other)) => Redemption::Refused(detail),
                 _ => Redemption::Unsettled(detail),
             }
         }
     }
 }
 
-/// RFC 6749, 5.2; some providers answer it with status 200 or 401, and GitHub and Slack in words of their own.
-fn is_invalid_grant(provider: &Provider, answer: &Inbound) -> bool {
-    const WORDS: [&str; 3] = [
+/// An error in so many words (RFC 6749, 5.2), which some providers answer with status 200 or 401.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    InvalidGrant,
+    Other,
+}
+
+fn said(provider: &Provider, answer: &Inbound) -> Option<Said> {
+    // GitHub and Slack have words of their own for `invalid_grant`.
+    const INVALID_GRANT: [&str; 3] = [
         "invalid_grant",
         "bad_refresh_token",
         "invalid_refresh_token",
     ];
-    let error = token::body(provider, answer)
-        .and_then(|body| Some(body.get("error")?.as_str()?.to_owned()));
-    matches!(answer.status, 200 | 400 | 401) && error.is_some_and(|error| WORDS.contains(&&*error))
+    if !matches!(answer.status, 200 | 400 | 401) {
+        return None;
+    }
+    let body = body(provider, answer)?;
+    let error = body.get("error")?.as_str()?;
+    Some(if INVALID_GRANT.contains(&error) {
+        Said::InvalidGrant
+    } else {
+        Said::Other
+    })
 }
 
 #[cfg(test)]
@@ -76,16 +91,43 @@ mod tests {
     use crate::oauth::tests::client;
 
     fn end(status: u16, body: &str) -> Redemption {
+        end_at("supabase", "application/json", status, body)
+    }
+
+    fn end_at(kind: &str, content_type: &str, status: u16, body: &str) -> Redemption {
         let answer = Inbound {
             status,
-            content_type: "application/json".into(),
+            content_type: content_type.into(),
             body: body.into(),
         };
-        read(
-            &client("supabase").provider,
-            Ok(answer),
-            DateTime::UNIX_EPOCH,
-        )
+        read(&client(kind).provider, Ok(answer), DateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_error_with_status_200_is_one_and_was_no_redemption() {
+        let form = "application/x-www-form-urlencoded";
+        for (kind, media, body) in [
+            ("github", form, "error=bad_refresh_token&error_uri=x"),
+            (
+                "slack",
+                "application/json",
+                r#"{"ok":false,"error":"invalid_refresh_token"}"#,
+            ),
+        ] {
+            let end = end_at(kind, media, 200, body);
+            assert!(matches!(end, Redemption::InvalidGrant), "{kind}");
+        }
+        for (kind, media, body) in [
+            ("github", form, "error=incorrect_client_credentials"),
+            (
+                "slack",
+                "application/json",
+                r#"{"ok":false,"error":"bad_client_secret"}"#,
+            ),
+        ] {
+            let end = end_at(kind, media, 200, body);
+            assert!(matches!(end, Redemption::Refused(_)), "{kind}");
+        }
     }
 
     #[test]

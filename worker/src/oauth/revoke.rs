@@ -1,6 +1,6 @@
 //! Taking a grant back at the provider (RFC 7009, or the provider's own form of it).
 
-use super::token::is_success;
+use super::answer::is_success;
 use super::{Client, with_bearer, with_form, with_json};
 use crate::http::{Inbound, Outbound, SendError};
 use crate::providers::{Provider, RevocationStyle};

@@ -1,9 +1,10 @@
 //! The exchange of a code for tokens (RFC 6749, 4.1.3 and 5.1).
 
+use super::answer::{body, is_success, no_answer};
 use super::{Account, Client, identity};
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::providers::{Encoding, Pkce, Provider, Source};
+use crate::providers::{Pkce, Provider, Source};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
 use serde::Deserialize;
@@ -124,26 +125,6 @@ fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) 
     })
 }
 
-/// The answer's body: JSON, which is always asked for, or a form where the provider may answer one all the same.
-pub(super) fn body(provider: &Provider, answer: &Inbound) -> Option<Value> {
-    if answer.is_json() {
-        return serde_json::from_str(&answer.body).ok();
-    }
-    let is_form = provider.token_answer == Encoding::Form && answer.is_form();
-    let fields = is_form.then(|| form_urlencoded::parse(answer.body.as_bytes()).into_owned());
-    Some(
-        fields?
-            .map(|(name, value)| (name, Value::from(value)))
-            .collect(),
-    )
-}
-
-/// Whether an answer with status 200 means success.
-pub(super) fn is_success(provider: &Provider, body: &Value) -> bool {
-    let flag = provider.success_flag.as_ref();
-    flag.is_none_or(|flag| body.pointer(flag) == Some(&Value::Bool(true)))
-}
-
 /// A number; in a form, and at some providers in JSON, as text.
 fn seconds(value: &Value) -> Result<f64> {
     let number = match value {
@@ -171,18 +152,6 @@ fn expiry(seconds: f64, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
 /// A moment as the source document writes it: `2025-12-08T10:30:00Z`.
 pub fn timestamp(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// A provider gave no answer.
-pub(super) fn no_answer(what: &str, error: SendError) -> Error {
-    let how = match error {
-        SendError::Timeout => "did not answer in time",
-        SendError::Network => "could not be reached, or broke off",
-        SendError::TooLarge => "answered more than the limit",
-    };
-    Error::Provider {
-        detail: format!("{what}: {how}").into(),
-    }
 }
 
 #[cfg(test)]
