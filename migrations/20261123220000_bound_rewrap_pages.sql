@@ -5,7 +5,7 @@
 drop function public.rewrap_page(uuid, integer, text, uuid, uuid);
 
 -- Looks at the next rows in the order of their ids, after p_after and up to p_until, and returns those that are not sealed with p_kid
--- (null: all of them). It looks at p_limit rows, or fewer once what it returns is a megabyte (as stored), but always at one. The last row
+-- (null: all of them). It looks at p_limit rows, or fewer once what it returns is a megabyte, but always at one. The last row
 -- that was looked at is always returned, without its config where it is current, so that the caller knows where to go on: no row at all
 -- means the end. looked counts the rows of the page up to this one. Windows over the ordered rows, and no temporary result: this reads
 -- every row of the table, most often to find nothing.
@@ -26,7 +26,11 @@ begin
       select i.*, row_number() over page as looked, sum(i.size) over page as bytes, lead(i.id) over page is null as is_end
       from (
         select r.id, r.organization_id, r.config, r.xmin as version, e.current,
-          case when e.current then 0 else pg_catalog.pg_column_size(r.config) end as size
+          case
+            when e.current then 0
+            when pg_catalog.pg_column_compression(r.config) is null then pg_catalog.pg_column_size(r.config)
+            else octet_length(r.config::text)
+          end as size
         from public.integrations r
         cross join lateral (select coalesce(r.config->'_enc'->>'kid' = p_kid, false) as current offset 0) e
         where (p_after is null or r.id > p_after)
