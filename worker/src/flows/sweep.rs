@@ -21,6 +21,9 @@ const LANES: usize = 5;
 const BATCH: u32 = 100;
 /// How many claimed rows wait for a lane: enough for the lanes while the next batch is claimed.
 const AHEAD: usize = 40;
+/// How long the next write waits for company, in milliseconds: a request for each row would halve what a run gets done. No more than a
+/// round trip, as a worker that dies takes with it what is not written.
+const GATHER_MS: u32 = 20;
 /// How long a sweep goes on claiming, in milliseconds; the next run goes on.
 const CLAIM_FOR_MS: f64 = 40_000.0;
 
@@ -128,6 +131,7 @@ impl Sweep<'_> {
                 );
             }
             self.budget.borrow_mut().written(count);
+            host::pause(GATHER_MS).await;
         }
     }
 }
