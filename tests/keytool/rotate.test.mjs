@@ -370,6 +370,8 @@ describe("killed and cut off", () => {
     const table = await databases.project();
     await table.insertMany(3000, A);
     const done = rotate(table, "--batch", "20", "--max-rate", "3000");
+    // What fails before it has begun is not repeated.
+    while (!kids(await table.rows()).includes(B.kid)) await new Promise((resolve) => setTimeout(resolve, 20));
     let ended = 0;
     for (let i = 0; i < 8; i += 1) {
       await new Promise((resolve) => setTimeout(resolve, 80));

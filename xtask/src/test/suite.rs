@@ -62,7 +62,7 @@ pub struct Selection<'a> {
     pub stack: Option<PathBuf>,
 }
 
-pub const ALL: [Suite; 14] = [
+pub const ALL: [Suite; 15] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
     Suite::cheap("docs", Lane::Debug, Check::Own(links::broken)),
@@ -76,6 +76,8 @@ pub const ALL: [Suite; 14] = [
         needs: &[Need::Npm, Need::WasmTarget, Need::WasmBindgen],
         ..Suite::cheap("wasm", Lane::Debug, Check::Cargo(&WASM_TESTS))
     },
+    // After unit, which has built the tool that these run.
+    Suite::node("keytool", "tests/keytool", Lane::Debug),
     Suite {
         needs: &Need::BUILD,
         ..Suite::cheap("build", Lane::Release, Check::Worker)
