@@ -7,10 +7,9 @@ import postgres from "postgres";
 
 import { startStack } from "../../stack/stack.mjs";
 import { registerClient } from "../../support/clients.mjs";
-import { sentOn } from "../../support/grants.mjs";
-import { startProxy } from "../../support/proxy.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { startFront } from "./front.mjs";
+import { startGrants } from "./grants.mjs";
 import { Journal } from "./journal.mjs";
 import { Keytool } from "./keytool.mjs";
 import { Load } from "./load.mjs";
@@ -19,7 +18,6 @@ import { Prepared } from "./prepared.mjs";
 import { Nonces } from "./sealing.mjs";
 
 const USERS = 30;
-const TOKEN_PATH = "/v1/oauth/token";
 const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];
 
 export class Scene {
@@ -49,10 +47,9 @@ export class Scene {
     this.info = stack.info;
     const { authorization_server_url } = this.info;
     this.client = await registerClient(this.info, CALLBACKS.map((callback) => this.front.url + callback));
-    const server = await startProxy(authorization_server_url);
-    this.#stops.push(server.stop);
-    this.authorizationServer = server.url;
-    const grants = recordGrants(server, authorization_server_url);
+    const grants = await startGrants(authorization_server_url);
+    this.#stops.push(grants.stop);
+    this.authorizationServer = grants.url;
 
     this.owner = this.#connect("postgres", {});
     const harness = this.#connect("postgres", { "chaos.harness": "on" });
@@ -120,24 +117,4 @@ export class Scene {
   discard() {
     rmSync(this.dir, { recursive: true, force: true });
   }
-}
-
-/** What the authorization server gave out, by the code or the refresh token that it was given for. */
-function recordGrants(proxy, target) {
-  const byCode = new Map();
-  const byRefreshToken = new Map();
-  proxy.fault(TOKEN_PATH, async ({ request, response }) => {
-    const { status, json } = await sentOn(target, request);
-    const form = new URLSearchParams(request.body);
-    if (json.access_token) {
-      if (form.has("code")) byCode.set(form.get("code"), json);
-      else byRefreshToken.set(form.get("refresh_token"), json);
-    }
-    response.writeHead(status, { "content-type": "application/json" });
-    response.end(JSON.stringify(json));
-  });
-  return {
-    ofCode: (callback) => byCode.get(new URL(callback).searchParams.get("code")),
-    ofRefreshToken: (token) => byRefreshToken.get(token),
-  };
 }
