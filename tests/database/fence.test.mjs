@@ -161,6 +161,21 @@ describe("declaring, lifting, retiring", () => {
     assert.deepEqual(await states(), { [KID.a]: "retired", [KID.b]: "known", [KID.c]: "retired" });
   });
 
+  test("a key that a credential on its way is sealed with is not retired", async () => {
+    const { fence } = await declare(KID.b);
+    const retire = () => call(service, "retire_key", { p_kid: KID.a, p_fence: fence });
+    await insert(config(KID.b));
+    await owner`insert into public.credential_leases (integration_id, journal) select id, ${owner.json(config(KID.a))} from public.integrations`;
+    await owner`
+      insert into public.parked_connections (id, user_id, organization_id, integration_type, config, accounts, return_to)
+      values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'supabase', ${owner.json(config(KID.a))}, '[{"id": "a", "name": "a"}]', '/')`;
+    assert.deepEqual(await retire(), { outcome: "needed", credentials: 2 });
+    await owner`update public.parked_connections set expires_at = now() - interval '1 second'`;
+    assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
+    await owner`update public.credential_leases set journal = ${owner.json(config(KID.b))}`;
+    assert.deepEqual(await retire(), { outcome: "retired" });
+  });
+
   test("a trigger switched by hand: enabled alone it refuses nothing, disabled it is no fence", async () => {
     await owner`alter table public.integrations enable trigger all`.catch(() =>
       owner`alter table public.integrations enable trigger user`);

@@ -1,6 +1,6 @@
 use clap::Args;
 use sealed::{KeyRing, Kid};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::fence::{outcome, unexpected};
 use super::verify::demand_all;
@@ -65,10 +65,19 @@ pub async fn retire(session: &Session, alone: &KeyRing, kids: &[String]) -> Resu
                 let message = format!("key {kid} is the one that may write");
                 return Err(Error::new(Blame::Caller, message));
             }
+            "needed" => return Err(needed(kid, &answer["credentials"])),
             other => return Err(unexpected(other)),
         }
     }
     Ok(())
+}
+
+fn needed(kid: &str, credentials: &Value) -> Error {
+    let message = format!(
+        "key {kid} is still needed for {credentials} credentials on their way: no key is retired"
+    );
+    Error::new(Blame::Database, message)
+        .hint("refreshes that wait to be written, or users who choose an account: run this again in ten minutes")
 }
 
 pub fn no_key() -> Error {
