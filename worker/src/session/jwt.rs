@@ -97,7 +97,9 @@ impl Unverified {
             crit: Option<serde::de::IgnoredAny>,
         }
         fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
-            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+            let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
+            // Of a str like all other JSON here: a second reader would be a second copy of the parser.
+            serde_json::from_str(str::from_utf8(&json).ok()?).ok()
         }
         if token.len() > TOKEN_MAX {
             return None;

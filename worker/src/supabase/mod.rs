@@ -62,7 +62,7 @@ impl ApiKey {
         let payload = BASE64_URL_SAFE_NO_PAD
             .decode(text.split('.').nth(1)?)
             .ok()?;
-        let claims: Claims = serde_json::from_slice(&payload).ok()?;
+        let claims: Claims = serde_json::from_str(str::from_utf8(&payload).ok()?).ok()?;
         let expected = match role {
             Role::Anon => "anon",
             Role::Service => "service_role",
