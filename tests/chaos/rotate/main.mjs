@@ -26,13 +26,14 @@ const GRACE_MINUTES = 10;
 
 const options = parse(process.argv.slice(2));
 const report = new Report();
+let ending;
 const begun = performance.now();
 const minutesGone = () => (performance.now() - begun) / 60_000;
 report.say(`seed: ${options.seed} (--seed ${options.seed} repeats the plan)`);
 
 const random = new Random(options.seed);
 const scene = await Scene.start({ dir: path.join(ROOT, `.dev/chaos-${process.pid}`), program: path.resolve(ROOT, options.keytool), random, report });
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => end(EXIT.interrupted));
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => end(EXIT.interrupted));
 setTimeout(() => {
   report.violation("a run comes to its end", `${options.minutes} minutes and some`, `${Math.round(minutesGone())} minutes`);
   void end(EXIT.violations);
@@ -41,6 +42,8 @@ setTimeout(() => {
 try {
   await run();
 } catch (error) {
+  // What is stopped under its hands fails, and proves nothing.
+  if (ending) await ending;
   report.violation("the harness itself does not fail", "no error", error.stack);
 }
 await end(report.violations ? EXIT.violations : EXIT.clean);
@@ -65,8 +68,16 @@ async function run() {
   report.count("ivs, each used once", scene.nonces.size);
 }
 
-async function end(code) {
+/** However often it is called, the first call counts. */
+function end(code) {
+  ending ??= stopAndTell(code);
+  return ending;
+}
+
+async function stopAndTell(code) {
+  const found = report.violations;
   await scene.stop();
+  if (code === EXIT.interrupted) report.violations = found;
   report.say(`\n${report.closing()}`);
   if (report.violations > 0) report.say(`seed: ${options.seed}; logs: ${path.join(scene.dir, "logs")}`);
   else scene.discard();
