@@ -1,5 +1,6 @@
-// The worker's only JavaScript but for entry.js. Every call between wasm and JavaScript costs about as much as the work behind it, so each
-// function here does in one crossing what would take a dozen through bindings. No decision is made here: see the Rust side.
+// The worker's only JavaScript but for entry.js. Every call between wasm and JavaScript costs about as much as the work behind
+// it, so each function here does in one crossing what would take a dozen through bindings. No decision is made here: see the
+// Rust side.
 
 const SECURITY = [
   ["strict-transport-security", "max-age=63072000; includeSubDomains"],
