@@ -164,8 +164,8 @@ describe("declaring, lifting, retiring", () => {
   test("a key that a credential on its way is sealed with is not retired", async () => {
     const { fence } = await declare(KID.b);
     const retire = () => call(service, "retire_key", { p_kid: KID.a, p_fence: fence });
-    await insert(config(KID.b));
-    await owner`insert into public.credential_leases (integration_id, journal) select id, ${owner.json(config(KID.a))} from public.integrations`;
+    const id = await insert(config(KID.b));
+    await owner`insert into public.credential_leases (integration_id, journal) values (${id}, ${owner.json(config(KID.a))})`;
     await owner`
       insert into public.parked_connections (id, user_id, organization_id, integration_type, config, accounts, return_to)
       values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'supabase', ${owner.json(config(KID.a))}, '[{"id": "a", "name": "a"}]', '/')`;
