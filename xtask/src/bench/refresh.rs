@@ -1,10 +1,11 @@
 //! `cargo xtask bench refresh`: builds the worker, then runs tests/bench/refresh, which says how it measures.
 
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::{failure::Failure, process::Running, project::Project, worker_build};
+use super::measure;
+use crate::{failure::Failure, project::Project, worker_build};
 
 #[derive(Args)]
 pub struct Options {
@@ -28,15 +29,6 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
     node.arg("tests/bench/refresh/main.mjs")
         .args(["--rows", &options.rows.to_string()])
         .args(["--rounds", &options.rounds.to_string()])
-        .args(["--latency", &options.latency.to_string()])
-        .stdin(Stdio::null());
-    if options.json {
-        node.arg("--json");
-    }
-    let status = Running::start(&mut node)?.wait()?;
-    if status.success() {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(Failure::new(format!("the bench ended early: {status}")))
-    }
+        .args(["--latency", &options.latency.to_string()]);
+    measure(node, options.json)
 }

@@ -1,13 +1,13 @@
 //! `cargo xtask bench rotate`: builds keytool, then runs tests/bench/rotate, which says how it measures.
 
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::Args;
 
+use super::measure;
 use crate::{
     failure::Failure,
     keytool_build::{self, Profile},
-    process::Running,
     project::Project,
     setup::{self, Need},
 };
@@ -33,15 +33,6 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
         .arg("--keytool")
         .arg(keytool)
         .args(["--rows", &options.rows.to_string()])
-        .args(["--rounds", &options.rounds.to_string()])
-        .stdin(Stdio::null());
-    if options.json {
-        node.arg("--json");
-    }
-    let status = Running::start(&mut node)?.wait()?;
-    if status.success() {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(Failure::new(format!("the bench ended early: {status}")))
-    }
+        .args(["--rounds", &options.rounds.to_string()]);
+    measure(node, options.json)
 }

@@ -1,10 +1,11 @@
 //! `cargo xtask bench worker`: builds the worker, then runs tests/bench/worker, which says how it measures.
 
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::{failure::Failure, process::Running, project::Project, worker_build};
+use super::measure;
+use crate::{failure::Failure, project::Project, worker_build};
 
 #[derive(Args)]
 pub struct Options {
@@ -24,15 +25,6 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
     let mut node = project.node();
     node.arg("tests/bench/worker/main.mjs")
         .args(["--rounds", &options.rounds.to_string()])
-        .args(["--seconds", &options.seconds.to_string()])
-        .stdin(Stdio::null());
-    if options.json {
-        node.arg("--json");
-    }
-    let status = Running::start(&mut node)?.wait()?;
-    if status.success() {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(Failure::new(format!("the bench ended early: {status}")))
-    }
+        .args(["--seconds", &options.seconds.to_string()]);
+    measure(node, options.json)
 }
