@@ -7,7 +7,6 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { parseArgs } from "node:util";
 
 import { startStack } from "../../stack/stack.mjs";
 import { startThread } from "../../stack/thread.mjs";
@@ -15,12 +14,20 @@ import { connect } from "../../support/database.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { startBareCaller } from "./bare.mjs";
 import { dueLeft, makeDue } from "./rows.mjs";
+import { parseOptions } from "../options.mjs";
 
 const LIMITS = { rows: 100_000, rounds: 20, latency: 1000 };
 /** Runs of the schedule in which nothing gets done, before it is taken for stuck. */
 const IDLE_RUNS = 3;
 
-const options = parse(process.argv.slice(2));
+const options = parseOptions(
+  {
+    rows: { type: "string", default: "3000" },
+    rounds: { type: "string", default: "3" },
+    latency: { type: "string", default: "20" },
+  },
+  LIMITS,
+);
 const log = (line) => console.error(line);
 const result = await measure(options);
 console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
@@ -93,27 +100,4 @@ function show({ settings: { rows, rounds, latency }, lanes, runs, sweep, bare, r
     `the schedule  ${sweep.toFixed(0).padStart(6)} a second, in ${runs} runs`,
     `ratio         ${ratio.toFixed(2).padStart(6)}`,
   ].join("\n");
-}
-
-function parse(argv) {
-  try {
-    const { values } = parseArgs({
-      args: argv,
-      options: {
-        json: { type: "boolean", default: false },
-        rows: { type: "string", default: "3000" },
-        rounds: { type: "string", default: "3" },
-        latency: { type: "string", default: "20" },
-      },
-    });
-    const numbers = Object.entries(LIMITS).map(([name, most]) => {
-      const number = Number(values[name]);
-      if (!Number.isInteger(number) || number < 1 || number > most) throw new Error(`--${name} must be from 1 to ${most}`);
-      return [name, number];
-    });
-    return { ...values, ...Object.fromEntries(numbers) };
-  } catch (error) {
-    console.error(`error: ${error.message}`);
-    process.exit(2);
-  }
 }

@@ -6,7 +6,6 @@
 // `cargo xtask bench rotate` builds keytool, then runs this. It judges nothing: only an error is a failure.
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 
 import { startDelay } from "./delay.mjs";
 import { runFloor } from "./floor.mjs";
@@ -15,6 +14,7 @@ import { startProject } from "./project.mjs";
 import { show } from "./report.mjs";
 import { makeRows, newKey } from "./rows.mjs";
 import { runScript } from "./script.mjs";
+import { parseOptions } from "../options.mjs";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const LIMITS = { rows: 10_000_000, rounds: 20 };
@@ -24,9 +24,16 @@ const ROUND_TRIP_MS = 10;
 /** What the script does of the rows: all of them would take minutes. */
 const SAMPLE = 2000;
 
-const options = parse(process.argv.slice(2));
+const options = parseOptions(
+  {
+    rows: { type: "string", default: "200000" },
+    rounds: { type: "string", default: "3" },
+    keytool: { type: "string", default: "target/release/keytool" },
+  },
+  LIMITS,
+);
 const log = (line) => console.error(line);
-const result = await measure(options);
+const result = await measure({ ...options, keytool: path.resolve(ROOT, options.keytool) });
 console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
 
 async function measure({ rows, rounds, keytool }) {
@@ -104,27 +111,4 @@ function median(figures) {
   const sorted = numbers.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-function parse(argv) {
-  try {
-    const { values } = parseArgs({
-      args: argv,
-      options: {
-        json: { type: "boolean", default: false },
-        rows: { type: "string", default: "200000" },
-        rounds: { type: "string", default: "3" },
-        keytool: { type: "string", default: "target/release/keytool" },
-      },
-    });
-    const numbers = Object.entries(LIMITS).map(([name, most]) => {
-      const number = Number(values[name]);
-      if (!Number.isInteger(number) || number < 1 || number > most) throw new Error(`--${name} must be from 1 to ${most}`);
-      return [name, number];
-    });
-    return { ...values, ...Object.fromEntries(numbers), keytool: path.resolve(ROOT, values.keytool) };
-  } catch (error) {
-    console.error(`error: ${error.message}`);
-    process.exit(2);
-  }
 }

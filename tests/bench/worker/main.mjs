@@ -5,18 +5,27 @@
 // `cargo xtask bench worker` builds the worker, then runs this. It judges nothing: only an error is a failure.
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 
 import { compare } from "./compare.mjs";
 import { countRequests } from "./requests.mjs";
 import { show } from "./report.mjs";
 import { size } from "./size.mjs";
+import { parseOptions } from "../options.mjs";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const CONNECTIONS = 16;
 const LIMITS = { rounds: 50, seconds: 30, rows: 1000 };
 
-const options = parse(process.argv.slice(2));
+const options = parseOptions(
+  {
+    rounds: { type: "string", default: "5" },
+    seconds: { type: "string", default: "3" },
+    rows: { type: "string", default: "20" },
+    build: { type: "string", default: "worker/build" },
+    requests: { type: "boolean", default: true },
+  },
+  LIMITS,
+);
 const log = (line) => console.error(line);
 
 const builds = {
@@ -30,29 +39,3 @@ const result = {
   ...(options.requests && { upstream_requests: await countRequests(log) }),
 };
 console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
-
-function parse(argv) {
-  try {
-    const { values } = parseArgs({
-      args: argv,
-      allowNegative: true,
-      options: {
-        json: { type: "boolean", default: false },
-        rounds: { type: "string", default: "5" },
-        seconds: { type: "string", default: "3" },
-        rows: { type: "string", default: "20" },
-        build: { type: "string", default: "worker/build" },
-        requests: { type: "boolean", default: true },
-      },
-    });
-    const numbers = Object.entries(LIMITS).map(([name, most]) => {
-      const number = Number(values[name]);
-      if (!Number.isInteger(number) || number < 1 || number > most) throw new Error(`--${name} must be from 1 to ${most}`);
-      return [name, number];
-    });
-    return { ...values, ...Object.fromEntries(numbers) };
-  } catch (error) {
-    console.error(`error: ${error.message}`);
-    process.exit(2);
-  }
-}
