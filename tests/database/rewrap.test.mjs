@@ -24,7 +24,9 @@ const page = async ({ after = null, limit = 100, kid = KID.b, until = null, orga
   ...(await service`select * from public.rewrap_page(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
 ];
 const resealed = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
-const apply = async (rows, { patch = resealed, sql = service, durable = true } = {}) => {
+/** Writes what a rotator would of a page: the row that only says where the page ends is none of it. */
+const apply = async (page, { patch = resealed, sql = service, durable = true } = {}) => {
+  const rows = page.filter(({ current }) => !current);
   const patches = rows.map(() => JSON.stringify(patch));
   const written = await sql`
     select id from public.rewrap_apply(
@@ -165,7 +167,7 @@ describe("rewrap_apply", () => {
       for (let after = null; ; ) {
         const rows = await sql`select * from public.rewrap_page(${after}, 100, ${KID.b})`;
         if (!rows.length) return ids;
-        ids.push(...(await apply(rows.filter((r) => !r.current), { sql })));
+        ids.push(...(await apply(rows, { sql })));
         after = rows.at(-1).id;
       }
     }));
