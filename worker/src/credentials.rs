@@ -11,8 +11,8 @@ use sealed::{
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// The config of a grant, with the account's id and name where one is chosen: what the source document shows.
-pub fn config(provider: &Provider, grant: &Grant, account: Option<&Account>) -> PlainConfig {
+/// The config of a grant whose account is still to be chosen: with it, what the source document shows.
+pub fn config(grant: &Grant) -> PlainConfig {
     let mut map = Map::new();
     let mut put = |name: &str, value: &str| map.insert(name.to_owned(), Value::from(value));
     put("access_token", grant.access_token.expose());
@@ -25,14 +25,10 @@ pub fn config(provider: &Provider, grant: &Grant, account: Option<&Account>) -> 
     for (name, value) in &grant.kept {
         put(name, value);
     }
-    if let Some(account) = account {
-        put(&provider.identity.stored_as.id, &account.id);
-        put(&provider.identity.stored_as.name, &account.name);
-    }
     PlainConfig::from_map(map)
 }
 
-/// A config that waited for its account, completed.
+/// A config, completed with its account.
 pub fn with_account(config: &PlainConfig, provider: &Provider, account: &Account) -> PlainConfig {
     let mut map = config.as_map().clone();
     map.insert(
@@ -207,7 +203,7 @@ mod tests {
             id: "abc".into(),
             name: "My Project".into(),
         };
-        let whole = config(&provider(), &grant(), Some(&account));
+        let whole = with_account(&config(&grant()), &provider(), &account);
         let keys: Vec<_> = whole.as_map().keys().map(String::as_str).collect();
         assert_eq!(
             keys,
@@ -220,8 +216,6 @@ mod tests {
             ]
         );
         assert_eq!(whole.get_str("expires_at"), Some("1970-01-01T00:00:00Z"));
-        let later = with_account(&config(&provider(), &grant(), None), &provider(), &account);
-        assert_eq!(later.as_map(), whole.as_map());
     }
 
     #[test]
@@ -230,7 +224,7 @@ mod tests {
             id: "abc".into(),
             name: "My Project".into(),
         };
-        let old = config(&provider(), &grant(), Some(&account));
+        let old = with_account(&config(&grant()), &provider(), &account);
         let fresh = Grant {
             access_token: "a2".to_owned().into(),
             refresh_token: Some("r2".to_owned().into()),
@@ -264,7 +258,7 @@ mod tests {
     fn what_is_stored_shows_no_token_and_opens_in_its_place_only() {
         let ring = KeyRing::new(Key::from_bytes([7; 32]), vec![]).unwrap();
         let (organization, row) = ids();
-        let plain = config(&provider(), &grant(), None);
+        let plain = config(&grant());
         let stored = seal(&ring, organization, row, &plain, &mut counter()).unwrap();
         assert!(!serde_json::to_string(&stored).unwrap().contains("planted"));
         assert_eq!(

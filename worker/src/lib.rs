@@ -16,6 +16,7 @@ pub mod http;
 pub mod ids;
 pub mod name;
 pub mod oauth;
+pub mod offer;
 pub mod page;
 pub mod providers;
 pub mod random;

@@ -3,6 +3,7 @@
 //! Every fault names its setting, in the source document's words where it has them, and never shows a value.
 
 use crate::oauth::Client;
+use crate::offer::Offer;
 use crate::providers::Provider;
 use crate::supabase::{ApiKey, Project, Role};
 use crate::url::parse_origin;
@@ -21,8 +22,8 @@ pub struct Settings {
     pub jwt_secret: Option<Secret>,
     /// What credentials are sealed with.
     pub ring: KeyRing,
-    /// The providers on offer.
-    pub clients: Vec<Client>,
+    /// What can be connected, in the order in which it is shown.
+    pub offers: Vec<Offer>,
     /// Whether the sealed credentials also go into cookies, for the source's manual scanner. Deprecated.
     pub legacy_cookies: bool,
 }
@@ -66,7 +67,7 @@ impl Settings {
             ));
         }
         let ring = env.key_ring()?;
-        let clients = env.clients(&app_url)?;
+        let offers = env.offers(&app_url)?;
         let legacy_cookies = match env.optional("LEGACY_CREDENTIAL_COOKIES").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
@@ -85,16 +86,20 @@ impl Settings {
             supabase,
             jwt_secret,
             ring,
-            clients,
+            offers,
             legacy_cookies,
         })
     }
 
-    /// The provider of this type, if it is on offer.
+    /// The type, if it is on offer.
+    pub fn offer(&self, kind: &str) -> Option<&Offer> {
+        let mut offers = self.offers.iter();
+        offers.find(|offer| offer.provider().kind == kind)
+    }
+
+    /// The app for this type, if it is on offer and connected by OAuth.
     pub fn client(&self, kind: &str) -> Option<&Client> {
-        self.clients
-            .iter()
-            .find(|client| client.provider.kind == kind)
+        self.offer(kind)?.app()
     }
 }
 
@@ -181,8 +186,8 @@ impl Environment<'_> {
         Ok(provider.of_app(&client_id, &slug))
     }
 
-    fn clients(&self, app_url: &str) -> Result<Vec<Client>, SettingError> {
-        let mut clients = Vec::new();
+    fn offers(&self, app_url: &str) -> Result<Vec<Offer>, SettingError> {
+        let mut offers = Vec::new();
         for provider in Provider::catalogue().map_err(SettingError)? {
             let prefix = provider.kind.to_ascii_uppercase();
             let name = |suffix: &str| format!("{prefix}_{suffix}");
@@ -190,19 +195,19 @@ impl Environment<'_> {
             if self.optional(&id).is_none() && self.optional(&secret).is_none() {
                 continue;
             }
-            clients.push(Client {
+            offers.push(Offer::App(Client {
                 redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
                 id: self.required(&id)?,
                 secret: self.required(&secret)?.into(),
                 issuer: self.optional(&name("ISSUER")),
                 provider: self.provider(provider, &prefix)?,
-            });
+            }));
         }
         // A worker that offers nothing is set up wrongly; the source's provider stands for all.
-        if clients.is_empty() {
+        if offers.is_empty() {
             Err(SettingError::missing("SUPABASE_CLIENT_ID"))
         } else {
-            Ok(clients)
+            Ok(offers)
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::http::Response;
 use crate::ids::ParkedId;
 use crate::oauth::callback::{self, Answer};
 use crate::oauth::{Account, Client, Grant, identity, token};
+use crate::offer::Offer;
 use crate::providers::Source;
 use crate::random::Token;
 use crate::session::cookies;
@@ -20,6 +21,7 @@ use crate::supabase::functions::{
     ConsumeTransaction, Consumed, ParkConnection, Parking, Transaction,
 };
 use crate::url::with_parameter;
+use sealed::PlainConfig;
 
 /// Finishes the flow and sends the browser on.
 pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
@@ -31,10 +33,9 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
         .get(&cookie)?
         .and_then(Token::parse)
         .ok_or(Refusal::ForeignFlow)?;
-    let client = context
-        .settings
-        .client(kind)
-        .ok_or(Refusal::UnknownProvider)?;
+    let offer = context.settings.offer(kind);
+    let offer = offer.ok_or(Refusal::UnknownProvider)?;
+    let client = offer.app().ok_or(Refusal::UnknownProvider)?;
     let user = context.signed_in().await?.user;
     let consume = ConsumeTransaction {
         p_state_hash: &state_hash,
@@ -63,7 +64,7 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
         return Err(Refusal::UnknownIntegration.into());
     }
     let grant = exchange(context, client, &transaction, &code).await?;
-    match settle(context, client, &user, &transaction, &grant).await {
+    match settle(context, offer, client, &user, &transaction, &grant).await {
         Ok(response) => Ok(response.with_header("set-cookie", cookies::clear(&cookie))),
         Err(error) => {
             completion::revoke(
@@ -100,12 +101,14 @@ async fn exchange(
 /// refresh token, and the first refresh would cut off all the others. A reconnection wants its own account back, and no other.
 async fn settle(
     context: &Context<'_>,
+    offer: &Offer,
     client: &Client,
     user: &User,
     transaction: &Transaction,
     grant: &Grant,
 ) -> Result<Response> {
-    let accounts = accounts(client, grant).await?;
+    let config = credentials::config(grant);
+    let accounts = accounts(offer, grant, &config).await?;
     let account = match (&transaction.account_id, accounts.as_slice()) {
         (Some(wanted), accounts) => accounts
             .iter()
@@ -113,10 +116,10 @@ async fn settle(
             .ok_or(Refusal::AccountMismatch)?,
         (None, [account]) => account,
         (None, accounts) => {
-            return park(context, client, user, transaction, grant, accounts).await;
+            return park(context, client, user, transaction, &config, accounts).await;
         }
     };
-    let config = credentials::config(&client.provider, grant, Some(account));
+    let config = credentials::with_account(&config, &client.provider, account);
     let connection = Connection {
         user,
         organization: transaction.organization_id,
@@ -140,15 +143,16 @@ async fn settle(
 }
 
 /// The accounts that the provider names: in the answer with the tokens, or asked for.
-async fn accounts(client: &Client, grant: &Grant) -> Result<Vec<Account>> {
-    match (client.provider.identity.from, &grant.account) {
+async fn accounts(offer: &Offer, grant: &Grant, config: &PlainConfig) -> Result<Vec<Account>> {
+    match (offer.provider().identity.from, &grant.account) {
         (Source::TokenAnswer, Some(account)) => Ok(vec![account.clone()]),
         (Source::TokenAnswer, None) => Err(Error::provider(
             "token endpoint: the answer names no account",
         )),
         (Source::Request, _) => {
-            let answer = host::fetch(&identity::request(client, &grant.access_token)).await;
-            identity::read(&client.provider, answer)
+            let request = identity::request(offer, config)
+                .ok_or(Error::provider("identity endpoint: nothing to ask it with"))?;
+            identity::read(offer, config, host::fetch(&request).await)
         }
     }
 }
@@ -158,17 +162,16 @@ async fn park(
     client: &Client,
     user: &User,
     transaction: &Transaction,
-    grant: &Grant,
+    config: &PlainConfig,
     accounts: &[Account],
 ) -> Result<Response> {
     let id = ParkedId(random_uuid()?);
-    let config = credentials::config(&client.provider, grant, None);
     let organization = transaction.organization_id;
     let sealed = credentials::seal(
         &context.settings.ring,
         organization,
         Row::Parked(id),
-        &config,
+        config,
         &mut host::random,
     )?;
     let parking = context

@@ -18,6 +18,7 @@ mod sweep;
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, Incoming, Reply, log};
 use crate::http::{Head, Media, Response};
+use crate::offer::Offer;
 use crate::page;
 use crate::random::hex;
 use crate::router::{Route, route};
@@ -148,7 +149,7 @@ impl Context<'_> {
     }
 
     fn providers(&self) -> Response {
-        let offered = self.settings.clients.iter().map(|client| &client.provider);
+        let offered = self.settings.offers.iter().map(Offer::provider);
         let list: Vec<_> = offered
             .map(|provider| json!({"integration_type": provider.kind, "name": provider.name}))
             .collect();

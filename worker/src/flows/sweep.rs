@@ -5,6 +5,7 @@ use super::schedule::Left;
 use super::{Task, random_uuid};
 use crate::error::Result;
 use crate::host::{self, log};
+use crate::offer::Offer;
 use crate::refresh::{Budget, Health, Patience, START_WITHIN_MS};
 use crate::supabase::functions::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -65,7 +66,7 @@ impl Sweep<'_> {
     /// Claims until nothing is due or the run has had its share.
     async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Left> {
         let settings = self.task.settings;
-        let offered = settings.clients.iter().map(|client| &client.provider);
+        let offered = settings.offers.iter().map(Offer::provider);
         let mut types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
         let begun = host::now_ms();
         loop {

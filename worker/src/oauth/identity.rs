@@ -4,8 +4,9 @@ use super::answer::{is_success, no_answer};
 use super::{Client, set_headers, with_bearer, with_json};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::providers::{Identity, IdentityStyle, Provider};
-use sealed::Secret;
+use crate::offer::Offer;
+use crate::providers::{Identity, IdentityStyle, Source};
+use sealed::{PlainConfig, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,8 +26,17 @@ const ID_MAX: usize = 255;
 /// The longest name, in characters; a longer one is cut.
 const NAME_MAX: usize = 200;
 
-/// Builds the request: one that only a good token can make.
-pub fn request(client: &Client, access_token: &Secret) -> Outbound {
+/// Builds the request: one that only a good credential can make. None where the config holds no such credential.
+pub fn request(offer: &Offer, config: &PlainConfig) -> Option<Outbound> {
+    match offer {
+        Offer::App(client) => {
+            let token = Secret::from(config.get_str("access_token")?.to_owned());
+            Some(with_token(client, &token))
+        }
+    }
+}
+
+fn with_token(client: &Client, access_token: &Secret) -> Outbound {
     let identity = &client.provider.identity;
     let post = client.post(&identity.url);
     let mut request = match identity.style {
@@ -55,8 +65,14 @@ pub fn request(client: &Client, access_token: &Secret) -> Outbound {
     request
 }
 
-/// Reads the accounts, of which there is at least one.
-pub fn read(provider: &Provider, answer: Result<Inbound, SendError>) -> Result<Vec<Account>> {
+/// Reads the accounts, of which there is at least one. Where this answer does not name the account (see [`Source`]), it is the
+/// config's.
+pub fn read(
+    offer: &Offer,
+    config: &PlainConfig,
+    answer: Result<Inbound, SendError>,
+) -> Result<Vec<Account>> {
+    let provider = offer.provider();
     let answer = answer.map_err(|error| no_answer("identity endpoint", error))?;
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::Provider {
@@ -65,8 +81,14 @@ pub fn read(provider: &Provider, answer: Result<Inbound, SendError>) -> Result<V
     }
     let body: Value = serde_json::from_str(&answer.body)
         .map_err(|_| Error::provider("identity endpoint: the answer is not JSON"))?;
-    if !is_success(provider, &body) {
+    // RFC 7662, 2.2: a token that is none is answered with status 200.
+    let is_inactive = provider.identity.style == IdentityStyle::Introspection
+        && body.get("active") == Some(&Value::Bool(false));
+    if is_inactive || !is_success(provider, &body) {
         return Err(Error::provider("identity endpoint: answered a failure"));
+    }
+    if provider.identity.from == Source::TokenAnswer {
+        return stored(&provider.identity, config).map(|account| vec![account]);
     }
     let items = match &body {
         Value::Array(items) if provider.identity.list => items.as_slice(),
@@ -94,6 +116,16 @@ pub fn read(provider: &Provider, answer: Result<Inbound, SendError>) -> Result<V
         .collect()
 }
 
+/// The account that a config names.
+fn stored(identity: &Identity, config: &PlainConfig) -> Result<Account> {
+    let text = |key: &str| config.get_str(key).map(str::to_owned);
+    let id = text(&identity.stored_as.id).ok_or(Error::Us {
+        detail: format!("config: {} is missing", identity.stored_as.id),
+    })?;
+    let name = text(&identity.stored_as.name).unwrap_or_else(|| id.clone());
+    Ok(Account { id, name })
+}
+
 /// The account that an answer names.
 pub(super) fn account(identity: &Identity, item: &Value) -> Option<Account> {
     let text = |pointer: &str| match item.pointer(pointer)? {
@@ -119,6 +151,14 @@ pub(super) fn account(identity: &Identity, item: &Value) -> Option<Account> {
 mod tests {
     use super::*;
     use crate::oauth::tests::client;
+    use serde_json::json;
+
+    fn config(fields: Value) -> PlainConfig {
+        match fields {
+            Value::Object(map) => PlainConfig::from_map(map),
+            _ => panic!("no config"),
+        }
+    }
 
     fn accounts(kind: &str, status: u16, body: &str) -> Result<Vec<Account>> {
         let answer = Inbound {
@@ -126,7 +166,8 @@ mod tests {
             content_type: "application/json".into(),
             body: body.into(),
         };
-        read(&client(kind).provider, Ok(answer))
+        let config = config(json!({"team_id": "T", "team_name": "Team"}));
+        read(&Offer::App(client(kind)), &config, Ok(answer))
     }
 
     fn account(id: &str, name: &str) -> Account {
@@ -178,8 +219,9 @@ mod tests {
 
     #[test]
     fn each_style_asks_in_its_own_way() {
-        let token = Secret::from("planted".to_owned());
-        let get = request(&client("heroku"), &token);
+        let config = config(json!({"access_token": "planted"}));
+        let request = |kind| request(&Offer::App(client(kind)), &config).unwrap();
+        let get = request("heroku");
         let headers: Vec<_> = get
             .headers
             .iter()
@@ -193,14 +235,14 @@ mod tests {
                 "accept: application/vnd.heroku+json; version=3"
             ]
         );
-        let post = request(&client("dropbox"), &token);
+        let post = request("dropbox");
         assert!(post.method == "POST" && post.body.is_none());
-        let graphql = request(&client("linear"), &token);
+        let graphql = request("linear");
         assert_eq!(
             graphql.body.as_deref(),
             Some(r#"{"query":"{ organization { id name } }"}"#)
         );
-        let introspection = request(&client("hubspot"), &token);
+        let introspection = request("hubspot");
         assert!(
             introspection
                 .headers
@@ -226,5 +268,31 @@ mod tests {
         );
         assert!(accounts("linear", 200, r#"{"data":null,"errors":[{"message":"x"}]}"#).is_err());
         assert!(accounts("slack", 200, r#"{"ok":false,"team":{"id":"T","name":"x"}}"#).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_names_no_account_stands_for_the_configs() {
+        assert_eq!(
+            accounts("slack", 200, r#"{"ok":true,"team_id":"T"}"#).unwrap(),
+            [account("T", "Team")]
+        );
+        assert!(accounts("slack", 200, r#"{"ok":false,"error":"token_revoked"}"#).is_err());
+    }
+
+    #[test]
+    fn a_token_that_is_not_active_is_none() {
+        for (body, is_good) in [
+            (r#"{"active":true,"hub_id":7,"hub_domain":"x"}"#, true),
+            (r#"{"active":false,"hub_id":7}"#, false),
+            (r#"{"active":false}"#, false),
+        ] {
+            assert_eq!(accounts("hubspot", 200, body).is_ok(), is_good, "{body}");
+        }
+    }
+
+    #[test]
+    fn without_a_token_there_is_nothing_to_ask_with() {
+        let config = config(json!({"refresh_token": "planted"}));
+        assert!(request(&Offer::App(client("gitlab")), &config).is_none());
     }
 }
