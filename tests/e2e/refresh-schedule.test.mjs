@@ -15,13 +15,14 @@ import { takesAccessToken } from "../support/grants.mjs";
 import { opened } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import {
-  assertAlive, connection, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
+  assertAlive, connection, dueLeft, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
 } from "../support/refresh.mjs";
+import { until } from "../support/wait.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const TOKEN_PATH = "/v1/oauth/token";
 /** What a sweep may send in all (flows/schedule.rs). */
-const REQUESTS = 600;
+const REQUESTS = 450;
 /** How many redemptions run side by side (flows/sweep.rs). */
 const LANES = 5;
 
@@ -51,13 +52,13 @@ describe("the schedule", () => {
   });
 
   /** A worker, or another instance of it with the same OAuth client. */
-  async function start(bindings = {}) {
+  async function start(bindings = {}, options = {}) {
     const { client_id, client_secret } = scene.worker?.info ?? {};
     const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
       SUPABASE_BASE_URL: scene.server.url,
       ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
       ...bindings,
-    });
+    }, options);
     stops.push(worker.stop);
     return worker;
   }
@@ -170,7 +171,7 @@ describe("the schedule", () => {
       const total = scene.server.requests.length - before.server + scene.gateway.requests.length - before.gateway;
       assert.ok(total - sent <= REQUESTS, `${total - sent} requests`);
       sent = total;
-      const [{ left }] = await scene.sql`select count(*)::int as left from public.integrations where token_expires_at < now() + interval '10 minutes'`;
+      const left = await dueLeft(scene.sql);
       if (left === 0) break;
       assert.ok(runs < 6, `${left} are left after ${runs} runs`);
     }
@@ -181,6 +182,33 @@ describe("the schedule", () => {
     assert.deepEqual([redeemed.length, new Set(redeemed).size], [ids.length, ids.length]);
     const [row] = await scene.sql`select * from public.integrations where id = ${ids[500]}`;
     assert.match(opened(scene.info, row).refresh_token, /^fresh-/);
+  });
+
+  it("shares out over a queue what one run may not do, each row once", async () => {
+    const ids = await insertRows(1500, { seconds: 60 });
+    const worker = await start({}, { queue: true });
+    const mend = scene.server.fault(TOKEN_PATH, granting());
+    const before = scene.server.requests.length;
+    await worker.scheduled();
+    await until("the queue's messages have done the rest", async () => (await dueLeft(scene.sql)) === 0, 60_000);
+    mend();
+    const redeemed = scene.server.requests.slice(before).map(({ body }) => new URLSearchParams(body).get("refresh_token"));
+    assert.deepEqual([redeemed.length, new Set(redeemed).size], [ids.length, ids.length]);
+    // Its messages that are left would take other tests' rows.
+    await worker.stop();
+    assert.deepEqual(worker.logs().map(({ message }) => message), [], "nothing is worth a line");
+  });
+
+  it("of a queue that does not take what is left says so, and the next run goes on", async () => {
+    const ids = await insertRows(1000, { seconds: 60 });
+    const worker = await start({ WORK_QUEUE: { sendBatch: null } });
+    const mend = scene.server.fault(TOKEN_PATH, granting());
+    await worker.scheduled();
+    await worker.logged(/the queue did not take it/)
+    for (let runs = 0; (await dueLeft(scene.sql)) > 0 && runs < 6; runs++) await worker.scheduled();
+    mend();
+    const [{ count }] = await scene.sql`select count(*)::int from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
+    assert.equal(count, ids.length);
   });
 
   it("of two workers at once redeems each row once", async () => {

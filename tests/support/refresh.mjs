@@ -74,3 +74,10 @@ export async function assertAlive(scene, id) {
   });
   assert.equal(status, 200, "the stored access token is taken");
 }
+
+/** How many connections are due by the schedule. */
+export async function dueLeft(sql) {
+  const [{ left }] = await sql`
+    select count(*)::int as left from public.integrations where token_expires_at < now() + interval '10 minutes'`;
+  return left;
+}

@@ -13,18 +13,22 @@ import { registerClient } from "./clients.mjs";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];
 const LOG_TIMEOUT_MS = 5000;
+const QUEUE = {
+  queueProducers: { WORK_QUEUE: { queueName: "work" } },
+  queueConsumers: { work: { maxBatchSize: 1, maxBatchTimeout: 0, maxRetries: 0 } },
+};
 /** Which of worker-build's files are modules, and of what kind; the rest is for people. */
 const MODULE_TYPES = { ".js": "ESModule", ".wasm": "CompiledWasm" };
 
 /**
  * Starts the worker. `bindings` override its settings; one that is undefined is left unset. `build` is another folder
- * with a worker (index.js and the modules beside it).
+ * with a worker (index.js and the modules beside it). `queue` gives it the queue of its own that wrangler.toml speaks of.
  *
  * Returns `{ url, info, logs(), logged(), scheduled(), stop() }`: `info` is the stack's as this worker sees it (its URL and its client), and
  * `logs()` all that it wrote to the console so far: `[{ level, message }]`. An answer may overtake what was logged before
  * it: `logged(pattern)` waits for a message that matches, and returns it. `scheduled()` runs the schedule once, as the clock would.
  */
-export async function startWorker(info, bindings = {}, { build = path.join(ROOT, "worker/build") } = {}) {
+export async function startWorker(info, bindings = {}, { build = path.join(ROOT, "worker/build"), queue = false } = {}) {
   const port = await freePort();
   // Another host than the authorization server's: for a browser they are two sites, as in production.
   const url = `http://localhost:${port}`;
@@ -50,6 +54,7 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
       modulesRoot: build,
       modules: modulesOf(build),
       bindings: Object.fromEntries(settings),
+      ...(queue && QUEUE),
       handleStructuredLogs: ({ level, message }) => {
         logs.push({ level, message });
         arrivals.emit("log");
@@ -66,7 +71,9 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
     const { outcome } = await (await miniflare.getWorker()).scheduled({ cron: "* * * * *" });
     if (outcome !== "ok") throw new Error(`the scheduled run ended with ${outcome}`);
   };
-  return { url, info: own, logs: () => [...logs], logged, scheduled, stop: () => miniflare.dispose() };
+  let stopped;
+  const stop = () => (stopped ??= miniflare.dispose());
+  return { url, info: own, logs: () => [...logs], logged, scheduled, stop };
 }
 
 /** As deployed: the runtime's behaviour depends on it. */

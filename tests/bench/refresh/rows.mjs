@@ -16,13 +16,6 @@ export async function makeDue(sql, info, count) {
   await sql.unsafe("vacuum (analyze) public.integrations, public.credential_leases");
 }
 
-/** How many are still due. */
-export async function dueLeft(sql) {
-  const [{ left }] = await sql`
-    select count(*)::int as left from public.integrations where token_expires_at < now() + interval '10 minutes'`;
-  return left;
-}
-
 function row(key) {
   const [id, organization_id] = [randomUUID(), randomUUID()];
   const project = randomBytes(10).toString("hex");

@@ -126,6 +126,16 @@ export function verify(algorithm, key, token) {
   return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, encoder.encode(token.slice(0, dot)));
 }
 
+/** The bodies of a queue's messages that are text. */
+export function bodiesOf(batch) {
+  return batch.messages.map(({ body }) => body).filter((body) => typeof body === "string");
+}
+
+/** Puts so many messages with this body on a queue. */
+export async function enqueue(queue, body, count) {
+  return queue.sendBatch(Array.from({ length: count }, () => ({ body, contentType: "text" })));
+}
+
 /** Milliseconds' pause. */
 export function pause(milliseconds) {
   return new Promise((done) => setTimeout(done, milliseconds));

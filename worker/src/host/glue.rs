@@ -42,6 +42,12 @@ extern "C" {
     #[wasm_bindgen(catch)]
     pub async fn verify(algorithm: u8, key: &JsValue, token: &str) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(js_name = bodiesOf)]
+    pub fn bodies_of(batch: &JsValue) -> Vec<String>;
+
+    #[wasm_bindgen(catch)]
+    pub async fn enqueue(queue: &JsValue, body: &str, count: u32) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch)]
     pub async fn pause(milliseconds: u32) -> Result<JsValue, JsValue>;
 }

@@ -201,8 +201,40 @@ pub fn fetch_event(raw: web_sys::Request, env: Env, ctx: worker_sys::Context) ->
     answer.into()
 }
 
+/// The deployment's own queue, if it has one: where the clock puts what one run may not do.
+pub struct Queue(JsValue);
+
+/// What the queue's binding is called in `wrangler.toml`.
+const QUEUE: &str = "WORK_QUEUE";
+
+impl Queue {
+    fn of(env: &Env) -> Option<Self> {
+        let queue = js_sys::Reflect::get(env, &JsValue::from_str(QUEUE)).ok()?;
+        queue.is_object().then_some(Self(queue))
+    }
+
+    /// Sends so many messages of this body, all or none; whether it took them.
+    pub async fn send(&self, body: &str, count: usize) -> bool {
+        glue::enqueue(&self.0, body, count as u32).await.is_ok()
+    }
+}
+
 /// The clock, as `wrangler.toml` sets it.
 #[event(scheduled)]
 async fn scheduled_event(_: ScheduledEvent, env: Env, _: ScheduleContext) {
-    flows::schedule::run(settings(&env)).await;
+    flows::schedule::run(settings(&env), Queue::of(&env)).await;
+}
+
+/// A message of the queue; `wrangler.toml` gives an invocation one at a time. None is ever sent again: the clock knows what is left.
+#[wasm_bindgen(js_name = queue)]
+pub fn queue_event(batch: JsValue, env: Env, _: worker_sys::Context) -> JsValue {
+    let bodies = glue::bodies_of(&batch);
+    let settings = settings(&env);
+    let done = future_to_promise(async move {
+        for body in bodies {
+            flows::schedule::help(settings, &body).await;
+        }
+        Ok(JsValue::UNDEFINED)
+    });
+    done.into()
 }

@@ -21,6 +21,9 @@ pub struct Options {
     /// How long the provider takes, in milliseconds
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     latency: u16,
+    /// Give the worker a queue to share out what one run may not do
+    #[arg(long)]
+    queue: bool,
 }
 
 pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
@@ -29,6 +32,7 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
     node.arg("tests/bench/refresh/main.mjs")
         .args(["--rows", &options.rows.to_string()])
         .args(["--rounds", &options.rounds.to_string()])
-        .args(["--latency", &options.latency.to_string()]);
+        .args(["--latency", &options.latency.to_string()])
+        .args(options.queue.then_some("--queue"));
     measure(node, options.json)
 }
