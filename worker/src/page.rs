@@ -6,9 +6,9 @@ use crate::http::{Media, Response};
 /// `GET /`
 pub const INDEX: &str = include_str!("../page/index.html");
 /// `GET /style.css`
-pub const STYLE: &str = include_str!("../page/style.css");
-/// `GET /app.js`
-pub const SCRIPT: &str = include_str!("../page/app.js");
+pub const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/style.css"));
+/// `GET /app.js`: the modules of `page/script/`, joined by `build.rs`.
+pub const SCRIPT: &str = include_str!(concat!(env!("OUT_DIR"), "/app.js"));
 
 const FAILURE: &str = include_str!("../page/failure.html");
 

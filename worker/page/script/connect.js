@@ -1,0 +1,133 @@
+/** Connecting an account: the providers on offer, the way through one, and a grant that waits until the user has said which account. */
+import { leave, revocation } from './actions.js';
+import { api, resource } from './requests.js';
+import { fail, providerName, showFailed, state } from './session.js';
+import {
+  $, actionButton, addressOf, clearNotices, element, go, notify, once, openDialog, parameter, setParameter, show,
+} from './view.js';
+
+/** So many providers have a button each; more are offered in a list that can be searched. */
+const BUTTONS = 4;
+const ACCOUNT_NOUNS = { supabase: 'project' };
+
+// Providers
+
+export function renderProviders() {
+  const { providers } = state;
+  const [only] = providers;
+  const buttons = providers.length > BUTTONS
+    ? [actionButton('primary', 'Connect an account', openChooser)]
+    : providers.map((provider) => actionButton('primary', `Connect ${provider.name}`, (button) => connect(provider, button)));
+  $('providers').replaceChildren(...buttons);
+  $('no-providers').hidden = buttons.length > 0;
+  $('list-empty-hint').textContent = providers.length === 1
+    ? `Choose “Connect ${only.name}”. You decide at ${only.name} what to grant, and come back here.`
+    : 'Choose a provider above. You decide there what to grant, and come back here.';
+  $('list-empty-hint').hidden = buttons.length === 0;
+}
+
+function openChooser(opener) {
+  $('chooser-search').value = '';
+  renderChooser();
+  openDialog($('chooser'), opener);
+}
+
+export function renderChooser() {
+  const wanted = $('chooser-search').value.trim().toLowerCase();
+  const found = state.providers.filter(({ name, integration_type: type }) => `${name} ${type}`.toLowerCase().includes(wanted));
+  $('chooser-list').replaceChildren(...found.map((provider) => {
+    const { name } = provider;
+    const mark = element('span', 'provider-mark', name.charAt(0));
+    mark.ariaHidden = 'true';
+    const button = actionButton('provider', '', () => connect(provider, button, $('chooser-error')));
+    button.append(mark, element('span', 'provider-name', name));
+    return element('li', '', button);
+  }));
+  $('chooser-count').textContent = found.length === 1 ? '1 provider' : `${found.length || 'No'} providers`;
+}
+
+/** Enter in the search: what is found by itself is meant; among several, the first is at hand. */
+export function chooseFound(event) {
+  event.preventDefault();
+  const buttons = $('chooser-list').querySelectorAll('button');
+  buttons[0]?.focus();
+  if (buttons.length === 1) buttons[0].click();
+}
+
+const connect = (provider, button, region) => once(button, `Opening ${provider.name}…`, async () => {
+  clearNotices();
+  try {
+    const request = { integration_type: provider.integration_type, organization_id: state.organization };
+    await leave({}, (path) => api('POST', '/api/auth/authorize', { ...request, return_to: path }));
+  } catch (failure) {
+    fail(failure, () => connect(provider, button, region), region);
+  }
+});
+
+/** After the callback: `?connected=` proves nothing by itself, that the integration is shown does. `find` shows it and answers its name. */
+export function announceNew(find) {
+  const id = parameter('connected');
+  if (!id) return;
+  setParameter('connected', null);
+  const name = find(id);
+  if (name) notify('success', `${name} is connected.`);
+}
+
+// Choice: a grant over several accounts
+
+export async function openChoice(id) {
+  show('loading');
+  try {
+    renderChoice(id, await api('GET', resource('connections', id)));
+    show('choose');
+  } catch (failure) {
+    if (failure.retryable || failure.status === 401) return showFailed(failure, () => openChoice(id));
+    await go(addressOf(), { replace: true });
+    fail(failure);
+  }
+}
+
+function renderChoice(id, { integration_type: type, accounts, expires_at: expiry }) {
+  const noun = ACCOUNT_NOUNS[type] ?? 'account';
+  $('choose-title').textContent = `Choose a ${noun}`;
+  $('choose-lead').textContent = `${providerName(type)} granted access to ${accounts.length} ${noun}s.`;
+  $('choose-legend').textContent = `Which ${noun} should be connected?`;
+  $('choose-options').replaceChildren(...accounts.map((account) => {
+    const input = Object.assign(element('input'), { type: 'radio', name: 'account_id', required: true, value: account.id });
+    const name = element('span', 'option-name', account.name);
+    name.dir = 'auto';
+    return element('label', 'option', input, element('span', 'option-text', name, ' ', element('span', 'option-id', account.id)));
+  }));
+  $('choose-expiry').textContent = `Choose before ${new Date(expiry).toLocaleTimeString('en', { timeStyle: 'short' })}; after that the grant is dropped.`;
+  $('choose').onsubmit = (event) => choose(event, id);
+  $('choose-cancel').onclick = () => cancelChoice(id, providerName(type));
+}
+
+function choose(event, id) {
+  event.preventDefault();
+  return once($('choose-submit'), 'Connecting…', async () => {
+    clearNotices();
+    try {
+      const account = new FormData($('choose')).get('account_id');
+      location.replace((await api('POST', resource('connections', id), { account_id: account })).return_to);
+    } catch (failure) {
+      failChoice(failure, () => $('choose').requestSubmit());
+    }
+  });
+}
+
+const cancelChoice = (id, provider) => once($('choose-cancel'), 'Canceling…', async () => {
+  clearNotices();
+  try {
+    const { revoked } = await api('DELETE', resource('connections', id));
+    await go(addressOf(), { replace: true });
+    notify('warning', `Nothing was connected. ${revocation(revoked, provider)}`);
+  } catch (failure) {
+    failChoice(failure, () => cancelChoice(id, provider));
+  }
+});
+
+async function failChoice(failure, retry) {
+  if (failure.status === 404) await go(addressOf(), { replace: true });
+  fail(failure, retry);
+}

@@ -1,0 +1,110 @@
+/** One integration: how it fares, what it is called, what happened to it, and what can be done about it. */
+import { askDisconnect, reconnect } from './actions.js';
+import { announceNew } from './connect.js';
+import { api, resource } from './requests.js';
+import { fail, providerName, showFailed, showOrganizations } from './session.js';
+import { $, addressOf, clear, clearNotices, fillTime, go, link, mark, notify, once, show, staying } from './view.js';
+import { openTrail } from './trail.js';
+import { inTime, statusName, statusText } from './words.js';
+
+/** Statuses that only the user's way through the provider ends. */
+const ENDED = ['reconnect_required', 'revoked'];
+
+/** What is shown. */
+let integration = null;
+
+export async function openDetails(id) {
+  show('loading');
+  const here = staying();
+  try {
+    const found = await api('GET', resource('integrations', id));
+    if (!here()) return;
+    render(found);
+    $('rename-name').value = found.name;
+    mark($('rename-name'));
+    showOrganizations(false);
+    show('details');
+    announceNew((connected) => connected === id && found.name);
+    await openTrail(id);
+  } catch (failure) {
+    if (!here()) return;
+    if (failure.status !== 404) return showFailed(failure, () => openDetails(id));
+    await go(addressOf(), { replace: true });
+    notify('warning', 'That integration is not there any more.');
+  }
+}
+
+function render(found) {
+  integration = found;
+  const { name, integration_type: type, status, created_at: created } = found;
+  const provider = providerName(type);
+  link($('details-back'));
+  $('details-title').textContent = name;
+  $('details-type').textContent = provider;
+  fillTime($('details-created'), created);
+  $('details-badge').textContent = statusName(status);
+  $('details-badge').classList.toggle('active', status === 'active');
+  const ended = ENDED.includes(status);
+  $('details-health').classList.toggle('trouble', status !== 'active');
+  $('details-reason').textContent = statusText(found);
+  fillTime($('details-expires'), found.token_expires_at, { words: inTime, otherwise: 'No end is known' });
+  fillTime($('details-checked'), found.last_checked_at, { otherwise: 'Not yet' });
+  $('refresh').hidden = ended;
+  $('reconnect').classList.toggle('primary', ended);
+  $('disconnect-lead').textContent = `Deletes the integration and its stored credentials, and revokes its access at ${provider}.`;
+}
+
+/** Runs what changes the integration, shows it anew and says what came of it: `work` answers the notice `[kind, text]`, or nothing. */
+function act(button, label, work) {
+  return once(button, label, async () => {
+    const { id } = integration;
+    const here = staying();
+    clearNotices();
+    try {
+      const notice = await work(resource('integrations', id));
+      if (!notice) return;
+      const found = await api('GET', resource('integrations', id));
+      if (!here()) return;
+      render(found);
+      notify(...notice);
+      await openTrail(id);
+    } catch (failure) {
+      if (here()) fail(failure, () => button.click());
+    }
+  });
+}
+
+export const refreshNow = () => act($('refresh'), 'Renewing…', async (path) => {
+  const { refreshed, status } = await api('POST', `${path}/refresh`, {});
+  if (refreshed) return ['success', 'The access was renewed.'];
+  return status === 'active'
+    ? ['success', 'The access was renewed a moment ago.']
+    : ['warning', 'The provider did not renew the access. Reconnect the integration.'];
+});
+
+export function rename(event) {
+  event.preventDefault();
+  const field = $('rename-name');
+  const name = field.value.trim();
+  mark(field, name ? '' : 'A name is needed.');
+  if (!name) return field.focus();
+  return act($('rename-submit'), 'Saving…', async (path) => {
+    try {
+      field.value = (await api('PATCH', path, { name })).name;
+    } catch (failure) {
+      if (![400, 409].includes(failure.status)) throw failure;
+      mark(field, failure.message);
+      field.focus();
+      return null;
+    }
+    return ['success', `The name is now ${field.value}.`];
+  });
+}
+
+export const reconnectShown = () => reconnect(integration, $('reconnect'), { integration: integration.id });
+
+export const disconnectShown = () => askDisconnect(integration, $('details-disconnect'), async ({ kind, text }) => {
+  clear($('trail'));
+  await go(addressOf(), { replace: true });
+  notify(kind, text);
+});

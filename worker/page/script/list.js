@@ -1,0 +1,94 @@
+/** The organization's integrations. */
+import { askDisconnect, reconnect } from './actions.js';
+import { announceNew, renderProviders } from './connect.js';
+import { api } from './requests.js';
+import { fail, providerName, showOrganizations, state } from './session.js';
+import { $, clear, fillTime, focusTitle, link, notify, once, show, stamp, staying } from './view.js';
+import { statusName } from './words.js';
+
+/** How many rows stand there, and of how many. */
+let shown = 0;
+let count = 0;
+
+export function openList() {
+  showOrganizations(true);
+  renderProviders();
+  show('signed-in');
+  return loadList();
+}
+
+function showList(part) {
+  for (const name of ['list-loading', 'list-failed', 'list-empty', 'integrations']) $(name).hidden = name !== part;
+  $('list').ariaBusy = String(part === 'list-loading');
+}
+
+async function loadList() {
+  const here = staying();
+  shown = 0;
+  $('list-more').hidden = true;
+  showList('list-loading');
+  try {
+    await loadPage();
+  } catch (failure) {
+    if (!here()) return;
+    if (failure.status === 401) return fail(failure);
+    notify('error', failure.message, { region: $('list-failed'), requestId: failure.requestId, retry: loadList });
+    showList('list-failed');
+  }
+}
+
+/** Loads what follows the rows that stand there. An answer that fits no more, because the user moved on, is dropped. */
+async function loadPage() {
+  const here = staying();
+  const offset = shown;
+  const query = new URLSearchParams({ organization_id: state.organization, offset });
+  const { integrations, count: all } = await api('GET', `/api/integrations?${query}`);
+  if (!here() || offset !== shown) return;
+  if (offset === 0) clear($('integration-rows'));
+  $('integration-rows').append(...integrations.map(renderRow));
+  renderCount(offset + integrations.length, all);
+  announceNew((id) => {
+    const row = findRow(id);
+    row?.classList.add('is-new');
+    return row?.cells[0].textContent;
+  });
+}
+
+function renderCount(rows, all) {
+  [shown, count] = [rows, all];
+  $('list-count').textContent = `${shown} of ${count}`;
+  $('list-more').hidden = shown >= count;
+  showList(shown > 0 ? 'integrations' : 'list-empty');
+}
+
+export const loadMore = () => once($('list-more-button'), 'Loading…', () => loadPage().catch((failure) => fail(failure, loadMore)));
+
+function renderRow(integration) {
+  const { id, name, integration_type: type, status, created_at: created } = integration;
+  const { root, slots } = stamp('integration-row');
+  root.dataset.id = id;
+  slots.name.textContent = name;
+  link(slots.name, { integration: id });
+  slots.type.textContent = providerName(type);
+  slots.status.textContent = statusName(status);
+  slots.status.classList.toggle('active', status === 'active');
+  fillTime(slots.age, created);
+  for (const action of ['reconnect', 'disconnect']) slots[`${action}-name`].textContent = ` ${name}`;
+  slots.reconnect.hidden = !['reconnect_required', 'revoked'].includes(status);
+  slots.reconnect.addEventListener('click', () => reconnect(integration, slots.reconnect, {}));
+  slots.disconnect.addEventListener('click', () => askDisconnect(integration, slots.disconnect, (outcome) => removeRow(id, outcome)));
+  return root;
+}
+
+const findRow = (id) => $('integration-rows').querySelector(`[data-id="${CSS.escape(id)}"]`);
+
+function removeRow(id, { kind, text }) {
+  const row = findRow(id);
+  const focused = row?.contains(document.activeElement);
+  row?.remove();
+  notify(kind, text);
+  // No row: the user has moved on to another list meanwhile.
+  if (row) renderCount(shown - 1, count - 1);
+  if (focused || document.activeElement === document.body) focusTitle();
+  if (shown === 0 && count > 0) loadList();
+}

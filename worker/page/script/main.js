@@ -1,0 +1,40 @@
+/**
+ * The connect page. The session lives in HttpOnly cookies: no token reaches this script. The build joins these files into `/app.js`.
+ */
+import { chooseFound, openChoice, renderChooser } from './connect.js';
+import { disconnectShown, openDetails, reconnectShown, refreshNow, rename } from './details.js';
+import { loadMore, openList } from './list.js';
+import { onSignedIn, readOrganization, signIn, signOut, start, state, switchOrganization } from './session.js';
+import { loadMoreEvents } from './trail.js';
+import { $, arrive, onMove, parameter } from './view.js';
+
+/** What the address names, the first that it does. */
+const VIEWS = { choose: openChoice, integration: openDetails };
+
+function openAddress() {
+  if (!state.user) return start();
+  readOrganization();
+  const named = Object.keys(VIEWS).find(parameter);
+  return named ? VIEWS[named](parameter(named)) : openList();
+}
+
+onMove(openAddress);
+onSignedIn(arrive);
+
+for (const [id, type, listener] of [
+  ['sign-in', 'submit', signIn],
+  ['sign-out', 'click', signOut],
+  ['organization', 'change', () => { switchOrganization(); arrive(); }],
+  ['list-more-button', 'click', loadMore],
+  ['chooser-search', 'input', renderChooser],
+  ['chooser-form', 'submit', chooseFound],
+  ['refresh', 'click', refreshNow],
+  ['reconnect', 'click', reconnectShown],
+  ['rename', 'submit', rename],
+  ['trail-more-button', 'click', loadMoreEvents],
+  ['details-disconnect', 'click', disconnectShown],
+]) $(id).addEventListener(type, listener);
+for (const button of document.querySelectorAll('dialog [data-close]')) button.addEventListener('click', () => button.closest('dialog').close());
+// Back from the provider's page: what was restored may be old, and its button still busy.
+addEventListener('pageshow', ({ persisted }) => persisted && start());
+start();

@@ -1,0 +1,57 @@
+/** Requests to the API. The session is in HttpOnly cookies, which the browser adds by itself. */
+import { MESSAGES, sentence } from './words.js';
+
+export const REQUEST_TIMEOUT = 30_000;
+
+/** A request that failed. A status of 0: no answer came. */
+export class Failure extends Error {
+  constructor(code, { status = 0, message, requestId } = {}) {
+    super(MESSAGES[code] ?? (message ? sentence(message) : MESSAGES.unreadable));
+    Object.assign(this, { code, status, requestId, retryable: status === 0 || status >= 500 });
+  }
+}
+
+export async function send(method, path, body) {
+  // The worker takes unsafe methods as JSON only: no form of another site can send that.
+  const headers = method === 'GET' ? {} : { 'content-type': 'application/json' };
+  const signal = AbortSignal.timeout(REQUEST_TIMEOUT);
+  try {
+    const response = await fetch(path, { method, headers, body: JSON.stringify(body), cache: 'no-store', signal });
+    return read(response, await response.text());
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure(cause.name === 'TimeoutError' ? 'timeout' : 'network');
+  }
+}
+
+function read({ ok, status, headers }, text) {
+  let answer = null;
+  try { answer = JSON.parse(text); } catch { /* not JSON: told by the status below */ }
+  if (ok && answer) return answer;
+  const code = answer?.error?.code ?? (status >= 500 ? 'upstream_unavailable' : 'unreadable');
+  throw new Failure(code, { status, message: answer?.error?.message, requestId: headers.get('x-request-id') });
+}
+
+let refreshing = null;
+
+/** One refresh at a time: a refresh token that is used twice counts as stolen. */
+export function refresh() {
+  refreshing ??= send('POST', '/api/session', { refresh: true })
+    .catch((failure) => { throw [400, 403].includes(failure.status) ? new Failure('unauthorized', { status: 401 }) : failure; })
+    .finally(() => { refreshing = null; });
+  return refreshing;
+}
+
+/** Sends as the signed-in user; a session that ran out is refreshed once. */
+export async function api(...request) {
+  try {
+    return await send(...request);
+  } catch (failure) {
+    if (failure.status !== 401) throw failure;
+    await refresh();
+    return send(...request);
+  }
+}
+
+/** `/api/<kind>/<id>` and what follows. */
+export const resource = (kind, id, ...rest) => ['/api', kind, encodeURIComponent(id), ...rest].join('/');

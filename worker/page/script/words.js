@@ -1,0 +1,120 @@
+/** What codes, moments and schedules are in words. Pure: no document, no requests. */
+
+const MINUTE = 60_000;
+const UNITS = [['year', 525_960], ['month', 43_830], ['week', 10_080], ['day', 1440], ['hour', 60], ['minute', 1]];
+
+/** By the API's error codes, for the users of this page. A code that is not here shows the API's own sentence. */
+export const MESSAGES = {
+  network: 'The server could not be reached. Check your connection.',
+  timeout: 'The server took too long to answer.',
+  unreadable: 'The server gave an answer that this page does not understand.',
+  unauthorized: 'Your session has ended. Sign in again.',
+  bad_credentials: 'The email or the password is not right.',
+  too_many_sign_ins: 'Too many attempts to sign in. Wait a minute, then try again.',
+  forbidden: 'The server refused this request. Open this page at its usual address and try again.',
+  method_not_allowed: 'The server does not know this request. Reload the page.',
+  unsupported_media_type: 'The server does not know this request. Reload the page.',
+  payload_too_large: 'That is more than the server takes.',
+  provider_unknown: 'This provider is not set up here any more. Reload the page.',
+  not_a_member: 'You are not a member of this organization any more.',
+  too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
+  not_refreshable: 'The provider gave nothing to renew the access with. Reconnect when it ends.',
+  account_unknown: 'Nothing says which account this integration belongs to, so it cannot be reconnected. Disconnect it and connect again.',
+  name_taken: 'Another integration of this provider has that name. Choose a different one.',
+  provider_failed: 'The provider did not answer as it should. Try again in a moment.',
+  upstream_unavailable: 'A service that this page depends on is not available at the moment.',
+  upstream_timeout: 'A service that this page depends on took too long to answer.',
+  upstream_failed: 'A service that this page depends on did not answer as it should.',
+  save_failed: 'The integration could not be saved.',
+  internal: 'Something went wrong on the server. Its operator finds it under the request id.',
+};
+
+/** Why a status is what it is, or why something failed: by the reason's code. */
+export const REASONS = {
+  invalid_grant: 'The provider says that the access was withdrawn or has run out.',
+  not_refreshable: 'The access has ended, and the provider gave nothing to renew it with.',
+  refresh_lost: 'The provider’s answer to a renewal was lost, and it has ended the access since.',
+  refused: 'The provider refused for the moment.',
+  unreadable: 'The stored credentials could not be opened.',
+  unsettled: 'The provider gave no usable answer.',
+};
+
+/** What a status means, where no reason says more. */
+const STATUSES = {
+  active: 'The access works as far as is known.',
+  degraded: 'The last look at it found something wrong. It may mend by itself.',
+  reconnect_required: 'The access has ended. Only reconnecting helps.',
+  revoked: 'The access was withdrawn at the provider.',
+};
+
+/** What credentials were opened for, by the event's reason. */
+const PURPOSES = {
+  choose: 'to finish a connection',
+  discard: 'to give a grant up',
+  disconnect: 'to withdraw the access at the provider',
+  refresh: 'to renew the access',
+};
+
+/** What happened, by action; a function takes the event. */
+const HAPPENINGS = {
+  connected: 'Connected',
+  reconnected: ({ reason }) => (reason === 'requested' ? 'Reconnected' : 'Connected again'),
+  opened: ({ reason }) => `Credentials opened ${PURPOSES[reason] ?? (reason ? `for “${reason.replaceAll('_', ' ')}”` : '')}`.trim(),
+  refreshed: 'Access renewed',
+  refresh_failed: ({ outcome }) => (outcome === 'reconnect_required' ? 'Access could not be renewed and has ended' : 'Access could not be renewed'),
+  renamed: 'Renamed',
+  rotated: 'Credentials sealed with another key',
+  disconnected: ({ outcome }) => `Disconnected${REVOCATIONS[outcome] ?? ''}`,
+};
+const REVOCATIONS = {
+  revoked: '; the provider withdrew the access',
+  not_revoked: '; the provider did not confirm that the access was withdrawn',
+  unsupported: '; the provider offers no way to withdraw the access from here',
+};
+/** Actions whose reason is said by the happening itself, or is no code of ours. */
+const TOLD = ['connected', 'reconnected', 'opened', 'rotated'];
+
+/** The API's words, or a name out of the database, as a reader expects them. */
+export const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+export const sentence = (text) => capitalized(text).replace(/[^.!?]$/, '$&.');
+
+export const statusName = (status) => capitalized(status.replaceAll('_', ' '));
+
+/** A reason's code as a sentence; a code that is not known here, in its own words. */
+export const reasonText = (reason) => REASONS[reason] ?? sentence(reason.replaceAll('_', ' '));
+
+export const statusText = ({ status, status_reason: reason }) => (reason ? reasonText(reason) : STATUSES[status] ?? '');
+
+/** `{ what, why }` of an event; why may be empty. */
+export function eventText(event) {
+  const happening = HAPPENINGS[event.action] ?? statusName(event.action);
+  return {
+    what: typeof happening === 'string' ? happening : happening(event),
+    why: event.reason && !TOLD.includes(event.action) ? reasonText(event.reason) : '',
+  };
+}
+
+export function actorName({ actor, user_id: id }, me) {
+  if (actor === 'user') return id === me ? 'You' : 'Another member';
+  return actor === 'service' ? 'Automatic' : 'Operator';
+}
+
+const relative = (minutes) => {
+  const [unit, size] = UNITS.find(([, length]) => Math.abs(minutes) >= length);
+  return new Intl.RelativeTimeFormat('en').format(Math.trunc(minutes / size), unit);
+};
+const minutesTo = (timestamp) => (Date.parse(timestamp) - Date.now()) / MINUTE;
+
+/** How long ago. The clocks of server and browser need not agree: nothing that has happened is still to come. */
+export function ago(timestamp) {
+  const minutes = minutesTo(timestamp);
+  return minutes > -1 ? 'just now' : relative(minutes);
+}
+
+/** In how long; what is past, how long ago. */
+export function inTime(timestamp) {
+  const minutes = minutesTo(timestamp);
+  return Math.abs(minutes) < 1 ? 'any moment now' : relative(minutes);
+}
+
+export const moment = (timestamp) => new Date(timestamp).toLocaleString('en', { dateStyle: 'long', timeStyle: 'long' });
