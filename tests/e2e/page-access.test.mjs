@@ -9,15 +9,13 @@ import { launchBrowser } from "../support/browser.mjs";
 import { connect } from "../support/database.mjs";
 import { tellOnFailure } from "../support/failures.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
+import { keyboardOf } from "../support/keyboard.mjs";
 import { connectAt, openWindow, signInAt } from "../support/page.mjs";
+import { PHONE } from "../support/page-scene.mjs";
 import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
 import { until } from "../support/wait.mjs";
 import { startWorker } from "../support/worker.mjs";
-
-const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
-/** More than anybody needs to come from one end of the page to the other. */
-const MOST_TABS = 20;
 
 describe("the connect page is for everybody", { concurrency: 2 }, () => {
   const info = stack();
@@ -46,30 +44,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
   it("everything is done by keyboard alone, and the focus is always somewhere that shows", async (t) => {
     const { user, page, complaints } = await scene(t);
     const login = `keyboard-${randomUUID()}`;
-    const focused = () =>
-      page.evaluate(() => {
-        const { activeElement: element } = document;
-        const { outlineStyle, boxShadow } = getComputedStyle(element);
-        const name = element.labels?.[0]?.textContent ?? element.textContent;
-        return { tag: element.tagName, name: name.trim().replace(/\s+/g, " "), shows: outlineStyle !== "none" || boxShadow !== "none" };
-      });
-    /** Tabs on until the control of this name has the focus. */
-    const tabTo = async (name) => {
-      for (let tabs = 0; tabs < MOST_TABS; tabs++) {
-        const at = await focused();
-        if (at.name === name) {
-          assert.ok(at.shows, `the focus on ${name} must be visible`);
-          return;
-        }
-        await page.keyboard.press("Tab");
-      }
-      assert.fail(`${name} is not reached by the Tab key; the focus is on ${JSON.stringify(await focused())}`);
-    };
-    const press = async (name, key = "Enter") => {
-      await tabTo(name);
-      await page.keyboard.press(key);
-    };
-
+    const { focused, tabTo, press } = keyboardOf(page);
     await page.goto("/");
     await page.locator("#view-signed-out").waitFor();
     await tabTo("Email");

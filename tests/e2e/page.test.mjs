@@ -13,13 +13,12 @@ import { answer } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { connectAt, consentAt, namesIn, openWindow, signInAt, storageOf } from "../support/page.mjs";
+import { NOTHING_STORED } from "../support/page-scene.mjs";
 import { Planted } from "../support/planted.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
 import { startWorker } from "../support/worker.mjs";
-
-const NOTHING_STORED = { cookies: "", local: {}, session: {}, databases: [], caches: [], workers: 0 };
 
 describe("the connect page", { concurrency: 2 }, () => {
   const info = stack();

@@ -72,3 +72,13 @@ export async function isAlive(info, { access_token, refresh_token }) {
   if (access !== refresh) throw new Error(`half a grant: the access token is taken: ${access}, the refresh token: ${refresh}`);
   return access;
 }
+
+/** Ends a grant at the server, as its user may at any time. */
+export async function withdraw({ authorization_server_url: server, client_id, client_secret }, { refresh_token }) {
+  const response = await fetch(`${server}/v1/oauth/revoke`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ client_id, client_secret, refresh_token }),
+  });
+  if (response.status !== 204) throw new Error(`the revocation answered ${response.status}`);
+}

@@ -34,7 +34,10 @@ function openChooser(opener) {
 
 export function renderChooser() {
   const wanted = $('chooser-search').value.trim().toLowerCase();
-  const found = state.providers.filter(({ name, integration_type: type }) => `${name} ${type}`.toLowerCase().includes(wanted));
+  const begins = ({ name }) => name.toLowerCase().startsWith(wanted);
+  const found = state.providers
+    .filter(({ name, integration_type: type }) => `${name} ${type}`.toLowerCase().includes(wanted))
+    .sort((a, b) => begins(b) - begins(a));
   $('chooser-list').replaceChildren(...found.map((provider) => {
     const { name } = provider;
     const mark = element('span', 'provider-mark', name.charAt(0));

@@ -28,7 +28,7 @@ export async function openDetails(id) {
     await openTrail(id);
   } catch (failure) {
     if (!here()) return;
-    if (failure.status !== 404) return showFailed(failure, () => openDetails(id));
+    if (![400, 404].includes(failure.status)) return showFailed(failure, () => openDetails(id));
     await go(addressOf(), { replace: true });
     notify('warning', 'That integration is not there any more.');
   }
@@ -78,7 +78,7 @@ export const refreshNow = () => act($('refresh'), 'Renewing…', async (path) =>
   const { refreshed, status } = await api('POST', `${path}/refresh`, {});
   if (refreshed) return ['success', 'The access was renewed.'];
   return status === 'active'
-    ? ['success', 'The access was renewed a moment ago.']
+    ? ['success', 'There was nothing to renew.']
     : ['warning', 'The provider did not renew the access. Reconnect the integration.'];
 });
 

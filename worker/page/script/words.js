@@ -20,6 +20,7 @@ export const MESSAGES = {
   too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
   not_refreshable: 'The provider gave nothing to renew the access with. Reconnect when it ends.',
   account_unknown: 'Nothing says which account this integration belongs to, so it cannot be reconnected. Disconnect it and connect again.',
+  account_mismatch: 'That is another account than the one of this integration. Nothing was changed.',
   name_taken: 'Another integration of this provider has that name. Choose a different one.',
   provider_failed: 'The provider did not answer as it should. Try again in a moment.',
   upstream_unavailable: 'A service that this page depends on is not available at the moment.',

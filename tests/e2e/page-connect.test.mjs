@@ -1,0 +1,76 @@
+// The providers on offer: a few have a button each, many are found in a list. `SCREENSHOTS=<folder>` saves the views.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { catalogue } from "../support/catalogue.mjs";
+import { keyboardOf } from "../support/keyboard.mjs";
+import { consentAt, signInAt } from "../support/page.mjs";
+import { assertSound, LOOKS, pageScene } from "../support/page-scene.mjs";
+
+/** Settings with which every entry of the catalogue is offered. */
+function everything() {
+  const settings = { VERCEL_SLUG: "page" };
+  for (const { type } of catalogue().filter((entry) => entry.type !== "supabase")) {
+    const name = type.toUpperCase();
+    Object.assign(settings, { [`${name}_CLIENT_ID`]: "id", [`${name}_CLIENT_SECRET`]: "secret" });
+  }
+  return settings;
+}
+
+describe("many providers on the page", { concurrency: 2 }, () => {
+  const scene = pageScene(everything);
+
+  async function chooserOf(t, options) {
+    const window = await scene.open(t, options);
+    await signInAt(window.page, window.user);
+    await window.page.getByRole("button", { name: "Connect an account" }).click();
+    const dialog = window.page.getByRole("dialog", { name: "Connect an account" });
+    await dialog.waitFor();
+    return { ...window, dialog };
+  }
+  const namesIn = (dialog) => dialog.locator(".provider-name").allTextContents();
+
+  it("are all there, and found by typing", async (t) => {
+    const { page, dialog, complaints } = await chooserOf(t);
+    const names = catalogue().map(({ name }) => name);
+    assert.deepEqual((await namesIn(dialog)).sort(), names.sort());
+    await dialog.getByRole("status").getByText(`${names.length} providers`).waitFor();
+    const search = dialog.getByLabel("Search providers");
+    await search.fill("git");
+    assert.deepEqual(await namesIn(dialog), ["GitHub", "GitLab", "DigitalOcean"]);
+    await search.fill("nobody's");
+    await dialog.getByRole("status").getByText("No providers").waitFor();
+    await search.fill("supa");
+    await dialog.getByRole("button", { name: "Supabase" }).click();
+    const login = `chosen ${randomUUID()}`;
+    await consentAt(page, login);
+    await page.getByRole("status").getByText(`${login} is connected.`).waitFor();
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("by keyboard alone: typed, entered, gone there; Escape closes", async (t) => {
+    const { page, dialog } = await chooserOf(t);
+    const { focused, press } = keyboardOf(page);
+    assert.equal((await focused()).name, "Search providers");
+    await page.keyboard.type("git");
+    await page.keyboard.press("Enter");
+    assert.equal((await focused()).name, "GGitHub", "of several, the first is at hand");
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    assert.equal((await focused()).name, "Connect an account");
+    await press("Connect an account");
+    await page.keyboard.type("supabase");
+    await page.keyboard.press("Enter");
+    await page.getByLabel("Login name").waitFor();
+  });
+
+  for (const [look, options] of LOOKS) {
+    it(`${look}: sound`, async (t) => {
+      const { dialog, ...window } = await chooserOf(t, options);
+      await assertSound(window, `${look}-chooser`);
+      await dialog.getByLabel("Search providers").fill("zz");
+      await assertSound(window, `${look}-chooser-none`);
+    });
+  }
+});

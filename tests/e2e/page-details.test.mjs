@@ -1,0 +1,223 @@
+// One integration on the page: how it fares, its name, its trail, renewing and reconnecting it. `SCREENSHOTS=<folder>` saves the views.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { answer } from "../support/faults.mjs";
+import { withdraw } from "../support/grants.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { keyboardOf } from "../support/keyboard.mjs";
+import { connectAt, consentAt, namesIn, signInAt } from "../support/page.mjs";
+import { assertSound, LOOKS, pageScene } from "../support/page-scene.mjs";
+import { later } from "../support/refresh.mjs";
+
+describe("an integration's details on the page", { concurrency: 2 }, () => {
+  const scene = pageScene();
+
+  /** A user with an integration of this name, and its details on the screen. */
+  async function detailsOf(t, name, options) {
+    const window = await scene.open(t, options);
+    const { page, user } = window;
+    await signInAt(page, user);
+    await connectAt(page, name);
+    await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
+    const [row] = await integrationsOf(scene.sql, user.id);
+    await page.getByRole("link", { name }).click();
+    await page.getByRole("heading", { name, level: 1 }).waitFor();
+    return { ...window, row };
+  }
+  const eventsIn = (page) => page.locator("#trail .event-what").allTextContents();
+
+  it("how it fares and what happened; the address leads there again, and the browser's Back to the list", async (t) => {
+    const name = `Details ${randomUUID()}`;
+    const { page, row, complaints } = await detailsOf(t, name);
+    assert.equal(page.url(), `${scene.worker.url}/?integration=${row.id}`);
+    assert.equal(await page.title(), `${name} · Connect`);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "details-title", "a screen reader starts there");
+    await page.locator("#details-badge").getByText("Active").waitFor();
+    await page.locator("#details-health").getByText("The access works as far as is known.").waitFor();
+    await page.getByText(/^in (59 minutes|1 hour)$/).waitFor();
+    await page.locator("#trail").getByText("Connected", { exact: true }).waitFor();
+    await page.locator("#trail li", { hasText: "Connected" }).getByText(/^You · just now/).waitFor();
+
+    await page.reload();
+    await page.getByRole("heading", { name, level: 1 }).waitFor();
+    await page.getByRole("link", { name: "Integrations" }).click();
+    await page.getByRole("link", { name }).waitFor();
+    assert.deepEqual(await namesIn(page), [name]);
+    await page.goBack();
+    await page.getByRole("heading", { name, level: 1 }).waitFor();
+    await page.goBack();
+    await page.getByRole("table", { name: "Integrations" }).waitFor();
+    assert.equal(page.url(), `${scene.worker.url}/`);
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("renames it; a name that is taken, or none, is said at the field", async (t) => {
+    const [name, other] = ["First", "Second"].map((word) => `${word} ${randomUUID()}`);
+    const { page, user, complaints } = await detailsOf(t, name);
+    await page.getByRole("link", { name: "Integrations" }).click();
+    await connectAt(page, other);
+    await page.getByRole("link", { name: other }).click();
+    await page.getByRole("heading", { name: other, level: 1 }).waitFor();
+    const field = page.getByLabel("Name", { exact: true });
+    const save = page.getByRole("button", { name: "Save name" });
+    assert.equal(await field.inputValue(), other);
+    for (const [wrong, said] of [[" ", "A name is needed."], [name, "Another integration of this provider has that name."]]) {
+      await field.fill(wrong);
+      await save.click();
+      await page.locator("#rename-name-error").getByText(said).waitFor();
+      assert.equal(await field.getAttribute("aria-invalid"), "true");
+      assert.equal(await page.evaluate(() => document.activeElement.id), "rename-name");
+    }
+    await field.fill("  Customer portal ");
+    await save.click();
+    await page.getByRole("status").getByText("The name is now Customer portal.").waitFor();
+    await page.getByRole("heading", { name: "Customer portal", level: 1 }).waitFor();
+    assert.equal(await field.getAttribute("aria-invalid"), null);
+    assert.deepEqual((await eventsIn(page))[0], "Renamed");
+    assert.deepEqual((await integrationsOf(scene.sql, user.id)).map((row) => row.name), [name, "Customer portal"]);
+    assert.deepEqual(complaints().filter((text) => !/status of 409/.test(text)), []);
+  });
+
+  it("renews the access, and says when the provider has ended it", async (t) => {
+    const { page, row, user } = await detailsOf(t, `Renewed ${randomUUID()}`);
+    await later(scene, row.id);
+    const renew = page.getByRole("button", { name: "Refresh now" });
+    await renew.click();
+    await page.getByRole("status").getByText("The access was renewed.").waitFor();
+    assert.deepEqual((await eventsIn(page)).slice(0, 1), ["Access renewed"]);
+
+    const [{ config }] = await integrationsOf(scene.sql, user.id);
+    await withdraw(scene.worker.info, opened(scene.info, { ...row, config }));
+    await later(scene, row.id);
+    await renew.click();
+    await page.getByRole("status").getByText("The provider did not renew the access. Reconnect the integration.").waitFor();
+    await page.locator("#details-badge").getByText("Reconnect required").waitFor();
+    await page.locator("#details-reason").getByText("The provider says that the access was withdrawn or has run out.").waitFor();
+    assert.deepEqual((await eventsIn(page)).slice(0, 1), ["Access could not be renewed and has ended"]);
+    assert.equal(await renew.isVisible(), false);
+  });
+
+  it("reconnects it from the details and from the list, and comes back to where one was", async (t) => {
+    const name = `Reconnected ${randomUUID()}`;
+    const { page, row, complaints } = await detailsOf(t, name);
+    const end = () => scene.sql`
+      update public.integrations set status = 'reconnect_required', status_reason = 'invalid_grant' where id = ${row.id}`;
+    await end();
+    await page.reload();
+    await page.getByRole("button", { name: "Reconnect" }).click();
+    await consentAt(page, name);
+    await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
+    assert.equal(page.url(), `${scene.worker.url}/?integration=${row.id}`);
+    await page.locator("#details-badge").getByText("Active").waitFor();
+    await page.locator("#trail li").first().getByText("Reconnected").waitFor();
+
+    await end();
+    await page.getByRole("link", { name: "Integrations" }).click();
+    await page.getByRole("button", { name: `Reconnect ${name}` }).click();
+    await consentAt(page, name);
+    await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
+    assert.equal(page.url(), `${scene.worker.url}/`);
+    assert.equal(await page.getByRole("button", { name: `Reconnect ${name}` }).count(), 0);
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("the trail comes in pages, and its end takes no focus away", async (t) => {
+    const { page, row, user } = await detailsOf(t, `Trail ${randomUUID()}`);
+    await scene.sql`
+      insert into public.credential_events (actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason)
+      select 'service', null, ${user.id}, ${row.id}, 'supabase', 'refresh_failed', 'failed', 'unsettled' from generate_series(1, 20)`;
+    await page.reload();
+    const items = page.locator("#trail li");
+    await items.nth(9).waitFor();
+    assert.equal(await items.count(), 10);
+    await items.first().getByText("The provider gave no usable answer.").waitFor();
+    await items.first().getByText(/^Automatic · just now/).waitFor();
+    const more = page.getByRole("button", { name: "Show more" });
+    await more.click();
+    await items.nth(19).waitFor();
+    await more.click();
+    await page.locator("#trail").getByText("Connected", { exact: true }).waitFor();
+    assert.equal(await more.isVisible(), false);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "activity-title");
+  });
+
+  it("a trail, or the integration, that cannot be loaded: said, and mended by trying again", async (t) => {
+    const name = `Faults ${randomUUID()}`;
+    const { page, row } = await detailsOf(t, name);
+    const mendTrail = scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), answer(500, "down"));
+    await page.reload();
+    await page.locator("#trail-failed").getByText("A service that this page depends on is not available").waitFor();
+    mendTrail();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.locator("#trail").getByText("Connected", { exact: true }).waitFor();
+    const mend = scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(row.id), answer(500, "down"));
+    await page.reload();
+    await page.getByRole("heading", { name: "The page could not be loaded" }).waitFor();
+    mend();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("heading", { name, level: 1 }).waitFor();
+  });
+
+  it("an integration that is not there, or somebody else's: the list, and a word about it", async (t) => {
+    const { page, user } = await scene.open(t);
+    await signInAt(page, user);
+    for (const id of [randomUUID(), "no-id-at-all"]) {
+      await page.goto(`/?integration=${id}`);
+      await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+      await page.getByRole("status").getByText("That integration is not there any more.").waitFor();
+      assert.equal(page.url(), `${scene.worker.url}/`);
+    }
+  });
+
+  for (const [look, options] of LOOKS) {
+    it(`${look}: sound in every state, whatever the name`, async (t) => {
+      const name = `${"W".repeat(40)} ${randomUUID().slice(0, 8)}`;
+      const { page, row, ...window } = await detailsOf(t, name, options);
+      const sound = (state) => assertSound({ page, ...window }, `${look}-details-${state}`);
+      await page.locator("#trail li").first().waitFor();
+      await sound("active");
+      await scene.sql`update public.integrations set status = 'reconnect_required', status_reason = 'refresh_lost' where id = ${row.id}`;
+      await page.reload();
+      await page.locator("#details-badge").getByText("Reconnect required").waitFor();
+      await page.locator("#trail li").first().waitFor();
+      await page.getByLabel("Name", { exact: true }).fill("");
+      await page.getByRole("button", { name: "Save name" }).click();
+      await sound("ended");
+      await page.getByRole("button", { name: "Disconnect…" }).click();
+      await sound("disconnect");
+      await page.getByRole("dialog").getByRole("button", { name: "Cancel" }).click();
+      await page.getByRole("link", { name: "Integrations" }).click();
+      await page.getByRole("table", { name: "Integrations" }).waitFor();
+      await sound("list");
+    });
+  }
+
+  it("by keyboard alone: there, renamed, disconnected", async (t) => {
+    const { page, user, complaints } = await scene.open(t);
+    const { focused, press, tabTo } = keyboardOf(page);
+    const name = `Keys ${randomUUID()}`;
+    await signInAt(page, user);
+    await connectAt(page, name);
+    await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
+    await press(name);
+    await page.getByRole("heading", { name, level: 1 }).waitFor();
+    await tabTo("Name");
+    await page.keyboard.press("ControlOrMeta+a");
+    await page.keyboard.type("By keyboard");
+    await page.keyboard.press("Enter");
+    await page.getByRole("status").getByText("The name is now By keyboard.").waitFor();
+    assert.equal((await focused()).name, "Name", "the focus stays");
+    await press("Disconnect…");
+    await page.getByRole("dialog", { name: "Disconnect By keyboard?" }).waitFor();
+    await page.keyboard.press("Escape");
+    assert.equal((await focused()).name, "Disconnect…", "the focus comes back to where it was");
+    await page.keyboard.press("Enter");
+    await press("Disconnect");
+    await page.getByRole("status").getByText("By keyboard is disconnected. Supabase confirmed that access was revoked.").waitFor();
+    assert.deepEqual(await integrationsOf(scene.sql, user.id), []);
+    assert.notEqual((await focused()).tag, "BODY");
+    assert.deepEqual(complaints(), []);
+  });
+});

@@ -1,0 +1,65 @@
+// What the tests of the connect page share: a worker, a browser, and windows that are looked at from all sides.
+import assert from "node:assert/strict";
+import { after, afterEach, before } from "node:test";
+
+import { audit } from "./audit.mjs";
+import { launchBrowser } from "./browser.mjs";
+import { connect } from "./database.mjs";
+import { tellOnFailure } from "./failures.mjs";
+import { openWindow, storageOf } from "./page.mjs";
+import { startProxy } from "./proxy.mjs";
+import { stack } from "./stack.mjs";
+import { signUp } from "./users.mjs";
+import { startWorker } from "./worker.mjs";
+
+/** What a script of the page may find in the browser. */
+export const NOTHING_STORED = { cookies: "", local: {}, session: {}, databases: [], caches: [], workers: 0 };
+export const PHONE = { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+/** How the page is looked at: `[name, options of the window]`. */
+export const LOOKS = [
+  ["light", { colorScheme: "light" }],
+  ["dark", { colorScheme: "dark" }],
+  ["phone-light", { ...PHONE, colorScheme: "light" }],
+  ["phone-dark", { ...PHONE, colorScheme: "dark" }],
+];
+
+/**
+ * To be called in `describe`. `settings(info)` are further settings of the worker. Returns the scene, complete once tests run: `info`, `sql`,
+ * `worker`, `browser`, `gateway` (the proxy in front of Supabase), and `open(t, options)`, a window of a new user, as `openWindow` gives it.
+ */
+export function pageScene(settings = () => ({})) {
+  const info = stack();
+  const scene = { info };
+  const stops = [];
+
+  before(async () => {
+    scene.sql = connect(info);
+    stops.push(() => scene.sql.end());
+    scene.gateway = await startProxy(info.supabase_url);
+    stops.push(scene.gateway.stop);
+    const start = async () => startWorker({ ...info, supabase_url: scene.gateway.url }, await settings(info));
+    [scene.worker, scene.browser] = await Promise.all([start(), launchBrowser()]);
+    stops.push(scene.worker.stop, () => scene.browser.close());
+  });
+  after(async () => {
+    for (const stop of stops.reverse()) await stop();
+  });
+  afterEach(tellOnFailure(() => scene.worker));
+
+  scene.open = async (t, options) => {
+    const user = await signUp(scene.worker.info);
+    const opened = await openWindow(scene.browser, scene.worker, options);
+    t.after(() => opened.context.close());
+    return { user, ...opened };
+  };
+  return scene;
+}
+
+/** Nothing sticks out of the screen, nothing is kept, and axe finds nothing; saves a picture of it. */
+export async function assertSound({ page, shoot }, name) {
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(wide <= 0, `${name} is ${wide} px too wide`);
+  assert.deepEqual(await storageOf(page), NOTHING_STORED, name);
+  await shoot(name);
+  assert.deepEqual(await audit(page), [], name);
+}
