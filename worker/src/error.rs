@@ -3,6 +3,7 @@
 //! A caller learns a stable `code` and a sentence; what happened inside goes to the log as `detail`,
 //! under the same request id.
 
+use crate::cron::Wrong;
 use std::borrow::Cow;
 
 /// What went wrong, by who is to blame.
@@ -96,6 +97,15 @@ pub enum Refusal {
     AccountUnknown,
     /// Another integration has the name.
     NameTaken,
+    /// The integration cannot be checked: there is no request that would tell.
+    NotCheckable,
+    /// The provider wants no requests.
+    ProviderPaused {
+        /// For so many seconds.
+        seconds: u32,
+    },
+    /// The schedule is none.
+    Schedule(Wrong),
 }
 
 impl Refusal {
@@ -192,6 +202,17 @@ impl Refusal {
                 "name_taken",
                 "another integration of this type has that name",
             ),
+            Self::NotCheckable => (
+                409,
+                "not_checkable",
+                "nothing at the provider tells whether this credential is good",
+            ),
+            Self::ProviderPaused { .. } => (
+                429,
+                "provider_paused",
+                "the provider takes no more requests for now; try again later",
+            ),
+            Self::Schedule(wrong) => (400, "bad_schedule", wrong.message()),
         }
     }
 }

@@ -228,6 +228,9 @@ impl Response {
         if let Error::Caller(Refusal::Method { allow }) = error {
             response.headers.push(("allow", (*allow).to_owned()));
         }
+        if let Error::Caller(Refusal::ProviderPaused { seconds }) = error {
+            response.headers.push(("retry-after", seconds.to_string()));
+        }
         response
     }
 }

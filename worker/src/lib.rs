@@ -11,9 +11,12 @@
 //! ```
 
 pub mod credentials;
+pub mod cron;
 pub mod error;
+pub mod health;
 pub mod http;
 pub mod ids;
+pub mod limits;
 pub mod name;
 pub mod oauth;
 pub mod offer;

@@ -3,7 +3,6 @@
 //! The lease that the database gives (90 seconds, see `migrations/`) is longer than all of it together: [`START_WITHIN_MS`], the
 //! provider's 20 seconds, and the write with its repetitions.
 
-use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 
 /// How late after its claim a redemption may start, in milliseconds.
@@ -15,18 +14,6 @@ pub const WRITE_PAUSES_MS: [u32; 4] = [0, 300, 1_000, 3_000];
 /// than a provider may take.
 pub fn waits() -> impl Iterator<Item = u32> {
     (0..).map(|n: u32| 50 << n.min(4)).take(42)
-}
-
-/// The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3): a number, or a date; a day at the most.
-pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<u32> {
-    let seconds = match header.trim().parse::<u32>() {
-        Ok(seconds) => i64::from(seconds),
-        Err(_) => {
-            let moment = DateTime::parse_from_rfc2822(header.trim()).ok()?;
-            (moment.to_utc() - now).num_seconds().max(0)
-        }
-    };
-    u32::try_from(seconds.min(86_400)).ok()
 }
 
 /// How long a sweep goes on asking each provider: one that is down must not keep the others' customers waiting, and one that wants no
@@ -109,25 +96,6 @@ mod tests {
         let waits: Vec<_> = waits().collect();
         assert_eq!(waits[..5], [50, 100, 200, 400, 800]);
         assert!((25_000..=35_000).contains(&waits.iter().sum::<u32>()));
-    }
-
-    #[test]
-    fn retry_after_is_a_number_or_a_date() {
-        let now = DateTime::from_timestamp(1_445_412_420, 0).unwrap();
-        for (header, expected) in [
-            ("120", Some(120)),
-            (" 0 ", Some(0)),
-            ("4000000000", Some(86_400)),
-            ("Wed, 21 Oct 2015 07:28:00 GMT", Some(60)),
-            ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
-            ("Wed, 21 Oct 2099 07:28:00 GMT", Some(86_400)),
-            ("", None),
-            ("-1", None),
-            ("soon", None),
-            ("1.5", None),
-        ] {
-            assert_eq!(retry_after(header, now), expected, "{header}");
-        }
     }
 
     #[test]

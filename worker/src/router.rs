@@ -42,6 +42,8 @@ pub enum Route<'a> {
     Disconnect(&'a str),
     /// `POST /api/integrations/:id/refresh`
     Refresh(&'a str),
+    /// `POST /api/integrations/:id/check`
+    Check(&'a str),
     /// `POST /api/integrations/:id/reconnect`
     Reconnect(&'a str),
     /// `GET /api/integrations/:id/events`
@@ -70,6 +72,7 @@ impl Route<'_> {
             Self::Change(_) => "PATCH /api/integrations/:id",
             Self::Disconnect(_) => "DELETE /api/integrations/:id",
             Self::Refresh(_) => "POST /api/integrations/:id/refresh",
+            Self::Check(_) => "POST /api/integrations/:id/check",
             Self::Reconnect(_) => "POST /api/integrations/:id/reconnect",
             Self::Events(_) => "GET /api/integrations/:id/events",
         }
@@ -85,6 +88,7 @@ impl Route<'_> {
                 | Self::Discard(_)
                 | Self::Disconnect(_)
                 | Self::Refresh(_)
+                | Self::Check(_)
         )
     }
 }
@@ -157,6 +161,8 @@ fn of_integration(method: Method, rest: &str) -> Result<Route<'_>> {
         (None, _) => (None, "GET, HEAD, PATCH, DELETE"),
         (Some("refresh"), Post) => (Some(Route::Refresh(id)), ""),
         (Some("refresh"), _) => (None, "POST"),
+        (Some("check"), Post) => (Some(Route::Check(id)), ""),
+        (Some("check"), _) => (None, "POST"),
         (Some("reconnect"), Post) => (Some(Route::Reconnect(id)), ""),
         (Some("reconnect"), _) => (None, "POST"),
         (Some("events"), Get) => (Some(Route::Events(id)), ""),
@@ -215,6 +221,7 @@ mod tests {
                 "GET, HEAD, PATCH, DELETE",
             ),
             (Method::Get, "/api/integrations/x/reconnect", "POST"),
+            (Method::Patch, "/api/integrations/x/check", "POST"),
             (Method::Delete, "/api/integrations/x/events", "GET, HEAD"),
             (Method::Patch, "/api/session", "GET, HEAD, POST, DELETE"),
             (Method::Other, "/api/session", "GET, HEAD, POST, DELETE"),

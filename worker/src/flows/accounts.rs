@@ -1,12 +1,14 @@
 //! One integration among several of its type: looked at, renamed, and reconnected with its own account.
 
-use super::Context;
 use super::authorize::{self, Beginning};
+use super::{Context, now};
+use crate::cron::Cron;
 use crate::error::{Error, Refusal, Result};
 use crate::host;
 use crate::http::{Media, Response};
 use crate::ids::IntegrationId;
 use crate::name::Name;
+use crate::oauth::token;
 use crate::supabase::functions::{ChangeIntegration, Changed};
 use crate::supabase::integration::{self, Owner};
 use serde::{Deserialize, Deserializer};
@@ -26,14 +28,28 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     struct Body {
         #[serde(default, deserialize_with = "present")]
         name: Option<String>,
+        #[serde(default, deserialize_with = "present")]
+        scan_schedule: Option<Option<String>>,
     }
-    const EXPECTED: &str = r#"expected {"name"}"#;
+    const EXPECTED: &str =
+        r#"expected {"name"?,"scan_schedule"?}, at least one; a scan_schedule of null ends it"#;
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
+    let mut set = |column: &str, value: Value| changes.insert(column.to_owned(), value);
     if let Some(name) = &body.name {
-        changes.insert("name".to_owned(), Value::from(Name::parse(name)?.as_str()));
+        set("name", Value::from(Name::parse(name)?.as_str()));
+    }
+    if let Some(schedule) = &body.scan_schedule {
+        let cron = schedule.as_deref().map(Cron::parse).transpose();
+        let cron = cron.map_err(Refusal::Schedule)?;
+        let next = cron.as_ref().and_then(|cron| cron.next(now()));
+        set(
+            "scan_schedule",
+            Value::from(cron.as_ref().map(Cron::as_str)),
+        );
+        set("next_check_at", Value::from(next.map(token::timestamp)));
     }
     if changes.is_empty() {
         return Err(Refusal::Body(EXPECTED).into());
@@ -51,9 +67,11 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
 }
 
-/// A field that is left out changes nothing; one that is null is no text.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    String::deserialize(deserializer).map(Some)
+/// A field that is left out changes nothing, which null is not the same as.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// `POST /api/integrations/:id/reconnect`: the way through the provider once more, for this integration only.

@@ -4,32 +4,48 @@ use super::Task;
 use super::redemption::open;
 use super::refresh::{Asker, Wanted, renew};
 use crate::error::{Error, Result};
-use crate::ids::{IntegrationId, OrganizationId};
+use crate::ids::IntegrationId;
 use sealed::PlainConfig;
 
 /// A token that ends within so many seconds is refreshed before it is handed out.
-const SOON_SECONDS: u32 = 120;
+pub const SOON_SECONDS: u32 = 120;
 
-/// A credential, opened.
+/// A credential that stands.
 pub struct Credential {
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// With which provider.
-    pub integration_type: String,
-    /// The config.
-    pub config: PlainConfig,
+    /// Opened; or why it does not open.
+    pub config: Result<PlainConfig>,
+    /// Which it is: what is found out about it holds as long as the row has this version.
+    pub version: String,
+    /// Whether it was refreshed a moment ago.
+    pub is_fresh: bool,
 }
 
 /// The credential of an integration, refreshed if it ends soon. Where a refresh is not to be had it is what stands, which the provider
 /// may refuse. The event of the opening is written in the transaction that hands it out.
 pub async fn current(task: &Task, id: IntegrationId, asker: &Asker<'_>) -> Result<Credential> {
-    let standing = renew(task, id, Wanted::Within(SOON_SECONDS), asker).await?;
-    let config = standing
-        .config
-        .ok_or_else(|| Error::database_answer("claim_refresh: no config was handed out"))?;
-    Ok(Credential {
-        config: open(task, id, standing.organization_id, &config)?,
-        organization_id: standing.organization_id,
-        integration_type: standing.integration_type,
-    })
+    read(task, id, Wanted::Within(SOON_SECONDS), asker).await
+}
+
+/// The same after a refresh, for a token that the provider does not take although it has not ended.
+pub async fn fresh(task: &Task, id: IntegrationId, asker: &Asker<'_>) -> Result<Credential> {
+    read(task, id, Wanted::Fresh, asker).await
+}
+
+async fn read(
+    task: &Task,
+    id: IntegrationId,
+    wanted: Wanted,
+    asker: &Asker<'_>,
+) -> Result<Credential> {
+    let standing = renew(task, id, wanted, asker).await?;
+    match (standing.config, standing.version) {
+        (Some(config), Some(version)) => Ok(Credential {
+            config: open(task, id, standing.organization_id, &config),
+            version,
+            is_fresh: standing.settled,
+        }),
+        _ => Err(Error::database_answer(
+            "claim_refresh: no config was handed out",
+        )),
+    }
 }

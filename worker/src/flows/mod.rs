@@ -3,14 +3,16 @@
 mod accounts;
 mod authorize;
 mod callback;
+mod check;
 mod choice;
 mod completion;
-#[allow(dead_code, reason = "for the health checks")]
 mod credential;
 mod events;
 mod integrations;
+mod pause;
 mod redemption;
 mod refresh;
+mod rounds;
 pub mod schedule;
 mod session;
 mod sweep;
@@ -140,6 +142,7 @@ impl Context<'_> {
             Route::Change(id) => accounts::change(self, id).await,
             Route::Disconnect(id) => integrations::disconnect(self, id).await,
             Route::Refresh(id) => refresh::refresh(self, id).await,
+            Route::Check(id) => check::check(self, id).await,
             Route::Reconnect(id) => accounts::reconnect(self, id).await,
             Route::Events(id) => events::events(self, id).await,
             Route::Page | Route::Style | Route::Script | Route::Health | Route::List => {

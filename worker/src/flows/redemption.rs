@@ -4,14 +4,15 @@
 //! the sealed answer for the next claim. What is left is a worker that dies between the provider's answer and its first write: the
 //! next claim finds that an attempt was made, tries the token that it has, and the events tell what was lost.
 
-use super::{Task, completion, now};
+use super::{Task, completion, now, pause};
 use crate::credentials::{self, Row, credential};
 use crate::error::{Error, Result};
-use crate::host::{self, Answer, log};
+use crate::host::{self, log};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::limits::retry_after;
 use crate::oauth::refresh::{self as oauth, Redemption};
 use crate::oauth::{Client, Grant};
-use crate::refresh::{WRITE_PAUSES_MS, retry_after};
+use crate::refresh::WRITE_PAUSES_MS;
 use crate::supabase::functions::{Claim, End, Fault, RefreshResult, SettleRefreshes, Settling};
 use sealed::{PlainConfig, StoredConfig};
 use serde_json::Value;
@@ -100,9 +101,13 @@ async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, Failed> {
     let token = credential(&config, "refresh_token")
         .ok_or_else(|| Failed::new(Fault::NotRefreshable, "it has no refresh token"))?;
     let answer = host::send(&oauth::request(client, &token)).await;
-    let wait = answer.as_ref().map(Answer::retry_after).unwrap_or_default();
+    let (status, limits) = answer
+        .as_ref()
+        .map(|answer| (answer.status(), answer.limits()))
+        .unwrap_or_default();
+    pause::note(task, &claim.integration_type, limits.pause(status, now())).await;
     let failed = |fault, detail: String| Failed {
-        retry_after: retry_after(&wait, now()),
+        retry_after: retry_after(&limits.retry_after, now()),
         ..Failed::new(fault, detail)
     };
     let answer = answer.map(|answer| answer.read());

@@ -23,9 +23,17 @@ pub struct Asker<'a> {
 pub enum Wanted {
     /// In any case, save what was refreshed a moment ago.
     Now,
-    /// If the access token ends within so many seconds; what stands is handed out then.
-    #[allow(dead_code, reason = "for the health checks")]
+    /// The same, and what stands then is handed out.
+    Fresh,
+    /// If the access token ends within so many seconds; what stands is handed out.
     Within(u32),
+}
+
+impl Wanted {
+    /// Whether an old credential is better than none.
+    fn takes_old(self) -> bool {
+        matches!(self, Self::Within(_))
+    }
 }
 
 /// How often one caller redeems by itself, where the row changes under it each time.
@@ -53,7 +61,7 @@ pub async fn renew(
     let mut waits = waits();
     let mut claims = 0;
     let mut within = match wanted {
-        Wanted::Now => None,
+        Wanted::Now | Wanted::Fresh => None,
         Wanted::Within(seconds) => Some(seconds),
     };
     loop {
@@ -81,7 +89,10 @@ pub async fn renew(
                 }
             }
             Claiming::Busy => host::pause(waits.next().ok_or_else(busy)?).await,
-            Claiming::Failed => {
+            Claiming::Failed {
+                paused_seconds: Some(seconds),
+            } => return Err(Refusal::ProviderPaused { seconds }.into()),
+            Claiming::Failed { .. } => {
                 return Err(Error::provider("token endpoint: failed a moment ago"));
             }
             Claiming::Current(current) => return Ok(current),
@@ -94,7 +105,7 @@ pub async fn renew(
 fn again(end: Option<End>, fault: Option<Fault>, wanted: Wanted) -> Result<()> {
     match end {
         Some(End::Settled | End::Changed) => Ok(()),
-        Some(End::ReconnectRequired | End::BackedOff) if wanted != Wanted::Now => Ok(()),
+        Some(End::ReconnectRequired | End::BackedOff) if wanted.takes_old() => Ok(()),
         Some(End::BackedOff) if fault == Some(Fault::NotRefreshable) => {
             Err(Refusal::NotRefreshable.into())
         }

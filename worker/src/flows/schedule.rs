@@ -2,7 +2,7 @@
 //! the deployment has a queue, what is left is shared out instead: each of its messages is an invocation that runs one part, with
 //! requests and connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
 
-use super::{Task, request_id, sweep};
+use super::{Task, request_id, rounds, sweep};
 use crate::error::{Error, Result};
 use crate::host::{Queue, log};
 use crate::settings::{SettingError, Settings};
@@ -20,6 +20,7 @@ pub enum Left {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Refresh,
+    Check,
 }
 
 // Cloudflare lets an invocation send 1,000 requests, ours to Supabase included. A hundred are left for what no part reckons with, such as
@@ -31,12 +32,13 @@ const REQUESTS: u32 = 900;
 const HELPERS: usize = 100;
 
 impl Part {
-    const ALL: [Self; 1] = [Self::Refresh];
+    const ALL: [Self; 2] = [Self::Refresh, Self::Check];
 
     /// What a message and the log call it.
     fn name(self) -> &'static str {
         match self {
             Self::Refresh => "refresh",
+            Self::Check => "check",
         }
     }
 
@@ -44,12 +46,14 @@ impl Part {
     fn share(self) -> u32 {
         match self {
             Self::Refresh => 450,
+            Self::Check => 250,
         }
     }
 
     async fn run(self, task: &Task, requests: u32) -> Result<Left> {
         match self {
             Self::Refresh => sweep::run(task, requests).await,
+            Self::Check => rounds::run(task, requests).await,
         }
     }
 }

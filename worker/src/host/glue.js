@@ -73,8 +73,8 @@ export async function text(message, limit) {
 
 /**
  * A request to somebody else, bounded in time and size. Redirects are answers like any other: what the request carries must
- * not follow them. Never throws. `head` is the status and the headers that matter, a line each; or, where there is no answer,
- * the word why.
+ * not follow them. Never throws. `head` is the status and the headers that matter, a line each, of an error more of
+ * them; or, where there is no answer, the word why.
  */
 export async function send(method, url, lines, body, timeout, limit) {
   const headers = { "user-agent": "sealed-integrations" };
@@ -85,8 +85,10 @@ export async function send(method, url, lines, body, timeout, limit) {
     const content = await text(response, limit);
     if (content === undefined) return { head: "large" };
     const of = (name) => response.headers.get(name) ?? "";
-    const head = `${response.status}\n${of("content-type")}\n${of("content-range")}\n${of("retry-after")}`;
-    return { head, text: content };
+    const head = `${response.status}\n${of("content-type")}\n${of("content-range")}`;
+    if (response.status < 400) return { head, text: content };
+    const rates = ["remaining", "reset"].map((name) => of(`x-ratelimit-${name}`) || of(`ratelimit-${name}`));
+    return { head: `${head}\n${of("retry-after")}\n${rates.join("\n")}`, text: content };
   } catch (error) {
     return { head: error?.name === "TimeoutError" ? "timeout" : "network" };
   }

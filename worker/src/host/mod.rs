@@ -10,6 +10,7 @@ pub mod log;
 use crate::error::{Error, Refusal, Result};
 use crate::flows;
 use crate::http::{BODY_LIMIT, Head, Inbound, Outbound, Response, SendError};
+use crate::limits::Limits;
 use crate::router::route;
 use crate::settings::{SettingError, Settings};
 use sealed::RandomError;
@@ -70,7 +71,7 @@ pub struct Answer {
     status: u16,
     content_type: String,
     content_range: String,
-    retry_after: String,
+    limits: Limits,
     raw: glue::Answer,
 }
 
@@ -89,7 +90,11 @@ impl Answer {
             status,
             content_type: next().to_owned(),
             content_range: next().to_owned(),
-            retry_after: next().to_owned(),
+            limits: Limits {
+                retry_after: next().to_owned(),
+                remaining: next().to_owned(),
+                reset: next().to_owned(),
+            },
             raw,
         })
     }
@@ -104,9 +109,9 @@ impl Answer {
         &self.content_range
     }
 
-    /// Retry-After.
-    pub fn retry_after(&self) -> String {
-        self.retry_after.clone()
+    /// What it says of a rate limit; nothing unless it is an error.
+    pub fn limits(&self) -> Limits {
+        self.limits.clone()
     }
 
     /// Whether the body is declared as JSON.

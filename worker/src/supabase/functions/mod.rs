@@ -1,9 +1,11 @@
 //! The database's functions (`migrations/`, `docs/database.md`): each call one transaction, each answer one outcome.
 
+mod checks;
 mod connections;
 mod integrations;
 mod refresh;
 
+pub use checks::*;
 pub use connections::*;
 pub use integrations::*;
 pub use refresh::*;

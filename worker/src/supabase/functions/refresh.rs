@@ -34,8 +34,11 @@ pub enum Claiming {
     Claimed(Claim),
     /// Somebody else does; ask again.
     Busy,
-    /// It failed a moment ago.
-    Failed,
+    /// It failed a moment ago, or the provider wants no requests.
+    Failed {
+        /// For so many seconds.
+        paused_seconds: Option<u32>,
+    },
     /// There is nothing to refresh, or nothing that can be.
     Current(Current),
     /// It is not the user's to see, or there is none.
@@ -68,6 +71,8 @@ pub struct Current {
     pub integration_type: String,
     /// The config, sealed, if it was asked for.
     pub config: Option<serde_json::Value>,
+    /// Which config that is, if it was asked for.
+    pub version: Option<String>,
     /// The integration's status.
     pub status: String,
     /// When the access token ends (RFC 3339), if that is known.

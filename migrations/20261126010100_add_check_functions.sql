@@ -1,0 +1,253 @@
+-- A health check: claimed, made by the worker, and settled with its verdict.
+
+-- Claims the check of a locked integration, and hands out what is needed for it. Null where somebody else is at it, or was a moment ago.
+-- The config is left out where its token ends within p_soon seconds, or a refreshed one waits to be written: then it is read by
+-- claim_refresh, which sees to that. The version says which config it is.
+create function private.take_check(
+  p_row public.integrations, p_soon integer, p_user_id uuid, p_request_id text
+) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_is_current boolean;
+begin
+  -- Longer than a check can take, its refresh included.
+  insert into private.check_claims as c (integration_id, until)
+    values (p_row.id, now() + interval '10 minutes')
+    on conflict (integration_id) do update set until = excluded.until where c.until <= now();
+  if not found then
+    return null;
+  end if;
+
+  v_is_current := coalesce(p_row.token_expires_at > now() + make_interval(secs => p_soon), true) and not exists (
+    select from public.credential_leases l where l.integration_id = p_row.id and l.journal is not null
+  );
+  if v_is_current then
+    perform private.write_event(
+      case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
+      p_row.integration_type, p_row.external_account_id, 'opened', p_reason => 'check', p_request_id => p_request_id
+    );
+  end if;
+  return jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'integration_type', p_row.integration_type,
+    'account_id', private.account_of(p_row),
+    'scan_schedule', p_row.scan_schedule,
+    'version', private.version_of(p_row.config),
+    'config', case when v_is_current then p_row.config end
+  );
+end
+$$;
+
+-- What a check has found, as its answer shows it.
+create function private.health_of(p_row public.integrations) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select jsonb_build_object(
+    'status', p_row.status,
+    'status_reason', p_row.status_reason,
+    'last_checked_at', p_row.last_checked_at,
+    'next_check_at', p_row.next_check_at
+  );
+$$;
+
+-- Claims the check of one integration for a user.
+--
+-- claimed: the caller checks and settles. recent: that was done less than 10 seconds ago, and this is what was found. busy: somebody is at
+-- it; ask again. paused: the provider wants no requests for so many seconds.
+create function public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text default null) returns jsonb
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+declare
+  v_row public.integrations;
+  v_claim jsonb;
+  v_paused_until timestamptz;
+begin
+  if p_soon is null or p_user_id is null then
+    raise exception 'p_soon or p_user_id is null' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id;
+  if not found or not private.is_member(p_user_id, v_row.organization_id) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if v_row.last_checked_at > now() - interval '10 seconds' then
+    return jsonb_build_object('outcome', 'recent') || private.health_of(v_row);
+  end if;
+  v_paused_until := private.paused_until(v_row.integration_type);
+  if v_paused_until is not null then
+    return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
+  end if;
+  v_claim := private.take_check(v_row, p_soon, p_user_id, p_request_id);
+  if v_claim is null then
+    return jsonb_build_object('outcome', 'busy');
+  end if;
+  return jsonb_build_object('outcome', 'claimed') || v_claim;
+end
+$$;
+
+-- Claims up to p_limit checks that are due, of these types, the longest due first; those of a paused provider wait, and those that
+-- somebody checks or refreshes are passed by. Together the configs are at most about a megabyte.
+create function public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text default null) returns jsonb
+language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_row public.integrations;
+  v_claim jsonb;
+  v_claims jsonb[] := '{}';
+  v_room integer := 1048576;
+begin
+  if p_limit is null or p_limit not between 1 and 100 or p_types is null or p_soon is null then
+    raise exception 'p_limit is not between 1 and 100, or an argument is null' using errcode = 'invalid_parameter_value';
+  end if;
+
+  for v_row in
+    select i.* from public.integrations i
+    where i.id in (
+        -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+        select d.id from unnest(private.without_paused(p_types)) t (kind)
+        cross join lateral (
+          select c.id, c.next_check_at from public.integrations c
+          where c.integration_type = t.kind and c.next_check_at <= now()
+            and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
+            and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
+            and not exists (
+              select from public.credential_leases l
+              where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
+            )
+          order by c.next_check_at
+          limit p_limit * 4
+        ) d
+        order by d.next_check_at
+        limit p_limit * 4
+      )
+      -- Once more, for a row that was checked between the look and the lock.
+      and i.next_check_at <= now() and i.scan_schedule is not null and i.status in ('active', 'degraded')
+    order by i.next_check_at
+    limit p_limit
+    for no key update skip locked
+  loop
+    exit when v_room <= 0;
+    v_claim := private.take_check(v_row, p_soon, null, p_request_id);
+    continue when v_claim is null;
+    v_claims := v_claims || v_claim;
+    v_room := v_room - octet_length(v_claim::text);
+  end loop;
+  return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
+end
+$$;
+
+-- Ends one check. The verdict is about the config of p_version: if another stands there by now (a reconnection, a refresh) it is none.
+create function private.settle_check(
+  p_id uuid, p_version text, p_status text, p_reason text, p_schedule text, p_next_check_at timestamptz, p_user_id uuid,
+  p_request_id text
+) returns jsonb
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_old public.integrations;
+  v_row public.integrations;
+begin
+  select * into v_old from public.integrations i where i.id = p_id for no key update;
+  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
+    return jsonb_build_object('end', 'gone');
+  end if;
+
+  -- A schedule that was changed meanwhile has its own next moment.
+  if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
+    p_next_check_at := v_old.next_check_at;
+  end if;
+
+  if p_status is null then
+    delete from private.check_claims c where c.integration_id = p_id;
+    update public.integrations i set next_check_at = p_next_check_at
+      where i.id = p_id and i.next_check_at is distinct from p_next_check_at;
+    return jsonb_build_object('end', 'released');
+  end if;
+
+  if private.version_of(v_old.config) is distinct from p_version then
+    delete from private.check_claims c where c.integration_id = p_id;
+    return jsonb_build_object('end', 'changed');
+  end if;
+
+  -- An outage says nothing about a grant that is over. And a token that is still good does not mend a grant that cannot be refreshed.
+  if v_old.status in ('reconnect_required', 'revoked') and (
+    p_status = 'degraded'
+    or (p_status <> 'revoked' and v_old.status_reason in ('invalid_grant', 'refresh_lost', 'not_refreshable'))
+  ) then
+    p_status := v_old.status;
+    p_reason := v_old.status_reason;
+  end if;
+
+  update public.integrations i
+    set status = p_status, status_reason = p_reason, last_checked_at = now(), next_check_at = p_next_check_at
+    where i.id = p_id
+    returning * into v_row;
+  update private.check_claims c set until = now() + interval '10 seconds' where c.integration_id = p_id;
+  perform private.write_event(
+    case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
+    v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
+  );
+  if p_status in ('reconnect_required', 'revoked') and v_old.status not in ('reconnect_required', 'revoked')
+    and to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb)') is not null
+  then
+    perform private.enqueue_event(
+      v_row.organization_id, v_row.id, 'connection.reconnect_required',
+      jsonb_build_object('integration_type', v_row.integration_type, 'name', v_row.name, 'reason', p_reason)
+    );
+  end if;
+  return jsonb_build_object('end', 'checked') || private.health_of(v_row);
+end
+$$;
+
+-- Ends up to 100 checks, each for itself. p_results: [{"id", "version", "status", "reason"?, "schedule"?, "next_check_at"?}]; without a
+-- status the claim is given back. next_check_at is what follows by the schedule that was handed out. Answers by id, {"end"}: checked with
+-- what stands now; changed: nothing was written, the config is another; released; gone; busy: the row could not be had in time.
+create function public.settle_checks(p_results jsonb, p_user_id uuid default null, p_request_id text default null) returns jsonb
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+  v_result record;
+  v_end jsonb;
+  v_ends jsonb := '{}';
+begin
+  if jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 100 then
+    raise exception 'p_results is no list of at most 100' using errcode = 'invalid_parameter_value';
+  end if;
+  -- In the order of ids, as everybody who locks several.
+  for v_result in
+    select * from jsonb_to_recordset(p_results)
+      as r (id uuid, version text, status text, reason text, schedule text, next_check_at timestamptz)
+    order by r.id
+  loop
+    if v_result.id is null
+      or v_result.status not in ('active', 'degraded', 'reconnect_required', 'revoked')
+      or (v_result.reason is null) <> (coalesce(v_result.status, 'active') = 'active')
+    then
+      raise exception 'a result is no known status with a reason where it is not active' using
+        errcode = 'invalid_parameter_value';
+    end if;
+    begin
+      v_end := private.settle_check(
+        v_result.id, v_result.version, v_result.status, v_result.reason, v_result.schedule, v_result.next_check_at, p_user_id,
+        p_request_id
+      );
+    exception when lock_not_available or deadlock_detected then
+      -- One row that cannot be had must not undo the others. Its claim ends by itself.
+      v_end := jsonb_build_object('end', 'busy');
+    end;
+    v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
+  end loop;
+  return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
+end
+$$;
+
+revoke all on function private.take_check(public.integrations, integer, uuid, text) from public, anon, authenticated, service_role;
+revoke all on function private.health_of(public.integrations) from public, anon, authenticated, service_role;
+revoke all on function private.settle_check(uuid, text, text, text, text, timestamptz, uuid, text)
+  from public, anon, authenticated, service_role;
+revoke all on function public.claim_check(uuid, uuid, integer, text) from public, anon, authenticated;
+revoke all on function public.claim_due_checks(integer, text[], integer, text) from public, anon, authenticated;
+revoke all on function public.settle_checks(jsonb, uuid, text) from public, anon, authenticated;
+grant execute on function public.claim_check(uuid, uuid, integer, text) to service_role;
+grant execute on function public.claim_due_checks(integer, text[], integer, text) to service_role;
+grant execute on function public.settle_checks(jsonb, uuid, text) to service_role;

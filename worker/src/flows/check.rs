@@ -1,0 +1,217 @@
+//! A health check: the request that names the account is made with the live credential, and what comes back is the integration's status.
+
+use super::credential::{self, Credential, SOON_SECONDS};
+use super::redemption::open;
+use super::refresh::Asker;
+use super::{Context, Task, now, pause};
+use crate::cron::Cron;
+use crate::error::{DatabaseFault, Error, Refusal, Result};
+use crate::health::{Reason, Verdict, judge};
+use crate::host;
+use crate::http::Response;
+use crate::ids::{IntegrationId, UserId};
+use crate::oauth::{identity, token};
+use crate::offer::Offer;
+use crate::refresh::waits;
+use crate::supabase::functions::{
+    CheckClaim, CheckEnd, CheckResult, ClaimCheck, ClaimingCheck, Health, SettleChecks,
+    SettlingChecks,
+};
+use sealed::PlainConfig;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// How often one caller checks anew, where the row changes under it each time.
+const CHECKS: usize = 3;
+
+/// `POST /api/integrations/:id/check`
+pub async fn check(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = IntegrationId::parse(id)?;
+    let user = context.signed_in().await?.user.id;
+    let health = checked(context, id, user).await?;
+    Ok(Response::json(200, &health))
+}
+
+/// Checks, or waits for whoever is at it. What somebody else has found a moment ago is as good.
+async fn checked(task: &Task, id: IntegrationId, user: UserId) -> Result<Health> {
+    let call = ClaimCheck {
+        p_id: id,
+        p_user_id: user,
+        p_soon: SOON_SECONDS,
+        p_request_id: &task.request_id,
+    };
+    let mut waits = waits();
+    let mut checks = 0;
+    loop {
+        match task.call(&call).await? {
+            ClaimingCheck::Claimed(_) if checks == CHECKS => return Err(busy()),
+            ClaimingCheck::Claimed(claim) => {
+                checks += 1;
+                match settled(task, &claim, user).await? {
+                    Some(CheckEnd::Checked(health)) => return Ok(health),
+                    Some(CheckEnd::Changed) => {}
+                    Some(CheckEnd::Gone) => return Err(Refusal::UnknownIntegration.into()),
+                    Some(CheckEnd::Released | CheckEnd::Busy) | None => return Err(busy()),
+                }
+            }
+            ClaimingCheck::Recent(health) => return Ok(health),
+            ClaimingCheck::Busy => host::pause(waits.next().ok_or_else(busy)?).await,
+            ClaimingCheck::Paused { seconds } => {
+                return Err(Refusal::ProviderPaused { seconds }.into());
+            }
+            ClaimingCheck::Unknown => return Err(Refusal::UnknownIntegration.into()),
+        }
+    }
+}
+
+/// Makes a claimed check and settles it; the claim is given back where it could not be made.
+async fn settled(task: &Task, claim: &CheckClaim, user: UserId) -> Result<Option<CheckEnd>> {
+    let asker = Asker {
+        user: Some(user),
+        reason: REASON,
+    };
+    let (result, failure) = match examine(task, claim, &asker).await {
+        Ok(examined) => (examined.result, None),
+        Err(error) => (released(claim), Some(error)),
+    };
+    let id = result.id.0;
+    let ends = settle(task, &[result], Some(user)).await;
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(ends?.remove(&id)),
+    }
+}
+
+/// What a credential is opened for, as the event says it.
+pub const REASON: &str = "check";
+
+/// A check that was made.
+pub struct Examined {
+    /// What is written.
+    pub result: CheckResult,
+    /// What was found.
+    pub verdict: Verdict,
+    /// Whether it took one request, the one that asks.
+    pub was_plain: bool,
+}
+
+/// Makes a claimed check: asks with the credential, and where it is refused once more with a fresh one.
+pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Asker<'_>) -> Result<Examined> {
+    let offer = task.settings.offer(&claim.integration_type);
+    let offer = offer.ok_or(Refusal::UnknownProvider)?;
+    let was_plain = claim.config.is_some();
+    let held = match &claim.config {
+        Some(config) => Credential {
+            config: open(task, claim.id, claim.organization_id, config),
+            version: claim.version.clone(),
+            is_fresh: false,
+        },
+        None => credential::current(task, claim.id, asker).await?,
+    };
+    let verdict = ask(task, offer, claim, &held.config).await?;
+    if !verdict.is_refusal() || held.is_fresh {
+        return Ok(examined(claim, held.version, verdict, was_plain));
+    }
+    let (version, verdict) = match credential::fresh(task, claim.id, asker).await {
+        Ok(fresh) if fresh.is_fresh && fresh.version != held.version => {
+            let verdict = ask(task, offer, claim, &fresh.config).await?;
+            (fresh.version, verdict)
+        }
+        // The grant is over by the refresh's verdict, or this is the fresh token.
+        Ok(fresh) => (fresh.version, verdict),
+        Err(Error::Caller(Refusal::NotRefreshable)) => (held.version, verdict),
+        // Whether the grant is over is what the refresh would have told.
+        Err(Error::Provider { .. }) => (held.version, Verdict::degraded(Reason::RefreshFailed)),
+        Err(Error::Caller(Refusal::ProviderPaused { .. })) => {
+            (held.version, Verdict::degraded(Reason::RateLimited))
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(examined(claim, version, verdict, false))
+}
+
+async fn ask(
+    task: &Task,
+    offer: &Offer,
+    claim: &CheckClaim,
+    config: &Result<PlainConfig>,
+) -> Result<Verdict> {
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default();
+            host::log::warning(&task.request_id, &format!("not checked: {detail}"));
+            return Ok(Verdict::degraded(Reason::Unreadable));
+        }
+    };
+    let request = identity::request(offer, config).ok_or(Refusal::NotCheckable)?;
+    let answer = host::send(&request).await;
+    let seconds = answer
+        .as_ref()
+        .ok()
+        .and_then(|answer| answer.limits().pause(answer.status(), now()));
+    pause::note(task, &claim.integration_type, seconds).await;
+    let answer = answer.map(|answer| answer.read());
+    let account = claim.account_id.as_deref();
+    Ok(judge(offer, config, account, answer, seconds.is_some()))
+}
+
+fn examined(claim: &CheckClaim, version: String, verdict: Verdict, was_plain: bool) -> Examined {
+    let result = CheckResult {
+        version,
+        status: Some(verdict.status),
+        reason: verdict.reason,
+        ..passed_by(claim)
+    };
+    Examined {
+        result,
+        verdict,
+        was_plain,
+    }
+}
+
+/// A check that was not made, and whose turn comes again when the schedule says so.
+pub fn passed_by(claim: &CheckClaim) -> CheckResult {
+    let cron = claim.scan_schedule.as_deref().map(Cron::parse);
+    // What another writer has put there may be no schedule; then there is no next time.
+    let next = cron.and_then(|cron| cron.ok()?.next(now()));
+    CheckResult {
+        schedule: claim.scan_schedule.clone(),
+        next_check_at: next.map(token::timestamp),
+        ..released(claim)
+    }
+}
+
+/// A check that was not made, and is still due.
+pub fn released(claim: &CheckClaim) -> CheckResult {
+    CheckResult {
+        id: claim.id,
+        version: claim.version.clone(),
+        status: None,
+        reason: None,
+        schedule: None,
+        next_check_at: None,
+    }
+}
+
+/// Writes what was found.
+pub async fn settle(
+    task: &Task,
+    results: &[CheckResult],
+    user: Option<UserId>,
+) -> Result<HashMap<Uuid, CheckEnd>> {
+    let call = SettleChecks {
+        p_results: results,
+        p_user_id: user,
+        p_request_id: &task.request_id,
+    };
+    let SettlingChecks::Ended { ends } = task.call(&call).await?;
+    Ok(ends)
+}
+
+fn busy() -> Error {
+    Error::Database {
+        fault: DatabaseFault::Timeout,
+        detail: "another check of this integration takes too long".to_owned(),
+    }
+}

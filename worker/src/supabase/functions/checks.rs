@@ -1,0 +1,226 @@
+//! A health check: claimed, made, and settled with its verdict; and the pause that a provider asks for.
+
+use super::Call;
+use crate::health::{Reason, Status};
+use crate::ids::{IntegrationId, OrganizationId, UserId};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+/// The check of one integration is claimed.
+#[derive(Serialize)]
+pub struct ClaimCheck<'a> {
+    /// Which.
+    pub p_id: IntegrationId,
+    /// Who asks.
+    pub p_user_id: UserId,
+    /// A token that ends within so many seconds is not handed out.
+    pub p_soon: u32,
+    /// For the event.
+    pub p_request_id: &'a str,
+}
+
+/// What becomes of [`ClaimCheck`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ClaimingCheck {
+    /// The caller checks and settles.
+    Claimed(CheckClaim),
+    /// It was checked a moment ago.
+    Recent(Health),
+    /// Somebody else is at it; ask again.
+    Busy,
+    /// The provider wants no requests.
+    Paused {
+        /// For so many seconds.
+        seconds: u32,
+    },
+    /// It is not the user's to see, or there is none.
+    Unknown,
+}
+
+/// A claimed check.
+#[derive(Deserialize)]
+pub struct CheckClaim {
+    /// Which integration.
+    pub id: IntegrationId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// The account that must answer, where that is known.
+    pub account_id: Option<String>,
+    /// When it is checked, in the words of whoever wrote it.
+    pub scan_schedule: Option<String>,
+    /// Which config the claim is about.
+    pub version: String,
+    /// The config, sealed; None: its token ends soon, ask for a fresh one.
+    pub config: Option<Value>,
+}
+
+/// How an integration fares, as its members are shown it.
+#[derive(Serialize, Deserialize)]
+pub struct Health {
+    /// Its status.
+    pub status: String,
+    /// Why it is not active.
+    pub status_reason: Option<String>,
+    /// When it was checked (RFC 3339).
+    pub last_checked_at: Option<String>,
+    /// When it will be.
+    pub next_check_at: Option<String>,
+}
+
+impl Call for ClaimCheck<'_> {
+    const NAME: &'static str = "claim_check";
+    type Outcome = ClaimingCheck;
+}
+
+/// What is due is claimed.
+#[derive(Serialize)]
+pub struct ClaimDueChecks<'a> {
+    /// How many at the most.
+    pub p_limit: u32,
+    /// Of these types.
+    pub p_types: &'a [&'a str],
+    /// A token that ends within so many seconds is not handed out.
+    pub p_soon: u32,
+    /// For the events.
+    pub p_request_id: &'a str,
+}
+
+/// What becomes of [`ClaimDueChecks`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum ClaimingDueChecks {
+    /// These, the longest due first; none: nothing is due.
+    Claimed {
+        /// The claims.
+        claims: Vec<CheckClaim>,
+    },
+}
+
+impl Call for ClaimDueChecks<'_> {
+    const NAME: &'static str = "claim_due_checks";
+    type Outcome = ClaimingDueChecks;
+}
+
+/// Claimed checks end.
+#[derive(Serialize)]
+pub struct SettleChecks<'a> {
+    /// How each ended.
+    pub p_results: &'a [CheckResult],
+    /// Who asked for them.
+    pub p_user_id: Option<UserId>,
+    /// For the events.
+    pub p_request_id: &'a str,
+}
+
+/// How a check ended.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct CheckResult {
+    /// Which integration.
+    pub id: IntegrationId,
+    /// Which config it was about.
+    pub version: String,
+    /// What was found; None: nobody was asked.
+    pub status: Option<Status>,
+    /// Why it is not active.
+    pub reason: Option<Reason>,
+    /// The schedule that `next_check_at` follows.
+    pub schedule: Option<String>,
+    /// When the next check is (RFC 3339).
+    pub next_check_at: Option<String>,
+}
+
+/// What becomes of [`SettleChecks`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum SettlingChecks {
+    /// Each for itself.
+    Ended {
+        /// By integration.
+        ends: HashMap<Uuid, CheckEnd>,
+    },
+}
+
+/// What became of one check.
+#[derive(Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum CheckEnd {
+    /// It is written.
+    Checked(Health),
+    /// The row holds another credential by now; nothing was written.
+    Changed,
+    /// The claim was given back.
+    Released,
+    /// The integration was deleted.
+    Gone,
+    /// The row could not be had in time.
+    Busy,
+}
+
+impl Call for SettleChecks<'_> {
+    const NAME: &'static str = "settle_checks";
+    type Outcome = SettlingChecks;
+}
+
+/// A provider wants no requests for a while.
+#[derive(Serialize)]
+pub struct PauseProvider<'a> {
+    /// Which.
+    pub p_integration_type: &'a str,
+    /// For so many seconds, an hour at the most.
+    pub p_seconds: u32,
+}
+
+/// What becomes of [`PauseProvider`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Pausing {
+    /// Nobody asks it until then.
+    Paused,
+}
+
+impl Call for PauseProvider<'_> {
+    const NAME: &'static str = "pause_provider";
+    type Outcome = Pausing;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_result_without_status_gives_the_claim_back() {
+        let id = IntegrationId(Uuid::nil());
+        let result = CheckResult {
+            id,
+            version: "v".to_owned(),
+            status: None,
+            reason: None,
+            schedule: None,
+            next_check_at: None,
+        };
+        assert_eq!(
+            serde_json::to_value(result).unwrap(),
+            json!({"id": id, "version": "v", "status": null, "reason": null, "schedule": null, "next_check_at": null})
+        );
+    }
+
+    #[test]
+    fn ends_are_read_by_integration() {
+        let body = r#"{"outcome":"ended","ends":{
+            "67e55044-10b1-426f-9247-bb680e5fe0c8":
+                {"end":"checked","status":"degraded","status_reason":"timeout","last_checked_at":"x","next_check_at":null},
+            "67e55044-10b1-426f-9247-bb680e5fe0c9":{"end":"changed"}
+        }}"#;
+        let SettlingChecks::Ended { ends } = serde_json::from_str(body).unwrap();
+        let checked = ends
+            .values()
+            .filter(|end| matches!(end, CheckEnd::Checked(_)));
+        assert_eq!((ends.len(), checked.count()), (2, 1));
+    }
+}
