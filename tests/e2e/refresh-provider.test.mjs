@@ -85,17 +85,6 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     await assertAlive(scene, made.id);
   });
 
-  for (const [header, seconds] of [["500", 500], [new Date(Date.now() + 3_600_000).toUTCString(), 3600], ["1", 30], ["soon", 30]]) {
-    it(`that answers 429 with Retry-After ${header}: is left alone for as long, and half a minute at the least`, async () => {
-      const made = await connection(scene);
-      fault(made, answer(429, {}, { "retry-after": header }));
-      (await refresh(made)).expect(502, "provider_failed");
-      const { retry_at, failed_at } = await leaseOf(scene, made.id);
-      const waits = (retry_at - failed_at) / 1000;
-      assert.ok(waits <= seconds + 1 && waits > seconds - 60, `${waits} s`);
-    });
-  }
-
   it("that says invalid_grant: reconnect_required, and it is not asked again", async () => {
     const made = await connection(scene);
     fault(made, answer(400, { error: "invalid_grant", error_description: PLANTED }));

@@ -2,23 +2,17 @@
 // sweep takes whatever is due, and a fence keeps every writer out.
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { afterEach, before, beforeEach, describe, it } from "node:test";
 
-import { keyId, seal } from "../format/format.mjs";
-import { startStack } from "../stack/stack.mjs";
-import { connect } from "../support/database.mjs";
+import { keyId } from "../format/format.mjs";
 import { answer, late } from "../support/faults.mjs";
 import { takesAccessToken } from "../support/grants.mjs";
 import { opened } from "../support/integrations.mjs";
-import { startProxy } from "../support/proxy.mjs";
+import { insertRows, ownScene } from "../support/own-stack.mjs";
 import {
   assertAlive, connection, dueLeft, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
 } from "../support/refresh.mjs";
 import { until } from "../support/wait.mjs";
-import { startWorker } from "../support/worker.mjs";
 
 const TOKEN_PATH = "/v1/oauth/token";
 /** What a sweep may send in all (flows/schedule.rs). */
@@ -27,42 +21,8 @@ const REQUESTS = 450;
 const LANES = 5;
 
 describe("the schedule", () => {
-  const scene = {};
-  const stops = [];
-  let dir;
-  before(async () => {
-    dir = mkdtempSync(path.join(tmpdir(), "refresh-schedule-"));
-    const stack = await startStack({ dir, appUrl: "http://localhost:3000" });
-    stops.push(stack.stop);
-    scene.info = stack.info;
-    scene.sql = connect(scene.info);
-    stops.push(() => scene.sql.end());
-    scene.server = await startProxy(scene.info.authorization_server_url);
-    scene.gateway = await startProxy(scene.info.supabase_url);
-    stops.push(scene.server.stop, scene.gateway.stop);
-    scene.worker = await start();
-  });
-  after(async () => {
-    for (const stop of stops.reverse()) await stop();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  beforeEach(() => scene.sql`delete from public.integrations`);
-  afterEach((context) => {
-    if (!context.passed) context.diagnostic(scene.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
-  });
-
-  /** A worker, or another instance of it with the same OAuth client. */
-  async function start(bindings = {}, options = {}) {
-    const { client_id, client_secret } = scene.worker?.info ?? {};
-    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
-      SUPABASE_BASE_URL: scene.server.url,
-      ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
-      ...bindings,
-    }, options);
-    stops.push(worker.stop);
-    return worker;
-  }
-
+  const scene = ownScene("refresh-schedule");
+  const { start } = scene;
   const redemptions = ({ tokens }) => scene.server.count(redemptionOf(tokens.refresh_token));
 
   it("refreshes what ends within ten minutes, and nothing else", async () => {
@@ -108,8 +68,8 @@ describe("the schedule", () => {
     await assertAlive(scene, made.id);
   });
 
-  it("asks a provider that wants no more for nobody any more, until the next run", async () => {
-    const ids = await insertRows(60, { seconds: 60 });
+  it("asks a provider that wants no more for nobody any more, until its pause is over", async () => {
+    const ids = await insertRows(scene, 60, { seconds: 60 });
     const mend = scene.server.fault(TOKEN_PATH, answer(429, {}, { "retry-after": "60" }));
     const before = scene.server.requests.length;
     await scene.worker.scheduled();
@@ -118,6 +78,9 @@ describe("the schedule", () => {
     mend();
     const granted = scene.server.fault(TOKEN_PATH, granting());
     await scene.worker.scheduled();
+    assert.equal(scene.server.requests.length - before, asked, "not by the next run either");
+    await scene.sql`update private.provider_pauses set until = now()`;
+    await scene.worker.scheduled();
     granted();
     const [{ refreshed }] = await scene.sql`
       select count(*)::int as refreshed from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
@@ -125,7 +88,7 @@ describe("the schedule", () => {
   });
 
   it("does not wait for a provider that is down for each of its customers", async () => {
-    const ids = await insertRows(60, { seconds: 60 });
+    const ids = await insertRows(scene, 60, { seconds: 60 });
     const mend = scene.server.fault(TOKEN_PATH, answer(500));
     const before = scene.server.requests.length;
     await scene.worker.scheduled();
@@ -139,7 +102,7 @@ describe("the schedule", () => {
   });
 
   it("of a token that ends and cannot be refreshed asks for a reconnection, once it has ended", async () => {
-    const [id] = await insertRows(1, { refresh_token: null, seconds: 60 });
+    const [id] = await insertRows(scene, 1, { refresh_token: null, seconds: 60 });
     await scene.worker.scheduled();
     assert.equal((await rowOf(scene, id)).status, "active");
     await scene.sql`update public.credential_leases set retry_at = now()`;
@@ -150,7 +113,7 @@ describe("the schedule", () => {
   });
 
   it("passes by what does not open, says which row, and does the rest", async () => {
-    const [broken, good] = await insertRows(2, { seconds: 60 });
+    const [broken, good] = await insertRows(scene, 2, { seconds: 60 });
     await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
     const mend = scene.server.fault(TOKEN_PATH, granting());
     await scene.worker.scheduled();
@@ -161,7 +124,7 @@ describe("the schedule", () => {
   });
 
   it("stays within its requests, and the next runs go on until all is done, each row once", async () => {
-    const ids = await insertRows(1000, { seconds: 60 });
+    const ids = await insertRows(scene, 1000, { seconds: 60 });
     const mend = scene.server.fault(TOKEN_PATH, granting());
     const before = { server: scene.server.requests.length, gateway: scene.gateway.requests.length };
     let sent = 0;
@@ -185,7 +148,7 @@ describe("the schedule", () => {
   });
 
   it("shares out over a queue what one run may not do, each row once", async () => {
-    const ids = await insertRows(1500, { seconds: 60 });
+    const ids = await insertRows(scene, 1500, { seconds: 60 });
     const worker = await start({}, { queue: true });
     const mend = scene.server.fault(TOKEN_PATH, granting());
     const before = scene.server.requests.length;
@@ -200,7 +163,7 @@ describe("the schedule", () => {
   });
 
   it("of a queue that does not take what is left says so, and the next run goes on", async () => {
-    const ids = await insertRows(1000, { seconds: 60 });
+    const ids = await insertRows(scene, 1000, { seconds: 60 });
     const worker = await start({ WORK_QUEUE: { sendBatch: null } });
     const mend = scene.server.fault(TOKEN_PATH, granting());
     await worker.scheduled();
@@ -212,7 +175,7 @@ describe("the schedule", () => {
   });
 
   it("of two workers at once redeems each row once", async () => {
-    const ids = await insertRows(200, { seconds: 60 });
+    const ids = await insertRows(scene, 200, { seconds: 60 });
     const second = await start();
     const mend = scene.server.fault(TOKEN_PATH, granting());
     const before = scene.server.requests.length;
@@ -277,24 +240,6 @@ describe("the schedule", () => {
       assert.equal(await leaseOf(scene, made.id), undefined);
     });
   });
-
-  /** Inserts rows as the worker leaves them, whose tokens end in so many seconds; returns their ids. */
-  async function insertRows(count, { seconds, refresh_token }) {
-    const key = Buffer.from(scene.info.encryption_key, "base64");
-    const rows = Array.from({ length: count }, (_, i) => {
-      const [id, organization_id] = [randomUUID(), randomUUID()];
-      const plain = {
-        access_token: `old-${i}-${id}`,
-        ...(refresh_token !== null && { refresh_token: `old-${id}` }),
-        expires_at: new Date(Date.now() + seconds * 1000).toISOString(),
-        project_id: id,
-      };
-      const config = seal(key, { organization_id, integration_id: id }, plain, () => randomBytes(12));
-      return { id, organization_id, integration_type: "supabase", name: id, external_account_id: id, config };
-    });
-    await scene.sql`insert into public.integrations ${scene.sql(rows)}`;
-    return rows.map(({ id }) => id);
-  }
 
   /** A provider that takes every refresh token, and answers at once. */
   function granting() {

@@ -1,0 +1,76 @@
+// A stack of a test file's own, for what would disturb others: the schedule takes whatever is due, a pause holds for everybody.
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, beforeEach } from "node:test";
+
+import { seal } from "../format/format.mjs";
+import { startStack } from "../stack/stack.mjs";
+import { connect } from "./database.mjs";
+import { startProxy } from "./proxy.mjs";
+import { startWorker } from "./worker.mjs";
+
+/**
+ * To be called in `describe`. Each test begins without integrations and pauses. Returns the scene, complete once tests run: `info`, `sql`,
+ * `worker`, `server` and `gateway` (the proxies in front of the authorization server and of Supabase's), and `start(bindings?, options?)`:
+ * another worker, with the same OAuth client.
+ */
+export function ownScene(name) {
+  const scene = {};
+  const stops = [];
+  let dir;
+  before(async () => {
+    dir = mkdtempSync(path.join(tmpdir(), `${name}-`));
+    const stack = await startStack({ dir, appUrl: "http://localhost:3000" });
+    stops.push(stack.stop);
+    scene.info = stack.info;
+    scene.sql = connect(scene.info);
+    stops.push(() => scene.sql.end());
+    scene.server = await startProxy(scene.info.authorization_server_url);
+    scene.gateway = await startProxy(scene.info.supabase_url);
+    stops.push(scene.server.stop, scene.gateway.stop);
+    scene.worker = await scene.start();
+  });
+  after(async () => {
+    for (const stop of stops.reverse()) await stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    await scene.sql`delete from public.integrations`;
+    await scene.sql`delete from private.provider_pauses`;
+  });
+  afterEach((context) => {
+    if (!context.passed) context.diagnostic(scene.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
+  });
+
+  scene.start = async (bindings = {}, options = {}) => {
+    const { client_id, client_secret } = scene.worker?.info ?? {};
+    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
+      SUPABASE_BASE_URL: scene.server.url,
+      ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
+      ...bindings,
+    }, options);
+    stops.push(worker.stop);
+    return worker;
+  };
+  return scene;
+}
+
+/** Inserts rows as the worker leaves them, each in an organisation of its own; returns their ids. `columns` are further ones. */
+export async function insertRows({ info, sql }, count, { seconds, refresh_token, ...columns }) {
+  const key = Buffer.from(info.encryption_key, "base64");
+  const rows = Array.from({ length: count }, (_, i) => {
+    const [id, organization_id] = [randomUUID(), randomUUID()];
+    const plain = {
+      access_token: `old-${i}-${id}`,
+      ...(refresh_token !== null && { refresh_token: `old-${id}` }),
+      expires_at: new Date(Date.now() + seconds * 1000).toISOString(),
+      project_id: id,
+    };
+    const config = seal(key, { organization_id, integration_id: id }, plain, () => randomBytes(12));
+    return { id, organization_id, integration_type: "supabase", name: id, external_account_id: id, config, ...columns };
+  });
+  await sql`insert into public.integrations ${sql(rows)}`;
+  return rows.map(({ id }) => id);
+}
