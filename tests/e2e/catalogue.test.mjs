@@ -55,7 +55,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
   for (const entry of ENTRIES) {
     const { type, identity, kept, refresh, assumed_lifetime, revocation } = entry;
 
-    it(`${entry.name}: connects, refreshes, disconnects, and takes no failure for a grant`, async () => {
+    it(`${entry.name}: connects, is checked, refreshes, disconnects, and takes no failure for a grant`, async () => {
       const provider = bent.providers[type];
       const browser = await Visitor.signedIn(worker);
       const login = `${type}-${randomUUID()}`;
@@ -79,6 +79,10 @@ describe("the catalogue", { concurrency: 4 }, () => {
       });
       assert.equal(expires_at !== undefined, refresh !== "none", "whether it is known when the token ends");
       if (assumed_lifetime) assert.ok(Math.abs(Date.parse(expires_at) - Date.now() - assumed_lifetime * 1000) < 60_000);
+
+      const checked = (await browser.post(`/api/integrations/${id}/check`, {})).expect(200).json;
+      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual([checked.status, checked.status_reason], ["active", null]);
 
       const refreshed = await browser.post(`/api/integrations/${id}/refresh`, {});
       assert.deepEqual(provider.complaints, []);

@@ -1,0 +1,299 @@
+// The schedule's checks, and the pauses that providers ask for. On a stack of its own: a run takes whatever is due, and a pause holds for
+// everybody.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { check, laterChecked, questionOf, verdictsOf } from "../support/checks.mjs";
+import { answer } from "../support/faults.mjs";
+import { insertRows, ownScene } from "../support/own-stack.mjs";
+import { connection, endsIn, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
+
+const PROJECTS = "/v1/projects";
+/** What the checks of one run may send in all (flows/schedule.rs), and the refreshes' one claim before them. */
+const REQUESTS = 250 + 1;
+/** How many checks run side by side (flows/rounds.rs). */
+const LANES = 5;
+const DAILY = "0 3 * * *";
+
+describe("the schedule's checks", () => {
+  const scene = ownScene("health-schedule");
+  const questions = ({ tokens }) => scene.server.count(questionOf(tokens.access_token)) - 1;
+  const due = (seconds = 3600) => ({ seconds, scan_schedule: DAILY, next_check_at: new Date(Date.now() - 60_000) });
+  /** The project that a row of insertRows has is named after the row, whose id its token ends in. */
+  const answering = (over = {}) => ({ request, response }) => {
+    const id = request.headers.authorization.slice(-36);
+    answer(200, [{ ref: over[id] ?? id, name: "n" }])({ request, response });
+  };
+  const statuses = async (ids) => {
+    const rows = await scene.sql`select id, status, status_reason from public.integrations where id = any (${ids})`;
+    const of = new Map(rows.map(({ id, status, status_reason }) => [id, [status, status_reason]]));
+    return ids.map((id) => of.get(id));
+  };
+  const paused = async () => (await scene.sql`select * from private.provider_pauses where until > now()`).length > 0;
+  const pauseSeconds = async () => {
+    const [row] = await scene.sql`select extract(epoch from until - now())::int as left from private.provider_pauses`;
+    return row?.left;
+  };
+
+  it("ask for what is due, and set when the next is", async () => {
+    const [mine, other] = [await connection(scene), await connection(scene)];
+    for (const { browser, id } of [mine, other]) (await browser.patch(`/api/integrations/${id}`, { scan_schedule: DAILY })).expect(200);
+    await scene.worker.scheduled();
+    assert.deepEqual([mine, other].map(questions), [0, 0], "none is due");
+    await scene.sql`update public.integrations set next_check_at = now() where id = ${mine.id}`;
+    await scene.worker.scheduled();
+    await scene.worker.scheduled();
+    assert.deepEqual([mine, other].map(questions), [1, 0]);
+    const shown = (await mine.browser.get(`/api/integrations/${mine.id}`)).expect(200).json;
+    assert.equal(shown.status, "active");
+    assert.ok(Date.now() - Date.parse(shown.last_checked_at) < 60_000);
+    const next = Date.parse(shown.next_check_at);
+    assert.ok(next > Date.now() && new Date(next).toISOString().endsWith("T03:00:00.000Z"));
+    const { events } = (await mine.browser.get(`/api/integrations/${mine.id}/events`)).expect(200).json;
+    assert.deepEqual(events.slice(0, 2).map(({ action, outcome, reason, actor, user_id }) => [action, outcome, reason, actor, user_id]), [
+      ["checked", "active", null, "service", null],
+      ["opened", "succeeded", "check", "service", null],
+    ]);
+  });
+
+  it("find out what has become of each, one not keeping the others from it", async () => {
+    const ids = await insertRows(scene, 4, due());
+    const [good, gone, broken, garbled] = ids;
+    await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
+    await scene.sql`update public.integrations set scan_schedule = 'every now and then' where id = ${garbled}`;
+    const mend = scene.server.fault(PROJECTS, answering({ [gone]: "zyxwvutsrqponmlkjihg" }));
+    await scene.worker.scheduled();
+    mend();
+    assert.deepEqual(await statuses(ids), [["active", null], ["revoked", "account_gone"], ["degraded", "unreadable"], ["active", null]]);
+    const next = await Promise.all(ids.map(async (id) => (await rowOf(scene, id)).next_check_at));
+    assert.deepEqual(next.map((moment) => moment !== null), [true, false, true, false], "no schedule, no next check");
+    await scene.worker.logged(new RegExp(`not checked: integrations ${broken}`));
+  });
+
+  it("of a token that ends soon, or is refused, refresh first", async () => {
+    const [ending, refused] = [await connection(scene), await connection(scene)];
+    await endsIn(scene, ending.id, 60);
+    await scene.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
+    const mend = scene.server.fault(questionOf(refused.tokens.access_token), answer(401, {}));
+    await scene.worker.scheduled();
+    mend();
+    assert.deepEqual(await statuses([ending.id, refused.id]), [["active", null], ["active", null]]);
+    for (const { id } of [ending, refused]) {
+      assert.deepEqual(await refreshesOf(scene, id), [["refreshed", "succeeded", null]]);
+      assert.deepEqual(await verdictsOf(scene, id), [["active", null]]);
+    }
+  });
+
+  it("do not ask for what only a reconnection helps, until it is reconnected", async () => {
+    const made = await connection(scene);
+    const [{ name: login }] = await scene.sql`select name from public.integrations where id = ${made.id}`;
+    await scene.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
+    const mend = scene.server.fault(PROJECTS, answer(401, {}));
+    const spent = scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(400, { error: "invalid_grant" }));
+    await scene.worker.scheduled();
+    assert.deepEqual(await statuses([made.id]), [["reconnect_required", "invalid_grant"]]);
+    const before = scene.server.requests.length;
+    await scene.worker.scheduled();
+    assert.equal(scene.server.requests.length, before);
+    mend();
+    spent();
+    assert.equal(await made.browser.connect(login), made.id);
+    await laterChecked(scene, made.id);
+    await scene.worker.scheduled();
+    assert.deepEqual(await verdictsOf(scene, made.id), [["reconnect_required", "invalid_grant"], ["active", null]]);
+  });
+
+  it("stay within their requests, and the next runs go on until all is done, each row once", async () => {
+    const ids = await insertRows(scene, 500, due());
+    const mend = scene.server.fault(PROJECTS, answering());
+    const before = { server: scene.server.requests.length, gateway: scene.gateway.requests.length };
+    let sent = 0;
+    let runs = 0;
+    for (; ; runs++) {
+      await scene.worker.scheduled();
+      const total = scene.server.requests.length - before.server + scene.gateway.requests.length - before.gateway;
+      assert.ok(total - sent <= REQUESTS, `${total - sent} requests`);
+      sent = total;
+      const [{ left }] = await scene.sql`select count(*)::int as left from public.integrations where next_check_at < now()`;
+      if (left === 0) break;
+      assert.ok(runs < 4, `${left} are left after ${runs} runs`);
+    }
+    mend();
+    assert.ok(runs >= 1, "more than one run");
+    await scene.worker.logged(/check has more to do/);
+    const asked = scene.server.requests.slice(before.server).map(({ headers }) => headers.authorization);
+    assert.deepEqual([asked.length, new Set(asked).size], [ids.length, ids.length]);
+    assert.deepEqual(new Set((await statuses(ids)).map(([status]) => status)), new Set(["active"]));
+  });
+
+  it("of two workers at once check each row once", async () => {
+    const ids = await insertRows(scene, 100, due());
+    const second = await scene.start();
+    const mend = scene.server.fault(PROJECTS, async (exchange) => {
+      await exchange.delay(20);
+      answering()(exchange);
+    });
+    const before = scene.server.requests.length;
+    await Promise.all([scene.worker.scheduled(), second.scheduled(), scene.worker.scheduled()]);
+    mend();
+    assert.equal(scene.server.requests.length - before, ids.length);
+    const [{ count }] = await scene.sql`select count(*)::int from public.credential_events where action = 'checked' and integration_id = any (${ids})`;
+    assert.equal(count, ids.length);
+  });
+
+  it("do not wait for a provider that is down for each of its customers, and no live grant is declared dead", async () => {
+    const ids = await insertRows(scene, 60, due());
+    const mend = scene.server.fault(PROJECTS, answer(502, "<html>"));
+    const before = scene.server.requests.length;
+    await scene.worker.scheduled();
+    const asked = scene.server.requests.length - before;
+    assert.ok(asked >= LANES && asked < 3 * LANES, `${asked} requests`);
+    mend();
+    assert.deepEqual(
+      (await statuses(ids)).filter(([status]) => status === "degraded"),
+      Array.from({ length: asked }, () => ["degraded", "provider_failed"]),
+    );
+    assert.equal(await paused(), false);
+    const well = scene.server.fault(PROJECTS, answering());
+    await scene.worker.scheduled();
+    well();
+    assert.equal(scene.server.requests.length - before, ids.length, "the others are asked for in the next run");
+    assert.equal((await statuses(ids)).filter(([status]) => status === "degraded").length, asked);
+  });
+
+  it("of a provider that is slow run side by side", async () => {
+    await insertRows(scene, 10, due());
+    const mend = scene.server.fault(PROJECTS, async (exchange) => {
+      await exchange.delay(500);
+      answering()(exchange);
+    });
+    const begun = Date.now();
+    await scene.worker.scheduled();
+    mend();
+    const took = Date.now() - begun;
+    assert.ok(took < 10 * 500, `${took} ms`);
+  });
+
+  describe("a provider that wants no more requests", () => {
+    for (const [what, status, headers, seconds] of [
+      ["429 with Retry-After", 429, { "retry-after": "120" }, 120],
+      ["429 with a limit that is used up", 429, { "x-ratelimit-limit": "120", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "45" }, 45],
+      ["403 with a limit that is used up until a moment", 403, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": `${Math.ceil(Date.now() / 1000) + 1800}` }, 1800],
+      ["429 with RateLimit-Reset", 429, { "ratelimit-remaining": "0", "ratelimit-reset": "30" }, 30],
+      ["429 for a day", 429, { "retry-after": "86400" }, 3600],
+    ]) {
+      it(`${what}: is left alone for ${seconds} s, by all`, async () => {
+        const ids = await insertRows(scene, 30, due());
+        const mend = scene.server.fault(PROJECTS, answer(status, { message: "API rate limit exceeded" }, headers));
+        const before = scene.server.requests.length;
+        await scene.worker.scheduled();
+        await scene.worker.scheduled();
+        const asked = scene.server.requests.length - before;
+        assert.ok(asked >= 1 && asked <= LANES, `${asked} requests`);
+        mend();
+        const found = (await statuses(ids)).filter(([status]) => status === "degraded");
+        assert.deepEqual(found, Array.from({ length: asked }, () => ["degraded", "rate_limited"]));
+        const left = await pauseSeconds();
+        assert.ok(left <= seconds && left > seconds - 60, `${left} s`);
+
+        // Another organisation's user, and every refresh, waits as well.
+        const made = await connection(scene);
+        const refused = (await check(made)).expect(429, "provider_paused");
+        assert.ok(Number(refused.headers.get("retry-after")) <= seconds && Number(refused.headers.get("retry-after")) > 0);
+        (await refresh(made)).expect(429, "provider_paused");
+        await endsIn(scene, made.id, 60);
+        await scene.worker.scheduled();
+        assert.deepEqual(await tokensOf(scene, made.id).then(({ access_token }) => access_token), made.tokens.access_token);
+        assert.deepEqual([questions(made), scene.server.count(redemptionOf(made.tokens.refresh_token))], [0, 0]);
+
+        await scene.sql`update private.provider_pauses set until = now()`;
+        const well = scene.server.fault(({ path, headers }) => path === PROJECTS && headers.authorization.startsWith("Bearer old-"), answering());
+        await scene.worker.scheduled();
+        well();
+        assert.deepEqual(await refreshesOf(scene, made.id), [["refreshed", "succeeded", null]]);
+        assert.equal((await statuses(ids)).filter(([status]) => status === "active").length, ids.length - asked, "and then the others are asked for");
+      });
+    }
+
+    it("says so to a check on demand: degraded, and the next is told to wait", async () => {
+      const made = await connection(scene);
+      const mend = scene.server.fault(questionOf(made.tokens.access_token), answer(429, {}, { "retry-after": "60" }));
+      const { json } = (await check(made)).expect(200);
+      assert.deepEqual([json.status, json.status_reason], ["degraded", "rate_limited"]);
+      mend();
+      await laterChecked(scene, made.id);
+      (await check(made)).expect(429, "provider_paused");
+      await scene.sql`update private.provider_pauses set until = now()`;
+      assert.equal((await check(made)).expect(200).json.status, "active");
+    });
+
+    it("in the middle of a check, at its refresh: degraded, since nobody knows", async () => {
+      const made = await connection(scene);
+      scene.server.fault(questionOf(made.tokens.access_token), answer(401, {}));
+      scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": "60" }));
+      const { json } = (await check(made)).expect(200);
+      assert.deepEqual([json.status, json.status_reason], ["degraded", "refresh_failed"]);
+      assert.equal(await paused(), true);
+    });
+
+    it("does not hold up a connection, which somebody is waiting for", async () => {
+      await scene.sql`insert into private.provider_pauses values ('supabase', now() + interval '1 minute')`;
+      const made = await connection(scene);
+      assert.equal((await rowOf(scene, made.id)).status, "active");
+    });
+
+    it("429 without a word on how long: no pause for the others", async () => {
+      const [one, other] = [await connection(scene), await connection(scene)];
+      scene.server.fault(questionOf(one.tokens.access_token), answer(429, {}));
+      assert.equal((await check(one)).expect(200).json.status_reason, "rate_limited");
+      assert.equal(await paused(), false);
+      assert.equal((await check(other)).expect(200).json.status, "active");
+    });
+
+    for (const [header, seconds] of [["500", 500], [new Date(Date.now() + 3_600_000).toUTCString(), 3600], ["1", 30], ["soon", 30]]) {
+      it(`to a refresh, with Retry-After ${header}: the row is left alone for as long, and half a minute at the least`, async () => {
+        const made = await connection(scene);
+        scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": header }));
+        (await refresh(made)).expect(502, "provider_failed");
+        const { retry_at, failed_at } = await leaseOf(scene, made.id);
+        const waits = (retry_at - failed_at) / 1000;
+        assert.ok(waits <= seconds + 1 && waits > seconds - 60, `${waits} s`);
+        assert.equal(await paused(), header !== "soon");
+      });
+    }
+
+    it("that cannot be written down: the run goes on, and the log says so", async () => {
+      await insertRows(scene, 2, due());
+      const mend = scene.server.fault(PROJECTS, answer(429, {}, { "retry-after": "60" }));
+      const lost = scene.gateway.fault("/rest/v1/rpc/pause_provider", answer(500, "planted"));
+      await scene.worker.scheduled();
+      mend();
+      lost();
+      await scene.worker.logged(/the pause that supabase wants could not be written/);
+      assert.equal(await paused(), false);
+    });
+  });
+
+  it("leave nothing claimed where the database fails: what was not written is checked again", async () => {
+    const [id] = await insertRows(scene, 1, due());
+    const well = scene.server.fault(PROJECTS, answering());
+    const mend = scene.gateway.fault("/rest/v1/rpc/settle_checks", answer(503, ""));
+    await scene.worker.scheduled();
+    mend();
+    assert.deepEqual(await verdictsOf(scene, id), []);
+    await scene.sql`update private.check_claims set until = now()`;
+    await scene.worker.scheduled();
+    well();
+    assert.deepEqual(await verdictsOf(scene, id), [["active", null]]);
+  });
+
+  it("23. show no token in any line of the log", async () => {
+    const ids = await insertRows(scene, 3, due());
+    const mend = scene.server.fault(PROJECTS, answer(401, { message: randomUUID() }));
+    await scene.worker.scheduled();
+    mend();
+    const logged = JSON.stringify(scene.worker.logs());
+    for (const id of ids) assert.ok(!logged.includes(`old-0-${id}`) && !logged.includes(`old-${id}`));
+  });
+});
