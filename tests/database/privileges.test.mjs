@@ -319,12 +319,12 @@ describe("through PostgREST (attack 26)", () => {
     const args = completion();
     assert.deepEqual((await rpc("complete_connection", args)).body, { outcome: "created", id: args.p_id });
 
-    const page = await rpc("rewrap_page", { p_after: null, p_limit: 5000, p_kid: KID.b, p_organization_id: args.p_organization_id });
+    const page = await rpc("rewrap_read", { p_after: null, p_limit: 5000, p_kid: KID.b, p_organization_id: args.p_organization_id });
     assert.equal(page.status, 200, JSON.stringify(page.body));
     const [{ id, version }] = page.body;
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
-    const applied = await rpc("rewrap_apply", { p_ids: [id], p_versions: [version], p_patches: [patch] });
-    assert.deepEqual([applied.status, applied.body], [200, [args.p_id]]);
+    const applied = await rpc("rewrap_write", { p_ids: [id], p_versions: [version], p_patches: [patch] });
+    assert.deepEqual([applied.status, applied.body], [200, 1]);
 
     const { body: fence } = await rpc("declare_fence", { p_kids: [KID.b] });
     assert.equal(fence.outcome, "fenced");

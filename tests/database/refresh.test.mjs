@@ -88,15 +88,12 @@ describe("token_expires_at", () => {
     const fresh = await server.createProject();
     const ids = [];
     for (let i = 0; i < 20; i++) ids.push(await insertIntegration(fresh.owner, { config: fresh.owner.json(ends(inMs(0))) }));
-    const page = await fresh.service`select * from public.rewrap_page(null, 100, ${KID.b})`;
+    const page = await fresh.service`select * from public.rewrap_read(null, 100, ${KID.b})`;
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
-    const written = await fresh.service.begin(async (sql) => {
-      const done = await sql`
-        select public.rewrap_apply(${page.map(({ id }) => id)}::uuid[], ${page.map(({ version }) => version)}::text[],
-          ${page.map(() => patch)}::jsonb[]) as id`;
-      return done;
-    });
-    assert.equal(written.length, ids.length);
+    const [{ written }] = await fresh.service`
+      select public.rewrap_write(${page.map(({ id }) => id)}::uuid[], ${page.map(({ version }) => version)}::text[],
+        ${page.map(() => patch)}::jsonb[]) as written`;
+    assert.equal(written, ids.length);
     await fresh.service`select pg_stat_force_next_flush()`;
     const [{ updated, hot }] = await fresh.owner`
       select n_tup_upd::int as updated, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'integrations'`;
@@ -268,9 +265,9 @@ describe("an end", () => {
   test("after a rotation of the row is written all the same", async () => {
     const { p_id } = await connected();
     const mine = await claimed(p_id);
-    const [{ version }] = await service`select version from public.rewrap_page(${null}, 5000, ${KID.b}) where id = ${p_id}`;
+    const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, ${KID.b}) where id = ${p_id}`;
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
-    await service`select public.rewrap_apply(array[${p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[])`;
+    await service`select public.rewrap_write(array[${p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[])`;
     assert.equal(await end(mine, { config: ends(inMs(HOUR_MS)) }), "settled");
   });
 

@@ -1,4 +1,4 @@
-// The rotation's two statements: what a page shows, and that a batch writes a row only as it was read.
+// The rotation's statements: what a page shows, what a look counts, and that a batch writes a row only as it was read.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -21,21 +21,21 @@ const connect = () => project.connect("authenticator", { role: "service_role" })
 const insert = (value, over = {}) => insertIntegration(service, { config: service.json(value), ...over });
 const row = async (id) => ({ ...(await owner`select * from public.integrations where id = ${id}`)[0] });
 const page = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}) => [
-  ...(await service`select * from public.rewrap_page(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
+  ...(await service`select * from public.rewrap_read(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
 ];
 const resealed = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
-/** Writes what a rotator would of a page: the row that only says where the page ends is none of it. */
+/** Writes what a rotator would of a page: the row that only says where the page ends is none of it. Returns how many were written. */
 const apply = async (page, { patch = resealed, sql = service, durable = true } = {}) => {
   const rows = page.filter(({ current }) => !current);
   const patches = rows.map(() => JSON.stringify(patch));
-  const written = await sql`
-    select id from public.rewrap_apply(
+  const [{ written }] = await sql`
+    select public.rewrap_write(
       ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${patches}::text[]::jsonb[], ${durable}
-    ) id`;
-  return written.map(({ id }) => id);
+    ) as written`;
+  return written;
 };
 
-describe("rewrap_page", () => {
+describe("rewrap_read", () => {
   test("goes through the rows in the order of their ids, each once, the lowest and the highest id included", async () => {
     const ids = [NIL, MAX, ...Array.from({ length: 21 }, () => randomUUID())].sort();
     for (const id of ids) await insert(config(KID.a), { id });
@@ -63,8 +63,9 @@ describe("rewrap_page", () => {
     const rows = await page();
     assert.deepEqual(rows.map((r) => [r.id, r.current, r.config]), [
       ...values.map((value, i) => [id(i + 1), false, value]),
-      [id(99), true, null],
     ]);
+    // Where the page ends before the table does, so that the next one can begin there.
+    assert.deepEqual((await page({ limit: values.length + 2 })).at(-1), { ...(await page({ after: id(97), limit: 1 }))[0], looked: values.length + 2 });
     assert.deepEqual((await page({ limit: 1 })).map((r) => [r.id, r.current]), [[id(0), true]]);
     assert.deepEqual(await page({ after: id(99) }), []);
     const all = await page({ kid: null });
@@ -106,12 +107,55 @@ describe("rewrap_page", () => {
   });
 });
 
-describe("rewrap_apply", () => {
+describe("rewrap_look", () => {
+  const look = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}) => ({
+    ...(await service`select * from public.rewrap_look(${after}, ${limit}, ${kid}, ${until}, ${organization})`)[0],
+  });
+
+  test("counts the rows, those of them that are not on the key whatever they are, and says where it ended", async () => {
+    assert.deepEqual(await look(), { looked: 0, unfinished: 0, last_id: null });
+    const ids = Array.from({ length: 9 }, () => randomUUID()).sort();
+    const values = [config(KID.b), config(KID.a), config(null), {}, "text", [config(KID.b)], { _enc: "x" }, null, config(KID.b)];
+    const organization_id = randomUUID();
+    for (const [i, id] of ids.entries()) {
+      await service`
+        insert into public.integrations (id, organization_id, integration_type, name, config)
+        values (${id}, ${i % 2 ? organization_id : randomUUID()}, 'supabase', 'n', ${JSON.stringify(values[i])}::text::jsonb)`;
+    }
+    assert.deepEqual(await look(), { looked: 9, unfinished: 7, last_id: null });
+    assert.deepEqual(await look({ limit: 9 }), { looked: 9, unfinished: 7, last_id: ids[8] });
+    assert.deepEqual(await look({ limit: 1 }), { looked: 1, unfinished: 0, last_id: ids[0] });
+    assert.deepEqual(await look({ after: ids[0], limit: 3 }), { looked: 3, unfinished: 3, last_id: ids[3] });
+    assert.deepEqual(await look({ after: ids[0], until: ids[3] }), { looked: 3, unfinished: 3, last_id: null });
+    assert.deepEqual(await look({ after: ids[0], until: ids[3], limit: 4 }), { looked: 3, unfinished: 3, last_id: null });
+    assert.deepEqual(await look({ after: ids[7] }), { looked: 1, unfinished: 0, last_id: null });
+    assert.deepEqual(await look({ after: ids[8] }), { looked: 0, unfinished: 0, last_id: null });
+    assert.deepEqual(await look({ organization: organization_id, limit: 3 }), { looked: 3, unfinished: 3, last_id: ids[5] });
+    assert.deepEqual(await look({ kid: null }), { looked: 9, unfinished: 9, last_id: null });
+  });
+
+  test("bounds its limit", async () => {
+    for (const limit of [0, -1, 100_001, null]) await assert.rejects(look({ limit }), { code: "22023" });
+  });
+});
+
+test("the functions of the version before go on beside the new ones", async () => {
+  const ids = [await insert(config(KID.a)), await insert(config(KID.b)), await insert(config(KID.a))];
+  const old = await service`select * from public.rewrap_page(null, 100, ${KID.b})`;
+  assert.deepEqual(old.filter(({ current }) => !current).map(({ id }) => id), [ids[0], ids[2]].sort());
+  assert.equal(await apply([old.find(({ id }) => id === ids[0])]), 1);
+  const written = await service`
+    select id from public.rewrap_apply(${ids}, ${ids.map((id) => old.find((row) => row.id === id)?.version ?? "0")},
+      ${ids.map(() => JSON.stringify(resealed))}::text[]::jsonb[]) id`;
+  assert.deepEqual(written.map(({ id }) => id), [ids[2]]);
+});
+
+describe("rewrap_write", () => {
   test("replaces the given fields of config and leaves all else, updated_at included", async () => {
     const id = await insert(config(KID.a, { project_id: "p", nested: { api_key: "x", plain: 1 }, expires_at: "2026" }), { status: "error" });
     const before = await row(id);
     const patch = { ...resealed, nested: { api_key: "y", plain: 1 } };
-    assert.deepEqual(await apply(await page(), { patch }), [id]);
+    assert.equal(await apply(await page(), { patch }), 1);
     assert.deepEqual(await row(id), { ...before, config: { ...before.config, ...patch } });
   });
 
@@ -119,8 +163,8 @@ describe("rewrap_apply", () => {
     const id = await insert(config(KID.a));
     const before = await row(id);
     await connect().begin(async (sql) => {
-      const rows = await sql`select * from public.rewrap_page(null, 10, ${KID.c})`;
-      assert.deepEqual(await apply(rows, { sql, patch: { _enc: { v: 2, kid: KID.c } } }), [id]);
+      const rows = await sql`select * from public.rewrap_read(null, 10, ${KID.c})`;
+      assert.equal(await apply(rows, { sql, patch: { _enc: { v: 2, kid: KID.c } } }), 1);
       await sql`update public.integrations set config = config where id = ${id}`;
     });
     assert.ok((await row(id)).updated_at > before.updated_at);
@@ -134,11 +178,12 @@ describe("rewrap_apply", () => {
     await service`delete from public.integrations where id in (${deleted}, ${replaced})`;
     await insert(config(KID.a, { access_token: "another" }), { id: replaced });
     const before = [await row(changed), await row(touched), await row(replaced)];
-    assert.deepEqual(await apply(rows), [kept]);
+    assert.equal(await apply(rows), 1);
+    assert.equal((await row(kept)).config._enc.kid, KID.b);
     assert.deepEqual([await row(changed), await row(touched), await row(replaced)], before);
     assert.deepEqual(await row(deleted), {});
     // Read again, they are written.
-    assert.deepEqual((await apply(await page())).sort(), [changed, touched, replaced].sort());
+    assert.equal(await apply(await page()), 3);
   });
 
   test("waits for a writer that holds the row, and leaves the row to it; written where the writer gives up", async () => {
@@ -152,7 +197,7 @@ describe("rewrap_apply", () => {
         await lockWait(owner);
         if (end === "rollback") throw new Error(end);
       }).catch((error) => assert.equal(error.message, "rollback"));
-      assert.deepEqual(await applying, end === "commit" ? [] : [id]);
+      assert.equal(await applying, end === "commit" ? 0 : 1);
       assert.equal((await row(id)).config.access_token, end === "commit" ? "newer" : resealed.access_token);
     }
   });
@@ -163,17 +208,15 @@ describe("rewrap_apply", () => {
       select gen_random_uuid(), 'supabase', 'n', ${owner.json(config(KID.a))} from generate_series(1, 2000)`;
     const written = await Promise.all(Array.from({ length: 4 }, async () => {
       const sql = connect();
-      const ids = [];
+      let count = 0;
       for (let after = null; ; ) {
-        const rows = await sql`select * from public.rewrap_page(${after}, 100, ${KID.b})`;
-        if (!rows.length) return ids;
-        ids.push(...(await apply(rows, { sql })));
+        const rows = await sql`select * from public.rewrap_read(${after}, 100, ${KID.b})`;
+        if (!rows.length) return count;
+        count += await apply(rows, { sql });
         after = rows.at(-1).id;
       }
     }));
-    const ids = written.flat();
-    assert.equal(ids.length, 2000);
-    assert.equal(new Set(ids).size, 2000);
+    assert.equal(written.reduce((sum, count) => sum + count), 2000);
   });
 
   test("a second run finds nothing to write", async () => {
@@ -189,7 +232,8 @@ describe("rewrap_apply", () => {
     const standing = async (connection) => (await connection`show synchronous_commit`)[0].synchronous_commit;
     await sql`set synchronous_commit = on`;
     await sql.begin(async (transaction) => {
-      assert.deepEqual(await apply(await page(), { sql: transaction, durable: false }), [id]);
+      assert.equal(await apply(await page(), { sql: transaction, durable: false }), 1);
+      assert.equal((await transaction`select config->'_enc'->>'kid' as kid from public.integrations where id = ${id}`)[0].kid, KID.b);
       assert.equal(await standing(transaction), "off");
     });
     assert.equal(await standing(sql), "on");
@@ -224,7 +268,7 @@ describe("rewrap_apply", () => {
     try {
       await assert.rejects(apply(await page(), { patch: { ...resealed, _enc: { v: 2, kid: KID.c } } }), { code: "IK001" });
       assert.deepEqual(await row(id), before);
-      assert.deepEqual(await apply(await page()), [id]);
+      assert.equal(await apply(await page()), 1);
     } finally {
       await call(service, "lift_fence");
     }
@@ -232,7 +276,7 @@ describe("rewrap_apply", () => {
 
   test("a row whose config is no object is left", async () => {
     for (const value of ["text", [], 7]) await insert(value);
-    assert.deepEqual(await apply(await page()), []);
+    assert.equal(await apply(await page()), 0);
   });
 
   test("a batch that makes no sense is refused whole", async () => {
@@ -251,11 +295,11 @@ describe("rewrap_apply", () => {
       "too many": [Array(5001).fill(id), Array(5001).fill(version), Array(5001).fill(patch)],
     };
     for (const [name, [ids, versions, patches]] of Object.entries(batches)) {
-      const call = service`select public.rewrap_apply(${ids}::uuid[], ${versions}::text[], ${patches}::text[]::jsonb[])`;
+      const call = service`select public.rewrap_write(${ids}::uuid[], ${versions}::text[], ${patches}::text[]::jsonb[])`;
       await assert.rejects(call, { code: /^22(023|P02)$/ }, name);
     }
     assert.deepEqual(await row(id), before);
-    assert.deepEqual(await apply([]), []);
+    assert.equal(await apply([]), 0);
   });
 });
 

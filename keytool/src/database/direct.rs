@@ -10,7 +10,7 @@ use tokio_postgres::{CancelToken, Client, Row as SqlRow};
 use uuid::Uuid;
 
 use super::address::DirectAddress;
-use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows};
+use super::{Answer, Cause, Failure, Function, LOOK, Look, Page, Patch, Row, Rows};
 
 /// Longer than any call should take, waiting for locks included (two seconds, in the functions' own settings).
 const CALL: Duration = Duration::from_secs(30);
@@ -64,6 +64,22 @@ impl Direct {
         }
     }
 
+    /// For the functions that take a page's arguments.
+    async fn query_page(&self, sql: &str, page: &Page, limit: i32) -> Result<Vec<SqlRow>, Failure> {
+        let current = page.current.map(|kid| kid.to_string());
+        self.query(
+            sql,
+            &[
+                (&page.after, Type::UUID),
+                (&limit, Type::INT4),
+                (&current, Type::TEXT),
+                (&page.until, Type::UUID),
+                (&page.organization, Type::UUID),
+            ],
+        )
+        .await
+    }
+
     /// Asks the server to stop what it is doing for us, and gives the connection up either way.
     async fn cancel(&self, token: CancelToken) {
         self.client.borrow_mut().take();
@@ -75,20 +91,24 @@ impl Direct {
 impl Rows for Direct {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            let current = page.current.map(|kid| kid.to_string());
-            let rows = self
-                .query(
-                    "select id, organization_id, config, version, looked from public.rewrap_page($1, $2, $3, $4, $5)",
-                    &[
-                        (&page.after, Type::UUID),
-                        (&i32::from(page.limit), Type::INT4),
-                        (&current, Type::TEXT),
-                        (&page.until, Type::UUID),
-                        (&page.organization, Type::UUID),
-                    ],
-                )
-                .await?;
+            let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5)";
+            let rows = self.query_page(sql, page, page.limit.into()).await?;
             rows.iter().map(read_row).collect()
+        })
+    }
+
+    fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
+        Box::pin(async move {
+            let sql =
+                "select looked, unfinished, last_id from public.rewrap_look($1, $2, $3, $4, $5)";
+            let rows = self.query_page(sql, page, LOOK).await?;
+            let row = first(&rows)?;
+            let count = |index| row.try_get::<_, i32>(index).map_err(failure);
+            Ok(Look {
+                looked: count(0)?.unsigned_abs().into(),
+                unfinished: count(1)?.unsigned_abs().into(),
+                last: row.try_get(2).map_err(failure)?,
+            })
         })
     }
 
@@ -99,7 +119,7 @@ impl Rows for Direct {
             let patches: Vec<Json<'_>> = patches.iter().map(|patch| Json(&patch.json)).collect();
             let rows = self
                 .query(
-                    "select count(*) from public.rewrap_apply($1, $2, $3, $4)",
+                    "select public.rewrap_write($1, $2, $3, $4)",
                     &[
                         (&ids, Type::UUID_ARRAY),
                         (&versions, Type::TEXT_ARRAY),
@@ -108,8 +128,8 @@ impl Rows for Direct {
                     ],
                 )
                 .await?;
-            let count: i64 = only(&rows)?;
-            Ok(count.unsigned_abs())
+            let count: i32 = only(&rows)?;
+            Ok(count.unsigned_abs().into())
         })
     }
 
@@ -148,10 +168,12 @@ fn read_row(row: &SqlRow) -> Result<Row, Failure> {
 }
 
 fn only<'a, T: FromSql<'a>>(rows: &'a [SqlRow]) -> Result<T, Failure> {
-    let row = rows
-        .first()
-        .ok_or_else(|| Failure::new(Cause::Refused, "an answer without a row"))?;
-    row.try_get(0).map_err(failure)
+    first(rows)?.try_get(0).map_err(failure)
+}
+
+fn first(rows: &[SqlRow]) -> Result<&SqlRow, Failure> {
+    rows.first()
+        .ok_or_else(|| Failure::new(Cause::Refused, "an answer without a row"))
 }
 
 /// jsonb as its text: in the binary protocol, a byte for the version before it.

@@ -1,5 +1,5 @@
 //! The way to the rows: one trait, and the same functions of the database behind both implementations. `migrations/`
-//! defines them: rewrap_page, rewrap_apply, rewrap_vitals, and those of the fence.
+//! defines them: rewrap_read, rewrap_look, rewrap_write, rewrap_vitals, and those of the fence.
 
 mod address;
 mod direct;
@@ -25,10 +25,13 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 
 /// One connection. Calls may overlap: a direct connection sends them one behind the other without waiting.
 pub trait Rows {
-    /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_page`.
+    /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read`.
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
 
-    /// Writes each patch if its row is still of the version that was read, and says how many it wrote. See `rewrap_apply`.
+    /// Counts the next rows, many more than a page has, and those of them that are not on the page's key. See `rewrap_look`.
+    fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look>;
+
+    /// Writes each patch if its row is still of the version that was read, and says how many it wrote. See `rewrap_write`.
     fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64>;
 
     /// Calls a function that answers with one JSON value.
@@ -60,6 +63,19 @@ pub struct Row {
     pub version: String,
     /// How many rows of the page were looked at up to this one.
     pub looked: u32,
+}
+
+/// How many rows one look counts: some fifty milliseconds of the server's.
+const LOOK: i32 = 50_000;
+
+/// What a look has counted.
+#[derive(Debug)]
+pub struct Look {
+    pub looked: u64,
+    /// Those that are not on the key that was asked for.
+    pub unfinished: u64,
+    /// The last row that was looked at; `None` where the end was reached.
+    pub last: Option<Uuid>,
 }
 
 /// What is to be merged into a row's config.

@@ -2,7 +2,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use ureq::Agent;
@@ -11,7 +10,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::tls::Authorities;
-use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows};
+use super::{Answer, Cause, Failure, Function, LOOK, Look, Page, Patch, Row, Rows};
 use crate::error::{Blame, Error, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
 
@@ -137,16 +136,8 @@ struct PageRow<'a> {
 impl Rows for Rest {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            let body = json!({
-                "p_after": page.after.map(|id| id.to_string()),
-                "p_limit": page.limit.min(MAX_ROWS),
-                "p_kid": page.current.map(|kid| kid.to_string()),
-                "p_until": page.until.map(|id| id.to_string()),
-                "p_organization_id": page.organization.map(|id| id.to_string()),
-            });
-            let answer = self
-                .post("rewrap_page", body.to_string().into_bytes())
-                .await?;
+            let limit = page.limit.min(MAX_ROWS).into();
+            let answer = self.post("rewrap_read", arguments(page, limit)).await?;
             let rows: Vec<PageRow<'_>> = serde_json::from_slice(&answer).map_err(unreadable)?;
             rows.into_iter()
                 .map(|row| {
@@ -163,6 +154,25 @@ impl Rows for Rest {
         })
     }
 
+    fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
+        #[derive(Deserialize)]
+        struct Counted {
+            looked: u64,
+            unfinished: u64,
+            last_id: Option<String>,
+        }
+        Box::pin(async move {
+            let answer = self.post("rewrap_look", arguments(page, LOOK)).await?;
+            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(unreadable)?;
+            let last = counted.last_id.map(|id| id.parse());
+            Ok(Look {
+                looked: counted.looked,
+                unfinished: counted.unfinished,
+                last: last.transpose().map_err(unreadable)?,
+            })
+        })
+    }
+
     fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
@@ -176,9 +186,8 @@ impl Rows for Rest {
             );
             body.push_str(&texts.join(","));
             body.push_str("]}");
-            let answer = self.post("rewrap_apply", body.into_bytes()).await?;
-            let written: Vec<IgnoredAny> = serde_json::from_slice(&answer).map_err(unreadable)?;
-            Ok(written.len() as u64)
+            let answer = self.post("rewrap_write", body.into_bytes()).await?;
+            serde_json::from_slice(&answer).map_err(unreadable)
         })
     }
 
@@ -199,6 +208,18 @@ impl Rows for Rest {
             serde_json::from_slice(&answer).map_err(unreadable)
         })
     }
+}
+
+/// What the functions that look at rows are called with.
+fn arguments(page: &Page, limit: i32) -> Vec<u8> {
+    let body = json!({
+        "p_after": page.after.map(|id| id.to_string()),
+        "p_limit": limit,
+        "p_kid": page.current.map(|kid| kid.to_string()),
+        "p_until": page.until.map(|id| id.to_string()),
+        "p_organization_id": page.organization.map(|id| id.to_string()),
+    });
+    body.to_string().into_bytes()
 }
 
 /// Which of PostgREST's error bodies this is. Its `details` may quote a row and are left out.

@@ -12,8 +12,14 @@ use crate::progress::Progress;
 /// How many pages each connection has under way: while one is sealed and written the next one is read.
 const DEPTH: usize = 2;
 
-/// Where the next page of a part of the table begins; `None` when the part is done.
-type Cursor = Mutex<Option<Page>>;
+/// Where a part of the table goes on; `None` when the part is done.
+type Cursor = Mutex<Option<Next>>;
+
+struct Next {
+    page: Page,
+    /// The last page had nothing to do. Then there is likely more of the kind, and it is cheaper to count it than to read it.
+    is_idle: bool,
+}
 
 /// Looks at every row from the first page on, once.
 ///
@@ -28,7 +34,10 @@ pub async fn pass(
     meanwhile: impl Future<Output = ()>,
 ) -> Result<()> {
     let cursors: Vec<Cursor> = parts(&first, connections.len())
-        .map(|part| Mutex::new(Some(part)))
+        .map(|page| {
+            let is_idle = false;
+            Mutex::new(Some(Next { page, is_idle }))
+        })
         .collect();
     let slots = connections
         .iter()
@@ -55,7 +64,7 @@ async fn work<'a>(
     each: &impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
 ) -> Result<()> {
     for cursor in cursors {
-        while let Some(rows) = next(connection, cursor).await? {
+        while let Some(rows) = next(connection, cursor, progress).await? {
             progress.looked(rows.last().map_or(0, |last| last.looked.into()));
             each(connection, rows).await?;
         }
@@ -64,19 +73,33 @@ async fn work<'a>(
 }
 
 /// Reads the next page and moves the cursor behind it. On a failure the cursor stays exhausted: the whole pass fails.
-async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>> {
+async fn next(
+    connection: &dyn Rows,
+    cursor: &Cursor,
+    progress: &Progress,
+) -> Result<Option<Vec<Row>>> {
     let mut cursor = cursor.lock().await;
-    let Some(page) = cursor.take() else {
+    let Some(Next { mut page, is_idle }) = cursor.take() else {
         return Ok(None);
     };
+    while is_idle && page.current.is_some() {
+        let look = patiently(async || connection.look(&page).await).await?;
+        if look.unfinished > 0 {
+            break;
+        }
+        progress.looked(look.looked);
+        let Some(last) = look.last else {
+            return Ok(None);
+        };
+        page.after = Some(last);
+    }
     let rows = patiently(async || connection.page(&page).await).await?;
     let Some(last) = rows.last() else {
         return Ok(None);
     };
-    *cursor = Some(Page {
-        after: Some(last.id),
-        ..page
-    });
+    page.after = Some(last.id);
+    let is_idle = rows.iter().all(|row| row.config.is_none());
+    *cursor = Some(Next { page, is_idle });
     Ok(Some(rows))
 }
 

@@ -60,13 +60,14 @@ impl Rewrap<'_> {
 
     fn seal(&self, rows: Vec<Row>) -> Result<Vec<Patch>> {
         let mut patches = Vec::with_capacity(rows.len());
+        let mut random = random::buffered();
         for row in rows {
             let Some(config) = &row.config else { continue };
             let place = Place {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
-            match reseal(self.ring, &place, config, &mut random::fill)? {
+            match reseal(self.ring, &place, config, &mut random)? {
                 Verdict::Fine => {}
                 Verdict::Patch(json) => patches.push(Patch {
                     id: row.id,
