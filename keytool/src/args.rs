@@ -19,7 +19,8 @@ use crate::keys::KeyArgs;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 something sealed does not open.
-Keys are read from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS or from files, never from an argument; no .env file is read.";
+Keys are read from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS or from files, never from an argument; no .env file is read.
+The rows are reached by DATABASE_URL, or by SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.";
 
 /// Makes, checks and rotates the keys that seal the integrations table
 #[derive(Debug, Parser)]

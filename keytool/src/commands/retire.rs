@@ -11,12 +11,12 @@ use crate::session::{Session, SessionArgs};
 
 #[derive(Args, Debug)]
 pub struct RetireArgs {
-    #[command(flatten)]
-    session: SessionArgs,
-
     /// Ids of the keys to retire; without, all fallback keys
     #[arg(value_name = "KID")]
     kids: Vec<Kid>,
+
+    #[command(flatten)]
+    session: SessionArgs,
 }
 
 pub async fn run(args: &RetireArgs, keys: &KeyArgs, json: bool) -> Result<()> {

@@ -23,8 +23,9 @@ type SqlError = Box<dyn std::error::Error + Sync + Send>;
 pub struct Direct {
     address: Rc<DirectAddress>,
     client: RefCell<Option<Rc<Client>>>,
-    /// Held while a connection is made, so that overlapping calls make one.
-    connecting: tokio::sync::Mutex<()>,
+    /// Held from a call to its answer. A pooler hands the server's session to somebody else at an answer, even when the next call
+    /// of ours is on its way already, and the halves of two calls then meet in one session.
+    turn: tokio::sync::Mutex<()>,
 }
 
 impl Direct {
@@ -32,13 +33,12 @@ impl Direct {
         Self {
             address,
             client: RefCell::new(None),
-            connecting: tokio::sync::Mutex::new(()),
+            turn: tokio::sync::Mutex::new(()),
         }
     }
 
     /// The connection that stands, or a new one if it is gone.
     async fn client(&self) -> Result<Rc<Client>, Failure> {
-        let _alone = self.connecting.lock().await;
         let standing = self.client.borrow().clone();
         if let Some(client) = standing.filter(|client| !client.is_closed()) {
             return Ok(client);
@@ -53,6 +53,7 @@ impl Direct {
     }
 
     async fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<SqlRow>, Failure> {
+        let _turn = self.turn.lock().await;
         let client = self.client().await?;
         match tokio::time::timeout(CALL, client.query_typed(sql, parameters)).await {
             Ok(answer) => answer.map_err(failure),

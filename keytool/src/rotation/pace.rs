@@ -46,15 +46,21 @@ impl Pace {
 
     /// Waits until so many rows may be written.
     pub async fn admit(&self, rows: usize) {
-        let from = self.next.get().max(Instant::now());
-        if let Some(rate) = self.max_rate {
-            let cost = Duration::from_secs_f64(rows as f64 / f64::from(rate));
-            self.next.set(from + cost);
-        }
-        sleep_until(from).await;
-        // Read again after every wait: the pause ends when the database is well, not when a time has passed.
-        while !self.pause.get().is_zero() {
-            sleep(self.pause.get().min(EVERY)).await;
+        loop {
+            // Read again after every wait: the pause ends when the database is well, not when a time has passed.
+            while !self.pause.get().is_zero() {
+                sleep(self.pause.get().min(EVERY)).await;
+            }
+            let from = self.next.get().max(Instant::now());
+            if let Some(rate) = self.max_rate {
+                let cost = Duration::from_secs_f64(rows as f64 / f64::from(rate));
+                self.next.set(from + cost);
+            }
+            sleep_until(from).await;
+            // Whoever came into a pause takes a new turn: else all that waited would go at once when it ends.
+            if self.pause.get().is_zero() {
+                return;
+            }
         }
     }
 
@@ -97,6 +103,35 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_waited_through_a_pause_goes_no_faster_than_asked_for() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let pace = Pace::new(Some(100), Duration::from_secs(5));
+            pace.heed(&json!({"lock_waits": 1}));
+            let admitted = Cell::new(0);
+            let batches = futures_util::future::join_all((0..4).map(|_| async {
+                pace.admit(10).await;
+                admitted.set(admitted.get() + 1);
+            }));
+            let ending = async {
+                sleep(Duration::from_millis(300)).await;
+                assert_eq!(admitted.get(), 0);
+                pace.heed(&json!({"lock_waits": 0}));
+                let ended = Instant::now();
+                while admitted.get() < 4 {
+                    // The first at once, then one every tenth of a second; a pause is noticed at most as much later as it is long.
+                    assert!(admitted.get() <= 1 + ended.elapsed().as_millis() / 100);
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            futures_util::future::join(batches, ending).await;
+        });
+    }
 
     #[test]
     fn it_waits_while_the_database_is_not_well_and_no_longer() {
