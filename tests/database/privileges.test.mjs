@@ -35,6 +35,13 @@ const EVENT_COLUMNS = [
   "id", "occurred_at", "actor", "user_id", "organization_id", "integration_id", "integration_type", "action", "outcome", "reason",
   "request_id",
 ];
+const ENDPOINT_COLUMNS = [
+  "id", "organization_id", "url", "events", "enabled", "disabled_reason", "previous_secret_ends_at", "created_at",
+];
+const DELIVERY_COLUMNS = [
+  "endpoint_id", "event_id", "position", "organization_id", "integration_id", "type", "occurred_at", "state", "attempts",
+  "next_attempt_at", "last_attempt_at", "last_status", "last_error", "delivered_at",
+];
 
 describe("what is granted, object by object", () => {
   test("functions: the API to the service key alone, the policies' two to users, the rest to nobody", async () => {
@@ -97,6 +104,8 @@ describe("what is granted, object by object", () => {
       [
         ...SAFE_COLUMNS.map((column) => `authenticated select integrations.${column}`),
         ...EVENT_COLUMNS.map((column) => `authenticated select credential_events.${column}`),
+        ...ENDPOINT_COLUMNS.map((column) => `authenticated select webhook_endpoints.${column}`),
+        ...DELIVERY_COLUMNS.map((column) => `authenticated select webhook_deliveries.${column}`),
       ].sort(),
     );
 
@@ -117,7 +126,9 @@ describe("what is granted, object by object", () => {
     const policies = await owner`select tablename, cmd, roles::text from pg_policies where schemaname = 'public' order by tablename`;
     assert.deepEqual(
       policies.map(({ tablename, cmd, roles }) => [tablename, cmd, roles]),
-      ["credential_events", "integrations", "organization_members"].map((table) => [table, "SELECT", "{authenticated}"]),
+      ["credential_events", "integrations", "organization_members", "webhook_deliveries", "webhook_endpoints"].map((table) => [
+        table, "SELECT", "{authenticated}",
+      ]),
     );
   });
 
@@ -273,7 +284,9 @@ describe("through PostgREST (attack 26)", () => {
         [`/organization_members`, { method: "POST", body: { organization_id: randomUUID(), user_id: user } }],
         [`/organization_members?user_id=eq.${user}`, { method: "PATCH", body: { role: "owner" } }],
         [`/organization_members?user_id=eq.${user}`, { method: "DELETE" }],
-        ...["oauth_transactions", "parked_connections", "credential_events", "key_registry"].flatMap((table) => [
+        ...[
+          "oauth_transactions", "parked_connections", "credential_events", "key_registry", "webhook_endpoints", "webhook_deliveries",
+        ].flatMap((table) => [
           [`/${table}`, {}],
           [`/${table}`, { method: "POST", body: {} }],
           [`/${table}`, { method: "DELETE" }],

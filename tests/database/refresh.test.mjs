@@ -207,30 +207,6 @@ describe("an end", () => {
     assert.deepEqual([holder, attempted_at, journal], [null, null, null]);
   });
 
-  test("is told to the organisation where there is an outbox", async () => {
-    const told = await server.createProject();
-    await told.owner.unsafe(`
-      drop function if exists private.enqueue_event(uuid, uuid, text, jsonb);
-      create table private.told (organization_id uuid, integration_id uuid, type text, data jsonb);
-      create function private.enqueue_event(uuid, uuid, text, jsonb) returns void
-      language sql security definer set search_path = '' as 'insert into private.told values ($1, $2, $3, $4)'`);
-    const args = completion({ p_config: ends(inMs(60_000)) });
-    await call(told.service, "complete_connection", args);
-    for (const result of [{ config: ends(inMs(60_000)) }, { fault: "unsettled" }, { fault: "invalid_grant" }]) {
-      await told.owner`update public.credential_leases set settled_at = null, failed_at = null`;
-      const p_owner = randomUUID();
-      const { id, generation } = await call(told.service, "claim_refresh", { p_id: args.p_id, p_owner });
-      await call(told.service, "settle_refreshes", { p_owner, p_results: told.service.json([{ id, generation, ...result }]) });
-    }
-    const rows = await told.owner`select organization_id, integration_id, type, data->>'reason' as reason from private.told`;
-    assert.deepEqual(rows.map(({ type, reason }) => [type, reason]), [
-      ["connection.refreshed", null],
-      ["connection.refresh_failed", "unsettled"],
-      ["connection.reconnect_required", "refresh_lost"],
-    ]);
-    assert.ok(rows.every((one) => one.integration_id === args.p_id && one.organization_id === args.p_organization_id));
-  });
-
   test("may be repeated, and is written once", async () => {
     const { p_id } = await connected();
     const mine = await claimed(p_id);

@@ -1,0 +1,206 @@
+// Endpoints: made, changed and removed by members alone, within bounds; their secrets, and the key that these are sealed with.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import { addMember, call, KID, lockWait, startServer } from "./support.mjs";
+import { endpointArgs, endpointOf, memberWithEndpoint, secrets } from "./webhooks.mjs";
+
+let server, project, owner, service;
+before(async () => {
+  server = await startServer();
+  project = await server.createProject();
+  ({ owner, service } = project);
+});
+after(() => server?.stop());
+
+const row = async (id) => (await owner`select * from public.webhook_endpoints where id = ${id}`)[0];
+const create = (args) => call(service, "create_webhook_endpoint", args);
+const change = ({ id, user }, p_changes) =>
+  call(service, "change_webhook_endpoint", { p_id: id, p_user_id: user, p_changes: service.json(p_changes) });
+
+describe("an endpoint", () => {
+  test("is shown without its secrets", async () => {
+    const args = endpointArgs(randomUUID(), { p_events: ["connection.deleted"] });
+    const { outcome, endpoint } = await create(args);
+    assert.equal(outcome, "created");
+    assert.deepEqual({ ...endpoint, created_at: null }, {
+      id: args.p_id, organization_id: args.p_organization_id, url: args.p_url, events: args.p_events, enabled: true, disabled_reason: null,
+      previous_secret_ends_at: null, created_at: null,
+    });
+  });
+
+  test("is a member's to make", async () => {
+    const args = endpointArgs(randomUUID(), { p_user_id: randomUUID() });
+    assert.deepEqual(await create(args), { outcome: "not_a_member" });
+    await addMember(owner, args.p_organization_id, args.p_user_id);
+    assert.equal((await create(args)).outcome, "created");
+  });
+
+  test("is one of ten at the most, also when many are made at once", async () => {
+    const organization = randomUUID();
+    const many = project.connect("authenticator", { role: "service_role" }, 15);
+    const outcomes = await Promise.all(
+      Array.from({ length: 15 }, async () => (await call(many, "create_webhook_endpoint", endpointArgs(organization))).outcome),
+    );
+    assert.deepEqual(outcomes.sort(), [...Array(10).fill("created"), ...Array(5).fill("too_many")]);
+  });
+
+  test("is within bounds", async () => {
+    for (const over of [
+      { p_url: "" }, { p_url: "x".repeat(2049) }, { p_events: [] }, { p_events: ["connection.planted"] }, { p_events: [null] },
+      { p_config: [] }, { p_config: secrets(KID.a, { secret: "x".repeat(4096) }) },
+    ]) {
+      await assert.rejects(create(endpointArgs(randomUUID(), over)), { code: "23514" }, JSON.stringify(over).slice(0, 60));
+    }
+  });
+
+  test("is changed in what is named", async () => {
+    const made = await memberWithEndpoint(owner, service);
+    const shown = async (changes) => {
+      const { outcome, endpoint } = await change(made, changes);
+      assert.equal(outcome, "changed");
+      return [endpoint.url, endpoint.events, endpoint.enabled];
+    };
+    const url = "https://other.example.com";
+    assert.deepEqual(await shown({ url }), [url, null, true]);
+    assert.deepEqual(await shown({ events: ["connection.created"] }), [url, ["connection.created"], true]);
+    assert.deepEqual(await shown({ enabled: false }), [url, ["connection.created"], false]);
+    assert.deepEqual(await shown({ events: null, enabled: true }), [url, null, true]);
+    for (const wrong of [[], { config: {} }, { url: null }, { enabled: "yes" }, { events: "all" }]) {
+      await assert.rejects(change(made, wrong), { code: "22023" }, JSON.stringify(wrong));
+    }
+    for (const wrong of [{ url: "" }, { events: [] }, { events: ["planted"] }]) {
+      await assert.rejects(change(made, wrong), { code: "23514" }, JSON.stringify(wrong));
+    }
+  });
+
+  test("once disabled as gone is enabled again without the reason", async () => {
+    const made = await memberWithEndpoint(owner, service);
+    await owner`update public.webhook_endpoints set enabled = false, disabled_reason = 'gone' where id = ${made.id}`;
+    assert.equal((await change(made, { url: "https://new.example.com" })).endpoint.disabled_reason, "gone");
+    const { endpoint } = await change(made, { enabled: true });
+    assert.deepEqual([endpoint.enabled, endpoint.disabled_reason], [true, null]);
+  });
+
+  test("of another organisation is unknown, whatever is asked, and stays as it was", async () => {
+    const made = await memberWithEndpoint(owner, service);
+    const before = await row(made.id);
+    for (const [p_id, p_user_id] of [[made.id, randomUUID()], [randomUUID(), made.user]]) {
+      for (const [name, args] of [
+        ["change_webhook_endpoint", { p_changes: { url: "https://planted.example.com" } }],
+        ["delete_webhook_endpoint", {}],
+        ["find_webhook_endpoint", {}],
+        ["change_webhook_secret", { p_read: before.config, p_config: secrets(KID.b) }],
+      ]) {
+        assert.deepEqual(await call(service, name, { p_id, p_user_id, ...args }), { outcome: "unknown" }, name);
+      }
+    }
+    assert.deepEqual(await row(made.id), before);
+  });
+
+  test("goes with its deliveries", async () => {
+    const made = await memberWithEndpoint(owner, service);
+    await owner`select private.enqueue_event(${made.organization}, ${randomUUID()}, 'connection.created', '{}')`;
+    const args = { p_id: made.id, p_user_id: made.user };
+    assert.deepEqual(await call(service, "delete_webhook_endpoint", args), { outcome: "deleted" });
+    assert.deepEqual(await call(service, "delete_webhook_endpoint", args), { outcome: "unknown" });
+    assert.equal((await owner`select from public.webhook_deliveries where endpoint_id = ${made.id}`).length, 0);
+  });
+});
+
+describe("a secret", () => {
+  const rotate = ({ id, user }, p_read, p_config) =>
+    call(service, "change_webhook_secret", { p_id: id, p_user_id: user, p_read: service.json(p_read), p_config: service.json(p_config) });
+  const both = secrets(KID.a, { secret: "bmV3.bmV3.bmV3", previous_secret: "b2xk.b2xk.b2xk" });
+
+  test("gives way to another, and both are good for a day", async () => {
+    const made = await memberWithEndpoint(owner, service);
+    const { outcome, config } = await call(service, "find_webhook_endpoint", { p_id: made.id, p_user_id: made.user });
+    assert.deepEqual([outcome, config], ["found", secrets()]);
+    const { endpoint } = await rotate(made, config, both);
+    const hours = (Date.parse(endpoint.previous_secret_ends_at) - Date.now()) / 3_600_000;
+    assert.ok(hours > 23.9 && hours < 24.1, endpoint.previous_secret_ends_at);
+    assert.deepEqual((await row(made.id)).config, both);
+    assert.deepEqual(await rotate(made, config, secrets()), { outcome: "changed" }, "what was read stands no more");
+  });
+
+  test("that is over is forgotten by the next sweep", async () => {
+    const made = await memberWithEndpoint(owner, service);
+    await rotate(made, secrets(), both);
+    await owner`select private.sweep_webhooks()`;
+    assert.deepEqual((await row(made.id)).config, both);
+    await owner`update public.webhook_endpoints set previous_secret_ends_at = now() where id = ${made.id}`;
+    await owner`select private.sweep_webhooks()`;
+    const { config, previous_secret_ends_at } = await row(made.id);
+    assert.deepEqual([config.secret, config.previous_secret, previous_secret_ends_at], [both.secret, undefined, null]);
+  });
+});
+
+describe("the key that the secrets are sealed with", () => {
+  const reseal = (...p_resealed) => call(service, "reseal_webhook_secrets", { p_resealed: service.json(p_resealed) });
+
+  test("changes, for those that are on one of these keys and still have what was read", async () => {
+    const fresh = await server.createProject();
+    const [one, two, done] = await Promise.all(
+      [KID.a, KID.a, KID.b].map((kid) => endpointOf(fresh.service, randomUUID(), { p_config: secrets(kid) })),
+    );
+    const found = await call(fresh.service, "webhook_secrets_on", { p_kids: [KID.a, KID.c], p_limit: 500 });
+    assert.deepEqual(found.endpoints.map(({ id }) => id).sort(), [one.id, two.id].sort());
+    assert.deepEqual(Object.keys(found.endpoints[0]).sort(), ["config", "id", "organization_id"]);
+    assert.equal((await call(fresh.service, "webhook_secrets_on", { p_kids: [KID.a], p_limit: 1 })).endpoints.length, 1);
+    const p_resealed = [
+      { id: one.id, read: secrets(KID.a), config: secrets(KID.b) },
+      { id: two.id, read: secrets(KID.a, { secret: "other" }), config: secrets(KID.b) },
+      { id: randomUUID(), read: secrets(KID.a), config: secrets(KID.b) },
+    ];
+    assert.deepEqual(await call(fresh.service, "reseal_webhook_secrets", { p_resealed: fresh.service.json(p_resealed) }), {
+      outcome: "resealed", count: 1,
+    });
+    const kids = await fresh.owner`select id, config->'_enc'->>'kid' as kid from public.webhook_endpoints`;
+    const of = (endpoint) => kids.find(({ id }) => id === endpoint.id).kid;
+    assert.deepEqual([one, two, done].map(of), [KID.b, KID.a, KID.b]);
+  });
+
+  test("is not retired while one is on it, and nothing comes onto it behind the fence", async () => {
+    const fresh = await server.createProject();
+    const on = (kid) => endpointArgs(randomUUID(), { p_config: secrets(kid) });
+    const args = on(KID.a);
+    await call(fresh.service, "create_webhook_endpoint", args);
+    const { fence } = await call(fresh.service, "declare_fence", { p_kids: [KID.b] });
+    const retire = () => call(fresh.service, "retire_key", { p_kid: KID.a, p_fence: fence });
+    assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
+
+    await assert.rejects(call(fresh.service, "create_webhook_endpoint", on(KID.a)), {
+      code: "IK001", message: "webhook_endpoints.config is not sealed with a key that may write now",
+    });
+    const { outcome } = await call(fresh.service, "create_webhook_endpoint", on(KID.b));
+    assert.equal(outcome, "created");
+    const write = (read, config) =>
+      call(fresh.service, "reseal_webhook_secrets", { p_resealed: fresh.service.json([{ id: args.p_id, read, config }]) });
+    await assert.rejects(write(secrets(KID.a), secrets(KID.c)), { code: "IK001" });
+    await write(secrets(KID.a), secrets(KID.b));
+    await assert.rejects(write(secrets(KID.b), secrets(KID.a)), { code: "IK001" });
+    assert.deepEqual(await retire(), { outcome: "retired" });
+  });
+
+  test("is counted with whoever writes while the fence goes up", async () => {
+    const fresh = await server.createProject();
+    let declared;
+    await fresh.service.begin(async (sql) => {
+      await call(sql, "create_webhook_endpoint", endpointArgs(randomUUID(), { p_config: secrets(KID.a) }));
+      declared = call(fresh.connect("authenticator", { role: "service_role" }), "declare_fence", { p_kids: [KID.b] });
+      await lockWait(fresh.owner);
+    });
+    const { fence } = await declared;
+    assert.equal((await call(fresh.service, "retire_key", { p_kid: KID.a, p_fence: fence })).outcome, "needed");
+  });
+
+  test("bounds", async () => {
+    for (const args of [{ p_kids: null, p_limit: 1 }, { p_kids: [], p_limit: 0 }, { p_kids: [], p_limit: 501 }]) {
+      await assert.rejects(call(service, "webhook_secrets_on", args), { code: "22023" });
+    }
+    await assert.rejects(reseal(...Array(501).fill({})), { code: "22023" });
+    await assert.rejects(call(service, "reseal_webhook_secrets", { p_resealed: {} }), { code: "22023" });
+  });
+});

@@ -1,0 +1,194 @@
+// The outbox: what happens to a connection is written down in the same transaction, in order, for the endpoints that want to hear of it.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import { addMember, call, completion, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+import { deliveriesOf, endpointOf } from "./webhooks.mjs";
+
+let server, project, owner, service;
+before(async () => {
+  server = await startServer();
+  project = await server.createProject();
+  ({ owner, service } = project);
+});
+after(() => server?.stop());
+
+const told = async (id) => (await deliveriesOf(owner, id)).map(({ type }) => type.replace("connection.", ""));
+/** A connection whose organisation has an endpoint for everything. */
+async function connected(over = {}) {
+  const args = completion(over);
+  await endpointOf(service, args.p_organization_id);
+  assert.equal((await call(service, "complete_connection", args)).outcome, "created");
+  return args;
+}
+async function refreshed({ p_id }, result) {
+  const p_owner = randomUUID();
+  const { generation } = await call(service, "claim_refresh", { p_id, p_owner });
+  const p_results = service.json([{ id: p_id, generation, ...result }]);
+  const { ends } = await call(service, "settle_refreshes", { p_owner, p_results });
+  await owner`
+    update public.credential_leases set failed_at = null, settled_at = null, retry_at = null where integration_id = ${p_id}`;
+  return ends[p_id];
+}
+
+describe("an event", () => {
+  test("of each kind, in the order in which it happened", async () => {
+    const args = await connected();
+    assert.equal(await refreshed(args, { config: config(KID.a) }), "settled");
+    assert.equal(await refreshed(args, { fault: "refused" }), "backed_off");
+    assert.equal(await refreshed(args, { fault: "invalid_grant" }), "reconnect_required");
+    await call(service, "complete_connection", args);
+    await call(service, "disconnect_integration", {
+      p_id: args.p_id, p_user_id: args.p_user_id, p_revoked: "true", p_request_id: "r",
+    });
+    assert.deepEqual(await told(args.p_id), [
+      "created", "refreshed", "refresh_failed", "reconnect_required", "reconnected", "deleted",
+    ]);
+    const events = await deliveriesOf(owner, args.p_id);
+    assert.deepEqual(events.map(({ data }) => [data.status, data.reason]), [
+      ["active", null], ["active", null], ["active", "refused"], ["reconnect_required", "invalid_grant"], ["active", null], ["active", null],
+    ]);
+    for (const { data, type } of events) {
+      assert.deepEqual(
+        Object.keys(data).sort(),
+        ["integration_id", "integration_type", "name", "organization_id", "reason", "status"],
+        type,
+      );
+      assert.deepEqual(
+        [data.organization_id, data.integration_id, data.integration_type, data.name],
+        [args.p_organization_id, args.p_id, "supabase", "My Project"],
+      );
+    }
+  });
+
+  test("of a grant that a lost refresh may have ended says so", async () => {
+    const args = await connected();
+    await refreshed(args, { fault: "unsettled" });
+    await refreshed(args, { fault: "invalid_grant" });
+    const events = await deliveriesOf(owner, args.p_id);
+    assert.deepEqual(events.map(({ type, data }) => [type, data.reason]), [
+      ["connection.created", null], ["connection.refresh_failed", "unsettled"], ["connection.reconnect_required", "refresh_lost"],
+    ]);
+  });
+
+  test("holds nothing of a credential", async () => {
+    const planted = { access_token: "planted-access.x.y", refresh_token: "planted-refresh.x.y" };
+    const args = await connected({ p_config: config(KID.a, planted) });
+    assert.equal(await refreshed(args, { config: config(KID.a, planted) }), "settled");
+    await call(service, "disconnect_integration", {
+      p_id: args.p_id, p_user_id: args.p_user_id, p_revoked: "true", p_request_id: "r",
+    });
+    const [{ all }] = await owner`
+      select (select jsonb_agg(to_jsonb(w)) from private.webhook_events w where integration_id = ${args.p_id})::text
+        || (select jsonb_agg(to_jsonb(d)) from public.webhook_deliveries d where integration_id = ${args.p_id})::text as all`;
+    assert.ok(all.includes("connection.refreshed") && !all.includes("planted"), all);
+  });
+
+  test("is written by whoever changes the row, also the source's own writers", async () => {
+    const organization_id = randomUUID();
+    await endpointOf(service, organization_id);
+    const id = await insertIntegration(service, { organization_id });
+    await service`update public.integrations set status = 'degraded' where id = ${id}`;
+    await service`update public.integrations set status = 'revoked' where id = ${id}`;
+    await service`update public.integrations set status = 'reconnect_required' where id = ${id}`;
+    await service`update public.integrations set name = 'x', config = '{}' where id = ${id}`;
+    await service`delete from public.integrations where id = ${id}`;
+    assert.deepEqual(await told(id), ["created", "reconnect_required", "deleted"]);
+  });
+
+  test("is within bounds whatever stands in the row", async () => {
+    const organization_id = randomUUID();
+    await endpointOf(service, organization_id);
+    const long = "\u0001".repeat(100_000);
+    const id = await insertIntegration(service, { organization_id, name: long, integration_type: "t".repeat(5000), status: "s".repeat(5000) });
+    const [{ data }] = await deliveriesOf(owner, id);
+    assert.deepEqual([data.name.length, data.integration_type.length, data.status.length], [200, 64, 64]);
+  });
+
+  test("comes and goes with the transaction", async () => {
+    const organization_id = randomUUID();
+    await endpointOf(service, organization_id);
+    let id;
+    await assert.rejects(
+      service.begin(async (sql) => {
+        id = await insertIntegration(sql, { organization_id });
+        throw new Error("undone");
+      }),
+      /undone/,
+    );
+    assert.deepEqual(await told(id), []);
+  });
+
+  test("is not that a rotation sealed something anew", async () => {
+    const args = await connected();
+    const [{ id, version }] = await service`select * from public.rewrap_page(null, 5000, ${KID.b}) where id = ${args.p_id}`;
+    await service`select public.rewrap_apply(${[id]}::uuid[], ${[version]}::text[], ${[config(KID.b)]}::jsonb[])`;
+    await call(service, "record_rotation", { p_ids: [id], p_kid: KID.b });
+    assert.deepEqual(await told(id), ["created"]);
+  });
+
+  test("of an unknown type is refused", async () => {
+    const organization = randomUUID();
+    await endpointOf(service, organization);
+    const enqueue = (type) => owner`select private.enqueue_event(${organization}, ${randomUUID()}, ${type}, '{}')`;
+    await enqueue("connection.created");
+    await assert.rejects(enqueue("connection.planted"), { code: "23514" });
+  });
+});
+
+describe("who is told", () => {
+  test("nobody: then nothing is written", async () => {
+    const args = completion();
+    await call(service, "complete_connection", args);
+    await endpointOf(service, randomUUID());
+    const [{ count }] = await owner`select count(*)::int from private.webhook_events where integration_id = ${args.p_id}`;
+    assert.equal(count, 0);
+  });
+
+  test("each endpoint of the organisation that wants the type, and is enabled", async () => {
+    const organization_id = randomUUID();
+    const all = await endpointOf(service, organization_id);
+    const some = await endpointOf(service, organization_id, { p_events: ["connection.deleted", "connection.refreshed"] });
+    const off = await endpointOf(service, organization_id);
+    await call(service, "change_webhook_endpoint", { p_id: off.id, p_user_id: off.user, p_changes: service.json({ enabled: false }) });
+    const id = await insertIntegration(service, { organization_id });
+    await service`delete from public.integrations where id = ${id}`;
+    const of = async ({ id: endpoint }) =>
+      (await owner`select type from public.webhook_deliveries where endpoint_id = ${endpoint} order by position`).map(({ type }) => type);
+    assert.deepEqual(await of(all), ["connection.created", "connection.deleted"]);
+    assert.deepEqual(await of(some), ["connection.deleted"]);
+    assert.deepEqual(await of(off), []);
+    const events = await owner`select id from private.webhook_events where integration_id = ${id}`;
+    assert.equal(events.length, 2, "an event is one, however many hear of it");
+  });
+
+  test("not one that is deleted at this moment, and the change goes through", async () => {
+    const organization_id = randomUUID();
+    const { id: endpoint } = await endpointOf(service, organization_id);
+    let inserted;
+    await owner.begin(async (sql) => {
+      await sql`delete from public.webhook_endpoints where id = ${endpoint}`;
+      inserted = insertIntegration(service, { organization_id });
+      await lockWait(sql);
+    });
+    assert.deepEqual(await told(await inserted), []);
+  });
+
+  test("members read what is to be delivered, and to whom; strangers do not", async () => {
+    const [member, stranger, organization] = [randomUUID(), randomUUID(), randomUUID()];
+    await addMember(owner, organization, member);
+    await endpointOf(service, organization, { p_user_id: member });
+    const id = await insertIntegration(service, { organization_id: organization });
+    const read = async (user) => [
+      (await project.user(user)`select type from public.webhook_deliveries where integration_id = ${id}`).length,
+      (await project.user(user)`select url from public.webhook_endpoints where organization_id = ${organization}`).length,
+    ];
+    assert.deepEqual(await read(member), [1, 1]);
+    assert.deepEqual(await read(stranger), [0, 0]);
+    for (const column of ["config", "failing_since"]) {
+      await assert.rejects(project.user(member)`select ${owner(column)} from public.webhook_endpoints`, { code: "42501" });
+    }
+    await assert.rejects(project.user(member)`select data from private.webhook_events`, { code: "42501" });
+  });
+});
