@@ -1,7 +1,7 @@
 //! From a grant to the row's config and back, and the sealing in between.
 
 use crate::error::{Error, Result};
-use crate::ids::{IntegrationId, OrganizationId, ParkedId, TransactionId};
+use crate::ids::{EndpointId, IntegrationId, OrganizationId, ParkedId, TransactionId};
 use crate::oauth::{Account, Grant, token};
 use crate::providers::Provider;
 use crate::random::Token;
@@ -94,6 +94,8 @@ pub enum Row {
     Transaction(TransactionId),
     /// Of `parked_connections`.
     Parked(ParkedId),
+    /// Of `webhook_endpoints`.
+    Endpoint(EndpointId),
 }
 
 impl Row {
@@ -109,6 +111,7 @@ impl Row {
             Self::Integration(id) => id.0,
             Self::Transaction(id) => id.0,
             Self::Parked(id) => id.0,
+            Self::Endpoint(id) => id.0,
         }
     }
 
@@ -117,6 +120,7 @@ impl Row {
             Self::Integration(_) => "integrations",
             Self::Transaction(_) => "oauth_transactions",
             Self::Parked(_) => "parked_connections",
+            Self::Endpoint(_) => "webhook_endpoints",
         }
     }
 }
@@ -150,6 +154,20 @@ pub fn open(
 ) -> Result<PlainConfig> {
     ring.open(&row.place(organization), config)
         .map_err(|error| not_open(row, &error))
+}
+
+/// Moves a row's config to the primary key; None: it is on it.
+pub fn reseal(
+    ring: &KeyRing,
+    organization: OrganizationId,
+    row: Row,
+    config: &StoredConfig,
+    random: Random<'_>,
+) -> Result<Option<StoredConfig>> {
+    ring.reseal(&row.place(organization), config, random)
+        .map_err(|error| Error::Us {
+            detail: format!("{} {}: {error}", row.table(), row.id()),
+        })
 }
 
 fn not_open(row: Row, error: &OpenError) -> Error {

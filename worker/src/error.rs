@@ -106,6 +106,14 @@ pub enum Refusal {
     },
     /// The schedule is none.
     Schedule(Wrong),
+    /// No such webhook, or not the caller's; or no such event of it.
+    UnknownWebhook,
+    /// The organisation has as many webhooks as it may have.
+    TooManyWebhooks,
+    /// The URL is none that webhooks may be sent to.
+    BadUrl,
+    /// The webhook is disabled.
+    WebhookDisabled,
 }
 
 impl Refusal {
@@ -213,6 +221,18 @@ impl Refusal {
                 "the provider takes no more requests for now; try again later",
             ),
             Self::Schedule(wrong) => (400, "bad_schedule", wrong.message()),
+            Self::UnknownWebhook => (404, "not_found", "no such webhook, or no such event of it"),
+            Self::TooManyWebhooks => (
+                429,
+                "too_many_webhooks",
+                "an organization has ten webhooks at the most; remove one first",
+            ),
+            Self::BadUrl => (
+                400,
+                "bad_url",
+                "url must be https, at most 2048 characters, of a public host, without user and fragment, on port 443 or above 1023",
+            ),
+            Self::WebhookDisabled => (409, "webhook_disabled", "enable the webhook first"),
         }
     }
 }

@@ -47,6 +47,15 @@ id! {
     ParkedId, "the connection's id must be a UUID"
 }
 
+id! {
+    /// An endpoint for webhooks. The worker makes it, because its sealed secrets are bound to it.
+    EndpointId, "the webhook's id must be a UUID"
+}
+id! {
+    /// Something that happened to a connection, as webhooks tell it.
+    EventId, "the event's id must be a UUID"
+}
+
 impl UserId {
     /// The organisation that is the user's own (the source document's rule).
     pub fn personal_organization(self) -> OrganizationId {

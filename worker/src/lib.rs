@@ -29,6 +29,7 @@ pub mod session;
 pub mod settings;
 pub mod supabase;
 pub mod url;
+pub mod webhook;
 
 #[cfg(target_arch = "wasm32")]
 mod flows;

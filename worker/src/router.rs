@@ -48,6 +48,20 @@ pub enum Route<'a> {
     Reconnect(&'a str),
     /// `GET /api/integrations/:id/events`
     Events(&'a str),
+    /// `GET /api/webhooks`
+    Webhooks,
+    /// `POST /api/webhooks`
+    AddWebhook,
+    /// `PATCH /api/webhooks/:id`
+    ChangeWebhook(&'a str),
+    /// `DELETE /api/webhooks/:id`
+    RemoveWebhook(&'a str),
+    /// `POST /api/webhooks/:id/secret`
+    RotateSecret(&'a str),
+    /// `GET /api/webhooks/:id/deliveries`
+    Deliveries(&'a str),
+    /// `POST /api/webhooks/:id/deliveries/:event_id/replay`: the webhook's id, and the event's.
+    Replay(&'a str, &'a str),
 }
 
 impl Route<'_> {
@@ -75,6 +89,13 @@ impl Route<'_> {
             Self::Check(_) => "POST /api/integrations/:id/check",
             Self::Reconnect(_) => "POST /api/integrations/:id/reconnect",
             Self::Events(_) => "GET /api/integrations/:id/events",
+            Self::Webhooks => "GET /api/webhooks",
+            Self::AddWebhook => "POST /api/webhooks",
+            Self::ChangeWebhook(_) => "PATCH /api/webhooks/:id",
+            Self::RemoveWebhook(_) => "DELETE /api/webhooks/:id",
+            Self::RotateSecret(_) => "POST /api/webhooks/:id/secret",
+            Self::Deliveries(_) => "GET /api/webhooks/:id/deliveries",
+            Self::Replay(..) => "POST /api/webhooks/:id/deliveries/:event_id/replay",
         }
     }
 
@@ -123,11 +144,21 @@ pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
         "/api/auth/authorize" => only(Post, "POST", Authorize),
         "/api/auth/callback" => only(Get, GET, Callback("supabase")),
         "/api/integrations" => only(Get, GET, List),
+        "/api/webhooks" => match method {
+            Get => Ok(Webhooks),
+            Post => Ok(AddWebhook),
+            _ => Err(Refusal::Method {
+                allow: "GET, HEAD, POST",
+            }
+            .into()),
+        },
         _ => {
             if let Some(provider) = last_segment(path, "/api/auth/callback/") {
                 only(Get, GET, Callback(provider))
             } else if let Some(rest) = path.strip_prefix("/api/integrations/") {
                 of_integration(method, rest)
+            } else if let Some(rest) = path.strip_prefix("/api/webhooks/") {
+                of_webhook(method, rest)
             } else if let Some(id) = last_segment(path, "/api/connections/") {
                 match method {
                     Get => Ok(Choices(id)),
@@ -172,6 +203,28 @@ fn of_integration(method: Method, rest: &str) -> Result<Route<'_>> {
     route.ok_or(Error::Caller(Refusal::Method { allow }))
 }
 
+/// What follows `/api/webhooks/`.
+fn of_webhook(method: Method, rest: &str) -> Result<Route<'_>> {
+    use Method::{Delete, Get, Patch, Post};
+    let segments: Vec<_> = rest.splitn(5, '/').collect();
+    if segments.contains(&"") {
+        return Err(Refusal::UnknownPath.into());
+    }
+    let (route, allow) = match (segments.as_slice(), method) {
+        ([id], Patch) => (Some(Route::ChangeWebhook(id)), ""),
+        ([id], Delete) => (Some(Route::RemoveWebhook(id)), ""),
+        ([_], _) => (None, "PATCH, DELETE"),
+        ([id, "secret"], Post) => (Some(Route::RotateSecret(id)), ""),
+        ([_, "secret"], _) => (None, "POST"),
+        ([id, "deliveries"], Get) => (Some(Route::Deliveries(id)), ""),
+        ([_, "deliveries"], _) => (None, "GET, HEAD"),
+        ([id, "deliveries", event, "replay"], Post) => (Some(Route::Replay(id, event)), ""),
+        ([_, "deliveries", _, "replay"], _) => (None, "POST"),
+        _ => return Err(Refusal::UnknownPath.into()),
+    };
+    route.ok_or(Error::Caller(Refusal::Method { allow }))
+}
+
 fn last_segment<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     path.strip_prefix(prefix)
         .filter(|rest| !rest.is_empty() && !rest.contains('/'))
@@ -211,6 +264,41 @@ mod tests {
     }
 
     #[test]
+    fn a_webhook_has_routes_of_its_own() {
+        for (method, path, expected) in [
+            (Method::Get, "/api/webhooks", Route::Webhooks),
+            (Method::Post, "/api/webhooks", Route::AddWebhook),
+            (
+                Method::Patch,
+                "/api/webhooks/x",
+                Route::ChangeWebhook("x"),
+            ),
+            (
+                Method::Delete,
+                "/api/webhooks/x",
+                Route::RemoveWebhook("x"),
+            ),
+            (
+                Method::Post,
+                "/api/webhooks/x/secret",
+                Route::RotateSecret("x"),
+            ),
+            (
+                Method::Get,
+                "/api/webhooks/x/deliveries",
+                Route::Deliveries("x"),
+            ),
+            (
+                Method::Post,
+                "/api/webhooks/x/deliveries/y/replay",
+                Route::Replay("x", "y"),
+            ),
+        ] {
+            assert_eq!(route(method, path).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn a_wrong_method_says_which_are_right() {
         for (method, path, allowed) in [
             (Method::Post, "/", "GET, HEAD"),
@@ -224,6 +312,15 @@ mod tests {
             (Method::Patch, "/api/integrations/x/check", "POST"),
             (Method::Delete, "/api/integrations/x/events", "GET, HEAD"),
             (Method::Patch, "/api/session", "GET, HEAD, POST, DELETE"),
+            (Method::Delete, "/api/webhooks", "GET, HEAD, POST"),
+            (Method::Get, "/api/webhooks/x", "PATCH, DELETE"),
+            (Method::Get, "/api/webhooks/x/secret", "POST"),
+            (Method::Post, "/api/webhooks/x/deliveries", "GET, HEAD"),
+            (
+                Method::Get,
+                "/api/webhooks/x/deliveries/y/replay",
+                "POST",
+            ),
             (Method::Other, "/api/session", "GET, HEAD, POST, DELETE"),
         ] {
             match route(method, path) {
@@ -244,6 +341,11 @@ mod tests {
             "/api/integrations/x/y",
             "/api/integrations//events",
             "/api/integrations/x/events/",
+            "/api/webhooks/",
+            "/api/webhooks//secret",
+            "/api/webhooks/x/deliveries/y",
+            "/api/webhooks/x/deliveries//replay",
+            "/api/webhooks/x/deliveries/y/replay/z",
             "//",
             "/API/integrations",
         ] {

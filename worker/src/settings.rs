@@ -26,6 +26,8 @@ pub struct Settings {
     pub offers: Vec<Offer>,
     /// Whether the sealed credentials also go into cookies, for the source's manual scanner. Deprecated.
     pub legacy_cookies: bool,
+    /// Whether webhooks may go to this very machine: for development.
+    pub webhook_loopback: bool,
 }
 
 /// A setting that is missing or malformed.
@@ -42,6 +44,7 @@ impl SettingError {
     }
 }
 
+const LOOPBACK: &str = "WEBHOOK_LOOPBACK";
 /// HS256 wants a key of at least 256 bits (RFC 7518, 3.2).
 const JWT_SECRET_MIN: usize = 32;
 
@@ -68,16 +71,13 @@ impl Settings {
         }
         let ring = env.key_ring()?;
         let offers = env.offers(&app_url)?;
-        let legacy_cookies = match env.optional("LEGACY_CREDENTIAL_COOKIES").as_deref() {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => {
-                return Err(SettingError::malformed(
-                    "LEGACY_CREDENTIAL_COOKIES",
-                    "true or false",
-                ));
-            }
-        };
+        let legacy_cookies = env.flag("LEGACY_CREDENTIAL_COOKIES")?;
+        let webhook_loopback = env.flag(LOOPBACK)?;
+        // By http the app itself is on this machine; anywhere else the setting would open what only the worker can reach.
+        if webhook_loopback && !app_url.starts_with("http://") {
+            let expected = "allowed with an APP_URL that is not http://localhost";
+            return Err(SettingError::malformed(LOOPBACK, expected));
+        }
         Ok(Self {
             jwt_issuer: env
                 .optional("SUPABASE_JWT_ISSUER")
@@ -88,6 +88,7 @@ impl Settings {
             ring,
             offers,
             legacy_cookies,
+            webhook_loopback,
         })
     }
 
@@ -118,6 +119,14 @@ impl Environment<'_> {
     fn required(&self, name: &str) -> Result<String, SettingError> {
         self.optional(name)
             .ok_or_else(|| SettingError::missing(name))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool, SettingError> {
+        match self.optional(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(SettingError::malformed(name, "true or false")),
+        }
     }
 
     fn origin(&self, name: &str, value: Option<String>) -> Result<String, SettingError> {
@@ -281,6 +290,7 @@ pub(crate) mod tests {
             ("FALLBACK_ENCRYPTION_KEYS", KEY),
             ("SUPABASE_BASE_URL", "http://planted.example"),
             ("LEGACY_CREDENTIAL_COOKIES", "planted"),
+            ("WEBHOOK_LOOPBACK", "planted"),
         ] {
             let mut settings = complete();
             settings.push((name, value));
@@ -294,6 +304,19 @@ pub(crate) mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn webhooks_go_to_this_machine_only_where_the_app_is_on_it() {
+        let mut settings = complete();
+        assert!(!read(&settings).unwrap().webhook_loopback);
+        settings.push(("WEBHOOK_LOOPBACK", "true"));
+        assert!(read(&settings).unwrap().webhook_loopback);
+        settings.push(("APP_URL", "https://edge.example"));
+        assert_eq!(
+            read(&settings).unwrap_err().0,
+            "WEBHOOK_LOOPBACK environment variable is not allowed with an APP_URL that is not http://localhost"
+        );
     }
 
     #[test]

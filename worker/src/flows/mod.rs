@@ -16,6 +16,7 @@ mod rounds;
 pub mod schedule;
 mod session;
 mod sweep;
+mod webhooks;
 
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, Incoming, Reply, log};
@@ -145,6 +146,13 @@ impl Context<'_> {
             Route::Check(id) => check::check(self, id).await,
             Route::Reconnect(id) => accounts::reconnect(self, id).await,
             Route::Events(id) => events::events(self, id).await,
+            Route::Webhooks => webhooks::list(self).await,
+            Route::AddWebhook => webhooks::add(self).await,
+            Route::ChangeWebhook(id) => webhooks::change(self, id).await,
+            Route::RemoveWebhook(id) => webhooks::remove(self, id).await,
+            Route::RotateSecret(id) => webhooks::rotate(self, id).await,
+            Route::Deliveries(id) => webhooks::deliveries(self, id).await,
+            Route::Replay(id, event) => webhooks::replay(self, id, event).await,
             Route::Page | Route::Style | Route::Script | Route::Health | Route::List => {
                 Err(Refusal::UnknownPath.into())
             }

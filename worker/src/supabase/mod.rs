@@ -8,6 +8,7 @@ pub mod events;
 pub mod functions;
 pub mod integration;
 pub mod rest;
+pub mod webhooks;
 
 use crate::error::{DatabaseFault, Error};
 use crate::http::{Outbound, SendError};

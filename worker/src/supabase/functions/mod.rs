@@ -2,13 +2,17 @@
 
 mod checks;
 mod connections;
+mod deliveries;
 mod integrations;
 mod refresh;
+mod webhooks;
 
 pub use checks::*;
 pub use connections::*;
+pub use deliveries::*;
 pub use integrations::*;
 pub use refresh::*;
+pub use webhooks::*;
 
 use super::Project;
 use crate::error::{Error, Result};
