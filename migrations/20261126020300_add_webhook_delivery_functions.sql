@@ -41,8 +41,8 @@ end
 $$;
 
 -- Claims up to p_limit deliveries, of the endpoints that are not in p_skip: of each integration only the earliest that is still to be
--- delivered to the endpoint, so that it hears of them in order. Each endpoint has its turn before any has its second, and one that
--- fails comes last, with one delivery. With p_sweep the tables are swept before.
+-- delivered to the endpoint, so that it hears of them in order. Each endpoint has its turn before any has its second, and ten on
+-- their way at the most; one that fails comes last, with one. With p_sweep the tables are swept before.
 create function public.claim_webhook_deliveries(
   p_owner uuid, p_limit integer, p_skip uuid[] default '{}', p_sweep boolean default false
 ) returns jsonb
@@ -71,7 +71,12 @@ begin
             and earlier.position < d.position and earlier.state = 'pending'
         )
       order by d.next_attempt_at, d.position
-      limit case when e.failing_since is null then 10 else 1 end
+      limit greatest(
+        case when e.failing_since is null then 10 else 1 end - (
+          select count(*) from public.webhook_deliveries l where l.endpoint_id = e.id and l.owner is not null and l.leased_until > now()
+        ),
+        0
+      )
     ) c
     where e.enabled and e.id <> all (p_skip)
     order by e.failing_since is not null, c.turn, c.position

@@ -86,6 +86,7 @@ describe("settings", { concurrency: AT_ONCE }, () => {
     ["SUPABASE_JWT_SECRET", "too short", "planted-too-short", "at least 32 bytes long"],
     ["SUPABASE_BASE_URL", "http on another machine", "http://planted.example", origin],
     ["LEGACY_CREDENTIAL_COOKIES", "neither true nor false", "planted", "true or false"],
+    ["WEBHOOK_LOOPBACK", "neither true nor false", "planted", "true or false"],
   ]) {
     it(`${name} is malformed (${what}) -> 500, and the log names it without its value`, async (t) => {
       await assertRefused(t, { [name]: value }, `${name} environment variable is not ${expected}`, [value]);

@@ -15,6 +15,7 @@ export function workerSettings(info) {
     SUPABASE_BASE_URL: info.authorization_server_url,
     SUPABASE_ISSUER: info.authorization_server_url,
     ENCRYPTION_KEY: info.encryption_key,
+    WEBHOOK_LOOPBACK: "true",
   };
 }
 

@@ -248,7 +248,7 @@ pub struct Outbound {
     pub body: Option<String>,
     /// How long the whole exchange may take, in milliseconds.
     pub timeout_ms: u32,
-    /// How large the answer may be, in bytes.
+    /// How large the answer may be, in bytes; 0: its body is not read at all, and counts as empty.
     pub limit: u32,
 }
 

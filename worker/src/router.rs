@@ -268,16 +268,8 @@ mod tests {
         for (method, path, expected) in [
             (Method::Get, "/api/webhooks", Route::Webhooks),
             (Method::Post, "/api/webhooks", Route::AddWebhook),
-            (
-                Method::Patch,
-                "/api/webhooks/x",
-                Route::ChangeWebhook("x"),
-            ),
-            (
-                Method::Delete,
-                "/api/webhooks/x",
-                Route::RemoveWebhook("x"),
-            ),
+            (Method::Patch, "/api/webhooks/x", Route::ChangeWebhook("x")),
+            (Method::Delete, "/api/webhooks/x", Route::RemoveWebhook("x")),
             (
                 Method::Post,
                 "/api/webhooks/x/secret",
@@ -316,11 +308,7 @@ mod tests {
             (Method::Get, "/api/webhooks/x", "PATCH, DELETE"),
             (Method::Get, "/api/webhooks/x/secret", "POST"),
             (Method::Post, "/api/webhooks/x/deliveries", "GET, HEAD"),
-            (
-                Method::Get,
-                "/api/webhooks/x/deliveries/y/replay",
-                "POST",
-            ),
+            (Method::Get, "/api/webhooks/x/deliveries/y/replay", "POST"),
             (Method::Other, "/api/session", "GET, HEAD, POST, DELETE"),
         ] {
             match route(method, path) {

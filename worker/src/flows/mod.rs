@@ -7,6 +7,7 @@ mod check;
 mod choice;
 mod completion;
 mod credential;
+mod delivery;
 mod events;
 mod integrations;
 mod pause;

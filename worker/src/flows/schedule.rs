@@ -2,7 +2,7 @@
 //! the deployment has a queue, what is left is shared out instead: each of its messages is an invocation that runs one part, with
 //! requests and connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
 
-use super::{Task, request_id, rounds, sweep};
+use super::{Task, delivery, request_id, rounds, sweep};
 use crate::error::{Error, Result};
 use crate::host::{Queue, log};
 use crate::settings::{SettingError, Settings};
@@ -21,6 +21,7 @@ pub enum Left {
 enum Part {
     Refresh,
     Check,
+    Webhooks,
 }
 
 // Cloudflare lets an invocation send 1,000 requests, ours to Supabase included. A hundred are left for what no part reckons with, such as
@@ -32,13 +33,14 @@ const REQUESTS: u32 = 900;
 const HELPERS: usize = 100;
 
 impl Part {
-    const ALL: [Self; 2] = [Self::Refresh, Self::Check];
+    const ALL: [Self; 3] = [Self::Refresh, Self::Check, Self::Webhooks];
 
     /// What a message and the log call it.
     fn name(self) -> &'static str {
         match self {
             Self::Refresh => "refresh",
             Self::Check => "check",
+            Self::Webhooks => "webhooks",
         }
     }
 
@@ -47,6 +49,7 @@ impl Part {
         match self {
             Self::Refresh => 450,
             Self::Check => 250,
+            Self::Webhooks => 200,
         }
     }
 
@@ -54,6 +57,7 @@ impl Part {
         match self {
             Self::Refresh => sweep::run(task, requests).await,
             Self::Check => rounds::run(task, requests).await,
+            Self::Webhooks => delivery::run(task, requests).await,
         }
     }
 }

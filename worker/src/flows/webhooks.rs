@@ -27,6 +27,11 @@ struct WithSecret<'a> {
     secret: &'a str,
 }
 
+#[derive(Serialize)]
+struct Listed {
+    webhooks: Vec<Endpoint>,
+}
+
 /// `GET /api/webhooks[?organization_id=]`
 pub async fn list(context: &Context<'_>) -> Result<Response> {
     let organization = organization(&context.incoming.head.query)?;
@@ -34,8 +39,8 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
     let organization = organization.unwrap_or_else(|| signed_in.user.id.personal_organization());
     let project = &context.settings.supabase;
     let answer = ask(&rows::list_request(project, &signed_in.token, organization)).await?;
-    let endpoints = rows::read_list(&answer)?;
-    Ok(Response::json(200, &json!({"webhooks": endpoints})))
+    let webhooks = rows::read_list(&answer)?;
+    Ok(Response::json(200, &Listed { webhooks }))
 }
 
 fn organization(query: &str) -> Result<Option<OrganizationId>> {
@@ -95,10 +100,12 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
 
 /// At least one and each once; none at all (null) means every event.
 fn check_events(events: Option<&[EventType]>) -> Result<()> {
-    let repeats = |(i, event): (usize, &EventType)| events.is_some_and(|all| all[..i].contains(event));
+    let repeats =
+        |(i, event): (usize, &EventType)| events.is_some_and(|all| all[..i].contains(event));
     let fine = events.is_none_or(|all| !all.is_empty() && !all.iter().enumerate().any(repeats));
-    fine.then_some(())
-        .ok_or(Refusal::Invalid("events must be at least one of the documented types, each once").into())
+    fine.then_some(()).ok_or(
+        Refusal::Invalid("events must be at least one of the documented types, each once").into(),
+    )
 }
 
 /// `PATCH /api/webhooks/:id`: what is named changes, the rest stays.

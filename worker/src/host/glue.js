@@ -82,7 +82,7 @@ export async function send(method, url, lines, body, timeout, limit) {
   for (let i = 0; i + 1 < parts.length; i += 2) headers[parts[i]] = parts[i + 1];
   try {
     const response = await fetch(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeout) });
-    const content = await text(response, limit);
+    const content = limit === 0 ? unread(response) : await text(response, limit);
     if (content === undefined) return { head: "large" };
     const of = (name) => response.headers.get(name) ?? "";
     const head = `${response.status}\n${of("content-type")}\n${of("content-range")}`;
@@ -92,6 +92,12 @@ export async function send(method, url, lines, body, timeout, limit) {
   } catch (error) {
     return { head: error?.name === "TimeoutError" ? "timeout" : "network" };
   }
+}
+
+/** In place of a body that nobody wants. */
+function unread({ body }) {
+  body?.cancel().catch(() => {});
+  return "";
 }
 
 /** The rows of an answer as they came, without a way through wasm. */

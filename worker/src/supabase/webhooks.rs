@@ -62,12 +62,7 @@ pub struct Deliveries {
 }
 
 /// Builds the request for a page: one more than it holds, which tells whether there is a next one.
-pub fn deliveries_request(
-    project: &Project,
-    token: &str,
-    id: EndpointId,
-    page: Page,
-) -> Outbound {
+pub fn deliveries_request(project: &Project, token: &str, id: EndpointId, page: Page) -> Outbound {
     let before = page
         .before
         .map(|before| format!("&position=lt.{before}"))

@@ -305,9 +305,9 @@ mod tests {
             Just(String::new()),
         ];
         let dotted = prop::collection::vec(part, 1..6).prop_map(|parts| parts.join("."));
-        let v6 = any::<[u16; 8]>()
-            .prop_map(|segments| format!("[{}]", Ipv6Addr::from(segments)));
-        let mapped = any::<[u8; 4]>().prop_map(|octets| format!("[::ffff:{}]", Ipv4Addr::from(octets)));
+        let v6 = any::<[u16; 8]>().prop_map(|segments| format!("[{}]", Ipv6Addr::from(segments)));
+        let mapped =
+            any::<[u8; 4]>().prop_map(|octets| format!("[::ffff:{}]", Ipv4Addr::from(octets)));
         let v4 = any::<[u8; 4]>().prop_map(|octets| Ipv4Addr::from(octets).to_string());
         prop_oneof![4 => dotted, 1 => v6, 1 => mapped, 1 => v4]
     }

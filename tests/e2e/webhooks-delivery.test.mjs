@@ -1,0 +1,379 @@
+// Webhooks as a receiver gets them: signed, in order, at least once, until it takes them. On a stack of its own: a run of the schedule
+// delivers whatever is due.
+import assert from "node:assert/strict";
+import { randomBytes, randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+
+import { Webhook } from "standardwebhooks";
+
+import { keyId } from "../format/format.mjs";
+import { startStack } from "../stack/stack.mjs";
+import { connect } from "../support/database.mjs";
+import { answer } from "../support/faults.mjs";
+import { opened } from "../support/integrations.mjs";
+import { Planted } from "../support/planted.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { startReceiver, status } from "../support/receiver.mjs";
+import { endsIn, redemptionOf, refresh, tokensOf } from "../support/refresh.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const ALL = "/api/webhooks";
+
+describe("a webhook", () => {
+  const scene = {};
+  const stops = [];
+  let dir;
+  let receiver;
+  before(async () => {
+    dir = mkdtempSync(path.join(tmpdir(), "webhooks-"));
+    const stack = await startStack({ dir, appUrl: "http://localhost:3000" });
+    stops.push(stack.stop);
+    scene.info = stack.info;
+    scene.sql = connect(scene.info);
+    stops.push(() => scene.sql.end());
+    scene.server = await startProxy(scene.info.authorization_server_url);
+    scene.gateway = await startProxy(scene.info.supabase_url);
+    stops.push(scene.server.stop, scene.gateway.stop);
+    scene.worker = await start();
+  });
+  after(async () => {
+    for (const stop of stops.reverse()) await stop();
+    rmSync(dir, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    await scene.sql`delete from public.webhook_endpoints`;
+    await scene.sql`delete from public.integrations`;
+    receiver = await startReceiver();
+  });
+  afterEach(async (context) => {
+    await receiver.stop();
+    if (!context.passed) context.diagnostic(scene.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
+  });
+
+  /** A worker, or another instance of it with the same OAuth client. */
+  async function start(bindings = {}) {
+    const { client_id, client_secret } = scene.worker?.info ?? {};
+    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
+      SUPABASE_BASE_URL: scene.server.url,
+      ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
+      ...bindings,
+    });
+    stops.push(worker.stop);
+    return worker;
+  }
+
+  /** A new user with a webhook: `{ browser, webhook, organization }`. */
+  async function owner(body = {}) {
+    const browser = await Visitor.signedIn(scene.worker);
+    const webhook = (await browser.post(ALL, { url: receiver.url, ...body })).expect(201).json;
+    return { browser, webhook, organization: browser.user.id };
+  }
+  const run = () => scene.worker.scheduled();
+  const types = (events) => events.map(({ type }) => type.replace("connection.", ""));
+  const deliveries = async ({ browser, webhook }) => (await browser.get(`${ALL}/${webhook.id}/deliveries`)).expect(200).json.deliveries;
+  /** Lets every back-off be over. */
+  const later = () => scene.sql`update public.webhook_deliveries set next_attempt_at = now() where state = 'pending'`;
+  /** Something that happened to an integration of the organisation. */
+  const happened = ({ organization }, integration = randomUUID(), data = {}) =>
+    scene.sql`select private.enqueue_event(${organization}, ${integration}, 'connection.refreshed', ${scene.sql.json({ integration_id: integration, ...data })})`;
+
+  it("tells of a connection from its beginning to its end, signed, in order, and nothing of its credentials", async () => {
+    const mine = await owner();
+    const { browser, webhook } = mine;
+    const began = Date.now();
+    const login = `told-${randomUUID()}`;
+    const id = await browser.connect(login);
+    const secrets = [await tokensOf(scene, id)];
+    await browser.connect(login);
+    secrets.push(await tokensOf(scene, id));
+    (await refresh({ browser, id })).expect(200);
+    secrets.push(await tokensOf(scene, id));
+    await scene.sql`update public.credential_leases set settled_at = settled_at - interval '1 hour'`;
+    let mend = scene.server.fault(redemptionOf(secrets[2].refresh_token), answer(500));
+    (await refresh({ browser, id })).expect(502);
+    mend();
+    await scene.sql`update public.credential_leases set failed_at = null, unsettled = 0`;
+    mend = scene.server.fault(redemptionOf(secrets[2].refresh_token), answer(400, { error: "invalid_grant" }));
+    (await refresh({ browser, id })).expect(200);
+    mend();
+    (await browser.delete(`/api/integrations/${id}`)).expect(200);
+    assert.deepEqual(receiver.requests, [], "the schedule delivers");
+
+    await run();
+    const events = receiver.events(webhook.secret);
+    assert.deepEqual(types(events), ["created", "reconnected", "refreshed", "refresh_failed", "reconnect_required", "deleted"]);
+    for (const { data, timestamp, id: event } of events) {
+      assert.deepEqual([data.integration_id, data.organization_id, data.integration_type, data.name], [id, browser.user.id, "supabase", login]);
+      assert.ok(Date.parse(timestamp) >= began - 1000 && Date.parse(timestamp) <= Date.now());
+      assert.match(event, /^[0-9a-f-]{36}$/);
+    }
+    assert.deepEqual(events.map(({ data }) => data.reason), [null, null, null, "unsettled", "invalid_grant", null]);
+    assert.equal(new Set(events.map((event) => event.id)).size, 6);
+    const [{ headers, path: to, body }] = receiver.requests;
+    assert.equal(to, "/hook?from=edge");
+    assert.equal(headers["content-type"], "application/json");
+    assert.deepEqual(Object.keys(JSON.parse(body)), ["type", "timestamp", "data"]);
+    assert.deepEqual((await deliveries(mine)).map(({ state, attempts, last_status, last_error }) => [state, attempts, last_status, last_error]),
+      Array(6).fill(["delivered", 1, 204, null]));
+    await run();
+    assert.equal(receiver.requests.length, 6, "what was taken is not sent again");
+
+    const planted = new Planted();
+    secrets.forEach(({ access_token, refresh_token }, i) => planted.add({ [`access ${i}`]: access_token, [`refresh ${i}`]: refresh_token }));
+    planted.add({ secret: webhook.secret.slice(6), key: scene.info.encryption_key });
+    assert.deepEqual(planted.in(JSON.stringify(receiver.requests)), []);
+    assert.deepEqual(planted.in(JSON.stringify(scene.worker.logs())), []);
+    const [{ outbox }] = await scene.sql`
+      select (select jsonb_agg(to_jsonb(w)) from private.webhook_events w)::text || (select jsonb_agg(to_jsonb(d)) from public.webhook_deliveries d)::text
+        || (select jsonb_agg(to_jsonb(e)) from public.webhook_endpoints e)::text as outbox`;
+    assert.deepEqual(planted.in(outbox), []);
+  });
+
+  it("of what it did not ask for hears nothing", async () => {
+    const { browser, webhook } = await owner({ events: ["connection.deleted"] });
+    const id = await browser.connect(`some-${randomUUID()}`);
+    (await browser.delete(`/api/integrations/${id}`)).expect(200);
+    await run();
+    assert.deepEqual(types(receiver.events(webhook.secret)), ["deleted"]);
+  });
+
+  it("verifies with either secret for a day after a rotation, then with the new one alone", async () => {
+    const mine = await owner();
+    const { browser, webhook } = mine;
+    const { secret } = (await browser.post(`${ALL}/${webhook.id}/secret`, {})).expect(200).json;
+    await happened(mine);
+    await run();
+    assert.equal(receiver.requests[0].headers["webhook-signature"].split(" ").length, 2);
+    for (const one of [webhook.secret, secret]) assert.equal(receiver.events(one).length, 1);
+    assert.throws(() => new Webhook(`whsec_${randomBytes(32).toString("base64")}`).verify(receiver.requests[0].body, receiver.requests[0].headers));
+    await scene.sql`update public.webhook_endpoints set previous_secret_ends_at = now() where id = ${webhook.id}`;
+    receiver.requests.length = 0;
+    await happened(mine);
+    await run();
+    assert.equal(receiver.events(secret).length, 1);
+    assert.throws(() => receiver.events(webhook.secret));
+    await run();
+    const [row] = await scene.sql`select * from public.webhook_endpoints where id = ${webhook.id}`;
+    assert.deepEqual(opened(scene.info, row), { secret }, "the earlier one is forgotten");
+  });
+
+  it("waits while its receiver is down, and is then delivered in order", async () => {
+    const mine = await owner();
+    const [one, two] = [randomUUID(), randomUUID()];
+    for (let n = 0; n < 3; n++) for (const integration of [one, two]) await happened(mine, integration, { n });
+    await receiver.stop();
+    await run();
+    await later();
+    await run();
+    const waiting = await deliveries(mine);
+    assert.deepEqual([...new Set(waiting.map(({ state }) => state))], ["pending"]);
+    const failed = waiting.filter(({ attempts }) => attempts > 0);
+    assert.ok(failed.length >= 1 && failed.length <= 2, "only the first of each integration was tried");
+    assert.ok(failed.every(({ last_error, last_status }) => last_error === "unreachable" && last_status === null));
+
+    await receiver.start();
+    await later();
+    await run();
+    for (const integration of [one, two]) {
+      assert.deepEqual(receiver.events(mine.webhook.secret, integration).map(({ data }) => data.n), [0, 1, 2]);
+    }
+    assert.ok((await deliveries(mine)).every(({ state }) => state === "delivered"));
+  });
+
+  it("that is not taken is signed anew with the time of each attempt, under the same id", async () => {
+    const mine = await owner();
+    receiver.answer(status(503));
+    await happened(mine);
+    await run();
+    const [{ next_attempt_at, last_status, last_error }] = await deliveries(mine);
+    assert.deepEqual([last_status, last_error], [503, "status"]);
+    const wait = Date.parse(next_attempt_at) - Date.now();
+    assert.ok(wait > 15_000 && wait <= 30_000, `${wait} ms`);
+    receiver.answer(undefined);
+    await later();
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    await run();
+    const [first, second] = receiver.events(mine.webhook.secret);
+    assert.equal(first.id, second.id);
+    const [{ headers: before }, { headers: after }] = receiver.requests;
+    assert.ok(Number(after["webhook-timestamp"]) > Number(before["webhook-timestamp"]));
+  });
+
+  it("waits as long as the receiver asks", async () => {
+    const mine = await owner();
+    receiver.answer(status(429, { "retry-after": "3600" }));
+    await happened(mine);
+    await run();
+    const [{ next_attempt_at }] = await deliveries(mine);
+    const wait = Date.parse(next_attempt_at) - Date.now();
+    assert.ok(wait > 3_500_000 && wait < 3_700_000, `${wait} ms`);
+  });
+
+  it("does not follow a redirect: that is a failure", async () => {
+    const mine = await owner();
+    const other = await startReceiver();
+    for (const code of [301, 302, 303, 307, 308]) {
+      receiver.answer(status(code, { location: other.url }));
+      await happened(mine);
+      await run();
+      const [{ state, last_error, last_status }] = await deliveries(mine);
+      assert.deepEqual([state, last_error, last_status], ["pending", "redirect", code]);
+    }
+    await other.stop();
+    assert.deepEqual(other.requests, []);
+  });
+
+  it("takes a success from the status alone, however long the answer's body", async () => {
+    const mine = await owner();
+    receiver.answer((_, response) => {
+      response.writeHead(200, { "content-type": "text/html" });
+      // Without end, until the worker has had enough.
+      const timer = setInterval(() => response.write("x".repeat(65_536)), 5);
+      response.once("close", () => clearInterval(timer));
+    });
+    await happened(mine);
+    const begun = Date.now();
+    await run();
+    assert.ok(Date.now() - begun < 5000);
+    assert.equal((await deliveries(mine))[0].state, "delivered");
+  });
+
+  it("gives a receiver that does not answer ten seconds", async () => {
+    const mine = await owner();
+    receiver.answer(() => {});
+    await happened(mine);
+    const begun = Date.now();
+    await run();
+    const took = Date.now() - begun;
+    assert.ok(took > 9000 && took < 15_000, `${took} ms`);
+    assert.equal((await deliveries(mine))[0].last_error, "timeout");
+  });
+
+  it("is disabled by a 410, and enabled again delivers what is new", async () => {
+    const mine = await owner();
+    const { browser, webhook } = mine;
+    receiver.answer(status(410));
+    await happened(mine);
+    await run();
+    const [shown] = (await browser.get(ALL)).expect(200).json.webhooks;
+    assert.deepEqual([shown.enabled, shown.disabled_reason], [false, "gone"]);
+    assert.equal((await deliveries(mine))[0].state, "failed");
+    await happened(mine);
+    receiver.answer(undefined);
+    receiver.requests.length = 0;
+    await run();
+    assert.equal(receiver.requests.length, 0, "nothing is written for an endpoint that is disabled");
+    (await browser.patch(`${ALL}/${webhook.id}`, { enabled: true })).expect(200);
+    await happened(mine);
+    await run();
+    assert.equal(receiver.events(webhook.secret).length, 1);
+  });
+
+  it("is sent again on request, under the same id", async () => {
+    const mine = await owner();
+    await happened(mine);
+    await run();
+    const [{ event_id }] = await deliveries(mine);
+    (await mine.browser.post(`${ALL}/${mine.webhook.id}/deliveries/${event_id}/replay`, {})).expect(202);
+    await run();
+    assert.deepEqual(receiver.events(mine.webhook.secret).map(({ id }) => id), [event_id, event_id]);
+    assert.equal(receiver.requests[0].body, receiver.requests[1].body);
+  });
+
+  it("of one organisation is not held up by another's that is dead", async () => {
+    const dead = await startReceiver();
+    dead.answer(() => {});
+    const [bad, good] = [await owner({ url: dead.url }), await owner()];
+    for (let i = 0; i < 20; i++) await happened(bad);
+    for (let i = 0; i < 20; i++) await happened(good);
+    const begun = Date.now();
+    await run();
+    const took = Date.now() - begun;
+    await dead.stop();
+    assert.equal(receiver.requests.length, 20);
+    assert.ok(dead.requests.length <= 6, `${dead.requests.length} attempts`);
+    assert.ok(took < 25_000, `${took} ms`);
+    const attempts = (await deliveries(bad)).map((delivery) => delivery.attempts);
+    assert.equal(attempts.filter((n) => n > 0).length, dead.requests.length, "the others were given back");
+  });
+
+  it("is sent once by several runs at the same time, and stays within their requests", async () => {
+    const mine = await owner();
+    for (let i = 0; i < 300; i++) await happened(mine);
+    const second = await start();
+    const before = scene.gateway.requests.length;
+    await Promise.all([run(), second.scheduled(), run()]);
+    const sent = receiver.requests.length;
+    const asked = scene.gateway.requests.length - before;
+    assert.ok(sent + asked <= 3 * 200 + 3 * 5, `${sent} + ${asked} requests`);
+    for (let runs = 0; receiver.requests.length < 300 && runs < 5; runs++) await run();
+    const ids = receiver.requests.map(({ headers }) => headers["webhook-id"]);
+    assert.deepEqual([ids.length, new Set(ids).size], [300, 300]);
+  });
+
+  it("that could not be written down as delivered is sent again: at least once", async () => {
+    const mine = await owner();
+    await happened(mine);
+    const mend = scene.gateway.fault("/rest/v1/rpc/settle_webhook_deliveries", answer(503));
+    await run();
+    mend();
+    await scene.worker.logged(/"route":"scheduled: webhooks"/);
+    assert.equal(receiver.requests.length, 1);
+    await run();
+    assert.equal(receiver.requests.length, 1, "its claim has not ended");
+    await scene.sql`update public.webhook_deliveries set leased_until = now()`;
+    await run();
+    const ids = receiver.requests.map(({ headers }) => headers["webhook-id"]);
+    assert.deepEqual([ids.length, new Set(ids).size], [2, 1]);
+  });
+
+  it("is not sent to this machine by a worker that is not on it", async () => {
+    const mine = await owner();
+    await happened(mine);
+    const deployed = await start({ APP_URL: "https://edge.example", WEBHOOK_LOOPBACK: undefined });
+    await deployed.scheduled();
+    assert.equal(receiver.requests.length, 0);
+    assert.equal((await deliveries(mine))[0].last_error, "refused");
+  });
+
+  it("and a refresh by the schedule: told in the same run", async () => {
+    const mine = await owner({ events: ["connection.refreshed"] });
+    const id = await mine.browser.connect(`swept-${randomUUID()}`);
+    await endsIn(scene, id, 60);
+    await run();
+    assert.deepEqual(types(receiver.events(mine.webhook.secret, id)), ["refreshed"]);
+  });
+
+  describe("in a rotation of the key", () => {
+    it("its secrets move to the new key by the schedule, and sign as before", async () => {
+      const mine = await owner();
+      const rotated = (await mine.browser.post(`${ALL}/${mine.webhook.id}/secret`, {})).expect(200).json;
+      const key = randomBytes(32);
+      const newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: scene.info.encryption_key });
+      const old = keyId(Buffer.from(scene.info.encryption_key, "base64"));
+      const [{ fence }] = await scene.sql`select public.declare_fence(array[${keyId(key)}]) ->> 'fence' as fence`;
+      const retire = async () => (await scene.sql`select public.retire_key(${old}, ${fence}) as answer`)[0].answer;
+      try {
+        assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
+        (await mine.browser.post(ALL, { url: receiver.url })).expect(503);
+        await happened(mine);
+        await newer.scheduled();
+        for (const secret of [mine.webhook.secret, rotated.secret]) assert.equal(receiver.events(secret).length, 1);
+        const [row] = await scene.sql`select * from public.webhook_endpoints where id = ${mine.webhook.id}`;
+        assert.equal(row.config._enc.kid, keyId(key));
+        assert.deepEqual(opened({ encryption_key: key.toString("base64") }, row), {
+          secret: rotated.secret, previous_secret: mine.webhook.secret,
+        });
+        await scene.sql`delete from public.integrations`;
+        assert.deepEqual(await retire(), { outcome: "retired" });
+      } finally {
+        await scene.sql`select public.lift_fence()`;
+        await scene.sql`delete from public.key_registry`;
+      }
+    });
+  });
+});
