@@ -85,6 +85,18 @@ describe("an event", () => {
     assert.ok(all.includes("connection.refreshed") && !all.includes("planted"), all);
   });
 
+  test("of a check that finds the grant over is one", async () => {
+    const args = await connected();
+    const { version } = await call(service, "claim_check", { p_id: args.p_id, p_user_id: args.p_user_id, p_soon: 120 });
+    for (const [status, reason] of [["degraded", "timeout"], ["revoked", "account_gone"]]) {
+      await call(service, "settle_checks", { p_results: service.json([{ id: args.p_id, version, status, reason }]) });
+    }
+    const events = await deliveriesOf(owner, args.p_id);
+    assert.deepEqual(events.map(({ type, data }) => [type, data.status, data.reason]), [
+      ["connection.created", "active", null], ["connection.reconnect_required", "revoked", "account_gone"],
+    ]);
+  });
+
   test("is written by whoever changes the row, also the source's own writers", async () => {
     const organization_id = randomUUID();
     await endpointOf(service, organization_id);

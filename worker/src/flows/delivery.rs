@@ -8,7 +8,7 @@ use super::{Task, now, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::Result;
 use crate::host::{self, Answer, log};
-use crate::refresh::retry_after;
+use crate::limits::retry_after;
 use crate::supabase::functions::{
     ClaimDeliveries, ClaimingDeliveries, Delivery, ResealSecrets, Resealed, Resealing,
     SecretsFound, SecretsOn, SettleDeliveries, SettlingDeliveries, WebhookResult,
@@ -103,9 +103,9 @@ async fn attempt(task: &Task, delivery: &Delivery) -> WebhookResult {
         return WebhookResult::of(delivery, Some("unreadable"));
     }
     let answer = host::send(&message::request(delivery, &secrets, now())).await;
-    let wait = answer.as_ref().map(Answer::retry_after).unwrap_or_default();
+    let limits = answer.as_ref().map(Answer::limits).unwrap_or_default();
     WebhookResult {
-        retry_after: retry_after(&wait, now()),
+        retry_after: retry_after(&limits.retry_after, now()),
         ..message::read(delivery, answer.map(|answer| answer.status()))
     }
 }
