@@ -11,7 +11,7 @@ const text = (pattern) => globSync(pattern, { cwd: ROOT }).map((file) => readFil
 const found = (source, pattern) => [...new Set([...source.matchAll(pattern)].map(([, code]) => code))];
 
 /** These are several things: the API's own sentence says which. */
-const OWN_WORDS = ["not_found", "invalid_request"];
+const OWN_WORDS = ["not_found", "invalid_request", "bad_schedule"];
 /** These end the way through a provider, and the worker's page of that says them. */
 const ON_THE_FAILURE_PAGE = ["declined", "flow_unknown", "flow_foreign", "no_accounts"];
 

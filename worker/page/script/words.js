@@ -19,6 +19,8 @@ export const MESSAGES = {
   not_a_member: 'You are not a member of this organization any more.',
   too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
   not_refreshable: 'The provider gave nothing to renew the access with. Reconnect when it ends.',
+  not_checkable: 'Nothing at this provider tells whether the access works.',
+  provider_paused: 'The provider takes no more requests for now. Try again later.',
   account_unknown: 'Nothing says which account this integration belongs to, so it cannot be reconnected. Disconnect it and connect again.',
   account_mismatch: 'That is another account than the one of this integration. Nothing was changed.',
   name_taken: 'Another integration of this provider has that name. Choose a different one.',
@@ -26,6 +28,9 @@ export const MESSAGES = {
   upstream_unavailable: 'A service that this page depends on is not available at the moment.',
   upstream_timeout: 'A service that this page depends on took too long to answer.',
   upstream_failed: 'A service that this page depends on did not answer as it should.',
+  bad_url: 'Only https addresses of public servers are told, without a user name or a fragment, on port 443 or above 1023.',
+  too_many_webhooks: 'An organization has ten webhooks at the most. Remove one first.',
+  webhook_disabled: 'The webhook is disabled. Enable it first.',
   save_failed: 'The integration could not be saved.',
   internal: 'Something went wrong on the server. Its operator finds it under the request id.',
 };
