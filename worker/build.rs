@@ -5,9 +5,16 @@
 #[allow(dead_code, reason = "the check does not look at every field")]
 #[path = "src/providers/check.rs"]
 mod check;
+#[path = "src/providers/check_fields.rs"]
+mod check_fields;
 #[allow(dead_code, reason = "the check does not look at every field")]
 #[path = "src/providers/entry.rs"]
 mod entry;
+#[allow(dead_code, reason = "the check does not ask for everything")]
+#[path = "src/providers/fields.rs"]
+mod fields;
+#[path = "src/providers/header.rs"]
+mod header;
 #[path = "../sealed/src/sensitive.rs"]
 mod sensitive;
 

@@ -69,6 +69,8 @@ pub enum Refusal {
     Invalid(&'static str),
     /// The body is not JSON of the expected shape.
     Body(&'static str),
+    /// A field of the credentials is missing or malformed: which, and what was expected.
+    Fields(String),
     /// The body is larger than the limit.
     TooLarge,
     /// The body is not `application/json`.
@@ -114,6 +116,12 @@ pub enum Refusal {
     BadUrl,
     /// The webhook is disabled.
     WebhookDisabled,
+    /// The provider does not take the credentials.
+    CredentialsRefused,
+    /// The type is connected with credentials, not by OAuth.
+    ConnectsByCredentials,
+    /// The type is connected by OAuth, not with credentials.
+    ConnectsByOauth,
 }
 
 impl Refusal {
@@ -144,6 +152,11 @@ impl Refusal {
                 "this path does not take that method",
             ),
             Self::Invalid(expected) | Self::Body(expected) => (400, "invalid_request", expected),
+            Self::Fields(_) => (
+                400,
+                "invalid_fields",
+                "a field of the credentials is missing or malformed",
+            ),
             Self::TooLarge => (413, "payload_too_large", "the body is larger than 16 KiB"),
             Self::MediaType => (
                 415,
@@ -188,7 +201,7 @@ impl Refusal {
             Self::NotRefreshable => (
                 409,
                 "not_refreshable",
-                "the provider gave no refresh token; reconnect when the access ends",
+                "there is nothing to refresh it with; connect again when the access ends",
             ),
             Self::NoAccounts => (
                 422,
@@ -233,6 +246,21 @@ impl Refusal {
                 "url must be https, at most 2048 characters, of a public host, without user and fragment, on port 443 or above 1023",
             ),
             Self::WebhookDisabled => (409, "webhook_disabled", "enable the webhook first"),
+            Self::CredentialsRefused => (
+                422,
+                "credentials_refused",
+                "the provider does not take these credentials, or they may not read their own account",
+            ),
+            Self::ConnectsByCredentials => (
+                409,
+                "connects_by_credentials",
+                "this type is connected with credentials: POST /api/integrations, and PUT /api/integrations/:id/credentials for fresh ones",
+            ),
+            Self::ConnectsByOauth => (
+                409,
+                "connects_by_oauth",
+                "this type is connected at the provider: POST /api/auth/authorize",
+            ),
         }
     }
 }
@@ -273,6 +301,14 @@ impl Error {
                 "internal",
                 "something went wrong here; the operator finds it under the request id",
             ),
+        }
+    }
+
+    /// The sentence for the caller, with the particulars of this request.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Caller(Refusal::Fields(message)) => message,
+            other => other.answer().2,
         }
     }
 

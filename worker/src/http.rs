@@ -13,6 +13,8 @@ pub enum Method {
     Get,
     /// POST.
     Post,
+    /// PUT.
+    Put,
     /// PATCH.
     Patch,
     /// DELETE.
@@ -27,6 +29,7 @@ impl Method {
         match name {
             "GET" | "HEAD" => Self::Get,
             "POST" => Self::Post,
+            "PUT" => Self::Put,
             "PATCH" => Self::Patch,
             "DELETE" => Self::Delete,
             _ => Self::Other,
@@ -40,7 +43,7 @@ impl Method {
 
     /// Whether a request with it has a body here.
     pub fn has_body(self) -> bool {
-        matches!(self, Self::Post | Self::Patch)
+        matches!(self, Self::Post | Self::Put | Self::Patch)
     }
 }
 
@@ -217,7 +220,8 @@ impl Response {
 
     /// The JSON answer of an error.
     pub fn error(error: &Error, request_id: &str) -> Self {
-        let (status, code, message) = error.answer();
+        let (status, code, _) = error.answer();
+        let message = error.message();
         let mut response = Self::json(
             status,
             &serde_json::json!({"error": {"code": code, "message": message}}),

@@ -13,6 +13,7 @@
 pub mod credentials;
 pub mod cron;
 pub mod error;
+pub mod fields;
 pub mod health;
 pub mod http;
 pub mod ids;

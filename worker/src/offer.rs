@@ -1,13 +1,26 @@
 //! What can be connected here: the entries of the catalogue that the settings offer.
 
 use crate::oauth::Client;
-use crate::providers::Provider;
+use crate::providers::{Auth, Provider};
+use sealed::{PlainConfig, Secret};
+use std::borrow::Cow;
+use std::ops::Deref;
 
 /// A type of integration on offer.
 #[derive(Debug)]
 pub enum Offer {
     /// Connected by OAuth, with an app of ours at the provider.
     App(Client),
+    /// Connected with credentials that the user has there already.
+    Direct(Provider),
+}
+
+/// A client at a provider's token endpoint.
+pub enum ClientOf<'a> {
+    /// Ours.
+    App(&'a Client),
+    /// The user's own.
+    User(Box<Client>),
 }
 
 impl Offer {
@@ -15,13 +28,45 @@ impl Offer {
     pub fn provider(&self) -> &Provider {
         match self {
             Self::App(client) => &client.provider,
+            Self::Direct(provider) => provider,
         }
     }
 
-    /// The app, where there is one.
-    pub fn app(&self) -> Option<&Client> {
+    /// The provider as it is for one account: where an entry has a user's fields in it, these are the config's. None where the config
+    /// has no such fields.
+    pub fn provider_of(&self, config: &PlainConfig) -> Option<Cow<'_, Provider>> {
         match self {
-            Self::App(client) => Some(client),
+            Self::App(client) => Some(Cow::Borrowed(&client.provider)),
+            Self::Direct(provider) => provider.of_user(config).map(Cow::Owned),
+        }
+    }
+
+    /// The client that gets this account's tokens, where it has tokens.
+    pub fn client(&self, config: &PlainConfig) -> Option<ClientOf<'_>> {
+        match self {
+            Self::App(client) => Some(ClientOf::App(client)),
+            Self::Direct(provider) if provider.auth == Auth::ClientCredentials => {
+                let text = |name| config.get_str(name).map(str::to_owned);
+                Some(ClientOf::User(Box::new(Client {
+                    id: text("client_id")?,
+                    secret: Secret::from(text("client_secret")?),
+                    provider: provider.of_user(config)?,
+                    issuer: None,
+                    redirect_uri: String::new(),
+                })))
+            }
+            Self::Direct(_) => None,
+        }
+    }
+}
+
+impl Deref for ClientOf<'_> {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        match self {
+            Self::App(client) => client,
+            Self::User(client) => client,
         }
     }
 }

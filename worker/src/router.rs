@@ -34,10 +34,14 @@ pub enum Route<'a> {
     Discard(&'a str),
     /// `GET /api/integrations`
     List,
+    /// `POST /api/integrations`
+    Create,
     /// `GET /api/integrations/:id`
     Details(&'a str),
     /// `PATCH /api/integrations/:id`
     Change(&'a str),
+    /// `PUT /api/integrations/:id/credentials`
+    Replace(&'a str),
     /// `DELETE /api/integrations/:id`
     Disconnect(&'a str),
     /// `POST /api/integrations/:id/refresh`
@@ -82,8 +86,10 @@ impl Route<'_> {
             Self::Choose(_) => "POST /api/connections/:id",
             Self::Discard(_) => "DELETE /api/connections/:id",
             Self::List => "GET /api/integrations",
+            Self::Create => "POST /api/integrations",
             Self::Details(_) => "GET /api/integrations/:id",
             Self::Change(_) => "PATCH /api/integrations/:id",
+            Self::Replace(_) => "PUT /api/integrations/:id/credentials",
             Self::Disconnect(_) => "DELETE /api/integrations/:id",
             Self::Refresh(_) => "POST /api/integrations/:id/refresh",
             Self::Check(_) => "POST /api/integrations/:id/check",
@@ -136,14 +142,17 @@ pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
             Get => Ok(WhoAmI),
             Post => Ok(SignIn),
             Delete => Ok(SignOut),
-            Patch | Method::Other => Err(Refusal::Method {
+            Patch | Method::Put | Method::Other => Err(Refusal::Method {
                 allow: "GET, HEAD, POST, DELETE",
             }
             .into()),
         },
         "/api/auth/authorize" => only(Post, "POST", Authorize),
         "/api/auth/callback" => only(Get, GET, Callback("supabase")),
-        "/api/integrations" => only(Get, GET, List),
+        "/api/integrations" => match method {
+            Post => Ok(Create),
+            _ => only(Get, "GET, HEAD, POST", List),
+        },
         "/api/webhooks" => match method {
             Get => Ok(Webhooks),
             Post => Ok(AddWebhook),
@@ -164,7 +173,7 @@ pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
                     Get => Ok(Choices(id)),
                     Post => Ok(Choose(id)),
                     Delete => Ok(Discard(id)),
-                    Patch | Method::Other => Err(Refusal::Method {
+                    Patch | Method::Put | Method::Other => Err(Refusal::Method {
                         allow: "GET, HEAD, POST, DELETE",
                     }
                     .into()),
@@ -178,7 +187,7 @@ pub fn route(method: Method, path: &str) -> Result<Route<'_>> {
 
 /// What follows `/api/integrations/`: an id, and perhaps what is done with it.
 fn of_integration(method: Method, rest: &str) -> Result<Route<'_>> {
-    use Method::{Delete, Get, Patch, Post};
+    use Method::{Delete, Get, Patch, Post, Put};
     let (id, action) = rest
         .split_once('/')
         .map_or((rest, None), |(id, action)| (id, Some(action)));
@@ -196,6 +205,8 @@ fn of_integration(method: Method, rest: &str) -> Result<Route<'_>> {
         (Some("check"), _) => (None, "POST"),
         (Some("reconnect"), Post) => (Some(Route::Reconnect(id)), ""),
         (Some("reconnect"), _) => (None, "POST"),
+        (Some("credentials"), Put) => (Some(Route::Replace(id)), ""),
+        (Some("credentials"), _) => (None, "PUT"),
         (Some("events"), Get) => (Some(Route::Events(id)), ""),
         (Some("events"), _) => (None, "GET, HEAD"),
         (Some(_), _) => return Err(Refusal::UnknownPath.into()),
@@ -258,6 +269,14 @@ mod tests {
             Route::Change("x")
         );
         assert_eq!(
+            route(Method::Post, "/api/integrations").unwrap(),
+            Route::Create
+        );
+        assert_eq!(
+            route(Method::Put, "/api/integrations/x/credentials").unwrap(),
+            Route::Replace("x")
+        );
+        assert_eq!(
             route(Method::Get, "/api/integrations/x/events").unwrap(),
             Route::Events("x")
         );
@@ -303,6 +322,8 @@ mod tests {
             (Method::Get, "/api/integrations/x/reconnect", "POST"),
             (Method::Patch, "/api/integrations/x/check", "POST"),
             (Method::Delete, "/api/integrations/x/events", "GET, HEAD"),
+            (Method::Delete, "/api/integrations", "GET, HEAD, POST"),
+            (Method::Post, "/api/integrations/x/credentials", "PUT"),
             (Method::Patch, "/api/session", "GET, HEAD, POST, DELETE"),
             (Method::Delete, "/api/webhooks", "GET, HEAD, POST"),
             (Method::Get, "/api/webhooks/x", "PATCH, DELETE"),

@@ -2,9 +2,10 @@
 //!
 //! Every fault names its setting, in the source document's words where it has them, and never shows a value.
 
+use crate::error::Refusal;
 use crate::oauth::Client;
 use crate::offer::Offer;
-use crate::providers::Provider;
+use crate::providers::{Auth, Provider};
 use crate::supabase::{ApiKey, Project, Role};
 use crate::url::parse_origin;
 use sealed::{Key, KeyError, KeyRing, Secret};
@@ -98,9 +99,20 @@ impl Settings {
         offers.find(|offer| offer.provider().kind == kind)
     }
 
-    /// The app for this type, if it is on offer and connected by OAuth.
-    pub fn client(&self, kind: &str) -> Option<&Client> {
-        self.offer(kind)?.app()
+    /// The app for this type, which must be on offer and connected by OAuth.
+    pub fn client(&self, kind: &str) -> Result<&Client, Refusal> {
+        match self.offer(kind).ok_or(Refusal::UnknownProvider)? {
+            Offer::App(client) => Ok(client),
+            Offer::Direct(_) => Err(Refusal::ConnectsByCredentials),
+        }
+    }
+
+    /// The offer of this type, which must be connected with credentials.
+    pub fn direct(&self, kind: &str) -> Result<&Offer, Refusal> {
+        match self.offer(kind).ok_or(Refusal::UnknownProvider)? {
+            Offer::App(_) => Err(Refusal::ConnectsByOauth),
+            offer => Ok(offer),
+        }
     }
 }
 
@@ -172,13 +184,18 @@ impl Environment<'_> {
         })
     }
 
-    /// The provider where the settings want it, and as they want it for this app.
-    fn provider(&self, provider: Provider, prefix: &str) -> Result<Provider, SettingError> {
+    /// The provider where the settings want it.
+    fn based(&self, provider: Provider, prefix: &str) -> Result<Provider, SettingError> {
         let base = format!("{prefix}_BASE_URL");
-        let provider = match self.optional(&base) {
+        Ok(match self.optional(&base) {
             Some(value) => provider.at(&self.origin(&base, Some(value))?),
             None => provider,
-        };
+        })
+    }
+
+    /// The same as the settings want it for this app.
+    fn provider(&self, provider: Provider, prefix: &str) -> Result<Provider, SettingError> {
+        let provider = self.based(provider, prefix)?;
         let mut slug = String::new();
         if provider.wants_slug() {
             let name = format!("{prefix}_SLUG");
@@ -196,9 +213,20 @@ impl Environment<'_> {
     }
 
     fn offers(&self, app_url: &str) -> Result<Vec<Offer>, SettingError> {
+        const TYPES: &str = "CREDENTIAL_TYPES";
         let mut offers = Vec::new();
+        let types = self.optional(TYPES).unwrap_or_default();
+        let types = types.split(',').map(str::trim);
+        let mut types: Vec<_> = types.filter(|kind| !kind.is_empty()).collect();
         for provider in Provider::catalogue().map_err(SettingError)? {
             let prefix = provider.kind.to_ascii_uppercase();
+            if provider.auth != Auth::Oauth {
+                if let Some(at) = types.iter().position(|kind| *kind == provider.kind) {
+                    types.remove(at);
+                    offers.push(Offer::Direct(self.based(provider, &prefix)?));
+                }
+                continue;
+            }
             let name = |suffix: &str| format!("{prefix}_{suffix}");
             let (id, secret) = (name("CLIENT_ID"), name("CLIENT_SECRET"));
             if self.optional(&id).is_none() && self.optional(&secret).is_none() {
@@ -211,6 +239,12 @@ impl Environment<'_> {
                 issuer: self.optional(&name("ISSUER")),
                 provider: self.provider(provider, &prefix)?,
             }));
+        }
+        if !types.is_empty() {
+            return Err(SettingError::malformed(
+                TYPES,
+                "a list of types that are connected with credentials (docs/providers.md), each once",
+            ));
         }
         // A worker that offers nothing is set up wrongly; the source's provider stands for all.
         if offers.is_empty() {
@@ -257,7 +291,7 @@ pub(crate) mod tests {
             settings.client("supabase").unwrap().redirect_uri,
             "http://localhost:3000/api/auth/callback/supabase"
         );
-        assert!(settings.client("gitlab").is_none() && !settings.legacy_cookies);
+        assert!(settings.offer("gitlab").is_none() && !settings.legacy_cookies);
     }
 
     #[test]
@@ -291,6 +325,10 @@ pub(crate) mod tests {
             ("SUPABASE_BASE_URL", "http://planted.example"),
             ("LEGACY_CREDENTIAL_COOKIES", "planted"),
             ("WEBHOOK_LOOPBACK", "planted"),
+            ("CREDENTIAL_TYPES", "planted"),
+            ("CREDENTIAL_TYPES", "stripe,supabase"),
+            ("CREDENTIAL_TYPES", "stripe,stripe"),
+            ("CREDENTIAL_TYPES", "stripe zendesk"),
         ] {
             let mut settings = complete();
             settings.push((name, value));
@@ -327,6 +365,36 @@ pub(crate) mod tests {
             read(&settings).unwrap_err().0,
             "GITLAB_CLIENT_SECRET environment variable is not set"
         );
+    }
+
+    #[test]
+    fn what_is_connected_with_credentials_is_offered_by_name() {
+        let mut settings = complete();
+        settings.push(("CREDENTIAL_TYPES", " zendesk, stripe,"));
+        settings.push(("ZENDESK_BASE_URL", "http://localhost:4000"));
+        let all = read(&settings).unwrap();
+        let kinds: Vec<_> = all
+            .offers
+            .iter()
+            .map(|offer| &offer.provider().kind)
+            .collect();
+        assert_eq!(kinds, ["supabase", "stripe", "zendesk"]);
+        assert_eq!(
+            all.direct("zendesk").unwrap().provider().identity.url,
+            "http://localhost:4000/api/v2/account/settings.json"
+        );
+        assert_eq!(
+            all.client("stripe").unwrap_err(),
+            Refusal::ConnectsByCredentials
+        );
+        assert_eq!(
+            all.direct("supabase").unwrap_err(),
+            Refusal::ConnectsByOauth
+        );
+        assert_eq!(all.direct("twilio").unwrap_err(), Refusal::UnknownProvider);
+        // Without an app: credentials alone are an offer.
+        settings.retain(|(name, _)| !name.starts_with("SUPABASE_CLIENT"));
+        assert_eq!(read(&settings).unwrap().offers.len(), 2);
     }
 
     #[test]

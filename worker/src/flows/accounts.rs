@@ -86,10 +86,7 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let body: Body = context.json(r#"expected {"return_to"?}"#).await?;
     let return_to = authorize::return_path(body.return_to.as_deref())?;
     let owner = owner(context, &signed_in.token, id).await?;
-    let client = context
-        .settings
-        .client(&owner.integration_type)
-        .ok_or(Refusal::UnknownProvider)?;
+    let client = context.settings.client(&owner.integration_type)?;
     let beginning = Beginning {
         user: signed_in.user.id,
         organization: owner.organization_id,
@@ -110,7 +107,8 @@ pub async fn owner(context: &Context<'_>, token: &str, id: IntegrationId) -> Res
     owner.ok_or(Error::Caller(Refusal::UnknownIntegration))
 }
 
-async fn shown(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Response> {
+/// An integration, as it is shown.
+pub async fn shown(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Response> {
     let request = integration::details_request(&context.settings.supabase, token, id);
     let answer = host::fetch(&request)
         .await

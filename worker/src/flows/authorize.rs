@@ -32,10 +32,7 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
     let body: Body = context
         .json(r#"expected {"integration_type", "organization_id"?, "return_to"?}"#)
         .await?;
-    let client = context
-        .settings
-        .client(&body.integration_type)
-        .ok_or(Refusal::UnknownProvider)?;
+    let client = context.settings.client(&body.integration_type)?;
     let organization = match &body.organization_id {
         Some(id) => OrganizationId::parse(id)?,
         None => signed_in.user.id.personal_organization(),

@@ -33,9 +33,9 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
         .get(&cookie)?
         .and_then(Token::parse)
         .ok_or(Refusal::ForeignFlow)?;
+    let client = context.settings.client(kind)?;
     let offer = context.settings.offer(kind);
     let offer = offer.ok_or(Refusal::UnknownProvider)?;
-    let client = offer.app().ok_or(Refusal::UnknownProvider)?;
     let user = context.signed_in().await?.user;
     let consume = ConsumeTransaction {
         p_state_hash: &state_hash,
@@ -123,21 +123,22 @@ async fn settle(
     let connection = Connection {
         user,
         organization: transaction.organization_id,
-        client,
+        provider: &client.provider,
         account,
+        name: None,
         parked: None,
         reconnected: transaction.integration_id,
     };
-    let (id, sealed) = completion::complete(context, &connection, &config).await?;
+    let stored = completion::complete(context, &connection, &config).await?;
     let mut response = Response::see_other(with_parameter(
         &transaction.return_to,
         "connected",
-        &id.to_string(),
+        &stored.id.to_string(),
     ));
     if context.settings.legacy_cookies {
         response
             .headers
-            .extend(completion::legacy_cookies(&connection, id, &sealed)?);
+            .extend(completion::legacy_cookies(&connection, &stored)?);
     }
     Ok(response)
 }

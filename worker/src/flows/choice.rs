@@ -50,21 +50,20 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
     let connection = Connection {
         user: &user,
         organization: grant.organization_id,
-        client,
+        provider: &client.provider,
         account,
+        name: None,
         parked: Some(id),
         reconnected: None,
     };
     // Where this fails the grant goes on waiting, so the user can try again.
-    let (integration, sealed) = completion::complete(context, &connection, &config).await?;
-    let return_to = with_parameter(&grant.return_to, "connected", &integration.to_string());
-    let mut response = Response::json(200, &json!({"id": integration, "return_to": return_to}));
+    let stored = completion::complete(context, &connection, &config).await?;
+    let return_to = with_parameter(&grant.return_to, "connected", &stored.id.to_string());
+    let mut response = Response::json(200, &json!({"id": stored.id, "return_to": return_to}));
     if context.settings.legacy_cookies {
-        response.headers.extend(completion::legacy_cookies(
-            &connection,
-            integration,
-            &sealed,
-        )?);
+        response
+            .headers
+            .extend(completion::legacy_cookies(&connection, &stored)?);
     }
     Ok(response)
 }
@@ -125,10 +124,7 @@ fn open<'a>(
     id: ParkedId,
     grant: &ParkedGrant,
 ) -> Result<(&'a Client, PlainConfig), Error> {
-    let client = context
-        .settings
-        .client(&grant.integration_type)
-        .ok_or(Refusal::UnknownProvider)?;
+    let client = context.settings.client(&grant.integration_type)?;
     let config = credentials::open(
         &context.settings.ring,
         grant.organization_id,

@@ -5,11 +5,13 @@ use crate::credentials::{self, Row};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::host;
 use crate::ids::{IntegrationId, OrganizationId, ParkedId};
+use crate::name::Name;
 use crate::oauth::revoke::{self, Revoked};
 use crate::oauth::{Account, Client};
+use crate::providers::Provider;
 use crate::session::cookies;
 use crate::session::jwt::User;
-use crate::supabase::functions::{CompleteConnection, Completed};
+use crate::supabase::functions::{Call, CompleteConnection, Completed, ConnectNamed};
 use sealed::{PlainConfig, Secret, StoredConfig};
 
 /// What is connected, for whom.
@@ -19,13 +21,25 @@ pub struct Connection<'a> {
     /// For which organisation.
     pub organization: OrganizationId,
     /// With which provider.
-    pub client: &'a Client,
+    pub provider: &'a Provider,
     /// The account at the provider.
     pub account: &'a Account,
+    /// The name that the user has given, if it is not to be the account's.
+    pub name: Option<Name<'a>>,
     /// The grant that waited for the choice, if it did.
     pub parked: Option<ParkedId>,
     /// The integration that is reconnected, if it is one: no other row may be written.
     pub reconnected: Option<IntegrationId>,
+}
+
+/// What was written.
+pub struct Stored {
+    /// The row.
+    pub id: IntegrationId,
+    /// Its config.
+    pub config: StoredConfig,
+    /// Whether there was no such row before.
+    pub is_new: bool,
 }
 
 /// How often the row's id may turn out to be another one before the caller is told to try again.
@@ -37,7 +51,7 @@ pub async fn complete(
     context: &Context<'_>,
     connection: &Connection<'_>,
     config: &PlainConfig,
-) -> Result<(IntegrationId, StoredConfig)> {
+) -> Result<Stored> {
     let mut id = match connection.reconnected {
         Some(id) => id,
         None => IntegrationId(random_uuid()?),
@@ -55,7 +69,7 @@ pub async fn complete(
             p_id: id,
             p_user_id: connection.user.id,
             p_organization_id: connection.organization,
-            p_integration_type: &connection.client.provider.kind,
+            p_integration_type: &connection.provider.kind,
             p_external_account_id: &connection.account.id,
             p_name: &connection.account.name,
             p_config: &sealed,
@@ -63,16 +77,36 @@ pub async fn complete(
             p_parked_id: connection.parked,
             p_reconnect: connection.reconnected.is_some(),
         };
-        match persistently(context, &call).await? {
-            Completed::Created { id } | Completed::Updated { id } => return Ok((id, sealed)),
-            Completed::Exists { id: other } => id = other,
+        let completed = match &connection.name {
+            None => persistently(context, &call).await?,
+            Some(name) => {
+                let call = ConnectNamed {
+                    connection: call,
+                    p_custom_name: name.as_str(),
+                };
+                persistently(context, &call).await?
+            }
+        };
+        let (id_written, is_new) = match completed {
+            Completed::Created { id } => (id, true),
+            Completed::Updated { id } => (id, false),
+            Completed::Exists { id: other } => {
+                id = other;
+                continue;
+            }
             Completed::NotAMember => return Err(Refusal::NotAMember.into()),
             Completed::Unknown if connection.reconnected.is_some() => {
                 return Err(Refusal::UnknownIntegration.into());
             }
             Completed::Unknown => return Err(Refusal::UnknownChoice.into()),
             Completed::Mismatch => return Err(Refusal::AccountMismatch.into()),
-        }
+            Completed::NameTaken => return Err(Refusal::NameTaken.into()),
+        };
+        return Ok(Stored {
+            id: id_written,
+            config: sealed,
+            is_new,
+        });
     }
     Err(not_saved(Error::database_answer(
         "complete_connection: the account's row changed its id each time",
@@ -80,7 +114,7 @@ pub async fn complete(
 }
 
 /// The code is spent and the tokens exist nowhere else, so a write that failed is tried once more; it is by id, so twice is once.
-async fn persistently(context: &Context<'_>, call: &CompleteConnection<'_>) -> Result<Completed> {
+async fn persistently<C: Call>(context: &Context<'_>, call: &C) -> Result<C::Outcome> {
     match context.call(call).await {
         Err(Error::Database { .. }) => context.call(call).await.map_err(not_saved),
         other => other,
@@ -122,13 +156,13 @@ pub async fn revoke(
 /// the key alone, which no browser has. Deprecated: read the row instead.
 pub fn legacy_cookies(
     connection: &Connection<'_>,
-    id: IntegrationId,
-    sealed: &StoredConfig,
+    stored: &Stored,
 ) -> Result<Vec<(&'static str, String)>> {
     const SECONDS: i64 = 3_600;
-    let kind = &connection.client.provider.kind;
+    let kind = &connection.provider.kind;
+    let sealed = &stored.config;
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    let place = format!("{}.{id}", connection.organization);
+    let place = format!("{}.{}", connection.organization, stored.id);
     let values = [
         ("integration", Some(place)),
         ("access_token", sealed.get("access_token").and_then(text)),

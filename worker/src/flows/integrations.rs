@@ -122,13 +122,16 @@ fn deleted(outcome: Disconnected, revoked: Revoked) -> Result<Response> {
 /// A row that cannot be opened, or whose provider is not configured any more, is deleted all the same; what is left at the
 /// provider is said.
 async fn revoke(context: &Context<'_>, id: IntegrationId, integration: &Integration) -> Revoked {
-    let Some(client) = context.settings.client(&integration.integration_type) else {
+    let Some(offer) = context.settings.offer(&integration.integration_type) else {
         log::warning(
             &context.request_id,
             "not revoked: the provider of this integration is not configured",
         );
         return Revoked::No;
     };
+    if offer.provider().revocation.is_none() {
+        return Revoked::Unsupported;
+    }
     let Some(config) = integration.config.as_object() else {
         return Revoked::No;
     };
@@ -139,11 +142,14 @@ async fn revoke(context: &Context<'_>, id: IntegrationId, integration: &Integrat
         config,
     ) {
         Ok(config) => {
+            let Some(client) = offer.client(&config) else {
+                return Revoked::No;
+            };
             let (access, refresh) = (
                 credential(&config, "access_token"),
                 credential(&config, "refresh_token"),
             );
-            completion::revoke(context, client, access.as_ref(), refresh.as_ref()).await
+            completion::revoke(context, &client, access.as_ref(), refresh.as_ref()).await
         }
         Err(error) => {
             log::warning(

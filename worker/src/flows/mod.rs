@@ -8,6 +8,7 @@ mod choice;
 mod completion;
 mod credential;
 mod delivery;
+mod direct;
 mod events;
 mod integrations;
 mod pause;
@@ -24,6 +25,7 @@ use crate::host::{self, Incoming, Reply, log};
 use crate::http::{Head, Media, Response};
 use crate::offer::Offer;
 use crate::page;
+use crate::providers::{Auth, Field};
 use crate::random::hex;
 use crate::router::{Route, route};
 use crate::session::cookies::Cookies;
@@ -33,6 +35,7 @@ use crate::settings::{SettingError, Settings};
 use crate::supabase::functions::{self, Call};
 use chrono::{DateTime, Utc};
 use sealed::RandomError;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::ops::Deref;
@@ -140,8 +143,10 @@ impl Context<'_> {
             Route::Choices(id) => choice::choices(self, id).await,
             Route::Choose(id) => choice::choose(self, id).await,
             Route::Discard(id) => choice::discard(self, id).await,
+            Route::Create => direct::create(self).await,
             Route::Details(id) => accounts::details(self, id).await,
             Route::Change(id) => accounts::change(self, id).await,
+            Route::Replace(id) => direct::replace(self, id).await,
             Route::Disconnect(id) => integrations::disconnect(self, id).await,
             Route::Refresh(id) => refresh::refresh(self, id).await,
             Route::Check(id) => check::check(self, id).await,
@@ -161,10 +166,22 @@ impl Context<'_> {
     }
 
     fn providers(&self) -> Response {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            integration_type: &'a str,
+            name: &'a str,
+            auth: Auth,
+            #[serde(skip_serializing_if = "<[Field]>::is_empty")]
+            fields: &'a [Field],
+        }
         let offered = self.settings.offers.iter().map(Offer::provider);
-        let list: Vec<_> = offered
-            .map(|provider| json!({"integration_type": provider.kind, "name": provider.name}))
-            .collect();
+        let shown = offered.map(|provider| Shown {
+            integration_type: &provider.kind,
+            name: &provider.name,
+            auth: provider.auth,
+            fields: &provider.fields,
+        });
+        let list: Vec<_> = shown.collect();
         Response::json(200, &json!({"providers": list}))
     }
 

@@ -5,13 +5,14 @@
 //! next claim finds that an attempt was made, tries the token that it has, and the events tell what was lost.
 
 use super::{Task, completion, now, pause};
-use crate::credentials::{self, Row, credential};
+use crate::credentials::{self, Row};
 use crate::error::{Error, Result};
 use crate::host::{self, log};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::limits::retry_after;
+use crate::oauth::Grant;
 use crate::oauth::refresh::{self as oauth, Redemption};
-use crate::oauth::{Client, Grant};
+use crate::offer::ClientOf;
 use crate::refresh::WRITE_PAUSES_MS;
 use crate::supabase::functions::{Claim, End, Fault, RefreshResult, SettleRefreshes, Settling};
 use sealed::{PlainConfig, StoredConfig};
@@ -24,7 +25,7 @@ pub struct Redeemed {
     /// What is written.
     pub result: RefreshResult,
     /// What the provider gave, to be taken back if the integration is gone.
-    fresh: Option<(&'static Client, Grant)>,
+    fresh: Option<(ClientOf<'static>, Grant)>,
 }
 
 impl Redeemed {
@@ -94,13 +95,14 @@ async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, Failed> {
             seal(task, claim, &config).map_err(|error| Failed::by(Fault::Unreadable, &error))?;
         return Ok(Redeemed::of(claim, Some(sealed), None));
     }
-    let client = task
+    let offer = task
         .settings
-        .client(&claim.integration_type)
+        .offer(&claim.integration_type)
         .ok_or_else(|| Failed::new(Fault::Refused, "its provider is not configured"))?;
-    let token = credential(&config, "refresh_token")
-        .ok_or_else(|| Failed::new(Fault::NotRefreshable, "it has no refresh token"))?;
-    let answer = host::send(&oauth::request(client, &token)).await;
+    let nothing = || Failed::new(Fault::NotRefreshable, "there is nothing to refresh it with");
+    let client = offer.client(&config).ok_or_else(nothing)?;
+    let request = oauth::request(&client, &config).ok_or_else(nothing)?;
+    let answer = host::send(&request).await;
     let (status, limits) = answer
         .as_ref()
         .map(|answer| (answer.status(), answer.limits()))
@@ -119,6 +121,12 @@ async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, Failed> {
             return Err(Failed::new(
                 Fault::InvalidGrant,
                 "token endpoint: invalid_grant",
+            ));
+        }
+        Redemption::InvalidClient => {
+            return Err(Failed::new(
+                Fault::InvalidClient,
+                "token endpoint: the client is refused",
             ));
         }
     };
@@ -182,7 +190,7 @@ pub async fn settle(
             // Deleted meanwhile: the disconnection could not know of these tokens.
             (Some(End::Gone), Some((client, grant))) => {
                 let (access, refresh) = (&grant.access_token, grant.refresh_token.as_ref());
-                completion::revoke(task, client, Some(access), refresh).await;
+                completion::revoke(task, &client, Some(access), refresh).await;
             }
             (Some(End::Journalled), _) => log::warning(
                 &task.request_id,

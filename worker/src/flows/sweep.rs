@@ -108,7 +108,7 @@ impl Sweep<'_> {
         let health = match redeemed.result.fault {
             _ if redeemed.result.retry_after.is_some() => Some(Health::Pause),
             Some(Fault::Refused | Fault::Unsettled) => Some(Health::Failed),
-            Some(Fault::InvalidGrant) | None => Some(Health::Good),
+            Some(Fault::InvalidGrant | Fault::InvalidClient) | None => Some(Health::Good),
             // Nobody was asked.
             Some(Fault::Unreadable | Fault::NotRefreshable | Fault::Released) => None,
         };

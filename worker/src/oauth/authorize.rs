@@ -1,7 +1,7 @@
 //! The authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3).
 
 use super::Client;
-use crate::providers::{Pkce, Separator};
+use crate::providers::Pkce;
 use crate::random::{Token, sha256_base64url};
 use crate::url::form;
 
@@ -19,10 +19,7 @@ pub struct Flow {
 pub fn authorization_url(client: &Client, flow: &Flow) -> String {
     let challenge = sha256_base64url(flow.verifier.expose());
     let provider = &client.provider;
-    let scope = provider.scopes.join(match provider.scope_separator {
-        Separator::Space => " ",
-        Separator::Comma => ",",
-    });
+    let scope = provider.scope();
     let mut fields = vec![
         ("response_type", "code"),
         ("client_id", client.id.as_str()),

@@ -1,11 +1,13 @@
 //! Which account a grant is for: the provider's own answer, never what the browser says.
 
 use super::answer::{is_success, no_answer};
-use super::{Client, set_headers, with_bearer, with_json};
+use super::{post, set_headers, with_bearer, with_json};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound, SendError};
 use crate::offer::Offer;
-use crate::providers::{Identity, IdentityStyle, Source};
+use crate::providers::{Auth, Identity, IdentityStyle, Provider, Source, fill};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use sealed::{PlainConfig, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -28,41 +30,54 @@ const NAME_MAX: usize = 200;
 
 /// Builds the request: one that only a good credential can make. None where the config holds no such credential.
 pub fn request(offer: &Offer, config: &PlainConfig) -> Option<Outbound> {
-    match offer {
-        Offer::App(client) => {
-            let token = Secret::from(config.get_str("access_token")?.to_owned());
-            Some(with_token(client, &token))
-        }
-    }
-}
-
-fn with_token(client: &Client, access_token: &Secret) -> Outbound {
-    let identity = &client.provider.identity;
-    let post = client.post(&identity.url);
+    let provider = offer.provider_of(config)?;
+    let identity = &provider.identity;
+    let post = post(&provider, &identity.url);
     let mut request = match identity.style {
-        IdentityStyle::Get => with_bearer(
-            Outbound {
-                method: "GET",
-                ..post
-            },
-            access_token,
-        ),
-        IdentityStyle::Post => with_bearer(post, access_token),
+        IdentityStyle::Get => Outbound {
+            method: "GET",
+            ..signed(&provider, config, post)?
+        },
+        IdentityStyle::Post => signed(&provider, config, post)?,
         IdentityStyle::Graphql => {
             let query = identity.query.as_deref().unwrap_or_default();
-            with_json(with_bearer(post, access_token), &[("query", query)])
+            with_json(signed(&provider, config, post)?, &[("query", query)])
         }
-        IdentityStyle::Introspection => client.authenticated(
+        IdentityStyle::Introspection => offer.client(config)?.authenticated(
             &identity.url,
             &[
-                ("token", access_token.expose()),
+                ("token", config.get_str("access_token")?),
                 ("token_type_hint", "access_token"),
             ],
         ),
     };
     set_headers(&mut request, &identity.headers);
     request.limit = 4 * 1024 * 1024;
-    request
+    Some(request)
+}
+
+/// The request with the config's credential on it.
+fn signed(provider: &Provider, config: &PlainConfig, mut request: Outbound) -> Option<Outbound> {
+    let filled = |text: &str| fill(text, |name| config.get_str(name));
+    match (&provider.basic, provider.auth) {
+        (Some(basic), Auth::Basic) => {
+            // As they are (RFC 7617, 2): a client's at a token endpoint are encoded first.
+            let pair = format!("{}:{}", filled(&basic.user)?, filled(&basic.password)?);
+            let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
+            request.headers.push(("authorization", value));
+        }
+        (_, Auth::Basic) => return None,
+        (_, Auth::ApiKey) => {
+            for (name, text) in &provider.key_headers {
+                request.headers.push((name.as_str(), filled(text)?));
+            }
+        }
+        (_, Auth::Oauth | Auth::ClientCredentials) => {
+            let token = Secret::from(config.get_str("access_token")?.to_owned());
+            request = with_bearer(request, &token);
+        }
+    }
+    Some(request)
 }
 
 /// Reads the accounts, of which there is at least one. Where this answer does not name the account (see [`Source`]), it is the
@@ -72,7 +87,9 @@ pub fn read(
     config: &PlainConfig,
     answer: Result<Inbound, SendError>,
 ) -> Result<Vec<Account>> {
-    let provider = offer.provider();
+    let provider = offer.provider_of(config).ok_or_else(|| Error::Us {
+        detail: "config: a field of the credentials is missing or malformed".to_owned(),
+    })?;
     let answer = answer.map_err(|error| no_answer("identity endpoint", error))?;
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::Provider {
@@ -84,7 +101,7 @@ pub fn read(
     // RFC 7662, 2.2: a token that is none is answered with status 200.
     let is_inactive = provider.identity.style == IdentityStyle::Introspection
         && body.get("active") == Some(&Value::Bool(false));
-    if is_inactive || !is_success(provider, &body) {
+    if is_inactive || !is_success(&provider, &body) {
         return Err(Error::provider("identity endpoint: answered a failure"));
     }
     if provider.identity.from == Source::TokenAnswer {
@@ -132,6 +149,11 @@ pub(super) fn account(identity: &Identity, item: &Value) -> Option<Account> {
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
+    };
+    // What is no pointer is a user's field, filled in.
+    let text = |text_or_pointer: &str| match text_or_pointer.starts_with('/') {
+        true => text(text_or_pointer),
+        false => Some(text_or_pointer.to_owned()),
     };
     let id = text(&identity.account.id)
         .filter(|id| !id.is_empty() && id.len() <= ID_MAX && !id.contains('\0'))?;

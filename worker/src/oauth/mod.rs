@@ -59,16 +59,7 @@ impl Client {
 
     /// A POST without body.
     fn post(&self, url: &str) -> Outbound {
-        let mut request = Outbound {
-            method: "POST",
-            url: url.to_owned(),
-            headers: vec![("accept", "application/json".to_owned())],
-            body: None,
-            timeout_ms: TIMEOUT_MS,
-            limit: 64 * 1024,
-        };
-        set_headers(&mut request, &self.provider.headers);
-        request
+        post(&self.provider, url)
     }
 
     /// HTTP Basic: both halves are form-encoded first (RFC 6749, 2.3.1).
@@ -84,6 +75,20 @@ impl Client {
             ))
         )
     }
+}
+
+/// A POST to a provider, without body.
+fn post(provider: &Provider, url: &str) -> Outbound {
+    let mut request = Outbound {
+        method: "POST",
+        url: url.to_owned(),
+        headers: vec![("accept", "application/json".to_owned())],
+        body: None,
+        timeout_ms: TIMEOUT_MS,
+        limit: 64 * 1024,
+    };
+    set_headers(&mut request, &provider.headers);
+    request
 }
 
 /// The headers of an entry; each takes the place of ours.

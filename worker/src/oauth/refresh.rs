@@ -1,4 +1,4 @@
-//! The redemption of a refresh token (RFC 6749, 6).
+//! The redemption of a refresh token (RFC 6749, 6), or another token for a client that gets them for itself (RFC 6749, 4.4).
 //!
 //! A refresh token may be good for one redemption only, and a provider that sees one twice may take it for stolen and end the grant
 //! (RFC 9700, 4.14.2). So a redemption is sent once; whether it may be tried again later depends on what is known of its end.
@@ -6,9 +6,9 @@
 use super::answer::body;
 use super::{Client, Grant, token};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::providers::Provider;
+use crate::providers::{Auth, Provider};
 use chrono::{DateTime, Utc};
-use sealed::Secret;
+use sealed::PlainConfig;
 
 /// How a redemption ended.
 pub enum Redemption {
@@ -20,17 +20,20 @@ pub enum Redemption {
     Unsettled(String),
     /// The token is none any more (`invalid_grant`).
     InvalidGrant,
+    /// The user's own client is none any more, or may not have tokens.
+    InvalidClient,
 }
 
-/// Builds the request. No scope: the grant's own is kept.
-pub fn request(client: &Client, refresh_token: &Secret) -> Outbound {
-    client.authenticated(
-        &client.provider.token_url,
-        &[
-            ("grant_type", "refresh_token"),
-            ("refresh_token", refresh_token.expose()),
-        ],
-    )
+/// Builds the request. No scope: the grant's own is kept. None where there is no refresh token.
+pub fn request(client: &Client, config: &PlainConfig) -> Option<Outbound> {
+    if client.provider.auth == Auth::ClientCredentials {
+        return Some(token::own_request(client));
+    }
+    let fields = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", config.get_str("refresh_token")?),
+    ];
+    Some(client.authenticated(&client.provider.token_url, &fields))
 }
 
 /// Reads the answer.
@@ -43,8 +46,10 @@ pub fn read(
         Ok(answer) => (answer.status, said(provider, answer)),
         Err(_) => (0, None),
     };
-    if said == Some(Said::InvalidGrant) {
-        return Redemption::InvalidGrant;
+    match said {
+        Some(Said::InvalidGrant) => return Redemption::InvalidGrant,
+        Some(Said::InvalidClient) => return Redemption::InvalidClient,
+        Some(Said::Other) | None => {}
     }
     match token::read(provider, answer, now) {
         Ok(grant) => Redemption::Granted(grant),
@@ -63,6 +68,7 @@ pub fn read(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     InvalidGrant,
+    InvalidClient,
     Other,
 }
 
@@ -73,15 +79,18 @@ fn said(provider: &Provider, answer: &Inbound) -> Option<Said> {
         "bad_refresh_token",
         "invalid_refresh_token",
     ];
-    if !matches!(answer.status, 200 | 400 | 401) {
+    // Of a client of the user's own. Auth0's word for a wrong secret is the last, with status 401 or 403.
+    const INVALID_CLIENT: [&str; 3] = ["invalid_client", "unauthorized_client", "access_denied"];
+    let is_own = provider.auth == Auth::ClientCredentials;
+    if !(matches!(answer.status, 200 | 400 | 401) || is_own && answer.status == 403) {
         return None;
     }
     let body = body(provider, answer)?;
     let error = body.get("error")?.as_str()?;
-    Some(if INVALID_GRANT.contains(&error) {
-        Said::InvalidGrant
-    } else {
-        Said::Other
+    Some(match is_own {
+        true if INVALID_CLIENT.contains(&error) => Said::InvalidClient,
+        false if INVALID_GRANT.contains(&error) => Said::InvalidGrant,
+        _ => Said::Other,
     })
 }
 
@@ -89,6 +98,15 @@ fn said(provider: &Provider, answer: &Inbound) -> Option<Said> {
 mod tests {
     use super::*;
     use crate::oauth::tests::client;
+    use crate::offer::Offer;
+    use serde_json::{Value, json};
+
+    fn config(fields: Value) -> PlainConfig {
+        match fields {
+            Value::Object(map) => PlainConfig::from_map(map),
+            _ => panic!("no config"),
+        }
+    }
 
     fn end(status: u16, body: &str) -> Redemption {
         end_at("supabase", "application/json", status, body)
@@ -132,8 +150,9 @@ mod tests {
 
     #[test]
     fn the_request_authenticates_as_the_exchange_does() {
-        let token = Secret::from("planted".to_owned());
-        let basic = request(&client("supabase"), &token);
+        let config = config(json!({"refresh_token": "planted"}));
+        let request = |kind| request(&client(kind), &config).unwrap();
+        let basic = request("supabase");
         assert_eq!(
             basic.body.as_deref(),
             Some("grant_type=refresh_token&refresh_token=planted")
@@ -144,7 +163,7 @@ mod tests {
                 .iter()
                 .any(|(name, _)| *name == "authorization")
         );
-        let post = request(&client("gitlab"), &token).body.unwrap();
+        let post = request("gitlab").body.unwrap();
         assert!(post.starts_with("grant_type=refresh_token&refresh_token=planted&client_id="));
     }
 
@@ -179,6 +198,60 @@ mod tests {
                 matches!(end(status, body), Redemption::Refused(_)),
                 "{status} {body}"
             );
+        }
+    }
+
+    #[test]
+    fn a_client_of_the_users_own_gets_another_token() {
+        let config = config(json!({
+            "tenant": "acme.eu", "client_id": "id of client", "client_secret": "planted&", "access_token": "old"
+        }));
+        let of = |kind| Offer::Direct(client(kind).provider);
+        let offer = of("auth0");
+        let sent = request(&offer.client(&config).unwrap(), &config).unwrap();
+        assert_eq!(sent.url, "https://acme.eu.auth0.com/oauth/token");
+        assert_eq!(
+            sent.body.as_deref(),
+            Some(
+                "grant_type=client_credentials&audience=https%3A%2F%2Facme.eu.auth0.com%2Fapi%2Fv2%2F\
+                 &client_id=id+of+client&client_secret=planted%26"
+            )
+        );
+        let offer = of("microsoft_app");
+        let sent = request(&offer.client(&config).unwrap(), &config).unwrap();
+        assert!(sent.body.unwrap().starts_with(
+            "grant_type=client_credentials&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default&"
+        ));
+        assert!(
+            of("stripe").client(&config).is_none(),
+            "a key has no tokens"
+        );
+    }
+
+    #[test]
+    fn a_client_that_is_refused_is_none_any_more() {
+        let json = "application/json";
+        for (status, error) in [
+            (401, "invalid_client"),
+            (400, "unauthorized_client"),
+            (401, "access_denied"),
+            (403, "access_denied"),
+        ] {
+            let body = format!(r#"{{"error":"{error}"}}"#);
+            let own = end_at("auth0", json, status, &body);
+            assert!(matches!(own, Redemption::InvalidClient), "{status} {error}");
+            // Of ours it says that the settings are wrong, which ends nobody's grant.
+            let ours = end_at("gitlab", json, status, &body);
+            assert!(matches!(ours, Redemption::Refused(_)), "{status} {error}");
+        }
+        for (status, error) in [
+            (400, "invalid_scope"),
+            (429, "access_denied"),
+            (400, "invalid_grant"),
+        ] {
+            let body = format!(r#"{{"error":"{error}"}}"#);
+            let own = end_at("auth0", json, status, &body);
+            assert!(matches!(own, Redemption::Refused(_)), "{status} {error}");
         }
     }
 

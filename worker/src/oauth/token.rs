@@ -4,7 +4,7 @@ use super::answer::{body, is_success, no_answer};
 use super::{Account, Client, identity};
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::providers::{Pkce, Provider, Source};
+use crate::providers::{Auth, Pkce, Provider, Source};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
 use serde::Deserialize;
@@ -43,6 +43,19 @@ pub fn request(client: &Client, code: &str, redirect_uri: &str, verifier: &str) 
         fields.push(("code_verifier", verifier));
     }
     client.authenticated(&client.provider.token_url, &fields)
+}
+
+/// Builds the request for a token of the client's own (RFC 6749, 4.4.2).
+pub fn own_request(client: &Client) -> Outbound {
+    let provider = &client.provider;
+    let scope = provider.scope();
+    let mut fields = vec![("grant_type", "client_credentials")];
+    if !scope.is_empty() {
+        fields.push((&provider.scope_parameter, scope.as_str()));
+    }
+    let further = provider.token_parameters.iter();
+    fields.extend(further.map(|(name, value)| (name.as_str(), value.as_str())));
+    client.authenticated(&provider.token_url, &fields)
 }
 
 /// Reads the answer to a token request. Success is 200 (RFC 6749, 5.1) or, at Supabase, 201.
@@ -114,9 +127,13 @@ fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) 
         (value.len() <= KEPT_MAX).then(|| (name.clone(), value.to_owned()))
     });
     let named = provider.identity.from == Source::TokenAnswer;
+    // A client that gets tokens for itself needs none (RFC 6749, 4.4.3).
+    let refresh_token = tokens
+        .refresh_token
+        .filter(|_| provider.auth == Auth::Oauth);
     Ok(Grant {
         access_token: token(tokens.access_token)?,
-        refresh_token: tokens.refresh_token.map(token).transpose()?,
+        refresh_token: refresh_token.map(token).transpose()?,
         expires_at: lifetime.map(|seconds| expiry(seconds, now)).transpose()?,
         kept: kept.collect(),
         account: named

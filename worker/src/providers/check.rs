@@ -1,6 +1,7 @@
 //! What must be right about an entry besides its shape. `build.rs` asks, so that a worker with a wrong catalogue cannot be built.
 
-use super::entry::{IdentityStyle, Provider};
+use super::check_fields;
+use super::entry::{Auth, IdentityStyle, Provider};
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -17,15 +18,17 @@ pub struct About {
     /// What a user of the entry should know, and what could not be confirmed.
     #[serde(default)]
     pub note: Option<String>,
-    /// What becomes of the refresh token.
+    /// What becomes of the refresh token, where the user consents to one.
+    #[serde(default)]
     pub refresh: Refresh,
 }
 
 /// What becomes of the refresh token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refresh {
     /// There is none.
+    #[default]
     None,
     /// It goes on being good.
     Keeps,
@@ -36,15 +39,17 @@ pub enum Refresh {
 /// Reads and checks an entry: what the worker needs of it, as it stands there and as it is understood, and what it tells people.
 pub fn read(
     text: &str,
-    is_sensitive: impl Fn(&str) -> bool,
+    is_sensitive: impl Fn(&str) -> bool + Copy,
 ) -> Result<(Map<String, Value>, Provider, About), String> {
     let mut entry: Map<String, Value> = parse(text)?;
+    let whole = entry.clone();
     let about = ["verified", "docs", "note", "refresh"]
         .into_iter()
         .filter_map(|key| entry.remove_entry(key))
         .collect();
     let about: About = shaped(Value::Object(about))?;
     let provider: Provider = shaped(Value::Object(entry.clone()))?;
+    check_fields::keys(provider.auth, &whole)?;
     check(&provider, is_sensitive)?;
     if !about.docs.starts_with("https://") {
         return Err("docs must be an https URL".to_owned());
@@ -56,7 +61,8 @@ pub fn read(
     {
         return Err("note must say something, or be left out".to_owned());
     }
-    if about.refresh == Refresh::None && provider.assumed_lifetime.is_some() {
+    let refreshed = about.refresh != Refresh::None || provider.auth == Auth::ClientCredentials;
+    if !refreshed && provider.assumed_lifetime.is_some() {
         return Err("assumed_lifetime is of no use where nothing can be refreshed".to_owned());
     }
     Ok((entry, provider, about))
@@ -70,7 +76,7 @@ fn shaped<T: for<'a> Deserialize<'a>>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
-fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool) -> Result<(), String> {
+fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool + Copy) -> Result<(), String> {
     if !is_name(&provider.kind) {
         return Err("type must be lower-case letters, digits and underscores".to_owned());
     }
@@ -87,7 +93,9 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool) -> Result<(),
                 "{url} must be https, with a path and without query"
             ));
         };
-        if host.is_empty() || host.contains(['{', '@', ':']) {
+        // A user's field in a host: check_fields.rs.
+        let open = provider.auth == Auth::Oauth && host.contains('{');
+        if host.is_empty() || open || host.contains(['@', ':']) {
             return Err(format!(
                 "{url} must name a host, and nothing but it, before its path"
             ));
@@ -95,6 +103,9 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool) -> Result<(),
         // `<TYPE>_BASE_URL` brings all of them to one origin.
         if !paths.insert(path.to_owned()) {
             return Err(format!("{url} has the path of another endpoint"));
+        }
+        if provider.auth != Auth::Oauth {
+            continue;
         }
         for part in path.split('{').skip(1) {
             if !matches!(part.split_once('}'), Some(("slug" | "client_id", _))) {
@@ -122,7 +133,9 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool) -> Result<(),
         );
     }
     let identity = &provider.identity;
+    let of_users = |text: &&String| provider.auth == Auth::Oauth || !text.contains('{');
     let pointers = [&identity.account.id, &identity.account.name].into_iter();
+    let pointers = pointers.filter(of_users);
     let optional = [Some(&provider.tokens_at), provider.success_flag.as_ref()]
         .into_iter()
         .flatten();
@@ -143,15 +156,40 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool) -> Result<(),
     if identity.query.is_some() != (identity.style == IdentityStyle::Graphql) {
         return Err("identity has a query if its style is graphql, and only then".to_owned());
     }
-    for value in provider.headers.values().chain(identity.headers.values()) {
-        if value.is_empty() || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+    let headers = || provider.headers.iter().chain(&identity.headers);
+    let of_key = provider.key_headers.keys();
+    let of_key = of_key.filter(|name| name.as_str() != "authorization");
+    if let Some(name) = headers()
+        .map(|(name, _)| name)
+        .chain(of_key)
+        .find(|name| !name.is_free())
+    {
+        return Err(format!("{} is no header of an entry", name.as_str()));
+    }
+    let texts = provider.basic.iter();
+    let texts = texts.flat_map(|basic| [&basic.user, &basic.password]);
+    if !texts.into_iter().all(|text| is_ascii(text)) {
+        return Err("user and password must be printable ASCII".to_owned());
+    }
+    for value in headers()
+        .map(|(_, value)| value)
+        .chain(provider.key_headers.values())
+    {
+        if value.is_empty() || !is_ascii(value) {
             return Err("a header must be printable ASCII".to_owned());
         }
     }
-    Ok(())
+    if provider.auth == Auth::Oauth {
+        return Ok(());
+    }
+    check_fields::fields(provider, &keys, is_sensitive)
 }
 
-fn is_name(text: &str) -> bool {
+fn is_ascii(text: &str) -> bool {
+    text.bytes().all(|b| (b' '..=b'~').contains(&b))
+}
+
+pub fn is_name(text: &str) -> bool {
     let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     !text.is_empty() && text.len() <= 64 && text.bytes().all(fine)
 }

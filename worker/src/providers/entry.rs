@@ -1,7 +1,9 @@
 //! The vocabulary: what an entry of the catalogue can say. It is closed (enums, unknown fields refused), so a misspelt quirk is an
 //! error and not ignored. docs/providers.md explains it to those who write entries; `build.rs` reads entries with this very code.
 
-use serde::Deserialize;
+use super::fields::Field;
+use super::header::HeaderName;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One provider, as its documentation describes it.
@@ -13,10 +15,23 @@ pub struct Provider {
     pub kind: String,
     /// The name for people.
     pub name: String,
+    /// What an account is connected with.
+    #[serde(default)]
+    pub auth: Auth,
+    /// What the user is asked for, where that is not OAuth. `{name}` in a URL is the field's value.
+    #[serde(default)]
+    pub fields: Vec<Field>,
+    /// How an API key is sent: headers, in whose values `{name}` is the field's.
+    #[serde(default)]
+    pub key_headers: Headers,
+    /// How user and password are sent: HTTP Basic (RFC 7617), `{name}` likewise.
+    #[serde(default)]
+    pub basic: Option<Basic>,
     /// Headers that each request to this provider must carry.
     #[serde(default)]
     pub headers: Headers,
     /// The authorization endpoint (RFC 6749, 3.1). `{slug}` in a URL is the setting `<TYPE>_SLUG`.
+    #[serde(default)]
     pub authorize_url: String,
     /// Further parameters of the authorization request.
     #[serde(default)]
@@ -34,9 +49,14 @@ pub struct Provider {
     #[serde(default)]
     pub pkce: Pkce,
     /// The token endpoint (RFC 6749, 3.2).
+    #[serde(default)]
     pub token_url: String,
     /// How the client proves itself at the token endpoint (RFC 6749, 2.3.1).
+    #[serde(default)]
     pub client_auth: ClientAuth,
+    /// Further parameters of the request for a token with client credentials; `{name}` is the field's value.
+    #[serde(default)]
+    pub token_parameters: BTreeMap<String, String>,
     /// How requests to the token endpoint are encoded.
     #[serde(default)]
     pub token_request: Encoding,
@@ -68,16 +88,29 @@ pub struct Provider {
 /// Headers by name.
 pub type Headers = BTreeMap<HeaderName, String>;
 
-/// The headers that some provider wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum HeaderName {
-    /// In place of `application/json`.
-    Accept,
-    /// Notion's version of its API.
-    NotionVersion,
-    /// For those that refuse a client without one.
-    UserAgent,
+/// What an account is connected with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Auth {
+    /// The user's consent at the provider (RFC 6749, 4.1), with an app of ours there.
+    #[default]
+    Oauth,
+    /// A key that the user has, sent in a header.
+    ApiKey,
+    /// A user's name and password, or what the provider takes for them.
+    Basic,
+    /// A client of the user's own at the provider, which gets tokens for itself (RFC 6749, 4.4).
+    ClientCredentials,
+}
+
+/// HTTP Basic: what is sent as user and as password.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Basic {
+    /// The user.
+    pub user: String,
+    /// The password.
+    pub password: String,
 }
 
 /// What stands between two scopes.
@@ -103,10 +136,11 @@ pub enum Pkce {
 }
 
 /// Client authentication (RFC 6749, 2.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
     /// HTTP Basic.
+    #[default]
     Basic,
     /// In the body.
     Post,
@@ -174,7 +208,7 @@ pub struct Identity {
     /// Whether the answer is a list of accounts.
     #[serde(default)]
     pub list: bool,
-    /// JSON Pointers (RFC 6901) into one account.
+    /// JSON Pointers (RFC 6901) into one account. Where the user's fields name it: a text with `{name}` for the field's value.
     pub account: IdAndName,
     /// The config's keys that hold the account's id and name, in plaintext.
     pub stored_as: IdAndName,
@@ -217,7 +251,7 @@ pub struct IdAndName {
 }
 
 impl Provider {
-    /// Every URL of the entry.
+    /// Every URL that the entry has.
     pub fn urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
         [
             &mut self.authorize_url,
@@ -230,6 +264,7 @@ impl Provider {
                 .as_mut()
                 .map(|revocation| &mut revocation.url),
         )
+        .filter(|url| !url.is_empty())
     }
 }
 

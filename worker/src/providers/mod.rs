@@ -3,9 +3,17 @@
 
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod check_fields;
 mod entry;
+mod fields;
+mod header;
 
 pub use entry::*;
+pub use fields::*;
+pub use header::HeaderName;
+
+use sealed::PlainConfig;
 
 const CATALOGUE: &str = include_str!(concat!(env!("OUT_DIR"), "/providers.json"));
 
@@ -40,16 +48,35 @@ impl Provider {
         }
         self
     }
-}
 
-impl HeaderName {
-    /// Its lower-case name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Accept => "accept",
-            Self::NotionVersion => "notion-version",
-            Self::UserAgent => "user-agent",
+    /// The same provider for a user's fields, as the config has them. None where one is missing, or is none: a config that others
+    /// may write must not name another host than the entry does.
+    pub fn of_user(&self, config: &PlainConfig) -> Option<Self> {
+        let value = |name: &str| {
+            let field = self.fields.iter().find(|field| field.name == name)?;
+            let value = config.get_str(name)?;
+            (value.len() <= field.max && field.format.accepts(value)).then_some(value)
+        };
+        let mut provider = self.clone();
+        let account = &mut provider.identity.account;
+        for text in [&mut account.id, &mut account.name] {
+            *text = fill(text, value)?;
         }
+        for text in provider.token_parameters.values_mut() {
+            *text = fill(text, value)?;
+        }
+        for url in provider.urls_mut() {
+            *url = fill(url, value)?;
+        }
+        Some(provider)
+    }
+
+    /// The scopes, as the request says them.
+    pub fn scope(&self) -> String {
+        self.scopes.join(match self.scope_separator {
+            Separator::Space => " ",
+            Separator::Comma => ",",
+        })
     }
 }
 
@@ -109,6 +136,43 @@ mod tests {
         assert_eq!(
             github.revocation.unwrap().url,
             "https://api.github.com/applications/..%2Fx%3Fy/grant"
+        );
+    }
+
+    #[test]
+    fn a_users_part_is_filled_in_and_cannot_name_another_host() {
+        let of = |subdomain: &str| {
+            let fields =
+                serde_json::json!({"subdomain": subdomain, "email": "a@b", "api_token": "planted"});
+            let serde_json::Value::Object(fields) = fields else {
+                unreachable!()
+            };
+            provider("zendesk").of_user(&PlainConfig::from_map(fields))
+        };
+        let identity = of("acme").unwrap().identity;
+        assert_eq!(
+            identity.url,
+            "https://acme.zendesk.com/api/v2/account/settings.json"
+        );
+        assert_eq!(identity.account.id, "acme");
+        for elsewhere in [
+            "evil.example/",
+            "evil.example#",
+            "evil.example?",
+            "evil.example\\",
+            "user@evil.example:443/",
+            "169.254.169.254/",
+            "a.b",
+            "",
+            "Acme",
+            &"a".repeat(64),
+        ] {
+            assert!(of(elsewhere).is_none(), "{elsewhere}");
+        }
+        assert!(
+            provider("zendesk")
+                .of_user(&PlainConfig::from_map(Default::default()))
+                .is_none()
         );
     }
 
@@ -207,7 +271,7 @@ mod tests {
             (
                 "\"client_auth\"",
                 "\"headers\": {\"cookie\": \"x\"}, \"client_auth\"",
-                "unknown variant `cookie`",
+                "cookie is no header of an entry",
             ),
             (
                 "\"url\": \"https://api",

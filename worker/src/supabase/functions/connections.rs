@@ -157,10 +157,27 @@ pub enum Completed {
     Unknown,
     /// The row that was to be reconnected stands for another account, or another row for this one.
     Mismatch,
+    /// Another integration has the name that was given ([`ConnectNamed`]).
+    NameTaken,
 }
 
 impl Call for CompleteConnection<'_> {
     const NAME: &'static str = "complete_connection";
+    type Outcome = Completed;
+}
+
+/// The same, under a name that the user has given.
+#[derive(Serialize)]
+pub struct ConnectNamed<'a> {
+    /// What is stored.
+    #[serde(flatten)]
+    pub connection: CompleteConnection<'a>,
+    /// The name.
+    pub p_custom_name: &'a str,
+}
+
+impl Call for ConnectNamed<'_> {
+    const NAME: &'static str = "connect_named";
     type Outcome = Completed;
 }
 

@@ -160,7 +160,9 @@ pub enum Fault {
     Unreadable,
     /// The token is none any more.
     InvalidGrant,
-    /// There is no refresh token.
+    /// The user's own client is none any more.
+    InvalidClient,
+    /// There is nothing to refresh it with.
     NotRefreshable,
     /// Nothing was asked: the claim is given back.
     Released,

@@ -1,0 +1,101 @@
+-- A client of the user's own that the provider refuses: there is nothing to wait for but other credentials, as with a grant that is over.
+-- It had no token to lose, so whatever came before, the reason is the refusal.
+
+-- As before, with one more fault: invalid_client (the user's own client is none any more, or may not have tokens).
+create or replace function private.fail_refresh(
+  p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_user_id uuid, p_request_id text
+) returns text
+language plpgsql volatile security definer set search_path = '' as $$
+declare
+  v_ended text;
+  v_row public.integrations;
+  v_lease public.credential_leases;
+  v_reason text := p_fault;
+begin
+  v_ended := private.lock_lease(p_id, p_owner, p_generation);
+  -- Here a config that was written meanwhile shows: what was refused is not the token that stands there now.
+  if v_ended is not null then
+    return v_ended;
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id;
+  select * into v_lease from public.credential_leases l where l.integration_id = p_id;
+
+  v_ended := case
+    when p_fault = 'released' then 'released'
+    when p_fault in ('invalid_grant', 'invalid_client') then 'reconnect_required'
+    when p_fault = 'not_refreshable' and v_row.token_expires_at <= now() then 'reconnect_required'
+    else 'backed_off'
+  end;
+  update public.credential_leases l
+    set owner = null, expires_at = null, attempted_at = null, ended_by = p_owner, ended_as = v_ended,
+      unsettled = l.unsettled + (p_fault = 'unsettled')::integer,
+      failures = l.failures + (v_ended = 'backed_off')::integer,
+      failed_at = case when p_fault in ('released', 'not_refreshable') then l.failed_at else now() end,
+      retry_at = case
+        when v_ended <> 'backed_off' then l.retry_at
+        when p_fault = 'not_refreshable' then coalesce(v_row.token_expires_at, 'infinity')
+        else now() + make_interval(
+          secs => greatest(least(30 * 2 ^ least(l.failures, 7), 3600), least(coalesce(p_retry_after, 0), 86400))
+        )
+      end
+    where l.integration_id = p_id;
+
+  if p_fault in ('released', 'not_refreshable') and v_ended <> 'reconnect_required' then
+    return v_ended;
+  end if;
+  if v_ended = 'reconnect_required' then
+    -- A grant that ended after a redemption whose answer was lost may have been ended by that: a provider that sees a token twice
+    -- takes it for stolen.
+    v_reason := case when p_fault = 'invalid_grant' and v_lease.unsettled > 0 then 'refresh_lost' else p_fault end;
+    update public.integrations i set status = 'reconnect_required', status_reason = v_reason where i.id = p_id;
+  end if;
+  perform private.tell(
+    v_row, p_user_id, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
+  );
+  return v_ended;
+end
+$$;
+
+-- As before, with that fault.
+create or replace function public.settle_refreshes(
+  p_owner uuid, p_results jsonb, p_user_id uuid default null, p_request_id text default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+declare
+  v_result record;
+  v_end text;
+  v_ends jsonb := '{}';
+begin
+  if p_owner is null or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 500 then
+    raise exception 'p_results is no list of at most 500' using errcode = 'invalid_parameter_value';
+  end if;
+  -- In the order of ids, as everybody who locks several.
+  for v_result in
+    select * from jsonb_to_recordset(p_results)
+      as r (id uuid, generation bigint, config jsonb, fault text, retry_after integer)
+    order by r.id
+  loop
+    if (v_result.config is null) = (v_result.fault is null)
+      or v_result.fault not in ('unsettled', 'refused', 'unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable', 'released')
+      or jsonb_typeof(v_result.config) <> 'object'
+      or octet_length(v_result.config::text) > 262144
+    then
+      raise exception 'a result is neither a config of at most 256 KiB nor a known fault' using
+        errcode = 'invalid_parameter_value';
+    end if;
+    begin
+      v_end := case
+        when v_result.config is not null then private.settle_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id)
+        else private.fail_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, p_user_id, p_request_id)
+      end;
+    exception when lock_not_available or deadlock_detected then
+      -- One row that cannot be had must not undo the others. Its lease ends by itself, with the attempt on record.
+      v_end := 'backed_off';
+    end;
+    v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
+  end loop;
+  return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
+end
+$$;

@@ -1,0 +1,133 @@
+//! Accounts that are connected with credentials instead of OAuth: `POST /api/integrations`, and fresh credentials for one that stands.
+//!
+//! The provider is asked before anything is stored: what it does not take is refused, and which account it is says the provider.
+
+use super::completion::{self, Connection};
+use super::{Context, accounts, now};
+use crate::credentials::{self, credential};
+use crate::error::{Error, Refusal, Result};
+use crate::fields;
+use crate::host::{self, log};
+use crate::http::{Inbound, Response, SendError};
+use crate::ids::{IntegrationId, OrganizationId};
+use crate::name::Name;
+use crate::oauth::{Account, identity, token};
+use crate::offer::Offer;
+use sealed::PlainConfig;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// `POST /api/integrations`
+pub async fn create(context: &Context<'_>) -> Result<Response> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        integration_type: String,
+        organization_id: Option<String>,
+        name: Option<String>,
+        fields: Map<String, Value>,
+    }
+    const EXPECTED: &str =
+        r#"expected {"integration_type", "organization_id"?, "name"?, "fields"}"#;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(EXPECTED).await?;
+    let offer = context.settings.direct(&body.integration_type)?;
+    let organization = match &body.organization_id {
+        Some(id) => OrganizationId::parse(id)?,
+        None => signed_in.user.id.personal_organization(),
+    };
+    let name = body.name.as_deref().map(Name::parse).transpose()?;
+    let (account, config) = checked(context, offer, body.fields).await?;
+    let connection = Connection {
+        user: &signed_in.user,
+        organization,
+        provider: offer.provider(),
+        account: &account,
+        name,
+        parked: None,
+        reconnected: None,
+    };
+    let completed = stored(context, offer, &connection, &config).await?;
+    let response = accounts::shown(context, &signed_in.token, completed.id).await?;
+    let status = if completed.is_new { 201 } else { 200 };
+    Ok(Response { status, ..response })
+}
+
+/// `PUT /api/integrations/:id/credentials`: others in place of those that stand, of the same account.
+pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        fields: Map<String, Value>,
+    }
+    let id = IntegrationId::parse(id)?;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(r#"expected {"fields"}"#).await?;
+    let owner = accounts::owner(context, &signed_in.token, id).await?;
+    let offer = context.settings.direct(&owner.integration_type)?;
+    let (account, config) = checked(context, offer, body.fields).await?;
+    let connection = Connection {
+        user: &signed_in.user,
+        organization: owner.organization_id,
+        provider: offer.provider(),
+        account: &account,
+        name: None,
+        parked: None,
+        reconnected: Some(id),
+    };
+    stored(context, offer, &connection, &config).await?;
+    accounts::shown(context, &signed_in.token, id).await
+}
+
+/// The account that the provider names for these credentials, and all that is to be stored.
+async fn checked(
+    context: &Context<'_>,
+    offer: &Offer,
+    given: Map<String, Value>,
+) -> Result<(Account, PlainConfig)> {
+    let mut config = fields::read(offer.provider(), given)?;
+    if let Some(client) = offer.client(&config) {
+        let request = token::own_request(&client);
+        let answer = taken(context, "token endpoint", host::fetch(&request).await)?;
+        let grant = token::read(&client.provider, answer, now())?;
+        config = credentials::renewed(&config, &grant);
+    }
+    let request = identity::request(offer, &config).ok_or(Error::Us {
+        detail: "an entry of the catalogue wants what it does not ask for".to_owned(),
+    })?;
+    let answer = taken(context, "identity endpoint", host::fetch(&request).await)?;
+    let accounts = identity::read(offer, &config, answer)?;
+    let account = accounts.into_iter().next().ok_or(Refusal::NoAccounts)?;
+    let config = credentials::with_account(&config, offer.provider(), &account);
+    Ok((account, config))
+}
+
+/// The answer, unless it says that the credentials are none.
+fn taken(
+    context: &Context<'_>,
+    what: &str,
+    answer: Result<Inbound, SendError>,
+) -> Result<Result<Inbound, SendError>> {
+    if fields::is_refused(&answer) {
+        let status = answer.map(|answer| answer.status).unwrap_or_default();
+        let detail = format!("credentials refused: {what}: answered {status}");
+        log::warning(&context.request_id, &detail);
+        return Err(Refusal::CredentialsRefused.into());
+    }
+    Ok(answer)
+}
+
+/// Stores them; where that fails, a token that was got for them is given back.
+async fn stored(
+    context: &Context<'_>,
+    offer: &Offer,
+    connection: &Connection<'_>,
+    config: &PlainConfig,
+) -> Result<completion::Stored> {
+    let result = completion::complete(context, connection, config).await;
+    if let (Err(_), Some(client)) = (&result, offer.client(config)) {
+        let token = credential(config, "access_token");
+        completion::revoke(context, &client, token.as_ref(), None).await;
+    }
+    result
+}
