@@ -58,11 +58,15 @@ function configuration(clients, signingKey) {
       authorization: "/v1/oauth/authorize",
       token: "/v1/oauth/token",
       revocation: "/revocation",
+      introspection: "/introspection",
       registration: "/reg",
     },
     features: {
       devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true },
       registration: { enabled: true, idFactory: () => randomUUID() },
+      registrationManagement: { enabled: true },
       revocation: { enabled: true },
       rpInitiatedLogout: { enabled: false },
       userinfo: { enabled: false },
@@ -80,6 +84,7 @@ function configuration(clients, signingKey) {
     ttl: {
       AccessToken: 60 * MINUTE_S,
       AuthorizationCode: 5 * MINUTE_S,
+      ClientCredentials: 60 * MINUTE_S,
       Grant: 30 * DAY_S,
       IdToken: 60 * MINUTE_S,
       Interaction: 60 * MINUTE_S,

@@ -4,6 +4,10 @@ import { readdirSync, readFileSync } from "node:fs";
 const FOLDER = new URL("../../worker/providers/", import.meta.url);
 /** What an entry leaves out: docs/providers.md. */
 const DEFAULTS = {
+  auth: "oauth",
+  fields: [],
+  key_headers: {},
+  token_parameters: {},
   headers: {},
   authorize_parameters: {},
   scopes: [],
@@ -16,13 +20,24 @@ const DEFAULTS = {
   tokens_at: "",
   kept: [],
 };
+const FIELD_DEFAULTS = { format: "text", max: 255 };
 const IDENTITY_DEFAULTS = { from: "request", style: "get", headers: {}, list: false };
 
-/** The entries of the catalogue, with their defaults. */
+/** The entries of the catalogue that are connected by OAuth, with their defaults. */
 export function catalogue() {
+  return entries().filter(({ auth }) => auth === "oauth");
+}
+
+/** Those that are connected with credentials. */
+export function credentialCatalogue() {
+  return entries().filter(({ auth }) => auth !== "oauth");
+}
+
+function entries() {
   const files = readdirSync(FOLDER).filter((file) => file.endsWith(".json"));
   return files.map((file) => {
     const entry = { ...DEFAULTS, ...JSON.parse(readFileSync(new URL(file, FOLDER), "utf8")) };
-    return { ...entry, identity: { ...IDENTITY_DEFAULTS, ...entry.identity } };
+    const fields = entry.fields.map((field) => ({ ...FIELD_DEFAULTS, ...field }));
+    return { ...entry, fields, identity: { ...IDENTITY_DEFAULTS, ...entry.identity } };
   });
 }

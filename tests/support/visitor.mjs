@@ -50,6 +50,10 @@ export class Visitor {
     return this.#send("POST", path, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
   }
 
+  put(path, body) {
+    return this.#send("PUT", path, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  }
+
   patch(path, body) {
     return this.#send("PATCH", path, { headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
   }

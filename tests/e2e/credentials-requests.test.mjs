@@ -1,0 +1,259 @@
+// Connecting with credentials: what is refused, what is kept apart, and what a provider that fails leaves behind, which is nothing.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { json } from "../support/bent-http.mjs";
+import { call } from "../support/caller.mjs";
+import { connected, credentialScene } from "../support/credentials.mjs";
+import { answer, never } from "../support/faults.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { createOrganization } from "../support/users.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const PATH = "/api/integrations";
+const of = (id) => `${PATH}/${id}/credentials`;
+
+describe("connecting with credentials", { concurrency: true }, () => {
+  const scene = credentialScene();
+  const rows = ({ user }) => integrationsOf(scene.sql, user.id);
+  const asked = (type) => scene.providers[type].requests.length;
+
+  it("names the field that is wrong, never its value, and asks nobody", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const before = asked("zendesk");
+    const right = { subdomain: "acme", email: "a@b.example", api_token: "planted-token-of-mine" };
+    const without = ({ email: _, ...rest }) => rest;
+    for (const [fields, field] of [
+      [{}, "fields.subdomain"],
+      [without(right), "fields.email"],
+      [{ ...right, email: "" }, "fields.email"],
+      [{ ...right, email: 7 }, "fields.email"],
+      [{ ...right, email: null }, "fields.email"],
+      [{ ...right, email: ["planted-token-of-mine"] }, "fields.email"],
+      [{ ...right, email: "planted-token-of-mine x" }, "fields.email"],
+      [{ ...right, api_token: "planted-token-of-mine".repeat(13) }, "fields.api_token"],
+      [{ ...right, api_token: "planted-token-of-mine\r\nx-injected: 1" }, "fields.api_token"],
+      [{ ...right, api_token: "plänted-token-of-mine" }, "fields.api_token"],
+      [{ ...right, "planted-token-of-mine": "x" }, "fields may hold subdomain, email, api_token only"],
+    ]) {
+      const refused = (await browser.post(PATH, { integration_type: "zendesk", fields })).expect(400, "invalid_fields");
+      assert.ok(refused.json.error.message.startsWith(field), refused.text);
+      assert.ok(!refused.all.includes("planted") && !refused.all.includes("plänted"), refused.text);
+    }
+    assert.equal(asked("zendesk"), before);
+    assert.deepEqual(await rows(browser), []);
+  });
+
+  it("takes no other host for an answer", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const before = [asked("zendesk"), asked("auth0"), asked("microsoft_app"), asked("twilio")];
+    const hosts = [
+      "evil.example/", "evil.example#", "evil.example?", "evil.example\\", "evil.example:443/", "x@evil.example/", "169.254.169.254/",
+      "localhost/", "..", ".", "../..", "%2e%2e", "a%2fb", "a/../../b", "a\tb", "a\u0000b", "a。evil。example", "-a", "a-", "a..b",
+    ];
+    for (const host of hosts) {
+      for (const [type, name, rest] of [
+        ["zendesk", "subdomain", { email: "a@b.example", api_token: "x" }],
+        ["auth0", "tenant", { client_id: "x", client_secret: "x" }],
+        ["microsoft_app", "tenant", { client_id: "x", client_secret: "x" }],
+        ["twilio", "account_sid", { auth_token: "x" }],
+      ]) {
+        // Of a word the hyphen is a part like any other.
+        if (type === "twilio" && /^[\w-]+$/.test(host)) continue;
+        const refused = await browser.post(PATH, { integration_type: type, fields: { [name]: host, ...rest } });
+        refused.expect(400, "invalid_fields");
+        assert.match(refused.json.error.message, new RegExp(`^fields\\.${name} must be `), host);
+      }
+    }
+    assert.deepEqual([asked("zendesk"), asked("auth0"), asked("microsoft_app"), asked("twilio")], before);
+  });
+
+  it("refuses a config whose host somebody has changed in the database", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const provider = scene.providers.auth0;
+    const { id } = await connected(browser, "auth0", await provider.account());
+    for (const tenant of ["evil.example/", "x@evil.example", ""]) {
+      await scene.sql`update public.integrations set config = config || ${scene.sql.json({ tenant })} where id = ${id}`;
+      const before = provider.requests.length;
+      (await browser.post(`${PATH}/${id}/refresh`, {})).expect(409, "not_refreshable");
+      assert.equal(provider.requests.length, before);
+    }
+  });
+
+  it("is for JSON of its shape, from the page itself, by somebody signed in, for a type on offer", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const fields = { api_key: "x" };
+    for (const body of [
+      {}, [], null, "x", { integration_type: "stripe" }, { fields }, { integration_type: 7, fields }, { integration_type: "stripe", fields: "x" },
+      { integration_type: "stripe", fields: [fields] }, { integration_type: "stripe", fields, more: 1 },
+      { integration_type: "stripe", fields, organization_id: "x" }, { integration_type: "stripe", fields, name: "" },
+      { integration_type: "stripe", fields, name: "a\nb" }, { integration_type: "stripe", fields, name: "x".repeat(201) },
+    ]) {
+      (await browser.post(PATH, body)).expect(400, "invalid_request");
+    }
+    for (const integration_type of ["nobody", "", "github", "x".repeat(5000)]) {
+      (await browser.post(PATH, { integration_type, fields })).expect(400, "provider_unknown");
+    }
+    (await browser.post(PATH, { integration_type: "supabase", fields })).expect(409, "connects_by_oauth");
+    (await browser.post(PATH, { integration_type: "stripe", fields: { api_key: "x".repeat(20_000) } })).expect(413);
+    (await new Visitor(scene.worker).post(PATH, { integration_type: "stripe", fields })).expect(401);
+    const cookie = browser.jar.header(scene.worker.url);
+    const text = JSON.stringify({ integration_type: "stripe", fields });
+    (await call(scene.worker, "POST", PATH, { headers: { cookie, "content-type": "application/json" }, body: text })).expect(403);
+    const origin = "https://evil.example";
+    (await call(scene.worker, "POST", PATH, { headers: { cookie, origin, "content-type": "application/json" }, body: text })).expect(403);
+    (await call(scene.worker, "PUT", of(randomUUID()), { headers: { cookie, origin, "content-type": "application/json" }, body: text })).expect(403);
+    assert.deepEqual(await rows(browser), []);
+  });
+
+  it("goes no other way: neither authorize nor reconnect nor a callback", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    (await browser.post("/api/auth/authorize", { integration_type: "stripe" })).expect(409, "connects_by_credentials");
+    const { id } = await connected(browser, "stripe", await scene.providers.stripe.account());
+    (await browser.post(`${PATH}/${id}/reconnect`, {})).expect(409, "connects_by_credentials");
+    const supabase = await browser.connect(`credentials-${randomUUID()}`);
+    (await browser.put(of(supabase), { fields: { api_key: "x" } })).expect(409, "connects_by_oauth");
+    (await browser.get(`/api/auth/callback/stripe?code=x&state=${"x".repeat(43)}`)).expect(403);
+  });
+
+  it("says that the provider refuses, or that it fails; nothing is stored, and one can try again", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    for (const type of ["postmark", "close", "auth0"]) {
+      const provider = scene.providers[type];
+      const account = await provider.account();
+      const connect = () => browser.post(PATH, { integration_type: type, fields: account.fields });
+      const of = (request) => Object.values(account.fields).some((value) => JSON.stringify(request).includes(value) || request.headers.authorization);
+      for (const [given, status, code] of [
+        [json(401, { error: "x" }), 422, "credentials_refused"],
+        [json(403, { error: "x" }), 422, "credentials_refused"],
+        [json(404, {}), 422, "credentials_refused"],
+        [{ status: 302, headers: { location: "https://evil.example/" } }, 422, "credentials_refused"],
+        [json(429, {}), 502, "provider_failed"],
+        [json(500, {}), 502, "provider_failed"],
+        [json(200, {}), 502, "provider_failed"],
+        [json(200, []), 502, "provider_failed"],
+        [json(200, "x"), 502, "provider_failed"],
+        [{ status: 200, headers: { "content-type": "text/html" }, body: "<html>" }, 502, "provider_failed"],
+        [{ status: 200, headers: { "content-type": "application/json" }, body: " ".repeat(5_000_000) }, 502, "provider_failed"],
+        [{ status: 204, headers: {} }, 502, "provider_failed"],
+      ]) {
+        provider.behaviour = (request) => (of(request) ? given : undefined);
+        (await connect()).expect(status, code);
+      }
+      provider.behaviour = undefined;
+      assert.deepEqual(await rows(browser), []);
+      const { id } = (await connect()).expect(201).json;
+      await browser.delete(`${PATH}/${id}`);
+    }
+  });
+
+  it("stores nothing where the database fails, and says so", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const { fields } = await scene.providers.stripe.account();
+    for (const behaviour of [answer(500, {}), answer(200, { outcome: "planted" }), answer(200, "x")]) {
+      const mend = scene.gateway.fault(({ path, body }) => /\/rpc\/(complete_connection|connect_named)/.test(path) && body.includes(browser.user.id), behaviour);
+      (await browser.post(PATH, { integration_type: "stripe", fields })).expect(503, "save_failed");
+      (await browser.post(PATH, { integration_type: "stripe", fields, name: "Mine" })).expect(503, "save_failed");
+      mend();
+    }
+    assert.deepEqual(await rows(browser), []);
+  });
+
+  it("keeps organisations apart", async () => {
+    const [member, stranger] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
+    const organization_id = await createOrganization(scene.sql, [member.user]);
+    const provider = scene.providers.twilio;
+    const account = await provider.account();
+    const body = { integration_type: "twilio", organization_id, fields: account.fields };
+    (await stranger.post(PATH, body)).expect(403, "not_a_member");
+    (await stranger.post(PATH, { ...body, name: "Mine" })).expect(403, "not_a_member");
+    const { id } = (await member.post(PATH, body)).expect(201).json;
+    const [row] = await integrationsOf(scene.sql, organization_id);
+    const before = provider.requests.length;
+    const foreign = (await stranger.put(of(id), { fields: account.fields })).expect(404);
+    const unknown = (await stranger.put(of(randomUUID()), { fields: account.fields })).expect(404);
+    assert.equal(foreign.text, unknown.text);
+    (await stranger.put(of("x"), { fields: account.fields })).expect(400);
+    assert.equal(provider.requests.length, before, "the provider is not asked");
+    assert.deepEqual(await integrationsOf(scene.sql, organization_id), [row]);
+    // The same account in another organisation is another integration.
+    assert.notEqual((await stranger.post(PATH, { ...body, organization_id: undefined })).expect(201).json.id, id);
+  });
+
+  it("takes fresh credentials of the same account only", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    for (const type of ["stripe", "zendesk", "microsoft_app"]) {
+      const provider = scene.providers[type];
+      const [mine, other] = [await provider.account(), await provider.account()];
+      const { id } = await connected(browser, type, mine);
+      const before = (await rows(browser)).find((row) => row.id === id);
+      (await browser.put(of(id), { fields: other.fields })).expect(409, "account_mismatch");
+      assert.deepEqual((await rows(browser)).find((row) => row.id === id), before);
+      // Nor does one whose account has another row.
+      const second = await connected(browser, type, other);
+      (await browser.put(of(id), { fields: other.fields })).expect(409, "account_mismatch");
+      for (const body of [{}, { fields: {} }, { fields: mine.fields, name: "x" }, []]) {
+        assert.equal((await browser.put(of(id), body)).status, 400);
+      }
+      await browser.delete(`${PATH}/${second.id}`);
+      await browser.delete(`${PATH}/${id}`);
+      (await browser.put(of(id), { fields: mine.fields })).expect(404);
+    }
+  });
+
+  it("has names as other connections do, and one of the user's own", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const provider = scene.providers.stripe;
+    const one = await provider.account();
+    const two = { ...(await provider.account()) };
+    const mine = await connected(browser, "stripe", one, { name: "  Mine " });
+    assert.equal(mine.name, "Mine");
+    (await browser.post(PATH, { integration_type: "stripe", fields: two.fields, name: "Mine" })).expect(409, "name_taken");
+    assert.equal((await rows(browser)).length, 1);
+    assert.equal((await connected(browser, "stripe", two)).name, two.name);
+    const again = await browser.post(PATH, { integration_type: "stripe", fields: one.fields });
+    assert.equal(again.expect(200).json.name, "Mine", "a name that was given stays");
+    const renamed = await browser.post(PATH, { integration_type: "stripe", fields: one.fields, name: "Other" });
+    assert.deepEqual([renamed.expect(200).json.id, renamed.json.name], [mine.id, "Other"]);
+  });
+
+  it("is stored once, however many ask at once", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const account = await scene.providers.close.account();
+    const body = { integration_type: "close", fields: account.fields };
+    const answers = await Promise.all(Array.from({ length: 10 }, () => browser.post(PATH, body)));
+    assert.deepEqual(answers.map(({ status }) => status).sort(), [...Array(9).fill(200), 201]);
+    const [row, ...others] = await rows(browser);
+    assert.deepEqual(others, []);
+    assert.equal(opened(scene.info, row).api_key, account.fields.api_key);
+  });
+
+  it("goes away with the offer, and can still be deleted then", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const { id } = await connected(browser, "stripe", await scene.providers.stripe.account());
+    const without = await startWorker(scene.info, { CREDENTIAL_TYPES: "twilio" });
+    try {
+      const elsewhere = new Visitor(without);
+      await elsewhere.signIn(browser.user);
+      (await elsewhere.put(of(id), { fields: { api_key: "x" } })).expect(400, "provider_unknown");
+      assert.equal((await elsewhere.delete(`${PATH}/${id}`)).expect(200).json.revoked, false);
+    } finally {
+      await without.stop();
+    }
+  });
+
+  it("waits for a provider no longer than for any other", { timeout: 60_000 }, async () => {
+    const stuck = await startWorker(scene.info, { CREDENTIAL_TYPES: "stripe", STRIPE_BASE_URL: scene.gateway.url });
+    try {
+      const browser = await Visitor.signedIn(stuck);
+      scene.gateway.fault(({ path }) => path === "/v1/account", never());
+      const begun = Date.now();
+      (await browser.post(PATH, { integration_type: "stripe", fields: { api_key: "x" } })).expect(502, "provider_failed");
+      assert.ok(Date.now() - begun < 25_000);
+    } finally {
+      await stuck.stop();
+    }
+  });
+});
