@@ -8,6 +8,10 @@ use crate::supabase::functions::{PauseProvider, Pausing};
 /// request is told the same.
 pub async fn note(task: &Task, kind: &str, seconds: Option<u32>) {
     let Some(seconds) = seconds else { return };
+    // Whose credentials are their own has a limit of their own.
+    if task.settings.client(kind).is_err() {
+        return;
+    }
     let call = PauseProvider {
         p_integration_type: kind,
         p_seconds: seconds,
