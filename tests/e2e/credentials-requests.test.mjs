@@ -203,6 +203,27 @@ describe("connecting with credentials", { concurrency: true }, () => {
     }
   });
 
+  it("is checked with the credential itself, and mended by fresh ones", async () => {
+    for (const type of ["stripe", "zendesk", "microsoft_app"]) {
+      const browser = await Visitor.signedIn(scene.worker);
+      const provider = scene.providers[type];
+      const account = await provider.account();
+      const { id } = await connected(browser, type, account);
+      const check = async () => {
+        await scene.sql`update public.integrations set last_checked_at = now() - interval '1 hour' where id = ${id}`;
+        const { status, status_reason } = (await browser.post(`${PATH}/${id}/check`, {})).expect(200).json;
+        return [status, status_reason];
+      };
+      assert.deepEqual(await check(), ["active", null], type);
+      provider.forget(account);
+      provider.given.splice(0, Infinity, ...provider.given.filter((given) => given.account !== account));
+      assert.equal((await check())[0], "reconnect_required", type);
+      const fresh = await provider.account(account);
+      assert.equal((await browser.put(of(id), { fields: fresh.fields })).expect(200).json.status, "active");
+      assert.deepEqual(await check(), ["active", null], type);
+    }
+  });
+
   it("has names as other connections do, and one of the user's own", async () => {
     const browser = await Visitor.signedIn(scene.worker);
     const provider = scene.providers.stripe;

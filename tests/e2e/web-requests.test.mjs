@@ -21,10 +21,11 @@ const ROUTES = {
   "/api/auth/authorize": "POST",
   "/api/auth/callback": "GET, HEAD",
   "/api/auth/callback/supabase": "GET, HEAD",
-  "/api/integrations": "GET, HEAD",
+  "/api/integrations": "GET, HEAD, POST",
   [`/api/integrations/${ID}`]: "GET, HEAD, PATCH, DELETE",
   [`/api/integrations/${ID}/reconnect`]: "POST",
   [`/api/integrations/${ID}/events`]: "GET, HEAD",
+  [`/api/integrations/${ID}/credentials`]: "PUT",
   [`/api/connections/${ID}`]: "GET, HEAD, POST, DELETE",
 };
 /** PROPFIND stands for methods that HTTP itself does not define. */
@@ -40,6 +41,7 @@ const BODIES = [
   ["/api/session", 'expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}'],
   ["/api/auth/authorize", 'expected {"integration_type", "organization_id"?, "return_to"?}'],
   [`/api/connections/${ID}`, 'expected {"account_id"}'],
+  ["/api/integrations", 'expected {"integration_type", "organization_id"?, "name"?, "fields"}'],
   [`/api/integrations/${ID}/reconnect`, 'expected {"return_to"?}'],
 ];
 
