@@ -123,7 +123,7 @@ describe("a client that is refused", () => {
   test("and once there are others, it is active again and they are refreshed", async () => {
     const args = await connected();
     await settle(args, await claimed(args), "invalid_client");
-    assert.equal((await call(service, "complete_connection", { ...args, p_reconnect: true })).outcome, "updated");
+    assert.equal((await call(service, "complete_connection", { ...args, p_config: config(KID.b), p_reconnect: true })).outcome, "updated");
     const { status, status_reason } = await find(args.p_id);
     assert.deepEqual([status, status_reason], ["active", null]);
     await claimed(args);

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { json } from "../support/bent-http.mjs";
+import { laterChecked } from "../support/checks.mjs";
 import { connected, credentialScene } from "../support/credentials.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { endsIn, later, leaseOf, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
@@ -68,6 +69,11 @@ describe("a client of the user's own", () => {
     assert.equal((await refresh(made)).expect(200).json.refreshed, false);
     await scene.worker.scheduled();
     assert.equal(provider().requests.length, asked);
+
+    // Nor does the token that is still good mend it.
+    await laterChecked(scene, made.id);
+    const checked = (await made.browser.post(`/api/integrations/${made.id}/check`, {})).expect(200).json;
+    assert.equal(checked.status, "reconnect_required");
 
     const path = `/api/integrations/${made.id}/credentials`;
     (await made.browser.put(path, { fields: made.account.fields })).expect(422, "credentials_refused");
