@@ -50,14 +50,6 @@ begin
     case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
     v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
   );
-  if p_status in ('reconnect_required', 'revoked') and v_old.status not in ('reconnect_required', 'revoked')
-    and to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb)') is not null
-  then
-    perform private.enqueue_event(
-      v_row.organization_id, v_row.id, 'connection.reconnect_required',
-      jsonb_build_object('integration_type', v_row.integration_type, 'name', v_row.name, 'reason', p_reason)
-    );
-  end if;
   return jsonb_build_object('end', 'checked') || private.health_of(v_row);
 end
 $$;
