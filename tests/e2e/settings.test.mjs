@@ -110,6 +110,9 @@ describe("settings", { concurrency: AT_ONCE }, () => {
     t.after(() => worker.stop());
     assert.deepEqual((await call(worker, "GET", "/health")).expect(200).json, { status: "ok" });
     const { providers } = (await call(worker, "GET", "/api/providers")).expect(200).json;
-    assert.deepEqual(providers, [{ integration_type: "supabase", name: "Supabase" }, { integration_type: "gitlab", name: "GitLab" }]);
+    assert.deepEqual(providers, [
+      { integration_type: "supabase", name: "Supabase", auth: "oauth" },
+      { integration_type: "gitlab", name: "GitLab", auth: "oauth" },
+    ]);
   });
 });
