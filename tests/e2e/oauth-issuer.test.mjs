@@ -41,8 +41,8 @@ describe("a callback comes from the authorization server that was asked", { conc
     const browser = await Visitor.signedIn(scene.worker);
     const { providers } = (await browser.get("/api/providers")).expect(200).json;
     assert.deepEqual(providers, [
-      { integration_type: "supabase", name: "Supabase" },
-      { integration_type: "gitlab", name: "GitLab" },
+      { integration_type: "supabase", name: "Supabase", auth: "oauth" },
+      { integration_type: "gitlab", name: "GitLab", auth: "oauth" },
     ]);
     for (const { integration_type } of providers) {
       const { searchParams } = new URL(await browser.begin({ integration_type }));
