@@ -16,6 +16,10 @@ export const MESSAGES = {
   unsupported_media_type: 'The server does not know this request. Reload the page.',
   payload_too_large: 'That is more than the server takes.',
   provider_unknown: 'This provider is not set up here any more. Reload the page.',
+  invalid_fields: 'A field of the credentials is missing or wrong.',
+  credentials_refused: 'The provider does not take these credentials, or they may not read their own account.',
+  connects_by_credentials: 'This provider is connected with credentials. Reload the page.',
+  connects_by_oauth: 'This provider is connected by signing in there. Reload the page.',
   not_a_member: 'You are not a member of this organization any more.',
   too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
   not_refreshable: 'The provider gave nothing to renew the access with. Reconnect when it ends.',
@@ -38,6 +42,7 @@ export const MESSAGES = {
 /** Why a status is what it is, or why something failed: by the reason's code. */
 export const REASONS = {
   invalid_grant: 'The provider says that the access was withdrawn or has run out.',
+  invalid_client: 'The provider does not take these credentials any more.',
   not_refreshable: 'The access has ended, and the provider gave nothing to renew it with.',
   refresh_lost: 'The provider’s answer to a renewal was lost, and it has ended the access since.',
   refused: 'The provider refused for the moment.',
