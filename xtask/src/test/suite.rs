@@ -219,6 +219,9 @@ fn run_node(
     node.args(["--test", "--test-reporter=spec", "--test-timeout=120000"]);
     if let Some(only) = selection.only {
         node.arg(format!("--test-name-pattern={only}"));
+        // Where all of a file's tests are filtered out, Node runs its `after` before its `before` has ended, and then waits for what
+        // that one started.
+        node.arg("--test-force-exit");
     }
     if let Some(stack) = &selection.stack {
         node.env("STACK_JSON", stack);
