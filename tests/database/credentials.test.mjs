@@ -88,6 +88,52 @@ describe("connect_named", () => {
   });
 });
 
+describe("admit_credentials", () => {
+  const admit = (p_user_id, p_organization_id = p_user_id, sql = service) => call(sql, "admit_credentials", { p_user_id, p_organization_id });
+  const rowOf = async (user) => (await owner`select * from private.credential_attempts where user_id = ${user}`)[0];
+  const ago = (user, interval) =>
+    owner`update private.credential_attempts set first_at = now() - ${interval}::interval where user_id = ${user}`;
+
+  test("sixty in ten minutes, whatever the organisation; then it says how long to wait, and no wait grows by asking", async () => {
+    const [user, organization] = [randomUUID(), randomUUID()];
+    await addMember(owner, organization, user);
+    for (let attempt = 1; attempt <= 60; attempt++) {
+      assert.deepEqual(await admit(user, attempt % 2 ? user : organization), { outcome: "admitted" }, `attempt ${attempt}`);
+    }
+    await ago(user, "9 minutes");
+    for (const of of [user, organization, user]) {
+      const { outcome, seconds } = await admit(user, of);
+      assert.equal(outcome, "too_many");
+      assert.ok(seconds > 50 && seconds <= 60, `${seconds} seconds`);
+    }
+    assert.equal((await rowOf(user)).attempts, 61, "nothing grows without end");
+    await ago(user, "10 minutes");
+    assert.deepEqual(await admit(user), { outcome: "admitted" });
+    assert.equal((await rowOf(user)).attempts, 1);
+  });
+
+  test("each of many at once counts", async () => {
+    const user = randomUUID();
+    const sql = project.connect("authenticator", { role: "service_role" }, 8);
+    const answers = await Promise.all(Array.from({ length: 70 }, () => admit(user, user, sql)));
+    assert.equal(answers.filter(({ outcome }) => outcome === "admitted").length, 60);
+  });
+
+  test("not_a_member of the organisation: not counted", async () => {
+    const user = randomUUID();
+    assert.deepEqual(await admit(user, randomUUID()), { outcome: "not_a_member" });
+    assert.equal(await rowOf(user), undefined);
+  });
+
+  test("sweeps what has ended", async () => {
+    const [old, recent, user] = [randomUUID(), randomUUID(), randomUUID()];
+    for (const one of [old, recent]) await admit(one);
+    await ago(old, "11 minutes");
+    await admit(user);
+    assert.deepEqual([await rowOf(old), (await rowOf(recent)).attempts], [undefined, 1]);
+  });
+});
+
 describe("a client that is refused", () => {
   const claimed = async (args) => {
     const p_owner = randomUUID();

@@ -189,6 +189,36 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.notEqual((await stranger.post(PATH, { ...body, organization_id: undefined })).expect(201).json.id, id);
   });
 
+  it("tells the provider nothing of a stranger's credentials", async () => {
+    const [member, stranger] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
+    const organization_id = await createOrganization(scene.sql, [member.user]);
+    const api_key = `x-${randomUUID()}`;
+    (await stranger.post(PATH, { integration_type: "stripe", organization_id, fields: { api_key } })).expect(403, "not_a_member");
+    assert.equal(requestsWith(api_key), 0);
+  });
+
+  it("ends for a while for whoever has tried sixty, and the provider is not asked", async () => {
+    const [browser, other] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
+    const body = async () => ({ integration_type: "stripe", fields: (await scene.providers.stripe.account()).fields });
+    const { id } = (await browser.post(PATH, await body())).expect(201).json;
+    // What is malformed is not asked about, and does not count.
+    (await browser.post(PATH, { integration_type: "stripe", fields: {} })).expect(400, "invalid_fields");
+    const attempts = scene.sql`update private.credential_attempts set attempts = 59 where user_id = ${browser.user.id} and attempts = 1 returning 1`;
+    assert.equal((await attempts).length, 1);
+    (await browser.post(PATH, await body())).expect(201);
+    const secret = `x-${randomUUID()}`;
+    for (const ask of [
+      () => browser.post(PATH, { integration_type: "stripe", fields: { api_key: secret } }),
+      () => browser.put(of(id), { fields: { api_key: secret } }),
+    ]) {
+      const refused = (await ask()).expect(429, "too_many_attempts");
+      const seconds = Number(refused.headers.get("retry-after"));
+      assert.ok(seconds > 500 && seconds <= 600, `retry-after is ${seconds}`);
+    }
+    assert.equal(requestsWith(secret), 0);
+    (await other.post(PATH, await body())).expect(201);
+  });
+
   it("takes fresh credentials of the same account only", async () => {
     const browser = await Visitor.signedIn(scene.worker);
     for (const type of ["stripe", "zendesk", "microsoft_app"]) {

@@ -118,6 +118,11 @@ pub enum Refusal {
     WebhookDisabled,
     /// The provider does not take the credentials.
     CredentialsRefused,
+    /// The user has tried too many credentials.
+    TooManyAttempts {
+        /// The next one may come in so many seconds.
+        seconds: u32,
+    },
     /// The type is connected with credentials, not by OAuth.
     ConnectsByCredentials,
     /// The type is connected by OAuth, not with credentials.
@@ -250,6 +255,11 @@ impl Refusal {
                 422,
                 "credentials_refused",
                 "the provider does not take these credentials, or they may not read their own account",
+            ),
+            Self::TooManyAttempts { .. } => (
+                429,
+                "too_many_attempts",
+                "too many credentials were tried; wait as long as retry-after says",
             ),
             Self::ConnectsByCredentials => (
                 409,

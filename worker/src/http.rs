@@ -232,7 +232,10 @@ impl Response {
         if let Error::Caller(Refusal::Method { allow }) = error {
             response.headers.push(("allow", (*allow).to_owned()));
         }
-        if let Error::Caller(Refusal::ProviderPaused { seconds }) = error {
+        if let Error::Caller(
+            Refusal::ProviderPaused { seconds } | Refusal::TooManyAttempts { seconds },
+        ) = error
+        {
             response.headers.push(("retry-after", seconds.to_string()));
         }
         response

@@ -18,6 +18,7 @@ export const MESSAGES = {
   provider_unknown: 'This provider is not set up here any more. Reload the page.',
   invalid_fields: 'A field of the credentials is missing or wrong.',
   credentials_refused: 'The provider does not take these credentials, or they may not read their own account.',
+  too_many_attempts: 'Too many credentials were tried. Wait ten minutes, then try again.',
   connects_by_credentials: 'This provider is connected with credentials. Reload the page.',
   connects_by_oauth: 'This provider is connected by signing in there. Reload the page.',
   not_a_member: 'You are not a member of this organization any more.',

@@ -9,10 +9,11 @@ use crate::error::{Error, Refusal, Result};
 use crate::fields;
 use crate::host::{self, log};
 use crate::http::{Inbound, Response, SendError};
-use crate::ids::{IntegrationId, OrganizationId};
+use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::name::Name;
 use crate::oauth::{Account, identity, token};
 use crate::offer::Offer;
+use crate::supabase::functions::{AdmitCredentials, Admitted};
 use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -37,7 +38,9 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
         None => signed_in.user.id.personal_organization(),
     };
     let name = body.name.as_deref().map(Name::parse).transpose()?;
-    let (account, config) = checked(context, offer, body.fields).await?;
+    let given = fields::read(offer.provider(), body.fields)?;
+    admit(context, signed_in.user.id, organization).await?;
+    let (account, config) = checked(context, offer, given).await?;
     let connection = Connection {
         user: &signed_in.user,
         organization,
@@ -65,7 +68,9 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     let body: Body = context.json(r#"expected {"fields"}"#).await?;
     let owner = accounts::owner(context, &signed_in.token, id).await?;
     let offer = context.settings.direct(&owner.integration_type)?;
-    let (account, config) = checked(context, offer, body.fields).await?;
+    let given = fields::read(offer.provider(), body.fields)?;
+    admit(context, signed_in.user.id, owner.organization_id).await?;
+    let (account, config) = checked(context, offer, given).await?;
     let connection = Connection {
         user: &signed_in.user,
         organization: owner.organization_id,
@@ -79,13 +84,25 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     accounts::shown(context, &signed_in.token, id).await
 }
 
+/// Refuses a stranger, and whoever tries one key after the other, before the provider hears of any.
+async fn admit(context: &Context<'_>, user: UserId, organization: OrganizationId) -> Result<()> {
+    let call = AdmitCredentials {
+        p_user_id: user,
+        p_organization_id: organization,
+    };
+    match context.call(&call).await? {
+        Admitted::Admitted => Ok(()),
+        Admitted::NotAMember => Err(Refusal::NotAMember.into()),
+        Admitted::TooMany { seconds } => Err(Refusal::TooManyAttempts { seconds }.into()),
+    }
+}
+
 /// The account that the provider names for these credentials, and all that is to be stored.
 async fn checked(
     context: &Context<'_>,
     offer: &Offer,
-    given: Map<String, Value>,
+    mut config: PlainConfig,
 ) -> Result<(Account, PlainConfig)> {
-    let mut config = fields::read(offer.provider(), given)?;
     if let Some(client) = offer.client(&config) {
         let request = token::own_request(&client);
         let answer = taken(context, "token endpoint", host::fetch(&request).await)?;

@@ -107,6 +107,35 @@ impl Call for ConsumeTransaction<'_> {
     type Outcome = Consumed;
 }
 
+/// Credentials that a user gives are about to be tried at the provider.
+#[derive(Serialize)]
+pub struct AdmitCredentials {
+    /// Who gives them.
+    pub p_user_id: UserId,
+    /// For which organisation.
+    pub p_organization_id: OrganizationId,
+}
+
+/// What becomes of [`AdmitCredentials`].
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Admitted {
+    /// They may be tried, once.
+    Admitted,
+    /// The user is no member of the organisation.
+    NotAMember,
+    /// The user has tried too many.
+    TooMany {
+        /// The next ones may come in so many seconds.
+        seconds: u32,
+    },
+}
+
+impl Call for AdmitCredentials {
+    const NAME: &'static str = "admit_credentials";
+    type Outcome = Admitted;
+}
+
 /// A connection is stored: a new row, or the row that stands for the account already.
 #[derive(Serialize)]
 pub struct CompleteConnection<'a> {
