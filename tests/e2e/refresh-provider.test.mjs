@@ -161,6 +161,15 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ]);
   });
 
+  it("is not asked where the row does not open: 500, ours to mend, and the log says which row", async () => {
+    const made = await connection(scene);
+    await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${made.id}`;
+    (await refresh(made)).expect(500, "internal");
+    assert.equal(redemptions(made), 0);
+    await scene.worker.logged(new RegExp(`integrations ${made.id}: its credentials do not open`));
+    assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "failed", "unreadable"]]);
+  });
+
   it("that gave no refresh token: 409, and it is not asked", async () => {
     const browser = (await connection(scene)).browser;
     const callback = await browser.consent("refresh-without-token");

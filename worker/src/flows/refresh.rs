@@ -82,7 +82,7 @@ pub async fn renew(
                 let fault = done.result.fault;
                 let ends = settle(task, call.p_owner, vec![done], asker.user).await?;
                 let end = ends.get(&id.0).copied();
-                again(end, fault, wanted)?;
+                again(id, end, fault, wanted)?;
                 if end == Some(End::Changed) {
                     // Somebody else has just written the row: what stands there now is new.
                     within = Some(0);
@@ -102,13 +102,16 @@ pub async fn renew(
 }
 
 /// Whether the caller's own claim ended so that what stands now is to be read.
-fn again(end: Option<End>, fault: Option<Fault>, wanted: Wanted) -> Result<()> {
+fn again(id: IntegrationId, end: Option<End>, fault: Option<Fault>, wanted: Wanted) -> Result<()> {
     match end {
         Some(End::Settled | End::Changed) => Ok(()),
         Some(End::ReconnectRequired | End::BackedOff) if wanted.takes_old() => Ok(()),
         Some(End::BackedOff) if fault == Some(Fault::NotRefreshable) => {
             Err(Refusal::NotRefreshable.into())
         }
+        Some(End::BackedOff) if fault == Some(Fault::Unreadable) => Err(Error::Us {
+            detail: format!("integrations {id}: its credentials do not open"),
+        }),
         Some(End::ReconnectRequired) => Ok(()),
         Some(End::BackedOff) => Err(Error::provider("token endpoint: the refresh failed")),
         Some(End::Gone) => Err(Refusal::UnknownIntegration.into()),
