@@ -8,30 +8,18 @@ import { withdraw } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { connectAt, consentAt, namesIn, signInAt } from "../support/page.mjs";
-import { assertSound, LOOKS, pageScene } from "../support/page-scene.mjs";
+import { assertSound, detailsOf, LOOKS, pageScene } from "../support/page-scene.mjs";
 import { later } from "../support/refresh.mjs";
 
 describe("an integration's details on the page", { concurrency: 2 }, () => {
   const scene = pageScene();
 
-  /** A user with an integration of this name, and its details on the screen. */
-  async function detailsOf(t, name, options) {
-    const window = await scene.open(t, options);
-    const { page, user } = window;
-    await signInAt(page, user);
-    await connectAt(page, name);
-    await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
-    const [row] = await integrationsOf(scene.sql, user.id);
-    await page.getByRole("link", { name }).click();
-    await page.getByRole("heading", { name, level: 1 }).waitFor();
-    return { ...window, row };
-  }
   /** Waits for the trail to begin with this. */
   const newest = (page, what) => page.locator("#trail li:first-child .event-what").getByText(what, { exact: true }).waitFor();
 
   it("how it fares and what happened; the address leads there again, and the browser's Back to the list", async (t) => {
     const name = `Details ${randomUUID()}`;
-    const { page, row, complaints } = await detailsOf(t, name);
+    const { page, row, complaints } = await detailsOf(scene, t, name);
     assert.equal(page.url(), `${scene.worker.url}/?integration=${row.id}`);
     assert.equal(await page.title(), `${name} · Connect`);
     assert.equal(await page.evaluate(() => document.activeElement.id), "details-title", "a screen reader starts there");
@@ -56,7 +44,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
 
   it("renames it; a name that is taken, or none, is said at the field", async (t) => {
     const [name, other] = ["First", "Second"].map((word) => `${word} ${randomUUID()}`);
-    const { page, user, complaints } = await detailsOf(t, name);
+    const { page, user, complaints } = await detailsOf(scene, t, name);
     await page.getByRole("link", { name: "Integrations" }).click();
     await connectAt(page, other);
     await page.getByRole("link", { name: other }).click();
@@ -82,7 +70,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
   });
 
   it("renews the access, and says when the provider has ended it", async (t) => {
-    const { page, row, user } = await detailsOf(t, `Renewed ${randomUUID()}`);
+    const { page, row, user } = await detailsOf(scene, t, `Renewed ${randomUUID()}`);
     await later(scene, row.id);
     const renew = page.getByRole("button", { name: "Refresh now" });
     await renew.click();
@@ -102,7 +90,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
 
   it("reconnects it from the details and from the list, and comes back to where one was", async (t) => {
     const name = `Reconnected ${randomUUID()}`;
-    const { page, row, complaints } = await detailsOf(t, name);
+    const { page, row, complaints } = await detailsOf(scene, t, name);
     const end = () => scene.sql`
       update public.integrations set status = 'reconnect_required', status_reason = 'invalid_grant' where id = ${row.id}`;
     await end();
@@ -125,7 +113,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
   });
 
   it("the trail comes in pages, and its end takes no focus away", async (t) => {
-    const { page, row, user } = await detailsOf(t, `Trail ${randomUUID()}`);
+    const { page, row, user } = await detailsOf(scene, t, `Trail ${randomUUID()}`);
     await scene.sql`
       insert into public.credential_events (actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason)
       select 'service', null, ${user.id}, ${row.id}, 'supabase', 'refresh_failed', 'failed', 'unsettled' from generate_series(1, 20)`;
@@ -146,7 +134,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
 
   it("a trail, or the integration, that cannot be loaded: said, and mended by trying again", async (t) => {
     const name = `Faults ${randomUUID()}`;
-    const { page, row } = await detailsOf(t, name);
+    const { page, row } = await detailsOf(scene, t, name);
     const mendTrail = scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), answer(500, "down"));
     await page.reload();
     await page.locator("#trail-failed").getByText("A service that this page depends on is not available").waitFor();
@@ -175,7 +163,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
   for (const [look, options] of LOOKS) {
     it(`${look}: sound in every state, whatever the name`, async (t) => {
       const name = `${"W".repeat(40)} ${randomUUID().slice(0, 8)}`;
-      const { page, row, ...window } = await detailsOf(t, name, options);
+      const { page, row, ...window } = await detailsOf(scene, t, name, options);
       const sound = (state) => assertSound({ page, ...window }, `${look}-details-${state}`);
       await page.locator("#trail li").first().waitFor();
       await sound("active");

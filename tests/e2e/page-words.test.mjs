@@ -4,7 +4,7 @@ import { globSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { eventText, MESSAGES, REASONS } from "../../worker/page/script/words.js";
+import { eventText, HAPPENINGS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/page/script/words.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const text = (pattern) => globSync(pattern, { cwd: ROOT }).map((file) => readFileSync(`${ROOT}/${file}`, "utf8")).join("\n");
@@ -12,6 +12,15 @@ const found = (source, pattern) => [...new Set([...source.matchAll(pattern)].map
 
 /** These are several things: the API's own sentence says which. */
 const OWN_WORDS = ["not_found", "invalid_request", "bad_schedule"];
+/** The variants of an enum of the worker, as they are written in JSON. */
+function variantsOf(file, name) {
+  const [, body] = text(file).match(new RegExp(`enum ${name} \\{\n([^}]+)\n\\}`));
+  return found(body, /^ {4}([A-Z]\w*),$/gm).map((variant) => variant.replace(/\B[A-Z]/g, (letter) => `_${letter}`).toLowerCase());
+}
+/** What a list of the last migration that has it allows. */
+function allowed(pattern) {
+  return found([...text("migrations/*.sql").matchAll(pattern)].at(-1)[1], /'([a-z_]+)'/g);
+}
 /** These end the way through a provider, and the worker's page of that says them. */
 const ON_THE_FAILURE_PAGE = ["declined", "flow_unknown", "flow_foreign", "no_accounts"];
 
@@ -24,20 +33,47 @@ describe("the page's words", () => {
   });
 
   it("each reason that a refresh or a check can leave is a sentence", () => {
-    const sql = text("migrations/*.sql");
-    const faults = found(sql.match(/v_result\.fault not in \(([^)]+)\)/)[1], /'([a-z_]+)'/g).filter((fault) => fault !== "released");
-    assert.ok(faults.length > 3, `found ${faults}`);
-    for (const reason of [...faults, "refresh_lost"]) assert.match(REASONS[reason] ?? "", /^[A-Z].+\.$/, reason);
+    const faults = allowed(/v_result\.fault not in \(([^)]+)\)/g).filter((fault) => fault !== "released");
+    assert.deepEqual(faults.toSorted(), variantsOf("worker/src/supabase/functions/refresh.rs", "Fault").filter((fault) => fault !== "released").sort());
+    const verdicts = variantsOf("worker/src/health.rs", "Reason");
+    assert.ok(faults.length > 3 && verdicts.length > 10, `found ${faults} and ${verdicts}`);
+    for (const reason of [...faults, ...verdicts, "refresh_lost"]) assert.match(REASONS[reason] ?? "", /^[A-Z].+\.$/, reason);
   });
 
-  it("each action of an event is told", () => {
-    const lists = [...text("migrations/*.sql").matchAll(/credential_events_action check \(action in \(([^)]+)\)/g)];
-    const actions = found(lists.at(-1)[1], /'([a-z_]+)'/g);
+  it("each action of an event is told, with each outcome that it can have", () => {
+    const actions = allowed(/credential_events_action check \(action in \(([^)]+)\)/g);
     assert.ok(actions.length >= 10, `found ${actions}`);
+    assert.deepEqual(actions.filter((action) => !(action in HAPPENINGS)), []);
     for (const action of actions) {
       const { what, why } = eventText({ action, outcome: "succeeded", reason: null });
       assert.match(what, /^[A-Z][a-z ]+$/, action);
       assert.equal(why, "", action);
     }
+    const told = (action, outcomes) => new Set(outcomes.map((outcome) => eventText({ action, outcome, reason: null }).what)).size;
+    const statuses = variantsOf("worker/src/health.rs", "Status");
+    assert.equal(told("checked", [...statuses, "none"]), statuses.length + 1, "each verdict in its own words");
+    const revocations = variantsOf("worker/src/oauth/revoke.rs", "Revoked");
+    assert.ok(statuses.length === 4 && revocations.length === 3, `found ${statuses} and ${revocations}`);
+    assert.equal(told("disconnected", ["revoked", "not_revoked", "unsupported", "none"]), 4);
+    assert.notEqual(told("refresh_failed", ["failed", "reconnect_required"]), 1);
+    // What no action's words tell apart is told by the words alone.
+    const outcomes = allowed(/credential_events_outcome check \(outcome in \(([^)]+)\)/g);
+    const known = ["succeeded", "failed", "not_revoked", "unsupported", ...statuses];
+    assert.deepEqual(outcomes.filter((outcome) => !known.includes(outcome)), [], "an outcome that these tests do not know");
+    for (const status of statuses) assert.match(statusName(status), /^[A-Z][a-z ]+$/);
+  });
+
+  it("each purpose that credentials are opened for is told", () => {
+    const flows = text("worker/src/flows/*.rs");
+    const sql = text("migrations/*.sql");
+    const purposes = new Set([
+      ...found(flows, /\breason: "([a-z_]+)"/g),
+      ...found(flows, /const REASON: &str = "([a-z_]+)"/g),
+      ...found(flows, /&user, Some\("([a-z_]+)"\)/g),
+      ...found(sql, /'opened', p_reason => '([a-z_]+)'/g),
+      ...found(sql, /p_reason text default '([a-z_]+)'/g),
+    ]);
+    assert.ok(purposes.size >= 5, `found ${[...purposes]}`);
+    assert.deepEqual([...purposes].filter((purpose) => !(purpose in PURPOSES)), []);
   });
 });

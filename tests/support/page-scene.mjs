@@ -6,7 +6,8 @@ import { audit } from "./audit.mjs";
 import { launchBrowser } from "./browser.mjs";
 import { connect } from "./database.mjs";
 import { tellOnFailure } from "./failures.mjs";
-import { openWindow, storageOf } from "./page.mjs";
+import { integrationsOf } from "./integrations.mjs";
+import { connectAt, openWindow, signInAt, storageOf } from "./page.mjs";
 import { startProxy } from "./proxy.mjs";
 import { stack } from "./stack.mjs";
 import { signUp } from "./users.mjs";
@@ -25,12 +26,13 @@ export const LOOKS = [
 
 /**
  * To be called in `describe`. `settings(info)` are further settings of the worker. Returns the scene, complete once tests run: `info`, `sql`,
- * `worker`, `browser`, `gateway` (the proxy in front of Supabase), and `open(t, options)`, a window of a new user, as `openWindow` gives it.
+ * `worker`, `browser`, `gateway` (the proxy in front of Supabase), `open(t, options)`, a window of a new user, as `openWindow` gives it, and
+ * `stops`, to which `settings` adds what is to be stopped in the end.
  */
 export function pageScene(settings = () => ({})) {
   const info = stack();
-  const scene = { info };
   const stops = [];
+  const scene = { info, stops };
 
   before(async () => {
     scene.sql = connect(info);
@@ -53,6 +55,19 @@ export function pageScene(settings = () => ({})) {
     return { user, ...opened };
   };
   return scene;
+}
+
+/** A user with an integration of this name, and its details on the screen: the window, `user` and the `row`. */
+export async function detailsOf(scene, t, name, options) {
+  const window = await scene.open(t, options);
+  const { page, user } = window;
+  await signInAt(page, user);
+  await connectAt(page, name);
+  await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
+  const [row] = await integrationsOf(scene.sql, user.id);
+  await page.getByRole("link", { name }).click();
+  await page.getByRole("heading", { name, level: 1 }).waitFor();
+  return { ...window, row };
 }
 
 /** Nothing sticks out of the screen, nothing is kept, and axe finds nothing; saves a picture of it. */

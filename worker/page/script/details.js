@@ -4,8 +4,9 @@ import { announceNew } from './connect.js';
 import { api, resource } from './requests.js';
 import { fail, providerName, showFailed, showOrganizations } from './session.js';
 import { $, addressOf, clear, clearNotices, fillTime, go, link, mark, notify, once, show, staying } from './view.js';
+import { chosenSchedule, refuseSchedule, showSchedule } from './schedule.js';
 import { openTrail } from './trail.js';
-import { inTime, statusName, statusText } from './words.js';
+import { inSeconds, inTime, statusName, statusText } from './words.js';
 
 /** Statuses that only the user's way through the provider ends. */
 const ENDED = ['reconnect_required', 'revoked'];
@@ -22,6 +23,7 @@ export async function openDetails(id) {
     render(found);
     $('rename-name').value = found.name;
     mark($('rename-name'));
+    showSchedule(found);
     showOrganizations(false);
     show('details');
     announceNew((connected) => connected === id && found.name);
@@ -49,6 +51,7 @@ function render(found) {
   $('details-reason').textContent = statusText(found);
   fillTime($('details-expires'), found.token_expires_at, { words: inTime, otherwise: 'No end is known' });
   fillTime($('details-checked'), found.last_checked_at, { otherwise: 'Not yet' });
+  fillTime($('details-next'), found.next_check_at, { words: inTime, otherwise: 'None is due' });
   $('refresh').hidden = ended;
   $('reconnect').classList.toggle('primary', ended);
   $('disconnect-lead').textContent = `Deletes the integration and its stored credentials, and revokes its access at ${provider}.`;
@@ -69,10 +72,19 @@ function act(button, label, work) {
       notify(...notice);
       await openTrail(id);
     } catch (failure) {
-      if (here()) fail(failure, () => button.click());
+      if (!here()) return;
+      if (failure.code === 'provider_paused' && failure.wait) {
+        return notify('warning', `The provider takes no more requests for now. Try again ${inSeconds(failure.wait)}.`);
+      }
+      fail(failure, () => button.click());
     }
   });
 }
+
+export const checkNow = () => act($('check'), 'Checking…', async (path) => {
+  const found = await api('POST', `${path}/check`, {});
+  return found.status === 'active' ? ['success', 'Checked: the access works.'] : ['warning', `Checked. ${statusText(found)}`];
+});
 
 export const refreshNow = () => act($('refresh'), 'Renewing…', async (path) => {
   const { refreshed, status } = await api('POST', `${path}/refresh`, {});
@@ -98,6 +110,22 @@ export function rename(event) {
       return null;
     }
     return ['success', `The name is now ${field.value}.`];
+  });
+}
+
+export function reschedule(event) {
+  event.preventDefault();
+  mark($('schedule-expression'));
+  return act($('schedule-submit'), 'Saving…', async (path) => {
+    try {
+      const found = await api('PATCH', path, { scan_schedule: chosenSchedule() });
+      showSchedule(found);
+      return ['success', found.scan_schedule ? 'It is checked by itself from now on.' : 'It is not checked by itself any more.'];
+    } catch (failure) {
+      if (failure.code !== 'bad_schedule') throw failure;
+      refuseSchedule(failure);
+      return null;
+    }
   });
 }
 

@@ -2,8 +2,9 @@
  * The connect page. The session lives in HttpOnly cookies: no token reaches this script. The build joins these files into `/app.js`.
  */
 import { chooseFound, openChoice, renderChooser } from './connect.js';
-import { disconnectShown, openDetails, reconnectShown, refreshNow, rename } from './details.js';
+import { checkNow, disconnectShown, openDetails, reconnectShown, refreshNow, rename, reschedule } from './details.js';
 import { loadMore, openList } from './list.js';
+import { chooseSchedule } from './schedule.js';
 import { onSignedIn, readOrganization, signIn, signOut, start, state, switchOrganization } from './session.js';
 import { loadMoreEvents } from './trail.js';
 import { $, arrive, onMove, parameter } from './view.js';
@@ -28,9 +29,12 @@ for (const [id, type, listener] of [
   ['list-more-button', 'click', loadMore],
   ['chooser-search', 'input', renderChooser],
   ['chooser-form', 'submit', chooseFound],
+  ['check', 'click', checkNow],
   ['refresh', 'click', refreshNow],
   ['reconnect', 'click', reconnectShown],
   ['rename', 'submit', rename],
+  ['schedule', 'change', chooseSchedule],
+  ['reschedule', 'submit', reschedule],
   ['trail-more-button', 'click', loadMoreEvents],
   ['details-disconnect', 'click', disconnectShown],
 ]) $(id).addEventListener(type, listener);

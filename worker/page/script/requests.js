@@ -3,15 +3,16 @@ import { MESSAGES, sentence } from './words.js';
 
 export const REQUEST_TIMEOUT = 30_000;
 
-/** A request that failed. A status of 0: no answer came. */
+/** A request that failed. A status of 0: no answer came. `said` are the API's own words, `wait` the seconds that it wants one to. */
 export class Failure extends Error {
-  constructor(code, { status = 0, message, requestId } = {}) {
-    super(MESSAGES[code] ?? (message ? sentence(message) : MESSAGES.unreadable));
-    Object.assign(this, { code, status, requestId, retryable: status === 0 || status >= 500 });
+  constructor(code, { status = 0, said = '', requestId, wait } = {}) {
+    super(MESSAGES[code] ?? (said ? sentence(said) : MESSAGES.unreadable));
+    Object.assign(this, { code, status, said, requestId, wait, retryable: status === 0 || status >= 500 });
   }
 }
 
-export async function send(method, path, body) {
+/** `{ status, answer }` */
+async function exchange(method, path, body) {
   // The worker takes unsafe methods as JSON only: no form of another site can send that.
   const headers = method === 'GET' ? {} : { 'content-type': 'application/json' };
   const signal = AbortSignal.timeout(REQUEST_TIMEOUT);
@@ -27,10 +28,14 @@ export async function send(method, path, body) {
 function read({ ok, status, headers }, text) {
   let answer = null;
   try { answer = JSON.parse(text); } catch { /* not JSON: told by the status below */ }
-  if (ok && answer) return answer;
+  if (ok && answer) return { status, answer };
   const code = answer?.error?.code ?? (status >= 500 ? 'upstream_unavailable' : 'unreadable');
-  throw new Failure(code, { status, message: answer?.error?.message, requestId: headers.get('x-request-id') });
+  throw new Failure(code, {
+    status, said: answer?.error?.message, requestId: headers.get('x-request-id'), wait: Number(headers.get('retry-after')),
+  });
 }
+
+export const send = async (...request) => (await exchange(...request)).answer;
 
 let refreshing = null;
 
@@ -43,15 +48,17 @@ export function refresh() {
 }
 
 /** Sends as the signed-in user; a session that ran out is refreshed once. */
-export async function api(...request) {
+export async function ask(...request) {
   try {
-    return await send(...request);
+    return await exchange(...request);
   } catch (failure) {
     if (failure.status !== 401) throw failure;
     await refresh();
-    return send(...request);
+    return exchange(...request);
   }
 }
+
+export const api = async (...request) => (await ask(...request)).answer;
 
 /** `/api/<kind>/<id>` and what follows. */
 export const resource = (kind, id, ...rest) => ['/api', kind, encodeURIComponent(id), ...rest].join('/');

@@ -49,6 +49,17 @@ export const REASONS = {
   refused: 'The provider refused for the moment.',
   unreadable: 'The stored credentials could not be opened.',
   unsettled: 'The provider gave no usable answer.',
+  timeout: 'The provider took too long to answer.',
+  unreachable: 'The provider could not be reached.',
+  provider_failed: 'The provider reported a fault of its own.',
+  rate_limited: 'The provider takes no more requests for now.',
+  bad_answer: 'The provider’s answer could not be understood.',
+  refresh_failed: 'The provider does not take the access any more, and could not be asked to renew it.',
+  forbidden: 'The provider does not permit what was asked.',
+  unauthorized: 'The provider does not take the access any more.',
+  token_revoked: 'The provider says that the access was withdrawn.',
+  account_gone: 'The access does not cover this account any more.',
+  account_changed: 'Another account answers with this access.',
 };
 
 /** What a status means, where no reason says more. */
@@ -60,21 +71,32 @@ const STATUSES = {
 };
 
 /** What credentials were opened for, by the event's reason. */
-const PURPOSES = {
+export const PURPOSES = {
+  check: 'to check the access',
   choose: 'to finish a connection',
   discard: 'to give a grant up',
   disconnect: 'to withdraw the access at the provider',
   refresh: 'to renew the access',
 };
 
+/** What a check found, by the event's outcome. */
+const VERDICTS = {
+  active: 'the access works',
+  degraded: 'nobody knows whether the access works',
+  reconnect_required: 'the access has ended',
+  revoked: 'the access was withdrawn',
+};
+
 /** What happened, by action; a function takes the event. */
-const HAPPENINGS = {
+export const HAPPENINGS = {
   connected: 'Connected',
   reconnected: ({ reason }) => (reason === 'requested' ? 'Reconnected' : 'Connected again'),
   opened: ({ reason }) => `Credentials opened ${PURPOSES[reason] ?? (reason ? `for “${reason.replaceAll('_', ' ')}”` : '')}`.trim(),
   refreshed: 'Access renewed',
   refresh_failed: ({ outcome }) => (outcome === 'reconnect_required' ? 'Access could not be renewed and has ended' : 'Access could not be renewed'),
+  checked: ({ outcome }) => (VERDICTS[outcome] ? `Checked: ${VERDICTS[outcome]}` : 'Checked'),
   renamed: 'Renamed',
+  rescheduled: 'Automatic checks changed',
   rotated: 'Credentials sealed with another key',
   disconnected: ({ outcome }) => `Disconnected${REVOCATIONS[outcome] ?? ''}`,
 };
@@ -122,6 +144,9 @@ export function ago(timestamp) {
   const minutes = minutesTo(timestamp);
   return minutes > -1 ? 'just now' : relative(minutes);
 }
+
+/** In how long, of so many seconds; never sooner than it is. */
+export const inSeconds = (seconds) => relative(Math.max(1, Math.ceil(seconds / 60)));
 
 /** In how long; what is past, how long ago. */
 export function inTime(timestamp) {

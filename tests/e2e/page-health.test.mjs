@@ -1,0 +1,162 @@
+// Health on the page: an integration checked now, and when it is checked by itself. `SCREENSHOTS=<folder>` saves the views.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { laterChecked, questionOf } from "../support/checks.mjs";
+import { answer } from "../support/faults.mjs";
+import { opened } from "../support/integrations.mjs";
+import { keyboardOf } from "../support/keyboard.mjs";
+import { assertSound, detailsOf, LOOKS, pageScene } from "../support/page-scene.mjs";
+import { startProxy } from "../support/proxy.mjs";
+
+describe("an integration's health on the page", { concurrency: 2 }, () => {
+  let provider;
+  const scene = pageScene(async (info) => {
+    provider = await startProxy(info.authorization_server_url);
+    scene.stops.push(provider.stop);
+    return { SUPABASE_BASE_URL: provider.url };
+  });
+  const reason = (page) => page.locator("#details-reason");
+  const newest = (page, what) => page.locator("#trail li:first-child .event-what").getByText(what, { exact: true }).waitFor();
+  const scheduleOf = async (id) => {
+    const [row] = await scene.sql`select scan_schedule, next_check_at from public.integrations where id = ${id}`;
+    return row;
+  };
+
+  it("is asked of the provider now: well, or not and why, and when that was", async (t) => {
+    const name = `Checked ${randomUUID()}`;
+    const { page, row, complaints } = await detailsOf(scene, t, name);
+    const facts = page.locator("#details-health dl");
+    assert.match(await facts.innerText(), /Last check\s+Not yet\s+Next check\s+None is due/);
+    const check = page.getByRole("button", { name: "Check now" });
+    await check.click();
+    await page.getByRole("status").getByText("Checked: the access works.").waitFor();
+    assert.match(await facts.innerText(), /Last check\s+just now/);
+    await newest(page, "Checked: the access works");
+    await page.locator("#trail").getByText("Credentials opened to check the access").waitFor();
+
+    const mend = provider.fault(questionOf(opened(scene.info, row).access_token), answer(500, { error: "planted" }));
+    await laterChecked(scene, row.id);
+    await check.click();
+    await page.getByRole("status").getByText("Checked. The provider reported a fault of its own.").waitFor();
+    await page.locator("#details-badge").getByText("Degraded").waitFor();
+    await reason(page).getByText("The provider reported a fault of its own.").waitFor();
+    await newest(page, "Checked: nobody knows whether the access works");
+    mend();
+    await laterChecked(scene, row.id);
+    await check.click();
+    await page.locator("#details-badge").getByText("Active").waitFor();
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("that cannot be asked: said, whether the provider wants a pause, nothing tells, or the database is away", async (t) => {
+    const { page, row } = await detailsOf(scene, t, `Unchecked ${randomUUID()}`);
+    const check = page.getByRole("button", { name: "Check now" });
+    // A type of its own, so that nobody else's checks wait as well.
+    const type = `paused_${randomUUID().slice(0, 8)}`;
+    await scene.sql`update public.integrations set integration_type = ${type} where id = ${row.id}`;
+    await scene.sql`insert into private.provider_pauses (integration_type, until) values (${type}, now() + interval '90 seconds')`;
+    await check.click();
+    await page.getByRole("status").getByText("The provider takes no more requests for now. Try again in 2 minutes.").waitFor();
+    await page.getByRole("button", { name: "Refresh now" }).click();
+    await page.getByRole("status").getByText("The provider takes no more requests for now. Try again in 2 minutes.").waitFor();
+    await scene.sql`delete from private.provider_pauses where integration_type = ${type}`;
+    await scene.sql`update public.integrations set integration_type = 'supabase', config = config - 'access_token' where id = ${row.id}`;
+    await check.click();
+    await page.getByRole("alert").getByText("Nothing at this provider tells whether the access works.").waitFor();
+    const mend = scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/claim_check") && body.includes(row.id), answer(500, "down"));
+    await check.click();
+    await page.getByRole("alert").getByText(/^A service that this page depends on/).waitFor();
+    mend();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.getByRole("alert").getByText("Nothing at this provider tells").waitFor();
+  });
+
+  it("is looked at by itself as often as one chooses; a schedule that is none is said at its field", async (t) => {
+    const { page, row, complaints } = await detailsOf(scene, t, `Scheduled ${randomUUID()}`);
+    const choice = page.getByLabel("Automatic checks");
+    const save = page.getByRole("button", { name: "Save schedule" });
+    const next = page.locator("#details-next");
+    assert.equal(await choice.inputValue(), "never");
+    for (const [option, expression, when] of [
+      ["hourly", /^\d+ \* \* \* \*$/, /^(in \d+ minutes?|any moment now)$/],
+      ["daily", /^\d+ \d+ \* \* \*$/, /^in \d+ (hours?|minutes?)$/],
+      ["weekly", /^\d+ \d+ \* \* [0-6]$/, /^in \d+ (days?|hours?)$/],
+    ]) {
+      await choice.selectOption(option);
+      assert.equal(await page.getByLabel("Cron expression").isVisible(), false);
+      await save.click();
+      await newest(page, "Automatic checks changed");
+      await next.getByText(when).waitFor();
+      await page.getByRole("status").getByText("It is checked by itself from now on.").waitFor();
+      assert.match((await scheduleOf(row.id)).scan_schedule, expression);
+      await page.reload();
+      await page.locator("#trail li").first().waitFor();
+      assert.equal(await choice.inputValue(), option, "it is known again");
+    }
+
+    await choice.selectOption("own");
+    const field = page.getByLabel("Cron expression");
+    assert.match(await field.inputValue(), /^\d+ \d+ \* \* [0-6]$/, "one begins with what stood");
+    const before = await scheduleOf(row.id);
+    for (const [wrong, said] of [
+      ["", "Must be a cron expression of five fields"],
+      ["* * * * *", "The minute (first field) asks for two checks within 15 minutes."],
+      ["0 24 * * *", "The hour (second field) must be made of *, 0 to 23"],
+      ["0 0 30 2 *", "The day of the month (third field) never comes"],
+    ]) {
+      await field.fill(wrong);
+      await save.click();
+      await page.locator("#schedule-expression-error").getByText(said).waitFor();
+      assert.equal(await field.getAttribute("aria-invalid"), "true");
+      assert.equal(await page.evaluate(() => document.activeElement.id), "schedule-expression");
+      assert.deepEqual(await scheduleOf(row.id), before);
+    }
+    await field.fill(" 5  4 * * mon-fri");
+    await save.click();
+    await page.getByRole("status").getByText("It is checked by itself from now on.").waitFor();
+    assert.equal(await field.inputValue(), "5 4 * * mon-fri");
+    assert.equal(await field.getAttribute("aria-invalid"), null);
+    assert.equal((await scheduleOf(row.id)).scan_schedule, "5 4 * * mon-fri");
+
+    await choice.selectOption("never");
+    await save.click();
+    await page.getByRole("status").getByText("It is not checked by itself any more.").waitFor();
+    await next.getByText("None is due").waitFor();
+    assert.deepEqual({ ...(await scheduleOf(row.id)) }, { scan_schedule: null, next_check_at: null });
+    assert.deepEqual(complaints().filter((text) => !/status of 400/.test(text)), []);
+  });
+
+  it("by keyboard alone: checked, and scheduled", async (t) => {
+    const { page, row, complaints } = await detailsOf(scene, t, `Keys ${randomUUID()}`);
+    const { focused, press, tabTo } = keyboardOf(page);
+    await press("Check now");
+    await page.getByRole("status").getByText("Checked: the access works.").waitFor();
+    assert.equal((await focused()).name, "Check now", "the focus stays");
+    await tabTo("Automatic checks");
+    for (let i = 0; i < 4; i++) await page.keyboard.press("ArrowDown");
+    await tabTo("Cron expression");
+    await page.keyboard.type("0 6 * * *");
+    await page.keyboard.press("Enter");
+    await page.getByRole("status").getByText("It is checked by itself from now on.").waitFor();
+    assert.equal((await focused()).name, "Cron expression", "the focus stays");
+    assert.equal((await scheduleOf(row.id)).scan_schedule, "0 6 * * *");
+    assert.deepEqual(complaints(), []);
+  });
+
+  for (const [look, options] of LOOKS) {
+    it(`${look}: sound`, async (t) => {
+      const { page, row, ...window } = await detailsOf(scene, t, `Health ${randomUUID().slice(0, 8)}`, options);
+      await scene.sql`
+        update public.integrations set status = 'degraded', status_reason = 'rate_limited', last_checked_at = now(), next_check_at = now() + interval '5 hours',
+          scan_schedule = '0 6 * * mon-fri' where id = ${row.id}`;
+      await page.reload();
+      await page.locator("#trail li").first().waitFor();
+      await page.getByLabel("Cron expression").fill("0 25 * * *");
+      await page.getByRole("button", { name: "Save schedule" }).click();
+      await page.locator("#schedule-expression-error").getByText("The hour").waitFor();
+      await assertSound({ page, ...window }, `${look}-health`);
+    });
+  }
+});
