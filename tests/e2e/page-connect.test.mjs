@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { catalogue } from "../support/catalogue.mjs";
+import { catalogue, credentialCatalogue } from "../support/catalogue.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { consentAt, signInAt } from "../support/page.mjs";
 import { assertSound, LOOKS, pageScene } from "../support/page-scene.mjs";
 
 /** Settings with which every entry of the catalogue is offered. */
 function everything() {
-  const settings = { VERCEL_SLUG: "page" };
+  const settings = { VERCEL_SLUG: "page", CREDENTIAL_TYPES: credentialCatalogue().map(({ type }) => type).join(",") };
   for (const { type } of catalogue().filter((entry) => entry.type !== "supabase")) {
     const name = type.toUpperCase();
     Object.assign(settings, { [`${name}_CLIENT_ID`]: "id", [`${name}_CLIENT_SECRET`]: "secret" });
@@ -33,7 +33,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
 
   it("are all there, and found by typing", async (t) => {
     const { page, dialog, complaints } = await chooserOf(t);
-    const names = catalogue().map(({ name }) => name);
+    const names = [...catalogue(), ...credentialCatalogue()].map(({ name }) => name);
     assert.deepEqual((await namesIn(dialog)).sort(), names.sort());
     await dialog.getByRole("status").getByText(`${names.length} providers`).waitFor();
     const search = dialog.getByLabel("Search providers");
@@ -46,6 +46,23 @@ describe("many providers on the page", { concurrency: 2 }, () => {
     const login = `chosen ${randomUUID()}`;
     await consentAt(page, login);
     await page.getByRole("status").getByText(`${login} is connected.`).waitFor();
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("one that is connected with credentials says so, and its form opens in the list's place", async (t) => {
+    const { page, dialog, complaints } = await chooserOf(t);
+    const { focused } = keyboardOf(page);
+    await dialog.getByRole("button", { name: "Twilio Credentials" }).waitFor();
+    await dialog.getByLabel("Search providers").fill("stripe");
+    await dialog.getByRole("button", { name: "Stripe API key" }).waitFor();
+    await page.keyboard.press("Enter");
+    const form = page.getByRole("dialog", { name: "Connect Stripe" });
+    await form.waitFor();
+    await dialog.waitFor({ state: "hidden" });
+    assert.equal((await focused()).name, "Secret or restricted key");
+    await page.keyboard.press("Escape");
+    await form.waitFor({ state: "hidden" });
+    assert.equal((await focused()).name, "Connect an account", "the focus comes back to where it all began");
     assert.deepEqual(complaints(), []);
   });
 

@@ -1,6 +1,7 @@
 /** What is done with one integration from wherever it is shown: reconnecting and disconnecting it. */
+import { askReplacement } from './credentials.js';
 import { api, REQUEST_TIMEOUT, resource } from './requests.js';
-import { fail, lastFor, providerName } from './session.js';
+import { fail, lastFor, providerName, takesCredentials } from './session.js';
 import { $, addressOf, clear, clearNotices, once, openDialog } from './view.js';
 
 /** Sends the browser to the provider, and back to `back` in the end. `begin` asks for the way there. */
@@ -11,7 +12,14 @@ export async function leave(back, begin) {
   await new Promise((resolve) => { setTimeout(resolve, REQUEST_TIMEOUT); });
 }
 
-export const reconnect = (integration, button, back) => once(button, `Opening ${providerName(integration.integration_type)}…`, async () => {
+/** What its user does where the access has ended. */
+export const mending = (type) => (takesCredentials(type) ? 'Replace credentials' : 'Reconnect');
+
+export function mend(integration, button, back) {
+  return takesCredentials(integration.integration_type) ? askReplacement(integration, button) : reconnect(integration, button, back);
+}
+
+const reconnect = (integration, button, back) => once(button, `Opening ${providerName(integration.integration_type)}…`, async () => {
   clearNotices();
   try {
     await leave(back, (path) => api('POST', resource('integrations', integration.id, 'reconnect'), { return_to: path }));

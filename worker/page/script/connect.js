@@ -1,7 +1,8 @@
 /** Connecting an account: the providers on offer, the way through one, and a grant that waits until the user has said which account. */
 import { leave, revocation } from './actions.js';
+import { askCredentials } from './credentials.js';
 import { api, resource } from './requests.js';
-import { fail, providerName, showFailed, state } from './session.js';
+import { fail, providerName, showFailed, state, takesCredentials } from './session.js';
 import {
   $, actionButton, addressOf, clearNotices, element, go, notify, once, openDialog, parameter, setParameter, show,
 } from './view.js';
@@ -20,13 +21,20 @@ export function renderProviders() {
     : providers.map((provider) => actionButton('primary', `Connect ${provider.name}`, (button) => connect(provider, button)));
   $('providers').replaceChildren(...buttons);
   $('no-providers').hidden = buttons.length > 0;
-  $('list-empty-hint').textContent = providers.length === 1
-    ? `Choose “Connect ${only.name}”. You decide at ${only.name} what to grant, and come back here.`
-    : 'Choose a provider above. You decide there what to grant, and come back here.';
+  const isOne = providers.length === 1;
+  const choose = isOne ? `Choose “Connect ${only.name}”.` : 'Choose a provider above.';
+  const mixed = providers.some(({ integration_type: type }) => takesCredentials(type));
+  $('list-empty-hint').textContent = mixed
+    ? `${choose} You sign in there, or give credentials that you have there.`
+    : `${choose} You decide ${isOne ? `at ${only.name}` : 'there'} what to grant, and come back here.`;
   $('list-empty-hint').hidden = buttons.length === 0;
 }
 
+/** What has opened the list: the focus goes back there from wherever the list has led. */
+let chooserOpener = null;
+
 function openChooser(opener) {
+  chooserOpener = opener;
   $('chooser-search').value = '';
   renderChooser();
   openDialog($('chooser'), opener);
@@ -44,6 +52,7 @@ export function renderChooser() {
     mark.ariaHidden = 'true';
     const button = actionButton('provider', '', () => connect(provider, button, $('chooser-error')));
     button.append(mark, element('span', 'provider-name', name));
+    if (takesCredentials(provider.integration_type)) button.append(element('span', 'provider-hint', provider.auth === 'api_key' ? 'API key' : 'Credentials'));
     return element('li', '', button);
   }));
   $('chooser-count').textContent = found.length === 1 ? '1 provider' : `${found.length || 'No'} providers`;
@@ -57,13 +66,20 @@ export function chooseFound(event) {
   if (buttons.length === 1) buttons[0].click();
 }
 
-const connect = (provider, button, region) => once(button, `Opening ${provider.name}…`, async () => {
+function connect(provider, button, region) {
+  if (!takesCredentials(provider.integration_type)) return authorize(provider, button, region);
+  if (!$('chooser').open) return askCredentials(provider, button);
+  $('chooser').close();
+  return askCredentials(provider, chooserOpener);
+}
+
+const authorize = (provider, button, region) => once(button, `Opening ${provider.name}…`, async () => {
   clearNotices();
   try {
     const request = { integration_type: provider.integration_type, organization_id: state.organization };
     await leave({}, (path) => api('POST', '/api/auth/authorize', { ...request, return_to: path }));
   } catch (failure) {
-    fail(failure, () => connect(provider, button, region), region);
+    fail(failure, () => authorize(provider, button, region), region);
   }
 });
 

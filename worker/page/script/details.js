@@ -1,12 +1,12 @@
 /** One integration: how it fares, what it is called, what happened to it, and what can be done about it. */
-import { askDisconnect, reconnect } from './actions.js';
+import { askDisconnect, mend, mending } from './actions.js';
 import { announceNew } from './connect.js';
 import { api, resource } from './requests.js';
-import { fail, providerName, showFailed, showOrganizations } from './session.js';
+import { fail, provider, providerName, showFailed, showOrganizations } from './session.js';
 import { $, addressOf, clear, clearNotices, fillTime, go, link, mark, notify, once, show, staying } from './view.js';
 import { chosenSchedule, refuseSchedule, showSchedule } from './schedule.js';
 import { openTrail } from './trail.js';
-import { inSeconds, inTime, statusName, statusText } from './words.js';
+import { inTime, statusName, statusText } from './words.js';
 
 /** Statuses that only the user's way through the provider ends. */
 const ENDED = ['reconnect_required', 'revoked'];
@@ -39,10 +39,10 @@ export async function openDetails(id) {
 function render(found) {
   integration = found;
   const { name, integration_type: type, status, created_at: created } = found;
-  const provider = providerName(type);
+  const called = providerName(type);
   link($('details-back'));
   $('details-title').textContent = name;
-  $('details-type').textContent = provider;
+  $('details-type').textContent = called;
   fillTime($('details-created'), created);
   $('details-badge').textContent = statusName(status);
   $('details-badge').classList.toggle('active', status === 'active');
@@ -52,9 +52,11 @@ function render(found) {
   fillTime($('details-expires'), found.token_expires_at, { words: inTime, otherwise: 'No end is known' });
   fillTime($('details-checked'), found.last_checked_at, { otherwise: 'Not yet' });
   fillTime($('details-next'), found.next_check_at, { words: inTime, otherwise: 'None is due' });
-  $('refresh').hidden = ended;
+  // What the user has given as it is has nothing that could be renewed.
+  $('refresh').hidden = ended || ['api_key', 'basic'].includes(provider(type)?.auth);
+  $('reconnect').textContent = mending(type);
   $('reconnect').classList.toggle('primary', ended);
-  $('disconnect-lead').textContent = `Deletes the integration and its stored credentials, and revokes its access at ${provider}.`;
+  $('disconnect-lead').textContent = `Deletes the integration and its stored credentials, and revokes its access at ${called}.`;
 }
 
 /** Runs what changes the integration, shows it anew and says what came of it: `work` answers the notice `[kind, text]`, or nothing. */
@@ -73,9 +75,7 @@ function act(button, label, work) {
       await openTrail(id);
     } catch (failure) {
       if (!here()) return;
-      if (failure.code === 'provider_paused' && failure.wait) {
-        return notify('warning', `The provider takes no more requests for now. Try again ${inSeconds(failure.wait)}.`);
-      }
+      if (failure.code === 'provider_paused') return notify('warning', failure.message);
       fail(failure, () => button.click());
     }
   });
@@ -129,7 +129,7 @@ export function reschedule(event) {
   });
 }
 
-export const reconnectShown = () => reconnect(integration, $('reconnect'), { integration: integration.id });
+export const reconnectShown = () => mend(integration, $('reconnect'), { integration: integration.id });
 
 export const disconnectShown = () => askDisconnect(integration, $('details-disconnect'), async ({ kind, text }) => {
   clear($('trail'));

@@ -1,5 +1,5 @@
 /** The organization's integrations. */
-import { askDisconnect, reconnect } from './actions.js';
+import { askDisconnect, mend, mending } from './actions.js';
 import { announceNew, renderProviders } from './connect.js';
 import { api } from './requests.js';
 import { fail, providerName, showOrganizations, state } from './session.js';
@@ -74,8 +74,9 @@ function renderRow(integration) {
   slots.status.classList.toggle('active', status === 'active');
   fillTime(slots.age, created);
   for (const action of ['reconnect', 'disconnect']) slots[`${action}-name`].textContent = ` ${name}`;
+  slots['reconnect-label'].textContent = mending(type);
   slots.reconnect.hidden = !['reconnect_required', 'revoked'].includes(status);
-  slots.reconnect.addEventListener('click', () => reconnect(integration, slots.reconnect, {}));
+  slots.reconnect.addEventListener('click', () => mend(integration, slots.reconnect, {}));
   slots.disconnect.addEventListener('click', () => askDisconnect(integration, slots.disconnect, (outcome) => removeRow(id, outcome)));
   return root;
 }

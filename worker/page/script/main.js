@@ -2,6 +2,7 @@
  * The connect page. The session lives in HttpOnly cookies: no token reaches this script. The build joins these files into `/app.js`.
  */
 import { chooseFound, openChoice, renderChooser } from './connect.js';
+import { submitCredentials } from './credentials.js';
 import { checkNow, disconnectShown, openDetails, reconnectShown, refreshNow, rename, reschedule } from './details.js';
 import { loadMore, openList } from './list.js';
 import { chooseSchedule } from './schedule.js';
@@ -29,6 +30,7 @@ for (const [id, type, listener] of [
   ['list-more-button', 'click', loadMore],
   ['chooser-search', 'input', renderChooser],
   ['chooser-form', 'submit', chooseFound],
+  ['credentials-form', 'submit', submitCredentials],
   ['check', 'click', checkNow],
   ['refresh', 'click', refreshNow],
   ['reconnect', 'click', reconnectShown],

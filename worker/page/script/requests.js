@@ -1,13 +1,13 @@
 /** Requests to the API. The session is in HttpOnly cookies, which the browser adds by itself. */
-import { MESSAGES, sentence } from './words.js';
+import { inSeconds, MESSAGES, sentence } from './words.js';
 
 export const REQUEST_TIMEOUT = 30_000;
 
 /** A request that failed. A status of 0: no answer came. `said` are the API's own words, `wait` the seconds that it wants one to. */
 export class Failure extends Error {
   constructor(code, { status = 0, said = '', requestId, wait } = {}) {
-    super(MESSAGES[code] ?? (said ? sentence(said) : MESSAGES.unreadable));
-    Object.assign(this, { code, status, said, requestId, wait, retryable: status === 0 || status >= 500 });
+    super((MESSAGES[code] ?? (said ? sentence(said) : MESSAGES.unreadable)).replace('{wait}', wait ? inSeconds(wait) : 'later'));
+    Object.assign(this, { code, status, said, requestId, retryable: status === 0 || status >= 500 });
   }
 }
 

@@ -13,6 +13,9 @@ export const state = { user: null, sessionEnds: 0, organizations: [], organizati
 export const provider = (type) => state.providers.find(({ integration_type: offered }) => offered === type);
 export const providerName = (type) => provider(type)?.name ?? type;
 
+/** Whether accounts of the type are connected with credentials that the user gives, instead of at the provider. */
+export const takesCredentials = (type) => (provider(type)?.auth ?? 'oauth') !== 'oauth';
+
 const isPersonal = (id) => id === state.organizations[0].id;
 
 let whenSignedIn = () => {};

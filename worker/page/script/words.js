@@ -3,7 +3,7 @@
 const MINUTE = 60_000;
 const UNITS = [['year', 525_960], ['month', 43_830], ['week', 10_080], ['day', 1440], ['hour', 60], ['minute', 1]];
 
-/** By the API's error codes, for the users of this page. A code that is not here shows the API's own sentence. */
+/** By the API's error codes, for the users of this page. A code that is not here shows the API's own sentence. `{wait}` is when to try again. */
 export const MESSAGES = {
   network: 'The server could not be reached. Check your connection.',
   timeout: 'The server took too long to answer.',
@@ -18,14 +18,14 @@ export const MESSAGES = {
   provider_unknown: 'This provider is not set up here any more. Reload the page.',
   invalid_fields: 'A field of the credentials is missing or wrong.',
   credentials_refused: 'The provider does not take these credentials, or they may not read their own account.',
-  too_many_attempts: 'Too many credentials were tried. Wait ten minutes, then try again.',
+  too_many_attempts: 'Too many credentials were tried. Try again {wait}.',
   connects_by_credentials: 'This provider is connected with credentials. Reload the page.',
   connects_by_oauth: 'This provider is connected by signing in there. Reload the page.',
   not_a_member: 'You are not a member of this organization any more.',
   too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
   not_refreshable: 'The provider gave nothing to renew the access with. Reconnect when it ends.',
   not_checkable: 'Nothing at this provider tells whether the access works.',
-  provider_paused: 'The provider takes no more requests for now. Try again later.',
+  provider_paused: 'The provider takes no more requests for now. Try again {wait}.',
   account_unknown: 'Nothing says which account this integration belongs to, so it cannot be reconnected. Disconnect it and connect again.',
   account_mismatch: 'That is another account than the one of this integration. Nothing was changed.',
   name_taken: 'Another integration of this provider has that name. Choose a different one.',

@@ -1,0 +1,270 @@
+// Connecting with credentials on the page, and giving others in their place. `SCREENSHOTS=<folder>` saves the views.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { json } from "../support/bent-http.mjs";
+import { credentialCatalogue } from "../support/catalogue.mjs";
+import { bendToCredentials } from "../support/credential-bends.mjs";
+import { held } from "../support/faults.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { keyboardOf } from "../support/keyboard.mjs";
+import { namesIn, signInAt, storageOf } from "../support/page.mjs";
+import { assertSound, LOOKS, NOTHING_STORED, pageScene } from "../support/page-scene.mjs";
+
+const TYPES = ["auth0", "stripe", "zendesk"];
+
+describe("credentials on the page", { concurrency: 2 }, () => {
+  const entries = credentialCatalogue().filter(({ type }) => TYPES.includes(type));
+  const entry = (type) => entries.find((one) => one.type === type);
+  let providers;
+  const scene = pageScene(async (info) => {
+    const bent = await bendToCredentials(entries, info);
+    scene.stops.push(bent.stop);
+    providers = bent.providers;
+    return bent.settings;
+  });
+
+  /** A new user's list; `connect(type)` opens the form, and `fill(fields)` fills it in. */
+  async function listOf(t, options) {
+    const window = await scene.open(t, options);
+    const { page, user } = window;
+    await signInAt(page, user);
+    const dialog = page.locator("dialog#credentials");
+    const connect = async (type) => {
+      await page.getByRole("button", { name: `Connect ${entry(type).name}` }).click();
+      await dialog.waitFor();
+    };
+    const labelled = (type, name) => dialog.getByLabel(entry(type).fields.find((field) => field.name === name).label, { exact: true });
+    const fill = async (type, fields) => {
+      for (const [name, value] of Object.entries(fields)) await labelled(type, name).fill(value);
+    };
+    const submit = (name = "Connect") => dialog.getByRole("button", { name, exact: true }).click();
+    return { ...window, dialog, connect, labelled, fill, submit };
+  }
+  /** Connects an account from the list, and opens its details. */
+  async function connected(t, type, options) {
+    const window = await listOf(t, options);
+    const account = await providers[type].account();
+    await window.connect(type);
+    await window.fill(type, account.fields);
+    await window.submit();
+    await window.page.getByRole("status").getByText(`${account.name} is connected.`).waitFor();
+    const [row] = await integrationsOf(scene.sql, window.user.id);
+    return { ...window, account, row };
+  }
+  const secretsOf = ({ fields }, type) => entry(type).fields.filter(({ secret }) => secret).map(({ name }) => fields[name]);
+  /** No secret is left in the document, in what the browser keeps, or in an address. */
+  async function assertForgotten({ page, context }, secrets) {
+    assert.deepEqual(await storageOf(page), NOTHING_STORED);
+    const found = await page.evaluate(() => [
+      document.documentElement.outerHTML, location.href, JSON.stringify(history.state), ...[...document.querySelectorAll("input")].map(({ value }) => value),
+    ].join("\n"));
+    for (const secret of secrets) {
+      assert.ok(!found.includes(secret), "a secret is left in the page");
+      assert.ok(!JSON.stringify(await context.storageState()).includes(secret), "a secret is kept by the browser");
+    }
+  }
+
+  it("an account is connected, sealed and shown; nothing of its secret stays", async (t) => {
+    for (const type of TYPES) {
+      const window = await listOf(t);
+      const { page, user, dialog, complaints } = window;
+      const addresses = [];
+      page.on("request", (request) => addresses.push(request.url()));
+      const account = await providers[type].account();
+      await window.connect(type);
+      for (const { name, secret } of entry(type).fields) {
+        const field = window.labelled(type, name);
+        assert.equal(await field.getAttribute("type"), secret ? "password" : "text");
+        assert.equal(await field.getAttribute("autocomplete"), "off");
+      }
+      await window.fill(type, account.fields);
+      await window.submit();
+      await page.getByRole("status").getByText(`${account.name} is connected.`).waitFor();
+      await dialog.waitFor({ state: "hidden" });
+      assert.deepEqual(await namesIn(page), [account.name]);
+      await page.locator("tr.is-new").getByText(entry(type).name).waitFor();
+      assert.equal(page.url(), `${scene.worker.url}/`);
+      const secrets = secretsOf(account, type);
+      await assertForgotten(window, secrets);
+      assert.ok(secrets.length > 0 && !addresses.some((url) => secrets.some((secret) => url.includes(secret) || url.includes(encodeURIComponent(secret)))));
+      const [row] = await integrationsOf(scene.sql, user.id);
+      for (const [name, value] of Object.entries(account.fields)) assert.equal(opened(scene.info, row)[name], value, name);
+      assert.deepEqual(providers[type].complaints, []);
+      assert.deepEqual(complaints(), []);
+    }
+  });
+
+  it("an account that was connected already has the new credentials, and a name of one's own stays", async (t) => {
+    const window = await connected(t, "stripe");
+    const { page, account, user } = window;
+    const again = await providers.stripe.account(account);
+    await window.connect("stripe");
+    await window.fill("stripe", again.fields);
+    await page.getByLabel("Name (optional)").fill("Billing");
+    await window.submit();
+    await page.getByRole("status").getByText("Billing was connected already. It has these credentials now.").waitFor();
+    assert.deepEqual(await namesIn(page), ["Billing"]);
+    const rows = await integrationsOf(scene.sql, user.id);
+    assert.deepEqual(rows.map((row) => opened(scene.info, row).api_key), [again.fields.api_key]);
+  });
+
+  it("what is wrong is said at its field, and what is refused in the form; it can be mended there", async (t) => {
+    const window = await connected(t, "zendesk");
+    const { page, dialog, user } = window;
+    const [taken] = await integrationsOf(scene.sql, user.id);
+    const account = await providers.zendesk.account();
+    const wrong = async (name, said) => {
+      const id = name === "name" ? "credentials-name" : `credential-${name}`;
+      await page.locator(`#${id}-error`).getByText(said).waitFor();
+      assert.equal(await page.locator(`#${id}`).getAttribute("aria-invalid"), "true");
+      assert.equal(await page.evaluate(() => document.activeElement.id), id, "the focus is at what is to be mended");
+      assert.equal(await dialog.locator("[aria-invalid]").count(), 1);
+    };
+    await window.connect("zendesk");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "credential-subdomain", "one begins at the first field");
+    await window.fill("zendesk", { ...account.fields, api_token: " " });
+    await window.submit();
+    await wrong("api_token", "This is needed.");
+    await window.fill("zendesk", { ...account.fields, subdomain: "evil.example/" });
+    await window.submit();
+    await wrong("subdomain", "This must be letters, digits and hyphens, such as acme in acme.example.com.");
+    await window.fill("zendesk", { ...account.fields, api_token: "wrong" });
+    await window.submit();
+    const said = dialog.locator("#credentials-error");
+    await said.getByText("The provider does not take these credentials").waitFor();
+    await window.fill("zendesk", account.fields);
+    await page.getByLabel("Name (optional)").fill(taken.name);
+    await window.submit();
+    await wrong("name", "Another integration of this provider has that name.");
+    assert.equal(await said.textContent(), "", "what was said before is gone");
+    await page.getByLabel("Name (optional)").fill("Support");
+    providers.zendesk.behaviour = ({ headers }) => {
+      const sent = Buffer.from(headers.authorization.slice(6), "base64").toString();
+      return sent.includes(account.fields.api_token) ? json(500, { error: account.fields.api_token }) : undefined;
+    };
+    await window.submit();
+    await said.getByText("The provider did not answer as it should.").waitFor();
+    providers.zendesk.behaviour = undefined;
+    await window.submit();
+    await page.getByRole("status").getByText("Support is connected.").waitFor();
+    assert.deepEqual((await namesIn(page)).toSorted(), ["Support", taken.name].sort());
+    await assertForgotten(window, secretsOf(account, "zendesk"));
+  });
+
+  it("closed, whatever was typed is gone; what comes back later is told on the page", async (t) => {
+    const window = await listOf(t);
+    const { page, dialog, user } = window;
+    const { focused } = keyboardOf(page);
+    const account = await providers.stripe.account();
+    for (const close of [() => page.keyboard.press("Escape"), () => dialog.getByRole("button", { name: "Cancel" }).click()]) {
+      await window.connect("stripe");
+      await window.fill("stripe", account.fields);
+      await page.getByLabel("Name (optional)").fill(account.fields.api_key);
+      await close();
+      await dialog.waitFor({ state: "hidden" });
+      await page.locator("#credentials-fields:empty").waitFor({ state: "attached" });
+      await assertForgotten(window, secretsOf(account, "stripe"));
+      assert.equal((await focused()).name, "Connect Stripe", "the focus comes back to where it was");
+    }
+    await window.connect("stripe");
+    assert.equal(await page.getByLabel("Name (optional)").inputValue(), "");
+    await window.fill("stripe", account.fields);
+    const { behaviour, arrived, release } = held();
+    scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/complete_connection") && body.includes(user.id), behaviour);
+    await window.submit();
+    await arrived;
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    release();
+    await page.getByRole("status").getByText(`${account.name} is connected.`).waitFor();
+    await assertForgotten(window, secretsOf(account, "stripe"));
+  });
+
+  it("are replaced on the integration's page, by those of the same account alone", async (t) => {
+    const window = await connected(t, "auth0");
+    const { page, account, row, dialog, complaints } = window;
+    await page.getByRole("link", { name: account.name }).click();
+    await page.getByRole("heading", { name: account.name, level: 1 }).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Reconnect" }).count(), 0);
+    assert.ok(await page.getByRole("button", { name: "Refresh now" }).isVisible(), "a client of one's own gets tokens");
+    const other = await providers.auth0.account();
+    await page.getByRole("button", { name: "Replace credentials" }).click();
+    await page.getByRole("dialog", { name: `Replace the credentials of ${account.name}` }).waitFor();
+    assert.equal(await page.getByLabel("Name (optional)").isVisible(), false);
+    await window.fill("auth0", other.fields);
+    await window.submit("Replace");
+    await dialog.locator("#credentials-error").getByText("That is another account than the one of this integration. Nothing was changed.").waitFor();
+    const fresh = await providers.auth0.account(account);
+    await window.fill("auth0", fresh.fields);
+    await window.submit("Replace");
+    await page.getByRole("status").getByText(`${account.name} has these credentials now.`).waitFor();
+    await page.locator("#trail li:first-child").getByText("Reconnected", { exact: true }).waitFor();
+    await assertForgotten(window, [...secretsOf(other, "auth0"), ...secretsOf(fresh, "auth0")]);
+    const [{ config }] = await integrationsOf(scene.sql, window.user.id);
+    assert.equal(opened(scene.info, { ...row, config }).client_secret, fresh.fields.client_secret);
+    assert.deepEqual(complaints().filter((text) => !/status of 409/.test(text)), []);
+  });
+
+  it("that the provider takes no more: seen by a check, and mended from the list", async (t) => {
+    const window = await connected(t, "stripe");
+    const { page, account, row } = window;
+    await page.getByRole("link", { name: account.name }).click();
+    await page.getByRole("heading", { name: account.name, level: 1 }).waitFor();
+    assert.equal(await page.getByRole("button", { name: "Refresh now" }).isVisible(), false, "a key is not renewed");
+    providers.stripe.forget(account);
+    await page.getByRole("button", { name: "Check now" }).click();
+    await page.getByRole("status").getByText("Checked. The provider does not take the access any more.").waitFor();
+    await page.getByRole("link", { name: "Integrations" }).click();
+    const fresh = await providers.stripe.account(account);
+    await page.getByRole("button", { name: `Replace credentials ${account.name}` }).click();
+    await window.fill("stripe", fresh.fields);
+    await window.submit("Replace");
+    await page.getByRole("status").getByText(`${account.name} has these credentials now.`).waitFor();
+    await page.locator(`tr[data-id="${row.id}"]`).getByText("Active").waitFor();
+    assert.equal(await page.getByRole("button", { name: `Replace credentials ${account.name}` }).count(), 0);
+  });
+
+  it("by keyboard alone", async (t) => {
+    const { page, complaints } = await listOf(t);
+    const { focused, press, tabTo } = keyboardOf(page);
+    const account = await providers.zendesk.account();
+    await press("Connect Zendesk");
+    await page.getByRole("dialog", { name: "Connect Zendesk" }).waitFor();
+    for (const { name, label } of entry("zendesk").fields) {
+      await tabTo(label);
+      await page.keyboard.type(account.fields[name]);
+    }
+    await page.keyboard.press("Enter");
+    await page.getByRole("status").getByText(`${account.name} is connected.`).waitFor();
+    assert.equal((await focused()).name, "Integrations", "a screen reader goes on at the title");
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("a session that has ended takes the form away, with all that was typed", async (t) => {
+    const window = await listOf(t);
+    const { page, context } = window;
+    const account = await providers.stripe.account();
+    await window.connect("stripe");
+    await window.fill("stripe", account.fields);
+    await context.clearCookies();
+    await window.submit();
+    await page.getByRole("status").getByText("Your session has ended. Sign in again.").waitFor();
+    await page.locator("#credentials-fields:empty").waitFor({ state: "attached" });
+    await assertForgotten(window, secretsOf(account, "stripe"));
+  });
+
+  for (const [look, options] of LOOKS) {
+    it(`${look}: sound`, async (t) => {
+      const window = await listOf(t, options);
+      await assertSound(window, `${look}-credentials-list`);
+      await window.connect("auth0");
+      await assertSound(window, `${look}-credentials`);
+      await window.fill("auth0", { tenant: "evil.example/", client_id: randomUUID(), client_secret: "x" });
+      await window.submit();
+      await window.page.locator("#credential-tenant-error").getByText("This must be").waitFor();
+      await assertSound(window, `${look}-credentials-wrong`);
+    });
+  }
+});
