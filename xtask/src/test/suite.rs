@@ -216,7 +216,9 @@ fn run_node(
     log: &Path,
 ) -> Result<Counts, Failure> {
     let mut node = project.node();
-    node.args(["--test", "--test-reporter=spec", "--test-timeout=120000"]);
+    // Files mostly wait: for servers to start, and for what must not happen. On two cores node would run one at a time.
+    node.args(["--test", "--test-concurrency=3"]);
+    node.args(["--test-reporter=spec", "--test-timeout=120000"]);
     if let Some(only) = selection.only {
         node.arg(format!("--test-name-pattern={only}"));
         // Where all of a file's tests are filtered out, Node runs its `after` before its `before` has ended, and then waits for what
