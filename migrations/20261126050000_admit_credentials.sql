@@ -24,19 +24,20 @@ begin
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
-  delete from private.credential_attempts a
-    where a.user_id in (
-      select e.user_id from private.credential_attempts e
-      where e.first_at <= now() - c_window and e.user_id <> p_user_id
-      order by e.first_at limit 200 for update skip locked
-    );
-
   -- A user's attempts queue at the row, so that none is counted twice or not at all.
   insert into private.credential_attempts as a (user_id, first_at, attempts) values (p_user_id, now(), 1)
     on conflict (user_id) do update set
       first_at = case when a.first_at <= now() - c_window then now() else a.first_at end,
       attempts = case when a.first_at <= now() - c_window then 1 else least(a.attempts, c_attempts) + 1 end
     returning * into v_row;
+
+  -- With one's own row in hand nobody else's is waited for, so there is no circle of waiting.
+  delete from private.credential_attempts a
+    where a.user_id in (
+      select e.user_id from private.credential_attempts e
+      where e.first_at <= now() - c_window
+      order by e.first_at limit 200 for update skip locked
+    );
 
   if v_row.attempts > c_attempts then
     return jsonb_build_object(

@@ -119,6 +119,17 @@ describe("admit_credentials", () => {
     assert.equal(answers.filter(({ outcome }) => outcome === "admitted").length, 60);
   });
 
+  test("users who come back at the same time do not wait for each other in a circle", async () => {
+    const users = Array.from({ length: 4 }, () => randomUUID());
+    const sql = project.connect("authenticator", { role: "service_role" }, users.length);
+    for (const user of users) await admit(user);
+    for (let round = 0; round < 100; round++) {
+      await owner`update private.credential_attempts set first_at = now() - interval '1 hour' where user_id = any (${users})`;
+      const answers = await Promise.all(users.map((user) => admit(user, user, sql)));
+      assert.deepEqual(answers.map(({ outcome }) => outcome), users.map(() => "admitted"));
+    }
+  });
+
   test("not_a_member of the organisation: not counted", async () => {
     const user = randomUUID();
     assert.deepEqual(await admit(user, randomUUID()), { outcome: "not_a_member" });
