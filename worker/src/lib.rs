@@ -17,6 +17,7 @@ pub mod fields;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod json;
 pub mod limits;
 pub mod name;
 pub mod oauth;

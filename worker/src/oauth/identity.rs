@@ -4,21 +4,24 @@ use super::answer::{is_success, no_answer};
 use super::{post, set_headers, with_bearer, with_json};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound, SendError};
+use crate::json::object;
 use crate::offer::Offer;
 use crate::providers::{Auth, Identity, IdentityStyle, Provider, Source, fill};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sealed::{PlainConfig, Secret};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
-/// An account at the provider: at Supabase, a project.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
-    /// What never changes.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
+object! {
+    /// An account at the provider: at Supabase, a project.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+    pub struct Account {
+        /// What never changes.
+        pub id: String,
+        /// What people call it.
+        pub name: String,
+    }
 }
 
 /// The most accounts that one grant may cover.

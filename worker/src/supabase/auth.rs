@@ -3,23 +3,18 @@
 use super::Project;
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound};
+use crate::json::{object, parse};
 use sealed::Secret;
-use serde::Deserialize;
 use serde_json::json;
 
-/// What a sign-in yields.
-#[derive(Deserialize)]
-pub struct Tokens {
-    /// The user's token (a JWT).
-    #[serde(deserialize_with = "secret")]
-    pub access_token: Secret,
-    /// What renews it.
-    #[serde(deserialize_with = "secret")]
-    pub refresh_token: Secret,
-}
-
-fn secret<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
-    String::deserialize(deserializer).map(Secret::from)
+object! {
+    /// What a sign-in yields.
+    pub struct Tokens {
+        /// The user's token (a JWT).
+        pub access_token: Secret,
+        /// What renews it.
+        pub refresh_token: Secret,
+    }
 }
 
 /// Builds the sign-in by e-mail and password.
@@ -49,8 +44,9 @@ pub fn refresh_request(project: &Project, refresh_token: &Secret) -> Outbound {
 /// Reads the answer to either: 400 and 422 mean that the credentials are not good, 429 too many tries; 401 is about our API key.
 pub fn read_tokens(answer: &Inbound) -> Result<Tokens> {
     match answer.status {
-        200 if answer.is_json() => serde_json::from_str(&answer.body)
-            .map_err(|_| Error::database_answer("sign-in: unexpected tokens")),
+        200 if answer.is_json() => {
+            parse(&answer.body).ok_or_else(|| Error::database_answer("sign-in: unexpected tokens"))
+        }
         429 => Err(Refusal::TooManySignIns.into()),
         400 | 422 => Err(Refusal::BadCredentials.into()),
         status => Err(Error::refused("sign-in", status, &answer.body)),

@@ -4,7 +4,8 @@ use super::Project;
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound};
 use crate::ids::{IntegrationId, UserId};
-use serde::{Deserialize, Serialize};
+use crate::json::{object, parse};
+use serde::Serialize;
 
 /// Which page of a trail, the newest events first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,17 +58,19 @@ fn number(text: &str) -> Option<u64> {
         .filter(|number| *number > 0)
 }
 
-/// An event, as the API shows it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Event {
-    id: u64,
-    occurred_at: String,
-    actor: String,
-    user_id: Option<UserId>,
-    action: String,
-    outcome: String,
-    reason: Option<String>,
-    request_id: Option<String>,
+object! {
+    /// An event, as the API shows it.
+    #[derive(Debug, Serialize)]
+    pub struct Event {
+        id: u64,
+        occurred_at: String,
+        actor: String,
+        user_id: Option<UserId>,
+        action: String,
+        outcome: String,
+        reason: Option<String>,
+        request_id: Option<String>,
+    }
 }
 
 /// A page of a trail, as the API answers it.
@@ -98,8 +101,8 @@ pub fn read(answer: &Inbound, page: Page) -> Result<Trail> {
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("events", answer.status, &answer.body));
     }
-    let mut events: Vec<Event> = serde_json::from_str(&answer.body)
-        .map_err(|_| Error::database_answer("events: unexpected rows"))?;
+    let mut events: Vec<Event> =
+        parse(&answer.body).ok_or_else(|| Error::database_answer("events: unexpected rows"))?;
     let more = events.len() > page.limit;
     events.truncate(page.limit);
     let next_cursor = events

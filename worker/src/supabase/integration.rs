@@ -4,7 +4,7 @@ use super::Project;
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound};
 use crate::ids::{IntegrationId, OrganizationId};
-use serde::Deserialize;
+use crate::json::{object, parse};
 use serde_json::value::RawValue;
 
 /// What is shown of it: the list's columns, and how it fares. Never `config`.
@@ -17,16 +17,19 @@ pub fn details_request(project: &Project, token: &str, id: IntegrationId) -> Out
 
 /// Reads it: the row as it came, or none, whether it is somebody else's or nobody's.
 pub fn read_details(answer: &Inbound) -> Result<Box<RawValue>> {
-    read(answer)?.ok_or(Error::Caller(Refusal::UnknownIntegration))
+    let rows: Vec<Box<RawValue>> = serde_json::from_str(body(answer)?).map_err(|_| unexpected())?;
+    let row = rows.into_iter().next();
+    row.ok_or(Error::Caller(Refusal::UnknownIntegration))
 }
 
-/// Whose an integration is, and with which provider.
-#[derive(Deserialize)]
-pub struct Owner {
-    /// The organisation.
-    pub organization_id: OrganizationId,
-    /// The provider.
-    pub integration_type: String,
+object! {
+    /// Whose an integration is, and with which provider.
+    pub struct Owner {
+        /// The organisation.
+        pub organization_id: OrganizationId,
+        /// The provider.
+        pub integration_type: String,
+    }
 }
 
 /// Builds the request for whose an integration is.
@@ -36,7 +39,8 @@ pub fn owner_request(project: &Project, token: &str, id: IntegrationId) -> Outbo
 
 /// Reads it, if the user may see the integration at all.
 pub fn read_owner(answer: &Inbound) -> Result<Option<Owner>> {
-    read(answer)
+    let rows: Vec<Owner> = parse(body(answer)?).ok_or_else(unexpected)?;
+    Ok(rows.into_iter().next())
 }
 
 fn request(project: &Project, token: &str, id: IntegrationId, select: &str) -> Outbound {
@@ -44,13 +48,15 @@ fn request(project: &Project, token: &str, id: IntegrationId, select: &str) -> O
     project.request("GET", &path, &project.anon_key, Some(token), None)
 }
 
-fn read<T: for<'de> Deserialize<'de>>(answer: &Inbound) -> Result<Option<T>> {
+fn body(answer: &Inbound) -> Result<&str> {
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("integration", answer.status, &answer.body));
     }
-    let rows: Vec<T> = serde_json::from_str(&answer.body)
-        .map_err(|_| Error::database_answer("integration: unexpected rows"))?;
-    Ok(rows.into_iter().next())
+    Ok(&answer.body)
+}
+
+fn unexpected() -> Error {
+    Error::database_answer("integration: unexpected rows")
 }
 
 #[cfg(test)]

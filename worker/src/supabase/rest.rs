@@ -4,7 +4,8 @@ use super::Project;
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound};
 use crate::ids::{OrganizationId, UserId};
-use serde::{Deserialize, Serialize};
+use crate::json::{object, parse};
+use serde::Serialize;
 
 /// The most rows that one list answers; `offset` pages on.
 pub const PAGE: usize = 1_000;
@@ -69,16 +70,17 @@ pub fn memberships_request(project: &Project, token: &str, user: UserId) -> Outb
 
 /// Reads them; the user's personal organisation comes first, with the role `owner`.
 pub fn read_memberships(answer: &Inbound, user: UserId) -> Result<Vec<Membership>> {
-    #[derive(Deserialize)]
-    struct Row {
-        organization_id: OrganizationId,
-        role: String,
+    object! {
+        struct Row {
+            organization_id: OrganizationId,
+            role: String,
+        }
     }
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("memberships", answer.status, &answer.body));
     }
-    let rows: Vec<Row> = serde_json::from_str(&answer.body)
-        .map_err(|_| Error::database_answer("memberships: unexpected rows"))?;
+    let rows: Vec<Row> = parse(&answer.body)
+        .ok_or_else(|| Error::database_answer("memberships: unexpected rows"))?;
     let personal = Membership {
         id: user.personal_organization(),
         role: "owner".to_owned(),

@@ -6,7 +6,9 @@ use super::functions::Endpoint;
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound};
 use crate::ids::{EndpointId, EventId, IntegrationId, OrganizationId};
-use serde::{Deserialize, Serialize};
+use crate::json::{Read, object, parse};
+use serde::Serialize;
+use serde_json::Value;
 
 /// Builds the request for the endpoints of an organisation, which are ten at the most.
 pub fn list_request(project: &Project, token: &str, organization: OrganizationId) -> Outbound {
@@ -30,26 +32,26 @@ pub fn exists_request(project: &Project, token: &str, id: EndpointId) -> Outboun
 
 /// Reads it.
 pub fn read_exists(answer: &Inbound) -> Result<bool> {
-    #[derive(Deserialize)]
-    struct Row {}
-    rows::<Row>(answer, "webhook").map(|rows| !rows.is_empty())
+    rows::<Value>(answer, "webhook").map(|rows| !rows.is_empty())
 }
 
-/// A delivery, as the API shows it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Shown {
-    event_id: EventId,
-    r#type: String,
-    integration_id: IntegrationId,
-    occurred_at: String,
-    state: String,
-    attempts: u32,
-    last_attempt_at: Option<String>,
-    last_status: Option<u16>,
-    last_error: Option<String>,
-    next_attempt_at: Option<String>,
-    #[serde(skip_serializing)]
-    position: u64,
+object! {
+    /// A delivery, as the API shows it.
+    #[derive(Debug, Serialize)]
+    pub struct Shown {
+        event_id: EventId,
+        r#type: String,
+        integration_id: IntegrationId,
+        occurred_at: String,
+        state: String,
+        attempts: u32,
+        last_attempt_at: Option<String>,
+        last_status: Option<u16>,
+        last_error: Option<String>,
+        next_attempt_at: Option<String>,
+        #[serde(skip_serializing)]
+        position: u64,
+    }
 }
 
 /// A page of deliveries, as the API answers it.
@@ -93,12 +95,11 @@ pub fn read_deliveries(answer: &Inbound, page: Page) -> Result<Deliveries> {
     })
 }
 
-fn rows<T: for<'de> Deserialize<'de>>(answer: &Inbound, what: &str) -> Result<Vec<T>> {
+fn rows<T: Read>(answer: &Inbound, what: &str) -> Result<Vec<T>> {
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused(what, answer.status, &answer.body));
     }
-    serde_json::from_str(&answer.body)
-        .map_err(|_| Error::database_answer(format!("{what}: unexpected rows")))
+    parse(&answer.body).ok_or_else(|| Error::database_answer(format!("{what}: unexpected rows")))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use super::Call;
 use crate::health::{Reason, Status};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use serde::{Deserialize, Serialize};
+use crate::json::{object, tagged};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -21,55 +22,59 @@ pub struct ClaimCheck<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimCheck`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum ClaimingCheck {
-    /// The caller checks and settles.
-    Claimed(CheckClaim),
-    /// It was checked a moment ago.
-    Recent(Health),
-    /// Somebody else is at it; ask again.
-    Busy,
-    /// The provider wants no requests.
-    Paused {
-        /// For so many seconds.
-        seconds: u32,
-    },
-    /// It is not the user's to see, or there is none.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`ClaimCheck`].
+    pub enum ClaimingCheck {
+        /// The caller checks and settles.
+        "claimed" => Claimed(CheckClaim),
+        /// It was checked a moment ago.
+        "recent" => Recent(Health),
+        /// Somebody else is at it; ask again.
+        "busy" => Busy,
+        /// The provider wants no requests.
+        "paused" => Paused {
+            /// For so many seconds.
+            seconds: u32,
+        },
+        /// It is not the user's to see, or there is none.
+        "unknown" => Unknown,
+    }
 }
 
-/// A claimed check.
-#[derive(Deserialize)]
-pub struct CheckClaim {
-    /// Which integration.
-    pub id: IntegrationId,
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// With which provider.
-    pub integration_type: String,
-    /// The account that must answer, where that is known.
-    pub account_id: Option<String>,
-    /// When it is checked, in the words of whoever wrote it.
-    pub scan_schedule: Option<String>,
-    /// Which config the claim is about.
-    pub version: String,
-    /// The config, sealed; None: its token ends soon, ask for a fresh one.
-    pub config: Option<Value>,
+object! {
+    /// A claimed check.
+    pub struct CheckClaim {
+        /// Which integration.
+        pub id: IntegrationId,
+        /// Whose it is.
+        pub organization_id: OrganizationId,
+        /// With which provider.
+        pub integration_type: String,
+        /// The account that must answer, where that is known.
+        pub account_id: Option<String>,
+        /// When it is checked, in the words of whoever wrote it.
+        pub scan_schedule: Option<String>,
+        /// Which config the claim is about.
+        pub version: String,
+        /// The config, sealed; None: its token ends soon, ask for a fresh one.
+        pub config: Option<Value>,
+    }
 }
 
-/// How an integration fares, as its members are shown it.
-#[derive(Serialize, Deserialize)]
-pub struct Health {
-    /// Its status.
-    pub status: String,
-    /// Why it is not active.
-    pub status_reason: Option<String>,
-    /// When it was checked (RFC 3339).
-    pub last_checked_at: Option<String>,
-    /// When it will be.
-    pub next_check_at: Option<String>,
+object! {
+    /// How an integration fares, as its members are shown it.
+    #[derive(Serialize)]
+    pub struct Health {
+        /// Its status.
+        pub status: String,
+        /// Why it is not active.
+        pub status_reason: Option<String>,
+        /// When it was checked (RFC 3339).
+        pub last_checked_at: Option<String>,
+        /// When it will be.
+        pub next_check_at: Option<String>,
+    }
 }
 
 impl Call for ClaimCheck<'_> {
@@ -90,15 +95,16 @@ pub struct ClaimDueChecks<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimDueChecks`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum ClaimingDueChecks {
-    /// These, the longest due first; none: nothing is due.
-    Claimed {
-        /// The claims.
-        claims: Vec<CheckClaim>,
-    },
+tagged! {
+    "outcome"
+    /// What becomes of [`ClaimDueChecks`].
+    pub enum ClaimingDueChecks {
+        /// These, the longest due first; none: nothing is due.
+        "claimed" => Claimed {
+            /// The claims.
+            claims: Vec<CheckClaim>,
+        },
+    }
 }
 
 impl Call for ClaimDueChecks<'_> {
@@ -134,31 +140,33 @@ pub struct CheckResult {
     pub next_check_at: Option<String>,
 }
 
-/// What becomes of [`SettleChecks`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum SettlingChecks {
-    /// Each for itself.
-    Ended {
-        /// By integration.
-        ends: HashMap<Uuid, CheckEnd>,
-    },
+tagged! {
+    "outcome"
+    /// What becomes of [`SettleChecks`].
+    pub enum SettlingChecks {
+        /// Each for itself.
+        "ended" => Ended {
+            /// By integration.
+            ends: HashMap<Uuid, CheckEnd>,
+        },
+    }
 }
 
-/// What became of one check.
-#[derive(Deserialize)]
-#[serde(tag = "end", rename_all = "snake_case")]
-pub enum CheckEnd {
-    /// It is written.
-    Checked(Health),
-    /// The row holds another credential by now; nothing was written.
-    Changed,
-    /// The claim was given back.
-    Released,
-    /// The integration was deleted.
-    Gone,
-    /// The row could not be had in time.
-    Busy,
+tagged! {
+    "end"
+    /// What became of one check.
+    pub enum CheckEnd {
+        /// It is written.
+        "checked" => Checked(Health),
+        /// The row holds another credential by now; nothing was written.
+        "changed" => Changed,
+        /// The claim was given back.
+        "released" => Released,
+        /// The integration was deleted.
+        "gone" => Gone,
+        /// The row could not be had in time.
+        "busy" => Busy,
+    }
 }
 
 impl Call for SettleChecks<'_> {
@@ -175,12 +183,13 @@ pub struct PauseProvider<'a> {
     pub p_seconds: u32,
 }
 
-/// What becomes of [`PauseProvider`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Pausing {
-    /// Nobody asks it until then.
-    Paused,
+tagged! {
+    "outcome"
+    /// What becomes of [`PauseProvider`].
+    pub enum Pausing {
+        /// Nobody asks it until then.
+        "paused" => Paused,
+    }
 }
 
 impl Call for PauseProvider<'_> {
@@ -191,6 +200,7 @@ impl Call for PauseProvider<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::parse;
     use serde_json::json;
 
     #[test]
@@ -217,7 +227,7 @@ mod tests {
                 {"end":"checked","status":"degraded","status_reason":"timeout","last_checked_at":"x","next_check_at":null},
             "67e55044-10b1-426f-9247-bb680e5fe0c9":{"end":"changed"}
         }}"#;
-        let SettlingChecks::Ended { ends } = serde_json::from_str(body).unwrap();
+        let SettlingChecks::Ended { ends } = parse(body).unwrap();
         let checked = ends
             .values()
             .filter(|end| matches!(end, CheckEnd::Checked(_)));

@@ -2,9 +2,10 @@
 
 use super::Call;
 use crate::ids::{IntegrationId, OrganizationId, ParkedId, TransactionId, UserId};
+use crate::json::{object, tagged};
 use crate::oauth::Account;
 use sealed::StoredConfig;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 /// A connection is started.
 #[derive(Serialize)]
@@ -33,20 +34,21 @@ pub struct BeginConnection<'a> {
     pub p_integration_id: Option<IntegrationId>,
 }
 
-/// What becomes of [`BeginConnection`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Begun {
-    /// It stands for ten minutes.
-    Begun,
-    /// The user is no member of the organisation.
-    NotAMember,
-    /// The user has too many open.
-    TooMany,
-    /// The integration that was to be reconnected is gone.
-    Unknown,
-    /// It does not say which account it stands for, or another integration has that account.
-    NoAccount,
+tagged! {
+    "outcome"
+    /// What becomes of [`BeginConnection`].
+    pub enum Begun {
+        /// It stands for ten minutes.
+        "begun" => Begun,
+        /// The user is no member of the organisation.
+        "not_a_member" => NotAMember,
+        /// The user has too many open.
+        "too_many" => TooMany,
+        /// The integration that was to be reconnected is gone.
+        "unknown" => Unknown,
+        /// It does not say which account it stands for, or another integration has that account.
+        "no_account" => NoAccount,
+    }
 }
 
 impl Call for BeginConnection<'_> {
@@ -65,41 +67,43 @@ pub struct ConsumeTransaction<'a> {
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`ConsumeTransaction`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Consumed {
-    /// It is this caller's alone now.
-    Consumed(Transaction),
-    /// The user has left the organisation meanwhile.
-    NotAMember,
-    /// Another browser's or another user's.
-    Foreign,
-    /// It never was, has expired, or was taken.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`ConsumeTransaction`].
+    pub enum Consumed {
+        /// It is this caller's alone now.
+        "consumed" => Consumed(Transaction),
+        /// The user has left the organisation meanwhile.
+        "not_a_member" => NotAMember,
+        /// Another browser's or another user's.
+        "foreign" => Foreign,
+        /// It never was, has expired, or was taken.
+        "unknown" => Unknown,
+    }
 }
 
-/// What [`BeginConnection`] stored.
-#[derive(Deserialize)]
-pub struct Transaction {
-    /// The transaction.
-    pub id: TransactionId,
-    /// For which organisation.
-    pub organization_id: OrganizationId,
-    /// With which provider.
-    pub integration_type: String,
-    /// The issuer that the callback must name.
-    pub issuer: Option<String>,
-    /// Exactly what the authorization request said.
-    pub redirect_uri: String,
-    /// The PKCE verifier, sealed.
-    pub verifier: StoredConfig,
-    /// Where to go in the end.
-    pub return_to: String,
-    /// The integration that is reconnected, if it is one.
-    pub integration_id: Option<IntegrationId>,
-    /// The account that it must come back with; none: it is gone.
-    pub account_id: Option<String>,
+object! {
+    /// What [`BeginConnection`] stored.
+    pub struct Transaction {
+        /// The transaction.
+        pub id: TransactionId,
+        /// For which organisation.
+        pub organization_id: OrganizationId,
+        /// With which provider.
+        pub integration_type: String,
+        /// The issuer that the callback must name.
+        pub issuer: Option<String>,
+        /// Exactly what the authorization request said.
+        pub redirect_uri: String,
+        /// The PKCE verifier, sealed.
+        pub verifier: StoredConfig,
+        /// Where to go in the end.
+        pub return_to: String,
+        /// The integration that is reconnected, if it is one.
+        pub integration_id: Option<IntegrationId>,
+        /// The account that it must come back with; none: it is gone.
+        pub account_id: Option<String>,
+    }
 }
 
 impl Call for ConsumeTransaction<'_> {
@@ -116,19 +120,20 @@ pub struct AdmitCredentials {
     pub p_organization_id: OrganizationId,
 }
 
-/// What becomes of [`AdmitCredentials`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Admitted {
-    /// They may be tried, once.
-    Admitted,
-    /// The user is no member of the organisation.
-    NotAMember,
-    /// The user has tried too many.
-    TooMany {
-        /// The next ones may come in so many seconds.
-        seconds: u32,
-    },
+tagged! {
+    "outcome"
+    /// What becomes of [`AdmitCredentials`].
+    pub enum Admitted {
+        /// They may be tried, once.
+        "admitted" => Admitted,
+        /// The user is no member of the organisation.
+        "not_a_member" => NotAMember,
+        /// The user has tried too many.
+        "too_many" => TooMany {
+            /// The next ones may come in so many seconds.
+            seconds: u32,
+        },
+    }
 }
 
 impl Call for AdmitCredentials {
@@ -161,33 +166,34 @@ pub struct CompleteConnection<'a> {
     pub p_reconnect: bool,
 }
 
-/// What becomes of [`CompleteConnection`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Completed {
-    /// A new row.
-    Created {
-        /// Its id.
-        id: IntegrationId,
-    },
-    /// The row had the same account.
-    Updated {
-        /// Its id.
-        id: IntegrationId,
-    },
-    /// The account stands under another id; nothing was written. Seal for that id and repeat.
-    Exists {
-        /// That id.
-        id: IntegrationId,
-    },
-    /// The user has left the organisation meanwhile.
-    NotAMember,
-    /// The grant that waited, or the row that was to be reconnected, is gone.
-    Unknown,
-    /// The row that was to be reconnected stands for another account, or another row for this one.
-    Mismatch,
-    /// Another integration has the name that was given ([`ConnectNamed`]).
-    NameTaken,
+tagged! {
+    "outcome"
+    /// What becomes of [`CompleteConnection`].
+    pub enum Completed {
+        /// A new row.
+        "created" => Created {
+            /// Its id.
+            id: IntegrationId,
+        },
+        /// The row had the same account.
+        "updated" => Updated {
+            /// Its id.
+            id: IntegrationId,
+        },
+        /// The account stands under another id; nothing was written. Seal for that id and repeat.
+        "exists" => Exists {
+            /// That id.
+            id: IntegrationId,
+        },
+        /// The user has left the organisation meanwhile.
+        "not_a_member" => NotAMember,
+        /// The grant that waited, or the row that was to be reconnected, is gone.
+        "unknown" => Unknown,
+        /// The row that was to be reconnected stands for another account, or another row for this one.
+        "mismatch" => Mismatch,
+        /// Another integration has the name that was given ([`ConnectNamed`]).
+        "name_taken" => NameTaken,
+    }
 }
 
 impl Call for CompleteConnection<'_> {
@@ -229,14 +235,15 @@ pub struct ParkConnection<'a> {
     pub p_return_to: &'a str,
 }
 
-/// What becomes of [`ParkConnection`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Parking {
-    /// It waits for ten minutes.
-    Parked,
-    /// The user has left the organisation meanwhile.
-    NotAMember,
+tagged! {
+    "outcome"
+    /// What becomes of [`ParkConnection`].
+    pub enum Parking {
+        /// It waits for ten minutes.
+        "parked" => Parked,
+        /// The user has left the organisation meanwhile.
+        "not_a_member" => NotAMember,
+    }
 }
 
 impl Call for ParkConnection<'_> {
@@ -257,31 +264,33 @@ pub struct ParkedConnection<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ParkedConnection`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Parked {
-    /// It waits.
-    Parked(ParkedGrant),
-    /// It never was, has expired, was chosen from, or is another user's.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`ParkedConnection`].
+    pub enum Parked {
+        /// It waits.
+        "parked" => Parked(ParkedGrant),
+        /// It never was, has expired, was chosen from, or is another user's.
+        "unknown" => Unknown,
+    }
 }
 
-/// What [`ParkConnection`] stored.
-#[derive(Deserialize)]
-pub struct ParkedGrant {
-    /// For which organisation.
-    pub organization_id: OrganizationId,
-    /// With which provider.
-    pub integration_type: String,
-    /// The config without account, sealed; empty where it was not asked for.
-    pub config: StoredConfig,
-    /// The choice.
-    pub accounts: Vec<Account>,
-    /// Where to go in the end.
-    pub return_to: String,
-    /// Until when it waits (RFC 3339).
-    pub expires_at: String,
+object! {
+    /// What [`ParkConnection`] stored.
+    pub struct ParkedGrant {
+        /// For which organisation.
+        pub organization_id: OrganizationId,
+        /// With which provider.
+        pub integration_type: String,
+        /// The config without account, sealed; empty where it was not asked for.
+        pub config: StoredConfig,
+        /// The choice.
+        pub accounts: Vec<Account>,
+        /// Where to go in the end.
+        pub return_to: String,
+        /// Until when it waits (RFC 3339).
+        pub expires_at: String,
+    }
 }
 
 impl Call for ParkedConnection<'_> {
@@ -298,14 +307,15 @@ pub struct DiscardConnection {
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`DiscardConnection`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Discarded {
-    /// It is gone.
-    Discarded,
-    /// It was already.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`DiscardConnection`].
+    pub enum Discarded {
+        /// It is gone.
+        "discarded" => Discarded,
+        /// It was already.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for DiscardConnection {

@@ -2,9 +2,10 @@
 
 use super::Call;
 use crate::ids::{EndpointId, EventId, OrganizationId, UserId};
+use crate::json::{object, tagged};
 use chrono::{DateTime, Utc};
 use sealed::StoredConfig;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -19,16 +20,17 @@ pub struct Replay {
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`Replay`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Replayed {
-    /// It is delivered with the next run.
-    Replayed,
-    /// The endpoint is disabled.
-    Disabled,
-    /// The endpoint is not the user's, or the event was never for it, or is no longer kept.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`Replay`].
+    pub enum Replayed {
+        /// It is delivered with the next run.
+        "replayed" => Replayed,
+        /// The endpoint is disabled.
+        "disabled" => Disabled,
+        /// The endpoint is not the user's, or the event was never for it, or is no longer kept.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for Replay {
@@ -49,38 +51,40 @@ pub struct ClaimDeliveries<'a> {
     pub p_sweep: bool,
 }
 
-/// What becomes of [`ClaimDeliveries`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum ClaimingDeliveries {
-    /// These; none: nothing is due.
-    Claimed {
-        /// The claims.
-        deliveries: Vec<Delivery>,
-    },
+tagged! {
+    "outcome"
+    /// What becomes of [`ClaimDeliveries`].
+    pub enum ClaimingDeliveries {
+        /// These; none: nothing is due.
+        "claimed" => Claimed {
+            /// The claims.
+            deliveries: Vec<Delivery>,
+        },
+    }
 }
 
-/// A claimed delivery.
-#[derive(Deserialize)]
-pub struct Delivery {
-    /// To which endpoint.
-    pub endpoint_id: EndpointId,
-    /// Whose that is.
-    pub organization_id: OrganizationId,
-    /// Where it is.
-    pub url: String,
-    /// Its secrets, sealed.
-    pub config: StoredConfig,
-    /// Whether the secret before the current one still signs.
-    pub both: bool,
-    /// Which event.
-    pub event_id: EventId,
-    /// What happened.
-    pub r#type: String,
-    /// When.
-    pub occurred_at: DateTime<Utc>,
-    /// To what, as it is told.
-    pub data: Map<String, Value>,
+object! {
+    /// A claimed delivery.
+    pub struct Delivery {
+        /// To which endpoint.
+        pub endpoint_id: EndpointId,
+        /// Whose that is.
+        pub organization_id: OrganizationId,
+        /// Where it is.
+        pub url: String,
+        /// Its secrets, sealed.
+        pub config: StoredConfig,
+        /// Whether the secret before the current one still signs.
+        pub both: bool,
+        /// Which event.
+        pub event_id: EventId,
+        /// What happened.
+        pub r#type: String,
+        /// When.
+        pub occurred_at: DateTime<Utc>,
+        /// To what, as it is told.
+        pub data: Map<String, Value>,
+    }
 }
 
 impl Call for ClaimDeliveries<'_> {
@@ -129,12 +133,13 @@ impl WebhookResult {
     }
 }
 
-/// What becomes of [`SettleDeliveries`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum SettlingDeliveries {
-    /// Each for itself.
-    Settled,
+tagged! {
+    "outcome"
+    /// What becomes of [`SettleDeliveries`].
+    pub enum SettlingDeliveries {
+        /// Each for itself.
+        "settled" => Settled,
+    }
 }
 
 impl Call for SettleDeliveries<'_> {

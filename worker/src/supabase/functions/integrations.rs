@@ -2,7 +2,8 @@
 
 use super::Call;
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use serde::{Deserialize, Serialize};
+use crate::json::{object, tagged};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// An integration is read with its credentials, sealed.
@@ -18,27 +19,29 @@ pub struct FindIntegration<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`FindIntegration`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Found {
-    /// It is the user's to see.
-    Found(Integration),
-    /// It is not, or there is none.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`FindIntegration`].
+    pub enum Found {
+        /// It is the user's to see.
+        "found" => Found(Integration),
+        /// It is not, or there is none.
+        "unknown" => Unknown,
+    }
 }
 
-/// A row of `integrations`, as far as a disconnect needs it.
-#[derive(Deserialize)]
-pub struct Integration {
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// With which provider.
-    pub integration_type: String,
-    /// The config as it is stored; the source's writers may have left any JSON in it.
-    pub config: Value,
-    /// Which config that is: it may be another by the time the row is deleted.
-    pub version: String,
+object! {
+    /// A row of `integrations`, as far as a disconnect needs it.
+    pub struct Integration {
+        /// Whose it is.
+        pub organization_id: OrganizationId,
+        /// With which provider.
+        pub integration_type: String,
+        /// The config as it is stored; the source's writers may have left any JSON in it.
+        pub config: Value,
+        /// Which config that is: it may be another by the time the row is deleted.
+        pub version: String,
+    }
 }
 
 impl Call for FindIntegration<'_> {
@@ -59,16 +62,17 @@ pub struct ChangeIntegration<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ChangeIntegration`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Changed {
-    /// It is as wished.
-    Changed,
-    /// Another integration of the type has the name.
-    NameTaken,
-    /// It is gone, or is not the user's.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`ChangeIntegration`].
+    pub enum Changed {
+        /// It is as wished.
+        "changed" => Changed,
+        /// Another integration of the type has the name.
+        "name_taken" => NameTaken,
+        /// It is gone, or is not the user's.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for ChangeIntegration<'_> {
@@ -89,16 +93,17 @@ pub struct DisconnectIntegration<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`DisconnectIntegration`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Disconnected {
-    /// It is gone.
-    Disconnected,
-    /// It holds another credential by now; nothing was deleted.
-    Changed,
-    /// It was already, or is not the user's.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`DisconnectIntegration`].
+    pub enum Disconnected {
+        /// It is gone.
+        "disconnected" => Disconnected,
+        /// It holds another credential by now; nothing was deleted.
+        "changed" => Changed,
+        /// It was already, or is not the user's.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for DisconnectIntegration<'_> {

@@ -17,49 +17,54 @@ pub use webhooks::*;
 use super::Project;
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound};
+use crate::json::Read;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// A call of a function: its name, its arguments, and what it answers.
 pub trait Call: Serialize {
     /// The function's name in schema public.
     const NAME: &'static str;
     /// Its outcomes.
-    type Outcome: DeserializeOwned;
+    type Outcome: Read;
 }
 
 /// Builds the request of a call.
 pub fn request<C: Call>(project: &Project, call: &C) -> Outbound {
     // Ids, texts and JSON objects: serializing them cannot fail.
-    let body = serde_json::to_string(call).unwrap_or_default();
-    project.request(
-        "POST",
-        &format!("/rest/v1/rpc/{}", C::NAME),
-        &project.service_key,
-        None,
-        Some(body),
+    named(
+        project,
+        C::NAME,
+        serde_json::to_string(call).unwrap_or_default(),
     )
+}
+
+fn named(project: &Project, name: &str, body: String) -> Outbound {
+    let path = format!("/rest/v1/rpc/{name}");
+    project.request("POST", &path, &project.service_key, None, Some(body))
 }
 
 /// Reads the response of a call.
 pub fn read<C: Call>(answer: &Inbound) -> Result<C::Outcome> {
+    let value = value(C::NAME, answer)?;
+    C::Outcome::read(value).map_err(|place| unexpected(C::NAME, place))
+}
+
+fn value(name: &str, answer: &Inbound) -> Result<Value> {
     if answer.status != 200 {
-        return Err(Error::refused(C::NAME, answer.status, &answer.body));
+        return Err(Error::refused(name, answer.status, &answer.body));
     }
     if !answer.is_json() {
         return Err(Error::database_answer(format!(
-            "{}: the answer is not JSON",
-            C::NAME
+            "{name}: the answer is not JSON"
         )));
     }
-    // serde's message names the place and the expected type; a value of the answer could stand in it, so it is left out.
-    serde_json::from_str(&answer.body).map_err(|error| {
-        Error::database_answer(format!(
-            "{}: unexpected outcome at column {}",
-            C::NAME,
-            error.column()
-        ))
-    })
+    serde_json::from_str(&answer.body).map_err(|_| unexpected(name, "JSON"))
+}
+
+/// Names the field, never what it holds.
+fn unexpected(name: &str, place: &str) -> Error {
+    Error::database_answer(format!("{name}: unexpected outcome: {place}"))
 }
 
 #[cfg(test)]

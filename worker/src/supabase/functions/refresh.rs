@@ -2,8 +2,10 @@
 
 use super::Call;
 use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::json::{Read, Shape, object, tagged};
 use sealed::StoredConfig;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde_json::Value;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -26,59 +28,62 @@ pub struct ClaimRefresh<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimRefresh`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Claiming {
-    /// The caller redeems and settles.
-    Claimed(Claim),
-    /// Somebody else does; ask again.
-    Busy,
-    /// It failed a moment ago, or the provider wants no requests.
-    Failed {
-        /// For so many seconds.
-        paused_seconds: Option<u32>,
-    },
-    /// There is nothing to refresh, or nothing that can be.
-    Current(Current),
-    /// It is not the user's to see, or there is none.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`ClaimRefresh`].
+    pub enum Claiming {
+        /// The caller redeems and settles.
+        "claimed" => Claimed(Claim),
+        /// Somebody else does; ask again.
+        "busy" => Busy,
+        /// It failed a moment ago, or the provider wants no requests.
+        "failed" => Failed {
+            /// For so many seconds.
+            paused_seconds: Option<u32>,
+        },
+        /// There is nothing to refresh, or nothing that can be.
+        "current" => Current(Current),
+        /// It is not the user's to see, or there is none.
+        "unknown" => Unknown,
+    }
 }
 
-/// A claimed refresh.
-#[derive(Deserialize)]
-pub struct Claim {
-    /// Which integration.
-    pub id: IntegrationId,
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// With which provider.
-    pub integration_type: String,
-    /// Which claim.
-    pub generation: i64,
-    /// The config, sealed; the source's writers may have left any JSON in it.
-    pub config: serde_json::Value,
-    /// Whether it was refreshed already, and only the write is missing.
-    pub refreshed: bool,
+object! {
+    /// A claimed refresh.
+    pub struct Claim {
+        /// Which integration.
+        pub id: IntegrationId,
+        /// Whose it is.
+        pub organization_id: OrganizationId,
+        /// With which provider.
+        pub integration_type: String,
+        /// Which claim.
+        pub generation: i64,
+        /// The config, sealed; the source's writers may have left any JSON in it.
+        pub config: Value,
+        /// Whether it was refreshed already, and only the write is missing.
+        pub refreshed: bool,
+    }
 }
 
-/// A credential that stands.
-#[derive(Deserialize)]
-pub struct Current {
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// With which provider.
-    pub integration_type: String,
-    /// The config, sealed, if it was asked for.
-    pub config: Option<serde_json::Value>,
-    /// Which config that is, if it was asked for.
-    pub version: Option<String>,
-    /// The integration's status.
-    pub status: String,
-    /// When the access token ends (RFC 3339), if that is known.
-    pub expires_at: Option<String>,
-    /// Whether it was refreshed a moment ago.
-    pub settled: bool,
+object! {
+    /// A credential that stands.
+    pub struct Current {
+        /// Whose it is.
+        pub organization_id: OrganizationId,
+        /// With which provider.
+        pub integration_type: String,
+        /// The config, sealed, if it was asked for.
+        pub config: Option<Value>,
+        /// Which config that is, if it was asked for.
+        pub version: Option<String>,
+        /// The integration's status.
+        pub status: String,
+        /// When the access token ends (RFC 3339), if that is known.
+        pub expires_at: Option<String>,
+        /// Whether it was refreshed a moment ago.
+        pub settled: bool,
+    }
 }
 
 impl Call for ClaimRefresh<'_> {
@@ -101,15 +106,16 @@ pub struct ClaimDueRefreshes<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimDueRefreshes`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum ClaimingDue {
-    /// These, the soonest first; none: nothing is due.
-    Claimed {
-        /// The claims.
-        claims: Vec<Claim>,
-    },
+tagged! {
+    "outcome"
+    /// What becomes of [`ClaimDueRefreshes`].
+    pub enum ClaimingDue {
+        /// These, the soonest first; none: nothing is due.
+        "claimed" => Claimed {
+            /// The claims.
+            claims: Vec<Claim>,
+        },
+    }
 }
 
 impl Call for ClaimDueRefreshes<'_> {
@@ -168,20 +174,20 @@ pub enum Fault {
     Released,
 }
 
-/// What becomes of [`SettleRefreshes`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Settling {
-    /// Each for itself.
-    Ended {
-        /// By integration.
-        ends: HashMap<Uuid, End>,
-    },
+tagged! {
+    "outcome"
+    /// What becomes of [`SettleRefreshes`].
+    pub enum Settling {
+        /// Each for itself.
+        "ended" => Ended {
+            /// By integration.
+            ends: HashMap<Uuid, End>,
+        },
+    }
 }
 
 /// What became of one refresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// The row has the fresh config.
     Settled,
@@ -199,6 +205,21 @@ pub enum End {
     Gone,
 }
 
+impl Read for End {
+    fn read(value: Value) -> Shape<Self> {
+        match value.as_str() {
+            Some("settled") => Ok(Self::Settled),
+            Some("journalled") => Ok(Self::Journalled),
+            Some("backed_off") => Ok(Self::BackedOff),
+            Some("reconnect_required") => Ok(Self::ReconnectRequired),
+            Some("released") => Ok(Self::Released),
+            Some("changed") => Ok(Self::Changed),
+            Some("gone") => Ok(Self::Gone),
+            _ => Err(""),
+        }
+    }
+}
+
 impl Call for SettleRefreshes<'_> {
     const NAME: &'static str = "settle_refreshes";
     type Outcome = Settling;
@@ -207,6 +228,7 @@ impl Call for SettleRefreshes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::parse;
     use serde_json::json;
 
     #[test]
@@ -236,7 +258,7 @@ mod tests {
     fn ends_are_read_by_integration() {
         let body =
             r#"{"outcome":"ended","ends":{"67e55044-10b1-426f-9247-bb680e5fe0c8":"journalled"}}"#;
-        let Settling::Ended { ends } = serde_json::from_str(body).unwrap();
+        let Settling::Ended { ends } = parse(body).unwrap();
         assert_eq!(ends.values().collect::<Vec<_>>(), [&End::Journalled]);
     }
 }

@@ -2,21 +2,24 @@
 
 use super::Call;
 use crate::ids::{EndpointId, OrganizationId, UserId};
+use crate::json::{object, tagged};
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// An endpoint, as its members see it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Endpoint {
-    id: EndpointId,
-    organization_id: OrganizationId,
-    url: String,
-    events: Option<Vec<String>>,
-    enabled: bool,
-    disabled_reason: Option<String>,
-    previous_secret_ends_at: Option<String>,
-    created_at: String,
+object! {
+    /// An endpoint, as its members see it.
+    #[derive(Debug, Serialize)]
+    pub struct Endpoint {
+        id: EndpointId,
+        organization_id: OrganizationId,
+        url: String,
+        events: Option<Vec<String>>,
+        enabled: bool,
+        disabled_reason: Option<String>,
+        previous_secret_ends_at: Option<String>,
+        created_at: String,
+    }
 }
 
 /// An endpoint is made.
@@ -36,19 +39,20 @@ pub struct CreateEndpoint<'a> {
     pub p_config: &'a StoredConfig,
 }
 
-/// What becomes of [`CreateEndpoint`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Created {
-    /// It stands.
-    Created {
-        /// As it stands.
-        endpoint: Endpoint,
-    },
-    /// The user is no member of the organisation.
-    NotAMember,
-    /// The organisation has as many as it may have.
-    TooMany,
+tagged! {
+    "outcome"
+    /// What becomes of [`CreateEndpoint`].
+    pub enum Created {
+        /// It stands.
+        "created" => Created {
+            /// As it stands.
+            endpoint: Endpoint,
+        },
+        /// The user is no member of the organisation.
+        "not_a_member" => NotAMember,
+        /// The organisation has as many as it may have.
+        "too_many" => TooMany,
+    }
 }
 
 impl Call for CreateEndpoint<'_> {
@@ -90,17 +94,18 @@ pub struct ChangeEndpoint<'a> {
     pub p_changes: &'a Map<String, Value>,
 }
 
-/// What becomes of [`ChangeEndpoint`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum EndpointChanged {
-    /// It is as wished.
-    Changed {
-        /// As it stands now.
-        endpoint: Endpoint,
-    },
-    /// It is gone, or is not the user's.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`ChangeEndpoint`].
+    pub enum EndpointChanged {
+        /// It is as wished.
+        "changed" => Changed {
+            /// As it stands now.
+            endpoint: Endpoint,
+        },
+        /// It is gone, or is not the user's.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for ChangeEndpoint<'_> {
@@ -117,14 +122,15 @@ pub struct DeleteEndpoint {
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`DeleteEndpoint`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum EndpointDeleted {
-    /// It is gone, with all that was to be delivered.
-    Deleted,
-    /// It was already, or is not the user's.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`DeleteEndpoint`].
+    pub enum EndpointDeleted {
+        /// It is gone, with all that was to be delivered.
+        "deleted" => Deleted,
+        /// It was already, or is not the user's.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for DeleteEndpoint {
@@ -141,19 +147,20 @@ pub struct FindEndpoint {
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`FindEndpoint`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum EndpointFound {
-    /// It is the user's to see.
-    Found {
-        /// Whose it is.
-        organization_id: OrganizationId,
-        /// Its secrets, sealed.
-        config: StoredConfig,
-    },
-    /// It is not, or there is none.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`FindEndpoint`].
+    pub enum EndpointFound {
+        /// It is the user's to see.
+        "found" => Found {
+            /// Whose it is.
+            organization_id: OrganizationId,
+            /// Its secrets, sealed.
+            config: StoredConfig,
+        },
+        /// It is not, or there is none.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for FindEndpoint {
@@ -174,19 +181,20 @@ pub struct ChangeSecret<'a> {
     pub p_config: &'a StoredConfig,
 }
 
-/// What becomes of [`ChangeSecret`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum SecretChanged {
-    /// It has.
-    Rotated {
-        /// As it stands now.
-        endpoint: Endpoint,
-    },
-    /// It had others by then; nothing was written.
-    Changed,
-    /// It is gone, or is not the user's.
-    Unknown,
+tagged! {
+    "outcome"
+    /// What becomes of [`ChangeSecret`].
+    pub enum SecretChanged {
+        /// It has.
+        "rotated" => Rotated {
+            /// As it stands now.
+            endpoint: Endpoint,
+        },
+        /// It had others by then; nothing was written.
+        "changed" => Changed,
+        /// It is gone, or is not the user's.
+        "unknown" => Unknown,
+    }
 }
 
 impl Call for ChangeSecret<'_> {
@@ -203,26 +211,28 @@ pub struct SecretsOn<'a> {
     pub p_limit: u32,
 }
 
-/// What becomes of [`SecretsOn`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum SecretsFound {
-    /// These.
-    Found {
-        /// Each with its secrets.
-        endpoints: Vec<SealedEndpoint>,
-    },
+tagged! {
+    "outcome"
+    /// What becomes of [`SecretsOn`].
+    pub enum SecretsFound {
+        /// These.
+        "found" => Found {
+            /// Each with its secrets.
+            endpoints: Vec<SealedEndpoint>,
+        },
+    }
 }
 
-/// An endpoint's secrets, sealed.
-#[derive(Deserialize)]
-pub struct SealedEndpoint {
-    /// Which.
-    pub id: EndpointId,
-    /// Whose it is.
-    pub organization_id: OrganizationId,
-    /// The secrets.
-    pub config: StoredConfig,
+object! {
+    /// An endpoint's secrets, sealed.
+    pub struct SealedEndpoint {
+        /// Which.
+        pub id: EndpointId,
+        /// Whose it is.
+        pub organization_id: OrganizationId,
+        /// The secrets.
+        pub config: StoredConfig,
+    }
 }
 
 impl Call for SecretsOn<'_> {
@@ -248,12 +258,13 @@ pub struct Resealed {
     pub config: StoredConfig,
 }
 
-/// What becomes of [`ResealSecrets`].
-#[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Resealing {
-    /// Those that still had what was read.
-    Resealed,
+tagged! {
+    "outcome"
+    /// What becomes of [`ResealSecrets`].
+    pub enum Resealing {
+        /// Those that still had what was read.
+        "resealed" => Resealed,
+    }
 }
 
 impl Call for ResealSecrets<'_> {
