@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { answer } from "../support/faults.mjs";
+import { answer, held } from "../support/faults.mjs";
 import { withdraw } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
@@ -130,6 +130,27 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await page.locator("#trail").getByText("Connected", { exact: true }).waitFor();
     assert.equal(await more.isVisible(), false);
     assert.equal(await page.evaluate(() => document.activeElement.id), "activity-title");
+  });
+
+  it("a trail that is slow takes no focus away, and shows nothing of another one's", async (t) => {
+    const [name, other] = ["Slow", "Other"].map((word) => `${word} ${randomUUID()}`);
+    const { page, row } = await detailsOf(scene, t, name);
+    await newest(page, "Connected");
+    await page.getByRole("link", { name: "Integrations" }).click();
+    await connectAt(page, other);
+    await page.getByRole("link", { name: other }).click();
+    await newest(page, "Connected");
+    await page.getByRole("link", { name: "Integrations" }).click();
+    const { behaviour, arrived, release } = held();
+    scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), behaviour);
+    await page.getByRole("link", { name }).click();
+    await arrived;
+    assert.equal(await page.evaluate(() => document.activeElement.id), "details-title");
+    assert.equal(await page.locator("#trail li").count(), 0);
+    await page.getByLabel("Name", { exact: true }).focus();
+    release();
+    await newest(page, "Connected");
+    assert.equal(await page.evaluate(() => document.activeElement.id), "rename-name");
   });
 
   it("a trail, or the integration, that cannot be loaded: said, and mended by trying again", async (t) => {

@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { eventText, HAPPENINGS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/page/script/words.js";
+import { deliveryText, ENDINGS, eventNames, EVENTS, FAULTS, STATES } from "../../worker/page/script/webhook-words.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const text = (pattern) => globSync(pattern, { cwd: ROOT }).map((file) => readFileSync(`${ROOT}/${file}`, "utf8")).join("\n");
@@ -61,6 +62,29 @@ describe("the page's words", () => {
     const known = ["succeeded", "failed", "not_revoked", "unsupported", ...statuses];
     assert.deepEqual(outcomes.filter((outcome) => !known.includes(outcome)), [], "an outcome that these tests do not know");
     for (const status of statuses) assert.match(statusName(status), /^[A-Z][a-z ]+$/);
+  });
+
+  it("each of a webhook's events, states, faults and endings is told", () => {
+    const types = found(text("worker/src/supabase/functions/webhooks.rs"), /rename = "(connection\.[a-z_]+)"/g);
+    assert.ok(types.length >= 6, `found ${types}`);
+    assert.deepEqual(Object.keys(EVENTS).toSorted(), types.toSorted());
+    assert.equal(new Set(types.map((type) => eventNames([type]))).size, types.length);
+    assert.equal(eventNames(null), "All events");
+
+    const sql = text("migrations/*webhook*.sql");
+    assert.deepEqual(STATES.toSorted(), allowed(/check \(state in \(('pending'[^)]+)\)/g).sort());
+    assert.deepEqual(Object.keys(ENDINGS), found(sql, /disabled_reason = '([a-z_]+)'/g));
+    const faults = new Set([
+      ...found(text("worker/src/webhook/message.rs"), /Some\("([a-z_]+)"\)/g),
+      ...found(text("worker/src/flows/delivery.rs"), /WebhookResult::of\([^)]*Some\("([a-z_]+)"\)/g),
+      ...found(sql, /coalesce\(d\.last_error, '([a-z_]+)'\)/g),
+    ]);
+    faults.delete("released");
+    assert.ok(faults.size >= 7, `found ${[...faults]}`);
+    for (const fault of faults) assert.match(FAULTS[fault] ?? "", /^[A-Z].+\.$/, fault);
+    const delivery = { type: "connection.created", state: "pending", attempts: 2, next_attempt_at: new Date().toISOString(), last_error: "status", last_status: 503 };
+    assert.deepEqual(deliveryText(delivery), { what: "Connected", how: "Tried 2 times, again any moment now.", why: "The server answered 503." });
+    assert.deepEqual(deliveryText({ ...delivery, attempts: 0, last_error: null }).how, "Waits to be sent.");
   });
 
   it("each purpose that credentials are opened for is told", () => {

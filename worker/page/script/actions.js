@@ -1,8 +1,9 @@
 /** What is done with one integration from wherever it is shown: reconnecting and disconnecting it. */
+import { confirm } from './confirm.js';
 import { askReplacement } from './credentials.js';
 import { api, REQUEST_TIMEOUT, resource } from './requests.js';
 import { fail, lastFor, providerName, takesCredentials } from './session.js';
-import { $, addressOf, clear, clearNotices, once, openDialog } from './view.js';
+import { addressOf, clearNotices, once } from './view.js';
 
 /** Sends the browser to the provider, and back to `back` in the end. `begin` asks for the way there. */
 export async function leave(back, begin) {
@@ -36,31 +37,21 @@ export function revocation(revoked, provider) {
 }
 
 /** Asks, and disconnects. `gone` is told `{ kind, text }`, the notice to show where the integration was. */
-export function askDisconnect(integration, opener, gone) {
-  const provider = providerName(integration.integration_type);
-  const dialog = $('disconnect');
-  dialog.dataset.id = integration.id;
-  $('disconnect-title').textContent = `Disconnect ${integration.name}?`;
-  $('disconnect-text').textContent = `The integration and its stored credentials are deleted, and its access is revoked at ${provider}.`;
-  clear($('disconnect-error'));
-  $('disconnect-confirm').onclick = () => disconnect(integration, provider, gone);
-  openDialog(dialog, opener);
+export function askDisconnect({ id, name, integration_type: type }, opener, gone) {
+  const provider = providerName(type);
+  confirm({
+    title: `Disconnect ${name}?`,
+    text: `The integration and its stored credentials are deleted, and its access is revoked at ${provider}.`,
+    label: 'Disconnect',
+    busy: 'Disconnecting…',
+    async work() {
+      try {
+        const { revoked } = await api('DELETE', resource('integrations', id));
+        return () => gone({ kind: revoked === true ? 'success' : 'warning', text: `${name} is disconnected. ${revocation(revoked, provider)}` });
+      } catch (failure) {
+        if (failure.status !== 404) throw failure;
+        return () => gone({ kind: 'warning', text: `${name} was disconnected already.` });
+      }
+    },
+  }, opener);
 }
-
-const disconnect = ({ id, name }, provider, gone) => once($('disconnect-confirm'), 'Disconnecting…', async () => {
-  clear($('disconnect-error'));
-  const end = (kind, text) => {
-    if (asksAbout(id)) $('disconnect').close();
-    gone({ kind, text });
-  };
-  try {
-    const { revoked } = await api('DELETE', resource('integrations', id));
-    end(revoked === true ? 'success' : 'warning', `${name} is disconnected. ${revocation(revoked, provider)}`);
-  } catch (failure) {
-    if (failure.status === 404) return end('warning', `${name} was disconnected already.`);
-    fail(failure, undefined, asksAbout(id) ? $('disconnect-error') : undefined);
-  }
-});
-
-/** Escape closes the dialog while the request still runs, and the user may have opened it for another row by then. */
-const asksAbout = (id) => $('disconnect').open && $('disconnect').dataset.id === id;

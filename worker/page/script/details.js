@@ -3,9 +3,9 @@ import { askDisconnect, mend, mending } from './actions.js';
 import { announceNew } from './connect.js';
 import { api, resource } from './requests.js';
 import { fail, provider, providerName, showFailed, showOrganizations } from './session.js';
-import { $, addressOf, clear, clearNotices, fillTime, go, link, mark, notify, once, show, staying } from './view.js';
+import { $, addressOf, clearNotices, fillTime, go, link, mark, notify, once, show, staying } from './view.js';
 import { chosenSchedule, refuseSchedule, showSchedule } from './schedule.js';
-import { openTrail } from './trail.js';
+import { openTrail, resetTrail } from './trail.js';
 import { inTime, statusName, statusText } from './words.js';
 
 /** Statuses that only the user's way through the provider ends. */
@@ -24,10 +24,12 @@ export async function openDetails(id) {
     $('rename-name').value = found.name;
     mark($('rename-name'));
     showSchedule(found);
+    resetTrail();
     showOrganizations(false);
     show('details');
     announceNew((connected) => connected === id && found.name);
-    await openTrail(id);
+    // Not waited for: the focus goes to the title once this is done, and by then somebody may type.
+    openTrail(id);
   } catch (failure) {
     if (!here()) return;
     if (![400, 404].includes(failure.status)) return showFailed(failure, () => openDetails(id));
@@ -132,7 +134,7 @@ export function reschedule(event) {
 export const reconnectShown = () => mend(integration, $('reconnect'), { integration: integration.id });
 
 export const disconnectShown = () => askDisconnect(integration, $('details-disconnect'), async ({ kind, text }) => {
-  clear($('trail'));
+  resetTrail();
   await go(addressOf(), { replace: true });
   notify(kind, text);
 });

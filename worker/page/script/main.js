@@ -6,12 +6,18 @@ import { submitCredentials } from './credentials.js';
 import { checkNow, disconnectShown, openDetails, reconnectShown, refreshNow, rename, reschedule } from './details.js';
 import { loadMore, openList } from './list.js';
 import { chooseSchedule } from './schedule.js';
+import { copySecret } from './secret.js';
 import { onSignedIn, readOrganization, signIn, signOut, start, state, switchOrganization } from './session.js';
 import { loadMoreEvents } from './trail.js';
 import { $, arrive, onMove, parameter } from './view.js';
+import {
+  changeWebhook, deleteWebhook, disableWebhook, enableWebhook, loadMoreDeliveries, openWebhook, reloadDeliveries, renewSecret,
+} from './webhook.js';
+import { showKinds, submitWebhook } from './webhook-form.js';
+import { addWebhook, openWebhooks } from './webhooks.js';
 
 /** What the address names, the first that it does. */
-const VIEWS = { choose: openChoice, integration: openDetails };
+const VIEWS = { choose: openChoice, integration: openDetails, webhook: openWebhook, webhooks: openWebhooks };
 
 function openAddress() {
   if (!state.user) return start();
@@ -39,6 +45,17 @@ for (const [id, type, listener] of [
   ['reschedule', 'submit', reschedule],
   ['trail-more-button', 'click', loadMoreEvents],
   ['details-disconnect', 'click', disconnectShown],
+  ['webhook-add', 'click', addWebhook],
+  ['webhook-form', 'submit', submitWebhook],
+  ['webhook-which', 'change', showKinds],
+  ['webhook-enable', 'click', enableWebhook],
+  ['webhook-disable', 'click', disableWebhook],
+  ['webhook-change', 'click', changeWebhook],
+  ['webhook-secret', 'click', renewSecret],
+  ['webhook-delete', 'click', deleteWebhook],
+  ['deliveries-reload', 'click', reloadDeliveries],
+  ['deliveries-more-button', 'click', loadMoreDeliveries],
+  ['secret-copy', 'click', copySecret],
 ]) $(id).addEventListener(type, listener);
 for (const button of document.querySelectorAll('dialog [data-close]')) button.addEventListener('click', () => button.closest('dialog').close());
 // Back from the provider's page: what was restored may be old, and its button still busy.

@@ -59,7 +59,7 @@ export function fail(failure, retry, region) {
 function showSignedOut(notice) {
   Object.assign(state, { user: null, organization: null });
   depart();
-  clear($('integration-rows'), $('trail'), $('sign-in-error'));
+  clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'), $('sign-in-error'));
   $('account').hidden = true;
   $('organization-field').hidden = true;
   $('sign-in-lead').textContent = parameter('choose')

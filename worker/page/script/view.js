@@ -6,8 +6,13 @@ import { ago, moment } from './words.js';
 
 export const $ = (id) => document.getElementById(id);
 
+/** The views that have a tab, and where the tab leads. */
+const TABS = { 'signed-in': {}, webhooks: { webhooks: 'all' } };
+
 /** Shows one view, and what else of the page goes with it. */
 export function show(name) {
+  $('tabs').hidden = !(name in TABS);
+  for (const [view, what] of Object.entries(TABS)) link($(`tab-${view}`), what).ariaCurrent = view === name ? 'page' : null;
   for (const view of document.querySelectorAll('main > section')) view.hidden = view.id !== `view-${name}`;
   const title = document.querySelector(`#view-${name} h1`)?.textContent;
   document.title = title ? `${title} · Connect` : 'Connect';

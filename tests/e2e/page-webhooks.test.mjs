@@ -1,0 +1,358 @@
+// Webhooks on the page: added, shown their secret once, changed, disabled, deleted, and what was delivered to them. `SCREENSHOTS=<folder>`
+// saves the views.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { describe, it } from "node:test";
+
+import { Webhook } from "standardwebhooks";
+
+import { answer, held } from "../support/faults.mjs";
+import { opened } from "../support/integrations.mjs";
+import { keyboardOf } from "../support/keyboard.mjs";
+import { signInAt, storageOf } from "../support/page.mjs";
+import { assertSound, LOOKS, NOTHING_STORED, pageScene } from "../support/page-scene.mjs";
+import { createOrganization } from "../support/users.mjs";
+
+const ADDRESS = "https://hooks.example.com/connections";
+
+describe("webhooks on the page", { concurrency: 2 }, () => {
+  const scene = pageScene();
+  const rowsOf = (organization) => scene.sql`select * from public.webhook_endpoints where organization_id = ${organization} order by created_at`;
+  const errorAt = (page, field) => page.locator(`#webhook-${field}-error`);
+
+  /** A new user at the webhooks. */
+  async function webhooksOf(t, options) {
+    const window = await scene.open(t, options);
+    const { page, user } = window;
+    await signInAt(page, user);
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+    const form = page.locator("dialog#webhook-dialog");
+    const add = async (url, ...events) => {
+      await page.getByRole("button", { name: "Add a webhook" }).click();
+      await form.getByLabel("Address").fill(url);
+      if (events.length) await form.getByLabel("Only what is chosen here").check();
+      for (const event of events) await form.getByLabel(event, { exact: true }).check();
+      await form.getByRole("button", { name: "Add" }).click();
+    };
+    return { ...window, form, add, secret: page.getByRole("dialog", { name: "The webhook’s secret" }) };
+  }
+  /** One with a webhook of the user's, on the screen. */
+  async function webhookOf(t, options) {
+    const window = await webhooksOf(t, options);
+    const { page, user, add, secret } = window;
+    await add(ADDRESS);
+    const first = await secret.getByLabel("Secret").inputValue();
+    await secret.getByRole("button", { name: "Done" }).click();
+    const [row] = await rowsOf(user.id);
+    await page.getByRole("heading", { name: ADDRESS, level: 1 }).waitFor();
+    return { ...window, row, first };
+  }
+  /** Deliveries of this webhook, each as `change` has it; the last one is the newest. */
+  async function happened({ id, organization_id: organization }, ...changes) {
+    for (const [type, change] of changes) {
+      await scene.sql`select private.enqueue_event(${organization}, ${randomUUID()}, ${`connection.${type}`}, '{}')`;
+      if (!change) continue;
+      await scene.sql`
+        update public.webhook_deliveries set ${scene.sql({ last_attempt_at: new Date(), ...change })}
+        where position = (select max(position) from public.webhook_deliveries where endpoint_id = ${id})`;
+    }
+  }
+  /** The secret is nowhere in the document, in what the browser keeps, or in an address. */
+  async function assertForgotten({ page, context }, secret) {
+    assert.match(secret, /^whsec_/);
+    assert.deepEqual(await storageOf(page), NOTHING_STORED);
+    const found = await page.evaluate(() => [
+      document.documentElement.outerHTML, location.href, JSON.stringify(history.state), ...[...document.querySelectorAll("input")].map(({ value }) => value),
+    ].join("\n"));
+    assert.ok(!found.includes(secret.slice(6)) && !JSON.stringify(await context.storageState()).includes(secret.slice(6)));
+  }
+
+  it("one is added with an address and what it is told of; its secret is shown once, and copied", async (t) => {
+    const window = await webhooksOf(t);
+    const { page, user, form, add, secret, complaints, context } = window;
+    assert.equal(page.url(), `${scene.worker.url}/?webhooks=all`);
+    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: scene.worker.url });
+    await add(ADDRESS, "Needs to be reconnected", "Disconnected");
+    await secret.waitFor();
+    await form.waitFor({ state: "hidden" });
+    const shown = await secret.getByLabel("Secret").inputValue();
+    const [row] = await rowsOf(user.id);
+    assert.deepEqual([row.url, row.events], [ADDRESS, ["connection.reconnect_required", "connection.deleted"]]);
+    assert.equal(opened(scene.info, row).secret, shown);
+    new Webhook(shown);
+    await secret.getByRole("button", { name: "Copy" }).click();
+    await secret.getByRole("status").getByText("Copied.").waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), shown);
+    await secret.getByRole("button", { name: "Done" }).click();
+    await secret.waitFor({ state: "hidden" });
+    await page.locator("#secret-copied:empty").waitFor({ state: "attached" });
+    await assertForgotten(window, shown);
+    assert.equal(page.url(), `${scene.worker.url}/?webhook=${row.id}`);
+    await page.locator("#webhook-badge").getByText("Enabled").waitFor();
+    await page.getByText("Needs to be reconnected, Disconnected").waitFor();
+    await page.getByText("Nothing has happened since the webhook was added").waitFor();
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await page.getByRole("link", { name: ADDRESS }).click();
+    await page.getByRole("heading", { name: ADDRESS, level: 1 }).waitFor();
+    await page.goBack();
+    await page.getByRole("heading", { name: "Webhooks", level: 1 }).waitFor();
+    await page.getByRole("link", { name: "Integrations" }).click();
+    await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("where the browser does not let the page copy, the secret is selected", async (t) => {
+    const { page, add, secret } = await webhooksOf(t);
+    await page.evaluate(() => { navigator.clipboard.writeText = () => Promise.reject(new DOMException("", "NotAllowedError")); });
+    await add(ADDRESS);
+    await secret.getByRole("button", { name: "Copy" }).click();
+    await secret.getByText("It is selected: copy it yourself.").waitFor();
+    assert.equal(await page.evaluate(() => getSelection().toString()), await secret.getByLabel("Secret").inputValue());
+  });
+
+  it("what is wrong with it is said where it is to be mended", async (t) => {
+    const { page, user, form, add, secret } = await webhooksOf(t);
+    await page.getByRole("button", { name: "Add a webhook" }).click();
+    const focus = () => page.evaluate(() => document.activeElement.id);
+    assert.equal(await focus(), "webhook-url");
+    const submit = () => form.getByRole("button", { name: "Add" }).click();
+    await submit();
+    await errorAt(page, "url").getByText("An address is needed.").waitFor();
+    assert.equal(await focus(), "webhook-url");
+    for (const url of ["http://hooks.example.com", "https://10.0.0.1", "https://intranet", "nonsense"]) {
+      await form.getByLabel("Address").fill(url);
+      await submit();
+      await errorAt(page, "url").getByText("Only https addresses of public servers are told").waitFor();
+      assert.equal(await form.getByLabel("Address").getAttribute("aria-invalid"), "true");
+      assert.equal(await focus(), "webhook-url");
+    }
+    await form.getByLabel("Address").fill(ADDRESS);
+    await form.getByLabel("Only what is chosen here").check();
+    await submit();
+    await errorAt(page, "kinds").getByText("Choose one at least.").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.value), "connection.created");
+    assert.equal((await rowsOf(user.id)).length, 0);
+
+    await scene.sql`
+      insert into public.webhook_endpoints (id, organization_id, url, config)
+      select gen_random_uuid(), ${user.id}, ${ADDRESS}, '{}' from generate_series(1, 10)`;
+    await form.getByLabel("Everything, also what may come later").check();
+    assert.equal(await form.getByLabel("Disconnected", { exact: true }).isVisible(), false);
+    await submit();
+    await form.locator("#webhook-error").getByText("An organization has ten webhooks at the most. Remove one first.").waitFor();
+    await scene.sql`delete from public.webhook_endpoints where organization_id = ${user.id}`;
+    const mend = scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/create_webhook_endpoint") && body.includes(user.id), answer(500, "down"));
+    await submit();
+    await form.locator("#webhook-error").getByText("A service that this page depends on is not available").waitFor();
+    mend();
+    await submit();
+    await secret.waitFor();
+    assert.deepEqual((await rowsOf(user.id)).map(({ events }) => events), [null]);
+    await page.keyboard.press("Escape");
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await add(ADDRESS, "Connected");
+    await secret.waitFor();
+  });
+
+  it("is changed, disabled and enabled; why it was disabled is said", async (t) => {
+    const { page, user, row, form, complaints } = await webhookOf(t);
+    await page.getByRole("button", { name: "Change…" }).click();
+    assert.equal(await form.getByLabel("Address").inputValue(), ADDRESS);
+    assert.ok(await form.getByLabel("Everything, also what may come later").isChecked());
+    await form.getByLabel("Address").fill(`${ADDRESS}/2`);
+    await form.getByLabel("Only what is chosen here").check();
+    await form.getByLabel("Disconnected", { exact: true }).check();
+    await form.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("heading", { name: `${ADDRESS}/2`, level: 1 }).waitFor();
+    await page.getByRole("status").getByText("The webhook is changed.").waitFor();
+    const stored = async () => {
+      const [{ url, events, enabled }] = await rowsOf(user.id);
+      return [url, events, enabled];
+    };
+    assert.deepEqual(await stored(), [`${ADDRESS}/2`, ["connection.deleted"], true]);
+
+    const focus = () => page.evaluate(() => document.activeElement.id);
+    await page.getByRole("button", { name: "Disable" }).click();
+    await page.locator("#webhook-badge").getByText("Disabled").waitFor();
+    await page.getByRole("status").getByText("The webhook is disabled.").waitFor();
+    assert.equal(await focus(), "webhook-enable", "the focus goes to what has taken its place");
+    assert.equal((await stored())[2], false);
+    await scene.sql`update public.webhook_endpoints set disabled_reason = 'gone' where id = ${row.id}`;
+    await page.reload();
+    await page.getByText("The server answered that it is gone for good (410).").waitFor();
+    await page.getByRole("button", { name: "Enable" }).click();
+    await page.locator("#webhook-badge").getByText("Enabled").waitFor();
+    assert.equal(await focus(), "webhook-disable");
+    assert.equal(await page.locator("#webhook-ending").isVisible(), false);
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("gets another secret, and says how long the one before signs too", async (t) => {
+    const window = await webhookOf(t);
+    const { page, user, first, secret, complaints } = window;
+    await assertForgotten(window, first);
+    const ask = page.getByRole("dialog", { name: "Make a new secret?" });
+    await page.getByRole("button", { name: "New secret…" }).click();
+    await ask.getByText("For 24 hours what is sent is signed with both").waitFor();
+    await page.keyboard.press("Escape");
+    await ask.waitFor({ state: "hidden" });
+    assert.equal(opened(scene.info, (await rowsOf(user.id))[0]).secret, first, "nothing has changed");
+    await page.getByRole("button", { name: "New secret…" }).click();
+    await ask.getByRole("button", { name: "Make a new secret" }).click();
+    await secret.getByText(/The one before signs too until .+; change to this one by then\./).waitFor();
+    const second = await secret.getByLabel("Secret").inputValue();
+    assert.notEqual(second, first);
+    assert.deepEqual(opened(scene.info, (await rowsOf(user.id))[0]), { secret: second, previous_secret: first });
+    await page.keyboard.press("Escape");
+    await page.locator("#secret-text").waitFor({ state: "hidden" });
+    await page.waitForFunction(() => document.activeElement.id === "webhook-secret");
+    await assertForgotten(window, second);
+    await page.getByText(/^The secret before the present one signs too until /).waitFor();
+    await page.getByRole("button", { name: "New secret…" }).click();
+    await ask.getByText("the secret before the present one, which still signs, ends at once").waitFor();
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("shows what was delivered in pages, and sends it again", async (t) => {
+    const { page, row } = await webhookOf(t);
+    const soon = new Date(Date.now() + 5.5 * 60_000);
+    await happened(row, ...Array.from({ length: 8 }, () => ["refreshed", { state: "delivered", attempts: 1, last_status: 204 }]),
+      ["deleted", { state: "failed", attempts: 9, last_error: "timeout" }],
+      ["reconnect_required", { attempts: 2, last_status: 503, last_error: "status", next_attempt_at: soon }],
+      ["created"]);
+    await page.getByRole("button", { name: "Reload" }).click();
+    const items = page.locator("#deliveries li");
+    await items.nth(9).waitFor();
+    assert.deepEqual((await items.locator(".event-what").allTextContents()).slice(0, 4), ["Connected", "Needs to be reconnected", "Disconnected", "Access renewed"]);
+    assert.deepEqual((await items.locator(".event-why").allTextContents()).slice(0, 4), [
+      "Waits to be sent.", "Tried 2 times, again in 5 minutes. The server answered 503.", "Given up after being tried 9 times. The server did not answer within ten seconds.", "Delivered.",
+    ]);
+    assert.equal(await items.nth(0).getByRole("button").count(), 0, "what waits is sent anyway");
+    assert.equal(await items.nth(2).getByRole("link").count(), 0, "what is gone is linked nowhere");
+    await page.getByRole("button", { name: "Show more" }).click();
+    await items.nth(10).waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), "deliveries-title");
+
+    await items.nth(2).getByRole("button", { name: "Send again" }).click();
+    await page.getByRole("status").getByText("It is sent again with the next run, within a minute.").waitFor();
+    assert.deepEqual(await items.first().locator(".event-what, .event-why").allTextContents(), [
+      "Disconnected", "Waits to be sent. The server did not answer within ten seconds.",
+    ]);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "deliveries-title");
+    await page.getByRole("button", { name: "Disable" }).click();
+    await page.locator("#webhook-badge").getByText("Disabled").waitFor();
+    await items.nth(3).getByRole("button", { name: "Send again" }).click();
+    await page.getByRole("alert").getByText("The webhook is disabled. Enable it first.").waitFor();
+
+    const mend = scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/webhook_deliveries") && path.includes(row.id), answer(500, "down"));
+    await page.getByRole("button", { name: "Reload" }).click();
+    await page.locator("#deliveries-failed").getByText("A service that this page depends on is not available").waitFor();
+    mend();
+    await page.getByRole("button", { name: "Try again" }).click();
+    await page.locator("#deliveries-failed:empty").waitFor({ state: "attached" });
+  });
+
+  it("is deleted after a question; one that is not there any more leads to the list", async (t) => {
+    const { page, user, row, complaints } = await webhookOf(t);
+    const ask = page.getByRole("dialog", { name: "Delete the webhook?" });
+    await page.getByRole("button", { name: "Delete…" }).click();
+    await ask.getByRole("button", { name: "Cancel" }).click();
+    assert.equal((await rowsOf(user.id)).length, 1);
+    const { behaviour, arrived, release } = held();
+    const mend = scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/delete_webhook_endpoint") && body.includes(row.id), behaviour);
+    await page.getByRole("button", { name: "Delete…" }).click();
+    await ask.getByRole("button", { name: "Delete" }).click();
+    await arrived;
+    await page.keyboard.press("Escape");
+    await ask.waitFor({ state: "hidden" });
+    release();
+    mend();
+    await page.getByRole("status").getByText("The webhook is deleted.").waitFor();
+    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+    assert.equal(page.url(), `${scene.worker.url}/?webhooks=all`);
+    assert.equal((await rowsOf(user.id)).length, 0);
+    await page.goto(`/?webhook=${row.id}`);
+    await page.getByRole("status").getByText("That webhook is not there any more.").waitFor();
+    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+    assert.deepEqual(complaints(), []);
+  });
+
+  it("are each organisation's own", async (t) => {
+    const { page, user } = await scene.open(t);
+    const organization = await createOrganization(scene.sql, [user]);
+    await signInAt(page, user);
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await page.getByLabel("Organization").selectOption(organization);
+    await page.getByRole("button", { name: "Add a webhook" }).click();
+    await page.getByLabel("Address").fill(ADDRESS);
+    await page.getByRole("button", { name: "Add", exact: true }).click();
+    await page.getByRole("button", { name: "Done" }).click();
+    assert.deepEqual([(await rowsOf(organization)).length, (await rowsOf(user.id)).length], [1, 0]);
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await page.getByRole("link", { name: ADDRESS }).waitFor();
+    await page.getByRole("link", { name: "Integrations" }).click();
+    await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
+    assert.equal(await page.getByLabel("Organization").inputValue(), organization, "the organisation stays");
+    await page.getByRole("link", { name: "Webhooks" }).click();
+    await page.getByLabel("Organization").selectOption("Personal");
+    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+  });
+
+  it("by keyboard alone: added, its secret copied, deleted", async (t) => {
+    const { page, user, complaints, context } = await webhooksOf(t);
+    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: scene.worker.url });
+    const { focused, press, tabTo } = keyboardOf(page);
+    await press("Add a webhook");
+    await tabTo("Address");
+    await page.keyboard.type(ADDRESS);
+    // Around the choice that has the focus there is a line, not at its button.
+    await page.keyboard.press("Tab");
+    assert.equal((await focused()).name, "Everything, also what may come later");
+    await page.keyboard.press("ArrowDown");
+    await press("Needs to be reconnected", "Space");
+    await press("Add");
+    await page.getByRole("dialog", { name: "The webhook’s secret" }).waitFor();
+    assert.equal((await focused()).name, "Copy");
+    await page.keyboard.press("Enter");
+    await page.getByText("Copied.").waitFor();
+    await press("Done");
+    await page.getByRole("heading", { name: ADDRESS, level: 1 }).waitFor();
+    assert.notEqual((await focused()).tag, "BODY");
+    assert.deepEqual((await rowsOf(user.id)).map(({ events }) => events), [["connection.reconnect_required"]]);
+    await press("Delete…");
+    assert.equal((await focused()).name, "Cancel", "the dialog begins at what does no harm");
+    await press("Delete");
+    await page.getByRole("status").getByText("The webhook is deleted.").waitFor();
+    assert.equal((await focused()).name, "Webhooks");
+    assert.deepEqual(complaints(), []);
+  });
+
+  for (const [look, options] of LOOKS) {
+    it(`${look}: sound in every state`, async (t) => {
+      const { page, row, form, secret, add, ...window } = await webhookOf(t, options);
+      const sound = (state) => assertSound({ page, ...window }, `${look}-webhook-${state}`);
+      await happened(row,
+        ["created", { state: "delivered", attempts: 1, last_status: 204 }],
+        ["deleted", { state: "failed", attempts: 9, last_error: "timeout" }],
+        ["reconnect_required", { attempts: 2, last_status: 503, last_error: "status", next_attempt_at: new Date(Date.now() + 300_000) }],
+        ["refreshed"]);
+      await scene.sql`update public.webhook_endpoints set enabled = false, disabled_reason = 'gone', url = ${`${ADDRESS}/${"w".repeat(80)}`} where id = ${row.id}`;
+      await page.reload();
+      await page.locator("#deliveries li").first().waitFor();
+      await sound("one");
+      await page.getByRole("button", { name: "New secret…" }).click();
+      await sound("ask");
+      await page.getByRole("button", { name: "Make a new secret" }).click();
+      await secret.waitFor();
+      await sound("secret");
+      await page.keyboard.press("Escape");
+      await page.getByRole("link", { name: "Webhooks" }).click();
+      await page.getByRole("listitem").first().waitFor();
+      await sound("list");
+      await add("https://10.0.0.1", "Connected");
+      await errorAt(page, "url").getByText("Only https").waitFor();
+      await sound("form");
+    });
+  }
+});

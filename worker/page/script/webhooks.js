@@ -1,0 +1,66 @@
+/** The organization's webhooks. */
+import { api } from './requests.js';
+import { fail, showOrganizations, state } from './session.js';
+import { showSecret } from './secret.js';
+import { $, clear, element, go, addressOf, link, notify, show, staying } from './view.js';
+import { askWebhook } from './webhook-form.js';
+import { eventNames } from './webhook-words.js';
+
+export const loadWebhooks = async () =>
+  (await api('GET', `/api/webhooks?${new URLSearchParams({ organization_id: state.organization })}`)).webhooks;
+
+export function openWebhooks() {
+  showOrganizations(true);
+  show('webhooks');
+  return load();
+}
+
+function showPart(part) {
+  for (const name of ['webhooks-loading', 'webhooks-failed', 'webhooks-empty', 'webhook-rows']) $(name).hidden = name !== part;
+  $('webhooks').ariaBusy = String(part === 'webhooks-loading');
+}
+
+async function load() {
+  const here = staying();
+  showPart('webhooks-loading');
+  try {
+    const webhooks = await loadWebhooks();
+    if (!here()) return;
+    $('webhook-rows').replaceChildren(...webhooks.map(renderRow));
+    showPart(webhooks.length > 0 ? 'webhook-rows' : 'webhooks-empty');
+  } catch (failure) {
+    if (!here()) return;
+    if (failure.status === 401) return fail(failure);
+    clear($('webhooks-failed'));
+    notify('error', failure.message, { region: $('webhooks-failed'), requestId: failure.requestId, retry: load });
+    showPart('webhooks-failed');
+  }
+}
+
+function renderRow(webhook) {
+  const { id, url, events } = webhook;
+  const address = link(element('a', 'row-link', url), { webhook: id });
+  return element('li', 'row', element('div', 'row-text', address, element('p', 'fine', eventNames(events))), badge(element('span'), webhook));
+}
+
+/** Fills the badge that says whether a webhook is told. */
+export function badge(made, { enabled }) {
+  made.className = `badge ${enabled ? 'active' : ''}`;
+  made.textContent = enabled ? 'Enabled' : 'Disabled';
+  return made;
+}
+
+export const addWebhook = () => askWebhook({
+  title: 'Add a webhook',
+  label: 'Add',
+  busy: 'Adding…',
+  async send({ url, events }) {
+    const made = await api('POST', '/api/webhooks', { organization_id: state.organization, url, ...(events && { events }) });
+    return async () => {
+      await go(addressOf({ webhook: made.id }));
+      if (!state.user) return;
+      notify('success', 'The webhook is added. It is told of what happens from now on.');
+      showSecret(made);
+    };
+  },
+}, $('webhook-add'));
