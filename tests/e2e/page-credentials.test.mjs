@@ -224,6 +224,11 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText(`${account.name} has these credentials now.`).waitFor();
     await page.locator(`tr[data-id="${row.id}"]`).getByText("Active").waitFor();
     assert.equal(await page.getByRole("button", { name: `Replace credentials ${account.name}` }).count(), 0);
+
+    await page.getByRole("button", { name: `Disconnect ${account.name}` }).click();
+    await page.getByRole("dialog").getByText("What you gave stays good at Stripe: revoke it there.").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Disconnect" }).click();
+    await page.getByRole("status").getByText("Stripe offers no way to revoke access from here.").waitFor();
   });
 
   it("by keyboard alone", async (t) => {

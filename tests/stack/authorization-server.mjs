@@ -1,4 +1,5 @@
-// The authorization server: npm's certified oidc-provider under the paths, and with the particulars, of Supabase's.
+// The authorization server: npm's certified oidc-provider under the paths, and with the particulars, of Supabase's; and for clients of the user's
+// own under those of Auth0's, so that there is a type to be connected with credentials.
 import { randomBytes, randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 
@@ -24,6 +25,7 @@ export async function serve({ clients }) {
   const { privateKey } = await generateKeyPair("ES256", { extractable: true });
   const provider = new Provider(issuer, configuration(clients, { ...(await exportJWK(privateKey)), use: "sig", alg: "ES256" }));
   provider.use(supabaseParticulars);
+  provider.use(auth0Particulars);
   provider.on("server_error", (_, error) => console.error(error));
   const protocol = provider.callback();
 
@@ -31,6 +33,7 @@ export async function serve({ clients }) {
     const { pathname } = new URL(request.url, issuer);
     const handled =
       pathname === "/v1/projects" ? projects(provider, request, response)
+      : pathname === "/api/v2/tenants/settings" ? tenant(provider, request, response)
       : pathname === "/v1/oauth/revoke" ? revoke(issuer, request, response)
       : INTERACTION.test(pathname) ? interact(provider, request, response)
       : protocol(request, response);
@@ -50,7 +53,7 @@ function configuration(clients, signingKey) {
     clients,
     clientDefaults: { token_endpoint_auth_method: "client_secret_basic", id_token_signed_response_alg: "ES256" },
     jwks: { keys: [signingKey] },
-    clientAuthMethods: ["client_secret_basic"],
+    clientAuthMethods: ["client_secret_basic", "client_secret_post"],
     responseTypes: ["code"],
     scopes: [SCOPE],
     pkce: { required: () => true },
@@ -116,6 +119,14 @@ async function supabaseParticulars(ctx, next) {
   }
 }
 
+/** Auth0's token endpoint. */
+async function auth0Particulars(ctx, next) {
+  const { path } = ctx;
+  if (path === "/oauth/token") ctx.path = "/v1/oauth/token";
+  await next();
+  ctx.path = path;
+}
+
 /** The sign-in and the consent page, and what the user answers on them. */
 async function interact(provider, request, response) {
   const { prompt, params, session, lastSubmission, grantId } = await provider.interactionDetails(request, response);
@@ -164,11 +175,22 @@ async function revoke(issuer, request, response) {
 
 /** The Management API's list of the projects that a grant covers. */
 async function projects(provider, request, response) {
-  const token = /^Bearer (\S+)$/i.exec(request.headers.authorization ?? "")?.[1];
-  const accessToken = token && (await provider.AccessToken.find(token));
+  const accessToken = await bearer(provider.AccessToken, request);
   if (!accessToken) return json(response, 401, { message: "Unauthorized" });
   if (request.method !== "GET") return json(response, 405, { message: "Method not allowed" });
   json(response, 200, projectsOf(accessToken.accountId));
+}
+
+/** The settings of the tenant that a client of its own belongs to. */
+async function tenant(provider, request, response) {
+  if (!(await bearer(provider.ClientCredentials, request))) return json(response, 401, { error: "Unauthorized" });
+  json(response, 200, { friendly_name: "Local tenant" });
+}
+
+/** The token of this kind that a request carries, if it is good. */
+async function bearer(Kind, { headers }) {
+  const token = /^Bearer (\S+)$/i.exec(headers.authorization ?? "")?.[1];
+  return token && Kind.find(token);
 }
 
 async function readBody(request) {

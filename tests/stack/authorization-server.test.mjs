@@ -35,6 +35,22 @@ test("a grant: consent, exchange, and the projects it covers", async () => {
   assert.equal(project.status, "ACTIVE_HEALTHY");
 });
 
+test("a client of its own gets a token as from Auth0, and reads its tenant's settings with it", async () => {
+  const { client_id, client_secret } = info.machine;
+  const token = (secret) => fetch(`${server}/oauth/token`, {
+    method: "POST",
+    body: new URLSearchParams({ grant_type: "client_credentials", client_id, client_secret: secret, audience: "https://demo.auth0.com/api/v2/" }),
+  });
+  assert.equal((await token("wrong")).status, 401);
+  const answer = await token(client_secret);
+  assert.equal(answer.status, 200);
+  const { access_token } = await answer.json();
+  const settings = (authorization) => fetch(`${server}/api/v2/tenants/settings`, { headers: { authorization } });
+  assert.deepEqual(await (await settings(`Bearer ${access_token}`)).json(), { friendly_name: "Local tenant" });
+  const { access_token: anothers } = await connect("demo");
+  for (const wrong of [`Bearer ${anothers}`, "Bearer wrong", ""]) assert.equal((await settings(wrong)).status, 401);
+});
+
 test("the login decides the projects, the same ones each time", async () => {
   const names = async (login) => (await projectsOf((await connect(login)).access_token)).body.map(({ name }) => name);
   assert.deepEqual(await names("demo"), ["My Project"]);

@@ -55,6 +55,8 @@ async function bringUp({ dir, port, worker, vars }, { log, running, onExit, sign
   console.log(worker ? `ready: ${stack.info.app_url}` : "ready: the stack, without a worker");
   const { email, password } = stack.info.user;
   console.log(`sign in as ${email} with the password ${password}; at the authorization server any login name will do`);
+  const { client_id: id, client_secret: secret } = stack.info.machine;
+  console.log(`to connect Auth0: any tenant, the client id ${id} and the client secret ${secret}`);
 }
 
 /** Resolves to an exit status once there is a reason to stop. */

@@ -91,7 +91,7 @@ test("the worker's settings go into a file for the owner only, never over one th
   assert.equal(statSync(file).mode & 0o777, 0o600);
   const text = readFileSync(file, "utf8");
   assert.match(text, /^ENCRYPTION_KEY="key\+\/="$/m);
-  for (const name of Object.keys(workerSettings(info))) assert.match(text, new RegExp(`^${name}=`, "m"));
+  for (const name of [...Object.keys(workerSettings(info)), "CREDENTIAL_TYPES"]) assert.match(text, new RegExp(`^${name}=`, "m"));
   removeDevVars(file);
   assert.equal(existsSync(file), false);
 

@@ -19,10 +19,15 @@ export function workerSettings(info) {
   };
 }
 
-/** Writes them for wrangler. What is not this stack's own is never overwritten: it may hold the only copy of a key. */
+/** What a developer's worker has beyond them: a type that is connected with credentials, those of the stack's `machine`. */
+export function developerSettings(info) {
+  return { CREDENTIAL_TYPES: "auth0", AUTH0_BASE_URL: info.authorization_server_url };
+}
+
+/** Writes all of them for wrangler. What is not this stack's own is never overwritten: it may hold the only copy of a key. */
 export function writeDevVars(file, info) {
   requireDevVars(file);
-  const lines = Object.entries(workerSettings(info)).map(([name, value]) => `${name}="${value}"`);
+  const lines = Object.entries({ ...workerSettings(info), ...developerSettings(info) }).map(([name, value]) => `${name}="${value}"`);
   writeAtomically(file, [mark(process.pid), ...lines, ""].join("\n"));
 }
 

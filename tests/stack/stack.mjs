@@ -44,7 +44,8 @@ export async function startStack({ dir, appUrl, log = () => {}, onExit = () => {
 async function assemble({ dir, appUrl, logs, log, onExit, track }) {
   const keys = await createProjectKeys();
   const { jwtSecret, signingKey, verificationKey } = keys;
-  const client = { client_id: randomUUID(), client_secret: randomBytes(24).toString("base64url") };
+  const newClient = () => ({ client_id: randomUUID(), client_secret: randomBytes(24).toString("base64url") });
+  const [client, machine] = [newClient(), newClient()];
 
   const [project, authorizationServer] = await Promise.all([
     startProject(),
@@ -90,7 +91,13 @@ async function assemble({ dir, appUrl, logs, log, onExit, track }) {
   function startAuthorizationServer() {
     const redirect_uris = CALLBACKS.map((callback) => appUrl + callback);
     const grant_types = ["authorization_code", "refresh_token"];
-    const clients = [{ ...client, client_name: "Sealed integrations", redirect_uris, grant_types }];
+    const clients = [
+      { ...client, client_name: "Sealed integrations", redirect_uris, grant_types },
+      {
+        ...machine, client_name: "A machine", redirect_uris: [], response_types: [], grant_types: ["client_credentials"],
+        token_endpoint_auth_method: "client_secret_post",
+      },
+    ];
     const name = "authorization-server";
     return startThread({ name, module: `./${name}.mjs`, options: { clients }, logs, onExit });
   }
@@ -107,6 +114,7 @@ async function assemble({ dir, appUrl, logs, log, onExit, track }) {
     database_url: project.database.url("postgres"),
     authorization_server_url: authorizationServer.value.url,
     ...client,
+    machine,
     encryption_key: randomBytes(32).toString("base64"),
     user: project.user,
     logs,

@@ -6,7 +6,12 @@ import { startChild } from "./child.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Starts wrangler dev on the port, and waits until the worker says that it is well. */
+const MINUTE_MS = 60_000;
+
+/**
+ * Starts wrangler dev on the port, and waits until the worker says that it is well. Once a minute its schedule runs, which wrangler leaves to
+ * whoever asks for it.
+ */
 export async function startWrangler({ port, logs, onExit, signal }) {
   const worker = await startChild({
     name: "worker",
@@ -34,5 +39,14 @@ export async function startWrangler({ port, logs, onExit, signal }) {
     await worker.stop();
     throw new Error(`the worker does not answer GET /health as it should, see ${path.join(logs, "worker.log")}`);
   }
-  return worker;
+  // One that fails is in the worker's log.
+  const run = () => fetch(`http://localhost:${port}/cdn-cgi/handler/scheduled?cron=*+*+*+*+*`).catch(() => {});
+  const clock = setInterval(run, MINUTE_MS);
+  return {
+    ...worker,
+    stop: () => {
+      clearInterval(clock);
+      return worker.stop();
+    },
+  };
 }

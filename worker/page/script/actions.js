@@ -36,12 +36,17 @@ export function revocation(revoked, provider) {
   return `${provider} did not confirm that access was revoked. Check your account there, and remove the access if it is still listed.`;
 }
 
+/** What a disconnection does, in words. */
+export const disconnection = (type) => (takesCredentials(type)
+  ? `The integration and its stored credentials are deleted. What you gave stays good at ${providerName(type)}: revoke it there.`
+  : `The integration and its stored credentials are deleted, and its access is revoked at ${providerName(type)}.`);
+
 /** Asks, and disconnects. `gone` is told `{ kind, text }`, the notice to show where the integration was. */
 export function askDisconnect({ id, name, integration_type: type }, opener, gone) {
   const provider = providerName(type);
   confirm({
     title: `Disconnect ${name}?`,
-    text: `The integration and its stored credentials are deleted, and its access is revoked at ${provider}.`,
+    text: disconnection(type),
     label: 'Disconnect',
     busy: 'Disconnecting…',
     async work() {

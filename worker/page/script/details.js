@@ -1,5 +1,5 @@
 /** One integration: how it fares, what it is called, what happened to it, and what can be done about it. */
-import { askDisconnect, mend, mending } from './actions.js';
+import { askDisconnect, disconnection, mend, mending } from './actions.js';
 import { announceNew } from './connect.js';
 import { api, resource } from './requests.js';
 import { fail, provider, providerName, showFailed, showOrganizations } from './session.js';
@@ -41,10 +41,9 @@ export async function openDetails(id) {
 function render(found) {
   integration = found;
   const { name, integration_type: type, status, created_at: created } = found;
-  const called = providerName(type);
   link($('details-back'));
   $('details-title').textContent = name;
-  $('details-type').textContent = called;
+  $('details-type').textContent = providerName(type);
   fillTime($('details-created'), created);
   $('details-badge').textContent = statusName(status);
   $('details-badge').classList.toggle('active', status === 'active');
@@ -58,7 +57,7 @@ function render(found) {
   $('refresh').hidden = ended || ['api_key', 'basic'].includes(provider(type)?.auth);
   $('reconnect').textContent = mending(type);
   $('reconnect').classList.toggle('primary', ended);
-  $('disconnect-lead').textContent = `Deletes the integration and its stored credentials, and revokes its access at ${called}.`;
+  $('disconnect-lead').textContent = disconnection(type);
 }
 
 /** Runs what changes the integration, shows it anew and says what came of it: `work` answers the notice `[kind, text]`, or nothing. */
