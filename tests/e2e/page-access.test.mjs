@@ -85,6 +85,8 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
     it(`360 px wide, ${colorScheme}: no view is wider than the screen, whatever the name`, async (t) => {
       const { user, page, complaints, shoot } = await scene(t, { ...PHONE, colorScheme });
       const assertFits = async (view) => {
+        // A page's words may be there before its stylesheet is.
+        await page.waitForLoadState("load");
         const { wide, ground } = await page.evaluate(() => ({
           wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
           ground: getComputedStyle(document.body).backgroundColor.match(/\d+/g).slice(0, 3).map(Number),

@@ -4,6 +4,7 @@ import { globSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { Failure } from "../../worker/page/script/requests.js";
 import { eventText, HAPPENINGS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/page/script/words.js";
 import { deliveryText, ENDINGS, eventNames, EVENTS, FAULTS, STATES } from "../../worker/page/script/webhook-words.js";
 
@@ -31,6 +32,16 @@ describe("the page's words", () => {
     assert.ok(codes.length > 20, `found ${codes}`);
     const untold = codes.filter((code) => !(code in MESSAGES) && ![...OWN_WORDS, ...ON_THE_FAILURE_PAGE].includes(code));
     assert.deepEqual(untold, []);
+  });
+
+  it("what wants a wait says how long, where the answer does", () => {
+    const waiting = Object.keys(MESSAGES).filter((code) => MESSAGES[code].includes("{wait}"));
+    assert.deepEqual(waiting.toSorted(), ["provider_paused", "too_many_attempts"]);
+    const said = (wait) => new Failure("provider_paused", { status: 429, wait }).message;
+    assert.equal(said(61), "The provider takes no more requests for now. Try again in 2 minutes.");
+    assert.equal(said(1), "The provider takes no more requests for now. Try again in 1 minute.");
+    assert.equal(said(0), "The provider takes no more requests for now. Try again later.");
+    for (const code of waiting) assert.doesNotMatch(new Failure(code, { status: 429 }).message, /[{}]/);
   });
 
   it("each reason that a refresh or a check can leave is a sentence", () => {
