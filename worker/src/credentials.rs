@@ -70,10 +70,9 @@ pub fn credential(config: &PlainConfig, name: &str) -> Option<Secret> {
 
 /// A PKCE verifier as a config, so that it is sealed like one; it must not lie in the clear beside the state's hash.
 pub fn of_verifier(verifier: &Token) -> PlainConfig {
-    PlainConfig::from_map(Map::from_iter([(
-        VERIFIER.to_owned(),
-        Value::from(verifier.expose()),
-    )]))
+    let mut map = Map::new();
+    map.insert(VERIFIER.to_owned(), Value::from(verifier.expose()));
+    PlainConfig::from_map(map)
 }
 
 /// The verifier of such a config.

@@ -27,6 +27,7 @@ pub mod providers;
 pub mod random;
 pub mod refresh;
 pub mod router;
+pub mod seconds;
 pub mod session;
 pub mod settings;
 pub mod supabase;

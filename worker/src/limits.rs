@@ -1,5 +1,6 @@
 //! What a provider says of its rate limit. The limit is the app's, so what one answer says holds for every customer's request.
 
+use crate::seconds::Seconds;
 use chrono::{DateTime, Utc};
 
 /// The headers of an answer with a status of 400 or more, as they came; empty where there was none.
@@ -19,8 +20,6 @@ const PAUSE_MAX: u32 = 3_600;
 const EPOCH_FROM: i64 = 1_000_000_000;
 /// And from here on one in milliseconds.
 const EPOCH_MS_FROM: i64 = 1_000_000_000_000;
-/// The largest reset that is told from a larger one: the year 33658 in milliseconds.
-const RESET_MAX: i64 = 1_000_000_000_000_000;
 
 impl Limits {
     /// How long nobody asks this provider, in seconds: 1 to 3,600. Only an answer that refuses can say so: a request that was answered
@@ -40,7 +39,7 @@ impl Limits {
     }
 
     fn reset_in(&self, now: DateTime<Utc>) -> Option<u32> {
-        let reset = whole_seconds(self.reset.trim())?;
+        let reset = Seconds::parse(self.reset.trim())?.rounded_up();
         let now = now.timestamp_millis();
         let milliseconds = match reset {
             EPOCH_MS_FROM.. => reset - now,
@@ -50,20 +49,6 @@ impl Limits {
         let seconds = u64::try_from(milliseconds).unwrap_or(0).div_ceil(1_000);
         u32::try_from(seconds.min(PAUSE_MAX.into())).ok()
     }
-}
-
-/// A number in digits, a fraction rounded up; whatever is larger than a moment in milliseconds can be is that.
-fn whole_seconds(text: &str) -> Option<i64> {
-    // No `f64`: its parser weighs 14 KB gzipped in wasm.
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(fraction) {
-        return None;
-    }
-    let rounded = i64::from(fraction.bytes().any(|b| b != b'0'));
-    Some(whole.parse().map_or(RESET_MAX, |seconds: i64| {
-        seconds.min(RESET_MAX - 1) + rounded
-    }))
 }
 
 /// The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3): a number, or a date; a day at the most.
@@ -129,23 +114,13 @@ mod tests {
             ("1799999999", None),
             ("99999", Some(3_600)),
             ("12.5", Some(13)),
-            ("12.000", Some(12)),
             ("0", None),
-            ("0.0", None),
-            ("1000000000000000", Some(3_600)),
             ("99999999999999999999999999", Some(3_600)),
-            ("99999999999999999999999999.5", Some(3_600)),
             ("-1", None),
-            ("+1", None),
             ("1e3", None),
             ("inf", None),
             ("NaN", None),
             ("", None),
-            (".", None),
-            (".5", None),
-            ("5.", None),
-            ("1.2.3", None),
-            ("0x10", None),
             ("soon", None),
             ("Wed, 21 Oct 2099 07:28:00 GMT", None),
         ] {

@@ -7,11 +7,11 @@ use crate::error::{Error, Refusal, Result};
 use crate::host;
 use crate::http::{Media, Response};
 use crate::ids::IntegrationId;
+use crate::json::{Given, object};
 use crate::name::Name;
 use crate::oauth::token;
 use crate::supabase::functions::{ChangeIntegration, Changed};
 use crate::supabase::integration::{self, Owner};
-use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// `GET /api/integrations/:id`
@@ -23,13 +23,11 @@ pub async fn details(context: &Context<'_>, id: &str) -> Result<Response> {
 
 /// `PATCH /api/integrations/:id`: what is named changes, the rest stays.
 pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        #[serde(default, deserialize_with = "present")]
-        name: Option<String>,
-        #[serde(default, deserialize_with = "present")]
-        scan_schedule: Option<Option<String>>,
+    object! {
+        exact struct Body {
+            name: Given<String>,
+            scan_schedule: Given<Option<String>>,
+        }
     }
     const EXPECTED: &str =
         r#"expected {"name"?,"scan_schedule"?}, at least one; a scan_schedule of null ends it"#;
@@ -38,10 +36,10 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
     let mut set = |column: &str, value: Value| changes.insert(column.to_owned(), value);
-    if let Some(name) = &body.name {
+    if let Some(name) = &body.name.0 {
         set("name", Value::from(Name::parse(name)?.as_str()));
     }
-    if let Some(schedule) = &body.scan_schedule {
+    if let Some(schedule) = &body.scan_schedule.0 {
         let cron = schedule.as_deref().map(Cron::parse).transpose();
         let cron = cron.map_err(Refusal::Schedule)?;
         let next = cron.as_ref().and_then(|cron| cron.next(now()));
@@ -67,19 +65,12 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
 }
 
-/// A field that is left out changes nothing, which null is not the same as.
-fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
-}
-
 /// `POST /api/integrations/:id/reconnect`: the way through the provider once more, for this integration only.
 pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        return_to: Option<String>,
+    object! {
+        exact struct Body {
+            return_to: Option<String>,
+        }
     }
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;
@@ -114,5 +105,5 @@ pub async fn shown(context: &Context<'_>, token: &str, id: IntegrationId) -> Res
         .await
         .map_err(|error| Error::no_answer("integration", error))?;
     let row = integration::read_details(&answer)?;
-    Ok(Response::text(Media::Json, row.get().to_owned()))
+    Ok(Response::text(Media::Json, row.to_owned()))
 }

@@ -6,24 +6,24 @@ use crate::error::{Refusal, Result};
 use crate::host;
 use crate::http::Response;
 use crate::ids::{IntegrationId, OrganizationId, TransactionId, UserId};
+use crate::json::object;
 use crate::oauth::Client;
 use crate::oauth::authorize::{Flow, authorization_url};
 use crate::random::Token;
 use crate::session::cookies;
 use crate::supabase::functions::{BeginConnection, Begun};
 use crate::url::parse_return_path;
-use serde::Deserialize;
 use serde_json::json;
 
 /// How long a flow may take, in seconds; the database's rows live as long.
 const FLOW_SECONDS: i64 = 600;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    integration_type: String,
-    organization_id: Option<String>,
-    return_to: Option<String>,
+object! {
+    exact struct Body {
+        integration_type: String,
+        organization_id: Option<String>,
+        return_to: Option<String>,
+    }
 }
 
 /// `POST /api/auth/authorize`

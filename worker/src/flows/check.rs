@@ -10,6 +10,7 @@ use crate::health::{Reason, Verdict, judge};
 use crate::host;
 use crate::http::Response;
 use crate::ids::{IntegrationId, UserId};
+use crate::json::ById;
 use crate::oauth::{identity, token};
 use crate::offer::Offer;
 use crate::refresh::waits;
@@ -18,8 +19,6 @@ use crate::supabase::functions::{
     SettlingChecks,
 };
 use sealed::PlainConfig;
-use std::collections::HashMap;
-use uuid::Uuid;
 
 /// How often one caller checks anew, where the row changes under it each time.
 const CHECKS: usize = 3;
@@ -78,7 +77,7 @@ async fn settled(task: &Task, claim: &CheckClaim, user: UserId) -> Result<Option
     let ends = settle(task, &[result], Some(user)).await;
     match failure {
         Some(error) => Err(error),
-        None => Ok(ends?.remove(&id)),
+        None => Ok(ends?.take(id)),
     }
 }
 
@@ -199,7 +198,7 @@ pub async fn settle(
     task: &Task,
     results: &[CheckResult],
     user: Option<UserId>,
-) -> Result<HashMap<Uuid, CheckEnd>> {
+) -> Result<ById<CheckEnd>> {
     let call = SettleChecks {
         p_results: results,
         p_user_id: user,

@@ -6,6 +6,7 @@ use crate::credentials::{self, Row, credential};
 use crate::error::{Error, Refusal, Result};
 use crate::http::Response;
 use crate::ids::ParkedId;
+use crate::json::object;
 use crate::oauth::Client;
 use crate::oauth::revoke::Revoked;
 use crate::session::jwt::User;
@@ -14,7 +15,6 @@ use crate::supabase::functions::{
 };
 use crate::url::with_parameter;
 use sealed::PlainConfig;
-use serde::Deserialize;
 use serde_json::json;
 
 /// What there is to choose from.
@@ -28,10 +28,10 @@ pub async fn choices(context: &Context<'_>, id: &str) -> Result<Response> {
 
 /// Connects the chosen account.
 pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        account_id: String,
+    object! {
+        exact struct Body {
+            account_id: String,
+        }
     }
     let id = ParkedId::parse(id)?;
     let user = context.signed_in().await?.user;

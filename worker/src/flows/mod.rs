@@ -23,6 +23,7 @@ mod webhooks;
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, Incoming, Reply, log};
 use crate::http::{Head, Media, Response};
+use crate::json::{Read, parse_once};
 use crate::offer::Offer;
 use crate::page;
 use crate::providers::{Auth, Field};
@@ -36,8 +37,7 @@ use crate::supabase::functions::{self, Call};
 use chrono::{DateTime, Utc};
 use sealed::RandomError;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::ops::Deref;
 use uuid::Uuid;
 
@@ -204,23 +204,29 @@ impl Context<'_> {
     }
 
     /// The body as JSON of this shape; `expected` is what the caller is told otherwise.
-    async fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T> {
+    async fn json<T: Read>(&self, expected: &'static str) -> Result<T> {
         if !self.incoming.head.is_json() {
             return Err(Refusal::MediaType.into());
         }
         let body = self.incoming.body().await?;
-        serde_json::from_str(&body).map_err(|_| Refusal::Body(expected).into())
+        parse_once(&body).ok_or(Refusal::Body(expected).into())
     }
 }
 
 impl Task {
     /// Calls a function of the database.
     async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome> {
-        let request = functions::request(&self.settings.supabase, call);
+        let value = self.ask(C::NAME, functions::body(call)).await?;
+        functions::outcome::<C>(value)
+    }
+
+    /// What is the same for all functions, so that there is one copy of it.
+    async fn ask(&self, name: &str, body: String) -> Result<Value> {
+        let request = functions::request(&self.settings.supabase, name, body);
         let answer = host::fetch(&request)
             .await
-            .map_err(|error| Error::no_answer(C::NAME, error))?;
-        functions::read::<C>(&answer)
+            .map_err(|error| Error::no_answer(name, error))?;
+        functions::read(name, &answer)
     }
 }
 

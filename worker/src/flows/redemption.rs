@@ -9,6 +9,7 @@ use crate::credentials::{self, Row};
 use crate::error::{Error, Result};
 use crate::host::{self, log};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::json::ById;
 use crate::limits::retry_after;
 use crate::oauth::Grant;
 use crate::oauth::refresh::{self as oauth, Redemption};
@@ -17,7 +18,6 @@ use crate::refresh::WRITE_PAUSES_MS;
 use crate::supabase::functions::{Claim, End, Fault, RefreshResult, SettleRefreshes, Settling};
 use sealed::{PlainConfig, StoredConfig};
 use serde_json::Value;
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// A claim's result, still to be written.
@@ -173,7 +173,7 @@ pub async fn settle(
     owner: Uuid,
     done: Vec<Redeemed>,
     user: Option<UserId>,
-) -> Result<HashMap<Uuid, End>> {
+) -> Result<ById<End>> {
     let (results, fresh): (Vec<_>, Vec<_>) = done
         .into_iter()
         .map(|redeemed| (redeemed.result, redeemed.fresh))
@@ -186,7 +186,7 @@ pub async fn settle(
     };
     let ends = persistently(task, &call).await?;
     for (result, fresh) in results.iter().zip(fresh) {
-        match (ends.get(&result.id.0), fresh) {
+        match (ends.get(result.id.0), fresh) {
             // Deleted meanwhile: the disconnection could not know of these tokens.
             (Some(End::Gone), Some((client, grant))) => {
                 let (access, refresh) = (&grant.access_token, grant.refresh_token.as_ref());
@@ -205,7 +205,7 @@ pub async fn settle(
     Ok(ends)
 }
 
-async fn persistently(task: &Task, call: &SettleRefreshes<'_>) -> Result<HashMap<Uuid, End>> {
+async fn persistently(task: &Task, call: &SettleRefreshes<'_>) -> Result<ById<End>> {
     let mut failure = None;
     for pause in WRITE_PAUSES_MS {
         if pause > 0 {

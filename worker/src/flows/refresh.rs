@@ -81,7 +81,7 @@ pub async fn renew(
                 let done = redeem(task, &claim).await;
                 let fault = done.result.fault;
                 let ends = settle(task, call.p_owner, vec![done], asker.user).await?;
-                let end = ends.get(&id.0).copied();
+                let end = ends.get(id.0).copied();
                 again(id, end, fault, wanted)?;
                 if end == Some(End::Changed) {
                     // Somebody else has just written the row: what stands there now is new.

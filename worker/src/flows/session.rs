@@ -4,31 +4,25 @@ use super::Context;
 use crate::error::{Error, Refusal, Result};
 use crate::host;
 use crate::http::{Outbound, Response};
+use crate::json::{Given, object};
 use crate::session::jwt::User;
 use crate::session::{cookies, origin};
 use crate::supabase::{auth, rest};
 use chrono::DateTime;
 use sealed::Secret;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How long a browser keeps what renews a session, in seconds: 30 days. Supabase Auth decides whether it still does.
 const REFRESH_SECONDS: i64 = 30 * 86_400;
 
-#[derive(Deserialize)]
-#[serde(untagged, deny_unknown_fields)]
-enum Body {
-    Password {
-        email: String,
-        password: String,
-    },
-    Token {
-        access_token: String,
-        refresh_token: Option<String>,
-    },
-    Refresh {
-        refresh: bool,
-    },
+object! {
+    exact struct Body {
+        email: Given<String>,
+        password: Given<String>,
+        access_token: Given<String>,
+        refresh_token: Given<Option<String>>,
+        refresh: Given<bool>,
+    }
 }
 
 /// `POST /api/session`
@@ -37,15 +31,16 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     origin::check_anonymous(head, &context.settings.app_url)?;
     let expected = r#"expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
     let supabase = &context.settings.supabase;
-    let (access, refresh) = match context.json(expected).await? {
-        Body::Password { email, password } => {
+    let body: Body = context.json(expected).await?;
+    let of_token = (body.access_token.0, body.refresh_token.0);
+    let (access, refresh) = match (body.email.0, body.password.0, of_token, body.refresh.0) {
+        (Some(email), Some(password), (None, None), None) => {
             tokens(&auth::password_request(supabase, &email, &password.into())).await?
         }
-        Body::Token {
-            access_token,
-            refresh_token,
-        } => (access_token.into(), refresh_token.map(Secret::from)),
-        Body::Refresh { refresh: true } => {
+        (None, None, (Some(access), refresh), None) => {
+            (access.into(), refresh.flatten().map(Secret::from))
+        }
+        (None, None, (None, None), Some(true)) => {
             origin::check_ambient(head, &context.settings.app_url, true)?;
             let token = context
                 .cookies()?
@@ -53,13 +48,10 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
                 .ok_or(Refusal::Unauthorized)?;
             tokens(&auth::refresh_request(supabase, &token.to_owned().into())).await?
         }
-        Body::Refresh { refresh: false } => return Err(Refusal::Body(expected).into()),
+        _ => return Err(Refusal::Body(expected).into()),
     };
     let user = host::keys::verify(context.settings, access.expose()).await?;
-    #[expect(clippy::cast_possible_truncation, reason = "seconds of this epoch")]
-    let lifetime = user
-        .expires_at
-        .saturating_sub((host::now_ms() / 1000.0) as i64);
+    let lifetime = user.expires_at.saturating_sub(host::now_seconds());
     let response = Response::json(200, &described(&user)).with_header(
         "set-cookie",
         cookie(cookies::SESSION, &access, lifetime.max(1))?,

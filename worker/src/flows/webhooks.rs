@@ -6,6 +6,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::host::{self, log};
 use crate::http::{Inbound, Outbound, Response};
 use crate::ids::{EndpointId, EventId, OrganizationId};
+use crate::json::{Given, object};
 use crate::supabase::events::Page;
 use crate::supabase::functions::{
     ChangeEndpoint, ChangeSecret, CreateEndpoint, Created, DeleteEndpoint, Endpoint,
@@ -16,7 +17,7 @@ use crate::supabase::webhooks as rows;
 use crate::webhook::receiver;
 use crate::webhook::secret::{self, SigningSecret};
 use sealed::{PlainConfig, StoredConfig};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// An endpoint with the one sight of its secret.
@@ -56,12 +57,12 @@ fn organization(query: &str) -> Result<Option<OrganizationId>> {
 
 /// `POST /api/webhooks`
 pub async fn add(context: &Context<'_>) -> Result<Response> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        organization_id: Option<String>,
-        url: String,
-        events: Option<Vec<EventType>>,
+    object! {
+        exact struct Body {
+            organization_id: Option<String>,
+            url: String,
+            events: Option<Vec<EventType>>,
+        }
     }
     let user = context.signed_in().await?.user.id;
     let body: Body = context
@@ -110,15 +111,12 @@ fn check_events(events: Option<&[EventType]>) -> Result<()> {
 
 /// `PATCH /api/webhooks/:id`: what is named changes, the rest stays.
 pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        #[serde(default, deserialize_with = "present")]
-        url: Option<String>,
-        #[serde(default, deserialize_with = "present")]
-        events: Option<Option<Vec<EventType>>>,
-        #[serde(default, deserialize_with = "present")]
-        enabled: Option<bool>,
+    object! {
+        exact struct Body {
+            url: Given<String>,
+            events: Given<Option<Vec<EventType>>>,
+            enabled: Given<bool>,
+        }
     }
     const EXPECTED: &str =
         r#"expected {"url"?,"events"?,"enabled"?}, at least one, events of the documented types"#;
@@ -126,15 +124,15 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     let user = context.signed_in().await?.user.id;
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
-    if let Some(url) = &body.url {
+    if let Some(url) = &body.url.0 {
         receiver::check(url, context.settings.webhook_loopback)?;
         changes.insert("url".to_owned(), Value::from(url.as_str()));
     }
-    if let Some(events) = &body.events {
+    if let Some(events) = &body.events.0 {
         check_events(events.as_deref())?;
         changes.insert("events".to_owned(), json!(events));
     }
-    if let Some(enabled) = body.enabled {
+    if let Some(enabled) = body.enabled.0 {
         changes.insert("enabled".to_owned(), Value::from(enabled));
     }
     if changes.is_empty() {
@@ -149,13 +147,6 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
         EndpointChanged::Changed { endpoint } => Ok(Response::json(200, &endpoint)),
         EndpointChanged::Unknown => Err(Refusal::UnknownWebhook.into()),
     }
-}
-
-/// A field that is left out changes nothing; one that is null is a value, or none of the type.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 /// `DELETE /api/webhooks/:id`

@@ -1,6 +1,6 @@
 //! The keys that verify tokens, imported into WebCrypto once and kept in the isolate.
 
-use super::{glue, now_ms, pause};
+use super::{glue, now_ms, now_seconds, pause};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::session::jwks::{self, Decision, Timing};
 use crate::session::jwt::{Algorithm, Unverified, User};
@@ -40,7 +40,7 @@ pub async fn verify(settings: &Settings, token: &str) -> Result<User> {
     if !genuine {
         return Err(Refusal::Unauthorized.into());
     }
-    unverified.user(&settings.jwt_issuer, now_ms() / 1000.0)
+    unverified.user(&settings.jwt_issuer, now_seconds())
 }
 
 async fn hmac(settings: &Settings) -> Result<JsValue> {

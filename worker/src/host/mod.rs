@@ -161,6 +161,12 @@ pub fn now_ms() -> f64 {
     js_sys::Date::now()
 }
 
+/// Whole seconds since the epoch.
+#[expect(clippy::cast_possible_truncation, reason = "seconds of this epoch")]
+pub fn now_seconds() -> i64 {
+    (now_ms() / 1000.0) as i64
+}
+
 /// Fills with random bytes, or fails closed.
 #[expect(clippy::disallowed_methods, reason = "this is the worker's edge")]
 pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {

@@ -3,7 +3,7 @@
 use crate::error::Error;
 use crate::http::{Inbound, SendError};
 use crate::providers::{Encoding, Provider};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A provider gave no answer.
 pub fn no_answer(what: &str, error: SendError) -> Error {
@@ -23,12 +23,13 @@ pub fn body(provider: &Provider, answer: &Inbound) -> Option<Value> {
         return serde_json::from_str(&answer.body).ok();
     }
     let is_form = provider.token_answer == Encoding::Form && answer.is_form();
-    let fields = is_form.then(|| form_urlencoded::parse(answer.body.as_bytes()).into_owned());
-    Some(
-        fields?
-            .map(|(name, value)| (name, Value::from(value)))
-            .collect(),
-    )
+    is_form.then(|| {
+        let mut body = Map::new();
+        for (name, value) in form_urlencoded::parse(answer.body.as_bytes()) {
+            body.insert(name.into_owned(), Value::from(value));
+        }
+        Value::Object(body)
+    })
 }
 
 /// Whether an answer with status 200 means success.

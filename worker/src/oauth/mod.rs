@@ -111,11 +111,11 @@ fn with_form(request: Outbound, fields: &[(&str, &str)]) -> Outbound {
 }
 
 fn with_json(request: Outbound, fields: &[(&str, &str)]) -> Outbound {
-    let fields = fields
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), Value::from(*value)));
-    let body = Value::Object(Map::from_iter(fields)).to_string();
-    with_body(request, "application/json", body)
+    let mut body = Map::new();
+    for (name, value) in fields {
+        body.insert((*name).to_owned(), Value::from(*value));
+    }
+    with_body(request, "application/json", Value::Object(body).to_string())
 }
 
 fn with_body(mut request: Outbound, media: &str, body: String) -> Outbound {

@@ -4,10 +4,11 @@ use super::answer::{body, is_success, no_answer};
 use super::{Account, Client, identity};
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound, SendError};
+use crate::json::{Read, object};
 use crate::providers::{Auth, Pkce, Provider, Source};
+use crate::seconds::Seconds;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
-use serde::Deserialize;
 use serde_json::Value;
 
 /// What the provider granted.
@@ -25,7 +26,7 @@ pub struct Grant {
 }
 
 /// The longest lifetime that is believed, in seconds: ten years.
-const LIFETIME_MAX: f64 = 10.0 * 365.0 * 86_400.0;
+const LIFETIME_MAX: i64 = 10 * 365 * 86_400;
 /// The longest token that is stored, in bytes.
 const TOKEN_MAX: usize = 16 * 1024;
 
@@ -85,14 +86,15 @@ pub fn read(
 }
 
 fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) -> Result<Grant> {
-    #[derive(Deserialize)]
-    struct Tokens {
-        access_token: String,
-        token_type: Option<String>,
-        refresh_token: Option<String>,
-        expires_in: Option<Value>,
+    object! {
+        struct Tokens {
+            access_token: String,
+            token_type: Option<String>,
+            refresh_token: Option<String>,
+            expires_in: Option<Value>,
+        }
     }
-    let tokens = Tokens::deserialize(tokens).map_err(|_| {
+    let tokens = Tokens::read(tokens.clone()).map_err(|_| {
         Error::provider(
             "token endpoint: the answer holds no access token, or a field of another type",
         )
@@ -120,7 +122,7 @@ fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) 
     };
     let lifetime = match (&tokens.expires_in, provider.assumed_lifetime) {
         (Some(value), _) => Some(seconds(value)?),
-        (None, assumed) => assumed.map(f64::from),
+        (None, assumed) => assumed.map(i64::from),
     };
     let kept = provider.kept.iter().filter_map(|name| {
         let value = body.get(name)?.as_str()?;
@@ -143,28 +145,24 @@ fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) 
 }
 
 /// A number; in a form, and at some providers in JSON, as text.
-fn seconds(value: &Value) -> Result<f64> {
+fn seconds(value: &Value) -> Result<i64> {
     let number = match value {
-        Value::Number(number) => number.as_f64(),
-        // Whole ones: a parser of fractions weighs 14 KB gzipped in wasm.
-        Value::String(text) => text.parse().ok().map(|whole: u32| f64::from(whole)),
+        Value::Number(number) => Seconds::parse(&number.to_string()),
+        Value::String(text) => Seconds::parse(text),
         _ => None,
     };
-    number.ok_or_else(|| Error::provider("token endpoint: expires_in is no number"))
+    number
+        .map(|number| number.whole)
+        .ok_or_else(|| Error::provider("token endpoint: expires_in is no number"))
 }
 
-fn expiry(seconds: f64, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-    if !(1.0..=LIFETIME_MAX).contains(&seconds) {
+fn expiry(seconds: i64, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+    if !(1..=LIFETIME_MAX).contains(&seconds) {
         return Err(Error::provider(
             "token endpoint: expires_in is out of range",
         ));
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "within the range just checked"
-    )]
-    let seconds = TimeDelta::seconds(seconds as i64);
-    Ok(now + seconds)
+    Ok(now + TimeDelta::seconds(seconds))
 }
 
 /// A moment as the source document writes it: `2025-12-08T10:30:00Z`.

@@ -268,14 +268,14 @@ impl Provider {
     }
 }
 
-fn scope() -> String {
+pub(super) fn scope() -> String {
     "scope".to_owned()
 }
 
-fn json() -> Encoding {
+pub(super) fn json() -> Encoding {
     Encoding::Json
 }
 
-fn bearer() -> String {
+pub(super) fn bearer() -> String {
     "bearer".to_owned()
 }

@@ -24,7 +24,7 @@ pub struct Field {
     pub max: usize,
 }
 
-fn usual() -> usize {
+pub(super) fn usual() -> usize {
     255
 }
 

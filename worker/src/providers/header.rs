@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 
 /// A header's name in lower case. The catalogue is read once an isolate, so its few names stay for as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HeaderName(&'static str);
+pub struct HeaderName(pub(super) &'static str);
 
 impl HeaderName {
     /// The name.

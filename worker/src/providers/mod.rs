@@ -8,11 +8,13 @@ mod check_fields;
 mod entry;
 mod fields;
 mod header;
+mod read;
 
 pub use entry::*;
 pub use fields::*;
 pub use header::HeaderName;
 
+use crate::json;
 use sealed::PlainConfig;
 
 const CATALOGUE: &str = include_str!(concat!(env!("OUT_DIR"), "/providers.json"));
@@ -20,8 +22,7 @@ const CATALOGUE: &str = include_str!(concat!(env!("OUT_DIR"), "/providers.json")
 impl Provider {
     /// All providers of the catalogue.
     pub fn catalogue() -> Result<Vec<Self>, String> {
-        serde_json::from_str(CATALOGUE)
-            .map_err(|error| format!("the catalogue is malformed: {error}"))
+        json::parse(CATALOGUE).ok_or_else(|| "the catalogue is malformed".to_owned())
     }
 
     /// The same provider at another origin: a self-hosted or a local one.
@@ -107,6 +108,14 @@ mod tests {
         kinds.dedup();
         assert_eq!(kinds.len(), providers.len());
         assert!(kinds.len() >= 20);
+    }
+
+    // Two readers of one vocabulary: build.rs checks with serde's, the worker reads with read.rs.
+    #[test]
+    fn the_catalogue_is_read_as_it_was_checked() {
+        let checked: Vec<Provider> = serde_json::from_str(CATALOGUE).unwrap();
+        let read = Provider::catalogue().unwrap();
+        assert_eq!(format!("{read:?}"), format!("{checked:?}"));
     }
 
     #[test]

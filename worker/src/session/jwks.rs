@@ -6,8 +6,8 @@
 use super::jwt::Algorithm;
 use crate::error::{Error, Result};
 use crate::http::Inbound;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use crate::json::{Read, object, parse};
+use serde_json::Value;
 
 /// How long keys are used before they are fetched anew, in milliseconds: as long as Supabase's own edge keeps them.
 const MAX_AGE_MS: f64 = 600_000.0;
@@ -34,27 +34,28 @@ pub struct Jwk {
 /// Reads a JWK set. Keys of other kinds, without id, or meant for encryption are passed over; symmetric ones above all: a
 /// public answer cannot hold a secret.
 pub fn read(answer: &Inbound) -> Result<Vec<Jwk>> {
-    #[derive(Deserialize)]
-    struct Set<'a> {
-        #[serde(borrow)]
-        keys: Vec<&'a RawValue>,
+    object! {
+        struct Set {
+            keys: Vec<Value>,
+        }
     }
-    #[derive(Deserialize)]
-    struct Key {
-        kty: String,
-        crv: Option<String>,
-        kid: Option<String>,
-        #[serde(rename = "use")]
-        usage: Option<String>,
-        alg: Option<String>,
+    object! {
+        struct Key {
+            kty: String,
+            crv: Option<String>,
+            kid: Option<String>,
+            r#use: Option<String>,
+            alg: Option<String>,
+        }
     }
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("JWKS", answer.status, &answer.body));
     }
-    let set: Set<'_> = serde_json::from_str(&answer.body)
-        .map_err(|_| Error::database_answer("JWKS: not a JWK set"))?;
-    let keys = set.keys.into_iter().take(KEYS_MAX).filter_map(|raw| {
-        let key: Key = serde_json::from_str(raw.get()).ok()?;
+    let set: Set =
+        parse(&answer.body).ok_or_else(|| Error::database_answer("JWKS: not a JWK set"))?;
+    let keys = set.keys.into_iter().take(KEYS_MAX).filter_map(|value| {
+        let json = value.to_string();
+        let key = Key::read(value).ok()?;
         let algorithm = match (key.kty.as_str(), key.crv.as_deref()) {
             ("EC", Some("P-256")) => Algorithm::Es256,
             ("RSA", _) => Algorithm::Rs256,
@@ -64,11 +65,11 @@ pub fn read(answer: &Inbound) -> Result<Vec<Jwk>> {
             .alg
             .as_deref()
             .is_none_or(|name| Algorithm::parse(name) == Some(algorithm));
-        let verifies = key.usage.as_deref().is_none_or(|usage| usage == "sig");
+        let verifies = key.r#use.as_deref().is_none_or(|usage| usage == "sig");
         (declared && verifies).then_some(Jwk {
             kid: key.kid?,
             algorithm,
-            json: raw.get().to_owned(),
+            json,
         })
     });
     Ok(keys.collect())
@@ -154,7 +155,7 @@ mod tests {
             .map(|key| (key.kid.as_str(), key.algorithm))
             .collect();
         assert_eq!(found, [("a", Algorithm::Es256), ("b", Algorithm::Rs256)]);
-        assert!(keys[0].json.starts_with(r#"{"kty":"EC""#));
+        assert!(keys[0].json.contains(r#""kty":"EC""#));
         for (status, content_type, body) in [
             (200, "text/html", body),
             (500, "application/json", body),

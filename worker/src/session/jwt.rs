@@ -5,14 +5,15 @@
 
 use crate::error::{Refusal, Result};
 use crate::ids::UserId;
+use crate::json::{Given, Read, Shape, object, parse_once};
+use crate::seconds::Seconds;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde_json::Value;
 use uuid::Uuid;
 
 /// The algorithms that are taken; `none` and every other are refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256, keyed with the project's JWT secret.
     Hs256,
@@ -55,25 +56,32 @@ pub struct User {
     pub expires_at: i64,
 }
 
-#[derive(Debug, Deserialize)]
-struct Claims {
-    iss: Option<String>,
-    aud: Option<Audience>,
-    role: Option<String>,
-    sub: Option<String>,
-    exp: Option<f64>,
-    nbf: Option<f64>,
-    iat: Option<f64>,
-    email: Option<String>,
-    #[serde(default)]
-    is_anonymous: bool,
+object! {
+    #[derive(Debug)]
+    struct Claims {
+        iss: Option<String>,
+        aud: Option<Audience>,
+        role: Option<String>,
+        sub: Option<String>,
+        exp: Option<Seconds>,
+        nbf: Option<Seconds>,
+        iat: Option<Seconds>,
+        email: Option<String>,
+        is_anonymous: Given<bool>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Many(Vec<String>),
+/// One, or a list.
+#[derive(Debug)]
+struct Audience(Vec<String>);
+
+impl Read for Audience {
+    fn read(value: Value) -> Shape<Self> {
+        match value {
+            Value::String(one) => Ok(Self(vec![one])),
+            many => Vec::read(many).map(Self),
+        }
+    }
 }
 
 /// The longest token that is looked at, in bytes.
@@ -81,7 +89,7 @@ const TOKEN_MAX: usize = 8 * 1024;
 /// The longest kid.
 const KID_MAX: usize = 128;
 /// How far clocks may differ, in seconds.
-const LEEWAY: f64 = 30.0;
+const LEEWAY: i64 = 30;
 
 impl Unverified {
     /// Reads a token's form.
@@ -90,16 +98,17 @@ impl Unverified {
     }
 
     fn read(token: &str) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Header {
-            alg: String,
-            kid: Option<String>,
-            crit: Option<serde::de::IgnoredAny>,
+        object! {
+            struct Header {
+                alg: String,
+                kid: Option<String>,
+                crit: Option<Value>,
+            }
         }
-        fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
+        fn part<T: Read>(text: &str) -> Option<T> {
             let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
             // Of a str like all other JSON here: a second reader would be a second copy of the parser.
-            serde_json::from_str(str::from_utf8(&json).ok()?).ok()
+            parse_once(str::from_utf8(&json).ok()?)
         }
         if token.len() > TOKEN_MAX {
             return None;
@@ -125,26 +134,25 @@ impl Unverified {
     /// nor the service key, both validly signed, passes for one; nor does an anonymous sign-in.
     ///
     /// `now` is seconds since the epoch.
-    pub fn user(self, issuer: &str, now: f64) -> Result<User> {
+    pub fn user(self, issuer: &str, now: i64) -> Result<User> {
         self.read_user(issuer, now)
             .ok_or(Refusal::Unauthorized.into())
     }
 
-    fn read_user(self, issuer: &str, now: f64) -> Option<User> {
+    fn read_user(self, issuer: &str, now: i64) -> Option<User> {
         const AUTHENTICATED: &str = "authenticated";
         let claims = self.claims;
-        let audience = match claims.aud? {
-            Audience::One(audience) => audience == AUTHENTICATED,
-            Audience::Many(audiences) => audiences.iter().any(|audience| audience == AUTHENTICATED),
+        let Audience(audiences) = claims.aud?;
+        let audience = audiences.iter().any(|audience| audience == AUTHENTICATED);
+        let exp = claims.exp.map(|exp| exp.whole)?;
+        let started = |moment: Option<Seconds>| {
+            moment.is_none_or(|moment| moment.rounded_up() <= now + LEEWAY)
         };
-        let exp = claims
-            .exp
-            .filter(|exp| exp.is_finite() && *exp + LEEWAY > now)?;
-        let started = |moment: Option<f64>| moment.is_none_or(|moment| moment <= now + LEEWAY);
         let right = audience
+            && exp + LEEWAY > now
             && claims.iss.as_deref() == Some(issuer)
             && claims.role.as_deref() == Some(AUTHENTICATED)
-            && !claims.is_anonymous
+            && !claims.is_anonymous.0.unwrap_or_default()
             && started(claims.nbf)
             && started(claims.iat);
         let id = claims
@@ -152,11 +160,10 @@ impl Unverified {
             .filter(|sub| sub.len() == 36)
             .and_then(|sub| Uuid::try_parse(&sub).ok())
             .filter(|id| !id.is_nil())?;
-        #[expect(clippy::cast_possible_truncation, reason = "a float saturates")]
         right.then_some(User {
             id: UserId(id),
             email: claims.email,
-            expires_at: exp as i64,
+            expires_at: exp,
         })
     }
 }
@@ -164,10 +171,10 @@ impl Unverified {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     const ISSUER: &str = "https://p.supabase.co/auth/v1";
-    const NOW: f64 = 1_000_000.0;
+    const NOW: i64 = 1_000_000;
 
     fn token(header: &Value, claims: &Value) -> String {
         let part = |value: &Value| BASE64_URL_SAFE_NO_PAD.encode(value.to_string());
@@ -175,7 +182,7 @@ mod tests {
     }
 
     fn claims() -> Value {
-        json!({"iss": ISSUER, "aud": "authenticated", "role": "authenticated", "exp": NOW + 60.0,
+        json!({"iss": ISSUER, "aud": "authenticated", "role": "authenticated", "exp": NOW + 60,
                "sub": "67e55044-10b1-426f-9247-bb680e5fe0c8", "email": "a@example.com"})
     }
 
@@ -201,10 +208,14 @@ mod tests {
             ("aud", json!(["anon"])),
             ("role", json!("anon")),
             ("role", json!("service_role")),
-            ("exp", json!(NOW - 31.0)),
+            ("exp", json!(NOW - 31)),
             ("exp", json!("soon")),
-            ("nbf", json!(NOW + 31.0)),
-            ("iat", json!(NOW + 31.0)),
+            ("exp", json!(-1)),
+            ("exp", json!(999_969.9)),
+            ("nbf", json!(1_000_030.5)),
+            ("is_anonymous", Value::Null),
+            ("nbf", json!(NOW + 31)),
+            ("iat", json!(NOW + 31)),
             ("sub", json!("x")),
             ("sub", json!("67e5504410b1426f9247bb680e5fe0c8")),
             ("sub", json!("00000000-0000-0000-0000-000000000000")),
@@ -224,8 +235,11 @@ mod tests {
     #[test]
     fn clocks_may_differ_by_half_a_minute() {
         let mut late = claims();
-        late["exp"] = json!(NOW - 29.0);
-        late["nbf"] = json!(NOW + 29.0);
+        late["exp"] = json!(NOW - 29);
+        late["nbf"] = json!(NOW + 29);
+        assert!(user(&late).is_ok());
+        late["exp"] = json!(1_000_000.5);
+        late["nbf"] = json!(1_000_029.5);
         assert!(user(&late).is_ok());
     }
 

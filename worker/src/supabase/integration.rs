@@ -5,7 +5,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound};
 use crate::ids::{IntegrationId, OrganizationId};
 use crate::json::{object, parse};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// What is shown of it: the list's columns, and how it fares. Never `config`.
 const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at";
@@ -16,10 +16,15 @@ pub fn details_request(project: &Project, token: &str, id: IntegrationId) -> Out
 }
 
 /// Reads it: the row as it came, or none, whether it is somebody else's or nobody's.
-pub fn read_details(answer: &Inbound) -> Result<Box<RawValue>> {
-    let rows: Vec<Box<RawValue>> = serde_json::from_str(body(answer)?).map_err(|_| unexpected())?;
-    let row = rows.into_iter().next();
-    row.ok_or(Error::Caller(Refusal::UnknownIntegration))
+pub fn read_details(answer: &Inbound) -> Result<&str> {
+    let text = body(answer)?.trim();
+    let rows: Vec<Map<String, Value>> = parse(text).ok_or_else(unexpected)?;
+    if rows.is_empty() {
+        return Err(Refusal::UnknownIntegration.into());
+    }
+    // An id has one row, so what is between the brackets is that row.
+    let row = text.strip_prefix('[').and_then(|row| row.strip_suffix(']'));
+    row.filter(|_| rows.len() == 1).ok_or_else(unexpected)
 }
 
 object! {
@@ -96,14 +101,21 @@ mod tests {
     #[test]
     fn a_row_goes_through_as_it_came_and_none_is_unknown() {
         let row = r#"{"id":"x", "name":"N"}"#;
-        let read = read_details(&answer(200, &format!("[{row}]"))).unwrap();
-        assert_eq!(read.get(), row);
+        let answered = answer(200, &format!("[{row}]\n"));
+        assert_eq!(read_details(&answered).unwrap(), row);
         assert!(matches!(
             read_details(&answer(200, "[]")),
             Err(Error::Caller(Refusal::UnknownIntegration))
         ));
         assert!(read_owner(&answer(200, "[]")).unwrap().is_none());
-        for (status, body) in [(401, "[]"), (500, "[]"), (200, "{}"), (200, "<html>")] {
+        for (status, body) in [
+            (401, "[]"),
+            (500, "[]"),
+            (200, "{}"),
+            (200, "<html>"),
+            (200, "[{},{}]"),
+            (200, "[1]"),
+        ] {
             assert!(
                 matches!(
                     read_details(&answer(status, body)),

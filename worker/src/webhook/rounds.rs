@@ -1,7 +1,6 @@
 //! What one run of the schedule may spend on deliveries, and how long it goes on asking a receiver that fails.
 
 use crate::ids::EndpointId;
-use std::collections::HashMap;
 
 /// How many deliveries a claim asks for at the most: with ten seconds for each and five side by side less than the lease.
 const BATCH: u32 = 30;
@@ -13,7 +12,7 @@ const FAILURES: u32 = 2;
 #[derive(Debug)]
 pub struct Rounds {
     requests: u32,
-    failures: HashMap<EndpointId, u32>,
+    failures: Vec<(EndpointId, u32)>,
 }
 
 impl Rounds {
@@ -21,7 +20,7 @@ impl Rounds {
     pub fn new(requests: u32) -> Self {
         Self {
             requests,
-            failures: HashMap::new(),
+            failures: Vec::new(),
         }
     }
 
@@ -43,23 +42,23 @@ impl Rounds {
 
     /// Takes note of how a delivery went.
     pub fn note(&mut self, endpoint: EndpointId, success: bool) {
-        if success {
-            self.failures.remove(&endpoint);
-        } else {
-            *self.failures.entry(endpoint).or_default() += 1;
+        let noted = self.failures.iter().position(|(id, _)| *id == endpoint);
+        match (success, noted) {
+            (true, Some(i)) => drop(self.failures.swap_remove(i)),
+            (true, None) => {}
+            (false, Some(i)) => self.failures[i].1 += 1,
+            (false, None) => self.failures.push((endpoint, 1)),
         }
     }
 
     /// Whether this receiver is left alone.
     pub fn is_over(&self, endpoint: EndpointId) -> bool {
-        self.failures
-            .get(&endpoint)
-            .is_some_and(|failures| *failures >= FAILURES)
+        self.passed_by().contains(&endpoint)
     }
 
     /// All that are left alone.
     pub fn passed_by(&self) -> Vec<EndpointId> {
-        let over = self.failures.iter().filter(|(_, n)| **n >= FAILURES);
+        let over = self.failures.iter().filter(|(_, n)| *n >= FAILURES);
         over.map(|(endpoint, _)| *endpoint).collect()
     }
 }

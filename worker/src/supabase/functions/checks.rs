@@ -3,11 +3,9 @@
 use super::Call;
 use crate::health::{Reason, Status};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use crate::json::{object, tagged};
+use crate::json::{ById, object, tagged};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::HashMap;
-use uuid::Uuid;
 
 /// The check of one integration is claimed.
 #[derive(Serialize)]
@@ -147,7 +145,7 @@ tagged! {
         /// Each for itself.
         "ended" => Ended {
             /// By integration.
-            ends: HashMap<Uuid, CheckEnd>,
+            ends: ById<CheckEnd>,
         },
     }
 }
@@ -202,6 +200,7 @@ mod tests {
     use super::*;
     use crate::json::parse;
     use serde_json::json;
+    use uuid::Uuid;
 
     #[test]
     fn a_result_without_status_gives_the_claim_back() {
@@ -228,9 +227,12 @@ mod tests {
             "67e55044-10b1-426f-9247-bb680e5fe0c9":{"end":"changed"}
         }}"#;
         let SettlingChecks::Ended { ends } = parse(body).unwrap();
-        let checked = ends
-            .values()
-            .filter(|end| matches!(end, CheckEnd::Checked(_)));
-        assert_eq!((ends.len(), checked.count()), (2, 1));
+        let end = |last: &str| {
+            let id = format!("67e55044-10b1-426f-9247-bb680e5fe0c{last}");
+            ends.get(id.parse().unwrap())
+        };
+        assert!(matches!(end("8"), Some(CheckEnd::Checked(_))));
+        assert!(matches!(end("9"), Some(CheckEnd::Changed)));
+        assert!(end("7").is_none());
     }
 }

@@ -29,28 +29,20 @@ pub trait Call: Serialize {
     type Outcome: Read;
 }
 
-/// Builds the request of a call.
-pub fn request<C: Call>(project: &Project, call: &C) -> Outbound {
+/// The body of a call's request.
+pub fn body<C: Call>(call: &C) -> String {
     // Ids, texts and JSON objects: serializing them cannot fail.
-    named(
-        project,
-        C::NAME,
-        serde_json::to_string(call).unwrap_or_default(),
-    )
+    serde_json::to_string(call).unwrap_or_default()
 }
 
-fn named(project: &Project, name: &str, body: String) -> Outbound {
+/// Builds the request of a call by its function's name.
+pub fn request(project: &Project, name: &str, body: String) -> Outbound {
     let path = format!("/rest/v1/rpc/{name}");
     project.request("POST", &path, &project.service_key, None, Some(body))
 }
 
-/// Reads the response of a call.
-pub fn read<C: Call>(answer: &Inbound) -> Result<C::Outcome> {
-    let value = value(C::NAME, answer)?;
-    C::Outcome::read(value).map_err(|place| unexpected(C::NAME, place))
-}
-
-fn value(name: &str, answer: &Inbound) -> Result<Value> {
+/// Reads the response of a call, whatever its outcome.
+pub fn read(name: &str, answer: &Inbound) -> Result<Value> {
     if answer.status != 200 {
         return Err(Error::refused(name, answer.status, &answer.body));
     }
@@ -62,6 +54,11 @@ fn value(name: &str, answer: &Inbound) -> Result<Value> {
     serde_json::from_str(&answer.body).map_err(|_| unexpected(name, "JSON"))
 }
 
+/// The outcome that a response holds.
+pub fn outcome<C: Call>(value: Value) -> Result<C::Outcome> {
+    C::Outcome::read(value).map_err(|place| unexpected(C::NAME, place))
+}
+
 /// Names the field, never what it holds.
 fn unexpected(name: &str, place: &str) -> Error {
     Error::database_answer(format!("{name}: unexpected outcome: {place}"))
@@ -70,6 +67,10 @@ fn unexpected(name: &str, place: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn outcome_of<C: Call>(answer: &Inbound) -> Result<C::Outcome> {
+        outcome::<C>(read(C::NAME, answer)?)
+    }
 
     fn answer(status: u16, content_type: &str, body: &str) -> Inbound {
         Inbound {
@@ -83,12 +84,12 @@ mod tests {
     fn an_outcome_is_read_by_its_name() {
         let json = "application/json; charset=utf-8";
         assert!(matches!(
-            read::<BeginConnection>(&answer(200, json, r#"{"outcome":"too_many"}"#)),
+            outcome_of::<BeginConnection>(&answer(200, json, r#"{"outcome":"too_many"}"#)),
             Ok(Begun::TooMany)
         ));
         let id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
         let body = format!(r#"{{"outcome":"exists","id":"{id}"}}"#);
-        match read::<CompleteConnection>(&answer(200, json, &body)) {
+        match outcome_of::<CompleteConnection>(&answer(200, json, &body)) {
             Ok(Completed::Exists { id: read }) => assert_eq!(read.to_string(), id),
             _ => panic!("expected exists"),
         }
@@ -108,7 +109,7 @@ mod tests {
             (409, "application/json", "{}"),
             (500, "text/html", "planted"),
         ] {
-            match read::<BeginConnection>(&answer(status, content_type, body)) {
+            match outcome_of::<BeginConnection>(&answer(status, content_type, body)) {
                 Err(Error::Database { detail, .. }) => {
                     assert!(!detail.contains("planted"), "{detail}")
                 }

@@ -2,11 +2,10 @@
 
 use super::Call;
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use crate::json::{Read, Shape, object, tagged};
+use crate::json::{ById, object, tagged, words};
 use sealed::StoredConfig;
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::HashMap;
 use uuid::Uuid;
 
 /// The refresh of one integration is claimed.
@@ -181,7 +180,7 @@ tagged! {
         /// Each for itself.
         "ended" => Ended {
             /// By integration.
-            ends: HashMap<Uuid, End>,
+            ends: ById<End>,
         },
     }
 }
@@ -205,20 +204,15 @@ pub enum End {
     Gone,
 }
 
-impl Read for End {
-    fn read(value: Value) -> Shape<Self> {
-        match value.as_str() {
-            Some("settled") => Ok(Self::Settled),
-            Some("journalled") => Ok(Self::Journalled),
-            Some("backed_off") => Ok(Self::BackedOff),
-            Some("reconnect_required") => Ok(Self::ReconnectRequired),
-            Some("released") => Ok(Self::Released),
-            Some("changed") => Ok(Self::Changed),
-            Some("gone") => Ok(Self::Gone),
-            _ => Err(""),
-        }
-    }
-}
+words!(End {
+    "settled" => Settled,
+    "journalled" => Journalled,
+    "backed_off" => BackedOff,
+    "reconnect_required" => ReconnectRequired,
+    "released" => Released,
+    "changed" => Changed,
+    "gone" => Gone,
+});
 
 impl Call for SettleRefreshes<'_> {
     const NAME: &'static str = "settle_refreshes";
@@ -259,6 +253,7 @@ mod tests {
         let body =
             r#"{"outcome":"ended","ends":{"67e55044-10b1-426f-9247-bb680e5fe0c8":"journalled"}}"#;
         let Settling::Ended { ends } = parse(body).unwrap();
-        assert_eq!(ends.values().collect::<Vec<_>>(), [&End::Journalled]);
+        let id = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap();
+        assert_eq!(ends.take(id), Some(End::Journalled));
     }
 }

@@ -2,9 +2,9 @@
 
 use super::Call;
 use crate::ids::{EndpointId, OrganizationId, UserId};
-use crate::json::{object, tagged};
+use crate::json::{object, tagged, words};
 use sealed::StoredConfig;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 object! {
@@ -61,7 +61,7 @@ impl Call for CreateEndpoint<'_> {
 }
 
 /// What can happen to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum EventType {
     /// It was made.
     #[serde(rename = "connection.created")]
@@ -82,6 +82,15 @@ pub enum EventType {
     #[serde(rename = "connection.deleted")]
     Deleted,
 }
+
+words!(EventType {
+    "connection.created" => Created,
+    "connection.reconnected" => Reconnected,
+    "connection.refreshed" => Refreshed,
+    "connection.refresh_failed" => RefreshFailed,
+    "connection.reconnect_required" => ReconnectRequired,
+    "connection.deleted" => Deleted,
+});
 
 /// An endpoint is changed.
 #[derive(Serialize)]
