@@ -49,12 +49,20 @@ export function respond(status, media, lines, body) {
   return new Response(media === 4 ? null : body, { status, headers });
 }
 
-/** The text of a request's or response's body; undefined if it is larger than the limit. */
-export async function text(message, limit) {
+/**
+ * The text of a request's body; undefined if it is larger than the limit. What is not much larger is taken all the same: a client that is
+ * still sending when it is answered may lose the connection, and the answer with it (RFC 9112, 9.6).
+ */
+export function body(request, limit) {
+  return text(request, limit, 4 * limit);
+}
+
+/** The text of a body; undefined if it is larger than the limit. It is read no further than to where it ends or has passed `leave`. */
+async function text(message, limit, leave = limit) {
   // Of a compressed body the header tells how long it was before the runtime unpacked it: 10 kB may be 10 MB.
   const declared = message.headers.has("content-encoding") ? null : message.headers.get("content-length");
   if (declared !== null && Number(declared) <= limit) return message.text();
-  if (declared !== null) {
+  if (declared !== null && Number(declared) > leave) {
     await message.body?.cancel();
     return undefined;
   }
@@ -65,10 +73,10 @@ export async function text(message, limit) {
   // Leaving the loop cancels the stream.
   for await (const chunk of message.body) {
     size += chunk.byteLength;
-    if (size > limit) return undefined;
-    collected += decoder.decode(chunk, { stream: true });
+    if (size > leave) return undefined;
+    if (size <= limit) collected += decoder.decode(chunk, { stream: true });
   }
-  return collected + decoder.decode();
+  return size > limit ? undefined : collected + decoder.decode();
 }
 
 /**

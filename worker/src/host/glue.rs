@@ -12,7 +12,7 @@ extern "C" {
     pub fn respond(status: u16, media: u8, lines: &str, body: &str) -> web_sys::Response;
 
     #[wasm_bindgen(catch)]
-    pub async fn text(message: &web_sys::Request, limit: u32) -> Result<JsValue, JsValue>;
+    pub async fn body(request: &web_sys::Request, limit: u32) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch)]
     pub async fn send(

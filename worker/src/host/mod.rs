@@ -35,7 +35,7 @@ pub struct Incoming {
 impl Incoming {
     /// The body, bounded.
     pub async fn body(&self) -> Result<String> {
-        let text = glue::text(&self.raw, BODY_LIMIT as u32)
+        let text = glue::body(&self.raw, BODY_LIMIT as u32)
             .await
             .map_err(|_| Refusal::Body("the body broke off"))?;
         text.as_string().ok_or(Error::Caller(Refusal::TooLarge))
