@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::registry::Registry;
 use crate::rotation::pace::{Pace, patiently};
-use crate::rotation::pass::pass;
+use crate::rotation::pass::{Marks, pass};
 use crate::rotation::scope::Scope;
 
 #[derive(Args, Debug)]
@@ -66,13 +66,15 @@ impl Session {
         Registry::read(&self.call(Function::KeyRegistryState).await?)
     }
 
-    /// Lets `each` see every row of the scope, page by page; of those on the key `current` only that they are there.
+    /// Lets `each` see every row of the scope, page by page; of those on the key `current` only that they are there. `marks` are those of the
+    /// scan before, if it was of the same scope.
     pub async fn scan(
         &self,
         phase: &'static str,
         scope: &Scope,
         current: Option<Kid>,
         pace: Option<&Pace>,
+        marks: &Marks,
         each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
     ) -> Result<()> {
         let estimate = if scope.is_everything() {
@@ -95,7 +97,15 @@ impl Session {
         let meanwhile = async {
             futures_util::future::join(self.progress.show(), watch).await;
         };
-        pass(&self.connections, first, &self.progress, each, meanwhile).await
+        pass(
+            &self.connections,
+            first,
+            marks,
+            &self.progress,
+            each,
+            meanwhile,
+        )
+        .await
     }
 
     /// How many rows there are, as the planner sees it: for the progress bar.

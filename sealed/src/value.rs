@@ -119,9 +119,9 @@ impl<'a> SealedValue<'a> {
 
 /// Exactly three parts, or nothing.
 pub(crate) fn parts(text: &str) -> Option<[&str; 3]> {
-    let mut parts = text.split('.');
-    let three = [parts.next()?, parts.next()?, parts.next()?];
-    parts.next().is_none().then_some(three)
+    let (first, rest) = text.split_once('.')?;
+    let (second, third) = rest.split_once('.')?;
+    (!third.contains('.')).then_some([first, second, third])
 }
 
 /// Writes a sealed value.

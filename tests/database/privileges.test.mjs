@@ -66,7 +66,7 @@ describe("what is granted, object by object", () => {
         'search_path=""' = any (coalesce(p.proconfig, '{}')) as pinned, p.prosqlbody is not null as resolved
       from pg_proc p where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)`;
     for (const { name, definer, trigger, pinned, resolved } of functions) {
-      if (name === "private.can_access_organization(uuid)") {
+      if (["private.can_access_organization(uuid)", "rewrap_fetch(uuid,integer,text,uuid,uuid)"].includes(name)) {
         assert.ok(resolved, `${name} has a body that was resolved when it was created`);
         continue;
       }

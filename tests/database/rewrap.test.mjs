@@ -107,6 +107,71 @@ describe("rewrap_read", () => {
   });
 });
 
+describe("rewrap_fetch", () => {
+  const fetch = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}, sql = service) => [
+    ...(await sql`select * from public.rewrap_fetch(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
+  ];
+
+  test("shows every row, in the order of their ids and as rewrap_read does, without the config of those on the key", async () => {
+    const ids = [NIL, MAX, ...Array.from({ length: 9 }, () => randomUUID())].sort();
+    const values = [config(KID.b), config(KID.a), config(null), {}, "text", [config(KID.b)], { _enc: "x" }, null, config(KID.b), 7, []];
+    const organization = randomUUID();
+    for (const [i, id] of ids.entries()) {
+      await service`
+        insert into public.integrations (id, organization_id, integration_type, name, config)
+        values (${id}, ${i % 2 ? organization : randomUUID()}, 'supabase', 'n', ${JSON.stringify(values[i])}::text::jsonb)`;
+    }
+    const rows = await fetch();
+    assert.deepEqual(rows.map(({ id }) => id), ids);
+    const shown = (rows) => rows.map(({ id, organization_id, config, version }) => ({ id, organization_id, config, version }));
+    assert.deepEqual(shown(rows.filter((_, i) => i !== 0 && i !== 8)), shown(await page()));
+    assert.deepEqual([rows[0].config, rows[8].config, rows.some((row) => row.is_large)], [null, null, false]);
+    assert.deepEqual(shown(await fetch({ kid: null })), shown(await page({ kid: null })));
+    const listed = async (range) => (await fetch(range)).map(({ id }) => id);
+    assert.deepEqual(await listed({ after: ids[1], until: ids[4], limit: 2 }), ids.slice(2, 4));
+    assert.deepEqual(await listed({ organization }), ids.filter((_, i) => i % 2));
+    assert.deepEqual(await listed({ after: MAX }), []);
+  });
+
+  test("leaves a large config to rewrap_read, and says so unless it is on the key", async () => {
+    const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+    const random = Array.from({ length: 100 }, () => randomUUID()).join("");
+    const large = [config(KID.a, { random }), config(KID.a, { text: "x".repeat(100_000) }), config(KID.b, { random })];
+    for (const [n, value] of [...large, config(KID.a, { text: "x".repeat(1000) })].entries()) await insert(value, { id: id(n) });
+    assert.deepEqual((await fetch()).map((row) => [row.is_large, row.config === null]), [[true, true], [true, true], [false, true], [false, false]]);
+  });
+
+  test("becomes part of the caller's query: by the index, from where the page begins", async () => {
+    const plan = await owner`explain select id, config from public.rewrap_fetch(${NIL}::text::uuid, 10, ${KID.b}, null, null)`;
+    const text = plan.map((row) => row["QUERY PLAN"]).join("\n");
+    assert.doesNotMatch(text, /Function Scan/);
+    assert.match(text, /Index Cond: \(id > /);
+  });
+});
+
+describe("rewrap_count", () => {
+  const count = async ({ after = null, until = MAX, kid = KID.b, organization = null } = {}) => ({
+    ...(await service`select * from public.rewrap_count(${after}, ${until}, ${kid}, ${organization})`)[0],
+  });
+
+  test("counts the rows of a range, and those of them that are not on the key", async () => {
+    const ids = Array.from({ length: 5 }, () => randomUUID()).sort();
+    const values = [config(KID.b), config(KID.a), config(null), null, config(KID.b)];
+    const organization = randomUUID();
+    for (const [i, id] of ids.entries()) {
+      await service`
+        insert into public.integrations (id, organization_id, integration_type, name, config)
+        values (${id}, ${i % 2 ? organization : randomUUID()}, 'supabase', 'n', ${JSON.stringify(values[i])}::text::jsonb)`;
+    }
+    assert.deepEqual(await count(), { looked: 5, unfinished: 3 });
+    assert.deepEqual(await count({ kid: null }), { looked: 5, unfinished: 5 });
+    assert.deepEqual(await count({ after: ids[0], until: ids[2] }), { looked: 2, unfinished: 2 });
+    assert.deepEqual(await count({ after: ids[3] }), { looked: 1, unfinished: 0 });
+    assert.deepEqual(await count({ organization }), { looked: 2, unfinished: 2 });
+    await assert.rejects(count({ until: null }), { code: "22023" });
+  });
+});
+
 describe("rewrap_look", () => {
   const look = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}) => ({
     ...(await service`select * from public.rewrap_look(${after}, ${limit}, ${kid}, ${until}, ${organization})`)[0],
@@ -295,6 +360,7 @@ describe("rewrap_write", () => {
       "a patch without a key id": [[id], [version], ['{"access_token": "x"}']],
       "a patch that is no object": [[id], [version], ['"x"']],
       "no patch": [[id], [version], [null]],
+      "a patch that is the name alone": [[id], [version], ['"_enc"']],
       "too many": [Array(5001).fill(id), Array(5001).fill(version), Array(5001).fill(patch)],
     };
     for (const [name, [ids, versions, patches]] of Object.entries(batches)) {

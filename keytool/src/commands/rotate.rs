@@ -8,6 +8,7 @@ use super::{fence, retire};
 use crate::error::{Blame, Error, Result};
 use crate::keys::KeyArgs;
 use crate::rotation::pace::{Pace, patiently};
+use crate::rotation::pass::Marks;
 use crate::rotation::rewrap::{Counts, Rewrap};
 use crate::rotation::sample;
 use crate::rotation::scope::Scope;
@@ -74,8 +75,9 @@ pub async fn run(args: &RotateArgs, keys: &KeyArgs, json: bool) -> Result<()> {
 /// Passes over the rows until one finds nothing more to do.
 pub async fn rewrap(session: &Session, ring: &KeyRing, scope: &Scope, pace: &Pace) -> Result<()> {
     let (mut written, mut lost) = (0, 0);
+    let marks = Marks::default();
     for number in 1..=MAX_PASSES {
-        let counts = one_pass(session, ring, scope, pace, number == 1, false).await?;
+        let counts = one_pass(session, ring, scope, pace, &marks, number == 1, false).await?;
         written += counts.written.get();
         lost += counts.lost.get();
         if counts.written.get() == 0 && counts.lost.get() == 0 {
@@ -92,7 +94,7 @@ pub async fn rewrap(session: &Session, ring: &KeyRing, scope: &Scope, pace: &Pac
 }
 
 async fn dry_run(session: &Session, ring: &KeyRing, scope: &Scope, pace: &Pace) -> Result<()> {
-    let counts = one_pass(session, ring, scope, pace, true, true).await?;
+    let counts = one_pass(session, ring, scope, pace, &Marks::default(), true, true).await?;
     let (rows, findings) = (counts.written.get(), counts.do_not_open());
     let kid = ring.primary_kid();
     session.progress.step(
@@ -107,6 +109,7 @@ async fn one_pass<'a>(
     ring: &'a KeyRing,
     scope: &Scope,
     pace: &'a Pace,
+    marks: &Marks,
     lists: bool,
     dry_run: bool,
 ) -> Result<Counts> {
@@ -121,7 +124,14 @@ async fn one_pass<'a>(
     let each =
         async |connection: &dyn crate::database::Rows, rows| rewrap.page(connection, rows).await;
     session
-        .scan("rewrap", scope, Some(ring.primary_kid()), Some(pace), each)
+        .scan(
+            "rewrap",
+            scope,
+            Some(ring.primary_kid()),
+            Some(pace),
+            marks,
+            each,
+        )
         .await?;
     Ok(rewrap.counts)
 }

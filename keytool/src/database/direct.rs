@@ -1,4 +1,4 @@
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +15,12 @@ use super::{Answer, Cause, Failure, Function, LOOK, Look, Page, Patch, Row, Rows
 /// Longer than any call should take, waiting for locks included (two seconds, in the functions' own settings).
 const CALL: Duration = Duration::from_secs(30);
 
+/// A config of more bytes than this is large: PostgreSQL does not store it in the row itself, or does so compressed.
+const LARGE: usize = 2048;
+
+/// So many rows that are not large are taken in at once.
+const FETCHED: u16 = 1000;
+
 type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 type SqlError = Box<dyn std::error::Error + Sync + Send>;
 
@@ -26,6 +32,8 @@ pub struct Direct {
     /// Held from a call to its answer. A pooler hands the server's session to somebody else at an answer, even when the next call
     /// of ours is on its way already, and the halves of two calls then meet in one session.
     turn: tokio::sync::Mutex<()>,
+    /// Configs are large here, so that pages have to be bounded by their bytes.
+    is_large: Cell<bool>,
 }
 
 impl Direct {
@@ -34,6 +42,7 @@ impl Direct {
             address,
             client: RefCell::new(None),
             turn: tokio::sync::Mutex::new(()),
+            is_large: Cell::new(false),
         }
     }
 
@@ -81,6 +90,43 @@ impl Direct {
         .await
     }
 
+    /// A page that only the number of its rows bounds; `None` if there is a large config in it.
+    async fn fetch(&self, page: &Page) -> Result<Option<Vec<Row>>, Failure> {
+        let sql = "select id, organization_id, config, version, is_large from public.rewrap_fetch($1, $2, $3, $4, $5)";
+        let limit = page.limit.min(FETCHED);
+        let rows = self.query_page(sql, page, limit.into()).await?;
+        let mut page = Vec::with_capacity(rows.len());
+        for (row, looked) in rows.iter().zip(1..) {
+            if row.try_get(4).map_err(failure)? {
+                return Ok(None);
+            }
+            page.push(Row {
+                id: row.try_get(0).map_err(failure)?,
+                organization_id: row.try_get(1).map_err(failure)?,
+                config: config(row, 2)?,
+                version: row.try_get(3).map_err(failure)?,
+                looked,
+            });
+        }
+        Ok(Some(page))
+    }
+
+    /// A page that is bounded by its bytes too.
+    async fn read(&self, page: &Page) -> Result<Vec<Row>, Failure> {
+        let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5)";
+        let rows = self.query_page(sql, page, page.limit.into()).await?;
+        let read = |row: &SqlRow| {
+            Ok(Row {
+                id: row.try_get(0).map_err(failure)?,
+                organization_id: row.try_get(1).map_err(failure)?,
+                config: config(row, 2)?,
+                version: row.try_get(3).map_err(failure)?,
+                looked: number(row, 4)?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
     /// Asks the server to stop what it is doing for us, and gives the connection up either way.
     async fn cancel(&self, token: CancelToken) {
         self.client.borrow_mut().take();
@@ -92,9 +138,16 @@ impl Direct {
 impl Rows for Direct {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5)";
-            let rows = self.query_page(sql, page, page.limit.into()).await?;
-            rows.iter().map(read_row).collect()
+            if !self.is_large.get()
+                && let Some(rows) = self.fetch(page).await?
+            {
+                return Ok(rows);
+            }
+            let rows = self.read(page).await?;
+            let mut configs = rows.iter().filter_map(|row| row.config.as_ref());
+            self.is_large
+                .set(configs.any(|config| config.len() > LARGE));
+            Ok(rows)
         })
     }
 
@@ -104,11 +157,34 @@ impl Rows for Direct {
                 "select looked, unfinished, last_id from public.rewrap_look($1, $2, $3, $4, $5)";
             let rows = self.query_page(sql, page, LOOK).await?;
             let row = first(&rows)?;
-            let count = |index| row.try_get::<_, i32>(index).map_err(failure);
             Ok(Look {
-                looked: count(0)?.unsigned_abs().into(),
-                unfinished: count(1)?.unsigned_abs().into(),
+                looked: number(row, 0)?.into(),
+                unfinished: number(row, 1)?.into(),
                 last: row.try_get(2).map_err(failure)?,
+            })
+        })
+    }
+
+    fn count<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
+        Box::pin(async move {
+            let sql = "select looked, unfinished from public.rewrap_count($1, $2, $3, $4)";
+            let current = page.current.map(|kid| kid.to_string());
+            let rows = self
+                .query(
+                    sql,
+                    &[
+                        (&page.after, Type::UUID),
+                        (&page.until, Type::UUID),
+                        (&current, Type::TEXT),
+                        (&page.organization, Type::UUID),
+                    ],
+                )
+                .await?;
+            let row = first(&rows)?;
+            Ok(Look {
+                looked: number(row, 0)?.into(),
+                unfinished: number(row, 1)?.into(),
+                last: page.until,
             })
         })
     }
@@ -129,8 +205,7 @@ impl Rows for Direct {
                     ],
                 )
                 .await?;
-            let count: i32 = only(&rows)?;
-            Ok(count.unsigned_abs().into())
+            Ok(number(first(&rows)?, 0)?.into())
         })
     }
 
@@ -157,15 +232,15 @@ impl Rows for Direct {
     }
 }
 
-fn read_row(row: &SqlRow) -> Result<Row, Failure> {
-    let config: Option<Json<'_>> = row.try_get(2).map_err(failure)?;
-    Ok(Row {
-        id: row.try_get(0).map_err(failure)?,
-        organization_id: row.try_get(1).map_err(failure)?,
-        config: config.map(|Json(text)| text.to_owned()),
-        version: row.try_get(3).map_err(failure)?,
-        looked: row.try_get::<_, i32>(4).map_err(failure)?.unsigned_abs(),
-    })
+fn config(row: &SqlRow, index: usize) -> Result<Option<String>, Failure> {
+    let config: Option<Json<'_>> = row.try_get(index).map_err(failure)?;
+    Ok(config.map(|Json(text)| text.to_owned()))
+}
+
+/// One that is never negative.
+fn number(row: &SqlRow, index: usize) -> Result<u32, Failure> {
+    let number: i32 = row.try_get(index).map_err(failure)?;
+    Ok(number.unsigned_abs())
 }
 
 fn only<'a, T: FromSql<'a>>(rows: &'a [SqlRow]) -> Result<T, Failure> {

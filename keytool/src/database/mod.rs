@@ -1,5 +1,5 @@
 //! The way to the rows: one trait, and the same functions of the database behind both implementations. `migrations/`
-//! defines them: rewrap_read, rewrap_look, rewrap_write, rewrap_vitals, and those of the fence.
+//! defines them: rewrap_read, rewrap_fetch, rewrap_look, rewrap_count, rewrap_write, rewrap_vitals, and those of the fence.
 
 mod address;
 mod direct;
@@ -25,11 +25,14 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 
 /// One connection. Calls may overlap: a direct connection sends them one behind the other without waiting.
 pub trait Rows {
-    /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read`.
+    /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read` and `rewrap_fetch`.
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
 
     /// Counts the next rows, many more than a page has, and those of them that are not on the page's key. See `rewrap_look`.
     fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look>;
+
+    /// Counts the rows of a page that ends at a known id, not too far away. See `rewrap_count`.
+    fn count<'a>(&'a self, page: &'a Page) -> Answer<'a, Look>;
 
     /// Writes each patch if its row is still of the version that was read, and says how many it wrote. See `rewrap_write`.
     fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64>;

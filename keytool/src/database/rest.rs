@@ -173,6 +173,30 @@ impl Rows for Rest {
         })
     }
 
+    fn count<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
+        #[derive(Deserialize)]
+        struct Counted {
+            looked: u64,
+            unfinished: u64,
+        }
+        Box::pin(async move {
+            let body = json!({
+                "p_after": page.after.map(|id| id.to_string()),
+                "p_until": page.until.map(|id| id.to_string()),
+                "p_kid": page.current.map(|kid| kid.to_string()),
+                "p_organization_id": page.organization.map(|id| id.to_string()),
+            });
+            let answer = self.post("rewrap_count", body.to_string().into_bytes());
+            let answer = answer.await?;
+            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(unreadable)?;
+            Ok(Look {
+                looked: counted.looked,
+                unfinished: counted.unfinished,
+                last: page.until,
+            })
+        })
+    }
+
     fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();

@@ -26,24 +26,76 @@ pub enum Verdict {
     Finding(Finding),
 }
 
-pub fn reseal(
-    ring: &KeyRing,
-    place: &Place,
-    config: &str,
-    random: Random<'_>,
-) -> Result<Verdict, RandomError> {
-    let outcome = match Flat::read(config) {
-        Some(flat) => flat.reseal(ring, place, random),
-        None => match serde_json::from_str(config) {
-            Ok(Value::Object(config)) => reseal_whole(ring, place, &config, random),
-            _ => return Ok(Verdict::Finding(Finding::no_object(*place))),
-        },
-    };
-    match outcome {
-        Ok(None) => Ok(Verdict::Fine),
-        Ok(Some(patch)) => Ok(Verdict::Patch(patch)),
-        Err(ResealError::Open(error)) => Ok(Verdict::Finding(Finding::new(*place, &error))),
-        Err(ResealError::Random(error)) => Err(error),
+/// Reseals one row after the other.
+pub struct Reseal<'a> {
+    ring: &'a KeyRing,
+    /// The `_enc` that is written, as text.
+    written: String,
+    /// The `_enc` that was read last, as text and parsed: from one row to the next it seldom changes.
+    read: (String, Value),
+}
+
+impl<'a> Reseal<'a> {
+    pub fn new(ring: &'a KeyRing) -> Self {
+        Self {
+            ring,
+            written: ring.enc().to_string(),
+            read: ("null".to_owned(), Value::Null),
+        }
+    }
+
+    pub fn row(
+        &mut self,
+        place: &Place,
+        config: &str,
+        random: Random<'_>,
+    ) -> Result<Verdict, RandomError> {
+        let outcome = match Flat::read(config) {
+            Some(flat) => self.flat(&flat, place, random),
+            None => match serde_json::from_str(config) {
+                Ok(Value::Object(config)) => reseal_whole(self.ring, place, &config, random),
+                _ => return Ok(Verdict::Finding(Finding::no_object(*place))),
+            },
+        };
+        match outcome {
+            Ok(None) => Ok(Verdict::Fine),
+            Ok(Some(patch)) => Ok(Verdict::Patch(patch)),
+            Err(ResealError::Open(error)) => Ok(Verdict::Finding(Finding::new(*place, &error))),
+            Err(ResealError::Random(error)) => Err(error),
+        }
+    }
+
+    /// The short way.
+    fn flat(&mut self, flat: &Flat<'_>, place: &Place, random: Random<'_>) -> Outcome {
+        if let Some(enc) = flat.enc
+            && enc != self.read.0
+        {
+            // It was found to be JSON, and is too short to be nested too deep.
+            let value = serde_json::from_str(enc).unwrap_or_default();
+            self.read = (enc.to_owned(), value);
+        }
+        let enc = flat.enc.map(|_| &self.read.1);
+        let fields: Vec<(&str, &str)> = flat
+            .secrets
+            .iter()
+            .map(|(pointer, _, text)| (&**pointer, &**text))
+            .collect();
+        let Some(texts) = self.ring.reseal_texts(place, enc, &fields, random)? else {
+            return Ok(None);
+        };
+        let length: usize = texts.iter().map(|text| text.len() + 32).sum();
+        let mut patch = String::with_capacity(64 + length);
+        for part in ["{\"", ENC, "\":", &self.written] {
+            patch.push_str(part);
+        }
+        for ((_, name, _), text) in flat.secrets.iter().zip(&texts) {
+            // Writing to a String does not fail. A sealed text is base64 and dots: nothing in it is escaped.
+            let _ = write!(patch, ",{}:\"", Value::from(&**name));
+            patch.push_str(text);
+            patch.push('"');
+        }
+        patch.push('}');
+        Ok(Some(patch))
     }
 }
 
@@ -68,7 +120,7 @@ fn reseal_whole(
 
 /// The parts of a flat config that a rotation needs.
 struct Flat<'a> {
-    enc: Option<Value>,
+    enc: Option<&'a str>,
     /// Names of sensitive fields, as JSON Pointers and as they are, and their strings.
     secrets: Vec<(String, Cow<'a, str>, Cow<'a, str>)>,
 }
@@ -77,6 +129,8 @@ impl<'a> Flat<'a> {
     /// No larger than what any bound of the format could strike, so that the long way need not be asked.
     const MAX_TEXT: usize = 64 * 1024;
     const MAX_MEMBERS: usize = 1000;
+    /// Longer ones are none.
+    const MAX_ENC: usize = 100;
 
     /// `None` if it takes the long way to tell what it is.
     fn read(config: &'a str) -> Option<Self> {
@@ -94,7 +148,8 @@ impl<'a> Flat<'a> {
         for (Text(name), value) in members {
             let value = value.get();
             match value.as_bytes().first()? {
-                _ if name == ENC => flat.enc = Some(serde_json::from_str(value).ok()?),
+                _ if name == ENC && value.len() <= Self::MAX_ENC => flat.enc = Some(value),
+                _ if name == ENC => return None,
                 // Something may be nested in it that is secret, or that is where a secret ought to be.
                 b'{' | b'[' if holds_objects(value) => return None,
                 b'"' if is_sensitive(&name) => {
@@ -108,30 +163,6 @@ impl<'a> Flat<'a> {
         }
         Some(flat)
     }
-
-    fn reseal(&self, ring: &KeyRing, place: &Place, random: Random<'_>) -> Outcome {
-        let fields: Vec<(&str, &str)> = self
-            .secrets
-            .iter()
-            .map(|(pointer, _, text)| (&**pointer, &**text))
-            .collect();
-        let Some(texts) = ring.reseal_texts(place, self.enc.as_ref(), &fields, random)? else {
-            return Ok(None);
-        };
-        let mut patch = String::with_capacity(config_length(&texts));
-        // Writing to a String does not fail.
-        let _ = write!(patch, "{{\"{ENC}\":{}", ring.enc());
-        for ((_, name, _), text) in self.secrets.iter().zip(&texts) {
-            // A sealed text is base64 and dots: nothing in it is escaped.
-            let _ = write!(patch, ",{}:\"{text}\"", Value::from(&**name));
-        }
-        patch.push('}');
-        Ok(Some(patch))
-    }
-}
-
-fn config_length(texts: &[String]) -> usize {
-    64 + texts.iter().map(|text| text.len() + 32).sum::<usize>()
 }
 
 /// An array of plain values is flat as well; arrays and objects in it are not.
@@ -297,7 +328,9 @@ mod tests {
         for ring in [ring(NEW, &[OLD]), ring(NEW, &[]), ring(OLD, &[NEW])] {
             for config in configs() {
                 let text = config.to_string();
-                let found = reseal(&ring, &place(), &text, &mut counting()).unwrap();
+                let found = Reseal::new(&ring)
+                    .row(&place(), &text, &mut counting())
+                    .unwrap();
                 let expected =
                     match reseal_whole(&ring, &place(), &map(config.clone()), &mut counting()) {
                         Ok(None) => Verdict::Fine,
@@ -324,8 +357,9 @@ mod tests {
     fn a_patch_holds_what_is_sealed_and_nothing_else() {
         let ring = ring(NEW, &[OLD]);
         for config in configs() {
-            let Verdict::Patch(patch) =
-                reseal(&ring, &place(), &config.to_string(), &mut counting()).unwrap()
+            let Verdict::Patch(patch) = Reseal::new(&ring)
+                .row(&place(), &config.to_string(), &mut counting())
+                .unwrap()
             else {
                 continue;
             };
@@ -347,7 +381,9 @@ mod tests {
     #[test]
     fn what_is_no_object_is_a_finding() {
         for text in ["null", "\"text\"", "[]", "7", "", "{"] {
-            let verdict = reseal(&ring(NEW, &[]), &place(), text, &mut counting()).unwrap();
+            let verdict = Reseal::new(&ring(NEW, &[]))
+                .row(&place(), text, &mut counting())
+                .unwrap();
             assert_eq!(
                 verdict,
                 Verdict::Finding(Finding::no_object(place())),
@@ -360,9 +396,7 @@ mod tests {
     fn without_randomness_nothing_is_sealed() {
         let text = sealed(json!({"access_token": "a"})).to_string();
         assert_eq!(
-            reseal(&ring(NEW, &[OLD]), &place(), &text, &mut |_| Err(
-                RandomError
-            )),
+            Reseal::new(&ring(NEW, &[OLD])).row(&place(), &text, &mut |_| Err(RandomError)),
             Err(RandomError)
         );
     }

@@ -2,14 +2,19 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use sealed::{KeyRing, Place};
+use tokio::task::yield_now;
 
 use super::finding::{Class, Finding};
 use super::pace::{Pace, patiently};
-use super::reseal::{Verdict, reseal};
+use super::reseal::{Reseal, Verdict};
 use crate::database::{Patch, Row, Rows};
 use crate::error::Result;
 use crate::progress::Progress;
 use crate::random;
+
+/// How many rows are sealed before it is looked whether an answer has come: its connection, and the server behind it, would otherwise
+/// stand idle until a whole page is sealed.
+const AT_ONCE: usize = 32;
 
 /// Moves rows to the primary key.
 pub struct Rewrap<'a> {
@@ -41,7 +46,7 @@ impl Counts {
 
 impl Rewrap<'_> {
     pub async fn page(&self, connection: &dyn Rows, rows: Vec<Row>) -> Result<()> {
-        let patches = self.seal(rows)?;
+        let patches = self.seal(rows).await?;
         if !patches.is_empty() {
             let written = if self.dry_run {
                 patches.len() as u64
@@ -58,16 +63,20 @@ impl Rewrap<'_> {
         Ok(())
     }
 
-    fn seal(&self, rows: Vec<Row>) -> Result<Vec<Patch>> {
+    async fn seal(&self, rows: Vec<Row>) -> Result<Vec<Patch>> {
         let mut patches = Vec::with_capacity(rows.len());
         let mut random = random::buffered();
-        for row in rows {
+        let mut reseal = Reseal::new(self.ring);
+        for (number, row) in rows.into_iter().enumerate() {
+            if number % AT_ONCE == 0 {
+                yield_now().await;
+            }
             let Some(config) = &row.config else { continue };
             let place = Place {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
-            match reseal(self.ring, &place, config, &mut random)? {
+            match reseal.row(&place, config, &mut random)? {
                 Verdict::Fine => {}
                 Verdict::Patch(json) => patches.push(Patch {
                     id: row.id,
