@@ -6,8 +6,9 @@
 -- the row itself, so that here the limit is a bound.
 --
 -- The planner puts this body in the place of the call: no row is copied on its way, and the bounds are as good as constants. So it has neither
--- rights of its own nor settings. Its names were resolved when it was made; no search_path matters. Through PostgREST it would be planned
--- without knowing the bounds, and read the table from its beginning.
+-- rights of its own nor settings: a caller whom row level security concerns would see no row, and calls rewrap_read. Its names were resolved
+-- when it was made; no search_path matters. Through PostgREST it would be planned without knowing the bounds, and read the table from
+-- its beginning.
 create function public.rewrap_fetch(
   p_after uuid, p_limit integer, p_kid text, p_until uuid default null, p_organization_id uuid default null
 ) returns table (id uuid, organization_id uuid, config jsonb, version text, is_large boolean)
