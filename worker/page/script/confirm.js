@@ -1,8 +1,9 @@
 /** A dialog that asks before something is done that cannot be taken back. */
+import { settle } from './dialog.js';
 import { fail } from './session.js';
-import { $, actionButton, clear, once, openDialog, staying } from './view.js';
+import { $, actionButton, clear, once, openDialog } from './view.js';
 
-/** What the dialog asks about now. Escape closes it while a request still runs, and it may be open for something else by then. */
+/** What the dialog asks about now. */
 let asked = null;
 
 /**
@@ -16,22 +17,14 @@ export function confirm({ title, text, label, busy, kind = 'danger', work }, ope
   $('confirm-text').textContent = text;
   clear($('confirm-error'));
   // Another button each time: an earlier one may still be busy.
-  const button = actionButton(kind, label, () => once(button, busy, () => settle(question, work)));
+  const button = actionButton(kind, label, () => once(button, busy, () => send(question, work)));
   button.id = 'confirm-button';
   $('confirm-button').replaceWith(button);
   openDialog($('confirm'), opener);
 }
 
-async function settle(question, work) {
-  const here = staying();
+function send(question, work) {
   const isAsked = () => $('confirm').open && asked === question;
   clear($('confirm-error'));
-  try {
-    const follow = await work();
-    if (isAsked()) $('confirm').close();
-    if (here()) await follow();
-  } catch (failure) {
-    if (isAsked()) fail(failure, undefined, $('confirm-error'));
-    else if (here()) fail(failure);
-  }
+  return settle($('confirm'), isAsked, work, (failure) => fail(failure, undefined, $('confirm-error')));
 }

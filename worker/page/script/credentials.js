@@ -2,9 +2,10 @@
  * Connecting an account with credentials that the user has at the provider, and giving others in their place. What is typed stays in the
  * fields of the dialog, and the fields go with it.
  */
+import { renewSubmit, settle } from './dialog.js';
 import { api, ask, resource } from './requests.js';
 import { fail, provider, providerName, state } from './session.js';
-import { $, addressOf, arrive, clear, element, go, mark, notify, once, openDialog, staying } from './view.js';
+import { $, addressOf, arrive, clear, element, go, mark, notify, once, openDialog } from './view.js';
 
 /** What the dialog is open for: `{ label, busy, send }`; `send(fields)` answers what is to be done once the dialog is gone. */
 let asked = null;
@@ -57,9 +58,7 @@ function open(fields, opener, question) {
   asked = question;
   $('credentials-title').textContent = question.title;
   $('credentials-lead').textContent = question.lead;
-  // Another button each time: an earlier one may still be busy.
-  const button = Object.assign(element('button', 'button primary', question.label), { id: 'credentials-submit', type: 'submit' });
-  $('credentials-submit').replaceWith(button);
+  renewSubmit('credentials-submit', question.label);
   $('credentials-name-field').hidden = !question.isNamed;
   mark($('credentials-name'));
   clear($('credentials-error'));
@@ -100,17 +99,8 @@ export function submitCredentials(event) {
   clear($('credentials-error'));
   const missing = inputs().find((input) => input.ariaInvalid);
   if (missing) return missing.focus();
-  return once($('credentials-submit'), question.busy, async () => {
-    const here = staying();
-    try {
-      const end = await question.send(Object.fromEntries(inputs().map(({ name, value }) => [name, value])));
-      if (isAsked()) $('credentials').close();
-      if (here()) await end();
-    } catch (failure) {
-      if (isAsked()) return refuse(failure);
-      if (here()) fail(failure);
-    }
-  });
+  const given = Object.fromEntries(inputs().map(({ name, value }) => [name, value]));
+  return once($('credentials-submit'), question.busy, () => settle($('credentials'), isAsked, () => question.send(given), refuse));
 }
 
 /** Says what is wrong at the field that it is about; what is about none, above them. */

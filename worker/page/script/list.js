@@ -3,7 +3,7 @@ import { askDisconnect, mend, mending } from './actions.js';
 import { announceNew, renderProviders } from './connect.js';
 import { api } from './requests.js';
 import { fail, providerName, showOrganizations, state } from './session.js';
-import { $, clear, fillTime, focusTitle, link, notify, once, show, stamp, staying } from './view.js';
+import { $, clear, fillTime, focusTitle, link, notify, once, show, showPart, stamp, staying } from './view.js';
 import { statusName } from './words.js';
 
 /** How many rows stand there, and of how many. */
@@ -17,10 +17,7 @@ export function openList() {
   return loadList();
 }
 
-function showList(part) {
-  for (const name of ['list-loading', 'list-failed', 'list-empty', 'integrations']) $(name).hidden = name !== part;
-  $('list').ariaBusy = String(part === 'list-loading');
-}
+const showList = (part) => showPart('list', ['list-loading', 'list-failed', 'list-empty', 'integrations'], part);
 
 async function loadList() {
   const here = staying();

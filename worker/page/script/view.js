@@ -18,6 +18,12 @@ export function show(name) {
   document.title = title ? `${title} · Connect` : 'Connect';
 }
 
+/** Shows one of a card's parts, the first of which says that it is loading. */
+export function showPart(card, parts, part) {
+  for (const id of parts) $(id).hidden = id !== part;
+  $(card).ariaBusy = String(part === parts[0]);
+}
+
 export const focusTitle = () => document.querySelector('main > section:not([hidden]) h1')?.focus();
 
 export function element(tag, className, ...content) {

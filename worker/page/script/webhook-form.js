@@ -1,6 +1,7 @@
 /** Where a webhook goes, and what it is told: asked for in a dialog, for a new one and for one that stands. */
+import { renewSubmit, settle } from './dialog.js';
 import { fail } from './session.js';
-import { $, clear, element, mark, once, openDialog, staying } from './view.js';
+import { $, clear, element, mark, once, openDialog } from './view.js';
 import { EVENTS } from './webhook-words.js';
 
 /** What the dialog is open for. */
@@ -19,8 +20,7 @@ export function askWebhook({ title, label, busy, url = '', events = null, send }
   clear($('webhook-error'), $('webhook-kinds-error'));
   mark($('webhook-url'));
   showKinds();
-  // Another button each time: an earlier one may still be busy.
-  $('webhook-submit').replaceWith(Object.assign(element('button', 'button primary', label), { id: 'webhook-submit', type: 'submit' }));
+  renewSubmit('webhook-submit', label);
   openDialog($('webhook-dialog'), opener, () => { asked = null; });
 }
 
@@ -38,17 +38,12 @@ export function submitWebhook(event) {
   if (events?.length === 0) return boxes[0].focus();
   const question = asked;
   const isAsked = () => asked === question;
-  return once($('webhook-submit'), question.busy, async () => {
-    const here = staying();
-    try {
-      const follow = await question.send({ url, events });
-      if (isAsked()) $('webhook-dialog').close();
-      if (here()) await follow();
-    } catch (failure) {
-      if (!isAsked()) return here() && fail(failure);
-      if (failure.code !== 'bad_url') return fail(failure, undefined, $('webhook-error'));
-      mark($('webhook-url'), failure.message);
-      $('webhook-url').focus();
-    }
-  });
+  const send = () => question.send({ url, events });
+  return once($('webhook-submit'), question.busy, () => settle($('webhook-dialog'), isAsked, send, refuse));
+}
+
+function refuse(failure) {
+  if (failure.code !== 'bad_url') return fail(failure, undefined, $('webhook-error'));
+  mark($('webhook-url'), failure.message);
+  $('webhook-url').focus();
 }

@@ -2,7 +2,7 @@
 import { api } from './requests.js';
 import { fail, showOrganizations, state } from './session.js';
 import { showSecret } from './secret.js';
-import { $, clear, element, go, addressOf, link, notify, show, staying } from './view.js';
+import { $, clear, element, go, addressOf, link, notify, show, showPart, staying } from './view.js';
 import { askWebhook } from './webhook-form.js';
 import { eventNames } from './webhook-words.js';
 
@@ -15,25 +15,22 @@ export function openWebhooks() {
   return load();
 }
 
-function showPart(part) {
-  for (const name of ['webhooks-loading', 'webhooks-failed', 'webhooks-empty', 'webhook-rows']) $(name).hidden = name !== part;
-  $('webhooks').ariaBusy = String(part === 'webhooks-loading');
-}
+const showRows = (part) => showPart('webhooks', ['webhooks-loading', 'webhooks-failed', 'webhooks-empty', 'webhook-rows'], part);
 
 async function load() {
   const here = staying();
-  showPart('webhooks-loading');
+  showRows('webhooks-loading');
   try {
     const webhooks = await loadWebhooks();
     if (!here()) return;
     $('webhook-rows').replaceChildren(...webhooks.map(renderRow));
-    showPart(webhooks.length > 0 ? 'webhook-rows' : 'webhooks-empty');
+    showRows(webhooks.length > 0 ? 'webhook-rows' : 'webhooks-empty');
   } catch (failure) {
     if (!here()) return;
     if (failure.status === 401) return fail(failure);
     clear($('webhooks-failed'));
     notify('error', failure.message, { region: $('webhooks-failed'), requestId: failure.requestId, retry: load });
-    showPart('webhooks-failed');
+    showRows('webhooks-failed');
   }
 }
 
