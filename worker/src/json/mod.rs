@@ -87,19 +87,27 @@ impl Fields {
     }
 }
 
+/// How a struct is read of an object with its fields, and how that ends: `end` or `end_exactly`.
+macro_rules! fields {
+    ($name:ident { $($field:ident),* } $end:ident) => {
+        impl $crate::json::Read for $name {
+            fn read(value: serde_json::Value) -> $crate::json::Shape<Self> {
+                let mut fields = $crate::json::Fields::of(value)?;
+                let read = Self { $($field: fields.take(stringify!($field))),* };
+                fields.$end(read)
+            }
+        }
+    };
+}
+pub(crate) use fields;
+
 /// Defines a struct that is read of an object with its fields; an `exact` one, of an object with no others.
 macro_rules! object {
     ($(#[$meta:meta])* exact struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
         $(#[$meta])*
         struct $name { $($field: $type),* }
 
-        impl $crate::json::Read for $name {
-            fn read(value: serde_json::Value) -> $crate::json::Shape<Self> {
-                let mut fields = $crate::json::Fields::of(value)?;
-                let read = Self { $($field: fields.take(stringify!($field))),* };
-                fields.end_exactly(read)
-            }
-        }
+        $crate::json::fields!($name { $($field),* } end_exactly);
     };
     ($(#[$meta:meta])* $visible:vis struct $name:ident {
         $($(#[$of_field:meta])* $shown:vis $field:ident: $type:ty),* $(,)?
@@ -107,13 +115,7 @@ macro_rules! object {
         $(#[$meta])*
         $visible struct $name { $($(#[$of_field])* $shown $field: $type),* }
 
-        impl $crate::json::Read for $name {
-            fn read(value: serde_json::Value) -> $crate::json::Shape<Self> {
-                let mut fields = $crate::json::Fields::of(value)?;
-                let read = Self { $($field: fields.take(stringify!($field))),* };
-                fields.end(read)
-            }
-        }
+        $crate::json::fields!($name { $($field),* } end);
 
         impl $crate::json::Field for $name {
             fn blank() -> Self {

@@ -2,7 +2,7 @@
 //! reader, which refuses and explains, weighs more than all of the catalogue.
 
 use super::*;
-use crate::json::{Fields, Read, Shape, words};
+use crate::json::{Fields, Read, Shape, fields, words};
 use serde_json::Value;
 
 impl Read for Provider {
@@ -39,27 +39,9 @@ impl Read for Provider {
     }
 }
 
-impl Read for Basic {
-    fn read(value: Value) -> Shape<Self> {
-        let mut fields = Fields::of(value)?;
-        let read = Self {
-            user: fields.take("user"),
-            password: fields.take("password"),
-        };
-        fields.end(read)
-    }
-}
+fields!(Basic { user, password } end);
 
-impl Read for Revocation {
-    fn read(value: Value) -> Shape<Self> {
-        let mut fields = Fields::of(value)?;
-        let read = Self {
-            style: fields.take("style"),
-            url: fields.take("url"),
-        };
-        fields.end(read)
-    }
-}
+fields!(Revocation { style, url } end);
 
 impl Read for Identity {
     fn read(value: Value) -> Shape<Self> {
@@ -78,16 +60,7 @@ impl Read for Identity {
     }
 }
 
-impl Read for IdAndName {
-    fn read(value: Value) -> Shape<Self> {
-        let mut fields = Fields::of(value)?;
-        let read = Self {
-            id: fields.take("id"),
-            name: fields.take("name"),
-        };
-        fields.end(read)
-    }
-}
+fields!(IdAndName { id, name } end);
 
 impl Read for Field {
     fn read(value: Value) -> Shape<Self> {
