@@ -147,9 +147,8 @@ fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) 
 /// A number; in a form, and at some providers in JSON, as text.
 fn seconds(value: &Value) -> Result<i64> {
     let number = match value {
-        Value::Number(number) => Seconds::parse(&number.to_string()),
         Value::String(text) => Seconds::parse(text),
-        _ => None,
+        number => Seconds::read(number.clone()).ok(),
     };
     number
         .map(|number| number.whole)

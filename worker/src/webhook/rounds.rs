@@ -53,7 +53,8 @@ impl Rounds {
 
     /// Whether this receiver is left alone.
     pub fn is_over(&self, endpoint: EndpointId) -> bool {
-        self.passed_by().contains(&endpoint)
+        let noted = self.failures.iter().find(|(id, _)| *id == endpoint);
+        noted.is_some_and(|(_, failures)| *failures >= FAILURES)
     }
 
     /// All that are left alone.
