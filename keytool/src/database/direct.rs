@@ -115,13 +115,7 @@ impl Direct {
             if row.try_get(4).map_err(failure)? {
                 return Ok(None);
             }
-            page.push(Row {
-                id: row.try_get(0).map_err(failure)?,
-                organization_id: row.try_get(1).map_err(failure)?,
-                config: config(row, 2)?,
-                version: row.try_get(3).map_err(failure)?,
-                looked,
-            });
+            page.push(read_row(row, looked)?);
         }
         Ok(Some(page))
     }
@@ -130,15 +124,7 @@ impl Direct {
     async fn read(&self, page: &Page) -> Result<Vec<Row>, Failure> {
         let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5)";
         let rows = self.query_page(sql, page, page.limit.into()).await?;
-        let read = |row: &SqlRow| {
-            Ok(Row {
-                id: row.try_get(0).map_err(failure)?,
-                organization_id: row.try_get(1).map_err(failure)?,
-                config: config(row, 2)?,
-                version: row.try_get(3).map_err(failure)?,
-                looked: number(row, 4)?,
-            })
-        };
+        let read = |row| read_row(row, number(row, 4)?);
         rows.iter().map(read).collect()
     }
 
@@ -248,9 +234,16 @@ impl Rows for Direct {
     }
 }
 
-fn config(row: &SqlRow, index: usize) -> Result<Option<String>, Failure> {
-    let config: Option<Json<'_>> = row.try_get(index).map_err(failure)?;
-    Ok(config.map(|Json(text)| text.to_owned()))
+/// What both ways to a page begin with.
+fn read_row(row: &SqlRow, looked: u32) -> Result<Row, Failure> {
+    let config: Option<Json<'_>> = row.try_get(2).map_err(failure)?;
+    Ok(Row {
+        id: row.try_get(0).map_err(failure)?,
+        organization_id: row.try_get(1).map_err(failure)?,
+        config: config.map(|Json(text)| text.to_owned()),
+        version: row.try_get(3).map_err(failure)?,
+        looked,
+    })
 }
 
 /// One that is never negative.

@@ -133,6 +133,24 @@ struct PageRow<'a> {
     looked: u32,
 }
 
+#[derive(Deserialize)]
+struct Counted {
+    looked: u64,
+    unfinished: u64,
+    /// Of `rewrap_look` alone.
+    last_id: Option<String>,
+}
+
+impl Counted {
+    fn up_to(&self, last: Option<Uuid>) -> Look {
+        Look {
+            looked: self.looked,
+            unfinished: self.unfinished,
+            last,
+        }
+    }
+}
+
 impl Rows for Rest {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
@@ -155,45 +173,20 @@ impl Rows for Rest {
     }
 
     fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
-        #[derive(Deserialize)]
-        struct Counted {
-            looked: u64,
-            unfinished: u64,
-            last_id: Option<String>,
-        }
         Box::pin(async move {
             let answer = self.post("rewrap_look", arguments(page, LOOK)).await?;
             let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(unreadable)?;
-            let last = counted.last_id.map(|id| id.parse());
-            Ok(Look {
-                looked: counted.looked,
-                unfinished: counted.unfinished,
-                last: last.transpose().map_err(unreadable)?,
-            })
+            let last = counted.last_id.as_ref().map(|id| id.parse());
+            Ok(counted.up_to(last.transpose().map_err(unreadable)?))
         })
     }
 
     fn count<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
-        #[derive(Deserialize)]
-        struct Counted {
-            looked: u64,
-            unfinished: u64,
-        }
         Box::pin(async move {
-            let body = json!({
-                "p_after": page.after.map(|id| id.to_string()),
-                "p_until": page.until.map(|id| id.to_string()),
-                "p_kid": page.current.map(|kid| kid.to_string()),
-                "p_organization_id": page.organization.map(|id| id.to_string()),
-            });
-            let answer = self.post("rewrap_count", body.to_string().into_bytes());
-            let answer = answer.await?;
+            let body = range(page).to_string().into_bytes();
+            let answer = self.post("rewrap_count", body).await?;
             let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(unreadable)?;
-            Ok(Look {
-                looked: counted.looked,
-                unfinished: counted.unfinished,
-                last: page.until,
-            })
+            Ok(counted.up_to(page.until))
         })
     }
 
@@ -236,14 +229,18 @@ impl Rows for Rest {
 
 /// What the functions that look at rows are called with.
 fn arguments(page: &Page, limit: i32) -> Vec<u8> {
-    let body = json!({
+    let mut body = range(page);
+    body["p_limit"] = limit.into();
+    body.to_string().into_bytes()
+}
+
+fn range(page: &Page) -> Value {
+    json!({
         "p_after": page.after.map(|id| id.to_string()),
-        "p_limit": limit,
         "p_kid": page.current.map(|kid| kid.to_string()),
         "p_until": page.until.map(|id| id.to_string()),
         "p_organization_id": page.organization.map(|id| id.to_string()),
-    });
-    body.to_string().into_bytes()
+    })
 }
 
 /// Which of PostgREST's error bodies this is. Its `details` may quote a row and are left out.
