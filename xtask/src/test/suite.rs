@@ -217,8 +217,12 @@ fn run_node(
 ) -> Result<Counts, Failure> {
     let mut node = project.node();
     // Files mostly wait: for servers to start, and for what must not happen. On two cores node would run one at a time.
-    node.args(["--test", "--test-concurrency=3"]);
-    node.args(["--test-reporter=spec", "--test-timeout=120000"]);
+    node.args([
+        "--test",
+        "--test-concurrency=3",
+        "--test-reporter=spec",
+        "--test-timeout=120000",
+    ]);
     if let Some(only) = selection.only {
         node.arg(format!("--test-name-pattern={only}"));
         // Where all of a file's tests are filtered out, Node runs its `after` before its `before` has ended, and then waits for what
