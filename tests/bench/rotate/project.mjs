@@ -24,10 +24,9 @@ const SETTINGS = {
   autovacuum: "off",
 };
 
-/** PostgREST keeps its sessions, which may tell of their work much later. */
-const STATISTICS_WAITS = 30;
+const STATISTICS_WAITS = 300;
 
-/** Returns `{ databaseUrl, supabaseUrl, restUrl, keys, sql, settle(), updates(), stop() }`. */
+/** Returns `{ databaseUrl, supabaseUrl, restUrl, keys, sql, settle(), hotUpdates(), stop() }`. */
 export async function startProject() {
   const dir = mkdtempSync(path.join(tmpdir(), "bench-rotate-"));
   const logs = path.join(dir, "logs");
@@ -67,16 +66,17 @@ export async function startProject() {
         await admin.unsafe("checkpoint");
       },
       /**
-       * How many rows were updated so far, and how many of them without a new entry in any index: once they are `expected`, as a
-       * session tells of them some time after it has ended.
+       * How many of the `expected` updates so far needed no new entry in any index. A session tells of its work some time after it has
+       * ended, and one of PostgREST, which stays, when it has been idle for ten seconds.
        */
-      async updates(expected = 0) {
-        for (let waits = 0; ; waits++) {
+      async hotUpdates(expected) {
+        for (let waits = 0; waits < STATISTICS_WAITS; waits++) {
           const [{ updated, hot }] = await sql`
             select n_tup_upd::float8 as updated, n_tup_hot_upd::float8 as hot from pg_stat_user_tables where relname = 'integrations'`;
-          if (updated >= expected || waits === STATISTICS_WAITS) return { updated, hot };
+          if (updated === expected) return hot;
           await delay(100);
         }
+        throw new Error(`the statistics do not come to the ${expected} updates that were made`);
       },
       stop,
     };

@@ -11,7 +11,7 @@ export function show({ settings, ways, ratios }) {
     script: `a script with supabase-js (${sample} rows)`,
   };
   const line = ([name, { rows_per_second, hot, peak_mb }]) =>
-    [names[name].padEnd(45), rows_per_second.toFixed(0).padStart(8), (hot === null ? "" : `${(100 * hot).toFixed(0)} %`).padStart(7), (peak_mb?.toFixed(1) ?? "").padStart(9)].join("").trimEnd();
+    [names[name].padEnd(45), rows_per_second.toFixed(0).padStart(8), `${(100 * hot).toFixed(0)} %`.padStart(7), (peak_mb?.toFixed(1) ?? "").padStart(9)].join("").trimEnd();
   const aims = [
     ["keytool, of the floor", ratios.direct_to_floor.toFixed(2), "at least 0.65"],
     ["keytool, times the script", ratios.direct_to_script.toFixed(0), "at least 80"],
