@@ -36,6 +36,16 @@ pub struct Session {
     batch: u16,
 }
 
+/// What a scan needs to know of the rotation that it is a pass of.
+#[derive(Clone, Copy)]
+pub struct Rotation<'a> {
+    /// The key that rows are moved to.
+    pub kid: Kid,
+    pub pace: &'a Pace,
+    /// Those of the pass before.
+    pub marks: &'a Marks,
+}
+
 impl Session {
     /// Connects, and looks whether the database is one that has been migrated and lets us in. What is wrong now is wrong
     /// for good: no attempt is repeated.
@@ -66,15 +76,12 @@ impl Session {
         Registry::read(&self.call(Function::KeyRegistryState).await?)
     }
 
-    /// Lets `each` see every row of the scope, page by page; of those on the key `current` only that they are there. `marks` are those of the
-    /// scan before, if it was of the same scope.
+    /// Lets `each` see every row of the scope, page by page; in a rotation, of those that are on its key only that they are there.
     pub async fn scan(
         &self,
         phase: &'static str,
         scope: &Scope,
-        current: Option<Kid>,
-        pace: Option<&Pace>,
-        marks: &Marks,
+        rotation: Option<Rotation<'_>>,
         each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
     ) -> Result<()> {
         let estimate = if scope.is_everything() {
@@ -84,13 +91,13 @@ impl Session {
         };
         self.progress.phase(phase, estimate);
         let first = Page {
-            limit: pace.map_or(self.batch, |pace| pace.limit(self.batch)),
-            current,
+            limit: rotation.map_or(self.batch, |rotation| rotation.pace.limit(self.batch)),
+            current: rotation.map(|rotation| rotation.kid),
             ..scope.start()
         };
         let watch = async {
-            match pace {
-                Some(pace) => pace.watch(self.connection()).await,
+            match rotation {
+                Some(rotation) => rotation.pace.watch(self.connection()).await,
                 None => std::future::pending().await,
             }
         };
@@ -100,7 +107,7 @@ impl Session {
         pass(
             &self.connections,
             first,
-            marks,
+            rotation.map_or(&Marks::default(), |rotation| rotation.marks),
             &self.progress,
             each,
             meanwhile,

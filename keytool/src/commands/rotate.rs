@@ -12,7 +12,7 @@ use crate::rotation::pass::Marks;
 use crate::rotation::rewrap::{Counts, Rewrap};
 use crate::rotation::sample;
 use crate::rotation::scope::Scope;
-use crate::session::{Session, SessionArgs};
+use crate::session::{Rotation, Session, SessionArgs};
 
 /// Passes after which rows on another key are no leftovers any more: somebody goes on writing them.
 const MAX_PASSES: u32 = 8;
@@ -123,16 +123,12 @@ async fn one_pass<'a>(
     };
     let each =
         async |connection: &dyn crate::database::Rows, rows| rewrap.page(connection, rows).await;
-    session
-        .scan(
-            "rewrap",
-            scope,
-            Some(ring.primary_kid()),
-            Some(pace),
-            marks,
-            each,
-        )
-        .await?;
+    let rotation = Rotation {
+        kid: ring.primary_kid(),
+        pace,
+        marks,
+    };
+    session.scan("rewrap", scope, Some(rotation), each).await?;
     Ok(rewrap.counts)
 }
 

@@ -8,7 +8,6 @@ use crate::keys::KeyArgs;
 use crate::output;
 use crate::registry::Registry;
 use crate::rotation::inspect::{Inspect, Seen, Tally};
-use crate::rotation::pass::Marks;
 use crate::rotation::scope::Scope;
 use crate::session::{Session, SessionArgs};
 
@@ -39,14 +38,9 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
         inspect = inspect.by_organization();
     }
     session
-        .scan(
-            "status",
-            &args.scope,
-            None,
-            None,
-            &Marks::default(),
-            async |_, rows| inspect.page(rows),
-        )
+        .scan("status", &args.scope, None, async |_, rows| {
+            inspect.page(rows)
+        })
         .await?;
     let seen = inspect.seen();
     // The bar goes before the result comes.

@@ -6,7 +6,6 @@ use super::rotate::does_not_open;
 use crate::error::{Blame, Error, Result};
 use crate::keys::KeyArgs;
 use crate::rotation::inspect::{Inspect, Tally};
-use crate::rotation::pass::Marks;
 use crate::rotation::scope::Scope;
 use crate::session::{Session, SessionArgs};
 
@@ -78,14 +77,7 @@ pub async fn look(
 ) -> Result<Tally> {
     let inspect = Inspect::new(Some(ring), &session.progress);
     session
-        .scan(
-            phase,
-            scope,
-            None,
-            None,
-            &Marks::default(),
-            async |_, rows| inspect.page(rows),
-        )
+        .scan(phase, scope, None, async |_, rows| inspect.page(rows))
         .await?;
     Ok(inspect.seen().all)
 }

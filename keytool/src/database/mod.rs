@@ -23,7 +23,7 @@ use crate::settings::{self, DATABASE_URL, SERVICE_KEY, SUPABASE_URL};
 /// What a database call gives, once it is there. Everything runs on one thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 
-/// One connection. Calls may overlap: a direct connection sends them one behind the other without waiting.
+/// One connection. Calls may overlap: a direct connection sends each once the one before is answered.
 pub trait Rows {
     /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read` and `rewrap_fetch`.
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
