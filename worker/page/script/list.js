@@ -2,7 +2,7 @@
 import { askDisconnect, mend, mending } from './actions.js';
 import { announceNew, renderProviders } from './connect.js';
 import { api } from './requests.js';
-import { fail, providerName, showOrganizations, state } from './session.js';
+import { fail, providerName, showOrganizations, state, tellFailed } from './session.js';
 import { $, clear, fillTime, focusTitle, link, notify, once, show, showPart, stamp, staying } from './view.js';
 import { statusName } from './words.js';
 
@@ -27,10 +27,7 @@ async function loadList() {
   try {
     await loadPage();
   } catch (failure) {
-    if (!here()) return;
-    if (failure.status === 401) return fail(failure);
-    notify('error', failure.message, { region: $('list-failed'), requestId: failure.requestId, retry: loadList });
-    showList('list-failed');
+    if (here() && tellFailed(failure, $('list-failed'), loadList)) showList('list-failed');
   }
 }
 

@@ -1,7 +1,7 @@
 /** A list that comes in pages, the newest first. */
 import { api } from './requests.js';
-import { fail } from './session.js';
-import { $, clear, notify, once, staying } from './view.js';
+import { fail, tellFailed } from './session.js';
+import { $, clear, once, staying } from './view.js';
 
 const PAGE = 10;
 
@@ -36,9 +36,7 @@ export function paged({ name, title, path, key, render }) {
       clear($(name), $(`${name}-failed`));
       append(id, page);
     } catch (failure) {
-      if (!here()) return;
-      if (failure.status === 401) return fail(failure);
-      notify('error', failure.message, { region: $(`${name}-failed`), requestId: failure.requestId, retry: () => open(id) });
+      if (here()) tellFailed(failure, $(`${name}-failed`), () => open(id));
     }
   }
 

@@ -43,10 +43,17 @@ export async function start() {
 
 /** The whole view could not be loaded. */
 export function showFailed(failure, retry) {
-  if (failure.status === 401) return fail(failure);
-  clear($('failed'));
-  notify('error', failure.message, { region: $('failed'), requestId: failure.requestId, retry });
-  show('failed');
+  if (tellFailed(failure, $('failed'), retry)) show('failed');
+}
+
+/** Says in a region that what belongs there could not be loaded, and answers true; unless the session has ended: then that is told. */
+export function tellFailed(failure, region, retry) {
+  if (failure.status === 401) {
+    fail(failure);
+    return false;
+  }
+  notify('error', failure.message, { region, requestId: failure.requestId, retry });
+  return true;
 }
 
 /** Where a failed request of a signed-in user ends. */

@@ -1,8 +1,8 @@
 /** The organization's webhooks. */
 import { api } from './requests.js';
-import { fail, showOrganizations, state } from './session.js';
+import { showOrganizations, state, tellFailed } from './session.js';
 import { showSecret } from './secret.js';
-import { $, clear, element, go, addressOf, link, notify, show, showPart, staying } from './view.js';
+import { $, addressOf, element, go, link, notify, show, showPart, staying } from './view.js';
 import { askWebhook } from './webhook-form.js';
 import { eventNames } from './webhook-words.js';
 
@@ -26,11 +26,7 @@ async function load() {
     $('webhook-rows').replaceChildren(...webhooks.map(renderRow));
     showRows(webhooks.length > 0 ? 'webhook-rows' : 'webhooks-empty');
   } catch (failure) {
-    if (!here()) return;
-    if (failure.status === 401) return fail(failure);
-    clear($('webhooks-failed'));
-    notify('error', failure.message, { region: $('webhooks-failed'), requestId: failure.requestId, retry: load });
-    showRows('webhooks-failed');
+    if (here() && tellFailed(failure, $('webhooks-failed'), load)) showRows('webhooks-failed');
   }
 }
 
