@@ -13,6 +13,7 @@
 pub mod credentials;
 pub mod cron;
 pub mod error;
+pub mod failures;
 pub mod fields;
 pub mod health;
 pub mod http;

@@ -3,6 +3,8 @@
 //! The lease that the database gives (90 seconds, see `migrations/`) is longer than all of it together: [`START_WITHIN_MS`], the
 //! provider's 20 seconds, and the write with its repetitions.
 
+use crate::failures::Failures;
+
 /// How late after its claim a redemption may start, in milliseconds.
 pub const START_WITHIN_MS: f64 = 30_000.0;
 /// The pauses before each try at writing what was redeemed, in milliseconds. The provider is never asked again instead.
@@ -17,7 +19,7 @@ pub fn waits() -> impl Iterator<Item = u32> {
 /// How long a sweep goes on asking each provider: one that is down must not keep the others' customers waiting, and one that wants no
 /// more requests shares its limit among all of ours.
 #[derive(Debug, Default)]
-pub struct Patience(Vec<(String, u32)>);
+pub struct Patience(Failures<String>);
 
 /// So many failures in a row are the provider's, not a customer's.
 const FAILURES: u32 = 5;
@@ -36,26 +38,17 @@ pub enum Health {
 impl Patience {
     /// Takes note of a redemption at the provider of this type.
     pub fn note(&mut self, kind: &str, health: Health) {
-        let before = self.failures(kind);
         let failures = match health {
             Health::Good => 0,
-            Health::Failed => before.saturating_add(1),
+            Health::Failed => self.0.at(kind).saturating_add(1),
             Health::Pause => FAILURES,
         };
-        match self.0.iter_mut().find(|(known, _)| known == kind) {
-            Some((_, noted)) => *noted = failures,
-            None => self.0.push((kind.to_owned(), failures)),
-        }
-    }
-
-    fn failures(&self, kind: &str) -> u32 {
-        let noted = self.0.iter().find(|(known, _)| known == kind);
-        noted.map_or(0, |(_, failures)| *failures)
+        self.0.set(kind.to_owned(), failures);
     }
 
     /// Whether the provider is left alone until the next run.
     pub fn is_over(&self, kind: &str) -> bool {
-        self.failures(kind) >= FAILURES
+        self.0.at(kind) >= FAILURES
     }
 }
 

@@ -32,15 +32,21 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     let expected = r#"expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
     let supabase = &context.settings.supabase;
     let body: Body = context.json(expected).await?;
-    let of_token = (body.access_token.0, body.refresh_token.0);
-    let (access, refresh) = match (body.email.0, body.password.0, of_token, body.refresh.0) {
-        (Some(email), Some(password), (None, None), None) => {
+    let given = (
+        body.email.0,
+        body.password.0,
+        body.access_token.0,
+        body.refresh_token.0,
+        body.refresh.0,
+    );
+    let (access, refresh) = match given {
+        (Some(email), Some(password), None, None, None) => {
             tokens(&auth::password_request(supabase, &email, &password.into())).await?
         }
-        (None, None, (Some(access), refresh), None) => {
+        (None, None, Some(access), refresh, None) => {
             (access.into(), refresh.flatten().map(Secret::from))
         }
-        (None, None, (None, None), Some(true)) => {
+        (None, None, None, None, Some(true)) => {
             origin::check_ambient(head, &context.settings.app_url, true)?;
             let token = context
                 .cookies()?

@@ -4,9 +4,13 @@ use serde::{Deserialize, Deserializer};
 
 /// A header's name in lower case. The catalogue is read once an isolate, so its few names stay for as long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HeaderName(pub(super) &'static str);
+pub struct HeaderName(&'static str);
 
 impl HeaderName {
+    pub(super) fn new(name: String) -> Self {
+        Self(name.leak())
+    }
+
     /// The name.
     pub fn as_str(self) -> &'static str {
         self.0
@@ -31,6 +35,6 @@ impl HeaderName {
 
 impl<'de> Deserialize<'de> for HeaderName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(|name| Self(name.leak()))
+        String::deserialize(deserializer).map(Self::new)
     }
 }

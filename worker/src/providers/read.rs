@@ -97,7 +97,7 @@ words!(Format { "text" => Text, "word" => Word, "label" => Label, "labels" => La
 
 impl Read for HeaderName {
     fn read(value: Value) -> Shape<Self> {
-        String::read(value).map(|name| Self(name.leak()))
+        String::read(value).map(Self::new)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What one run of the schedule may spend on deliveries, and how long it goes on asking a receiver that fails.
 
+use crate::failures::Failures;
 use crate::ids::EndpointId;
 
 /// How many deliveries a claim asks for at the most: with ten seconds for each and five side by side less than the lease.
@@ -12,7 +13,7 @@ const FAILURES: u32 = 2;
 #[derive(Debug)]
 pub struct Rounds {
     requests: u32,
-    failures: Vec<(EndpointId, u32)>,
+    failures: Failures<EndpointId>,
 }
 
 impl Rounds {
@@ -20,7 +21,7 @@ impl Rounds {
     pub fn new(requests: u32) -> Self {
         Self {
             requests,
-            failures: Vec::new(),
+            failures: Failures::default(),
         }
     }
 
@@ -42,25 +43,22 @@ impl Rounds {
 
     /// Takes note of how a delivery went.
     pub fn note(&mut self, endpoint: EndpointId, success: bool) {
-        let noted = self.failures.iter().position(|(id, _)| *id == endpoint);
-        match (success, noted) {
-            (true, Some(i)) => drop(self.failures.swap_remove(i)),
-            (true, None) => {}
-            (false, Some(i)) => self.failures[i].1 += 1,
-            (false, None) => self.failures.push((endpoint, 1)),
-        }
+        let failures = if success {
+            0
+        } else {
+            self.failures.at(&endpoint) + 1
+        };
+        self.failures.set(endpoint, failures);
     }
 
     /// Whether this receiver is left alone.
     pub fn is_over(&self, endpoint: EndpointId) -> bool {
-        let noted = self.failures.iter().find(|(id, _)| *id == endpoint);
-        noted.is_some_and(|(_, failures)| *failures >= FAILURES)
+        self.failures.at(&endpoint) >= FAILURES
     }
 
     /// All that are left alone.
     pub fn passed_by(&self) -> Vec<EndpointId> {
-        let over = self.failures.iter().filter(|(_, n)| *n >= FAILURES);
-        over.map(|(endpoint, _)| *endpoint).collect()
+        self.failures.reaching(FAILURES).copied().collect()
     }
 }
 
