@@ -19,6 +19,16 @@ beforeEach(() => owner`delete from public.integrations`);
 
 const connect = () => project.connect("authenticator", { role: "service_role" });
 const insert = (value, over = {}) => insertIntegration(service, { config: service.json(value), ...over });
+/** A row whose config is any JSON, also what the driver would not send as such. */
+const insertAny = (id, value, organization = randomUUID()) => service`
+  insert into public.integrations (id, organization_id, integration_type, name, config)
+  values (${id}, ${organization}, 'supabase', 'n', ${JSON.stringify(value)}::text::jsonb)`;
+/** One of each value, every second one of the organisation that is returned. */
+async function insertEach(ids, values) {
+  const organization = randomUUID();
+  for (const [i, id] of ids.entries()) await insertAny(id, values[i], i % 2 ? organization : undefined);
+  return organization;
+}
 const row = async (id) => ({ ...(await owner`select * from public.integrations where id = ${id}`)[0] });
 const page = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}) => [
   ...(await service`select * from public.rewrap_read(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
@@ -53,11 +63,7 @@ describe("rewrap_read", () => {
     const values = [config(KID.a), config(null), {}, null, "text", [config(KID.b)], { _enc: "x" }, { _enc: { kid: 7 } }];
     const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
     await insert(config(KID.b), { id: id(0) });
-    for (const [i, value] of values.entries()) {
-      await service`
-        insert into public.integrations (id, organization_id, integration_type, name, config)
-        values (${id(i + 1)}, ${randomUUID()}, 'supabase', 'n', ${JSON.stringify(value)}::text::jsonb)`;
-    }
+    for (const [i, value] of values.entries()) await insertAny(id(i + 1), value);
     await insert(config(KID.b), { id: id(98) });
     await insert(config(KID.b), { id: id(99) });
     const rows = await page();
@@ -115,12 +121,7 @@ describe("rewrap_fetch", () => {
   test("shows every row, in the order of their ids and as rewrap_read does, without the config of those on the key", async () => {
     const ids = [NIL, MAX, ...Array.from({ length: 9 }, () => randomUUID())].sort();
     const values = [config(KID.b), config(KID.a), config(null), {}, "text", [config(KID.b)], { _enc: "x" }, null, config(KID.b), 7, []];
-    const organization = randomUUID();
-    for (const [i, id] of ids.entries()) {
-      await service`
-        insert into public.integrations (id, organization_id, integration_type, name, config)
-        values (${id}, ${i % 2 ? organization : randomUUID()}, 'supabase', 'n', ${JSON.stringify(values[i])}::text::jsonb)`;
-    }
+    const organization = await insertEach(ids, values);
     const rows = await fetch();
     assert.deepEqual(rows.map(({ id }) => id), ids);
     const shown = (rows) => rows.map(({ id, organization_id, config, version }) => ({ id, organization_id, config, version }));
@@ -157,12 +158,7 @@ describe("rewrap_count", () => {
   test("counts the rows of a range, and those of them that are not on the key", async () => {
     const ids = Array.from({ length: 5 }, () => randomUUID()).sort();
     const values = [config(KID.b), config(KID.a), config(null), null, config(KID.b)];
-    const organization = randomUUID();
-    for (const [i, id] of ids.entries()) {
-      await service`
-        insert into public.integrations (id, organization_id, integration_type, name, config)
-        values (${id}, ${i % 2 ? organization : randomUUID()}, 'supabase', 'n', ${JSON.stringify(values[i])}::text::jsonb)`;
-    }
+    const organization = await insertEach(ids, values);
     assert.deepEqual(await count(), { looked: 5, unfinished: 3 });
     assert.deepEqual(await count({ kid: null }), { looked: 5, unfinished: 5 });
     assert.deepEqual(await count({ after: ids[0], until: ids[2] }), { looked: 2, unfinished: 2 });
@@ -181,12 +177,7 @@ describe("rewrap_look", () => {
     assert.deepEqual(await look(), { looked: 0, unfinished: 0, last_id: null });
     const ids = Array.from({ length: 9 }, () => randomUUID()).sort();
     const values = [config(KID.b), config(KID.a), config(null), {}, "text", [config(KID.b)], { _enc: "x" }, null, config(KID.b)];
-    const organization_id = randomUUID();
-    for (const [i, id] of ids.entries()) {
-      await service`
-        insert into public.integrations (id, organization_id, integration_type, name, config)
-        values (${id}, ${i % 2 ? organization_id : randomUUID()}, 'supabase', 'n', ${JSON.stringify(values[i])}::text::jsonb)`;
-    }
+    const organization = await insertEach(ids, values);
     assert.deepEqual(await look(), { looked: 9, unfinished: 7, last_id: null });
     assert.deepEqual(await look({ limit: 9 }), { looked: 9, unfinished: 7, last_id: ids[8] });
     assert.deepEqual(await look({ limit: 1 }), { looked: 1, unfinished: 0, last_id: ids[0] });
@@ -195,7 +186,7 @@ describe("rewrap_look", () => {
     assert.deepEqual(await look({ after: ids[0], until: ids[3], limit: 4 }), { looked: 3, unfinished: 3, last_id: null });
     assert.deepEqual(await look({ after: ids[7] }), { looked: 1, unfinished: 0, last_id: null });
     assert.deepEqual(await look({ after: ids[8] }), { looked: 0, unfinished: 0, last_id: null });
-    assert.deepEqual(await look({ organization: organization_id, limit: 3 }), { looked: 3, unfinished: 3, last_id: ids[5] });
+    assert.deepEqual(await look({ organization, limit: 3 }), { looked: 3, unfinished: 3, last_id: ids[5] });
     assert.deepEqual(await look({ kid: null }), { looked: 9, unfinished: 9, last_id: null });
   });
 

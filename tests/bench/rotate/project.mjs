@@ -24,6 +24,7 @@ const SETTINGS = {
   autovacuum: "off",
 };
 
+/** Tenths of a second. */
 const STATISTICS_WAITS = 300;
 
 /** Returns `{ databaseUrl, supabaseUrl, restUrl, keys, sql, settle(), hotUpdates(), stop() }`. */
