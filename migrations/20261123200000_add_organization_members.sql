@@ -20,7 +20,7 @@ alter table public.organization_members enable row level security;
 
 -- The rule itself. Nothing in a token but the user's id counts: a user can edit their own user_metadata.
 create function private.organizations_of(p_user_id uuid) returns uuid[]
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select array(
     select p_user_id where p_user_id is not null
     union all
@@ -29,7 +29,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 create function private.my_organizations() returns uuid[]
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select private.organizations_of(auth.uid());
 $$;
 
@@ -42,14 +42,14 @@ language sql stable
 return p_organization_id = any (private.my_organizations());
 
 create function private.is_member(p_user_id uuid, p_organization_id uuid) returns boolean
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(p_organization_id = any (private.organizations_of(p_user_id)), false);
 $$;
 
 -- The same answer for a function that is about to write. The membership cannot end before the caller's transaction does: a
 -- removal that came first is waited for and then seen by the second statement's own snapshot.
 create function private.lock_membership(p_user_id uuid, p_organization_id uuid) returns boolean
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform from public.organization_members m
     where m.organization_id = p_organization_id and m.user_id = p_user_id

@@ -4,7 +4,7 @@
 -- the newest gets it and the others keep null; an account that already has its row keeps that one. A function, because an older
 -- version may go on inserting after this migration: its owner can run it again when that version is gone.
 create function private.adopt_external_accounts() returns bigint
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   with candidate as (
     select distinct on (i.organization_id, i.integration_type, i.config->>'project_id')
       i.id, i.config->>'project_id' as account

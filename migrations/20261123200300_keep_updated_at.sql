@@ -3,7 +3,7 @@
 -- rotation of many rows does not call a function for each.
 
 create function private.set_updated_at() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   new.updated_at := now();
   return new;

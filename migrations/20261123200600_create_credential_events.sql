@@ -28,7 +28,7 @@ grant select on table public.credential_events to service_role;
 
 -- Privileges stop everyone but the owner. This stops the owner's slip as well.
 create function private.refuse_change() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege';
 end

@@ -4,7 +4,7 @@ create function public.begin_connection(
   p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text,
   p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   -- A user's begins queue here: counted side by side, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || p_user_id, 0));
@@ -35,7 +35,7 @@ end
 $$;
 
 create function public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_transaction public.oauth_transactions;
 begin

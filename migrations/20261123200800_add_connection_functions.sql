@@ -3,7 +3,7 @@
 create function public.park_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_accounts jsonb, p_return_to text
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if not private.lock_membership(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
@@ -22,7 +22,7 @@ end
 $$;
 
 create function public.parked_connection(p_id uuid, p_user_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(
     (
       select jsonb_build_object(
@@ -43,7 +43,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 create function public.discard_connection(p_id uuid, p_user_id uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   delete from public.parked_connections p where p.id = p_id and p.user_id = p_user_id and p.expires_at > now();
   return jsonb_build_object('outcome', case when found then 'discarded' else 'unknown' end);
@@ -57,7 +57,7 @@ create function public.complete_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
   p_config jsonb, p_request_id text, p_parked_id uuid default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
   v_outcome text;

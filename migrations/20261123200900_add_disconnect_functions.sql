@@ -1,7 +1,7 @@
 -- Finding an integration to revoke, and removing it. A row that the user may not touch is answered like one that does not exist.
 
 create function public.find_integration(p_id uuid, p_user_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(
     (
       select jsonb_build_object(
@@ -18,7 +18,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 
 create function public.disconnect_integration(p_id uuid, p_user_id uuid, p_revoked text, p_request_id text) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_organization_id uuid;
   v_row public.integrations;

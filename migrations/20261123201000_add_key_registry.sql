@@ -34,7 +34,7 @@ revoke all on table private.fence from public, anon, authenticated, service_role
 -- Whether a config without a key id holds anything that a key could have sealed: a field with a sensitive name (the same names as
 -- in docs/format.md) that is not null, at any depth.
 create function private.holds_secrets(p_config jsonb) returns boolean
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select exists (
     select
     from jsonb_path_query(p_config, 'strict $.** ? (@.type() == "object")') o
@@ -52,7 +52,7 @@ revoke all on function private.holds_secrets(jsonb) from public, anon, authentic
 
 -- The rows that it reads stay locked FOR SHARE until the writer ends, so the list cannot change under it, by whatever means.
 create function private.refuse_fenced_key() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_kid text := new.config->'_enc'->>'kid';
 begin
@@ -89,7 +89,7 @@ create trigger refuse_fenced_key
 alter table public.integrations disable trigger refuse_fenced_key;
 
 create function private.fence_is_up() returns boolean
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select exists (select from private.fence f where f.id is not null)
     and exists (
       select from pg_catalog.pg_trigger t

@@ -3,7 +3,7 @@
 -- Waits a bounded time for running writers, because new ones queue behind the wait: then answers busy, and the caller tries again.
 -- The same list again keeps the fence that is up, and its id; another list makes a new one, proved by a new scan.
 create function public.declare_fence(p_kids text[]) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '2s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
 declare
   v_retired text[];
   v_fence private.fence;
@@ -49,7 +49,7 @@ end
 $$;
 
 create function public.lift_fence() returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '2s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
 begin
   begin
     lock table public.integrations in share row exclusive mode;
@@ -70,7 +70,7 @@ $$;
 -- p_fence is the fence under which the caller's scan found nothing on this key. Had it been lifted since, or its list been changed,
 -- the scan would prove nothing.
 create function public.retire_key(p_kid text, p_fence uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform from private.fence f where f.id = p_fence for share;
   if not found or not private.fence_is_up() then
@@ -86,7 +86,7 @@ end
 $$;
 
 create function public.key_registry_state() returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'fence', (
       select jsonb_build_object('id', f.id, 'declared_at', f.declared_at) from private.fence f where private.fence_is_up()

@@ -7,7 +7,7 @@
 create function public.rewrap_page(
   p_after uuid, p_limit integer, p_kid text, p_until uuid default null, p_organization_id uuid default null
 ) returns table (id uuid, organization_id uuid, config jsonb, version text, current boolean)
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 begin
   if p_limit is null or p_limit not between 1 and 5000 then
     raise exception 'p_limit is not between 1 and 5000' using errcode = 'invalid_parameter_value';
@@ -42,7 +42,7 @@ returns setof uuid
 -- Without hash and merge joins rows are locked in the order of p_ids: two rotators on the same rows, both in the order of ids, wait
 -- for each other but never deadlock.
 language plpgsql volatile security definer
-set search_path = '' set enable_hashjoin = off set enable_mergejoin = off as $$
+set search_path = pg_catalog, pg_temp set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   if p_ids is null or p_versions is null or p_patches is null
     or cardinality(p_ids) > 5000

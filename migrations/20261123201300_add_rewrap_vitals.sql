@@ -1,7 +1,7 @@
 -- How the database bears a rotation. Backends that have waited for a lock for a while, and the seconds by which the slowest replica is
 -- behind: null where there is none, or where the functions' owner may not read pg_stat_replication.
 create function public.rewrap_vitals() returns jsonb
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'lock_waits', (
       select count(distinct l.pid) from pg_catalog.pg_locks l

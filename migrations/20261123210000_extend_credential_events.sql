@@ -34,7 +34,7 @@ create function private.write_event(
   p_external_account_id text, p_action text, p_outcome text default 'succeeded', p_reason text default null,
   p_request_id text default null
 ) returns void
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   insert into public.credential_events (
     actor, user_id, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
   ) values (
@@ -49,7 +49,7 @@ revoke all on function private.write_event(text, uuid, uuid, uuid, text, text, t
 -- As before, with write_event.
 create or replace function public.disconnect_integration(p_id uuid, p_user_id uuid, p_revoked text, p_request_id text)
 returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_organization_id uuid;
   v_row public.integrations;

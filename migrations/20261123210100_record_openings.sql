@@ -10,7 +10,7 @@ drop function public.parked_connection(uuid, uuid);
 create function public.find_integration(
   p_id uuid, p_user_id uuid, p_reason text default 'disconnect', p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
 begin
@@ -38,7 +38,7 @@ $$;
 create function public.parked_connection(
   p_id uuid, p_user_id uuid, p_reason text default 'choose', p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.parked_connections;
 begin
@@ -70,7 +70,7 @@ $$;
 -- For keytool, which opens and seals many rows at once: an event for each that is still there, after the batch is written. Of ids that
 -- are gone there is nothing to tell. p_kid is the key that the rows are sealed with now.
 create function public.record_rotation(p_ids uuid[], p_kid text, p_request_id text default null) returns bigint
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_count bigint;
 begin

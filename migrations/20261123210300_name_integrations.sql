@@ -8,7 +8,7 @@ comment on column public.integrations.name_is_custom is
 -- Whoever gives a name queues here first, before any row is locked: two that choose at once would both find it free. No unique index
 -- instead: an older version, or the service key, may have written a name twice.
 create function private.lock_names(p_organization_id uuid, p_integration_type text) returns void
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select pg_advisory_xact_lock(hashtextextended('names ' || p_organization_id || ' ' || p_integration_type, 0));
 $$;
 
@@ -17,7 +17,7 @@ $$;
 create function private.free_name(
   p_organization_id uuid, p_integration_type text, p_id uuid, p_name text, p_external_account_id text
 ) returns text
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_name text := p_name;
   v_mark text := left(p_external_account_id, 64);
@@ -40,7 +40,7 @@ revoke all on function private.free_name(uuid, text, uuid, text, text) from publ
 
 -- Which account of the provider a row stands for. The source's own writer left it in the config only.
 create function private.account_of(p_row public.integrations) returns text
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(
     p_row.external_account_id,
     case when jsonb_typeof(p_row.config->'project_id') = 'string' then p_row.config->>'project_id' end
@@ -59,7 +59,7 @@ create function public.complete_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
   p_config jsonb, p_request_id text, p_parked_id uuid default null, p_reconnect boolean default false
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
   v_name text;

@@ -14,7 +14,7 @@ create function public.begin_connection(
   p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text,
   p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
 begin
@@ -68,7 +68,7 @@ grant execute on function public.begin_connection(uuid, text, text, uuid, uuid, 
 
 -- As before, and says which integration is reconnected and with which account: null where the integration has gone meanwhile.
 create or replace function public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_transaction public.oauth_transactions;
 begin

@@ -14,7 +14,7 @@ grant select (token_expires_at, status_reason) on table public.integrations to a
 -- An RFC 3339 moment with its offset, and nothing else: what other writers left there may be any JSON. Without a look at the session's
 -- settings, so the answer depends on the argument alone.
 create function private.expiry_of(p_config jsonb) returns timestamptz
-language plpgsql immutable security definer set search_path = '' set timezone = 'UTC' set datestyle = 'ISO' as $$
+language plpgsql immutable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO' as $$
 begin
   if jsonb_typeof(p_config->'expires_at') is distinct from 'string'
     or p_config->>'expires_at' !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$'
@@ -28,7 +28,7 @@ end
 $$;
 
 create function private.set_token_expiry() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   new.token_expires_at := private.expiry_of(new.config);
   return new;
@@ -36,7 +36,7 @@ end
 $$;
 
 create function private.clear_status_reason() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   new.status_reason := null;
   return new;

@@ -39,7 +39,7 @@ revoke all on sequence private.lease_generations from public, anon, authenticate
 -- Whoever else writes a config (a reconnection, or the source's own writers) ends what was going on: the redemption under way was of a
 -- token that no longer stands there.
 create function private.drop_lease() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   delete from public.credential_leases l where l.integration_id = old.id;
   return null;

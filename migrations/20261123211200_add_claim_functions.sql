@@ -3,7 +3,7 @@
 -- Takes the lease of a locked integration, records the attempt, and hands out what is to be refreshed (or, where an earlier refresh
 -- could not be written, that). Null where somebody else has it. p_row is locked by the caller.
 create function private.take_lease(p_row public.integrations, p_owner uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_lease public.credential_leases;
 begin
@@ -36,7 +36,7 @@ $$;
 
 -- Whether a refreshed config would still fit: with tokens of 16 KiB each it is at most 256 KiB.
 create function private.leaves_room(p_config jsonb) returns boolean
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select octet_length(p_config::text) <= 196608;
 $$;
 
@@ -50,7 +50,7 @@ create function public.claim_refresh(
   p_id uuid, p_owner uuid, p_user_id uuid default null, p_within integer default null, p_read boolean default false,
   p_reason text default 'refresh', p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row public.integrations;
   v_lease public.credential_leases;
@@ -126,7 +126,7 @@ $$;
 create function public.claim_due_refreshes(
   p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_row public.integrations;
   v_claim jsonb;

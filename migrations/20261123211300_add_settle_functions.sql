@@ -4,7 +4,7 @@
 -- Locks the integration and its lease. Null: the lease is the caller's. Otherwise why not: gone, changed (the config was written by
 -- somebody else, or the lease was taken over), or, where the caller has ended this generation before, as what.
 create function private.lock_lease(p_id uuid, p_owner uuid, p_generation bigint) returns text
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_lease public.credential_leases;
 begin
@@ -25,7 +25,7 @@ $$;
 create function private.tell(
   p_row public.integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text
 ) returns void
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform private.write_event(
     case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
@@ -44,7 +44,7 @@ $$;
 create function private.settle_refresh(
   p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text
 ) returns text
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ended text;
   v_row public.integrations;
@@ -83,7 +83,7 @@ $$;
 create function private.fail_refresh(
   p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_user_id uuid, p_request_id text
 ) returns text
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ended text;
   v_row public.integrations;
@@ -139,7 +139,7 @@ $$;
 create function public.settle_refreshes(
   p_owner uuid, p_results jsonb, p_user_id uuid default null, p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
   v_result record;
   v_end text;

@@ -3,7 +3,7 @@
 -- p_changes holds what changes: name (the user's own from now on), scan_schedule and next_check_at (null: not checked any more). A
 -- change to what stands already leaves no event.
 create function public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text default null) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
 begin

@@ -2,13 +2,13 @@
 -- nobody has revoked: so the row goes only as it was read.
 
 create function private.version_of(p_config jsonb) returns text
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select encode(sha256(convert_to(p_config::text, 'UTF8')), 'hex');
 $$;
 
 -- The newest credential of an integration: what a refresh brought and could not yet write, or else the config.
 create function private.newest_config(p_row public.integrations) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce((select l.journal from public.credential_leases l where l.integration_id = p_row.id), p_row.config);
 $$;
 
@@ -19,7 +19,7 @@ revoke all on function private.newest_config(public.integrations) from public, a
 create or replace function public.find_integration(
   p_id uuid, p_user_id uuid, p_reason text default 'disconnect', p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
   v_config jsonb;
@@ -48,7 +48,7 @@ $$;
 -- disconnect_integration, if the credential is still the one that find_integration gave under this version; or else changed, and nothing
 -- is deleted.
 create function public.disconnect_as_read(p_id uuid, p_user_id uuid, p_revoked text, p_request_id text, p_version text) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
 begin

@@ -12,7 +12,7 @@ drop function public.rewrap_page(uuid, integer, text, uuid, uuid);
 create function public.rewrap_page(
   p_after uuid, p_limit integer, p_kid text, p_until uuid default null, p_organization_id uuid default null
 ) returns table (id uuid, organization_id uuid, config jsonb, version text, current boolean, looked integer)
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   c_bytes constant integer := 1048576;
 begin
@@ -57,7 +57,7 @@ returns setof uuid
 -- Without hash and merge joins rows are locked in the order of p_ids: two rotators on the same rows, both in the order of ids, wait
 -- for each other but never deadlock.
 language plpgsql volatile security definer
-set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '2s' as $$
+set search_path = pg_catalog, pg_temp set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '2s' as $$
 begin
   if p_ids is null or p_versions is null or p_patches is null
     or cardinality(p_ids) > 5000
@@ -87,7 +87,7 @@ $$;
 
 -- As before, with the planner's estimate of the rows there are (null before the first analyze): for a progress bar.
 create or replace function public.rewrap_vitals() returns jsonb
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'lock_waits', (
       select count(distinct l.pid) from pg_catalog.pg_locks l

@@ -2,7 +2,7 @@
 -- may be written, or a grant that waits for the user's choice. Both are a matter of minutes.
 
 create or replace function public.retire_key(p_kid text, p_fence uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_kept bigint;
 begin

@@ -21,20 +21,20 @@ revoke all on table private.provider_pauses from public, anon, authenticated, se
 
 -- When the provider of this type may be asked again; null: now.
 create function private.paused_until(p_integration_type text) returns timestamptz
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select p.until from private.provider_pauses p where p.integration_type = p_integration_type and p.until > now();
 $$;
 
 -- Those of the types whose providers may be asked.
 create function private.without_paused(p_types text[]) returns text[]
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(array_agg(t.kind), '{}') from unnest(p_types) t (kind) where private.paused_until(t.kind) is null;
 $$;
 
 -- Notes that a provider wants no requests for so many seconds, an hour at the most: what it asks beyond that it can say again. A longer
 -- pause that stands stays.
 create function public.pause_provider(p_integration_type text, p_seconds integer) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_until timestamptz;
 begin
@@ -57,7 +57,7 @@ grant execute on function public.pause_provider(text, integer) to service_role;
 -- An integration that only a reconnection helps is not checked by the schedule any more; once it is reconnected, by whomever, it is due at
 -- once. Rows without a schedule are nobody's business here: the source's own writers may keep next_check_at for themselves.
 create function private.follow_status() returns trigger
-language plpgsql set search_path = '' as $$
+language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if new.status in ('reconnect_required', 'revoked') then
     new.next_check_at := null;

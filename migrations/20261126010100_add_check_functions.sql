@@ -6,7 +6,7 @@
 create function private.take_check(
   p_row public.integrations, p_soon integer, p_user_id uuid, p_request_id text
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_is_current boolean;
 begin
@@ -41,7 +41,7 @@ $$;
 
 -- What a check has found, as its answer shows it.
 create function private.health_of(p_row public.integrations) returns jsonb
-language sql stable security definer set search_path = '' as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'status', p_row.status,
     'status_reason', p_row.status_reason,
@@ -55,7 +55,7 @@ $$;
 -- claimed: the caller checks and settles. recent: that was done less than 10 seconds ago, and this is what was found. busy: somebody is at
 -- it; ask again. paused: the provider wants no requests for so many seconds.
 create function public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text default null) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row public.integrations;
   v_claim jsonb;
@@ -91,7 +91,7 @@ $$;
 -- Claims up to p_limit checks that are due, of these types, the longest due first; those of a paused provider wait, and those that
 -- somebody checks or refreshes are passed by. Together the configs are at most about a megabyte.
 create function public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text default null) returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_row public.integrations;
   v_claim jsonb;
@@ -143,7 +143,7 @@ create function private.settle_check(
   p_id uuid, p_version text, p_status text, p_reason text, p_schedule text, p_next_check_at timestamptz, p_user_id uuid,
   p_request_id text
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_old public.integrations;
   v_row public.integrations;
@@ -204,7 +204,7 @@ $$;
 -- status the claim is given back. next_check_at is what follows by the schedule that was handed out. Answers by id, {"end"}: checked with
 -- what stands now; changed: nothing was written, the config is another; released; gone; busy: the row could not be had in time.
 create function public.settle_checks(p_results jsonb, p_user_id uuid default null, p_request_id text default null) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
   v_result record;
   v_end jsonb;

@@ -13,7 +13,7 @@ create or replace function public.claim_refresh(
   p_id uuid, p_owner uuid, p_user_id uuid default null, p_within integer default null, p_read boolean default false,
   p_reason text default 'refresh', p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '5s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row public.integrations;
   v_lease public.credential_leases;
@@ -103,7 +103,7 @@ $$;
 create or replace function public.claim_due_refreshes(
   p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_row public.integrations;
   v_claim jsonb;

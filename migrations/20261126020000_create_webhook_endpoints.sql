@@ -2,7 +2,7 @@
 
 -- Everything that is told. A new type is a new definition of this function.
 create function private.webhook_types() returns text[]
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select array[
     'connection.created', 'connection.reconnected', 'connection.refreshed', 'connection.refresh_failed',
     'connection.reconnect_required', 'connection.deleted'

@@ -3,7 +3,7 @@
 
 -- An endpoint as its members see it.
 create function private.shown_endpoint(p_row public.webhook_endpoints) returns jsonb
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'id', p_row.id,
     'organization_id', p_row.organization_id,
@@ -18,7 +18,7 @@ $$;
 
 -- The endpoint of this id, locked, if the user belongs to its organisation; or null.
 create function private.lock_endpoint(p_id uuid, p_user_id uuid) returns public.webhook_endpoints
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
@@ -37,7 +37,7 @@ $$;
 create function public.create_webhook_endpoint(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
@@ -60,7 +60,7 @@ $$;
 
 -- p_changes holds what changes: url, events (null: all), enabled. Enabling an endpoint forgets why it was disabled.
 create function public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
@@ -99,7 +99,7 @@ $$;
 
 -- With all that was to be delivered to it.
 create function public.delete_webhook_endpoint(p_id uuid, p_user_id uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
@@ -111,7 +111,7 @@ $$;
 
 -- The sealed secrets, for whoever is about to give the endpoint a new one.
 create function public.find_webhook_endpoint(p_id uuid, p_user_id uuid) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
@@ -127,7 +127,7 @@ $$;
 -- Puts new secrets in the place of those that were read (p_read), or answers changed and writes nothing. With a previous_secret among
 -- them both sign for a day.
 create function public.change_webhook_secret(p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin

@@ -70,7 +70,7 @@ create policy "Members can read their organisation's deliveries"
 
 -- Called in the transaction of what it tells of. Where nobody wants to hear of it nothing is written.
 create function private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb) returns void
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_endpoints uuid[];
   v_event private.webhook_events;
@@ -97,7 +97,7 @@ $$;
 
 -- What is told of an integration, within bounds whatever other writers put into the row. Never anything of config.
 create function private.webhook_data(p_row public.integrations, p_reason text) returns jsonb
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'organization_id', p_row.organization_id,
     'integration_id', p_row.id,
@@ -110,7 +110,7 @@ $$;
 
 -- A connection is made, removed, or needs its user: whoever writes the row, so also the source's own application.
 create function private.announce_integration() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   case tg_op
     when 'INSERT' then
@@ -140,7 +140,7 @@ create trigger announce_end
 
 -- What a row does not show: that its credential is another one now, or should be and is not. The trail has it, whoever writes it.
 create function private.announce_event() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
 begin
@@ -164,7 +164,7 @@ create trigger announce_event
 create or replace function private.tell(
   p_row public.integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text
 ) returns void
-language sql volatile security definer set search_path = '' as $$
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select private.write_event(
     case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
     p_row.integration_type, p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id
@@ -175,7 +175,7 @@ create or replace function private.settle_check(
   p_id uuid, p_version text, p_status text, p_reason text, p_schedule text, p_next_check_at timestamptz, p_user_id uuid,
   p_request_id text
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_old public.integrations;
   v_row public.integrations;

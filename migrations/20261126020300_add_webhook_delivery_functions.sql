@@ -4,7 +4,7 @@
 
 -- How long a delivery waits after so many attempts: ten of them within three days.
 create function private.webhook_pause(p_attempts integer) returns interval
-language sql immutable security definer set search_path = '' as $$
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select (array[
     interval '30 seconds', interval '5 minutes', interval '30 minutes', interval '2 hours', interval '5 hours', interval '10 hours',
     interval '14 hours', interval '20 hours'
@@ -13,7 +13,7 @@ $$;
 
 -- Gives up what has waited for three days, and forgets what is settled and two weeks old; a bounded number of each.
 create function private.sweep_webhooks() returns void
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   update public.webhook_deliveries d
     set state = 'failed', last_error = coalesce(d.last_error, 'expired'), owner = null, leased_until = null
@@ -46,7 +46,7 @@ $$;
 create function public.claim_webhook_deliveries(
   p_owner uuid, p_limit integer, p_skip uuid[] default '{}', p_sweep boolean default false
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_claims jsonb;
 begin
@@ -120,7 +120,7 @@ $$;
 -- error it is delivered; released: nothing was sent. Of a 410 from the endpoint's url the endpoint is disabled. What p_owner has no
 -- lease on any more is passed by, so this may be repeated.
 create function public.settle_webhook_deliveries(p_owner uuid, p_results jsonb) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
   v_result record;
   v_endpoint public.webhook_endpoints;
@@ -187,7 +187,7 @@ $$;
 
 -- Sends an event once more, whatever became of it: it takes its place behind what waits already, and has three days again.
 create function public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_endpoint public.webhook_endpoints;
 begin

@@ -3,7 +3,7 @@
 
 -- As before, with the table that it stands for in its message: two have it now.
 create or replace function private.refuse_fenced_key() returns trigger
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_kid text := new.config->'_enc'->>'kid';
 begin
@@ -45,7 +45,7 @@ create trigger refuse_fenced_change
 
 -- Up to p_limit endpoints whose secrets are sealed with one of these keys.
 create function public.webhook_secrets_on(p_kids text[], p_limit integer) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if p_kids is null or p_limit is null or p_limit not between 1 and 500 then
     raise exception 'p_limit is not between 1 and 500, or p_kids is null' using errcode = 'invalid_parameter_value';
@@ -69,7 +69,7 @@ $$;
 
 -- Writes up to 500 of them sealed anew, [{"id", "read", "config"}], each only where the endpoint still has what was read.
 create function public.reseal_webhook_secrets(p_resealed jsonb) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
   v_count bigint;
 begin
@@ -93,7 +93,7 @@ $$;
 -- As before, and not while a webhook's secret is sealed with it. The default means no fence, and so retires nothing: it is there
 -- because a function cannot lose one, so that the file before, run again by hand, is refused instead of taking this back.
 create or replace function public.retire_key(p_kid text, p_fence uuid default null) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_kept bigint;
 begin

@@ -6,7 +6,7 @@ create function public.connect_named(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
   p_config jsonb, p_request_id text, p_custom_name text, p_parked_id uuid default null, p_reconnect boolean default false
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_answer jsonb;
   v_old text;

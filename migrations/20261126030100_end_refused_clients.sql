@@ -5,7 +5,7 @@
 create or replace function private.fail_refresh(
   p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_user_id uuid, p_request_id text
 ) returns text
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_ended text;
   v_row public.integrations;
@@ -60,7 +60,7 @@ $$;
 create or replace function public.settle_refreshes(
   p_owner uuid, p_results jsonb, p_user_id uuid default null, p_request_id text default null
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' set lock_timeout = '3s' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
   v_result record;
   v_end text;

@@ -5,7 +5,7 @@ create or replace function private.settle_check(
   p_id uuid, p_version text, p_status text, p_reason text, p_schedule text, p_next_check_at timestamptz, p_user_id uuid,
   p_request_id text
 ) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_old public.integrations;
   v_row public.integrations;

@@ -8,7 +8,7 @@
 create function public.rewrap_read(
   p_after uuid, p_limit integer, p_kid text, p_until uuid default null, p_organization_id uuid default null
 ) returns table (id uuid, organization_id uuid, config jsonb, version text, current boolean, looked integer)
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   c_bytes constant integer := 1048576;
 begin
@@ -53,7 +53,7 @@ create function public.rewrap_look(
 ) returns table (looked integer, unfinished integer, last_id uuid)
 -- One process is what a rotation may take of the server at a time.
 language plpgsql stable security definer
-set search_path = '' set plan_cache_mode = 'force_custom_plan' set max_parallel_workers_per_gather = 0 as $$
+set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' set max_parallel_workers_per_gather = 0 as $$
 begin
   if p_limit is null or p_limit not between 1 and 100000 then
     raise exception 'p_limit is not between 1 and 100000' using errcode = 'invalid_parameter_value';
@@ -91,7 +91,7 @@ returns integer
 -- Without hash and merge joins rows are locked in the order of p_ids: two rotators on the same rows, both in the order of ids, wait
 -- for each other but never deadlock.
 language plpgsql volatile security definer
-set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '2s' as $$
+set search_path = pg_catalog, pg_temp set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '2s' as $$
 declare
   v_written integer;
 begin

@@ -14,7 +14,7 @@ revoke all on table private.credential_attempts from public, anon, authenticated
 
 -- admitted: the provider may be asked, once. too_many: a user may try sixty times in ten minutes, and again in so many seconds.
 create function public.admit_credentials(p_user_id uuid, p_organization_id uuid) returns jsonb
-language plpgsql volatile security definer set search_path = '' as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   c_attempts constant integer := 60;
   c_window constant interval := '10 minutes';

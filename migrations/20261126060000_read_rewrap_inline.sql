@@ -36,7 +36,7 @@ end;
 create function public.rewrap_count(p_after uuid, p_until uuid, p_kid text, p_organization_id uuid default null)
 returns table (looked integer, unfinished integer)
 language plpgsql stable security definer
-set search_path = '' set plan_cache_mode = 'force_custom_plan' set max_parallel_workers_per_gather = 0 as $$
+set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' set max_parallel_workers_per_gather = 0 as $$
 begin
   if p_until is null then
     raise exception 'p_until is null' using errcode = 'invalid_parameter_value';
@@ -57,7 +57,7 @@ returns integer
 -- Without hash and merge joins rows are locked in the order of p_ids: two rotators on the same rows, both in the order of ids, wait
 -- for each other but never deadlock.
 language plpgsql volatile security definer
-set search_path = '' set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '2s' as $$
+set search_path = pg_catalog, pg_temp set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '2s' as $$
 declare
   v_written integer;
 begin

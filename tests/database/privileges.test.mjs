@@ -60,19 +60,38 @@ describe("what is granted, object by object", () => {
     }
   });
 
-  test("functions: all run with their own rights and an empty search_path, save the two that need neither", async () => {
+  test("functions: all run with their own rights and a pinned search_path, save the two that need neither", async () => {
     const functions = await owner`
       select p.oid::regprocedure::text as name, p.prosecdef as definer, p.prorettype = 'trigger'::regtype as trigger,
-        'search_path=""' = any (coalesce(p.proconfig, '{}')) as pinned, p.prosqlbody is not null as resolved
+        'search_path=pg_catalog, pg_temp' = any (coalesce(p.proconfig, '{}')) as pinned, p.prosqlbody is not null as resolved
       from pg_proc p where p.pronamespace in ('public'::regnamespace, 'private'::regnamespace)`;
     for (const { name, definer, trigger, pinned, resolved } of functions) {
       if (["private.can_access_organization(uuid)", "rewrap_fetch(uuid,integer,text,uuid,uuid)"].includes(name)) {
         assert.ok(resolved, `${name} has a body that was resolved when it was created`);
         continue;
       }
-      assert.ok(pinned, `${name} has an empty search_path`);
+      assert.ok(pinned, `${name} looks in pg_catalog first and in pg_temp last`);
       assert.ok(definer || trigger, `${name} is security definer`);
     }
+  });
+
+  // With an empty search_path the temporary schema is still looked at first for types (PostgreSQL 18, "search_path").
+  test("a temporary type does not run code with a function's rights", async () => {
+    const attacker = project.connect("authenticator", { role: "service_role" });
+    await attacker.unsafe(`
+      create temp table seen (name text);
+      create function pg_temp.spy(anyelement) returns boolean language plpgsql as
+        $$ begin insert into pg_temp.seen values (current_user); return true; end $$;
+      grant all on pg_temp.seen to public;
+      create domain pg_temp.text as pg_catalog.text check (pg_temp.spy(value));
+      create domain pg_temp.jsonb as pg_catalog.jsonb check (pg_temp.spy(value));
+      create domain pg_temp.boolean as pg_catalog.bool check (pg_temp.spy(value));
+      create domain pg_temp.uuid as pg_catalog.uuid check (pg_temp.spy(value));`);
+    await attacker.unsafe(`select pg_catalog.count(public.claim_due_refreshes(pg_catalog.gen_random_uuid(), 10, 600, '{supabase}', 'r'))`);
+    await attacker.unsafe(
+      `select public.change_integration(pg_catalog.gen_random_uuid(), pg_catalog.gen_random_uuid(), '{"name": "n"}', 'r')`,
+    );
+    assert.deepEqual([...(await attacker.unsafe("select distinct name from pg_temp.seen"))], []);
   });
 
   test("tables, columns, sequences", async () => {
