@@ -68,16 +68,18 @@ pub struct Head {
     pub accept: String,
     /// Sec-Fetch-Site.
     pub fetch_site: String,
+    /// CF-Connecting-IP: the client's address, which Cloudflare sets on every request.
+    pub address: String,
 }
 
 impl Default for Head {
     fn default() -> Self {
-        Self::parse("GET\nhttp://localhost/\n\n\n\n\n\n")
+        Self::parse("GET\nhttp://localhost/\n\n\n\n\n\n\n")
     }
 }
 
 impl Head {
-    /// Reads the lines that `glue.js` joins: method, URL, then six headers. A header cannot hold a line break
+    /// Reads the lines that `glue.js` joins: method, URL, then seven headers. A header cannot hold a line break
     /// (RFC 9110, 5.5), nor can a URL, so nothing needs escaping.
     pub fn parse(lines: &str) -> Self {
         let mut lines = lines.split('\n');
@@ -95,6 +97,7 @@ impl Head {
             content_type: next(),
             accept: next(),
             fetch_site: next(),
+            address: next(),
         }
     }
 

@@ -37,7 +37,7 @@ export function target({ method, url }) {
 export function head(request) {
   const { method, url, headers } = request;
   const of = (name) => headers.get(name) ?? "";
-  return `${method}\n${url}\n${of("authorization")}\n${of("cookie")}\n${of("origin")}\n${of("content-type")}\n${of("accept")}\n${of("sec-fetch-site")}`;
+  return `${method}\n${url}\n${of("authorization")}\n${of("cookie")}\n${of("origin")}\n${of("content-type")}\n${of("accept")}\n${of("sec-fetch-site")}\n${of("cf-connecting-ip")}`;
 }
 
 /** A response; `lines` holds further headers as name, value, name, value, each on a line. */
