@@ -8,11 +8,11 @@ alter table public.credential_events
   add constraint credential_events_user check (actor <> 'user' or user_id is not null),
   drop constraint credential_events_action_check,
   add constraint credential_events_action check (action in (
-    'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'rotated'
+    'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'rotated', 'revoked'
   )),
   drop constraint credential_events_outcome_check,
   add constraint credential_events_outcome check (outcome in (
-    'succeeded', 'failed', 'revoked', 'not_revoked', 'unsupported', 'active', 'degraded', 'reconnect_required'
+    'succeeded', 'failed', 'revoked', 'not_revoked', 'unsupported', 'active', 'degraded', 'reconnect_required', 'kept'
   ));
 
 comment on column public.credential_events.actor is
@@ -20,10 +20,10 @@ comment on column public.credential_events.actor is
 comment on column public.credential_events.reason is
   'A short code: what the credential was opened for, why a refresh or a check failed, the key id of a rotation. Never a value.';
 comment on column public.credential_events.outcome is
-  'succeeded or failed; of a disconnection what became of the grant at the provider (revoked, not_revoked, or unsupported there); '
-  'of a check the status that it found.';
+  'succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the '
+  'grant); of a check the status that it found.';
 comment on column public.credential_events.integration_id is
-  'The integration; of a grant that waits for its account, the parked connection.';
+  'The integration; of a grant that waits for its account, the pending connection.';
 
 -- What a trail is read by, newest first.
 create index credential_events_integration on public.credential_events (integration_id, id);
@@ -45,35 +45,3 @@ $$;
 
 revoke all on function private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text)
   from public, anon, authenticated, service_role;
-
--- As before, with write_event.
-create or replace function public.disconnect_integration(p_id uuid, p_user_id uuid, p_revoked text, p_request_id text)
-returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  v_organization_id uuid;
-  v_row public.integrations;
-begin
-  if p_revoked is null or p_revoked not in ('true', 'false', 'unsupported') then
-    raise exception 'p_revoked is none of true, false, unsupported' using errcode = 'invalid_parameter_value';
-  end if;
-
-  select i.organization_id into v_organization_id from public.integrations i where i.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_organization_id) then
-    return jsonb_build_object('outcome', 'unknown');
-  end if;
-
-  -- The organisation once more: it is the one whose membership is locked.
-  delete from public.integrations i where i.id = p_id and i.organization_id = v_organization_id returning * into v_row;
-  if not found then
-    return jsonb_build_object('outcome', 'unknown');
-  end if;
-
-  perform private.write_event(
-    'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'disconnected',
-    case p_revoked when 'true' then 'revoked' when 'false' then 'not_revoked' else 'unsupported' end,
-    p_request_id => p_request_id
-  );
-  return jsonb_build_object('outcome', 'disconnected');
-end
-$$;

@@ -47,7 +47,9 @@ begin
       where e.expires_at <= now() order by e.expires_at limit 200 for update skip locked
     );
 
-  if (select count(*) from public.oauth_transactions t where t.user_id = p_user_id and t.expires_at > now()) >= 50 then
+  if (select count(*) from public.oauth_transactions t where t.user_id = p_user_id and t.expires_at > now())
+    + (select count(*) from public.pending_connections p where p.user_id = p_user_id) >= 50
+  then
     return jsonb_build_object('outcome', 'too_many');
   end if;
 

@@ -50,7 +50,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   );
 $$;
 
--- Claims the check of one integration for a user.
+-- Claims the check of one integration for a user, or with a null user for the worker itself.
 --
 -- claimed: the caller checks and settles. recent: that was done less than 10 seconds ago, and this is what was found. busy: somebody is at
 -- it; ask again. paused: the provider wants no requests for so many seconds.
@@ -61,11 +61,11 @@ declare
   v_claim jsonb;
   v_paused_until timestamptz;
 begin
-  if p_soon is null or p_user_id is null then
-    raise exception 'p_soon or p_user_id is null' using errcode = 'invalid_parameter_value';
+  if p_soon is null then
+    raise exception 'p_soon is null' using errcode = 'invalid_parameter_value';
   end if;
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or not private.is_member(p_user_id, v_row.organization_id) then
+  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;

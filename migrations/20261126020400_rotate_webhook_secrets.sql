@@ -105,7 +105,9 @@ begin
   select count(*) into v_kept from (
     select from public.credential_leases l where l.journal is not null and l.journal -> '_enc' ->> 'kid' = p_kid
     union all
-    select from public.parked_connections p where p.expires_at > now() and p.config -> '_enc' ->> 'kid' = p_kid
+    select from public.pending_connections p where p.config -> '_enc' ->> 'kid' = p_kid
+    union all
+    select from private.pending_revocations r where r.config -> '_enc' ->> 'kid' = p_kid
     union all
     select from public.webhook_endpoints e where e.config -> '_enc' ->> 'kid' = p_kid
   ) kept;

@@ -72,7 +72,9 @@ begin
   -- In the order of ids, as everybody who locks several.
   for v_result in
     select * from jsonb_to_recordset(p_results)
-      as r (id uuid, generation bigint, config jsonb, fault text, retry_after integer)
+      as r (
+        id uuid, generation bigint, config jsonb, fault text, retry_after integer, organization_id uuid, integration_type text
+      )
     order by r.id
   loop
     if (v_result.config is null) = (v_result.fault is null)
@@ -94,6 +96,15 @@ begin
       -- One row that cannot be had must not undo the others. Its lease ends by itself, with the attempt on record.
       v_end := 'backed_off';
     end;
+    if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
+      -- The integration was deleted while its token was refreshed. Nobody else knows of the new tokens.
+      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
+        values (
+          md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
+          v_result.config, 'late'
+        )
+        on conflict (id) do nothing;
+    end if;
     v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
   end loop;
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);

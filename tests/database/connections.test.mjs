@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { addMember, beginning, call, completion, config, insertIntegration, KID, parking, startServer } from "./support.mjs";
+import { abandonment, addMember, addPending, beginning, call, completion, config, insertIntegration, KID, pending, startServer } from "./support.mjs";
 
 let server, owner, service;
 before(async () => {
@@ -15,7 +15,7 @@ after(() => server?.stop());
 const consumption = ({ p_state_hash, p_binding_hash, p_user_id }) => ({ p_state_hash, p_binding_hash, p_user_id });
 // Results as plain arrays, to be compared with such.
 const transactions = async (id) => [...(await owner`select * from public.oauth_transactions where id = ${id}`)];
-const parked = async (id) => [...(await owner`select * from public.parked_connections where id = ${id}`)];
+const stored = async (id) => [...(await owner`select * from public.pending_connections where id = ${id}`)];
 const integrations = async (organization) => [
   ...(await owner`select * from public.integrations where organization_id = ${organization} order by id`),
 ];
@@ -274,17 +274,17 @@ describe("complete_connection", () => {
 
 describe("a grant over several accounts", () => {
   const ask = ({ p_id, p_user_id }) => ({ p_id, p_user_id });
-  const park = async (over) => {
-    const args = parking(over);
-    assert.deepEqual(await call(service, "park_connection", args), { outcome: "parked" });
+  const add = async (over) => {
+    const args = pending(over);
+    assert.deepEqual(await addPending(service, args), { outcome: "waiting" });
     return args;
   };
 
   test("parked, read by its user alone, for ten minutes", async () => {
-    const args = await park();
-    const { expires_at, ...answer } = await call(service, "parked_connection", ask(args));
+    const args = await add();
+    const { expires_at, ...answer } = await call(service, "pending_connection", ask(args));
     assert.deepEqual(answer, {
-      outcome: "parked",
+      outcome: "waiting",
       organization_id: args.p_organization_id,
       integration_type: "supabase",
       config: args.p_config,
@@ -292,43 +292,43 @@ describe("a grant over several accounts", () => {
       return_to: "/after",
     });
     assert.ok(Math.abs(Date.parse(expires_at) - Date.now() - 600_000) < 60_000, expires_at);
-    assert.deepEqual(await call(service, "parked_connection", { ...ask(args), p_user_id: randomUUID() }), { outcome: "unknown" });
-    assert.deepEqual(await call(service, "parked_connection", { ...ask(args), p_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual(await call(service, "pending_connection", { ...ask(args), p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual(await call(service, "pending_connection", { ...ask(args), p_id: randomUUID() }), { outcome: "unknown" });
   });
 
-  test("not_a_member parks nothing, and reads nothing once the membership has ended", async () => {
-    const args = parking({ p_organization_id: randomUUID() });
-    assert.deepEqual(await call(service, "park_connection", args), { outcome: "not_a_member" });
-    assert.deepEqual(await parked(args.p_id), []);
+  test("not_a_member is asked to choose nothing, and reads nothing once the membership has ended", async () => {
+    const args = pending({ p_organization_id: randomUUID() });
+    assert.deepEqual(await addPending(service, args), { outcome: "not_a_member" });
+    assert.equal((await stored(args.p_id))[0].accounts, null);
     await addMember(owner, args.p_organization_id, args.p_user_id);
-    await park(args);
+    await add(args);
     await owner`delete from public.organization_members where user_id = ${args.p_user_id}`;
-    assert.deepEqual(await call(service, "parked_connection", ask(args)), { outcome: "unknown" });
+    assert.deepEqual(await call(service, "pending_connection", ask(args)), { outcome: "unknown" });
   });
 
   test("completing deletes it: a second time is unknown", async () => {
-    const args = await park();
+    const args = await add();
     const complete = (over) =>
-      call(service, "complete_connection", completion({ p_user_id: args.p_user_id, p_parked_id: args.p_id, ...over }));
+      call(service, "complete_connection", completion({ p_user_id: args.p_user_id, p_pending_id: args.p_id, ...over }));
     assert.equal((await complete()).outcome, "created");
-    assert.deepEqual(await parked(args.p_id), []);
+    assert.deepEqual(await stored(args.p_id), []);
     assert.deepEqual(await complete({ p_external_account_id: "another" }), { outcome: "unknown" });
     assert.equal((await integrations(args.p_user_id)).length, 1);
   });
 
   test("exists keeps it for the second call", async () => {
-    const args = await park();
+    const args = await add();
     const standing = completion({ p_user_id: args.p_user_id });
     await call(service, "complete_connection", standing);
-    const complete = (p_id) => call(service, "complete_connection", { ...standing, p_id, p_parked_id: args.p_id });
+    const complete = (p_id) => call(service, "complete_connection", { ...standing, p_id, p_pending_id: args.p_id });
     assert.deepEqual(await complete(randomUUID()), { outcome: "exists", id: standing.p_id });
-    assert.equal((await parked(args.p_id)).length, 1);
+    assert.equal((await stored(args.p_id)).length, 1);
     assert.deepEqual(await complete(standing.p_id), { outcome: "updated", id: standing.p_id });
-    assert.deepEqual(await parked(args.p_id), []);
+    assert.deepEqual(await stored(args.p_id), []);
   });
 
   test("unknown when it is another user's, organisation's or type's", async () => {
-    const args = await park();
+    const args = await add();
     const organization = randomUUID();
     await addMember(owner, organization, args.p_user_id);
     for (const over of [
@@ -336,29 +336,35 @@ describe("a grant over several accounts", () => {
       { p_user_id: args.p_user_id, p_organization_id: organization },
       { p_user_id: args.p_user_id, p_integration_type: "github" },
     ]) {
-      const answer = await call(service, "complete_connection", completion({ ...over, p_parked_id: args.p_id }));
+      const answer = await call(service, "complete_connection", completion({ ...over, p_pending_id: args.p_id }));
       assert.deepEqual(answer, { outcome: "unknown" });
     }
-    assert.equal((await parked(args.p_id)).length, 1);
+    assert.equal((await stored(args.p_id)).length, 1);
   });
 
-  test("discarded by its user alone, once", async () => {
-    const args = await park();
-    assert.deepEqual(await call(service, "discard_connection", { ...ask(args), p_user_id: randomUUID() }), { outcome: "unknown" });
-    assert.deepEqual(await call(service, "discard_connection", ask(args)), { outcome: "discarded" });
-    assert.deepEqual(await call(service, "discard_connection", ask(args)), { outcome: "unknown" });
+  test("given up by its user alone, once", async () => {
+    const args = await add();
+    assert.deepEqual(await call(service, "abandon_connection", abandonment({ ...args, p_user_id: randomUUID() })), { outcome: "unknown" });
+    const abandoned = await call(service, "abandon_connection", abandonment(args));
+    assert.equal(abandoned.outcome, "abandoned");
+    assert.deepEqual(
+      { ...abandoned.revocation, config: JSON.parse(abandoned.revocation.config) },
+      { id: args.p_id, organization_id: args.p_organization_id, sealed_for: args.p_id, integration_type: "supabase", config: args.p_config },
+    );
+    assert.deepEqual(await call(service, "abandon_connection", abandonment(args)), { outcome: "unknown" });
   });
 
-  test("unknown everywhere when it has expired, and dropped by the next that is parked", async () => {
-    const args = await park();
-    await owner`update public.parked_connections set expires_at = now() where id = ${args.p_id}`;
-    assert.deepEqual(await call(service, "parked_connection", ask(args)), { outcome: "unknown" });
-    assert.deepEqual(await call(service, "discard_connection", ask(args)), { outcome: "unknown" });
-    const complete = completion({ p_user_id: args.p_user_id, p_parked_id: args.p_id });
+  test("unknown to its user when it has expired, and then queued for revocation", async () => {
+    const args = await add();
+    await owner`update public.pending_connections set expires_at = now() where id = ${args.p_id}`;
+    assert.deepEqual(await call(service, "pending_connection", ask(args)), { outcome: "unknown" });
+    const complete = completion({ p_user_id: args.p_user_id, p_pending_id: args.p_id });
     assert.deepEqual(await call(service, "complete_connection", complete), { outcome: "unknown" });
-    assert.equal((await parked(args.p_id)).length, 1);
-    await park();
-    assert.deepEqual(await parked(args.p_id), []);
+    assert.equal((await stored(args.p_id)).length, 1);
+    const claim = { p_owner: randomUUID(), p_limit: 100, p_types: ["supabase"], p_wide_types: [], p_request_id: "r" };
+    const { claims } = await call(service, "claim_revocations", claim);
+    assert.ok(claims.some(({ id }) => id === args.p_id));
+    assert.deepEqual(await stored(args.p_id), []);
   });
 
   test("a value out of bounds is refused", async () => {
@@ -372,60 +378,7 @@ describe("a grant over several accounts", () => {
       { p_accounts: ["x".repeat(262_144)] },
       { p_return_to: "x".repeat(2049) },
     ]) {
-      await assert.rejects(call(service, "park_connection", parking(over)), { code: "23514" }, JSON.stringify(over).slice(0, 60));
-    }
-  });
-});
-
-describe("find_integration and disconnect_integration", () => {
-  test("found by a member; unknown to a stranger just as an id that does not exist", async () => {
-    const args = completion();
-    await call(service, "complete_connection", args);
-    const find = (over) => call(service, "find_integration", { p_id: args.p_id, p_user_id: args.p_user_id, ...over });
-    const { version, ...found } = await find();
-    assert.deepEqual(found, {
-      outcome: "found",
-      organization_id: args.p_organization_id,
-      integration_type: "supabase",
-      config: args.p_config,
-    });
-    assert.match(version, /^[0-9a-f]{64}$/);
-    for (const over of [{ p_user_id: randomUUID() }, { p_user_id: null }, { p_id: randomUUID() }]) {
-      assert.deepEqual(await find(over), { outcome: "unknown" });
-    }
-  });
-
-  test("disconnected once; the event tells what became of the grant", async () => {
-    for (const [p_revoked, outcome] of [["true", "revoked"], ["false", "not_revoked"], ["unsupported", "unsupported"]]) {
-      const args = completion();
-      await call(service, "complete_connection", args);
-      const disconnect = () =>
-        call(service, "disconnect_integration", { p_id: args.p_id, p_user_id: args.p_user_id, p_revoked, p_request_id: "request 9" });
-      assert.deepEqual(await disconnect(), { outcome: "disconnected" });
-      assert.deepEqual(await disconnect(), { outcome: "unknown" });
-      assert.deepEqual(await integrations(args.p_organization_id), []);
-      const [, event, ...rest] = await events(args.p_organization_id);
-      assert.deepEqual(rest, []);
-      assert.deepEqual(
-        [event.action, event.outcome, event.integration_id, event.user_id, event.external_account_id, event.request_id],
-        ["disconnected", outcome, args.p_id, args.p_user_id, args.p_external_account_id, "request 9"],
-      );
-    }
-  });
-
-  test("unknown to a stranger, and nothing happens", async () => {
-    const args = completion();
-    await call(service, "complete_connection", args);
-    const stranger = { p_id: args.p_id, p_user_id: randomUUID(), p_revoked: "true", p_request_id: "r" };
-    assert.deepEqual(await call(service, "disconnect_integration", stranger), { outcome: "unknown" });
-    assert.equal((await integrations(args.p_organization_id)).length, 1);
-    assert.equal((await events(args.p_organization_id)).length, 1);
-  });
-
-  test("p_revoked is one of three words", async () => {
-    for (const p_revoked of ["yes", "", null]) {
-      const args = { p_id: randomUUID(), p_user_id: randomUUID(), p_revoked, p_request_id: "r" };
-      await assert.rejects(call(service, "disconnect_integration", args), { code: "22023" });
+      await assert.rejects(addPending(service, pending(over)), { code: "23514" }, JSON.stringify(over).slice(0, 60));
     }
   });
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { addMember, call, completion, KID, parking, startServer } from "./support.mjs";
+import { addMember, addPending, call, completion, disconnection, KID, pending, startServer } from "./support.mjs";
 
 let server, project, owner, service;
 before(async () => {
@@ -26,50 +26,43 @@ const connected = async (over = {}) => {
 describe("opened", () => {
   const openings = async (id) => (await trail(id)).filter(({ action }) => action === "opened");
 
-  test("by find_integration: who, what for, which request", async () => {
-    const args = await connected();
-    const asked = { p_id: args.p_id, p_user_id: args.p_user_id, p_reason: "reconnect", p_request_id: "r1" };
-    assert.deepEqual((await call(service, "find_integration", asked)).config, args.p_config);
+  test("by claim_revocations: the worker by itself, to revoke", async () => {
+    const args = pending();
+    await addPending(service, args);
+    await owner`update public.pending_connections set expires_at = now() where id = ${args.p_id}`;
+    const claim = { p_owner: randomUUID(), p_limit: 100, p_types: ["supabase"], p_wide_types: [], p_request_id: "r1" };
+    const { claims } = await call(service, "claim_revocations", claim);
+    assert.deepEqual(JSON.parse(claims.find(({ id }) => id === args.p_id).config), args.p_config);
     assert.deepEqual(await openings(args.p_id), [
-      { action: "opened", actor: "user", user_id: args.p_user_id, outcome: "succeeded", reason: "reconnect", request_id: "r1" },
+      { action: "opened", actor: "service", user_id: null, outcome: "succeeded", reason: "revoke", request_id: "r1" },
     ]);
   });
 
-  test("by find_integration as the version before called it", async () => {
-    const args = await connected();
-    assert.equal((await call(service, "find_integration", { p_id: args.p_id, p_user_id: args.p_user_id })).outcome, "found");
-    assert.deepEqual((await openings(args.p_id)).map(({ reason }) => reason), ["disconnect"]);
-  });
-
-  test("by parked_connection with a reason; without one the credentials stay where they are", async () => {
-    const args = parking();
-    await call(service, "park_connection", args);
+  test("by pending_connection with a reason; without one the credentials stay where they are", async () => {
+    const args = pending();
+    await addPending(service, args);
     const asked = { p_id: args.p_id, p_user_id: args.p_user_id };
-    const looked = await call(service, "parked_connection", { ...asked, p_reason: null });
-    assert.deepEqual([looked.outcome, looked.config, looked.accounts], ["parked", {}, args.p_accounts]);
+    const looked = await call(service, "pending_connection", { ...asked, p_reason: null });
+    assert.deepEqual([looked.outcome, looked.config, looked.accounts], ["waiting", {}, args.p_accounts]);
     assert.deepEqual(await openings(args.p_id), []);
-    assert.deepEqual((await call(service, "parked_connection", { ...asked, p_reason: "discard" })).config, args.p_config);
+    assert.deepEqual((await call(service, "pending_connection", { ...asked, p_reason: "discard" })).config, args.p_config);
     assert.deepEqual((await openings(args.p_id)).map(({ reason }) => reason), ["discard"]);
   });
 
   test("not for whoever gets nothing", async () => {
-    const args = await connected();
-    const parked = parking();
-    await call(service, "park_connection", parked);
-    assert.deepEqual(await call(service, "find_integration", { p_id: args.p_id, p_user_id: randomUUID() }), { outcome: "unknown" });
-    assert.deepEqual(await call(service, "parked_connection", { p_id: parked.p_id, p_user_id: randomUUID() }), { outcome: "unknown" });
-    assert.deepEqual([...(await openings(args.p_id)), ...(await openings(parked.p_id))], []);
+    const waiting = pending();
+    await addPending(service, waiting);
+    assert.deepEqual(await call(service, "pending_connection", { p_id: waiting.p_id, p_user_id: randomUUID() }), { outcome: "unknown" });
+    assert.deepEqual(await openings(waiting.p_id), []);
   });
 
   test("or nothing is handed out: an event that cannot be written fails the opening", async () => {
-    const args = await connected();
-    const parked = parking();
-    await call(service, "park_connection", parked);
+    const waiting = pending();
+    await addPending(service, waiting);
     // The bound of request_id: any fault of the insert does.
     const over = { p_request_id: "x".repeat(201) };
     const asked = ({ p_id, p_user_id }) => ({ p_id, p_user_id, ...over });
-    await assert.rejects(call(service, "find_integration", asked(args)), { code: "23514" });
-    await assert.rejects(call(service, "parked_connection", asked(parked)), { code: "23514" });
+    await assert.rejects(call(service, "pending_connection", asked(waiting)), { code: "23514" });
   });
 });
 
@@ -121,9 +114,9 @@ describe("who reads", () => {
     const [member, stranger, organization] = [randomUUID(), randomUUID(), randomUUID()];
     await addMember(owner, organization, member);
     const args = await connected({ p_user_id: member, p_organization_id: organization });
-    await call(service, "disconnect_integration", { p_id: args.p_id, p_user_id: member, p_revoked: "false", p_request_id: "r2" });
+    await call(service, "disconnect_integration", disconnection(args));
     const seen = await trail(args.p_id, project.user(member));
-    assert.deepEqual(seen.map(({ action, outcome }) => [action, outcome]), [["connected", "succeeded"], ["disconnected", "not_revoked"]]);
+    assert.deepEqual(seen.map(({ action, outcome }) => [action, outcome]), [["connected", "succeeded"], ["disconnected", "succeeded"]]);
     assert.deepEqual(await trail(args.p_id, project.user(stranger)), []);
     await owner`delete from public.organization_members where user_id = ${member}`;
     assert.deepEqual(await trail(args.p_id, project.user(member)), []);

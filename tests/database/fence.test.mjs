@@ -167,10 +167,17 @@ describe("declaring, lifting, retiring", () => {
     const id = await insert(config(KID.b));
     await owner`insert into public.credential_leases (integration_id, journal) values (${id}, ${owner.json(config(KID.a))})`;
     await owner`
-      insert into public.parked_connections (id, user_id, organization_id, integration_type, config, accounts, return_to)
+      insert into public.pending_connections (id, user_id, organization_id, integration_type, config, accounts, return_to)
       values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'supabase', ${owner.json(config(KID.a))}, '[{"id": "a", "name": "a"}]', '/')`;
     assert.deepEqual(await retire(), { outcome: "needed", credentials: 2 });
-    await owner`update public.parked_connections set expires_at = now() - interval '1 second'`;
+    // Expired it has to be revoked, with the same key.
+    await owner`update public.pending_connections set expires_at = now() - interval '1 second'`;
+    assert.deepEqual(await retire(), { outcome: "needed", credentials: 2 });
+    const claim = { p_owner: randomUUID(), p_limit: 1, p_types: ["supabase"], p_wide_types: [], p_request_id: "r" };
+    const { claims: [{ id: revocation }] } = await call(service, "claim_revocations", claim);
+    assert.deepEqual(await retire(), { outcome: "needed", credentials: 2 });
+    const settled = { p_id: revocation, p_owner: claim.p_owner, p_result: "revoked", p_request_id: "r" };
+    assert.deepEqual(await call(service, "settle_revocation", settled), { outcome: "settled" });
     assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
     await owner`update public.credential_leases set journal = ${owner.json(config(KID.b))}`;
     assert.deepEqual(await retire(), { outcome: "retired" });

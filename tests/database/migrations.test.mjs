@@ -70,7 +70,7 @@ async function catalogue(sql) {
       ),
       'policies', (select jsonb_agg(to_jsonb(p) order by tablename, policyname) from pg_policies p where schemaname = 'public'),
       'triggers', (
-        select jsonb_agg(jsonb_build_array(pg_get_triggerdef(t.oid), tgenabled) order by tgname)
+        select jsonb_agg(jsonb_build_array(pg_get_triggerdef(t.oid), tgenabled) order by tgname, pg_get_triggerdef(t.oid))
         from ours join pg_trigger t on tgrelid = ours.oid where not tgisinternal
       ),
       'functions', (

@@ -304,7 +304,7 @@ describe("through PostgREST (attack 26)", () => {
         [`/organization_members?user_id=eq.${user}`, { method: "PATCH", body: { role: "owner" } }],
         [`/organization_members?user_id=eq.${user}`, { method: "DELETE" }],
         ...[
-          "oauth_transactions", "parked_connections", "credential_events", "key_registry", "webhook_endpoints", "webhook_deliveries",
+          "oauth_transactions", "pending_connections", "credential_events", "key_registry", "webhook_endpoints", "webhook_deliveries",
         ].flatMap((table) => [
           [`/${table}`, {}],
           [`/${table}`, { method: "POST", body: {} }],

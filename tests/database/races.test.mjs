@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, test } from "node:test";
 
-import { addMember, beginning, call, completion, config, KID, lockWait, parking, startServer } from "./support.mjs";
+import { abandonment, addMember, addPending, beginning, call, completion, config, disconnection, KID, lockWait, pending, startServer } from "./support.mjs";
 
 const AT_ONCE = 50;
 
@@ -76,32 +76,32 @@ test("the same id completed for 50 accounts at once: one row, the others unknown
   assert.deepEqual(tally(await together(AT_ONCE, complete)), { created: 1, unknown: AT_ONCE - 1 });
 });
 
-test("one parked grant completed for 50 accounts at once: one row", async () => {
-  const args = parking();
-  await call(service, "park_connection", args);
+test("one pending grant completed for 50 accounts at once: one row", async () => {
+  const args = pending();
+  await addPending(service, args);
   const answers = await together(AT_ONCE, (i) =>
-    call(many, "complete_connection", completion({ p_user_id: args.p_user_id, p_external_account_id: `account ${i}`, p_parked_id: args.p_id })));
+    call(many, "complete_connection", completion({ p_user_id: args.p_user_id, p_external_account_id: `account ${i}`, p_pending_id: args.p_id })));
   assert.deepEqual(tally(answers), { created: 1, unknown: AT_ONCE - 1 });
   assert.equal((await integrations(args.p_user_id)).length, 1);
 });
 
-test("a parked grant is completed while another completion of it is under way: the second is unknown", async () => {
-  const args = parking();
-  await call(service, "park_connection", args);
+test("a pending grant is completed while another completion of it is under way: the second is unknown", async () => {
+  const args = pending();
+  await addPending(service, args);
   const complete = (account) => (sql) =>
-    call(sql, "complete_connection", completion({ p_user_id: args.p_user_id, p_external_account_id: account, p_parked_id: args.p_id }));
+    call(sql, "complete_connection", completion({ p_user_id: args.p_user_id, p_external_account_id: account, p_pending_id: args.p_id }));
   const [first, second] = await interleave(complete("one"), complete("two"));
   assert.deepEqual([first.outcome, second], ["created", { outcome: "unknown" }]);
 });
 
-test("a parked grant that is just being discarded is not completed", async () => {
-  const args = parking();
-  await call(service, "park_connection", args);
+test("a pending grant that is just being given up is not completed", async () => {
+  const args = pending();
+  await addPending(service, args);
   const [discarded, completed] = await interleave(
-    (sql) => call(sql, "discard_connection", { p_id: args.p_id, p_user_id: args.p_user_id }),
-    (sql) => call(sql, "complete_connection", completion({ p_user_id: args.p_user_id, p_parked_id: args.p_id })),
+    (sql) => call(sql, "abandon_connection", abandonment(args)),
+    (sql) => call(sql, "complete_connection", completion({ p_user_id: args.p_user_id, p_pending_id: args.p_id })),
   );
-  assert.deepEqual([discarded.outcome, completed], ["discarded", { outcome: "unknown" }]);
+  assert.deepEqual([discarded.outcome, completed], ["abandoned", { outcome: "unknown" }]);
   assert.equal((await integrations(args.p_user_id)).length, 0);
 });
 
@@ -109,7 +109,7 @@ test("disconnected 50 times at once: once, with one event", async () => {
   const args = completion();
   await call(service, "complete_connection", args);
   const disconnect = () =>
-    call(many, "disconnect_integration", { p_id: args.p_id, p_user_id: args.p_user_id, p_revoked: "true", p_request_id: "r" });
+    call(many, "disconnect_integration", disconnection(args));
   assert.deepEqual(tally(await together(AT_ONCE, disconnect)), { disconnected: 1, unknown: AT_ONCE - 1 });
   const events = await owner`select action from public.credential_events where integration_id = ${args.p_id} order by id`;
   assert.deepEqual(events.map((event) => event.action), ["connected", "disconnected"]);
@@ -119,7 +119,7 @@ test("reconnecting waits for a disconnection and then makes the row anew", async
   const args = completion();
   await call(service, "complete_connection", args);
   const [disconnected, completed] = await interleave(
-    (sql) => call(sql, "disconnect_integration", { p_id: args.p_id, p_user_id: args.p_user_id, p_revoked: "true", p_request_id: "r" }),
+    (sql) => call(sql, "disconnect_integration", disconnection(args)),
     (sql) => call(sql, "complete_connection", { ...args, p_config: config(KID.b) }),
   );
   assert.deepEqual([disconnected.outcome, completed], ["disconnected", { outcome: "created", id: args.p_id }]);
@@ -132,7 +132,7 @@ test("a disconnection waits for a reconnecting and removes what that wrote", asy
   await call(service, "complete_connection", args);
   const [completed, disconnected] = await interleave(
     (sql) => call(sql, "complete_connection", { ...args, p_config: config(KID.b) }),
-    (sql) => call(sql, "disconnect_integration", { p_id: args.p_id, p_user_id: args.p_user_id, p_revoked: "true", p_request_id: "r" }),
+    (sql) => call(sql, "disconnect_integration", disconnection(args)),
   );
   assert.deepEqual([completed.outcome, disconnected.outcome], ["updated", "disconnected"]);
   assert.equal((await integrations(args.p_organization_id)).length, 0);
@@ -148,7 +148,7 @@ test("a row that moves to another organisation while a disconnection waits is le
       await sql`update public.organization_members set role = 'admin' where user_id = ${user}`;
       await sql`update public.integrations set organization_id = ${other} where id = ${args.p_id}`;
     },
-    (sql) => call(sql, "disconnect_integration", { p_id: args.p_id, p_user_id: user, p_revoked: "true", p_request_id: "r" }),
+    (sql) => call(sql, "disconnect_integration", disconnection(args)),
   );
   assert.deepEqual(answer, { outcome: "unknown" });
   assert.equal((await integrations(other)).length, 1);
@@ -166,7 +166,7 @@ test("connect and disconnect of one account at random: never two rows, and the e
       if (first.outcome === "exists") await call(many, "complete_connection", { ...args, p_id: first.id });
     } else {
       for (const p_id of ids) {
-        await call(many, "disconnect_integration", { p_id, p_user_id: user, p_revoked: "true", p_request_id: "r" });
+        await call(many, "disconnect_integration", disconnection({ p_id, p_user_id: user }));
       }
     }
   });
@@ -178,22 +178,24 @@ test("connect and disconnect of one account at random: never two rows, and the e
   assert.equal(standing, rows.length);
 });
 
-for (const name of ["complete_connection", "consume_transaction", "disconnect_integration", "begin_connection", "park_connection"]) {
+for (const name of ["complete_connection", "consume_transaction", "disconnect_integration", "begin_connection", "offer_accounts"]) {
   const scene = async () => {
     const [user, organization] = [randomUUID(), randomUUID()];
     const who = { p_user_id: user, p_organization_id: organization };
     await addMember(owner, organization, user);
     const begun = beginning(who);
     const completed = completion(who);
+    const grant = pending(who);
+    await addPending(service, { ...grant, p_accounts: null });
     await call(service, "begin_connection", begun);
     await call(service, "complete_connection", completed);
     const { p_state_hash, p_binding_hash } = begun;
     const args = {
       complete_connection: completion({ ...who, p_external_account_id: "another" }),
       consume_transaction: { p_state_hash, p_binding_hash, p_user_id: user },
-      disconnect_integration: { p_id: completed.p_id, p_user_id: user, p_revoked: "true", p_request_id: "r" },
+      disconnect_integration: disconnection(completed),
       begin_connection: beginning(who),
-      park_connection: parking(who),
+      offer_accounts: { p_id: grant.p_id, p_user_id: user, p_accounts: grant.p_accounts },
     }[name];
     const remove = (sql) => sql`delete from public.organization_members where organization_id = ${organization} and user_id = ${user}`;
     return { remove, args, organization };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { call, completion, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+import { call, completion, config, disconnection, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
 
 const AT_ONCE = 50;
 const HOUR_MS = 3_600_000;
@@ -250,7 +250,7 @@ describe("an end", () => {
   test("after a disconnection says so, and nothing of the credential is left", async () => {
     const { p_id, p_user_id } = await connected();
     const mine = await claimed(p_id);
-    await call(service, "disconnect_integration", { p_id, p_user_id, p_revoked: "true", p_request_id: "r" });
+    await call(service, "disconnect_integration", disconnection({ p_id, p_user_id }));
     assert.equal(await end(mine, { config: ends(inMs(HOUR_MS)) }), "gone");
     assert.equal(await lease(p_id), undefined);
   });

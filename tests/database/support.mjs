@@ -123,8 +123,27 @@ export function completion(over = {}) {
   };
 }
 
-/** Arguments of park_connection that are fine, save what `over` says. */
-export function parking(over = {}) {
+/** Arguments of disconnect_integration for a connected row. */
+export function disconnection({ p_id, p_user_id }, over = {}) {
+  return { p_id, p_user_id, p_owner: randomUUID(), p_wide_types: [], p_request_id: "r", ...over };
+}
+
+/** Arguments of abandon_connection for a pending grant. */
+export function abandonment({ p_id, p_user_id }, over = {}) {
+  return {
+    p_id, p_user_id, p_owner: randomUUID(), p_reason: "abandoned", p_external_account_id: null, p_wide: false, p_request_id: "r", ...over,
+  };
+}
+
+/** Writes a grant down, and lets it wait for the choice of an account; `args` are those of `pending`. */
+export async function addPending(sql, { p_accounts, ...args }) {
+  await call(sql, "add_pending_connection", args);
+  if (p_accounts === null) return { outcome: "pending" };
+  return call(sql, "offer_accounts", { p_id: args.p_id, p_user_id: args.p_user_id, p_accounts });
+}
+
+/** Arguments of add_pending_connection and offer_accounts that are fine, save what `over` says. */
+export function pending(over = {}) {
   const user = over.p_user_id ?? randomUUID();
   return {
     p_id: randomUUID(),

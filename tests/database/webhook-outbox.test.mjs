@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { addMember, call, completion, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+import { addMember, call, completion, config, disconnection, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
 import { deliveriesOf, endpointOf } from "./webhooks.mjs";
 
 let server, project, owner, service;
@@ -39,9 +39,7 @@ describe("an event", () => {
     assert.equal(await refreshed(args, { fault: "refused" }), "backed_off");
     assert.equal(await refreshed(args, { fault: "invalid_grant" }), "reconnect_required");
     await call(service, "complete_connection", args);
-    await call(service, "disconnect_integration", {
-      p_id: args.p_id, p_user_id: args.p_user_id, p_revoked: "true", p_request_id: "r",
-    });
+    await call(service, "disconnect_integration", disconnection(args));
     assert.deepEqual(await told(args.p_id), [
       "created", "refreshed", "refresh_failed", "reconnect_required", "reconnected", "deleted",
     ]);
@@ -76,9 +74,7 @@ describe("an event", () => {
     const planted = { access_token: "planted-access.x.y", refresh_token: "planted-refresh.x.y" };
     const args = await connected({ p_config: config(KID.a, planted) });
     assert.equal(await refreshed(args, { config: config(KID.a, planted) }), "settled");
-    await call(service, "disconnect_integration", {
-      p_id: args.p_id, p_user_id: args.p_user_id, p_revoked: "true", p_request_id: "r",
-    });
+    await call(service, "disconnect_integration", disconnection(args));
     const [{ all }] = await owner`
       select (select jsonb_agg(to_jsonb(w)) from private.webhook_events w where integration_id = ${args.p_id})::text
         || (select jsonb_agg(to_jsonb(d)) from public.webhook_deliveries d where integration_id = ${args.p_id})::text as all`;

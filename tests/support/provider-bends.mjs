@@ -209,7 +209,7 @@ class BentProvider {
     const { access_token, refresh_token } = this.given.at(-1);
     const newest = refresh_token ?? this.given.findLast((tokens) => tokens.refresh_token)?.refresh_token;
     if (style !== "rfc7009" && style !== "access_token") this.#headers(request);
-    expect(request.method, style === "github_grant" ? "DELETE" : "POST", "method");
+    expect(request.method, style === "github_token" ? "DELETE" : "POST", "method");
     const bearer = style.startsWith("bearer") ? bearerOf(request) : undefined;
     let revoked = access_token;
     if (style === "rfc7009") {
@@ -224,7 +224,7 @@ class BentProvider {
     } else if (style === "supabase_json") {
       revoked = newest;
       expect(fieldsOf(request, "json"), { client_id: this.id, client_secret: this.#secret, refresh_token: newest }, "fields");
-    } else if (style === "github_grant") {
+    } else if (style === "github_token") {
       this.#basic(request);
       expect(fieldsOf(request, "json"), { access_token }, "fields");
     } else {
@@ -234,7 +234,7 @@ class BentProvider {
     }
     await this.#ask("/revocation", { token: this.#behind.get(revoked) ?? revoked });
     const { success_flag } = this.#entry;
-    if (!success_flag) return { status: style === "github_grant" || style === "supabase_json" ? 204 : 200, headers: {} };
+    if (!success_flag) return { status: style === "github_token" || style === "supabase_json" ? 204 : 200, headers: {} };
     const answer = {};
     put(answer, success_flag, true);
     return json(200, answer);

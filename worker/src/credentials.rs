@@ -1,7 +1,7 @@
 //! From a grant to the row's config and back, and the sealing in between.
 
 use crate::error::{Error, Result};
-use crate::ids::{EndpointId, IntegrationId, OrganizationId, ParkedId, TransactionId};
+use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, TransactionId};
 use crate::oauth::{Account, Grant, token};
 use crate::providers::Provider;
 use crate::random::Token;
@@ -91,8 +91,10 @@ pub enum Row {
     Integration(IntegrationId),
     /// Of `oauth_transactions`.
     Transaction(TransactionId),
-    /// Of `parked_connections`.
-    Parked(ParkedId),
+    /// Of `pending_connections`.
+    Pending(PendingId),
+    /// The row that the credential of a pending revocation was sealed for.
+    Revoked(Uuid),
     /// Of `webhook_endpoints`.
     Endpoint(EndpointId),
 }
@@ -109,7 +111,8 @@ impl Row {
         match self {
             Self::Integration(id) => id.0,
             Self::Transaction(id) => id.0,
-            Self::Parked(id) => id.0,
+            Self::Pending(id) => id.0,
+            Self::Revoked(id) => id,
             Self::Endpoint(id) => id.0,
         }
     }
@@ -118,7 +121,8 @@ impl Row {
         match self {
             Self::Integration(_) => "integrations",
             Self::Transaction(_) => "oauth_transactions",
-            Self::Parked(_) => "parked_connections",
+            Self::Pending(_) => "pending_connections",
+            Self::Revoked(_) => "pending_revocations",
             Self::Endpoint(_) => "webhook_endpoints",
         }
     }

@@ -106,6 +106,11 @@ pub enum Refusal {
         /// For so many seconds.
         seconds: u32,
     },
+    /// The provider limits token requests, and the code was sent already.
+    CodeSpent {
+        /// The next connection may be started in so many seconds.
+        seconds: u32,
+    },
     /// The schedule is none.
     Schedule(Wrong),
     /// No such webhook, or not the caller's; or no such event of it.
@@ -237,6 +242,11 @@ impl Refusal {
                 429,
                 "provider_paused",
                 "the provider takes no more requests for now; try again later",
+            ),
+            Self::CodeSpent { .. } => (
+                429,
+                "provider_rate_limited",
+                "the provider takes no more requests for now, and this authorization is spent; wait as long as retry-after says, then start again",
             ),
             Self::Schedule(wrong) => (400, "bad_schedule", wrong.message()),
             Self::UnknownWebhook => (404, "not_found", "no such webhook, or no such event of it"),

@@ -236,7 +236,9 @@ impl Response {
             response.headers.push(("allow", (*allow).to_owned()));
         }
         if let Error::Caller(
-            Refusal::ProviderPaused { seconds } | Refusal::TooManyAttempts { seconds },
+            Refusal::ProviderPaused { seconds }
+            | Refusal::CodeSpent { seconds }
+            | Refusal::TooManyAttempts { seconds },
         ) = error
         {
             response.headers.push(("retry-after", seconds.to_string()));

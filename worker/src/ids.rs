@@ -43,10 +43,14 @@ id! {
     TransactionId, "the connection's id must be a UUID"
 }
 id! {
-    /// A grant that waits for the user to choose an account.
-    ParkedId, "the connection's id must be a UUID"
+    /// A grant that is neither stored nor revoked yet.
+    PendingId, "the connection's id must be a UUID"
 }
 
+id! {
+    /// A grant that is to be revoked.
+    RevocationId, "the revocation's id must be a UUID"
+}
 id! {
     /// An endpoint for webhooks. The worker makes it, because its sealed secrets are bound to it.
     EndpointId, "the webhook's id must be a UUID"

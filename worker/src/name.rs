@@ -24,16 +24,35 @@ impl<'a> Name<'a> {
     }
 }
 
+/// A name that a provider gives, in a form that can be stored and shown: on one line, of at most 200 characters. Empty where nothing is
+/// left.
+pub fn cleaned(text: &str) -> String {
+    let kept: String = text.chars().filter(|c| !confusing(*c)).take(MAX).collect();
+    kept.trim().to_owned()
+}
+
 /// Controls, line and paragraph separators, and what turns the direction of writing around: a name must not rearrange the line
 /// that it stands in.
-fn confusing(c: char) -> bool {
+pub fn confusing(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_providers_name_is_cleaned() {
+        for (text, name) in [
+            ("Acme\u{202e}gpj.exe\u{200f}\0", "Acmegpj.exe"),
+            (" a\nb ", "ab"),
+            ("\u{2066}", ""),
+        ] {
+            assert_eq!(cleaned(text), name);
+        }
+        assert_eq!(cleaned(&"ü".repeat(MAX + 1)).chars().count(), MAX);
+    }
 
     #[test]
     fn a_name_is_a_line_of_text() {

@@ -1,15 +1,18 @@
 //! A connection comes back: `GET /api/auth/callback/:type`.
 //!
 //! The order is the defence: the browser's cookie, the signed-in user, the flow (consumed, once), the provider of the path, the
-//! issuer; only then is the code exchanged. Whatever fails after that, the grant is taken back.
+//! issuer; only then is the code exchanged. The grant is written down at once: from then on it is either stored or revoked, whatever
+//! becomes of this request.
 
 use super::completion::{self, Connection};
+use super::revocations;
 use super::{Context, now, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{Error, Refusal, Result};
 use crate::host;
 use crate::http::Response;
-use crate::ids::ParkedId;
+use crate::ids::PendingId;
+use crate::limits::retry_after;
 use crate::oauth::callback::{self, Answer};
 use crate::oauth::{Account, Client, Grant, identity, token};
 use crate::offer::Offer;
@@ -18,10 +21,10 @@ use crate::random::Token;
 use crate::session::cookies;
 use crate::session::jwt::User;
 use crate::supabase::functions::{
-    ConsumeTransaction, Consumed, ParkConnection, Parking, Transaction,
+    AddPendingConnection, ConsumeTransaction, Consumed, OfferAccounts, Offered, Transaction,
 };
 use crate::url::with_parameter;
-use sealed::PlainConfig;
+use sealed::{PlainConfig, StoredConfig};
 
 /// Finishes the flow and sends the browser on.
 pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
@@ -64,19 +67,33 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
         return Err(Refusal::UnknownIntegration.into());
     }
     let grant = exchange(context, client, &transaction, &code).await?;
-    match settle(context, offer, client, &user, &transaction, &grant).await {
+    let config = credentials::config(&grant);
+    let flow = Flow {
+        offer,
+        client,
+        user: &user,
+        transaction: &transaction,
+        pending: write_down(context, client, &user, &transaction, &grant, &config).await?,
+    };
+    let mut account = None;
+    match finish(context, &flow, &grant, &config, &mut account).await {
         Ok(response) => Ok(response.with_header("set-cookie", cookies::clear(&cookie))),
         Err(error) => {
-            completion::revoke(
-                context,
-                client,
-                Some(&grant.access_token),
-                grant.refresh_token.as_ref(),
-            )
-            .await;
+            let reason = revocations::Reason::Abandoned;
+            let account = account.as_deref();
+            revocations::abandon(context, client, user.id, flow.pending, reason, account).await;
             Err(error)
         }
     }
+}
+
+/// A callback whose grant is written down.
+struct Flow<'a> {
+    offer: &'a Offer,
+    client: &'a Client,
+    user: &'a User,
+    transaction: &'a Transaction,
+    pending: PendingId,
 }
 
 async fn exchange(
@@ -94,39 +111,95 @@ async fn exchange(
     )?;
     let verifier = credentials::verifier(&opened)?;
     let request = token::request(client, code, &transaction.redirect_uri, verifier.expose());
-    token::read(&client.provider, host::fetch(&request).await, now())
+    let answer = host::send(&request).await;
+    let limits = answer
+        .as_ref()
+        .map(|answer| answer.limits())
+        .unwrap_or_default();
+    let answer = answer.map(|answer| answer.read());
+    let unusable = match token::read(&client.provider, answer, now()) {
+        Ok(grant) => return Ok(grant),
+        Err(unusable) => unusable,
+    };
+    if let Some(tokens) = &unusable.tokens {
+        let refresh = tokens.refresh_token.as_ref();
+        revocations::directly(context, client, &tokens.access_token, refresh).await;
+    }
+    if unusable.status == 429 {
+        let seconds = retry_after(&limits.retry_after, now()).unwrap_or(60);
+        return Err(Refusal::CodeSpent { seconds }.into());
+    }
+    Err(unusable.error)
 }
 
-/// Stores the grant, or lets it wait for the user's choice where it covers several accounts: one row each would share one
-/// refresh token, and the first refresh would cut off all the others. A reconnection wants its own account back, and no other.
-async fn settle(
+/// Writes the grant down, sealed. Where that fails nobody can use the grant, so it is revoked at once; should the write arrive late all the
+/// same, the schedule revokes it again.
+async fn write_down(
     context: &Context<'_>,
-    offer: &Offer,
     client: &Client,
     user: &User,
     transaction: &Transaction,
     grant: &Grant,
+    config: &PlainConfig,
+) -> Result<PendingId> {
+    let written = async {
+        let id = PendingId(random_uuid()?);
+        let config: StoredConfig = credentials::seal(
+            &context.settings.ring,
+            transaction.organization_id,
+            Row::Pending(id),
+            config,
+            &mut host::random,
+        )?;
+        let call = AddPendingConnection {
+            p_id: id,
+            p_user_id: user.id,
+            p_organization_id: transaction.organization_id,
+            p_integration_type: &client.provider.kind,
+            p_config: &config,
+            p_return_to: &transaction.return_to,
+        };
+        completion::persistently(context, &call).await?;
+        Ok(id)
+    };
+    let written = written.await;
+    if written.is_err() {
+        let refresh = grant.refresh_token.as_ref();
+        revocations::directly(context, client, &grant.access_token, refresh).await;
+    }
+    written
+}
+
+/// Stores the grant, or lets it wait for the user's choice where it covers several accounts: one row each would share one
+/// refresh token, and the first refresh would cut off all the others. A reconnection takes its own account and no other. `account`
+/// becomes the account at the provider, once it is known.
+async fn finish(
+    context: &Context<'_>,
+    flow: &Flow<'_>,
+    grant: &Grant,
+    config: &PlainConfig,
+    account: &mut Option<String>,
 ) -> Result<Response> {
-    let config = credentials::config(grant);
-    let accounts = accounts(offer, grant, &config).await?;
-    let account = match (&transaction.account_id, accounts.as_slice()) {
+    let transaction = flow.transaction;
+    let provider = &flow.client.provider;
+    let accounts = accounts(flow.offer, grant, config).await?;
+    let chosen = match (&transaction.account_id, accounts.as_slice()) {
         (Some(wanted), accounts) => accounts
             .iter()
             .find(|account| account.id == *wanted)
             .ok_or(Refusal::AccountMismatch)?,
         (None, [account]) => account,
-        (None, accounts) => {
-            return park(context, client, user, transaction, &config, accounts).await;
-        }
+        (None, accounts) => return offer_accounts(context, flow, accounts).await,
     };
-    let config = credentials::with_account(&config, &client.provider, account);
+    *account = Some(chosen.id.clone());
+    let config = credentials::with_account(config, provider, chosen);
     let connection = Connection {
-        user,
+        user: flow.user,
         organization: transaction.organization_id,
-        provider: &client.provider,
-        account,
+        provider,
+        account: chosen,
         name: None,
-        parked: None,
+        pending: Some(flow.pending),
         reconnected: transaction.integration_id,
     };
     let stored = completion::complete(context, &connection, &config).await?;
@@ -158,41 +231,23 @@ async fn accounts(offer: &Offer, grant: &Grant, config: &PlainConfig) -> Result<
     }
 }
 
-async fn park(
+async fn offer_accounts(
     context: &Context<'_>,
-    client: &Client,
-    user: &User,
-    transaction: &Transaction,
-    config: &PlainConfig,
+    flow: &Flow<'_>,
     accounts: &[Account],
 ) -> Result<Response> {
-    let id = ParkedId(random_uuid()?);
-    let organization = transaction.organization_id;
-    let sealed = credentials::seal(
-        &context.settings.ring,
-        organization,
-        Row::Parked(id),
-        config,
-        &mut host::random,
-    )?;
-    let parking = context
-        .call(&ParkConnection {
-            p_id: id,
-            p_user_id: user.id,
-            p_organization_id: organization,
-            p_integration_type: &client.provider.kind,
-            p_config: &sealed,
-            p_accounts: accounts,
-            p_return_to: &transaction.return_to,
-        })
-        .await
-        .map_err(completion::not_saved)?;
-    match parking {
-        Parking::Parked => Ok(Response::see_other(with_parameter(
+    let call = OfferAccounts {
+        p_id: flow.pending,
+        p_user_id: flow.user.id,
+        p_accounts: accounts,
+    };
+    match completion::persistently(context, &call).await? {
+        Offered::Waiting => Ok(Response::see_other(with_parameter(
             "/",
             "choose",
-            &id.to_string(),
+            &flow.pending.to_string(),
         ))),
-        Parking::NotAMember => Err(Refusal::NotAMember.into()),
+        Offered::NotAMember => Err(Refusal::NotAMember.into()),
+        Offered::Unknown => Err(Refusal::UnknownChoice.into()),
     }
 }

@@ -27,12 +27,21 @@ const CHECKS: usize = 3;
 pub async fn check(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let user = context.signed_in().await?.user.id;
-    let health = checked(context, id, user).await?;
+    let health = checked(context, id, Some(user)).await?;
     Ok(Response::json(200, &health))
 }
 
+/// Checks an integration that something else has changed.
+pub async fn by_itself(task: &Task, id: IntegrationId) {
+    if let Err(error) = checked(task, id, None).await {
+        let detail = error.detail().unwrap_or_else(|| error.message());
+        let detail = format!("integrations {id}: not checked: {detail}");
+        host::log::warning(&task.request_id, &detail);
+    }
+}
+
 /// Checks, or waits for whoever is at it. What somebody else has found a moment ago is as good.
-async fn checked(task: &Task, id: IntegrationId, user: UserId) -> Result<Health> {
+async fn checked(task: &Task, id: IntegrationId, user: Option<UserId>) -> Result<Health> {
     let call = ClaimCheck {
         p_id: id,
         p_user_id: user,
@@ -64,9 +73,13 @@ async fn checked(task: &Task, id: IntegrationId, user: UserId) -> Result<Health>
 }
 
 /// Makes a claimed check and settles it; the claim is given back where it could not be made.
-async fn settled(task: &Task, claim: &CheckClaim, user: UserId) -> Result<Option<CheckEnd>> {
+async fn settled(
+    task: &Task,
+    claim: &CheckClaim,
+    user: Option<UserId>,
+) -> Result<Option<CheckEnd>> {
     let asker = Asker {
-        user: Some(user),
+        user,
         reason: REASON,
     };
     let (result, failure) = match examine(task, claim, &asker).await {
@@ -74,7 +87,7 @@ async fn settled(task: &Task, claim: &CheckClaim, user: UserId) -> Result<Option
         Err(error) => (released(claim), Some(error)),
     };
     let id = result.id.0;
-    let ends = settle(task, &[result], Some(user)).await;
+    let ends = settle(task, &[result], user).await;
     match failure {
         Some(error) => Err(error),
         None => Ok(ends?.take(id)),

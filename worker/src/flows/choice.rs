@@ -2,26 +2,24 @@
 
 use super::Context;
 use super::completion::{self, Connection};
-use crate::credentials::{self, Row, credential};
+use super::revocations::{self, Ended};
+use crate::credentials::{self, Row};
 use crate::error::{Error, Refusal, Result};
 use crate::http::Response;
-use crate::ids::ParkedId;
+use crate::ids::PendingId;
 use crate::json::object;
 use crate::oauth::Client;
-use crate::oauth::revoke::Revoked;
 use crate::session::jwt::User;
-use crate::supabase::functions::{
-    DiscardConnection, Discarded, Parked, ParkedConnection, ParkedGrant,
-};
+use crate::supabase::functions::{Pending, PendingConnection, PendingGrant};
 use crate::url::with_parameter;
 use sealed::PlainConfig;
 use serde_json::json;
 
 /// What there is to choose from.
 pub async fn choices(context: &Context<'_>, id: &str) -> Result<Response> {
-    let id = ParkedId::parse(id)?;
+    let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
-    let grant = parked(context, id, &user, None).await?;
+    let grant = pending(context, id, &user, None).await?;
     let answer = json!({"integration_type": grant.integration_type, "accounts": grant.accounts, "expires_at": grant.expires_at});
     Ok(Response::json(200, &answer))
 }
@@ -33,10 +31,10 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
             account_id: String,
         }
     }
-    let id = ParkedId::parse(id)?;
+    let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
     let body: Body = context.json(r#"expected {"account_id"}"#).await?;
-    let grant = parked(context, id, &user, Some("choose")).await?;
+    let grant = pending(context, id, &user, Some("choose")).await?;
     // Only what the provider listed: an account of somebody else's cannot be claimed by its id.
     let account = grant
         .accounts
@@ -53,10 +51,10 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
         provider: &client.provider,
         account,
         name: None,
-        parked: Some(id),
+        pending: Some(id),
         reconnected: None,
     };
-    // Where this fails the grant goes on waiting, so the user can try again.
+    // Where this fails the grant is still pending, so the user can try again.
     let stored = completion::complete(context, &connection, &config).await?;
     let return_to = with_parameter(&grant.return_to, "connected", &stored.id.to_string());
     let mut response = Response::json(200, &json!({"id": stored.id, "return_to": return_to}));
@@ -68,45 +66,31 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(response)
 }
 
-/// Gives the grant up, at the provider too.
+/// Gives the grant up and revokes it.
 pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
-    let id = ParkedId::parse(id)?;
+    let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
-    let grant = parked(context, id, &user, Some("discard")).await?;
-    let revoked = match open(context, id, &grant) {
-        Ok((client, config)) => {
-            let (access, refresh) = (
-                credential(&config, "access_token"),
-                credential(&config, "refresh_token"),
-            );
-            completion::revoke(context, client, access.as_ref(), refresh.as_ref()).await
-        }
-        Err(_) => Revoked::No,
-    };
-    match context
-        .call(&DiscardConnection {
-            p_id: id,
-            p_user_id: user.id,
-        })
-        .await?
-    {
-        Discarded::Discarded => Ok(Response::json(
+    let grant = pending(context, id, &user, None).await?;
+    let client = context.settings.client(&grant.integration_type)?;
+    let reason = revocations::Reason::Discarded;
+    match revocations::give_up(context, client, user.id, id, reason, None).await? {
+        Ended::Revoked(revoked) => Ok(Response::json(
             200,
             &json!({"success": true, "revoked": revoked}),
         )),
-        Discarded::Unknown => Err(Refusal::UnknownChoice.into()),
+        Ended::NotPending => Err(Refusal::UnknownChoice.into()),
     }
 }
 
 /// The grant that waits; with its credentials if there is something to open them for.
-async fn parked(
+async fn pending(
     context: &Context<'_>,
-    id: ParkedId,
+    id: PendingId,
     user: &User,
     reason: Option<&str>,
-) -> Result<ParkedGrant> {
+) -> Result<PendingGrant> {
     match context
-        .call(&ParkedConnection {
+        .call(&PendingConnection {
             p_id: id,
             p_user_id: user.id,
             p_reason: reason,
@@ -114,21 +98,21 @@ async fn parked(
         })
         .await?
     {
-        Parked::Parked(grant) => Ok(grant),
-        Parked::Unknown => Err(Refusal::UnknownChoice.into()),
+        Pending::Waiting(grant) => Ok(grant),
+        Pending::Unknown => Err(Refusal::UnknownChoice.into()),
     }
 }
 
 fn open<'a>(
     context: &'a Context<'_>,
-    id: ParkedId,
-    grant: &ParkedGrant,
+    id: PendingId,
+    grant: &PendingGrant,
 ) -> Result<(&'a Client, PlainConfig), Error> {
     let client = context.settings.client(&grant.integration_type)?;
     let config = credentials::open(
         &context.settings.ring,
         grant.organization_id,
-        Row::Parked(id),
+        Row::Pending(id),
         &grant.config,
     )?;
     Ok((client, config))

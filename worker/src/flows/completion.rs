@@ -1,18 +1,17 @@
-//! The end of every connection: the row is written in one transaction, or the grant is taken back.
+//! The end of every connection: the row is written and the pending grant deleted in one transaction.
 
-use super::{Context, Task, random_uuid};
+use super::{Context, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::host;
-use crate::ids::{IntegrationId, OrganizationId, ParkedId};
+use crate::ids::{IntegrationId, OrganizationId, PendingId};
 use crate::name::Name;
-use crate::oauth::revoke::{self, Revoked};
-use crate::oauth::{Account, Client};
-use crate::providers::Provider;
+use crate::oauth::Account;
+use crate::providers::{Auth, Provider, SecondGrant};
 use crate::session::cookies;
 use crate::session::jwt::User;
 use crate::supabase::functions::{Call, CompleteConnection, Completed, ConnectNamed};
-use sealed::{PlainConfig, Secret, StoredConfig};
+use sealed::{PlainConfig, StoredConfig};
 
 /// What is connected, for whom.
 pub struct Connection<'a> {
@@ -26,8 +25,8 @@ pub struct Connection<'a> {
     pub account: &'a Account,
     /// The name that the user has given, if it is not to be the account's.
     pub name: Option<Name<'a>>,
-    /// The grant that waited for the choice, if it did.
-    pub parked: Option<ParkedId>,
+    /// The pending grant; None: credentials that the user gave.
+    pub pending: Option<PendingId>,
     /// The integration that is reconnected, if it is one: no other row may be written.
     pub reconnected: Option<IntegrationId>,
 }
@@ -74,8 +73,12 @@ pub async fn complete(
             p_name: &connection.account.name,
             p_config: &sealed,
             p_request_id: &context.request_id,
-            p_parked_id: connection.parked,
+            p_pending_id: connection.pending,
             p_reconnect: connection.reconnected.is_some(),
+            p_second_grant: match connection.provider.auth {
+                Auth::Oauth => connection.provider.second_grant,
+                _ => Some(SecondGrant::Replaces),
+            },
         };
         let completed = match &connection.name {
             None => persistently(context, &call).await?,
@@ -113,8 +116,8 @@ pub async fn complete(
     )))
 }
 
-/// The code is spent and the tokens exist nowhere else, so a write that failed is tried once more; it is by id, so twice is once.
-async fn persistently<C: Call>(context: &Context<'_>, call: &C) -> Result<C::Outcome> {
+/// Repeats a write of unknown outcome once. It is by id, so twice is once.
+pub async fn persistently<C: Call>(context: &Context<'_>, call: &C) -> Result<C::Outcome> {
     match context.call(call).await {
         Err(Error::Database { .. }) => context.call(call).await.map_err(not_saved),
         other => other,
@@ -130,26 +133,6 @@ pub fn not_saved(error: Error) -> Error {
         },
         other => other,
     }
-}
-
-/// Takes a grant back at the provider, as well as that goes.
-pub async fn revoke(
-    task: &Task,
-    client: &Client,
-    access: Option<&Secret>,
-    refresh: Option<&Secret>,
-) -> Revoked {
-    let revoked = match revoke::request(client, access, refresh) {
-        Ok(request) => revoke::read(&client.provider, &host::fetch(&request).await),
-        Err(revoked) => revoked,
-    };
-    if revoked == Revoked::No {
-        host::log::warning(
-            &task.request_id,
-            "a grant could not be revoked at the provider and may still stand there",
-        );
-    }
-    revoked
 }
 
 /// The sealed credentials as cookies, for the source document's manual scanner, with what it takes to open them. They open with

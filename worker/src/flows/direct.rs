@@ -3,6 +3,7 @@
 //! The provider is asked before anything is stored: what it does not take is refused, and which account it is says the provider.
 
 use super::completion::{self, Connection};
+use super::revocations;
 use super::{Context, accounts, now};
 use crate::credentials::{self, credential};
 use crate::error::{Error, Refusal, Result};
@@ -47,7 +48,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
         provider: offer.provider(),
         account: &account,
         name,
-        parked: None,
+        pending: None,
         reconnected: None,
     };
     let completed = stored(context, offer, &connection, &config).await?;
@@ -77,7 +78,7 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
         provider: offer.provider(),
         account: &account,
         name: None,
-        parked: None,
+        pending: None,
         reconnected: Some(id),
     };
     stored(context, offer, &connection, &config).await?;
@@ -106,7 +107,8 @@ async fn checked(
     if let Some(client) = offer.client(&config) {
         let request = token::own_request(&client);
         let answer = taken(context, "token endpoint", host::fetch(&request).await)?;
-        let grant = token::read(&client.provider, answer, now())?;
+        let grant =
+            token::read(&client.provider, answer, now()).map_err(|unusable| unusable.error)?;
         config = credentials::renewed(&config, &grant);
     }
     let request = identity::request(offer, &config).ok_or(Error::Us {
@@ -134,7 +136,8 @@ fn taken(
     Ok(answer)
 }
 
-/// Stores them; where that fails, a token that was got for them is given back.
+/// Stores them. Where that is refused, the token that was requested with them is revoked; where its outcome is unknown it is left alone: it
+/// may be stored, and it ends by itself.
 async fn stored(
     context: &Context<'_>,
     offer: &Offer,
@@ -142,9 +145,12 @@ async fn stored(
     config: &PlainConfig,
 ) -> Result<completion::Stored> {
     let result = completion::complete(context, connection, config).await;
-    if let (Err(_), Some(client)) = (&result, offer.client(config)) {
-        let token = credential(config, "access_token");
-        completion::revoke(context, &client, token.as_ref(), None).await;
+    if let (Err(Error::Caller(_)), Some(client), Some(access_token)) = (
+        &result,
+        offer.client(config),
+        credential(config, "access_token"),
+    ) {
+        revocations::directly(context, &client, &access_token, None).await;
     }
     result
 }

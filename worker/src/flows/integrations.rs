@@ -1,15 +1,12 @@
-//! The integrations: listed with the user's own eyes, deleted with the grant behind them.
+//! The integrations: listed with the user's own token, deleted with the grant behind them.
 
-use super::{Context, completion};
-use crate::credentials::{self, Row, credential};
+use super::{Context, check, random_uuid, revocations};
 use crate::error::{Error, Refusal, Result};
-use crate::host::{self, Reply, log};
+use crate::host::{self, Reply};
 use crate::http::Response;
-use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::ids::{IntegrationId, OrganizationId};
 use crate::oauth::revoke::Revoked;
-use crate::supabase::functions::{
-    DisconnectAsRead, DisconnectIntegration, Disconnected, FindIntegration, Found, Integration,
-};
+use crate::supabase::functions::{DisconnectIntegration, Disconnected};
 use crate::supabase::rest;
 use serde_json::json;
 
@@ -57,106 +54,40 @@ fn parameters(query: &str) -> Result<(Option<OrganizationId>, usize)> {
     Ok((organization, offset))
 }
 
-/// How often the credential may have become another one between its revocation and the deletion.
-const ATTEMPTS: usize = 3;
+/// How many integrations that share the deleted grant are checked at once.
+const SHARED_CHECKS: usize = 10;
 
-/// `DELETE /api/integrations/:id`: revoked at the provider as well as that goes, then deleted whatever the provider said. A refresh in
-/// between brings tokens that were not revoked; then it is done again, so that what is said holds for what is deleted.
+/// `DELETE /api/integrations/:id`: the row is deleted first, whatever it holds, and its credential queued for revocation in the same
+/// transaction. So the provider is asked only about a grant that no row has any more; if it fails, the schedule goes on asking.
 pub async fn disconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let user = context.signed_in().await?.user.id;
-    let deletion = |revoked: Revoked| DisconnectIntegration {
+    let owner = random_uuid()?;
+    let call = DisconnectIntegration {
         p_id: id,
         p_user_id: user,
-        p_revoked: revoked.as_str(),
+        p_owner: owner,
+        p_wide_types: &revocations::wide_types(context.settings),
         p_request_id: &context.request_id,
     };
-    for _ in 0..ATTEMPTS {
-        let found = find(context, id, user).await?;
-        let revoked = revoke(context, id, &found).await;
-        let call = DisconnectAsRead {
-            integration: deletion(revoked),
-            p_version: &found.version,
-        };
-        match context.call(&call).await? {
-            Disconnected::Changed => {}
-            outcome => return deleted(outcome, revoked),
-        }
-    }
-    log::warning(
-        &context.request_id,
-        "a credential changed each time it was revoked; its grant may still stand at the provider",
-    );
-    deleted(context.call(&deletion(Revoked::No)).await?, Revoked::No)
-}
-
-async fn find(context: &Context<'_>, id: IntegrationId, user: UserId) -> Result<Integration> {
-    let call = FindIntegration {
-        p_id: id,
-        p_user_id: user,
-        p_reason: "disconnect",
-        p_request_id: &context.request_id,
+    let deleted = match context.call(&call).await? {
+        Disconnected::Disconnected(deleted) => deleted,
+        Disconnected::Unknown => return Err(Refusal::UnknownIntegration.into()),
     };
-    match context.call(&call).await? {
-        Found::Found(integration) => Ok(integration),
-        Found::Unknown => Err(Refusal::UnknownIntegration.into()),
+    let mut revoked = revocations::revoke(context, owner, &deleted.revocation).await;
+    let offer = context.settings.offer(&deleted.revocation.integration_type);
+    let ends_all = offer.is_some_and(|offer| offer.provider().revokes_widely());
+    if revoked == Revoked::Yes && deleted.earlier_grant && !ends_all {
+        revoked = Revoked::Unknown;
     }
-}
-
-fn deleted(outcome: Disconnected, revoked: Revoked) -> Result<Response> {
-    match outcome {
-        Disconnected::Disconnected => {
-            let message = "Integration deleted successfully";
-            Ok(Response::json(
-                200,
-                &json!({"success": true, "message": message, "revoked": revoked}),
-            ))
+    let message = "Integration deleted successfully";
+    let mut answer = json!({"success": true, "message": message, "revoked": revoked});
+    if revoked == Revoked::Yes && !deleted.shared.is_empty() {
+        for shared in deleted.shared.iter().take(SHARED_CHECKS) {
+            check::by_itself(context, shared.id).await;
         }
-        Disconnected::Unknown => Err(Refusal::UnknownIntegration.into()),
-        Disconnected::Changed => Err(Error::database_answer(
-            "disconnect_integration: the outcome of another call",
-        )),
+        let visible = deleted.shared.iter().filter(|shared| shared.visible);
+        answer["ended"] = visible.map(|shared| json!(shared.id)).collect();
     }
-}
-
-/// A row that cannot be opened, or whose provider is not configured any more, is deleted all the same; what is left at the
-/// provider is said.
-async fn revoke(context: &Context<'_>, id: IntegrationId, integration: &Integration) -> Revoked {
-    let Some(offer) = context.settings.offer(&integration.integration_type) else {
-        log::warning(
-            &context.request_id,
-            "not revoked: the provider of this integration is not configured",
-        );
-        return Revoked::No;
-    };
-    if offer.provider().revocation.is_none() {
-        return Revoked::Unsupported;
-    }
-    let Some(config) = integration.config.as_object() else {
-        return Revoked::No;
-    };
-    match credentials::open(
-        &context.settings.ring,
-        integration.organization_id,
-        Row::Integration(id),
-        config,
-    ) {
-        Ok(config) => {
-            let Some(client) = offer.client(&config) else {
-                return Revoked::No;
-            };
-            let (access, refresh) = (
-                credential(&config, "access_token"),
-                credential(&config, "refresh_token"),
-            );
-            completion::revoke(context, &client, access.as_ref(), refresh.as_ref()).await
-        }
-        Err(error) => {
-            log::warning(
-                &context.request_id,
-                &format!("not revoked: {}", error.detail().unwrap_or_default()),
-            );
-            Revoked::No
-        }
-    }
+    Ok(Response::json(200, &answer))
 }

@@ -14,6 +14,7 @@ mod integrations;
 mod pause;
 mod redemption;
 mod refresh;
+mod revocations;
 mod rounds;
 pub mod schedule;
 mod session;

@@ -11,9 +11,7 @@ use crate::host::{self, log};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::json::ById;
 use crate::limits::retry_after;
-use crate::oauth::Grant;
 use crate::oauth::refresh::{self as oauth, Redemption};
-use crate::offer::ClientOf;
 use crate::refresh::WRITE_PAUSES_MS;
 use crate::supabase::functions::{Claim, End, Fault, RefreshResult, SettleRefreshes, Settling};
 use sealed::{PlainConfig, StoredConfig};
@@ -24,8 +22,6 @@ use uuid::Uuid;
 pub struct Redeemed {
     /// What is written.
     pub result: RefreshResult,
-    /// What the provider gave, to be taken back if the integration is gone.
-    fresh: Option<(ClientOf<'static>, Grant)>,
 }
 
 impl Redeemed {
@@ -41,11 +37,10 @@ impl Redeemed {
             config,
             fault,
             retry_after: None,
+            organization_id: claim.organization_id,
+            integration_type: claim.integration_type.clone(),
         };
-        Self {
-            result,
-            fresh: None,
-        }
+        Self { result }
     }
 }
 
@@ -131,10 +126,7 @@ async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, Failed> {
         }
     };
     match seal(task, claim, &credentials::renewed(&config, &grant)) {
-        Ok(sealed) => Ok(Redeemed {
-            fresh: Some((client, grant)),
-            ..Redeemed::of(claim, Some(sealed), None)
-        }),
+        Ok(sealed) => Ok(Redeemed::of(claim, Some(sealed), None)),
         Err(error) => Err(Failed::by(Fault::Unsettled, &error)),
     }
 }
@@ -174,10 +166,7 @@ pub async fn settle(
     done: Vec<Redeemed>,
     user: Option<UserId>,
 ) -> Result<ById<End>> {
-    let (results, fresh): (Vec<_>, Vec<_>) = done
-        .into_iter()
-        .map(|redeemed| (redeemed.result, redeemed.fresh))
-        .unzip();
+    let results: Vec<_> = done.into_iter().map(|redeemed| redeemed.result).collect();
     let call = SettleRefreshes {
         p_owner: owner,
         p_results: &results,
@@ -185,21 +174,15 @@ pub async fn settle(
         p_request_id: &task.request_id,
     };
     let ends = persistently(task, &call).await?;
-    for (result, fresh) in results.iter().zip(fresh) {
-        match (ends.get(result.id.0), fresh) {
-            // Deleted meanwhile: the disconnection could not know of these tokens.
-            (Some(End::Gone), Some((client, grant))) => {
-                let (access, refresh) = (&grant.access_token, grant.refresh_token.as_ref());
-                completion::revoke(task, &client, Some(access), refresh).await;
-            }
-            (Some(End::Journalled), _) => log::warning(
+    for result in &results {
+        if ends.get(result.id.0) == Some(&End::Journalled) {
+            log::warning(
                 &task.request_id,
                 &format!(
                     "integrations {}: refreshed, but this key may not write now; the answer is kept",
                     result.id
                 ),
-            ),
-            _ => {}
+            );
         }
     }
     Ok(ends)

@@ -2,7 +2,7 @@
 //! the deployment has a queue, what is left is shared out instead: each of its messages is an invocation that runs one part, with
 //! requests and connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
 
-use super::{Task, delivery, request_id, rounds, sweep};
+use super::{Task, delivery, request_id, revocations, rounds, sweep};
 use crate::error::{Error, Result};
 use crate::host::{Queue, log};
 use crate::settings::{SettingError, Settings};
@@ -21,6 +21,7 @@ pub enum Left {
 enum Part {
     Refresh,
     Check,
+    Revoke,
     Webhooks,
 }
 
@@ -33,13 +34,14 @@ const REQUESTS: u32 = 900;
 const HELPERS: usize = 100;
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Refresh, Self::Check, Self::Webhooks];
+    const ALL: [Self; 4] = [Self::Refresh, Self::Revoke, Self::Check, Self::Webhooks];
 
     /// What a message and the log call it.
     fn name(self) -> &'static str {
         match self {
             Self::Refresh => "refresh",
             Self::Check => "check",
+            Self::Revoke => "revoke",
             Self::Webhooks => "webhooks",
         }
     }
@@ -48,7 +50,8 @@ impl Part {
     fn share(self) -> u32 {
         match self {
             Self::Refresh => 450,
-            Self::Check => 250,
+            Self::Check => 200,
+            Self::Revoke => 50,
             Self::Webhooks => 200,
         }
     }
@@ -57,6 +60,7 @@ impl Part {
         match self {
             Self::Refresh => sweep::run(task, requests).await,
             Self::Check => rounds::run(task, requests).await,
+            Self::Revoke => revocations::run(task).await,
             Self::Webhooks => delivery::run(task, requests).await,
         }
     }

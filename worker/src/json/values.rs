@@ -1,7 +1,9 @@
 //! What is read of single values, lists and maps.
 
 use super::{Field, Read, Shape};
-use crate::ids::{EndpointId, EventId, IntegrationId, OrganizationId, TransactionId, UserId};
+use crate::ids::{
+    EndpointId, EventId, IntegrationId, OrganizationId, RevocationId, TransactionId, UserId,
+};
 use chrono::{DateTime, Utc};
 use sealed::Secret;
 use serde_json::{Map, Value};
@@ -78,6 +80,7 @@ ids!(
     EventId,
     IntegrationId,
     OrganizationId,
+    RevocationId,
     TransactionId,
     UserId
 );

@@ -17,13 +17,14 @@ pub fn no_answer(what: &str, error: SendError) -> Error {
     }
 }
 
-/// The answer's body: JSON, which is always asked for, or a form where the provider may answer one all the same.
+/// The body of an answer in the entry's format, whatever its Content-Type says: JSON, or a form where the provider may answer one
+/// although JSON is asked for.
 pub fn body(provider: &Provider, answer: &Inbound) -> Option<Value> {
-    if answer.is_json() {
-        return serde_json::from_str(&answer.body).ok();
+    let json = parse(&answer.body);
+    if provider.token_answer == Encoding::Json || json.is_some() {
+        return json;
     }
-    let is_form = provider.token_answer == Encoding::Form && answer.is_form();
-    is_form.then(|| {
+    answer.body.contains('=').then(|| {
         let mut body = Map::new();
         for (name, value) in form_urlencoded::parse(answer.body.as_bytes()) {
             body.insert(name.into_owned(), Value::from(value));
@@ -32,8 +33,98 @@ pub fn body(provider: &Provider, answer: &Inbound) -> Option<Value> {
     })
 }
 
+/// Parses JSON. A lone surrogate (RFC 8259, 8.2), which no Rust string can hold, reads as U+FFFD instead of spoiling all else.
+pub fn parse(text: &str) -> Option<Value> {
+    serde_json::from_str(text)
+        .or_else(|_| serde_json::from_str(&without_lone_surrogates(text)))
+        .ok()
+}
+
+/// Replaces the escapes of lone surrogates by that of U+FFFD.
+fn without_lone_surrogates(text: &str) -> String {
+    let unit = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut mended = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(found) = text[at..].find('\\') {
+        mended.push_str(&text[at..at + found]);
+        at += found;
+        let length = match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
+            (Some(0xd800..=0xdfff), _) => {
+                mended.push_str("\\ufffd");
+                at += 6;
+                continue;
+            }
+            // The escape and what it escapes, which may be another backslash.
+            _ => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+        mended.push_str(&text[at..at + length]);
+        at += length;
+    }
+    mended.push_str(&text[at..]);
+    mended
+}
+
+/// The string of a member, wherever it is in a text that is not JSON as a whole: cut off, say, or with something around it.
+pub fn find_member(text: &str, name: &str) -> Option<String> {
+    let quoted = format!("\"{name}\"");
+    let (_, rest) = text.split_once(&quoted)?;
+    let rest = rest.trim_start().strip_prefix(':')?;
+    let mut values = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+    values.next()?.ok()
+}
+
 /// Whether an answer with status 200 means success.
 pub fn is_success(provider: &Provider, body: &Value) -> bool {
     let flag = provider.success_flag.as_ref();
     flag.is_none_or(|flag| body.pointer(flag) == Some(&Value::Bool(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_lone_surrogate_spoils_nothing_else() {
+        for (text, expected) in [
+            (
+                r#"{"a":"\ud800","b":"x"}"#,
+                json!({"a": "\u{fffd}", "b": "x"}),
+            ),
+            (r#"{"a":"\udc00\ud83d\ude00"}"#, json!({"a": "\u{fffd}😀"})),
+            (r#"{"a":"\\ud800"}"#, json!({"a": "\\ud800"})),
+            (
+                r#"{"a":"\ud800\ud800\udc00"}"#,
+                json!({"a": "\u{fffd}\u{10000}"}),
+            ),
+        ] {
+            assert_eq!(parse(text), Some(expected), "{text}");
+        }
+        assert_eq!(parse(r#"{"a":"\ud800""#), None);
+    }
+
+    #[test]
+    fn a_member_is_found_in_what_is_not_json() {
+        let cut = r#"{"token_type":"bearer", "access_token" : "a\"b", "expi"#;
+        assert_eq!(find_member(cut, "access_token").as_deref(), Some("a\"b"));
+        assert_eq!(
+            find_member(r#"{"access_token":"cut o"#, "access_token"),
+            None
+        );
+        assert_eq!(find_member("<html>", "access_token"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn json_that_is_valid_stays_as_it_is(text in r#"([a-z"\\u0-9d]|\\ud[89a-f]00){0,40}"#) {
+            let value = json!({ "a": text });
+            prop_assert_eq!(without_lone_surrogates(&value.to_string()), value.to_string());
+            let _ = parse(&format!("\"{text}\""));
+        }
+    }
 }

@@ -1,10 +1,11 @@
 //! Which account a grant is for: the provider's own answer, never what the browser says.
 
-use super::answer::{is_success, no_answer};
+use super::answer::{is_success, no_answer, parse};
 use super::{post, set_headers, with_bearer, with_json};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound, SendError};
 use crate::json::object;
+use crate::name::{cleaned, confusing};
 use crate::offer::Offer;
 use crate::providers::{Auth, Identity, IdentityStyle, Provider, Source, fill};
 use base64::Engine;
@@ -26,10 +27,8 @@ object! {
 
 /// The most accounts that one grant may cover.
 const ACCOUNTS_MAX: usize = 1_000;
-/// The longest id, in bytes; none is known that comes near.
-const ID_MAX: usize = 255;
-/// The longest name, in characters; a longer one is cut.
-const NAME_MAX: usize = 200;
+/// The longest id, in characters: the database's bound.
+const ID_MAX: usize = 200;
 
 /// Builds the request: one that only a good credential can make. None where the config holds no such credential.
 pub fn request(offer: &Offer, config: &PlainConfig) -> Option<Outbound> {
@@ -99,8 +98,8 @@ pub fn read(
             detail: format!("identity endpoint: answered {}, or no JSON", answer.status).into(),
         });
     }
-    let body: Value = serde_json::from_str(&answer.body)
-        .map_err(|_| Error::provider("identity endpoint: the answer is not JSON"))?;
+    let body =
+        parse(&answer.body).ok_or(Error::provider("identity endpoint: the answer is not JSON"))?;
     // RFC 7662, 2.2: a token that is none is answered with status 200.
     let is_inactive = provider.identity.style == IdentityStyle::Introspection
         && body.get("active") == Some(&Value::Bool(false));
@@ -159,14 +158,9 @@ pub(super) fn account(identity: &Identity, item: &Value) -> Option<Account> {
         false => Some(text_or_pointer.to_owned()),
     };
     let id = text(&identity.account.id)
-        .filter(|id| !id.is_empty() && id.len() <= ID_MAX && !id.contains('\0'))?;
+        .filter(|id| !id.is_empty() && id.chars().count() <= ID_MAX && !id.contains(confusing))?;
     let name = text(&identity.account.name)
-        .map(|name| {
-            name.chars()
-                .filter(|c| !c.is_control())
-                .take(NAME_MAX)
-                .collect::<String>()
-        })
+        .map(|name| cleaned(&name))
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| id.clone());
     Some(Account { id, name })
@@ -210,9 +204,14 @@ mod tests {
             [account("abc", "My Project"), account("def", "def")]
         );
         assert_eq!(
-            accounts("gitlab", 200, r#"{"id":7,"username":"jo\u0007"}"#).unwrap(),
+            accounts("gitlab", 200, r#"{"id":7,"username":"jo\u0007\u202e"}"#).unwrap(),
             [account("7", "jo")]
         );
+        // The text of the answer: as a float the two would be one account.
+        for id in ["18446744073709551617", "18446744073709551618"] {
+            let user = format!(r#"{{"id":{id},"username":"jo"}}"#);
+            assert_eq!(accounts("gitlab", 200, &user).unwrap(), [account(id, "jo")]);
+        }
     }
 
     #[test]

@@ -53,8 +53,8 @@ pub fn read(
     }
     match token::read(provider, answer, now) {
         Ok(grant) => Redemption::Granted(grant),
-        Err(error) => {
-            let detail = error.detail().unwrap_or_default().to_owned();
+        Err(unusable) => {
+            let detail = unusable.error.detail().unwrap_or_default().to_owned();
             match (status, said) {
                 // 503 says that the request was not taken up (RFC 9110, 15.6.4); any other failure may have come after the deed.
                 (300..=499 | 503, _) | (200, Some(Said::Other)) => Redemption::Refused(detail),
@@ -262,7 +262,6 @@ mod tests {
             (502, "<html>"),
             (504, ""),
             (200, "{}"),
-            (200, r#"{"access_token":"a","expires_in":-1}"#),
             (204, ""),
         ] {
             assert!(

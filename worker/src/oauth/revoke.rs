@@ -1,4 +1,4 @@
-//! Taking a grant back at the provider (RFC 7009, or the provider's own form of it).
+//! The revocation of a grant at the provider (RFC 7009, or the provider's own form of it).
 
 use super::answer::is_success;
 use super::{Client, with_bearer, with_form, with_json};
@@ -16,17 +16,8 @@ pub enum Revoked {
     No,
     /// The provider has no such endpoint.
     Unsupported,
-}
-
-impl Revoked {
-    /// As the database's event has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Yes => "true",
-            Self::No => "false",
-            Self::Unsupported => "unsupported",
-        }
-    }
+    /// This grant is gone, but an earlier one of the same account may still exist.
+    Unknown,
 }
 
 impl Serialize for Revoked {
@@ -35,6 +26,7 @@ impl Serialize for Revoked {
             Self::Yes => serializer.serialize_bool(true),
             Self::No => serializer.serialize_bool(false),
             Self::Unsupported => serializer.serialize_str("unsupported"),
+            Self::Unknown => serializer.serialize_str("unknown"),
         }
     }
 }
@@ -85,14 +77,14 @@ pub fn request(
             ];
             with_json(client.post(url), &fields)
         }
-        RevocationStyle::GithubGrant => {
+        RevocationStyle::GithubToken => {
             let mut request = with_json(client.post(url), &[("access_token", access()?.expose())]);
             request.method = "DELETE";
             request.headers.push(("authorization", client.basic()));
             request
         }
     };
-    // A user waits for this; the row goes whatever the provider says.
+    // A user waits for this; the schedule repeats what fails.
     request.timeout_ms = 8_000;
     Ok(request)
 }

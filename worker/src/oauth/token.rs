@@ -1,10 +1,10 @@
 //! The exchange of a code for tokens (RFC 6749, 4.1.3 and 5.1).
 
-use super::answer::{body, is_success, no_answer};
+use super::answer::{body, find_member, is_success, no_answer};
 use super::{Account, Client, identity};
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::json::{Read, object};
+use crate::json::Read;
 use crate::providers::{Auth, Pkce, Provider, Source};
 use crate::seconds::Seconds;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -59,84 +59,120 @@ pub fn own_request(client: &Client) -> Outbound {
     client.authenticated(&provider.token_url, &fields)
 }
 
-/// Reads the answer to a token request. Success is 200 (RFC 6749, 5.1) or, at Supabase, 201.
+/// An answer to a token request that is no grant to use.
+#[derive(Debug)]
+pub struct Unusable {
+    /// Why.
+    pub error: Error,
+    /// The tokens that it holds all the same: somebody has to revoke them.
+    pub tokens: Option<Tokens>,
+    /// The provider's status; 0: there was no answer.
+    pub status: u16,
+}
+
+/// Tokens that were received.
+#[derive(Debug)]
+pub struct Tokens {
+    /// The access token.
+    pub access_token: Secret,
+    /// The refresh token, if there is one.
+    pub refresh_token: Option<Secret>,
+}
+
+/// Reads the answer to a token request. Success is 200 (RFC 6749, 5.1) or, at Supabase, 201. An answer with an access token is a grant:
+/// optional members that say nothing are taken for absent.
 pub fn read(
     provider: &Provider,
     answer: Result<Inbound, SendError>,
     now: DateTime<Utc>,
-) -> Result<Grant> {
-    let answer = answer.map_err(|error| no_answer("token endpoint", error))?;
-    if !matches!(answer.status, 200 | 201) {
-        return Err(Error::Provider {
-            detail: format!("token endpoint: answered {}", answer.status).into(),
-        });
+) -> Result<Grant, Unusable> {
+    let unusable = |status, error| Unusable {
+        error,
+        tokens: None,
+        status,
+    };
+    let answer = answer.map_err(|error| unusable(0, no_answer("token endpoint", error)))?;
+    let status = answer.status;
+    if !matches!(status, 200 | 201) {
+        let detail = format!("token endpoint: answered {status}").into();
+        return Err(unusable(status, Error::Provider { detail }));
     }
-    let body = body(provider, &answer).ok_or_else(|| {
-        Error::provider("token endpoint: the answer is not encoded as it should be")
-    })?;
+    let Some(body) = body(provider, &answer) else {
+        let detail = "token endpoint: the answer is not encoded as it should be";
+        let found = |name| find_member(&answer.body, name).map(Secret::from);
+        return Err(Unusable {
+            error: Error::provider(detail),
+            tokens: found("access_token").map(|access_token| Tokens {
+                access_token,
+                refresh_token: found("refresh_token"),
+            }),
+            status,
+        });
+    };
     if !is_success(provider, &body) {
-        return Err(Error::provider("token endpoint: answered a failure"));
+        let detail = "token endpoint: answered a failure";
+        return Err(unusable(status, Error::provider(detail)));
     }
     // Slack puts the tokens of a refresh at the top.
     let tokens = body
         .pointer(&provider.tokens_at)
         .filter(|tokens| tokens.get("access_token").is_some())
         .unwrap_or(&body);
-    grant(provider, &body, tokens, now)
+    grant(provider, &body, tokens, now).map_err(|(error, tokens)| Unusable {
+        error,
+        tokens,
+        status,
+    })
 }
 
-fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) -> Result<Grant> {
-    object! {
-        struct Tokens {
-            access_token: String,
-            token_type: Option<String>,
-            refresh_token: Option<String>,
-            expires_in: Option<Value>,
-        }
-    }
-    let tokens = Tokens::read(tokens.clone()).map_err(|_| {
-        Error::provider(
-            "token endpoint: the answer holds no access token, or a field of another type",
-        )
-    })?;
-    if tokens
-        .token_type
-        .is_some_and(|kind| !kind.eq_ignore_ascii_case(&provider.token_type))
-    {
-        return Err(Error::provider(
-            "token endpoint: the token's type is not Bearer",
-        ));
-    }
-    let token = |text: String| {
-        // What a header can carry (RFC 6750, 2.1, and a little more): no white space, no control characters.
-        let usable = !text.is_empty()
-            && text.len() <= TOKEN_MAX
-            && text.bytes().all(|b| b.is_ascii_graphic());
-        if usable {
-            Ok(Secret::from(text))
-        } else {
-            Err(Error::provider(
-                "token endpoint: a token that cannot be one",
-            ))
-        }
+fn grant(
+    provider: &Provider,
+    body: &Value,
+    tokens: &Value,
+    now: DateTime<Utc>,
+) -> Result<Grant, (Error, Option<Tokens>)> {
+    let text = |name: &str| {
+        let text = tokens.get(name)?.as_str()?;
+        (!text.is_empty()).then(|| text.to_owned())
     };
-    let lifetime = match (&tokens.expires_in, provider.assumed_lifetime) {
-        (Some(value), _) => Some(seconds(value)?),
-        (None, assumed) => assumed.map(i64::from),
+    let Some(access_token) = text("access_token").map(Secret::from) else {
+        let detail = "token endpoint: the answer holds no access token";
+        return Err((Error::provider(detail), None));
     };
+    // A client that gets tokens for itself needs none (RFC 6749, 4.4.3).
+    let refresh_token = text("refresh_token")
+        .filter(|_| provider.auth == Auth::Oauth)
+        .map(Secret::from);
+    let fault = [Some(&access_token), refresh_token.as_ref()]
+        .into_iter()
+        .flatten()
+        .any(|token| !is_usable(token.expose()))
+        .then_some("token endpoint: a token that cannot be one");
+    let kind = text("token_type");
+    let fault = fault.or_else(|| {
+        kind.is_some_and(|kind| !kind.eq_ignore_ascii_case(&provider.token_type))
+            .then_some("token endpoint: the token's type is not Bearer")
+    });
+    if let Some(detail) = fault {
+        let tokens = Tokens {
+            access_token,
+            refresh_token,
+        };
+        return Err((Error::provider(detail), Some(tokens)));
+    }
+    let lifetime = tokens.get("expires_in").and_then(lifetime);
+    let lifetime = lifetime.or(provider.assumed_lifetime.map(i64::from));
     let kept = provider.kept.iter().filter_map(|name| {
         let value = body.get(name)?.as_str()?;
-        (value.len() <= KEPT_MAX).then(|| (name.clone(), value.to_owned()))
+        // PostgreSQL cannot store U+0000.
+        let storable = value.len() <= KEPT_MAX && !value.contains('\0');
+        storable.then(|| (name.clone(), value.to_owned()))
     });
     let named = provider.identity.from == Source::TokenAnswer;
-    // A client that gets tokens for itself needs none (RFC 6749, 4.4.3).
-    let refresh_token = tokens
-        .refresh_token
-        .filter(|_| provider.auth == Auth::Oauth);
     Ok(Grant {
-        access_token: token(tokens.access_token)?,
-        refresh_token: refresh_token.map(token).transpose()?,
-        expires_at: lifetime.map(|seconds| expiry(seconds, now)).transpose()?,
+        access_token,
+        refresh_token,
+        expires_at: lifetime.map(|seconds| now + TimeDelta::seconds(seconds)),
         kept: kept.collect(),
         account: named
             .then(|| identity::account(&provider.identity, body))
@@ -144,24 +180,21 @@ fn grant(provider: &Provider, body: &Value, tokens: &Value, now: DateTime<Utc>) 
     })
 }
 
-/// A number; in a form, and at some providers in JSON, as text.
-fn seconds(value: &Value) -> Result<i64> {
-    let number = match value {
+/// What a header can carry (RFC 6750, 2.1, and a little more): no white space, no control characters.
+fn is_usable(token: &str) -> bool {
+    token.len() <= TOKEN_MAX && token.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The seconds of `expires_in`: a number, which in a form, and at some providers in JSON, is text. Zero, a negative number and what is
+/// longer than ten years say nothing.
+fn lifetime(value: &Value) -> Option<i64> {
+    let seconds = match value {
         Value::String(text) => Seconds::parse(text),
         number => Seconds::read(number.clone()).ok(),
     };
-    number
-        .map(|number| number.whole)
-        .ok_or_else(|| Error::provider("token endpoint: expires_in is no number"))
-}
-
-fn expiry(seconds: i64, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
-    if !(1..=LIFETIME_MAX).contains(&seconds) {
-        return Err(Error::provider(
-            "token endpoint: expires_in is out of range",
-        ));
-    }
-    Ok(now + TimeDelta::seconds(seconds))
+    seconds
+        .map(|seconds| seconds.whole)
+        .filter(|seconds| (1..=LIFETIME_MAX).contains(seconds))
 }
 
 /// A moment as the source document writes it: `2025-12-08T10:30:00Z`.
@@ -174,11 +207,16 @@ mod tests {
     use super::*;
     use crate::oauth::tests::client;
 
-    fn grant(status: u16, content_type: &str, body: &str) -> Result<Grant> {
+    fn grant(status: u16, content_type: &str, body: &str) -> Result<Grant, Unusable> {
         grant_of("supabase", status, content_type, body)
     }
 
-    fn grant_of(kind: &str, status: u16, content_type: &str, body: &str) -> Result<Grant> {
+    fn grant_of(
+        kind: &str,
+        status: u16,
+        content_type: &str,
+        body: &str,
+    ) -> Result<Grant, Unusable> {
         let now = DateTime::parse_from_rfc3339("2025-12-08T10:00:00Z")
             .unwrap()
             .to_utc();
@@ -218,19 +256,11 @@ mod tests {
         let json = "application/json";
         for (status, content_type, body) in [
             (307, json, r#"{"access_token":"planted"}"#),
-            (200, "text/html", r#"{"access_token":"planted"}"#),
             (200, json, "<html>planted"),
             (200, json, "{}"),
             (200, json, r#"{"access_token":""}"#),
             (200, json, r#"{"access_token":"planted\n"}"#),
             (200, json, r#"{"access_token":["planted"]}"#),
-            (200, json, r#"{"access_token":"planted","expires_in":-1}"#),
-            (200, json, r#"{"access_token":"planted","expires_in":0}"#),
-            (
-                200,
-                json,
-                r#"{"access_token":"planted","expires_in":1e300}"#,
-            ),
             (
                 200,
                 json,
@@ -249,13 +279,75 @@ mod tests {
             (500, json, "planted"),
         ] {
             match grant(status, content_type, body) {
-                Err(Error::Provider { detail }) => assert!(!detail.contains("planted"), "{detail}"),
+                Err(Unusable {
+                    error: Error::Provider { detail },
+                    ..
+                }) => assert!(!detail.contains("planted"), "{detail}"),
                 _ => panic!("{status} {content_type} {body} was taken for a grant"),
             }
         }
         for error in [SendError::Timeout, SendError::Network, SendError::TooLarge] {
             assert!(read(&client("gitlab").provider, Err(error), DateTime::UNIX_EPOCH).is_err());
         }
+    }
+
+    // threat model 123
+    #[test]
+    fn an_answer_with_an_access_token_is_a_grant_however_odd_the_rest() {
+        let json = "application/json";
+        for (content_type, rest) in [
+            (json, r#""refresh_token":"","expires_in":0"#),
+            (
+                json,
+                r#""refresh_token":null,"expires_in":null,"token_type":null"#,
+            ),
+            (json, r#""refresh_token":7,"expires_in":[],"token_type":{}"#),
+            (json, r#""expires_in":-1"#),
+            (json, r#""expires_in":1e300"#),
+            (json, r#""expires_in":"soon""#),
+            (json, r#""x":"\ud800","y":1e400"#),
+            ("text/plain", r#""x":1"#),
+            ("", r#""x":1"#),
+            ("text/html", r#""x":1"#),
+        ] {
+            let body = format!(r#"{{"access_token":"a",{rest}}}"#);
+            let Ok(grant) = grant(200, content_type, &body) else {
+                panic!("{content_type} {body} is no grant")
+            };
+            assert_eq!(grant.access_token.expose(), "a");
+            assert!(
+                grant.refresh_token.is_none() && grant.expires_at.is_none(),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn tokens_that_cannot_be_used_are_handed_out_to_be_revoked() {
+        let long = "x".repeat(TOKEN_MAX + 1);
+        for body in [
+            r#"{"access_token":"planted","token_type":"mac","refresh_token":"r"}"#.to_owned(),
+            r#"{"access_token":"planted\n","refresh_token":"r"}"#.to_owned(),
+            format!(r#"{{"access_token":"planted","refresh_token":"r{long}"}}"#),
+            r#"{"access_token":"planted","refresh_token":"r","cut":"#.to_owned(),
+        ] {
+            let Err(Unusable {
+                tokens: Some(tokens),
+                ..
+            }) = grant(200, "application/json", &body)
+            else {
+                panic!("{body}: no tokens")
+            };
+            assert!(tokens.access_token.expose().starts_with("planted"));
+            assert!(tokens.refresh_token.unwrap().expose().starts_with('r'));
+        }
+    }
+
+    #[test]
+    fn a_kept_member_that_cannot_be_stored_is_absent() {
+        let body = r#"{"access_token":"a","instance_url":"https://x\u0000"}"#;
+        let granted = grant_of("salesforce", 200, "application/json", body);
+        assert!(granted.is_ok_and(|grant| grant.kept.is_empty()));
     }
 
     #[test]
@@ -273,6 +365,7 @@ mod tests {
             ("github", form, error),
             ("github", "application/json", "{}"),
             ("gitlab", form, body),
+            ("gitlab", "application/json", body),
         ] {
             assert!(
                 grant_of(kind, 200, media, body).is_err(),

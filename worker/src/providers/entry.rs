@@ -78,9 +78,12 @@ pub struct Provider {
     /// Further fields of the token answer that go into the config, in plaintext, since nobody can use the tokens without them.
     #[serde(default)]
     pub kept: Vec<String>,
-    /// How a token is taken back; none where the provider has nothing of the kind.
+    /// How a token is revoked; none where the provider has no endpoint for it.
     #[serde(default)]
     pub revocation: Option<Revocation>,
+    /// What a second grant of the same user does to the first; none where nobody documents it.
+    #[serde(default)]
+    pub second_grant: Option<SecondGrant>,
     /// How the account behind a token is found.
     pub identity: Identity,
 }
@@ -165,6 +168,32 @@ pub struct Revocation {
     pub style: RevocationStyle,
     /// Where it is. `{client_id}` in it is the client's.
     pub url: String,
+    /// What a revocation ends. Where nobody documents it, the most: everything that the user granted.
+    #[serde(default)]
+    pub ends: Ends,
+}
+
+/// What a revocation ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ends {
+    /// The token, and the tokens of the same refresh token.
+    Token,
+    /// All tokens of the same authorization.
+    Grant,
+    /// Everything that the user granted to the app.
+    #[default]
+    User,
+}
+
+/// What a second grant of the same user does to the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecondGrant {
+    /// The provider knows one grant for a user and an app: the first is ended, or is the same.
+    Replaces,
+    /// Both exist, each with tokens of its own.
+    Separate,
 }
 
 /// What a revocation endpoint takes. Where a refresh token is taken, it stands for the whole grant (RFC 7009, 2.1).
@@ -184,7 +213,7 @@ pub enum RevocationStyle {
     /// Supabase's: JSON with `client_id`, `client_secret` and `refresh_token`.
     SupabaseJson,
     /// GitHub's: DELETE with HTTP Basic and JSON with `access_token`.
-    GithubGrant,
+    GithubToken,
 }
 
 /// The request that names the account, and where its answer says so.
@@ -251,6 +280,12 @@ pub struct IdAndName {
 }
 
 impl Provider {
+    /// Whether a revocation ends more than the grant that it is given.
+    pub fn revokes_widely(&self) -> bool {
+        let revocation = self.revocation.as_ref();
+        revocation.is_some_and(|revocation| revocation.ends == Ends::User)
+    }
+
     /// Every URL that the entry has.
     pub fn urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
         [

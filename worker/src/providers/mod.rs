@@ -144,7 +144,7 @@ mod tests {
         let github = provider("github").of_app("../x?y", "");
         assert_eq!(
             github.revocation.unwrap().url,
-            "https://api.github.com/applications/..%2Fx%3Fy/grant"
+            "https://api.github.com/applications/..%2Fx%3Fy/token"
         );
     }
 

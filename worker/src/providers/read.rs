@@ -33,6 +33,7 @@ impl Read for Provider {
             assumed_lifetime: fields.take("assumed_lifetime"),
             kept: fields.take_or("kept", Default::default),
             revocation: fields.take("revocation"),
+            second_grant: fields.take("second_grant"),
             identity: fields.need("identity")?,
         };
         fields.end(read)
@@ -41,7 +42,17 @@ impl Read for Provider {
 
 fields!(Basic { user, password } end);
 
-fields!(Revocation { style, url } end);
+impl Read for Revocation {
+    fn read(value: Value) -> Shape<Self> {
+        let mut fields = Fields::of(value)?;
+        let read = Self {
+            style: fields.need("style")?,
+            url: fields.take("url"),
+            ends: fields.take_or("ends", Default::default),
+        };
+        fields.end(read)
+    }
+}
 
 impl Read for Identity {
     fn read(value: Value) -> Shape<Self> {
@@ -87,7 +98,11 @@ words!(ClientAuth { "basic" => Basic, "post" => Post });
 
 words!(Encoding { "form" => Form, "json" => Json });
 
-words!(RevocationStyle { "rfc7009" => Rfc7009, "token_only" => TokenOnly, "access_token" => AccessToken, "bearer" => Bearer, "bearer_form" => BearerForm, "supabase_json" => SupabaseJson, "github_grant" => GithubGrant });
+words!(RevocationStyle { "rfc7009" => Rfc7009, "token_only" => TokenOnly, "access_token" => AccessToken, "bearer" => Bearer, "bearer_form" => BearerForm, "supabase_json" => SupabaseJson, "github_token" => GithubToken });
+
+words!(Ends { "token" => Token, "grant" => Grant, "user" => User });
+
+words!(SecondGrant { "replaces" => Replaces, "separate" => Separate });
 
 words!(Source { "request" => Request, "token_answer" => TokenAnswer });
 
@@ -109,8 +124,8 @@ mod tests {
 
     fn agree<T: Read + DeserializeOwned + Debug>() {
         const WORDS: &str = "oauth api_key basic client_credentials space comma s256 none plain post form json rfc7009 token_only \
-            access_token bearer bearer_form supabase_json github_grant request token_answer get graphql introspection text word label \
-            labels Text planted";
+            access_token bearer bearer_form supabase_json github_token request token_answer get graphql introspection text word label \
+            labels token grant user replaces separate Text planted";
         for word in WORDS.split(' ') {
             let value = Value::from(word);
             let checked: Option<T> = serde_json::from_value(value.clone()).ok();
@@ -128,6 +143,8 @@ mod tests {
         agree::<ClientAuth>();
         agree::<Encoding>();
         agree::<RevocationStyle>();
+        agree::<Ends>();
+        agree::<SecondGrant>();
         agree::<Source>();
         agree::<IdentityStyle>();
         agree::<Format>();

@@ -12,8 +12,8 @@ use serde_json::Value;
 pub struct ClaimCheck<'a> {
     /// Which.
     pub p_id: IntegrationId,
-    /// Who asks.
-    pub p_user_id: UserId,
+    /// Who asks; None: the worker by itself.
+    pub p_user_id: Option<UserId>,
     /// A token that ends within so many seconds is not handed out.
     pub p_soon: u32,
     /// For the event.

@@ -1,9 +1,10 @@
 //! From a begun connection to a stored one.
 
 use super::Call;
-use crate::ids::{IntegrationId, OrganizationId, ParkedId, TransactionId, UserId};
+use crate::ids::{IntegrationId, OrganizationId, PendingId, TransactionId, UserId};
 use crate::json::{object, tagged};
 use crate::oauth::Account;
+use crate::providers::SecondGrant;
 use sealed::StoredConfig;
 use serde::Serialize;
 
@@ -160,10 +161,12 @@ pub struct CompleteConnection<'a> {
     pub p_config: &'a StoredConfig,
     /// For the event.
     pub p_request_id: &'a str,
-    /// The grant that waited, if it did: gone in the same transaction.
-    pub p_parked_id: Option<ParkedId>,
-    /// Whether the row must stand already, for this account.
+    /// The pending grant, deleted in the same transaction; None: credentials that a user gave.
+    pub p_pending_id: Option<PendingId>,
+    /// Whether the row must exist already, for this account.
     pub p_reconnect: bool,
+    /// What this grant does to the one that it replaces.
+    pub p_second_grant: Option<SecondGrant>,
 }
 
 tagged! {
@@ -187,7 +190,7 @@ tagged! {
         },
         /// The user has left the organisation meanwhile.
         "not_a_member" => NotAMember,
-        /// The grant that waited, or the row that was to be reconnected, is gone.
+        /// The grant is not pending any more, or the row that was to be reconnected is gone.
         "unknown" => Unknown,
         /// The row that was to be reconnected stands for another account, or another row for this one.
         "mismatch" => Mismatch,
@@ -216,46 +219,71 @@ impl Call for ConnectNamed<'_> {
     type Outcome = Completed;
 }
 
-/// A grant over several accounts waits for the user's choice.
+/// A grant that was just received is written down.
 #[derive(Serialize)]
-pub struct ParkConnection<'a> {
-    /// What the sealed values are bound to meanwhile.
-    pub p_id: ParkedId,
+pub struct AddPendingConnection<'a> {
+    /// What the sealed values are bound to.
+    pub p_id: PendingId,
     /// Who connects.
     pub p_user_id: UserId,
-    /// For which organisation.
+    /// For which organization.
     pub p_organization_id: OrganizationId,
     /// With which provider.
     pub p_integration_type: &'a str,
-    /// The config without account, sealed.
+    /// The grant, sealed.
     pub p_config: &'a StoredConfig,
-    /// The choice.
-    pub p_accounts: &'a [Account],
-    /// Where to go in the end.
+    /// Where the browser goes in the end.
     pub p_return_to: &'a str,
 }
 
 tagged! {
     "outcome"
-    /// What becomes of [`ParkConnection`].
-    pub enum Parking {
-        /// It waits for ten minutes.
-        "parked" => Parked,
-        /// The user has left the organisation meanwhile.
-        "not_a_member" => NotAMember,
+    /// The outcome of [`AddPendingConnection`].
+    pub enum Added {
+        /// It is stored or revoked from now on, whatever becomes of this worker.
+        "pending" => Pending,
     }
 }
 
-impl Call for ParkConnection<'_> {
-    const NAME: &'static str = "park_connection";
-    type Outcome = Parking;
+impl Call for AddPendingConnection<'_> {
+    const NAME: &'static str = "add_pending_connection";
+    type Outcome = Added;
 }
 
-/// A grant that waits is read; it goes on waiting.
+/// The user is asked which account to connect.
 #[derive(Serialize)]
-pub struct ParkedConnection<'a> {
+pub struct OfferAccounts<'a> {
+    /// Of which grant.
+    pub p_id: PendingId,
+    /// Who is asked.
+    pub p_user_id: UserId,
+    /// The choice.
+    pub p_accounts: &'a [Account],
+}
+
+tagged! {
+    "outcome"
+    /// The outcome of [`OfferAccounts`].
+    pub enum Offered {
+        /// The grant waits for ten minutes.
+        "waiting" => Waiting,
+        /// The user has left the organization.
+        "not_a_member" => NotAMember,
+        /// The grant is not pending any more.
+        "unknown" => Unknown,
+    }
+}
+
+impl Call for OfferAccounts<'_> {
+    const NAME: &'static str = "offer_accounts";
+    type Outcome = Offered;
+}
+
+/// A grant that waits for the user's choice is read.
+#[derive(Serialize)]
+pub struct PendingConnection<'a> {
     /// Which.
-    pub p_id: ParkedId,
+    pub p_id: PendingId,
     /// Who asks.
     pub p_user_id: UserId,
     /// What its credentials are opened for, for the event. None: they are left out.
@@ -266,19 +294,19 @@ pub struct ParkedConnection<'a> {
 
 tagged! {
     "outcome"
-    /// What becomes of [`ParkedConnection`].
-    pub enum Parked {
+    /// The outcome of [`PendingConnection`].
+    pub enum Pending {
         /// It waits.
-        "parked" => Parked(ParkedGrant),
-        /// It never was, has expired, was chosen from, or is another user's.
+        "waiting" => Waiting(PendingGrant),
+        /// Not found, expired, chosen from already, or another user's.
         "unknown" => Unknown,
     }
 }
 
 object! {
-    /// What [`ParkConnection`] stored.
-    pub struct ParkedGrant {
-        /// For which organisation.
+    /// A grant that waits for the user's choice.
+    pub struct PendingGrant {
+        /// For which organization.
         pub organization_id: OrganizationId,
         /// With which provider.
         pub integration_type: String,
@@ -286,39 +314,14 @@ object! {
         pub config: StoredConfig,
         /// The choice.
         pub accounts: Vec<Account>,
-        /// Where to go in the end.
+        /// Where the browser goes in the end.
         pub return_to: String,
-        /// Until when it waits (RFC 3339).
+        /// When the choice expires (RFC 3339).
         pub expires_at: String,
     }
 }
 
-impl Call for ParkedConnection<'_> {
-    const NAME: &'static str = "parked_connection";
-    type Outcome = Parked;
-}
-
-/// A grant that waits is given up.
-#[derive(Serialize)]
-pub struct DiscardConnection {
-    /// Which.
-    pub p_id: ParkedId,
-    /// Who gives it up.
-    pub p_user_id: UserId,
-}
-
-tagged! {
-    "outcome"
-    /// What becomes of [`DiscardConnection`].
-    pub enum Discarded {
-        /// It is gone.
-        "discarded" => Discarded,
-        /// It was already.
-        "unknown" => Unknown,
-    }
-}
-
-impl Call for DiscardConnection {
-    const NAME: &'static str = "discard_connection";
-    type Outcome = Discarded;
+impl Call for PendingConnection<'_> {
+    const NAME: &'static str = "pending_connection";
+    type Outcome = Pending;
 }

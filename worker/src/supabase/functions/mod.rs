@@ -5,6 +5,7 @@ mod connections;
 mod deliveries;
 mod integrations;
 mod refresh;
+mod revocations;
 mod webhooks;
 
 pub use checks::*;
@@ -12,6 +13,7 @@ pub use connections::*;
 pub use deliveries::*;
 pub use integrations::*;
 pub use refresh::*;
+pub use revocations::*;
 pub use webhooks::*;
 
 use super::Project;

@@ -151,6 +151,10 @@ pub struct RefreshResult {
     /// How long the provider asks to wait, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// Whose it is: if the integration is gone, the config is revoked.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
 }
 
 /// Why a refresh brought nothing.
@@ -235,16 +239,18 @@ mod tests {
                 config,
                 fault,
                 retry_after: None,
+                organization_id: OrganizationId(Uuid::nil()),
+                integration_type: "supabase".to_owned(),
             })
             .unwrap()
         };
         assert_eq!(
             result(Some(StoredConfig::new()), None),
-            json!({"id": id, "generation": 7, "config": {}})
+            json!({"id": id, "generation": 7, "config": {}, "organization_id": Uuid::nil(), "integration_type": "supabase"})
         );
         assert_eq!(
             result(None, Some(Fault::InvalidGrant)),
-            json!({"id": id, "generation": 7, "fault": "invalid_grant"})
+            json!({"id": id, "generation": 7, "fault": "invalid_grant", "organization_id": Uuid::nil(), "integration_type": "supabase"})
         );
     }
 
