@@ -8,11 +8,12 @@ alter table public.credential_events
   add constraint credential_events_user check (actor <> 'user' or user_id is not null),
   drop constraint credential_events_action_check,
   add constraint credential_events_action check (action in (
-    'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'rotated', 'revoked'
+    'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'rotated',
+    'revoked'
   )),
   drop constraint credential_events_outcome_check,
   add constraint credential_events_outcome check (outcome in (
-    'succeeded', 'failed', 'revoked', 'not_revoked', 'unsupported', 'active', 'degraded', 'reconnect_required', 'kept'
+    'succeeded', 'failed', 'unsupported', 'kept', 'active', 'degraded', 'reconnect_required', 'revoked'
   ));
 
 comment on column public.credential_events.actor is

@@ -83,6 +83,10 @@ begin
     perform private.end_revocation(v_row, 'kept', p_request_id);
     return jsonb_build_object('outcome', 'kept');
   end if;
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, p_external_account_id, 'opened',
+    p_reason => 'revoke', p_request_id => p_request_id
+  );
   return jsonb_build_object('outcome', 'abandoned', 'revocation', private.revocation_claim(v_row));
 end
 $$;
@@ -119,6 +123,10 @@ begin
     private.newest_config(v_integration), 'disconnected', p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   delete from public.integrations i where i.id = p_id;
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'opened',
+    p_reason => 'disconnect', p_request_id => p_request_id
+  );
   perform private.write_event(
     'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'disconnected',
     p_request_id => p_request_id
@@ -211,14 +219,15 @@ begin
 end
 $$;
 
--- Ends a leased revocation: revoked, unsupported (the provider has no endpoint for it), or failed, which is repeated later.
+-- Ends a leased revocation: revoked, unsupported (the provider has no endpoint for it), unreadable (the config will never open), or
+-- failed, which is repeated later.
 create function public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row private.pending_revocations;
 begin
-  if p_result is null or p_result not in ('revoked', 'unsupported', 'failed') then
-    raise exception 'p_result is not revoked, unsupported or failed' using errcode = 'invalid_parameter_value';
+  if p_result is null or p_result not in ('revoked', 'unsupported', 'unreadable', 'failed') then
+    raise exception 'p_result is not revoked, unsupported, unreadable or failed' using errcode = 'invalid_parameter_value';
   end if;
   select * into v_row from private.pending_revocations r where r.id = p_id and r.owner = p_owner for update;
   if not found then
@@ -230,7 +239,9 @@ begin
         next_attempt_at = now() + make_interval(secs => least(30 * 2 ^ least(r.attempts, 7), 3600))
       where r.id = p_id;
   else
-    perform private.end_revocation(v_row, case p_result when 'revoked' then 'succeeded' else p_result end, p_request_id);
+    perform private.end_revocation(
+      v_row, case p_result when 'revoked' then 'succeeded' when 'unreadable' then 'failed' else p_result end, p_request_id
+    );
   end if;
   return jsonb_build_object('outcome', 'settled');
 end

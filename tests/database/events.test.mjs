@@ -116,7 +116,9 @@ describe("who reads", () => {
     const args = await connected({ p_user_id: member, p_organization_id: organization });
     await call(service, "disconnect_integration", disconnection(args));
     const seen = await trail(args.p_id, project.user(member));
-    assert.deepEqual(seen.map(({ action, outcome }) => [action, outcome]), [["connected", "succeeded"], ["disconnected", "succeeded"]]);
+    assert.deepEqual(seen.map(({ action, outcome }) => [action, outcome]), [
+      ["connected", "succeeded"], ["opened", "succeeded"], ["disconnected", "succeeded"],
+    ]);
     assert.deepEqual(await trail(args.p_id, project.user(stranger)), []);
     await owner`delete from public.organization_members where user_id = ${member}`;
     assert.deepEqual(await trail(args.p_id, project.user(member)), []);

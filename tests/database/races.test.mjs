@@ -112,7 +112,7 @@ test("disconnected 50 times at once: once, with one event", async () => {
     call(many, "disconnect_integration", disconnection(args));
   assert.deepEqual(tally(await together(AT_ONCE, disconnect)), { disconnected: 1, unknown: AT_ONCE - 1 });
   const events = await owner`select action from public.credential_events where integration_id = ${args.p_id} order by id`;
-  assert.deepEqual(events.map((event) => event.action), ["connected", "disconnected"]);
+  assert.deepEqual(events.map((event) => event.action), ["connected", "opened", "disconnected"]);
 });
 
 test("reconnecting waits for a disconnection and then makes the row anew", async () => {

@@ -91,7 +91,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.deepEqual(others, []);
     assert.deepEqual([row.external_account_id, row.name], [second.ref, second.name]);
     assert.equal(opened(scene.info, row).access_token, scene.grant(callback).access_token);
-    const parked = await scene.sql`select id from public.parked_connections where user_id = ${browser.user.id}`;
+    const parked = await scene.sql`select id from public.pending_connections where user_id = ${browser.user.id}`;
     assert.equal(parked.length, 0);
   });
 
@@ -179,7 +179,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.equal(begun.length, 0);
   });
 
-  it("costs two round trips to begin and four to finish, as a connection does", async () => {
+  it("costs two round trips to begin and three to finish, as a connection does", async () => {
     const login = `trips-${randomUUID()}`;
     const { browser, rows: [{ id }] } = await connected(login);
     // Each names the integration in its path, or the user in its body.
@@ -188,7 +188,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const callback = await browser.reconsent(id, login);
     assert.equal(asked() - before, 2, "whose it is, and begin");
     (await browser.get(callback)).expect(303);
-    assert.equal(asked() - before, 4, "consume and complete");
+    assert.equal(asked() - before, 5, "consume, write the grant down, complete");
     assert.deepEqual([scene.exchanges(callback), scene.server.count(scene.identityOf(callback))], [1, 1]);
   });
 });

@@ -48,7 +48,7 @@ describe("a config", { concurrency: true }, () => {
 
   /** All that the tables hold of this user, as text. */
   async function stored(user) {
-    const tables = ["integrations", "oauth_transactions", "parked_connections", "credential_events"];
+    const tables = ["integrations", "oauth_transactions", "pending_connections", "credential_events"];
     const texts = await Promise.all(tables.map((table) => sql`select to_jsonb(t)::text as text from public.${sql(table)} t where organization_id = ${user.id}`));
     return texts.flat().map(({ text }) => text).join("\n");
   }
@@ -94,7 +94,7 @@ describe("a config", { concurrency: true }, () => {
     await visitor.begin();
     const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
     const id = new URL(location, worker.url).searchParams.get("choose");
-    const [{ config }] = await sql`select config from public.parked_connections where id = ${id}`;
+    const [{ config }] = await sql`select config from public.pending_connections where id = ${id}`;
     assert.deepEqual(Object.keys(config).sort(), ["_enc", "access_token", "expires_at", "refresh_token"]);
     assert.match(config.access_token, SEALED);
     assert.match(config.refresh_token, SEALED);

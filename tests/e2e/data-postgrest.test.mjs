@@ -126,7 +126,7 @@ describe("a user at PostgREST", { concurrency: true }, () => {
       from pg_proc p join pg_namespace n on n.oid = p.pronamespace
       where n.nspname = 'public' and p.prokind = 'f' and p.prorettype <> 'trigger'::regtype`;
     const names = functions.map(({ name }) => name);
-    for (const expected of ["begin_connection", "complete_connection", "find_integration", "disconnect_integration"]) {
+    for (const expected of ["begin_connection", "complete_connection", "abandon_connection", "disconnect_integration"]) {
       assert.ok(names.includes(expected), `${expected} is among ${names}`);
     }
     for (const { name, arguments: parameters } of functions) {

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
 import { answer, held, never } from "../support/faults.mjs";
-import { isAlive } from "../support/grants.mjs";
+import { isAlive, rewritten } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthScene } from "../support/oauth.mjs";
 import { Visitor } from "../support/visitor.mjs";
@@ -51,8 +51,8 @@ describe("disconnecting", { concurrency: true }, () => {
     const waiting = async () => {
       const { location } = (await browser.get(await browser.consent(login))).expect(303);
       const id = new URL(location, scene.worker.url).searchParams.get("choose");
-      const [parked] = await scene.sql`select organization_id, id, config from public.parked_connections where id = ${id}`;
-      return { path: `/api/connections/${id}`, parked };
+      const [grant] = await scene.sql`select organization_id, id, config from public.pending_connections where id = ${id}`;
+      return { path: `/api/connections/${id}`, grant };
     };
     const first = await waiting();
     const { accounts } = (await browser.get(first.path)).expect(200).json;
@@ -64,19 +64,20 @@ describe("disconnecting", { concurrency: true }, () => {
     const refreshed = await onlyRow(browser);
     const abandoned = await waiting();
 
-    const states = [first.parked, created, reconnected, refreshed].map(tracesOf);
+    const states = [first.grant, created, reconnected, refreshed].map(tracesOf);
     assert.equal(new Set(states.flat()).size, states.flat().length - 2, "each state has texts of its own, the first choice's tokens apart");
     assert.deepEqual(await foundIn(states.flat()), ["public.integrations.config"], "as long as it stands it is found, and there alone");
-    assert.deepEqual(await foundIn(tracesOf(abandoned.parked)), ["public.parked_connections.config"]);
+    assert.deepEqual(await foundIn(tracesOf(abandoned.grant)), ["public.pending_connections.config"]);
 
     (await browser.delete(abandoned.path)).expect(200);
     const deleted = (await browser.delete(of(id))).expect(200);
-    assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: true });
-    assert.deepEqual(await foundIn([...states, tracesOf(abandoned.parked)].flat()), []);
+    // Nobody documents what a second grant does to the first at Supabase, so nobody knows of the first one.
+    assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: "unknown" });
+    assert.deepEqual(await foundIn([...states, tracesOf(abandoned.grant)].flat()), []);
     assert.equal(await isAlive(scene.worker.info, opened(scene.info, refreshed)), false);
   });
 
-  it("says false where the provider fails, is not asked, or the credential does not open; the row goes all the same", async () => {
+  it("says false where the provider fails, is not asked, or the credential does not open; the row goes all the same, and what may be revoked later stays queued", async () => {
     const refuse = (grant, behaviour) =>
       scene.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), behaviour);
     const ways = {
@@ -98,9 +99,16 @@ describe("disconnecting", { concurrency: true }, () => {
         const deleted = (await browser.delete(of(row.id))).expect(200);
         assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: false }, way);
         assert.ok(!deleted.all.includes("planted"));
-        assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await foundIn(tracesOf(row))], [[], []], way);
+        assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), [], way);
+        const isOver = way.startsWith("a config");
+        assert.deepEqual(await foundIn(tracesOf(row)), isOver ? [] : ["private.pending_revocations.config"], way);
         const { events } = (await browser.get(`${of(row.id)}/events`)).expect(200).json;
-        assert.deepEqual([events[0].action, events[0].outcome], ["disconnected", "not_revoked"], way);
+        const ended = events.filter(({ action }) => ["disconnected", "revoked"].includes(action));
+        assert.deepEqual(
+          ended.map(({ action, outcome }) => [action, outcome]),
+          [...(isOver ? [["revoked", "failed"]] : []), ["disconnected", "succeeded"]],
+          way,
+        );
       }),
     );
   });
@@ -114,41 +122,31 @@ describe("disconnecting", { concurrency: true }, () => {
     assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: "unsupported" });
     assert.deepEqual(await foundIn(tracesOf(row)), []);
     const { events } = (await browser.get(`${of(id)}/events`)).expect(200).json;
-    assert.deepEqual([events[0].action, events[0].outcome], ["disconnected", "unsupported"]);
+    assert.deepEqual([events[0].action, events[0].outcome], ["revoked", "unsupported"]);
   });
 
-  it("a refresh between revocation and deletion: its tokens are revoked as well, before the row goes", async () => {
+  it("a refresh that returns after the deletion: its tokens are queued for revocation", async () => {
     const browser = await Visitor.signedIn(scene.worker);
     const id = await browser.connect(`between-${randomUUID()}`);
     const before = opened(scene.info, await onlyRow(browser));
-    const revocationOf = ({ refresh_token }) => ({ path, body }) => path === "/v1/oauth/revoke" && body.includes(refresh_token);
     const wait = held();
-    scene.server.fault(revocationOf(before), wait.behaviour);
-    const answered = browser.delete(of(id));
+    const fresh = {};
+    const redemption = ({ path, body }) => path === "/v1/oauth/token" && body.includes(before.refresh_token);
+    scene.server.fault(redemption, async (exchange) => {
+      await wait.behaviour({ ...exchange, pass: () => {} });
+      await rewritten(scene.info.authorization_server_url, (grant) => Object.assign(fresh, grant))(exchange);
+    });
+    const refreshed = browser.post(`${of(id)}/refresh`, {});
     await wait.arrived;
-    (await browser.post(`${of(id)}/refresh`, {})).expect(200);
-    const refreshed = await onlyRow(browser);
-    assert.notEqual(opened(scene.info, refreshed).refresh_token, before.refresh_token);
+    const deleted = browser.delete(of(id));
+    (await deleted).expect(200);
     wait.release();
-    assert.equal((await answered).expect(200).json.revoked, true);
-    assert.equal(scene.server.count(revocationOf(opened(scene.info, refreshed))), 1);
-    assert.deepEqual(await foundIn(tracesOf(refreshed)), []);
-  });
-
-  it("a credential that changes each time is deleted all the same, and nobody claims that it was revoked", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const id = await browser.connect(`restless-${randomUUID()}`);
-    const row = await onlyRow(browser);
-    const { refresh_token } = opened(scene.info, row);
-    scene.server.fault(
-      ({ path, body }) => path === "/v1/oauth/revoke" && body.includes(refresh_token),
-      async ({ pass }) => {
-        await scene.sql`update public.integrations set config = jsonb_set(config, '{note}', to_jsonb(gen_random_uuid()::text)) where id = ${id}`;
-        await pass();
-      },
-    );
-    assert.equal((await browser.delete(of(id))).expect(200).json.revoked, false);
-    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    (await refreshed).expect(404, "not_found");
+    const [row] = await scene.sql`
+      select organization_id, sealed_for as id, config from private.pending_revocations where sealed_for = ${id} and reason = 'late'`;
+    // The deletion revoked the grant, so the provider may have refused the redemption: then there is nothing to revoke.
+    if (fresh.access_token) assert.equal(opened(scene.info, row).access_token, fresh.access_token);
+    else assert.equal(row, undefined);
   });
 
   it("what a refresh brought and could not write yet is what is revoked", async () => {
@@ -160,7 +158,7 @@ describe("disconnecting", { concurrency: true }, () => {
     const newer = await onlyRow(browser);
     await scene.sql`update public.integrations set config = ${scene.sql.json(row.config)} where id = ${id}`;
     await scene.sql`insert into public.credential_leases (integration_id, journal) values (${id}, ${scene.sql.json(newer.config)})`;
-    assert.equal((await browser.delete(of(id))).expect(200).json.revoked, true);
+    assert.equal((await browser.delete(of(id))).expect(200).json.revoked, "unknown");
     assert.equal(await isAlive(scene.worker.info, opened(scene.info, newer)), false);
     assert.deepEqual(await foundIn([...tracesOf(row), ...tracesOf(newer)]), []);
   });

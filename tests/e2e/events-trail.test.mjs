@@ -33,19 +33,20 @@ describe("the trail", { concurrency: true }, () => {
     assert.deepEqual(Object.keys(answered.json), ["events", "next_cursor"]);
     assert.equal(answered.json.next_cursor, null);
     assert.deepEqual(told(answered.json), [
-      "disconnected revoked ", "opened succeeded disconnect", "reconnected succeeded requested", "reconnected succeeded ",
-      "renamed succeeded ", "connected succeeded ",
+      "revoked succeeded disconnected", "disconnected succeeded ", "opened succeeded disconnect", "reconnected succeeded requested",
+      "reconnected succeeded ", "renamed succeeded ", "connected succeeded ",
     ]);
     const { events } = answered.json;
     for (const event of events) {
       assert.deepEqual(Object.keys(event), KEYS);
-      assert.deepEqual([event.actor, event.user_id], ["user", browser.user.id]);
+      const who = event.action === "revoked" ? ["service", null] : ["user", browser.user.id];
+      assert.deepEqual([event.actor, event.user_id], who);
       assert.match(event.request_id, /^[0-9a-f]{16}$/);
       const moment = Date.parse(event.occurred_at);
       assert.ok(moment >= began - 1000 && moment <= Date.now() + 1000, event.occurred_at);
     }
-    const [deleted, openedFor, ...others] = events.map(({ request_id }) => request_id);
-    assert.equal(deleted, openedFor, "one request opened and deleted");
+    const [revoked, deleted, openedFor, ...others] = events.map(({ request_id }) => request_id);
+    assert.deepEqual([deleted, revoked], [openedFor, openedFor], "one request opened, deleted and revoked");
     assert.equal(new Set([deleted, ...others]).size, 5, "each other request has its own id");
     const { access_token, refresh_token } = opened(scene.info, row);
     for (const secret of [access_token, refresh_token, row.config.access_token, row.config.refresh_token]) {
@@ -60,7 +61,7 @@ describe("the trail", { concurrency: true }, () => {
     (await other.delete(of(id))).expect(200);
     const { events } = await read(one, id);
     assert.deepEqual(events.map(({ action, user_id }) => [action, user_id]), [
-      ["disconnected", other.user.id], ["opened", other.user.id], ["connected", one.user.id],
+      ["revoked", null], ["disconnected", other.user.id], ["opened", other.user.id], ["connected", one.user.id],
     ]);
     assert.deepEqual((await read(other, id)).events, events);
     await scene.sql`delete from public.organization_members where user_id = ${other.user.id}`;

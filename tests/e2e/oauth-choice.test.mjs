@@ -5,14 +5,14 @@ import { describe, it } from "node:test";
 
 import { projectsOf } from "../stack/projects.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
-import { eventsOf, integrationsOf, opened, SEALED, unswept } from "../support/integrations.mjs";
+import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { oauthScene } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
 import { Visitor } from "../support/visitor.mjs";
 
 describe("a grant over several projects", { concurrency: true }, () => {
   const scene = oauthScene();
-  const parkedOf = async ({ user }) => [...(await scene.sql`select * from public.parked_connections where user_id = ${user.id}`)];
+  const pendingOf = async ({ user }) => [...(await scene.sql`select * from public.pending_connections where user_id = ${user.id}`)];
 
   /** Consents to two projects. `path` is the choice's. */
   async function waiting({ browser, login = `two-${randomUUID()}`, ...options } = {}) {
@@ -26,8 +26,8 @@ describe("a grant over several projects", { concurrency: true }, () => {
   it("waits sealed, is shown without a credential, and becomes the one row that is chosen", async () => {
     const { browser, path, grant, accounts } = await waiting({ return_to: "/settings?tab=1" });
     assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
-    const [parked] = await parkedOf(browser);
-    for (const token of ["access_token", "refresh_token"]) assert.match(parked.config[token], SEALED);
+    const [pending] = await pendingOf(browser);
+    for (const token of ["access_token", "refresh_token"]) assert.match(pending.config[token], SEALED);
 
     const choice = (await browser.get(path)).expect(200);
     assert.deepEqual(Object.keys(choice.json).sort(), ["accounts", "expires_at", "integration_type"]);
@@ -47,10 +47,10 @@ describe("a grant over several projects", { concurrency: true }, () => {
       { access_token: grant.access_token, refresh_token: grant.refresh_token, project_id: second.id, project_name: second.name },
     );
     assert.match(row.config.expires_at, /Z$/);
-    assert.notEqual(row.config.access_token, parked.config.access_token, "sealed anew for its place");
-    assert.deepEqual(await parkedOf(browser), []);
+    assert.notEqual(row.config.access_token, pending.config.access_token, "sealed anew for its place");
+    assert.deepEqual(await pendingOf(browser), []);
     assert.equal(await isAlive(scene.worker.info, grant), true);
-    for (const text of [choice.all, chosen.all, JSON.stringify(parked)]) {
+    for (const text of [choice.all, chosen.all, JSON.stringify(pending)]) {
       assert.ok(!text.includes(grant.access_token) && !text.includes(grant.refresh_token), text);
     }
   });
@@ -103,7 +103,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     const discarded = (await browser.delete(path)).expect(200);
     assert.deepEqual(discarded.json, { success: true, revoked: true });
     assert.equal(await isAlive(scene.worker.info, grant), false);
-    assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await parkedOf(browser)], [[], []]);
+    assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await pendingOf(browser)], [[], []]);
     (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
     (await browser.delete(path)).expect(404, "not_found");
   });
@@ -125,14 +125,11 @@ describe("a grant over several projects", { concurrency: true }, () => {
 
   it("expires after ten minutes", async () => {
     const browser = await Visitor.signedIn(scene.worker);
-    await unswept(async () => {
-      const { path, accounts } = await waiting({ browser });
-      await scene.sql`update public.parked_connections set expires_at = now() where user_id = ${browser.user.id}`;
-      (await browser.get(path)).expect(404, "not_found");
-      (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
-      (await browser.delete(path)).expect(404, "not_found");
-      return parkedOf(browser);
-    });
+    const { path, accounts } = await waiting({ browser });
+    await scene.sql`update public.pending_connections set expires_at = now() where user_id = ${browser.user.id}`;
+    (await browser.get(path)).expect(404, "not_found");
+    (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
+    (await browser.delete(path)).expect(404, "not_found");
     assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
   });
 
@@ -151,7 +148,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     const browser = await Visitor.signedIn(scene.worker);
     const callback = await browser.consent(`none-${randomUUID()}`);
     (await browser.get(callback)).expect(422, "no_accounts");
-    assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await parkedOf(browser)], [[], []]);
+    assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await pendingOf(browser)], [[], []]);
     assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
   });
 });

@@ -5,8 +5,8 @@ import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { answer, cut, drop, flood, never, redirect } from "../support/faults.mjs";
-import { codeOf, exchangeOf, isAlive, rewritten, sentOn } from "../support/grants.mjs";
-import { integrationsOf } from "../support/integrations.mjs";
+import { codeOf, exchangeOf, isAlive, rewritten, sentOn, takesAccessToken } from "../support/grants.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthScene } from "../support/oauth.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { Visitor } from "../support/visitor.mjs";
@@ -35,15 +35,16 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
    * Connects while the provider behaves so at this request, and fails as it must. Both are functions of the callback URL, which
    * is returned.
    */
-  async function fails(matcherOf, behaviourOf) {
+  async function fails(matcherOf, behaviourOf, [status, code] = [502, "provider_failed"]) {
     const browser = await Visitor.signedIn(scene.worker);
     const callback = await browser.consent(`provider-${randomUUID()}`);
     scene.server.fault(matcherOf(callback), behaviourOf(callback));
     const begun = performance.now();
-    const failure = (await browser.get(callback)).expect(502, "provider_failed");
+    const failure = (await browser.get(callback)).expect(status, code);
     const took = performance.now() - begun;
 
-    assert.deepEqual(failure.json, GENERIC);
+    if (status === 502) assert.deepEqual(failure.json, GENERIC);
+    else assert.match(failure.headers.get("retry-after"), /^[0-9]+$/);
     assert.ok(took < BOUND_MS, `expected an answer within ${BOUND_MS} ms, got one after ${took} ms`);
     const line = await scene.worker.logged(new RegExp(failure.headers.get("x-request-id")));
     for (const secret of [PLANTED, scene.worker.info.client_secret, scene.grant(callback)?.access_token].filter(Boolean)) {
@@ -93,7 +94,8 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
   }
 
   for (const [what, behaviour] of ANYWHERE) {
-    it(`9. the token endpoint answers ${what}: 502, no row`, () => fails(exchangeOf, behaviour));
+    const says = what === "429" ? [429, "provider_rate_limited"] : undefined;
+    it(`9. the token endpoint answers ${what}: ${says?.[0] ?? 502}, no row`, () => fails(exchangeOf, behaviour, says));
     it(`9. the identity endpoint answers ${what}: 502, no row, the grant is revoked`, async () =>
       assertRevoked(await fails(scene.identityOf, behaviour)));
   }
@@ -103,7 +105,6 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["an empty access_token", { ...GRANT, access_token: "" }],
     ["an access_token that is no string", { ...GRANT, access_token: [PLANTED] }],
     ["an access_token that would be two headers", { ...GRANT, access_token: `x\r\nx-injected: ${PLANTED}` }],
-    ["a refresh_token that is no string", { ...GRANT, refresh_token: { token: PLANTED } }],
     ["a list", [GRANT]],
     ["an error in place of a grant", { error: PLANTED }],
     ["another token type", { ...GRANT, token_type: "mac" }],
@@ -111,11 +112,38 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     it(`9. the token endpoint answers ${what}: 502, no row`, () => fails(exchangeOf, () => answer(201, grant)));
   }
 
-  // With tokens that the provider takes, so that nothing but this number is in the way of a row.
-  for (const expires_in of ["-1", "1e300", "1e999", "0", '"soon"']) {
-    const changed = (grant) => JSON.stringify(grant).replace(/"expires_in":\d+/, `"expires_in":${expires_in}`);
-    it(`9. the token endpoint answers expires_in ${expires_in}: 502, no row`, () =>
-      fails(exchangeOf, () => rewritten(scene.info.authorization_server_url, changed)));
+  // RFC 6749, 5.1: only access_token and token_type are required, and providers mean "unknown" by some of these.
+  for (const [what, change] of [
+    ...["-1", "1e300", "1e999", "0", '"soon"', "null"].map((seconds) => [
+      `expires_in ${seconds}`, (grant) => JSON.stringify(grant).replace(/"expires_in":\d+/, `"expires_in":${seconds}`),
+    ]),
+    ["a lone surrogate", (grant) => JSON.stringify(grant).replace("{", '{"note":"\\ud800",')],
+    ["U+0000 in a member", (grant) => ({ ...grant, note: "\0" })],
+  ]) {
+    it(`123. the token endpoint answers ${what} beside an access token: that is a grant`, async () => {
+      const browser = await Visitor.signedIn(scene.worker);
+      const callback = await browser.consent(`odd-${randomUUID()}`);
+      scene.server.fault(exchangeOf(callback), rewritten(scene.info.authorization_server_url, change));
+      (await browser.get(callback)).expect(303);
+      const [row, ...others] = await integrationsOf(scene.sql, browser.user.id);
+      assert.deepEqual(others, []);
+      assert.equal(await takesAccessToken(scene.info, opened(scene.info, row).access_token), true);
+    });
+  }
+
+  for (const [what, change] of [
+    ["another token type", (grant) => ({ ...grant, token_type: "mac" })],
+    ["half of its JSON", (grant) => JSON.stringify(grant).slice(0, -1)],
+  ]) {
+    it(`123. the token endpoint answers ${what} with tokens: 502, no row, and they are revoked`, async () => {
+      const browser = await Visitor.signedIn(scene.worker);
+      const callback = await browser.consent(`refused-${randomUUID()}`);
+      let granted;
+      scene.server.fault(exchangeOf(callback), rewritten(scene.info.authorization_server_url, (grant) => change((granted = grant))));
+      (await browser.get(callback)).expect(502, "provider_failed");
+      assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+      assert.equal(await isAlive(scene.worker.info, granted), false);
+    });
   }
 
   it("9. what is too large is not read to its end", async () => {

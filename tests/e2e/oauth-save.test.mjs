@@ -1,10 +1,10 @@
-// Attack 9, the other side: tokens are there, but cannot be written down. Then the grant is taken back at the provider, so that
-// none stands there which nobody knows of; and what was saved after all is never taken back.
+// Attack 9, the other side: tokens are there, but cannot be stored. Then the grant is revoked at the provider, so that none lives there
+// which nobody knows of; and what was stored after all is never revoked (threat model 102, 103).
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { answer, cut, drop, first } from "../support/faults.mjs";
+import { answer, cut, drop, first, held } from "../support/faults.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { eventsOf, integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthScene } from "../support/oauth.mjs";
@@ -19,6 +19,9 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
   /** Calls of a database function for this user, at the gateway. */
   const callsOf = (name, { user }) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(user.id);
 
+  const queued = async ({ user }) =>
+    (await scene.sql`select reason from private.pending_revocations where user_id = ${user.id}`).map(({ reason }) => reason);
+
   async function begun(login) {
     const browser = await Visitor.signedIn(scene.worker);
     return { browser, callback: await browser.consent(`${login}-${randomUUID()}`) };
@@ -29,7 +32,7 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.equal(failure.json.error.message, NOT_SAVED);
     assert.ok(!failure.all.includes(PLANTED), failure.all);
     assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
-    assert.deepEqual([...(await scene.sql`select id from public.parked_connections where user_id = ${browser.user.id}`)], []);
+    assert.deepEqual([...(await scene.sql`select id from public.pending_connections where user_id = ${browser.user.id}`)], []);
     assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false, "the grant must be dead at the authorization server");
   }
 
@@ -43,7 +46,7 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     ["a closed connection", () => drop()],
   ];
   for (const [what, fault] of FAULTS) {
-    for (const [name, login] of [["complete_connection", "save"], ["park_connection", "two"]]) {
+    for (const [name, login] of [["complete_connection", "save"], ["add_pending_connection", "write"], ["offer_accounts", "two"]]) {
       it(`9. ${name} answers ${what}: 503, no row, the grant is revoked`, async () => {
         const { browser, callback } = await begun(login);
         scene.gateway.fault(callsOf(name, browser), fault());
@@ -74,6 +77,34 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.match(line.detail, /could not be revoked at the provider/);
     assert.match(await scene.worker.logged(new RegExp(`save_failed.*${request}`)), /complete_connection/);
     assert.equal(await takesAccessToken(scene.info, scene.grant(callback).access_token), true);
+    assert.deepEqual(await queued(browser), ["abandoned"], "the schedule goes on");
+  });
+
+  it("102. a save that arrives late, after its grant was given up, writes nothing", async () => {
+    const { browser, callback } = await begun("late");
+    const { behaviour, arrived, release } = held();
+    scene.gateway.fault(callsOf("complete_connection", browser), behaviour);
+    const answered = browser.get(callback);
+    await arrived;
+    // As when PostgREST stands still until the grant has expired.
+    const [{ id }] = await scene.sql`select id from public.pending_connections where user_id = ${browser.user.id}`;
+    await scene.sql`select public.abandon_connection(${id}, ${browser.user.id}, gen_random_uuid(), 'abandoned', null, false, 'r')`;
+    release();
+    (await answered).expect(404, "not_found");
+    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual(await queued(browser), ["abandoned"]);
+  });
+
+  it("102. where the database cannot be asked, nothing is revoked: the grant is stored after all", async () => {
+    const { browser, callback } = await begun("stalled");
+    const undo = ["complete_connection", "abandon_connection"].map((name) => scene.gateway.fault(callsOf(name, browser), cut()));
+    (await browser.get(callback)).expect(503, "save_failed");
+    for (const back of undo) back();
+    const [row, ...others] = await integrationsOf(scene.sql, browser.user.id);
+    assert.deepEqual(others, []);
+    assert.equal(row.status, "active");
+    assert.equal(opened(scene.info, row).access_token, scene.grant(callback).access_token);
+    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), true);
   });
 
   it("9. a failed save can be tried again, and leaves what stood before as it was", async () => {
@@ -127,6 +158,7 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     const deleted = (await browser.delete(`/api/integrations/${id}`)).expect(200);
     assert.deepEqual(deleted.json, { success: true, message: "Integration deleted successfully", revoked: false });
     assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
-    assert.deepEqual((await eventsOf(scene.sql, browser.user.id)).map(({ outcome }) => outcome), ["succeeded", "not_revoked"]);
+    assert.deepEqual((await eventsOf(scene.sql, browser.user.id)).map(({ outcome }) => outcome), ["succeeded", "succeeded"]);
+    assert.deepEqual(await queued(browser), ["disconnected"], "the schedule goes on");
   });
 });

@@ -36,7 +36,7 @@ describe("the page's words", () => {
 
   it("what wants a wait says how long, where the answer does", () => {
     const waiting = Object.keys(MESSAGES).filter((code) => MESSAGES[code].includes("{wait}"));
-    assert.deepEqual(waiting.toSorted(), ["provider_paused", "too_many_attempts"]);
+    assert.deepEqual(waiting.toSorted(), ["provider_paused", "provider_rate_limited", "too_many_attempts"]);
     const said = (wait) => new Failure("provider_paused", { status: 429, wait }).message;
     assert.equal(said(61), "The provider takes no more requests for now. Try again in 2 minutes.");
     assert.equal(said(1), "The provider takes no more requests for now. Try again in 1 minute.");
@@ -64,13 +64,15 @@ describe("the page's words", () => {
     const told = (action, outcomes) => new Set(outcomes.map((outcome) => eventText({ action, outcome, reason: null }).what)).size;
     const statuses = variantsOf("worker/src/health.rs", "Status");
     assert.equal(told("checked", [...statuses, "none"]), statuses.length + 1, "each verdict in its own words");
-    const revocations = variantsOf("worker/src/oauth/revoke.rs", "Revoked");
-    assert.ok(statuses.length === 4 && revocations.length === 3, `found ${statuses} and ${revocations}`);
-    assert.equal(told("disconnected", ["revoked", "not_revoked", "unsupported", "none"]), 4);
+    assert.equal(statuses.length, 4, `found ${statuses}`);
+    assert.equal(told("revoked", ["succeeded", "failed", "unsupported", "kept"]), 4);
+    const reasons = allowed(/reason in \(('abandoned'[^)]+)\)/g);
+    assert.ok(reasons.length > 5, `found ${reasons}`);
+    for (const reason of reasons) assert.match(REASONS[reason] ?? "", /^[A-Z].+\.$/, reason);
     assert.notEqual(told("refresh_failed", ["failed", "reconnect_required"]), 1);
     // What no action's words tell apart is told by the words alone.
     const outcomes = allowed(/credential_events_outcome check \(outcome in \(([^)]+)\)/g);
-    const known = ["succeeded", "failed", "not_revoked", "unsupported", ...statuses];
+    const known = ["succeeded", "failed", "unsupported", "kept", ...statuses];
     assert.deepEqual(outcomes.filter((outcome) => !known.includes(outcome)), [], "an outcome that these tests do not know");
     for (const status of statuses) assert.match(statusName(status), /^[A-Z][a-z ]+$/);
   });
@@ -105,7 +107,7 @@ describe("the page's words", () => {
       ...found(flows, /\breason: "([a-z_]+)"/g),
       ...found(flows, /const REASON: &str = "([a-z_]+)"/g),
       ...found(flows, /&user, Some\("([a-z_]+)"\)/g),
-      ...found(sql, /'opened', p_reason => '([a-z_]+)'/g),
+      ...found(sql, /'opened',\s+p_reason => '([a-z_]+)'/g),
       ...found(sql, /p_reason text default '([a-z_]+)'/g),
     ]);
     assert.ok(purposes.size >= 5, `found ${[...purposes]}`);

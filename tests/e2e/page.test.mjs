@@ -137,7 +137,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText(`${second.name} is connected.`).waitFor();
     const rows = await integrationsOf(sql, user.id);
     assert.deepEqual(rows.map(({ external_account_id }) => external_account_id), [second.ref]);
-    assert.deepEqual(await sql`select id from public.parked_connections where user_id = ${user.id}`.then((left) => [...left]), []);
+    assert.deepEqual(await sql`select id from public.pending_connections where user_id = ${user.id}`.then((left) => [...left]), []);
     assert.deepEqual(complaints(), []);
   });
 
@@ -146,7 +146,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     await signInAt(page, user);
     await connectAt(page, `two-${randomUUID()}`);
     await page.getByRole("heading", { name: "Choose a project" }).waitFor();
-    const [waiting] = await sql`select id, organization_id, config from public.parked_connections where user_id = ${user.id}`;
+    const [waiting] = await sql`select id, organization_id, config from public.pending_connections where user_id = ${user.id}`;
     const grant = opened(info, waiting);
     await page.getByRole("button", { name: "Cancel", exact: true }).click();
     await page.getByRole("status").getByText("Nothing was connected. Supabase confirmed that access was revoked.").waitFor();

@@ -7,7 +7,7 @@ import { call, cookiesOf } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
 import { tellOnFailure } from "../support/failures.mjs";
 import { held } from "../support/faults.mjs";
-import { exchangeOf, isAlive, keepGrants } from "../support/grants.mjs";
+import { exchangeOf, isAlive, keepGrants, takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
@@ -108,7 +108,7 @@ describe("the browser", { concurrency: true }, () => {
     assert.deepEqual(await integrationsOf(sql, visitor.user.id), []);
   });
 
-  it("32. the browser goes away while an integration is disconnected: revoked, and the row is gone", async () => {
+  it("32. the browser goes away while an integration is disconnected: the row is gone, and the grant is revoked", async () => {
     const visitor = await Visitor.signedUp(worker);
     const id = await visitor.connect(`away-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);
@@ -117,6 +117,7 @@ describe("the browser", { concurrency: true }, () => {
     server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), waiting.behaviour);
     await leave(visitor, `/api/integrations/${id}`, waiting, { method: "DELETE" });
     await until("the row is gone", async () => (await integrationsOf(sql, visitor.user.id)).length === 0);
+    await until("the grant is revoked", async () => !(await takesAccessToken(info, grant.access_token)));
     assert.equal(await isAlive(worker.info, grant), false);
   });
 

@@ -93,8 +93,6 @@ pub enum Row {
     Transaction(TransactionId),
     /// Of `pending_connections`.
     Pending(PendingId),
-    /// The row that the credential of a pending revocation was sealed for.
-    Revoked(Uuid),
     /// Of `webhook_endpoints`.
     Endpoint(EndpointId),
 }
@@ -112,7 +110,6 @@ impl Row {
             Self::Integration(id) => id.0,
             Self::Transaction(id) => id.0,
             Self::Pending(id) => id.0,
-            Self::Revoked(id) => id,
             Self::Endpoint(id) => id.0,
         }
     }
@@ -122,7 +119,6 @@ impl Row {
             Self::Integration(_) => "integrations",
             Self::Transaction(_) => "oauth_transactions",
             Self::Pending(_) => "pending_connections",
-            Self::Revoked(_) => "pending_revocations",
             Self::Endpoint(_) => "webhook_endpoints",
         }
     }
@@ -157,6 +153,22 @@ pub fn open(
 ) -> Result<PlainConfig> {
     ring.open(&row.place(organization), config)
         .map_err(|error| not_open(row, &error))
+}
+
+/// Whether a config that does not open may open with other keys.
+pub fn may_open_later(
+    ring: &KeyRing,
+    organization: OrganizationId,
+    row: Row,
+    config: &StoredConfig,
+) -> bool {
+    let opened = ring.open(&row.place(organization), config);
+    opened.is_err_and(|error| {
+        matches!(
+            error.class(),
+            Fault::UnknownKey | Fault::UnknownVersion | Fault::NotAuthentic
+        )
+    })
 }
 
 /// Moves a row's config to the primary key; None: it is on it.

@@ -33,7 +33,8 @@ const reconnect = (integration, button, back) => once(button, `Opening ${provide
 export function revocation(revoked, provider) {
   if (revoked === true) return `${provider} confirmed that access was revoked.`;
   if (revoked === 'unsupported') return `${provider} offers no way to revoke access from here. Remove it in your account there.`;
-  return `${provider} did not confirm that access was revoked. Check your account there, and remove the access if it is still listed.`;
+  if (revoked === 'unknown') return `${provider} revoked this access, but an earlier one of the same account may still exist. Check your account there.`;
+  return `${provider} did not confirm that access was revoked. It is asked again for a day. Check your account there, and remove the access if it is still listed.`;
 }
 
 /** What a disconnection does, in words. */

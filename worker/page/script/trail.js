@@ -6,7 +6,7 @@ import { element, fillTime } from './view.js';
 import { actorName, eventText } from './words.js';
 
 /** Outcomes that are no good news. */
-const BAD = ['failed', 'reconnect_required', 'revoked', 'degraded', 'not_revoked'];
+const BAD = ['failed', 'reconnect_required', 'revoked', 'degraded'];
 
 export const { reset: resetTrail, open: openTrail, more: loadMoreEvents } = paged({
   name: 'trail',
@@ -25,6 +25,6 @@ function renderEvent(event) {
   const item = element('li', '', element('p', 'event-what', what));
   if (why) item.append(element('p', 'event-why', why));
   item.append(by);
-  if (BAD.includes(event.outcome) && !(event.action === 'disconnected' && event.outcome === 'revoked')) item.classList.add('bad');
+  if (BAD.includes(event.outcome)) item.classList.add('bad');
   return item;
 }

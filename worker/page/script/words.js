@@ -26,6 +26,7 @@ export const MESSAGES = {
   not_refreshable: 'The provider gave nothing to renew the access with. Reconnect when it ends.',
   not_checkable: 'Nothing at this provider tells whether the access works.',
   provider_paused: 'The provider takes no more requests for now. Try again {wait}.',
+  provider_rate_limited: 'The provider takes no more requests for now, and this authorization is spent. Start again {wait}.',
   account_unknown: 'Nothing says which account this integration belongs to, so it cannot be reconnected. Disconnect it and connect again.',
   account_mismatch: 'That is another account than the one of this integration. Nothing was changed.',
   name_taken: 'Another integration of this provider has that name. Choose a different one.',
@@ -60,6 +61,12 @@ export const REASONS = {
   token_revoked: 'The provider says that the access was withdrawn.',
   account_gone: 'The access does not cover this account any more.',
   account_changed: 'Another account answers with this access.',
+  abandoned: 'The connection could not be stored.',
+  expired: 'Nobody chose an account.',
+  discarded: 'The connection was given up.',
+  disconnected: 'The integration was disconnected.',
+  replaced: 'Another connection of the same account took its place.',
+  late: 'The integration was deleted while its access was renewed.',
 };
 
 /** What a status means, where no reason says more. */
@@ -74,9 +81,9 @@ const STATUSES = {
 export const PURPOSES = {
   check: 'to check the access',
   choose: 'to finish a connection',
-  discard: 'to give a grant up',
-  disconnect: 'to withdraw the access at the provider',
+  disconnect: 'to revoke the access at the provider',
   refresh: 'to renew the access',
+  revoke: 'to revoke the access at the provider',
 };
 
 /** What a check found, by the event's outcome. */
@@ -98,12 +105,13 @@ export const HAPPENINGS = {
   renamed: 'Renamed',
   rescheduled: 'Automatic checks changed',
   rotated: 'Credentials sealed with another key',
-  disconnected: ({ outcome }) => `Disconnected${REVOCATIONS[outcome] ?? ''}`,
+  disconnected: 'Disconnected',
+  revoked: ({ outcome }) => REVOCATIONS[outcome] ?? 'Access revoked at the provider',
 };
 const REVOCATIONS = {
-  revoked: '; the provider withdrew the access',
-  not_revoked: '; the provider did not confirm that the access was withdrawn',
-  unsupported: '; the provider offers no way to withdraw the access from here',
+  failed: 'Access could not be revoked at the provider',
+  unsupported: 'Access not revoked: the provider offers no way to do it from here',
+  kept: 'Access not revoked: another integration uses it',
 };
 /** Actions whose reason is said by the happening itself, or is no code of ours. */
 const TOLD = ['connected', 'reconnected', 'opened', 'rotated'];

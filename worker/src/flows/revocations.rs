@@ -4,9 +4,9 @@
 use super::schedule::Left;
 use super::{Task, random_uuid};
 use crate::credentials::{self, Row, credential};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::{self, log};
-use crate::ids::{PendingId, UserId};
+use crate::ids::{IntegrationId, PendingId, UserId};
 use crate::oauth::Client;
 use crate::oauth::revoke::{self, Revoked};
 use crate::offer::Offer;
@@ -136,22 +136,19 @@ pub async fn give_up(
 
 /// Revokes a leased grant and settles the lease.
 pub async fn revoke(task: &Task, owner: Uuid, revocation: &Revocation) -> Revoked {
-    let revoked = match attempt(task, revocation).await {
-        Ok(revoked) => revoked,
-        Err(error) => {
-            let detail = error.detail().unwrap_or_default();
+    let (revoked, result) = match attempt(task, revocation).await {
+        Ok(Revoked::Yes) => (Revoked::Yes, "revoked"),
+        Ok(Revoked::Unsupported) => (Revoked::Unsupported, "unsupported"),
+        Ok(other) => (other, "failed"),
+        Err(Failed { detail, result }) => {
             log::warning(&task.request_id, &format!("not revoked: {detail}"));
-            Revoked::No
+            (Revoked::No, result)
         }
     };
     let call = SettleRevocation {
         p_id: revocation.id,
         p_owner: owner,
-        p_result: match revoked {
-            Revoked::Yes => "revoked",
-            Revoked::Unsupported => "unsupported",
-            Revoked::No | Revoked::Unknown => "failed",
-        },
+        p_result: result,
         p_request_id: &task.request_id,
     };
     if let Err(error) = task.call(&call).await {
@@ -162,25 +159,47 @@ pub async fn revoke(task: &Task, owner: Uuid, revocation: &Revocation) -> Revoke
     revoked
 }
 
-async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked> {
+/// A revocation that the provider was not asked for.
+struct Failed {
+    detail: String,
+    /// `failed` is repeated, `unreadable` is not.
+    result: &'static str,
+}
+
+async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed> {
+    let failed = |result, detail: String| Failed { detail, result };
     let kind = &revocation.integration_type;
-    let offer = task.settings.offer(kind).ok_or_else(|| Error::Us {
-        detail: format!("{kind} is not configured"),
-    })?;
+    let offer = task.settings.offer(kind);
+    let offer = offer.ok_or_else(|| failed("failed", format!("{kind} is not configured")))?;
     if offer.provider().revocation.is_none() {
         return Ok(Revoked::Unsupported);
     }
-    let row = Row::Revoked(revocation.sealed_for);
-    let config = serde_json::from_str(&revocation.config).map_err(|_| Error::Us {
-        detail: format!("{}: its config cannot be read", revocation.sealed_for),
+    let id = revocation.sealed_for;
+    // What a value is bound to is the id alone: a pending connection's is told as an integration's.
+    let row = Row::Integration(IntegrationId(id));
+    let unreadable = |_| {
+        failed(
+            "unreadable",
+            format!("integrations {id}: no readable config"),
+        )
+    };
+    let config = serde_json::from_str(&revocation.config).map_err(unreadable)?;
+    let (ring, organization) = (&task.settings.ring, revocation.organization_id);
+    let config = credentials::open(ring, organization, row, &config).map_err(|error| {
+        let result = match credentials::may_open_later(ring, organization, row, &config) {
+            true => "failed",
+            false => "unreadable",
+        };
+        failed(result, error.detail().unwrap_or_default().to_owned())
     })?;
-    let ring = &task.settings.ring;
-    let config = credentials::open(ring, revocation.organization_id, row, &config)?;
     let Some(client) = offer.client(&config) else {
         return Ok(Revoked::No);
     };
     let access = credential(&config, "access_token");
     let refresh = credential(&config, "refresh_token");
+    if access.is_none() && refresh.is_none() {
+        return Err(failed("unreadable", format!("integrations {id}: no token")));
+    }
     Ok(ask(task, &client, access.as_ref(), refresh.as_ref()).await)
 }
 

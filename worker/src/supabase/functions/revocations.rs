@@ -154,7 +154,7 @@ pub struct SettleRevocation<'a> {
     pub p_id: RevocationId,
     /// Who leased it.
     pub p_owner: Uuid,
-    /// How it ended: `revoked`, `unsupported` or `failed`.
+    /// How it ended: `revoked`, `unsupported`, `unreadable` or `failed`.
     pub p_result: &'a str,
     /// For the event.
     pub p_request_id: &'a str,
