@@ -2,6 +2,7 @@
 
 use crate::seconds::Seconds;
 use chrono::{DateTime, Utc};
+use std::time::UNIX_EPOCH;
 
 /// The headers of an answer with a status of 400 or more, as they came; empty where there was none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -51,16 +52,24 @@ impl Limits {
     }
 }
 
-/// The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3): a number, or a date; a day at the most.
+/// The longest wait that a Retry-After header can ask for, in seconds: a day.
+const RETRY_AFTER_MAX: u64 = 86_400;
+
+/// The seconds that a Retry-After header asks to wait (RFC 9110, 10.2.3): a number, or a date in any of the three forms (5.6.7). A longer
+/// wait counts as a day.
 pub fn retry_after(header: &str, now: DateTime<Utc>) -> Option<u32> {
-    let seconds = match header.trim().parse::<u32>() {
-        Ok(seconds) => i64::from(seconds),
-        Err(_) => {
-            let moment = DateTime::parse_from_rfc2822(header.trim()).ok()?;
-            (moment.to_utc() - now).num_seconds().max(0)
-        }
+    let header = header.trim();
+    let is_number = !header.is_empty() && header.bytes().all(|b| b.is_ascii_digit());
+    let seconds = if is_number {
+        // It is a number, so it is only its size that can be wrong.
+        header.parse().unwrap_or(RETRY_AFTER_MAX)
+    } else {
+        let moment = httpdate::parse_http_date(header).ok()?;
+        let since_epoch = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(now.timestamp()).unwrap_or(0);
+        since_epoch.as_secs().saturating_sub(now)
     };
-    u32::try_from(seconds.min(86_400)).ok()
+    u32::try_from(seconds.min(RETRY_AFTER_MAX)).ok()
 }
 
 #[cfg(test)]
@@ -89,6 +98,9 @@ mod tests {
             (429, limits("", "", ""), None),
             (429, limits("0", "", ""), None),
             (429, limits("86400", "", ""), Some(3_600)),
+            (429, limits("99999999999999999999", "", ""), Some(3_600)),
+            (429, limits("Friday, 15-Jan-27 08:01:00 GMT", "", ""), Some(60)),
+            (429, limits("Fri Jan 15 08:01:00 2027", "", ""), Some(60)),
             (503, limits("120", "", ""), Some(120)),
             (503, limits("", "0", "30"), None),
             (403, limits("60", "", ""), Some(60)),
@@ -135,11 +147,19 @@ mod tests {
             ("120", Some(120)),
             (" 0 ", Some(0)),
             ("4000000000", Some(86_400)),
+            ("4294967296", Some(86_400)),
+            ("99999999999999999999999999", Some(86_400)),
             ("Wed, 21 Oct 2015 07:28:00 GMT", Some(60)),
             ("Wed, 21 Oct 2015 07:00:00 GMT", Some(0)),
             ("Wed, 21 Oct 2099 07:28:00 GMT", Some(86_400)),
+            // The obsolete forms, which a recipient must read too (RFC 9110, 5.6.7).
+            ("Wednesday, 21-Oct-15 07:28:00 GMT", Some(60)),
+            ("Wed Oct 21 07:28:00 2015", Some(60)),
+            ("Thu Oct  1 07:28:00 2015", Some(0)),
             ("", None),
             ("-1", None),
+            ("+1", None),
+            ("Wed, 21 Oct 2015 07:28:00 +0000", None),
             ("soon", None),
             ("1.5", None),
         ] {
