@@ -246,7 +246,7 @@ class BentProvider {
     expect(request.method, "POST", "method");
     this.#headers(request);
     const { client_id, client_secret, ...fields } = fieldsOf(request, token_request);
-    const isBasic = client_auth === "basic";
+    const isBasic = client_auth.startsWith("basic");
     if (isBasic) this.#basic(request);
     else expect(request.headers.authorization, undefined, "authorization");
     const own = isBasic ? [undefined, undefined] : [this.id, this.#secret];
@@ -254,9 +254,10 @@ class BentProvider {
     return fields;
   }
 
-  /** RFC 6749, 2.3.1. */
+  /** RFC 6749, 2.3.1; or without its encoding, where the entry says so. */
   #basic({ headers: { authorization = "" } }) {
     const decoded = Buffer.from(authorization.replace(/^Basic /, ""), "base64").toString();
+    if (this.#entry.client_auth === "basic_raw") return expect(decoded, `${this.id}:${this.#secret}`, "client");
     const halves = decoded.split(":").map((half) => decodeURIComponent(half.replaceAll("+", " ")));
     expect(halves, [this.id, this.#secret], "client");
   }

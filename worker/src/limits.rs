@@ -99,7 +99,11 @@ mod tests {
             (429, limits("0", "", ""), None),
             (429, limits("86400", "", ""), Some(3_600)),
             (429, limits("99999999999999999999", "", ""), Some(3_600)),
-            (429, limits("Friday, 15-Jan-27 08:01:00 GMT", "", ""), Some(60)),
+            (
+                429,
+                limits("Friday, 15-Jan-27 08:01:00 GMT", "", ""),
+                Some(60),
+            ),
             (429, limits("Fri Jan 15 08:01:00 2027", "", ""), Some(60)),
             (503, limits("120", "", ""), Some(120)),
             (503, limits("", "0", "30"), None),

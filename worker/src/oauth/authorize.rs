@@ -42,15 +42,36 @@ pub fn authorization_url(client: &Client, flow: &Flow) -> String {
 mod tests {
     use super::*;
     use crate::oauth::tests::client;
+    use crate::providers::{Auth, Provider};
 
-    #[test]
-    fn the_url_carries_state_and_an_s256_challenge() {
-        // RFC 7636, appendix B
-        let flow = Flow {
+    // RFC 7636, appendix B
+    fn flow() -> Flow {
+        Flow {
             state: Token::from_bytes([1; 32]),
             binding: Token::from_bytes([2; 32]),
             verifier: Token::parse("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk").unwrap(),
-        };
+        }
+    }
+
+    // A server ignores parameters that it does not know (RFC 6749, 3.1).
+    #[test]
+    fn every_provider_gets_a_challenge_save_one_that_documents_a_refusal() {
+        let apps = Provider::catalogue().unwrap().into_iter();
+        let apps = apps.filter(|provider| provider.auth == Auth::Oauth);
+        let without: Vec<_> = apps
+            .map(|provider| provider.kind)
+            .filter(|kind| {
+                !authorization_url(&client(kind), &flow()).contains(
+                    "&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256",
+                )
+            })
+            .collect();
+        assert_eq!(without, ["slack"]);
+    }
+
+    #[test]
+    fn the_url_carries_state_and_an_s256_challenge() {
+        let flow = flow();
         let url = authorization_url(&client("supabase"), &flow);
         assert!(url.starts_with(
             "https://api.supabase.com/v1/oauth/authorize?response_type=code&client_id=client+id&"

@@ -45,7 +45,9 @@ impl Client {
         let mut fields = fields.to_vec();
         let mut request = self.post(url);
         match provider.client_auth {
-            ClientAuth::Basic => request.headers.push(("authorization", self.basic())),
+            ClientAuth::Basic | ClientAuth::BasicRaw => {
+                request.headers.push(("authorization", self.basic()))
+            }
             ClientAuth::Post => fields.extend([
                 ("client_id", self.id.as_str()),
                 ("client_secret", self.secret.expose()),
@@ -62,18 +64,15 @@ impl Client {
         post(&self.provider, url)
     }
 
-    /// HTTP Basic: both halves are form-encoded first (RFC 6749, 2.3.1).
+    /// HTTP Basic. Both halves are form-encoded first (RFC 6749, 2.3.1), unless the entry says that the server does not decode them.
     fn basic(&self) -> String {
-        let encode =
-            |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        format!(
-            "Basic {}",
-            BASE64_STANDARD.encode(format!(
-                "{}:{}",
-                encode(&self.id),
-                encode(self.secret.expose())
-            ))
-        )
+        let is_raw = self.provider.client_auth == ClientAuth::BasicRaw;
+        let encode = |text: &str| match is_raw {
+            true => text.to_owned(),
+            false => form_urlencoded::byte_serialize(text.as_bytes()).collect(),
+        };
+        let (id, secret) = (encode(&self.id), encode(self.secret.expose()));
+        format!("Basic {}", BASE64_STANDARD.encode(format!("{id}:{secret}")))
     }
 }
 
@@ -156,6 +155,24 @@ pub(crate) mod tests {
             .decode(authorization.strip_prefix("Basic ").unwrap())
             .unwrap();
         assert_eq!(decoded, b"client+id:planted%3Asecret");
+        assert_eq!(request.body.as_deref(), Some("a=b%26c"));
+    }
+
+    // Servers such as Authlib's compare what they decode from Base64 and nothing more.
+    #[test]
+    fn basic_authentication_is_sent_unencoded_where_the_entry_says_so() {
+        let mut client = client("supabase");
+        client.provider.client_auth = ClientAuth::BasicRaw;
+        let request = client.authenticated("https://x/token", &[("a", "b&c")]);
+        let header = request
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "authorization");
+        let encoded = header.unwrap().1.strip_prefix("Basic ").unwrap();
+        assert_eq!(
+            BASE64_STANDARD.decode(encoded).unwrap(),
+            b"client id:planted:secret"
+        );
         assert_eq!(request.body.as_deref(), Some("a=b%26c"));
     }
 

@@ -1,7 +1,7 @@
 //! What must be right about an entry besides its shape. `build.rs` asks, so that a worker with a wrong catalogue cannot be built.
 
 use super::check_fields;
-use super::entry::{Auth, IdentityStyle, Provider};
+use super::entry::{Auth, IdentityStyle, Pkce, Provider};
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -18,6 +18,9 @@ pub struct About {
     /// What a user of the entry should know, and what could not be confirmed.
     #[serde(default)]
     pub note: Option<String>,
+    /// Where the provider documents that it refuses a PKCE challenge. An entry without PKCE must say so.
+    #[serde(default)]
+    pub pkce_reason: Option<String>,
     /// What becomes of the refresh token, where the user consents to one.
     #[serde(default)]
     pub refresh: Refresh,
@@ -43,7 +46,7 @@ pub fn read(
 ) -> Result<(Map<String, Value>, Provider, About), String> {
     let mut entry: Map<String, Value> = parse(text)?;
     let whole = entry.clone();
-    let about = ["verified", "docs", "note", "refresh"]
+    let about = ["verified", "docs", "note", "pkce_reason", "refresh"]
         .into_iter()
         .filter_map(|key| entry.remove_entry(key))
         .collect();
@@ -51,6 +54,16 @@ pub fn read(
     let provider: Provider = shaped(Value::Object(entry.clone()))?;
     check_fields::keys(provider.auth, &whole)?;
     check(&provider, is_sensitive)?;
+    let is_explained = about
+        .pkce_reason
+        .as_ref()
+        .map(|reason| !reason.trim().is_empty());
+    if is_explained != (provider.pkce == Pkce::None).then_some(true) {
+        return Err(
+            "pkce_reason must say where the provider documents that it refuses a challenge, and stand beside `\"pkce\": \"none\"` only"
+                .to_owned(),
+        );
+    }
     if !about.docs.starts_with("https://") {
         return Err("docs must be an https URL".to_owned());
     }

@@ -10,17 +10,19 @@ use std::collections::HashSet;
 /// What each kind of entry must say, and what it has no use for.
 fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
     const USERS: [&str; 4] = ["fields", "key_headers", "basic", "token_parameters"];
-    const APPS: [&str; 5] = [
+    const APPS: [&str; 6] = [
         "authorize_url",
         "authorize_parameters",
         "pkce",
+        "pkce_reason",
         "kept",
         "refresh",
     ];
-    const NO_TOKENS: [&str; 16] = [
+    const NO_TOKENS: [&str; 17] = [
         "authorize_url",
         "authorize_parameters",
         "pkce",
+        "pkce_reason",
         "kept",
         "refresh",
         "scopes",

@@ -45,7 +45,7 @@ pub struct Provider {
     /// What stands between two scopes.
     #[serde(default)]
     pub scope_separator: Separator,
-    /// Whether the provider takes a PKCE challenge (RFC 7636).
+    /// Whether a PKCE challenge (RFC 7636) is sent.
     #[serde(default)]
     pub pkce: Pkce,
     /// The token endpoint (RFC 6749, 3.2).
@@ -134,7 +134,7 @@ pub enum Pkce {
     /// With SHA-256.
     #[default]
     S256,
-    /// None; the state and the browser's cookie have to do.
+    /// No challenge, since the provider refuses one. The state and the browser's cookie protect the flow.
     None,
 }
 
@@ -142,9 +142,11 @@ pub enum Pkce {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
-    /// HTTP Basic.
+    /// HTTP Basic; id and secret are form-encoded first.
     #[default]
     Basic,
+    /// HTTP Basic without that encoding, for a server that does not decode it.
+    BasicRaw,
     /// In the body.
     Post,
 }

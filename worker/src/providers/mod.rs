@@ -269,6 +269,21 @@ mod tests {
             ),
             (
                 "\"client_auth\"",
+                "\"pkce\": \"none\", \"client_auth\"",
+                "pkce_reason",
+            ),
+            (
+                "\"client_auth\"",
+                "\"pkce\": \"none\", \"pkce_reason\": \" \", \"client_auth\"",
+                "pkce_reason",
+            ),
+            (
+                "\"client_auth\"",
+                "\"pkce_reason\": \"x\", \"client_auth\"",
+                "pkce_reason",
+            ),
+            (
+                "\"client_auth\"",
                 "\"pkce\": \"plain\", \"client_auth\"",
                 "unknown variant `plain`",
             ),

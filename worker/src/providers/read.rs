@@ -94,7 +94,7 @@ words!(Separator { "space" => Space, "comma" => Comma });
 
 words!(Pkce { "s256" => S256, "none" => None });
 
-words!(ClientAuth { "basic" => Basic, "post" => Post });
+words!(ClientAuth { "basic" => Basic, "basic_raw" => BasicRaw, "post" => Post });
 
 words!(Encoding { "form" => Form, "json" => Json });
 
@@ -123,7 +123,7 @@ mod tests {
     use std::fmt::Debug;
 
     fn agree<T: Read + DeserializeOwned + Debug>() {
-        const WORDS: &str = "oauth api_key basic client_credentials space comma s256 none plain post form json rfc7009 token_only \
+        const WORDS: &str = "oauth api_key basic client_credentials space comma s256 none plain post basic_raw form json rfc7009 token_only \
             access_token bearer bearer_form supabase_json github_token request token_answer get graphql introspection text word label \
             labels token grant user replaces separate Text planted";
         for word in WORDS.split(' ') {
