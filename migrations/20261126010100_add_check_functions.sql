@@ -88,8 +88,56 @@ begin
 end
 $$;
 
--- Claims up to p_limit checks that are due, of these types, the longest due first; those of a paused provider wait, and those that
--- somebody checks or refreshes are passed by. Together the configs are at most about a megabyte.
+-- Looks at the rows that are due for a check, the longest due first, a window at a time. An organization that fills its share of a window
+-- is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Answers each row's id
+-- and its turn within its organization.
+create function private.due_checks(p_limit integer, p_types text[]) returns table (id uuid, turn integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan' set enable_seqscan = off as $$
+declare
+  c_share constant integer := greatest(1, p_limit / 10);
+  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  v_size integer := p_limit * 4;
+  v_left_out uuid[] := '{}';
+  v_window record;
+begin
+  for pass in 1..8 loop
+    with seen as (
+      select d.* from unnest(p_types) t (kind)
+      cross join lateral (
+        select c.id, c.organization_id, c.next_check_at from public.integrations c
+        where c.integration_type = t.kind and c.next_check_at <= now()
+          and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
+          and c.organization_id <> all (v_left_out)
+          and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
+          and not exists (
+            select from public.credential_leases l
+            where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
+          )
+        order by c.next_check_at
+        limit v_size
+      ) d
+      order by d.next_check_at
+      limit v_size
+    ), ranked as (
+      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.next_check_at)::integer as turn
+      from seen s
+    )
+    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
+        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
+        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
+      into v_window from ranked r;
+    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
+    v_left_out := v_left_out || v_window.full_shares;
+    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
+    v_size := 10000;
+  end loop;
+end
+$$;
+
+-- Claims up to p_limit checks that are due, of these types. Organizations take turns, each with what is due longest, so none waits for the
+-- whole backlog of another. Those of a paused provider wait, and those that somebody checks or refreshes are passed by. Together the
+-- configs are at most about a megabyte.
 create function public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
@@ -103,30 +151,13 @@ begin
   end if;
 
   for v_row in
-    select i.* from public.integrations i
-    where i.id in (
-        -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
-        select d.id from unnest(private.without_paused(p_types)) t (kind)
-        cross join lateral (
-          select c.id, c.next_check_at from public.integrations c
-          where c.integration_type = t.kind and c.next_check_at <= now()
-            and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
-            and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
-            and not exists (
-              select from public.credential_leases l
-              where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
-            )
-          order by c.next_check_at
-          limit p_limit * 4
-        ) d
-        order by d.next_check_at
-        limit p_limit * 4
-      )
-      -- Once more, for a row that was checked between the look and the lock.
-      and i.next_check_at <= now() and i.scan_schedule is not null and i.status in ('active', 'degraded')
-    order by i.next_check_at
+    select i.* from private.due_checks(p_limit, private.without_paused(p_types)) d
+    join public.integrations i on i.id = d.id
+    -- Once more, for a row that was checked between the look and the lock.
+    where i.next_check_at <= now() and i.scan_schedule is not null and i.status in ('active', 'degraded')
+    order by d.turn, i.next_check_at
     limit p_limit
-    for no key update skip locked
+    for no key update of i skip locked
   loop
     exit when v_room <= 0;
     v_claim := private.take_check(v_row, p_soon, null, p_request_id);
@@ -245,6 +276,7 @@ revoke all on function private.take_check(public.integrations, integer, uuid, te
 revoke all on function private.health_of(public.integrations) from public, anon, authenticated, service_role;
 revoke all on function private.settle_check(uuid, text, text, text, text, timestamptz, uuid, text)
   from public, anon, authenticated, service_role;
+revoke all on function private.due_checks(integer, text[]) from public, anon, authenticated, service_role;
 revoke all on function public.claim_check(uuid, uuid, integer, text) from public, anon, authenticated;
 revoke all on function public.claim_due_checks(integer, text[], integer, text) from public, anon, authenticated;
 revoke all on function public.settle_checks(jsonb, uuid, text) from public, anon, authenticated;

@@ -98,8 +98,50 @@ begin
 end
 $$;
 
--- Claims up to p_limit refreshes for the schedule: what could not be written before, then what ends within p_within seconds, the soonest
--- first, of these types. Rows that others hold are passed by. Together the configs are at most about a megabyte.
+-- Looks at the rows whose tokens end within p_within seconds, the soonest first, a window at a time. An organization that fills its
+-- share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number.
+-- Answers each row's id and its turn within its organization.
+create function private.due_refreshes(p_limit integer, p_within integer, p_types text[]) returns table (id uuid, turn integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan' set enable_seqscan = off as $$
+declare
+  c_share constant integer := greatest(1, p_limit / 10);
+  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  v_size integer := p_limit * 4;
+  v_left_out uuid[] := '{}';
+  v_window record;
+begin
+  for pass in 1..8 loop
+    with seen as (
+      select d.id, d.organization_id, d.token_expires_at from public.integrations d
+      left join public.credential_leases l on l.integration_id = d.id
+      where d.token_expires_at <= now() + make_interval(secs => p_within)
+        and d.token_expires_at is not null and d.status in ('active', 'degraded')
+        and d.organization_id <> all (v_left_out)
+        and d.integration_type = any (p_types)
+        and (l.owner is null or l.expires_at <= now())
+        and coalesce(l.retry_at <= now(), true)
+      order by d.token_expires_at
+      limit v_size
+    ), ranked as (
+      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.token_expires_at)::integer as turn
+      from seen s
+    )
+    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
+        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
+        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
+      into v_window from ranked r;
+    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
+    v_left_out := v_left_out || v_window.full_shares;
+    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
+    v_size := 10000;
+  end loop;
+end
+$$;
+
+-- Claims up to p_limit refreshes for the schedule: what could not be written before, then what ends within p_within seconds, of these
+-- types. Organizations take turns, each with what ends soonest, so none waits for the whole backlog of another. Rows that others hold
+-- are passed by. Together the configs are at most about a megabyte.
 create or replace function public.claim_due_refreshes(
   p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text default null
 ) returns jsonb
@@ -109,38 +151,28 @@ declare
   v_claim jsonb;
   v_claims jsonb[] := '{}';
   v_room integer := 1048576;
-  v_types text[];
 begin
   if p_limit is null or p_limit not between 1 and 500 or p_within is null or p_types is null then
     raise exception 'p_limit is not between 1 and 500, or an argument is null' using errcode = 'invalid_parameter_value';
   end if;
 
-  v_types := private.without_paused(p_types);
   for v_row in
-    select i.* from public.integrations i
-    where i.id in (
-        (
-          select l.integration_id from public.credential_leases l
-          where l.journal is not null and (l.owner is null or l.expires_at <= now()) and coalesce(l.retry_at <= now(), true)
-          limit p_limit
-        )
-        union
-        (
-          select d.id from public.integrations d
-          left join public.credential_leases l on l.integration_id = d.id
-          where d.token_expires_at <= now() + make_interval(secs => p_within)
-            and d.token_expires_at is not null and d.status in ('active', 'degraded')
-            and d.integration_type = any (v_types)
-            and (l.owner is null or l.expires_at <= now())
-            and coalesce(l.retry_at <= now(), true)
-            and private.leaves_room(d.config)
-          order by d.token_expires_at
-          limit p_limit
-        )
+    select i.*
+    from (
+      (
+        select l.integration_id as id, 0 as turn from public.credential_leases l
+        where l.journal is not null and (l.owner is null or l.expires_at <= now()) and coalesce(l.retry_at <= now(), true)
+        limit p_limit
       )
-    order by i.token_expires_at
+      union all
+      select d.id, d.turn from private.due_refreshes(p_limit, p_within, private.without_paused(p_types)) d
+      where not exists (select from public.credential_leases l where l.integration_id = d.id and l.journal is not null)
+    ) c
+    join public.integrations i on i.id = c.id
+    where c.turn = 0 or private.leaves_room(i.config)
+    order by c.turn, i.token_expires_at
     limit p_limit
-    for no key update skip locked
+    for no key update of i skip locked
   loop
     exit when v_room <= 0;
     v_claim := private.take_lease(v_row, p_owner);
@@ -155,3 +187,5 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $$;
+
+revoke all on function private.due_refreshes(integer, integer, text[]) from public, anon, authenticated, service_role;

@@ -20,6 +20,8 @@ create table public.webhook_endpoints (
   config jsonb not null check (jsonb_typeof(config) = 'object' and octet_length(config::text) <= 4096),
   previous_secret_ends_at timestamptz,
   failing_since timestamptz,
+  slow_until timestamptz not null default 'infinity',
+  rests_until timestamptz not null default '-infinity',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   check (disabled_reason is null or not enabled)
@@ -32,6 +34,10 @@ comment on column public.webhook_endpoints.config is
   'The signing secrets, sealed as docs/format.md says for the place (organisation, endpoint): secret, and during a change previous_secret.';
 comment on column public.webhook_endpoints.failing_since is
   'When the first of the failures was that no success has followed yet.';
+comment on column public.webhook_endpoints.slow_until is
+  'Until then it shares the lanes of the slow. infinity: it has not answered in time yet.';
+comment on column public.webhook_endpoints.rests_until is
+  'Nothing is sent before then: a slow receiver rests as long as its answer took.';
 
 create index webhook_endpoints_organization on public.webhook_endpoints (organization_id);
 

@@ -90,6 +90,8 @@ begin
       enabled = coalesce((p_changes->>'enabled')::boolean, e.enabled),
       disabled_reason = case when not p_changes ? 'enabled' then e.disabled_reason end,
       failing_since = null,
+      -- Another receiver has to show how fast it is.
+      slow_until = case when p_changes->>'url' <> e.url then 'infinity' else e.slow_until end,
       updated_at = now()
     where e.id = p_id
     returning * into v_row;

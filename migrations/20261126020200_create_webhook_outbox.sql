@@ -46,7 +46,7 @@ create table public.webhook_deliveries (
 
 comment on column public.webhook_deliveries.last_status is 'The status that the receiver answered last. Null: it gave none.';
 comment on column public.webhook_deliveries.last_error is
-  'A short code: why the last attempt was no success (status, redirect, timeout, unreachable, refused, unreadable), or expired. Null after a success.';
+  'A short code: why the last attempt was no success (status, redirect, timeout, unreachable, refused, unreadable), or expired, or overflow. Null after a success.';
 
 create index webhook_deliveries_event on public.webhook_deliveries (event_id);
 create index webhook_deliveries_endpoint on public.webhook_deliveries (endpoint_id, position);
@@ -89,9 +89,17 @@ begin
   insert into private.webhook_events (organization_id, integration_id, type, data)
     values (p_organization_id, p_integration_id, p_type, p_data)
     returning * into v_event;
-  insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at)
-    select e.id, v_event.id, v_event.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at
-    from unnest(v_endpoints) e (id);
+  -- What is pending is bounded: beyond 10,000 deliveries that wait for an endpoint the next ones have failed from the start, and can be
+  -- sent again on request.
+  insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at, state, last_error)
+    select e.id, v_event.id, v_event.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
+      case when b.is_full then 'failed' else 'pending' end, case when b.is_full then 'overflow' end
+    from unnest(v_endpoints) e (id)
+    cross join lateral (
+      select count(*) >= 10000 as is_full from (
+        select from public.webhook_deliveries d where d.endpoint_id = e.id and d.state = 'pending' limit 10000
+      ) p
+    ) b;
 end
 $$;
 

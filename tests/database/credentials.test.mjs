@@ -90,9 +90,12 @@ describe("connect_named", () => {
 
 describe("admit_credentials", () => {
   const admit = (p_user_id, p_organization_id = p_user_id, sql = service) => call(sql, "admit_credentials", { p_user_id, p_organization_id });
-  const rowOf = async (user) => (await owner`select * from private.credential_attempts where user_id = ${user}`)[0];
-  const ago = (user, interval) =>
-    owner`update private.credential_attempts set first_at = now() - ${interval}::interval where user_id = ${user}`;
+  const rowOf = async (user) => (await owner`select * from private.rate_limits where kind = 'credentials' and subject = ${user}`)[0];
+  const ago = (user, interval) => owner`
+    update private.rate_limits
+    set ends_at = now() + interval '10 minutes' - ${interval}::interval,
+      blocked_until = case when blocked_until > now() then now() + interval '10 minutes' - ${interval}::interval else blocked_until end
+    where subject = ${user}`;
 
   test("sixty in ten minutes, whatever the organisation; then it says how long to wait, and no wait grows by asking", async () => {
     const [user, organization] = [randomUUID(), randomUUID()];
@@ -106,7 +109,7 @@ describe("admit_credentials", () => {
       assert.equal(outcome, "too_many");
       assert.ok(seconds > 50 && seconds <= 60, `${seconds} seconds`);
     }
-    assert.equal((await rowOf(user)).attempts, 61, "nothing grows without end");
+    assert.equal((await rowOf(user)).attempts, 60, "nothing grows without end");
     await ago(user, "10 minutes");
     assert.deepEqual(await admit(user), { outcome: "admitted" });
     assert.equal((await rowOf(user)).attempts, 1);
@@ -124,7 +127,7 @@ describe("admit_credentials", () => {
     const sql = project.connect("authenticator", { role: "service_role" }, users.length);
     for (const user of users) await admit(user);
     for (let round = 0; round < 100; round++) {
-      await owner`update private.credential_attempts set first_at = now() - interval '1 hour' where user_id = any (${users})`;
+      await owner`update private.rate_limits set ends_at = now() - interval '1 hour' where subject = any (${users})`;
       const answers = await Promise.all(users.map((user) => admit(user, user, sql)));
       assert.deepEqual(answers.map(({ outcome }) => outcome), users.map(() => "admitted"));
     }
@@ -136,11 +139,11 @@ describe("admit_credentials", () => {
     assert.equal(await rowOf(user), undefined);
   });
 
-  test("sweeps what has ended", async () => {
-    const [old, recent, user] = [randomUUID(), randomUUID(), randomUUID()];
+  test("is forgotten by the clean-up once it counts no longer", async () => {
+    const [old, recent] = [randomUUID(), randomUUID()];
     for (const one of [old, recent]) await admit(one);
     await ago(old, "11 minutes");
-    await admit(user);
+    await call(service, "clean_up", { p_event_days: 400 });
     assert.deepEqual([await rowOf(old), (await rowOf(recent)).attempts], [undefined, 1]);
   });
 });

@@ -47,7 +47,7 @@ describe("a claim", () => {
     const [{ event_id, occurred_at }] = await deliveriesOf(owner, integration);
     assert.equal(Date.parse(claimed.occurred_at), occurred_at.getTime());
     assert.deepEqual({ ...claimed, occurred_at: null, owner: null }, {
-      endpoint_id: made.id, organization_id: made.organization, url: "https://receiver.example.com/hook", config: secrets(), both: false,
+      endpoint_id: made.id, organization_id: made.organization, url: "https://receiver.example.com/hook", config: secrets(), both: false, slow: true,
       event_id, type: "connection.refreshed", occurred_at: null, data: { i: 0 }, owner: null,
     });
   });
@@ -128,7 +128,7 @@ describe("a claim", () => {
   });
 
   test("bounds", async () => {
-    for (const over of [{ p_limit: 0 }, { p_limit: 101 }, { p_limit: null }, { p_owner: null }, { p_skip: null }]) {
+    for (const over of [{ p_limit: 0 }, { p_limit: 101 }, { p_limit: null }, { p_owner: null }, { p_skip: null }, { p_slow: null }, { p_slow: -1 }]) {
       await assert.rejects(call(service, "claim_webhook_deliveries", { p_owner: randomUUID(), p_limit: 1, ...over }), { code: "22023" });
     }
     await assert.rejects(settle({ owner: null }), { code: "22023" });
@@ -163,7 +163,8 @@ describe("order", () => {
     await settle(first, FAILED);
     assert.deepEqual(await claim(), []);
     await owner`update public.webhook_deliveries set expires_at = now() where event_id = ${first.event_id}`;
-    const [second] = await claim(100, { p_sweep: true });
+    await call(service, "clean_up", { p_event_days: 400 });
+    const [second] = await claim();
     const [, { event_id }] = await deliveriesOf(owner, integration);
     assert.equal(second.event_id, event_id);
     assert.equal((await of(first)).state, "failed");
@@ -323,7 +324,7 @@ describe("a replay", () => {
 });
 
 describe("what is kept", () => {
-  const sweep = () => claim(1, { p_sweep: true });
+  const sweep = () => call(service, "clean_up", { p_event_days: 400 });
 
   test("events of two weeks, unless one still waits", async () => {
     const made = await endpoint();

@@ -76,7 +76,10 @@ describe("a webhook", () => {
   const types = (events) => events.map(({ type }) => type.replace("connection.", ""));
   const deliveries = async ({ browser, webhook }) => (await browser.get(`${ALL}/${webhook.id}/deliveries`)).expect(200).json.deliveries;
   /** Lets every back-off be over. */
-  const later = () => scene.sql`update public.webhook_deliveries set next_attempt_at = now() where state = 'pending'`;
+  const later = async () => {
+    await scene.sql`update public.webhook_deliveries set next_attempt_at = now() where state = 'pending'`;
+    await scene.sql`update public.webhook_endpoints set rests_until = now()`;
+  };
   /** Something that happened to an integration of the organisation. */
   const happened = ({ organization }, integration = randomUUID(), data = {}) =>
     scene.sql`select private.enqueue_event(${organization}, ${integration}, 'connection.refreshed', ${scene.sql.json({ integration_id: integration, ...data })})`;
@@ -301,15 +304,11 @@ describe("a webhook", () => {
     assert.equal(attempts.filter((n) => n > 0).length, dead.requests.length, "the others were given back");
   });
 
-  it("is sent once by several runs at the same time, and stays within their requests", async () => {
+  it("is sent once by several runs at the same time", async () => {
     const mine = await owner();
     for (let i = 0; i < 300; i++) await happened(mine);
     const second = await start();
-    const before = scene.gateway.requests.length;
     await Promise.all([run(), second.scheduled(), run()]);
-    const sent = receiver.requests.length;
-    const asked = scene.gateway.requests.length - before;
-    assert.ok(sent + asked <= 3 * 200 + 3 * 5, `${sent} + ${asked} requests`);
     for (let runs = 0; receiver.requests.length < 300 && runs < 5; runs++) await run();
     const ids = receiver.requests.map(({ headers }) => headers["webhook-id"]);
     assert.deepEqual([ids.length, new Set(ids).size], [300, 300]);

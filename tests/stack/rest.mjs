@@ -6,8 +6,8 @@ import path from "node:path";
 import { startChild } from "./child.mjs";
 import { freePort, LOOPBACK } from "./listen.mjs";
 
-/** Starts PostgREST. It trusts tokens signed with the old secret (HS256) and with the project's key (ES256). */
-export async function startRest({ databaseUrl, jwtSecret, verificationKey, logs, onExit }) {
+/** Starts PostgREST. It trusts tokens signed with the old secret (HS256) and with the project's key (ES256). `maxRows` is the project's "Max rows". */
+export async function startRest({ databaseUrl, jwtSecret, verificationKey, maxRows = 1000, logs, onExit }) {
   const port = await freePort();
   const jwks = { keys: [{ kty: "oct", alg: "HS256", k: Buffer.from(jwtSecret).toString("base64url") }, verificationKey] };
   const server = await startChild({
@@ -19,7 +19,7 @@ export async function startRest({ databaseUrl, jwtSecret, verificationKey, logs,
       PGRST_DB_SCHEMAS: "public",
       PGRST_DB_EXTRA_SEARCH_PATH: "public,extensions",
       PGRST_DB_ANON_ROLE: "anon",
-      PGRST_DB_MAX_ROWS: "1000",
+      PGRST_DB_MAX_ROWS: String(maxRows),
       PGRST_DB_POOL: "20",
       PGRST_JWT_SECRET: JSON.stringify(jwks),
       PGRST_SERVER_HOST: LOOPBACK,

@@ -13,10 +13,10 @@ const DEMO_EMAIL = "demo@example.com";
 const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];
 
 /**
- * Starts everything but the worker. `log(line)` hears of each step, `onExit(error)` of a server that ended by itself.
+ * Starts everything but the worker. `maxRows` is the project's "Max rows", by default Supabase's 1,000. `log(line)` hears of each step, `onExit(error)` of a server that ended by itself.
  * Returns `{ info, stop() }`; when a server does not start, those that did are stopped and the error is thrown.
  */
-export async function startStack({ dir, appUrl, log = () => {}, onExit = () => {} }) {
+export async function startStack({ dir, appUrl, maxRows, log = () => {}, onExit = () => {} }) {
   mkdirSync(dir, { recursive: true });
   const logs = path.join(path.resolve(dir), "logs");
   const started = [];
@@ -32,7 +32,7 @@ export async function startStack({ dir, appUrl, log = () => {}, onExit = () => {
   };
 
   try {
-    const info = await assemble({ dir, appUrl, logs, log, onExit, track });
+    const info = await assemble({ dir, appUrl, maxRows, logs, log, onExit, track });
     return { info, stop };
   } catch (error) {
     await Promise.allSettled(starting);
@@ -41,7 +41,7 @@ export async function startStack({ dir, appUrl, log = () => {}, onExit = () => {
   }
 }
 
-async function assemble({ dir, appUrl, logs, log, onExit, track }) {
+async function assemble({ dir, appUrl, maxRows, logs, log, onExit, track }) {
   const keys = await createProjectKeys();
   const { jwtSecret, signingKey, verificationKey } = keys;
   const newClient = () => ({ client_id: randomUUID(), client_secret: randomBytes(24).toString("base64url") });
@@ -67,7 +67,7 @@ async function assemble({ dir, appUrl, logs, log, onExit, track }) {
     );
     const applied = await migrate(database.url("postgres"));
     log(`${applied.length} migrations are applied`);
-    const rest = await track(startRest({ databaseUrl: database.url("authenticator"), jwtSecret, verificationKey, logs, onExit }));
+    const rest = await track(startRest({ databaseUrl: database.url("authenticator"), jwtSecret, verificationKey, maxRows, logs, onExit }));
     const gateway = await track(
       startThread({
         name: "gateway",

@@ -50,8 +50,16 @@ pub enum Refusal {
     Unauthorized,
     /// E-mail or password is wrong.
     BadCredentials,
-    /// Supabase Auth has seen too many sign-ins.
-    TooManySignIns,
+    /// There were too many sign-ins, of the account or from the client's address.
+    TooManySignIns {
+        /// The next one may come in so many seconds.
+        seconds: u32,
+    },
+    /// The user has made too many requests that may write.
+    TooManyRequests {
+        /// The next one may come in so many seconds.
+        seconds: u32,
+    },
     /// A cross-site request, or one that a browser could send without the page's doing.
     CrossSite,
     /// No such path.
@@ -143,7 +151,16 @@ impl Refusal {
                 "bad_credentials",
                 "the e-mail address or the password is wrong",
             ),
-            Self::TooManySignIns => (429, "too_many_sign_ins", "too many sign-ins; wait a minute"),
+            Self::TooManySignIns { .. } => (
+                429,
+                "too_many_sign_ins",
+                "too many sign-ins; wait as long as retry-after says",
+            ),
+            Self::TooManyRequests { .. } => (
+                429,
+                "too_many_requests",
+                "too many requests; wait as long as retry-after says",
+            ),
             Self::CrossSite => (
                 403,
                 "forbidden",

@@ -238,7 +238,9 @@ impl Response {
         if let Error::Caller(
             Refusal::ProviderPaused { seconds }
             | Refusal::CodeSpent { seconds }
-            | Refusal::TooManyAttempts { seconds },
+            | Refusal::TooManyAttempts { seconds }
+            | Refusal::TooManySignIns { seconds }
+            | Refusal::TooManyRequests { seconds },
         ) = error
         {
             response.headers.push(("retry-after", seconds.to_string()));

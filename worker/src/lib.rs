@@ -26,6 +26,7 @@ pub mod offer;
 pub mod page;
 pub mod providers;
 pub mod random;
+pub mod rate_limit;
 pub mod refresh;
 pub mod router;
 pub mod seconds;

@@ -6,9 +6,11 @@ use crate::error::Refusal;
 use crate::oauth::Client;
 use crate::offer::Offer;
 use crate::providers::{Auth, Provider};
+use crate::rate_limit::SubjectKey;
 use crate::supabase::{ApiKey, Project, Role};
 use crate::url::parse_origin;
 use sealed::{Key, KeyError, KeyRing, Secret};
+use std::ops::RangeInclusive;
 
 /// All that the environment says.
 #[derive(Debug)]
@@ -29,6 +31,10 @@ pub struct Settings {
     pub legacy_cookies: bool,
     /// Whether webhooks may go to this very machine: for development.
     pub webhook_loopback: bool,
+    /// How many days the events of credentials are kept (`EVENT_RETENTION_DAYS`).
+    pub event_retention_days: u32,
+    /// What accounts and addresses are hashed with where their attempts are counted.
+    pub subject_key: SubjectKey,
 }
 
 /// A setting that is missing or malformed.
@@ -46,6 +52,8 @@ impl SettingError {
 }
 
 const LOOPBACK: &str = "WEBHOOK_LOOPBACK";
+/// How many days events may be kept: what is younger, the database does not delete.
+const RETENTION: RangeInclusive<u32> = 30..=36_500;
 /// HS256 wants a key of at least 256 bits (RFC 7518, 3.2).
 const JWT_SECRET_MIN: usize = 32;
 
@@ -70,7 +78,8 @@ impl Settings {
                 "at least 32 bytes long",
             ));
         }
-        let ring = env.key_ring()?;
+        let (ring, subject_key) = env.key_ring()?;
+        let event_retention_days = env.event_retention_days()?;
         let offers = env.offers(&app_url)?;
         let legacy_cookies = env.flag("LEGACY_CREDENTIAL_COOKIES")?;
         let webhook_loopback = env.flag(LOOPBACK)?;
@@ -90,6 +99,8 @@ impl Settings {
             offers,
             legacy_cookies,
             webhook_loopback,
+            event_retention_days,
+            subject_key,
         })
     }
 
@@ -160,7 +171,7 @@ impl Environment<'_> {
             .ok_or_else(|| SettingError::malformed(name, expected))
     }
 
-    fn key_ring(&self) -> Result<KeyRing, SettingError> {
+    fn key_ring(&self) -> Result<(KeyRing, SubjectKey), SettingError> {
         const PRIMARY: &str = "ENCRYPTION_KEY";
         const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
         let key = |name: &str, text: &str| {
@@ -176,12 +187,23 @@ impl Environment<'_> {
             .filter(|text| !text.is_empty())
             .map(|text| key(FALLBACKS, text))
             .collect::<Result<Vec<_>, _>>()?;
-        KeyRing::new(primary, fallbacks).map_err(|_: KeyError| {
+        let subject_key = SubjectKey::derive(&primary);
+        let ring = KeyRing::new(primary, fallbacks).map_err(|_: KeyError| {
             SettingError::malformed(
                 FALLBACKS,
                 "a list of other keys than ENCRYPTION_KEY, each once",
             )
-        })
+        })?;
+        Ok((ring, subject_key))
+    }
+
+    fn event_retention_days(&self) -> Result<u32, SettingError> {
+        const NAME: &str = "EVENT_RETENTION_DAYS";
+        let Some(text) = self.optional(NAME) else {
+            return Ok(400);
+        };
+        let days = text.parse().ok().filter(|days| RETENTION.contains(days));
+        days.ok_or_else(|| SettingError::malformed(NAME, "a number from 30 to 36500"))
     }
 
     /// The provider where the settings want it.
@@ -418,6 +440,23 @@ pub(crate) mod tests {
             settings.client("vercel").unwrap().provider.authorize_url,
             "https://vercel.com/integrations/my-app/new"
         );
+    }
+
+    #[test]
+    fn events_are_kept_as_long_as_the_operator_says_within_bounds() {
+        let days = |value: &str| {
+            let mut settings = complete();
+            settings.push(("EVENT_RETENTION_DAYS", value));
+            read(&settings).map(|settings| settings.event_retention_days)
+        };
+        assert_eq!(days("").unwrap(), 400);
+        assert_eq!(days("30").unwrap(), 30);
+        for wrong in ["29", "36501", "-1", "400 days", "1e3"] {
+            assert_eq!(
+                days(wrong).unwrap_err().0,
+                "EVENT_RETENTION_DAYS environment variable is not a number from 30 to 36500"
+            );
+        }
     }
 
     #[test]

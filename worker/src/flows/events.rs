@@ -13,13 +13,23 @@ pub async fn events(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let page = Page::parse(&context.incoming.head.query)?;
     let token = context.signed_in().await?.token;
-    let request = events::request(&context.settings.supabase, &token, id, page);
-    let answer = host::fetch(&request)
-        .await
-        .map_err(|error| Error::no_answer("events", error))?;
-    let trail = events::read(&answer, page)?;
-    if trail.events.is_empty() {
-        accounts::owner(context, &token, id).await?;
+    let ask = async |page| {
+        let request = events::request(&context.settings.supabase, &token, id, page);
+        let answer = host::fetch(&request)
+            .await
+            .map_err(|error| Error::no_answer("events", error))?;
+        events::read(&answer, page)
+    };
+    let mut trail = ask(page).await?;
+    match trail.last {
+        Some(last) if trail.next_cursor.is_none() => {
+            let has_more = ask(Page::after(last)).await?.has_more;
+            trail.next_cursor = has_more.then(|| last.to_string());
+        }
+        Some(_) => {}
+        None => {
+            accounts::owner(context, &token, id).await?;
+        }
     }
     Ok(Response::json(200, &trail))
 }

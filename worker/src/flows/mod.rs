@@ -5,6 +5,7 @@ mod authorize;
 mod callback;
 mod check;
 mod choice;
+mod clean;
 mod completion;
 mod credential;
 mod delivery;
@@ -23,7 +24,7 @@ mod webhooks;
 
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, Incoming, Reply, log};
-use crate::http::{Head, Media, Response};
+use crate::http::{Head, Media, Outbound, Response};
 use crate::json::{Read, parse_once};
 use crate::offer::Offer;
 use crate::page;
@@ -34,7 +35,8 @@ use crate::session::cookies::Cookies;
 use crate::session::jwt::User;
 use crate::session::{origin, presented};
 use crate::settings::{SettingError, Settings};
-use crate::supabase::functions::{self, Call};
+use crate::supabase::functions::{self, Admission, AdmitWrite, Call};
+use crate::supabase::rest::{self, Next, Paging};
 use chrono::{DateTime, Utc};
 use sealed::RandomError;
 use serde::Serialize;
@@ -190,8 +192,22 @@ impl Context<'_> {
         Cookies::parse(&self.incoming.head.cookie)
     }
 
-    /// The signed-in user; a request that may change something must also come from our own page, or carry its token itself.
+    /// The signed-in user; a request that may change something counts, and too many of them are refused.
     async fn signed_in(&self) -> Result<SignedIn> {
+        let signed_in = self.authenticated().await?;
+        if self.incoming.head.method.is_unsafe() {
+            let call = AdmitWrite {
+                p_user_id: signed_in.user.id,
+            };
+            if let Admission::TooMany { seconds } = self.call(&call).await? {
+                return Err(Refusal::TooManyRequests { seconds }.into());
+            }
+        }
+        Ok(signed_in)
+    }
+
+    /// The same without the count. A request that may change something must also come from our own page, or carry its token itself.
+    async fn authenticated(&self) -> Result<SignedIn> {
         let head = &self.incoming.head;
         let presented = presented(head, &self.cookies()?)?;
         if presented.ambient && head.method.is_unsafe() {
@@ -228,6 +244,26 @@ impl Task {
             .await
             .map_err(|error| Error::no_answer(name, error))?;
         functions::read(name, &answer)
+    }
+}
+
+/// Fetches all pages of a list, with the user's own token, and says whether the list is longer than that.
+async fn pages(what: &str, request: impl Fn(usize) -> Outbound) -> Result<(Vec<String>, bool)> {
+    let (mut pages, mut paging, mut offset) = (Vec::new(), Paging::default(), 0);
+    loop {
+        let answer = host::send(&request(offset))
+            .await
+            .map_err(|error| Error::no_answer(what, error))?;
+        let listed = rest::read_list(answer.status(), answer.is_json(), answer.content_range())?;
+        if listed.beyond {
+            return Ok((pages, false));
+        }
+        pages.push(answer.read().body);
+        match paging.received(listed.rows, listed.count) {
+            Next::Page(next) => offset = next,
+            Next::End => return Ok((pages, false)),
+            Next::TooMany => return Ok((pages, true)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! the deployment has a queue, what is left is shared out instead: each of its messages is an invocation that runs one part, with
 //! requests and connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
 
-use super::{Task, delivery, request_id, revocations, rounds, sweep};
+use super::{Task, clean, delivery, request_id, revocations, rounds, sweep};
 use crate::error::{Error, Result};
 use crate::host::{Queue, log};
 use crate::settings::{SettingError, Settings};
@@ -23,6 +23,7 @@ enum Part {
     Check,
     Revoke,
     Webhooks,
+    Clean,
 }
 
 // Cloudflare lets an invocation send 1,000 requests, ours to Supabase included. A hundred are left for what no part reckons with, such as
@@ -34,7 +35,13 @@ const REQUESTS: u32 = 900;
 const HELPERS: usize = 100;
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Refresh, Self::Revoke, Self::Check, Self::Webhooks];
+    const ALL: [Self; 5] = [
+        Self::Refresh,
+        Self::Revoke,
+        Self::Check,
+        Self::Webhooks,
+        Self::Clean,
+    ];
 
     /// What a message and the log call it.
     fn name(self) -> &'static str {
@@ -43,6 +50,7 @@ impl Part {
             Self::Check => "check",
             Self::Revoke => "revoke",
             Self::Webhooks => "webhooks",
+            Self::Clean => "clean",
         }
     }
 
@@ -52,7 +60,7 @@ impl Part {
             Self::Refresh => 450,
             Self::Check => 200,
             Self::Revoke => 50,
-            Self::Webhooks => 200,
+            Self::Webhooks | Self::Clean => 200,
         }
     }
 
@@ -61,7 +69,8 @@ impl Part {
             Self::Refresh => sweep::run(task, requests).await,
             Self::Check => rounds::run(task, requests).await,
             Self::Revoke => revocations::run(task).await,
-            Self::Webhooks => delivery::run(task, requests).await,
+            Self::Webhooks => delivery::run(task).await,
+            Self::Clean => clean::run(task).await,
         }
     }
 }

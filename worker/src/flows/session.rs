@@ -1,12 +1,13 @@
 //! Sign in, renew, who am I, sign out: `/api/session`.
 
-use super::Context;
+use super::{Context, pages};
 use crate::error::{Error, Refusal, Result};
 use crate::host;
 use crate::http::{Outbound, Response};
 use crate::json::{Given, object};
 use crate::session::jwt::User;
 use crate::session::{cookies, origin};
+use crate::supabase::functions::{Admission, AdmitSignIn, ForgiveSignIns};
 use crate::supabase::{auth, rest};
 use chrono::DateTime;
 use sealed::Secret;
@@ -41,7 +42,7 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     );
     let (access, refresh) = match given {
         (Some(email), Some(password), None, None, None) => {
-            tokens(&auth::password_request(supabase, &email, &password.into())).await?
+            by_password(context, &email, &password.into()).await?
         }
         (None, None, Some(access), refresh, None) => {
             (access.into(), refresh.flatten().map(Secret::from))
@@ -52,7 +53,12 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
                 .cookies()?
                 .get(cookies::REFRESH)?
                 .ok_or(Refusal::Unauthorized)?;
-            tokens(&auth::refresh_request(supabase, &token.to_owned().into())).await?
+            tokens(&auth::refresh_request(
+                supabase,
+                &token.to_owned().into(),
+                &head.address,
+            ))
+            .await?
         }
         _ => return Err(Refusal::Body(expected).into()),
     };
@@ -69,6 +75,40 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
         )),
         None => Ok(response),
     }
+}
+
+/// Tries a password, unless too many were tried: of this account, or from this client. Whether the account exists makes no difference.
+async fn by_password(
+    context: &Context<'_>,
+    email: &str,
+    password: &Secret,
+) -> Result<(Secret, Option<Secret>)> {
+    let settings = context.settings;
+    let client = &context.incoming.head.address;
+    let account = settings.subject_key.account(email);
+    let address = settings.subject_key.address(client);
+    let call = AdmitSignIn {
+        p_account: &account,
+        p_address: &address,
+    };
+    if let Admission::TooMany { seconds } = context.call(&call).await? {
+        return Err(Refusal::TooManySignIns { seconds }.into());
+    }
+    let request = auth::password_request(&settings.supabase, email, password, client);
+    let tokens = tokens(&request).await?;
+    let call = ForgiveSignIns {
+        p_account: &account,
+        p_address: &address,
+    };
+    // Whoever has the right password is not kept out because a count stays.
+    if let Err(error) = context.call(&call).await {
+        let detail = error.detail().unwrap_or_default();
+        host::log::warning(
+            &context.request_id,
+            &format!("sign-ins not forgiven: {detail}"),
+        );
+    }
+    Ok(tokens)
 }
 
 async fn tokens(request: &Outbound) -> Result<(Secret, Option<Secret>)> {
@@ -101,18 +141,19 @@ fn described(user: &User) -> Value {
 pub async fn who_am_i(context: &Context<'_>) -> Result<Response> {
     let signed_in = context.signed_in().await?;
     let user = &signed_in.user;
-    let request = rest::memberships_request(&context.settings.supabase, &signed_in.token, user.id);
-    let answer = host::fetch(&request)
-        .await
-        .map_err(|error| Error::no_answer("memberships", error))?;
+    let project = &context.settings.supabase;
+    let request = |offset| rest::memberships_request(project, &signed_in.token, user.id, offset);
+    let (pages, has_more) = pages("memberships", request).await?;
     let mut body = described(user);
-    body["organizations"] = json!(rest::read_memberships(&answer, user.id)?);
+    body["organizations"] = json!(rest::read_memberships(&pages, user.id)?);
+    body["has_more"] = json!(has_more);
     Ok(Response::json(200, &body))
 }
 
 /// `DELETE /api/session`: the browser forgets the session, and so does Supabase Auth, if the token is still good.
 pub async fn sign_out(context: &Context<'_>) -> Result<Response> {
-    match context.signed_in().await {
+    // Signing out is never refused for its frequency.
+    match context.authenticated().await {
         Ok(signed_in) => {
             let request = auth::logout_request(&context.settings.supabase, &signed_in.token);
             if !matches!(host::fetch(&request).await, Ok(answer) if matches!(answer.status, 200 | 204))

@@ -1,6 +1,6 @@
 //! `/api/webhooks`: where an organisation is told what happens to its connections.
 
-use super::{Context, random_bytes, random_uuid};
+use super::{Context, pages, random_bytes, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{Error, Refusal, Result};
 use crate::host::{self, log};
@@ -31,6 +31,7 @@ struct WithSecret<'a> {
 #[derive(Serialize)]
 struct Listed {
     webhooks: Vec<Endpoint>,
+    has_more: bool,
 }
 
 /// `GET /api/webhooks[?organization_id=]`
@@ -39,9 +40,10 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
     let signed_in = context.signed_in().await?;
     let organization = organization.unwrap_or_else(|| signed_in.user.id.personal_organization());
     let project = &context.settings.supabase;
-    let answer = ask(&rows::list_request(project, &signed_in.token, organization)).await?;
-    let webhooks = rows::read_list(&answer)?;
-    Ok(Response::json(200, &Listed { webhooks }))
+    let request = |offset| rows::list_request(project, &signed_in.token, organization, offset);
+    let (pages, has_more) = pages("webhooks", request).await?;
+    let webhooks = rows::read_list(&pages)?;
+    Ok(Response::json(200, &Listed { webhooks, has_more }))
 }
 
 fn organization(query: &str) -> Result<Option<OrganizationId>> {
@@ -248,12 +250,22 @@ pub async fn deliveries(context: &Context<'_>, id: &str) -> Result<Response> {
     let page = Page::parse(&context.incoming.head.query)?;
     let token = context.signed_in().await?.token;
     let project = &context.settings.supabase;
-    let answer = ask(&rows::deliveries_request(project, &token, id, page)).await?;
-    let read = rows::read_deliveries(&answer, page)?;
-    if read.deliveries.is_empty() {
-        let answer = ask(&rows::exists_request(project, &token, id)).await?;
-        if !rows::read_exists(&answer)? {
-            return Err(Refusal::UnknownWebhook.into());
+    let fetched = async |page| {
+        let answer = ask(&rows::deliveries_request(project, &token, id, page)).await?;
+        rows::read_deliveries(&answer, page)
+    };
+    let mut read = fetched(page).await?;
+    match read.last {
+        Some(last) if read.next_cursor.is_none() => {
+            let has_more = fetched(Page::after(last)).await?.has_more;
+            read.next_cursor = has_more.then(|| last.to_string());
+        }
+        Some(_) => {}
+        None => {
+            let answer = ask(&rows::exists_request(project, &token, id)).await?;
+            if !rows::read_exists(&answer)? {
+                return Err(Refusal::UnknownWebhook.into());
+            }
         }
     }
     Ok(Response::json(200, &read))

@@ -1,11 +1,12 @@
 //! Supabase Auth: sign in, renew, sign out, and the keys that its tokens are verified with.
 
-use super::Project;
+use super::{ApiKey, Project};
 use crate::error::{Error, Refusal, Result};
 use crate::http::{Inbound, Outbound};
 use crate::json::{object, parse};
 use sealed::Secret;
 use serde_json::json;
+use std::net::IpAddr;
 
 object! {
     /// What a sign-in yields.
@@ -18,27 +19,36 @@ object! {
 }
 
 /// Builds the sign-in by e-mail and password.
-pub fn password_request(project: &Project, email: &str, password: &Secret) -> Outbound {
+pub fn password_request(
+    project: &Project,
+    email: &str,
+    password: &Secret,
+    client: &str,
+) -> Outbound {
     let body = json!({"email": email, "password": password.expose()}).to_string();
-    project.request(
-        "POST",
-        "/auth/v1/token?grant_type=password",
-        &project.anon_key,
-        None,
-        Some(body),
-    )
+    forwarded(project, "/auth/v1/token?grant_type=password", client, body)
 }
 
 /// Builds the renewal of a session.
-pub fn refresh_request(project: &Project, refresh_token: &Secret) -> Outbound {
+pub fn refresh_request(project: &Project, refresh_token: &Secret, client: &str) -> Outbound {
     let body = json!({"refresh_token": refresh_token.expose()}).to_string();
-    project.request(
-        "POST",
-        "/auth/v1/token?grant_type=refresh_token",
-        &project.anon_key,
-        None,
-        Some(body),
-    )
+    let path = "/auth/v1/token?grant_type=refresh_token";
+    forwarded(project, path, client, body)
+}
+
+/// A request in the name of the client at this address, so that Supabase Auth limits the client and not the worker. Supabase takes
+/// Sb-Forwarded-For with a secret key alone; without one the request is the worker's own.
+fn forwarded(project: &Project, path: &str, client: &str, body: String) -> Outbound {
+    let address: Option<IpAddr> = client.trim().parse().ok();
+    match (&project.service_key, address) {
+        (key @ ApiKey::Opaque(_), Some(address)) => {
+            let mut request = project.request("POST", path, key, None, Some(body));
+            let header = ("sb-forwarded-for", address.to_string());
+            request.headers.push(header);
+            request
+        }
+        _ => project.request("POST", path, &project.anon_key, None, Some(body)),
+    }
 }
 
 /// Reads the answer to either: 400 and 422 mean that the credentials are not good, 429 too many tries; 401 is about our API key.
@@ -47,7 +57,7 @@ pub fn read_tokens(answer: &Inbound) -> Result<Tokens> {
         200 if answer.is_json() => {
             parse(&answer.body).ok_or_else(|| Error::database_answer("sign-in: unexpected tokens"))
         }
-        429 => Err(Refusal::TooManySignIns.into()),
+        429 => Err(Refusal::TooManySignIns { seconds: 60 }.into()),
         400 | 422 => Err(Refusal::BadCredentials.into()),
         status => Err(Error::refused("sign-in", status, &answer.body)),
     }
@@ -78,6 +88,7 @@ pub fn jwks_request(project: &Project) -> Outbound {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::tests::{complete, read as settings};
 
     fn answer(status: u16, body: &str) -> Inbound {
         Inbound {
@@ -85,6 +96,45 @@ mod tests {
             content_type: "application/json".into(),
             body: body.into(),
         }
+    }
+
+    // Threat model 108.
+    #[test]
+    fn the_clients_address_goes_along_with_a_secret_key_and_with_no_other() {
+        let mut settings = settings(&complete()).unwrap();
+        let header = |request: Outbound, wanted: &str| {
+            let mut headers = request.headers.into_iter();
+            headers
+                .find(|(name, _)| *name == wanted)
+                .map(|header| header.1)
+        };
+        let request = |project: &Project, client: &str| {
+            password_request(project, "a@example.com", &"p".to_owned().into(), client)
+        };
+        let project = &mut settings.supabase;
+        project.service_key = ApiKey::Opaque("sb_secret_x".to_owned().into());
+        let sent = |client| header(request(project, client), "sb-forwarded-for");
+        assert_eq!(sent("192.0.2.7").as_deref(), Some("192.0.2.7"));
+        assert_eq!(sent("2001:DB8::1").as_deref(), Some("2001:db8::1"));
+        for client in ["", "unknown", "192.0.2.7, 10.0.0.1", "192.0.2.7\nx: y"] {
+            assert_eq!(sent(client), None, "{client}");
+        }
+        let key = |client| header(request(project, client), "apikey");
+        assert_eq!(key("192.0.2.7").as_deref(), Some("sb_secret_x"));
+        assert_eq!(key("").as_deref(), Some(project.anon_key.expose()));
+        let renewal = refresh_request(project, &"r".to_owned().into(), "192.0.2.7");
+        assert_eq!(
+            header(renewal, "sb-forwarded-for").as_deref(),
+            Some("192.0.2.7")
+        );
+        project.service_key = ApiKey::Jwt("jwt".to_owned().into());
+        let request = request(project, "192.0.2.7");
+        assert!(
+            request
+                .headers
+                .iter()
+                .all(|(name, value)| *name != "sb-forwarded-for" && !value.contains("jwt"))
+        );
     }
 
     #[test]
@@ -102,7 +152,7 @@ mod tests {
         ));
         assert!(matches!(
             read_tokens(&answer(429, "{}")),
-            Err(Error::Caller(Refusal::TooManySignIns))
+            Err(Error::Caller(Refusal::TooManySignIns { .. }))
         ));
         assert!(matches!(
             read_tokens(&answer(401, "{}")),

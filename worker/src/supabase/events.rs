@@ -21,6 +21,15 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 200;
 
 impl Page {
+    /// A look at whether anything follows the last row of a page that came shorter than it was asked for: the project may answer fewer rows
+    /// than that ("Max rows"), so only another request tells.
+    pub fn after(last: u64) -> Self {
+        Self {
+            before: Some(last),
+            limit: 0,
+        }
+    }
+
     /// Reads `cursor` and `limit` from a query, each at most once.
     pub fn parse(query: &str) -> Result<Self> {
         let (mut before, mut limit) = (None, None);
@@ -80,6 +89,12 @@ pub struct Trail {
     pub events: Vec<Event>,
     /// Where the next page begins, if there is one.
     pub next_cursor: Option<String>,
+    /// The last one's id.
+    #[serde(skip)]
+    pub last: Option<u64>,
+    /// Whether more rows came than the page holds.
+    #[serde(skip)]
+    pub has_more: bool,
 }
 
 /// Builds the request for a page: one event more than it holds, which tells whether there is a next one.
@@ -105,13 +120,12 @@ pub fn read(answer: &Inbound, page: Page) -> Result<Trail> {
         parse(&answer.body).ok_or_else(|| Error::database_answer("events: unexpected rows"))?;
     let more = events.len() > page.limit;
     events.truncate(page.limit);
-    let next_cursor = events
-        .last()
-        .filter(|_| more)
-        .map(|event| event.id.to_string());
+    let last = events.last().map(|event| event.id);
     Ok(Trail {
+        next_cursor: last.filter(|_| more).map(|id| id.to_string()),
+        last,
+        has_more: more,
         events,
-        next_cursor,
     })
 }
 

@@ -2,12 +2,13 @@
 
 use super::Project;
 use crate::error::{Error, Result};
-use crate::http::{Inbound, Outbound};
+use crate::http::Outbound;
 use crate::ids::{OrganizationId, UserId};
-use crate::json::{object, parse};
+use crate::json::{Read, object, parse};
 use serde::Serialize;
 
-/// The most rows that one list answers; `offset` pages on.
+/// The most rows that one list answers; `offset` pages on. The project may answer fewer ("Max rows" in its API settings), so a page is as
+/// long as what came.
 pub const PAGE: usize = 1_000;
 
 /// Builds the request for the integrations of an organisation: exactly the documented columns, never `config`.
@@ -21,7 +22,12 @@ pub fn list_request(
         "/rest/v1/integrations?select=id,integration_type,name,status,created_at&organization_id=eq.{organization}\
          &order=created_at.desc,id&limit={PAGE}&offset={offset}"
     );
-    let mut request = project.request("GET", &path, &project.anon_key, Some(token), None);
+    counted(project, token, &path)
+}
+
+/// A request whose answer says how many rows there are in all.
+pub fn counted(project: &Project, token: &str, path: &str) -> Outbound {
+    let mut request = project.request("GET", path, &project.anon_key, Some(token), None);
     request.headers.push(("prefer", "count=exact".to_owned()));
     request
 }
@@ -29,8 +35,10 @@ pub fn list_request(
 /// What the answer to a list says besides its rows, which are passed on as they came.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// How many integrations there are.
+    /// How many rows there are in all.
     pub count: u64,
+    /// How many of them this answer holds.
+    pub rows: u64,
     /// Whether there are none at this offset: then the answer holds no rows, not even an empty list.
     pub beyond: bool,
 }
@@ -41,14 +49,64 @@ pub fn read_list(status: u16, is_json: bool, content_range: &str) -> Result<List
     if !matches!(status, 200 | 206 | 416) || !is_json {
         return Err(Error::refused("list", status, ""));
     }
-    let total = content_range
-        .rsplit_once('/')
-        .and_then(|(_, total)| total.parse().ok());
-    let count = total.ok_or_else(|| Error::database_answer("list: the answer has no count"))?;
+    let (range, total) = content_range.rsplit_once('/').unwrap_or_default();
+    let count = total.parse();
+    let count = count.map_err(|_| Error::database_answer("list: the answer has no count"))?;
+    let rows = range.split_once('-').and_then(|(first, last)| {
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    });
     Ok(Listed {
         count,
+        rows: rows.unwrap_or(0),
         beyond: status == 416,
     })
+}
+
+/// Reads the rows of a list's pages.
+pub fn rows<T: Read>(pages: &[String], what: &str) -> Result<Vec<T>> {
+    let mut rows = Vec::new();
+    for page in pages {
+        let page: Option<Vec<T>> = parse(page);
+        let unexpected = || Error::database_answer(format!("{what}: unexpected rows"));
+        rows.extend(page.ok_or_else(unexpected)?);
+    }
+    Ok(rows)
+}
+
+/// A list that is fetched to its end, page by page.
+#[derive(Debug, Default)]
+pub struct Paging {
+    received: u64,
+    pages: usize,
+}
+
+/// How many pages of one list are fetched at the most.
+const PAGES_MAX: usize = 100;
+
+/// What follows a page.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another page, from this offset on.
+    Page(usize),
+    /// Nothing: the list is complete.
+    End,
+    /// More than is fetched.
+    TooMany,
+}
+
+impl Paging {
+    /// A page came, with so many rows of `count`.
+    pub fn received(&mut self, rows: u64, count: u64) -> Next {
+        self.received = self.received.saturating_add(rows);
+        self.pages += 1;
+        match usize::try_from(self.received) {
+            // An empty page ends it too: rows went meanwhile, or there is no way on.
+            _ if rows == 0 || self.received >= count => Next::End,
+            Ok(offset) if self.pages < PAGES_MAX => Next::Page(offset),
+            _ => Next::TooMany,
+        }
+    }
 }
 
 /// A membership, as the API shows it.
@@ -61,26 +119,27 @@ pub struct Membership {
 }
 
 /// Builds the request for the organisations of a user.
-pub fn memberships_request(project: &Project, token: &str, user: UserId) -> Outbound {
+pub fn memberships_request(
+    project: &Project,
+    token: &str,
+    user: UserId,
+    offset: usize,
+) -> Outbound {
     let path = format!(
-        "/rest/v1/organization_members?select=organization_id,role&user_id=eq.{user}&order=organization_id&limit={PAGE}"
+        "/rest/v1/organization_members?select=organization_id,role&user_id=eq.{user}&order=organization_id&limit={PAGE}&offset={offset}"
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    counted(project, token, &path)
 }
 
 /// Reads them; the user's personal organisation comes first, with the role `owner`.
-pub fn read_memberships(answer: &Inbound, user: UserId) -> Result<Vec<Membership>> {
+pub fn read_memberships(pages: &[String], user: UserId) -> Result<Vec<Membership>> {
     object! {
         struct Row {
             organization_id: OrganizationId,
             role: String,
         }
     }
-    if answer.status != 200 || !answer.is_json() {
-        return Err(Error::refused("memberships", answer.status, &answer.body));
-    }
-    let rows: Vec<Row> = parse(&answer.body)
-        .ok_or_else(|| Error::database_answer("memberships: unexpected rows"))?;
+    let rows: Vec<Row> = rows(pages, "memberships")?;
     let personal = Membership {
         id: user.personal_organization(),
         role: "owner".to_owned(),
@@ -122,17 +181,21 @@ mod tests {
     #[test]
     fn the_count_is_the_content_ranges() {
         let listed = |status, range| read_list(status, true, range).unwrap();
-        let within = |count| Listed {
+        let within = |rows, count| Listed {
             count,
+            rows,
             beyond: false,
         };
-        assert_eq!(listed(200, "0-19/20"), within(20));
-        assert_eq!(listed(200, "*/0"), within(0));
-        assert_eq!(listed(206, "0-999/1001"), within(1001));
+        assert_eq!(listed(200, "0-19/20"), within(20, 20));
+        assert_eq!(listed(200, "*/0"), within(0, 0));
+        assert_eq!(listed(206, "0-999/1001"), within(1000, 1001));
+        assert_eq!(listed(206, "100-199/251"), within(100, 251));
+        assert_eq!(listed(206, "9-3/251"), within(0, 251));
         assert_eq!(
             listed(416, "*/1"),
             Listed {
                 count: 1,
+                rows: 0,
                 beyond: true
             }
         );
@@ -147,17 +210,30 @@ mod tests {
         }
     }
 
+    // Threat model 127.
+    #[test]
+    fn a_list_goes_on_from_what_came_and_ends() {
+        let mut paging = Paging::default();
+        assert_eq!(paging.received(100, 151), Next::Page(100));
+        assert_eq!(paging.received(51, 151), Next::End);
+        let mut paging = Paging::default();
+        assert_eq!(paging.received(100, 151), Next::Page(100));
+        assert_eq!(paging.received(0, 151), Next::End, "rows went meanwhile");
+        let mut paging = Paging::default();
+        let mut pages = 1;
+        while let Next::Page(_) = paging.received(1, 1_000) {
+            pages += 1;
+        }
+        assert_eq!(pages, 100);
+        assert_eq!(paging.received(1, 1_000), Next::TooMany);
+    }
+
     #[test]
     fn the_personal_organisation_comes_first_and_once() {
         let user = UserId::parse("67e55044-10b1-426f-9247-bb680e5fe0c8").unwrap();
         let body = r#"[{"organization_id":"00000000-0000-4000-8000-000000000001","role":"admin"},
                        {"organization_id":"67e55044-10b1-426f-9247-bb680e5fe0c8","role":"member"}]"#;
-        let answer = Inbound {
-            status: 200,
-            content_type: "application/json".into(),
-            body: body.into(),
-        };
-        let memberships = read_memberships(&answer, user).unwrap();
+        let memberships = read_memberships(&[body.to_owned()], user).unwrap();
         assert_eq!(memberships.len(), 2);
         assert_eq!(
             (memberships[0].id.0, memberships[0].role.as_str()),

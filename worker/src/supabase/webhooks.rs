@@ -3,6 +3,7 @@
 use super::Project;
 use super::events::Page;
 use super::functions::Endpoint;
+use super::rest;
 use crate::error::{Error, Result};
 use crate::http::{Inbound, Outbound};
 use crate::ids::{EndpointId, EventId, IntegrationId, OrganizationId};
@@ -11,17 +12,22 @@ use serde::Serialize;
 use serde_json::Value;
 
 /// Builds the request for the endpoints of an organisation, which are ten at the most.
-pub fn list_request(project: &Project, token: &str, organization: OrganizationId) -> Outbound {
+pub fn list_request(
+    project: &Project,
+    token: &str,
+    organization: OrganizationId,
+    offset: usize,
+) -> Outbound {
     let path = format!(
         "/rest/v1/webhook_endpoints?select=id,organization_id,url,events,enabled,disabled_reason,previous_secret_ends_at,created_at\
-         &organization_id=eq.{organization}&order=created_at,id"
+         &organization_id=eq.{organization}&order=created_at,id&offset={offset}"
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    rest::counted(project, token, &path)
 }
 
 /// Reads them.
-pub fn read_list(answer: &Inbound) -> Result<Vec<Endpoint>> {
-    rows(answer, "webhooks")
+pub fn read_list(pages: &[String]) -> Result<Vec<Endpoint>> {
+    rest::rows(pages, "webhooks")
 }
 
 /// Builds the request for whether the user may see an endpoint at all.
@@ -61,6 +67,12 @@ pub struct Deliveries {
     pub deliveries: Vec<Shown>,
     /// Where the next page begins, if there is one.
     pub next_cursor: Option<String>,
+    /// The last one's position.
+    #[serde(skip)]
+    pub last: Option<u64>,
+    /// Whether more rows came than the page holds.
+    #[serde(skip)]
+    pub has_more: bool,
 }
 
 /// Builds the request for a page: one more than it holds, which tells whether there is a next one.
@@ -88,9 +100,11 @@ pub fn read_deliveries(answer: &Inbound, page: Page) -> Result<Deliveries> {
             delivery.next_attempt_at = None;
         }
     }
-    let last = deliveries.last().filter(|_| more);
+    let last = deliveries.last().map(|delivery| delivery.position);
     Ok(Deliveries {
-        next_cursor: last.map(|delivery| delivery.position.to_string()),
+        next_cursor: last.filter(|_| more).map(|position| position.to_string()),
+        last,
+        has_more: more,
         deliveries,
     })
 }
@@ -131,7 +145,7 @@ mod tests {
         assert!(deliveries.contains(&format!(
             "&endpoint_id=eq.{ID}&position=lt.7&order=position.desc&limit=3"
         )));
-        let list = list_request(project, "t", OrganizationId::parse(ID).unwrap()).url;
+        let list = list_request(project, "t", OrganizationId::parse(ID).unwrap(), 0).url;
         assert!(list.contains(&format!("&organization_id=eq.{ID}&")));
         let exists = exists_request(project, "t", id).url;
         assert!(exists.ends_with(&format!("?select=id&id=eq.{ID}")));

@@ -45,10 +45,10 @@ pub struct ClaimDeliveries<'a> {
     pub p_owner: Uuid,
     /// How many at the most.
     pub p_limit: u32,
+    /// How many of them at the most to endpoints that are slow, failing, or have not answered yet.
+    pub p_slow: u32,
     /// Endpoints that are passed by.
     pub p_skip: &'a [EndpointId],
-    /// Whether what is too old is swept up before.
-    pub p_sweep: bool,
 }
 
 tagged! {
@@ -76,6 +76,8 @@ object! {
         pub config: StoredConfig,
         /// Whether the secret before the current one still signs.
         pub both: bool,
+        /// Whether the endpoint is slow, failing, or has not answered yet.
+        pub slow: bool,
         /// Which event.
         pub event_id: EventId,
         /// What happened.
@@ -117,6 +119,8 @@ pub struct WebhookResult {
     pub retry_after: Option<u32>,
     /// The URL that answered 410.
     pub url: Option<String>,
+    /// How long the receiver took, in milliseconds. None: nothing was sent.
+    pub took_ms: Option<u32>,
 }
 
 impl WebhookResult {
@@ -129,6 +133,7 @@ impl WebhookResult {
             error,
             retry_after: None,
             url: None,
+            took_ms: None,
         }
     }
 }

@@ -1,0 +1,77 @@
+// A user who writes without end is slowed down, on every route that writes. Threat model 107.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { stack } from "../support/stack.mjs";
+import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+describe("a user's writes", { concurrency: true }, () => {
+  const info = stack();
+  let sql;
+  let worker;
+  before(async () => {
+    sql = connect(info);
+    worker = await startWorker(info);
+  });
+  after(async () => {
+    await worker?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  it("of 400 renames in a row no more than 120 are made, and the rest hear how long to wait", async () => {
+    const visitor = await Visitor.signedIn(worker);
+    const id = await visitor.connect(`renamed-${randomUUID()}`);
+    const answers = await Promise.all(
+      Array.from({ length: 400 }, (_, n) => visitor.patch(`/api/integrations/${id}`, { name: `Name ${n}` })),
+    );
+    const made = answers.filter(({ status }) => status === 200);
+    const refused = answers.filter(({ status }) => status === 429);
+    assert.equal(made.length + refused.length, 400);
+    assert.ok(made.length > 100 && made.length <= 120, `${made.length} were made`);
+    for (const answer of refused) {
+      answer.expect(429, "too_many_requests");
+      const seconds = Number(answer.headers.get("retry-after"));
+      assert.ok(seconds >= 1 && seconds <= 60, `${seconds} s`);
+    }
+    const [{ events }] = await sql`
+      select count(*)::int as events from public.credential_events where integration_id = ${id} and action = 'renamed'`;
+    assert.equal(events, made.length);
+  });
+
+  it("are refused on every route that writes, and on none that reads; signing out is always allowed", async () => {
+    const visitor = await Visitor.signedIn(worker);
+    const id = await visitor.connect(`limited-${randomUUID()}`);
+    const other = randomUUID();
+    await sql`
+      insert into private.rate_limits (kind, subject, attempts, ends_at, blocked_until)
+      values ('writes in a minute', ${visitor.user.id}, 120, now() + interval '1 minute', now() + interval '1 minute')
+      on conflict (kind, subject) do update set blocked_until = excluded.blocked_until, ends_at = excluded.ends_at`;
+    const writes = [
+      ["post", "/api/auth/authorize", { integration_type: "supabase" }],
+      ["post", `/api/connections/${other}`, { account_id: "x" }],
+      ["delete", `/api/connections/${other}`],
+      ["post", "/api/integrations", { integration_type: "auth0", fields: {} }],
+      ["patch", `/api/integrations/${id}`, { name: "x" }],
+      ["put", `/api/integrations/${id}/credentials`, { fields: {} }],
+      ["delete", `/api/integrations/${id}`],
+      ["post", `/api/integrations/${id}/refresh`, {}],
+      ["post", `/api/integrations/${id}/check`, {}],
+      ["post", `/api/integrations/${id}/reconnect`, {}],
+      ["post", "/api/webhooks", { url: "https://receiver.example.com" }],
+      ["patch", `/api/webhooks/${other}`, { enabled: false }],
+      ["delete", `/api/webhooks/${other}`],
+      ["post", `/api/webhooks/${other}/secret`, {}],
+      ["post", `/api/webhooks/${other}/deliveries/${other}/replay`, {}],
+    ];
+    for (const [method, path, body] of writes) (await visitor[method](path, body)).expect(429, "too_many_requests");
+    for (const path of ["/api/session", "/api/integrations", `/api/integrations/${id}`, `/api/integrations/${id}/events`, "/api/webhooks"]) {
+      (await visitor.get(path)).expect(200);
+    }
+    (await visitor.delete("/api/session")).expect(200);
+  });
+});

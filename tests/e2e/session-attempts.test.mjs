@@ -1,0 +1,108 @@
+// Passwords that are tried one after the other: pauses that grow, for the account from this address and for the address, and no longer
+// ones for everybody else. Threat model 108.
+import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { after, afterEach, before, describe, it } from "node:test";
+
+import { call } from "../support/caller.mjs";
+import { connect } from "../support/database.mjs";
+import { tellOnFailure } from "../support/failures.mjs";
+import { startProxy } from "../support/proxy.mjs";
+import { stack } from "../support/stack.mjs";
+import { signUp } from "../support/users.mjs";
+import { startWorker } from "../support/worker.mjs";
+
+const TOKEN = "/auth/v1/token?grant_type=password";
+
+describe("a password", () => {
+  const info = stack();
+  let sql;
+  let gateway;
+  let worker;
+  before(async () => {
+    sql = connect(info);
+    gateway = await startProxy(info.supabase_url);
+    worker = await startWorker({ ...info, supabase_url: gateway.url });
+  });
+  after(async () => {
+    await worker?.stop();
+    await gateway?.stop();
+    await sql.end();
+  });
+  afterEach(tellOnFailure(() => worker));
+
+  let last = 0;
+  /** An address of its own for each test (RFC 5737). */
+  const newAddress = () => `198.51.100.${++last}`;
+  const attempt = (email, password, address, to = worker) =>
+    call(to, "POST", "/api/session", { headers: { "cf-connecting-ip": address }, body: { email, password } });
+  const tries = (email) => gateway.count(({ path, body }) => path.startsWith(TOKEN) && body.includes(email));
+
+  it("that is wrong 40 times in a row is passed on five times; then the answer is 429, for an unknown account just the same", async () => {
+    const { email } = await signUp(worker.info);
+    const shown = [];
+    for (const account of [email, `${randomUUID()}@example.com`]) {
+      const address = newAddress();
+      const answers = [];
+      for (let n = 0; n < 40; n++) answers.push(await attempt(account, "wrong", address));
+      assert.equal(tries(account), 5);
+      for (const answer of answers.slice(0, 5)) answer.expect(401, "bad_credentials");
+      for (const answer of answers.slice(5)) {
+        answer.expect(429, "too_many_sign_ins");
+        const seconds = Number(answer.headers.get("retry-after"));
+        assert.ok(seconds >= 1 && seconds <= 5, `${seconds} s`);
+      }
+      shown.push(answers.map(({ status, json }) => [status, json]));
+    }
+    assert.deepEqual(shown[0], shown[1]);
+  });
+
+  it("that is right is taken from another address while a stranger tries", async () => {
+    const { email, password } = await signUp(worker.info);
+    const stranger = newAddress();
+    for (let n = 0; n < 20; n++) await attempt(email, "wrong", stranger);
+    (await attempt(email, password, newAddress())).expect(200);
+    (await attempt(email, password, stranger)).expect(429, "too_many_sign_ins");
+  });
+
+  it("that is right lets the account begin anew", async () => {
+    const { email, password } = await signUp(worker.info);
+    const address = newAddress();
+    for (let round = 0; round < 3; round++) {
+      for (let n = 0; n < 3; n++) (await attempt(email, "wrong", address)).expect(401, "bad_credentials");
+      (await attempt(email, password, address)).expect(200);
+    }
+  });
+
+  it("is not tried for one account after the other from one address without a pause", async () => {
+    const address = newAddress();
+    const answers = [];
+    for (let n = 0; n < 40; n++) answers.push((await attempt(`${randomUUID()}@example.com`, "wrong", address)).status);
+    assert.deepEqual([answers.filter((status) => status === 401).length, answers.filter((status) => status === 429).length], [30, 10]);
+  });
+
+  it("is tried in the name of the client's address with a secret key, and with no other; the user agent stays here", async () => {
+    const { email, password } = await signUp(worker.info);
+    const address = newAddress();
+    (await attempt(email, password, address)).expect(200);
+    const sent = (of) => gateway.requests.findLast(({ path, body }) => path.startsWith(TOKEN) && body.includes(of)).headers;
+    assert.deepEqual([sent(email)["sb-forwarded-for"], sent(email).apikey], [address, info.secret_key]);
+    assert.equal(sent(email)["user-agent"], "sealed-integrations");
+    const old = await startWorker(worker.info, { SUPABASE_SERVICE_ROLE_KEY: info.service_role_key });
+    try {
+      (await attempt(email, password, address, old)).expect(200);
+    } finally {
+      await old.stop();
+    }
+    assert.deepEqual([sent(email)["sb-forwarded-for"], sent(email).apikey], [undefined, info.publishable_key]);
+  });
+
+  it("leaves neither the e-mail address nor the client's address in the database or the log", async () => {
+    const { email, password } = await signUp(worker.info);
+    const address = newAddress();
+    await attempt(email, "wrong", address);
+    await attempt(email, password, address);
+    const [{ all }] = await sql`select jsonb_agg(to_jsonb(r))::text as all from private.rate_limits r`;
+    for (const text of [all, JSON.stringify(worker.logs())]) assert.ok(!text.includes(email) && !text.includes(address));
+  });
+});
