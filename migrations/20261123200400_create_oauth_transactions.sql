@@ -16,6 +16,7 @@ create table public.oauth_transactions (
 );
 
 create index oauth_transactions_user_id on public.oauth_transactions (user_id);
+create index oauth_transactions_organization_id on public.oauth_transactions (organization_id);
 create index oauth_transactions_expires_at on public.oauth_transactions (expires_at);
 
 alter table public.oauth_transactions enable row level security;

@@ -21,6 +21,7 @@ create table public.pending_connections (
 );
 
 create index pending_connections_expires_at on public.pending_connections (expires_at);
+create index pending_connections_organization_id on public.pending_connections (organization_id);
 create index pending_connections_user_id on public.pending_connections (user_id);
 
 alter table public.pending_connections enable row level security;

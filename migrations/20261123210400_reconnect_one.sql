@@ -40,15 +40,10 @@ begin
     end if;
   end if;
 
-  -- Whoever begins sweeps for everyone, a bounded number, past rows that another is sweeping.
-  delete from public.oauth_transactions t
-    where t.id in (
-      select e.id from public.oauth_transactions e
-      where e.expires_at <= now() order by e.expires_at limit 200 for update skip locked
-    );
-
   if (select count(*) from public.oauth_transactions t where t.user_id = p_user_id and t.expires_at > now())
     + (select count(*) from public.pending_connections p where p.user_id = p_user_id) >= 50
+    or (select count(*) from public.oauth_transactions t where t.organization_id = p_organization_id and t.expires_at > now())
+    + (select count(*) from public.pending_connections p where p.organization_id = p_organization_id) >= 500
   then
     return jsonb_build_object('outcome', 'too_many');
   end if;

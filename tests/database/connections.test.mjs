@@ -51,7 +51,7 @@ describe("begin_connection", () => {
     assert.deepEqual(await call(service, "begin_connection", { ...args, p_user_id: null }), { outcome: "not_a_member" });
   });
 
-  test("too_many from the 51st open one of a user on; an expired one makes room and is dropped", async () => {
+  test("too_many from the 51st open one of a user on; an expired one makes room", async () => {
     const user = randomUUID();
     const begin = (args = beginning({ p_user_id: user })) => call(service, "begin_connection", args);
     const first = beginning({ p_user_id: user });
@@ -61,7 +61,19 @@ describe("begin_connection", () => {
     assert.deepEqual(await call(service, "begin_connection", beginning()), { outcome: "begun" }, "another user is not concerned");
     await owner`update public.oauth_transactions set expires_at = now() where id = ${first.p_id}`;
     assert.deepEqual(await begin(), { outcome: "begun" });
-    assert.equal((await transactions(first.p_id)).length, 0);
+  });
+
+  test("too_many from the 501st open one of an organization on, whoever begins", async () => {
+    const organization = randomUUID();
+    const users = Array.from({ length: 11 }, () => randomUUID());
+    for (const user of users) await addMember(owner, organization, user);
+    const begin = (p_user_id) => call(service, "begin_connection", beginning({ p_user_id, p_organization_id: organization }));
+    for (const user of users.slice(0, 10)) {
+      for (let i = 0; i < 50; i++) assert.deepEqual(await begin(user), { outcome: "begun" });
+    }
+    assert.deepEqual(await begin(users[10]), { outcome: "too_many" });
+    await owner`delete from public.oauth_transactions where user_id = ${users[0]}`;
+    assert.deepEqual(await begin(users[10]), { outcome: "begun" });
   });
 
   test("a value out of bounds is refused", async () => {

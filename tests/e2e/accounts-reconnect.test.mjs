@@ -179,16 +179,16 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.equal(begun.length, 0);
   });
 
-  it("costs two round trips to begin and three to finish, as a connection does", async () => {
+  it("costs three round trips to begin and three to finish, as a connection does", async () => {
     const login = `trips-${randomUUID()}`;
     const { browser, rows: [{ id }] } = await connected(login);
     // Each names the integration in its path, or the user in its body.
     const asked = () => scene.gateway.count(({ path, body }) => path.includes(id) || body.includes(browser.user.id));
     const before = asked();
     const callback = await browser.reconsent(id, login);
-    assert.equal(asked() - before, 2, "whose it is, and begin");
+    assert.equal(asked() - before, 3, "the count of writes, whose it is, and begin");
     (await browser.get(callback)).expect(303);
-    assert.equal(asked() - before, 5, "consume, write the grant down, complete");
+    assert.equal(asked() - before, 6, "consume, write the grant down, complete");
     assert.deepEqual([scene.exchanges(callback), scene.server.count(scene.identityOf(callback))], [1, 1]);
   });
 });

@@ -173,8 +173,8 @@ describe("connect", { concurrency: true }, () => {
 
       const calls = gateway.requests.filter(({ path }) => path.startsWith("/rest/v1/rpc/"));
       const names = [
-        "begin_connection", "consume_transaction", "add_pending_connection", "complete_connection", "disconnect_integration",
-        "settle_revocation",
+        "admit_write", "begin_connection", "consume_transaction", "add_pending_connection", "complete_connection", "admit_write",
+        "disconnect_integration", "settle_revocation",
       ];
       assert.deepEqual(calls.map(({ path }) => path.replace("/rest/v1/rpc/", "")), names);
       const bearer = service === "service_role_key" ? `Bearer ${info[service]}` : undefined;

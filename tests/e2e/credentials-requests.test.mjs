@@ -203,7 +203,8 @@ describe("connecting with credentials", { concurrency: true }, () => {
     const { id } = (await browser.post(PATH, await body())).expect(201).json;
     // What is malformed is not asked about, and does not count.
     (await browser.post(PATH, { integration_type: "stripe", fields: {} })).expect(400, "invalid_fields");
-    const attempts = scene.sql`update private.credential_attempts set attempts = 59 where user_id = ${browser.user.id} and attempts = 1 returning 1`;
+    const attempts = scene.sql`
+      update private.rate_limits set attempts = 59 where kind = 'credentials' and subject = ${browser.user.id} and attempts = 1 returning 1`;
     assert.equal((await attempts).length, 1);
     (await browser.post(PATH, await body())).expect(201);
     const secret = `x-${randomUUID()}`;

@@ -55,6 +55,15 @@ describe("a grant over several projects", { concurrency: true }, () => {
     }
   });
 
+  // Threat model 107.
+  it("opens nothing for a wrong choice, however often", async () => {
+    const { browser, path } = await waiting();
+    const [pending] = await pendingOf(browser);
+    for (let n = 0; n < 40; n++) (await browser.post(path, { account_id: `wrong-${n}` })).expect(400, "invalid_request");
+    const events = await scene.sql`select action from public.credential_events where integration_id = ${pending.id} and action = 'opened'`;
+    assert.deepEqual([...events], []);
+  });
+
   it("is chosen once: a second choice is 404, and one row stands", async () => {
     const { browser, path, accounts } = await waiting();
     const [first, second] = accounts;

@@ -8,7 +8,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::http::Response;
 use crate::ids::PendingId;
 use crate::json::object;
-use crate::oauth::Client;
+use crate::oauth::{Account, Client};
 use crate::session::jwt::User;
 use crate::supabase::functions::{Pending, PendingConnection, PendingGrant};
 use crate::url::with_parameter;
@@ -34,15 +34,11 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
     let body: Body = context.json(r#"expected {"account_id"}"#).await?;
+    // Only what the provider listed: an account of somebody else's cannot be claimed by its id. A wrong one opens nothing.
+    let grant = pending(context, id, &user, None).await?;
+    chosen(&grant, &body.account_id)?;
     let grant = pending(context, id, &user, Some("choose")).await?;
-    // Only what the provider listed: an account of somebody else's cannot be claimed by its id.
-    let account = grant
-        .accounts
-        .iter()
-        .find(|account| account.id == body.account_id)
-        .ok_or(Refusal::Invalid(
-            "account_id must be one of the accounts on offer",
-        ))?;
+    let account = chosen(&grant, &body.account_id)?;
     let (client, config) = open(context, id, &grant)?;
     let config = credentials::with_account(&config, &client.provider, account);
     let connection = Connection {
@@ -64,6 +60,14 @@ pub async fn choose(context: &Context<'_>, id: &str) -> Result<Response> {
             .extend(completion::legacy_cookies(&connection, &stored)?);
     }
     Ok(response)
+}
+
+fn chosen<'a>(grant: &'a PendingGrant, account_id: &str) -> Result<&'a Account> {
+    let mut accounts = grant.accounts.iter();
+    let account = accounts.find(|account| account.id == account_id);
+    account.ok_or(Error::Caller(Refusal::Invalid(
+        "account_id must be one of the accounts on offer",
+    )))
 }
 
 /// Gives the grant up and revokes it.

@@ -3,6 +3,7 @@
 //! A bench prints what it found and judges nothing: it fails only when something could not be measured. On a shared machine
 //! the ratios are worth more than the figures, as both sides of each were measured in turns.
 
+mod fairness;
 mod refresh;
 mod rotate;
 mod worker;
@@ -15,6 +16,8 @@ use crate::{failure::Failure, process::Running, project::Project};
 
 #[derive(Subcommand)]
 pub enum Bench {
+    /// Deliveries of one organization beside the slow receivers of others
+    Fairness(fairness::Options),
     /// The schedule's refreshes beside bare calls to the same provider
     Refresh(refresh::Options),
     /// The change of the key beside PostgreSQL's own floor and a script with supabase-js
@@ -25,6 +28,7 @@ pub enum Bench {
 
 pub fn run(project: &Project, bench: &Bench) -> Result<ExitCode, Failure> {
     match bench {
+        Bench::Fairness(options) => fairness::run(project, options),
         Bench::Refresh(options) => refresh::run(project, options),
         Bench::Rotate(options) => rotate::run(project, options),
         Bench::Worker(options) => worker::run(project, options),
