@@ -33,7 +33,7 @@ fn system(bytes: &mut [u8]) -> Result<(), RandomError> {
     getrandom::fill(bytes).map_err(|_| RandomError)
 }
 
-/// Attack 22: a million values, sealed in configs of 1,000 and moved to another key, which draws anew.
+/// Threat model 22: a million values, sealed in configs of 1,000 and moved to another key, which draws anew.
 #[test]
 fn a_million_seals_without_a_nonce_twice() {
     let secrets = (0..1000)

@@ -246,7 +246,7 @@ proptest! {
     }
 }
 
-/// Attack 19 in full: every bit of iv, tag and ciphertext, and every other character at every place of the text.
+/// Threat model 19 in full: every bit of iv, tag and ciphertext, and every other character at every place of the text.
 #[test]
 fn every_flipped_bit_and_every_other_character_is_refused() {
     let ring = ring(1, &[2]);

@@ -1,4 +1,4 @@
-// Who may read and do what (attack 26): in SQL for every object there is, and through the real PostgREST.
+// Who may read and do what (threat model 26): in SQL for every object there is, and through the real PostgREST.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
@@ -198,7 +198,7 @@ describe("rows of users and organisations", () => {
     assert.deepEqual(await names(project.user(alice)), ["Alice's"]);
   });
 
-  test("nothing in a token but the user's id counts (attack 17)", async () => {
+  test("nothing in a token but the user's id counts (threat model 17)", async () => {
     const organization = randomUUID();
     await insertIntegration(service, { organization_id: organization });
     const claims = {
@@ -226,7 +226,7 @@ describe("rows of users and organisations", () => {
   });
 });
 
-describe("through PostgREST (attack 26)", () => {
+describe("through PostgREST (threat model 26)", () => {
   const request = async (token, path, { method = "GET", body, headers = {} } = {}) => {
     const response = await fetch(`${rest.url}${path}`, {
       method,

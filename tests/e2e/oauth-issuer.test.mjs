@@ -1,4 +1,4 @@
-// Attack 5: what one authorization server began, no other may finish (RFC 9207, RFC 9700 section 4.4).
+// Threat model 5: what one authorization server began, no other may finish (RFC 9207, RFC 9700 section 4.4).
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";

@@ -1,4 +1,4 @@
-// Attack 9: an authorization server that misbehaves gets neither a secret nor the worker's time, and leaves no row behind.
+// Threat model 9: an authorization server that misbehaves gets neither a secret nor the worker's time, and leaves no row behind.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";

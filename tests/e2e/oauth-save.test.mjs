@@ -1,4 +1,4 @@
-// Attack 9, the other side: tokens are there, but cannot be stored. Then the grant is revoked at the provider, so that none lives there
+// Threat model 9, the other side: tokens are there, but cannot be stored. Then the grant is revoked at the provider, so that none lives there
 // which nobody knows of; and what was stored after all is never revoked (threat model 102, 103).
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";

@@ -1,4 +1,4 @@
-// Attack 11: secrets go to https only, or to this very machine.
+// Threat model 11: secrets go to https only, or to this very machine.
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 

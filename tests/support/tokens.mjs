@@ -62,7 +62,7 @@ export async function tokensWithWrongClaims(info, user) {
   return Promise.all(Object.entries(cases).map(async ([name, wrong]) => [name, await signES256(info, wrong)]));
 }
 
-/** `[name, token]` of right claims whose signature proves nothing (attack 12); `url` is where none may send a request. */
+/** `[name, token]` of right claims whose signature proves nothing (threat model 12); `url` is where none may send a request. */
 export async function tokensWithWrongSignatures(info, user, url) {
   const claims = userClaims(info, user);
   const right = await signES256(info, claims);

@@ -18,7 +18,7 @@ const QUEUE = {
   queueConsumers: { work: { maxBatchSize: 1, maxBatchTimeout: 0, maxRetries: 0 } },
 };
 /** Which of worker-build's files are modules, and of what kind; the rest is for people. */
-const MODULE_TYPES = { ".js": "ESModule", ".wasm": "CompiledWasm" };
+const MODULE_TYPES = { ".js": "ESModule", ".mjs": "ESModule", ".wasm": "CompiledWasm" };
 
 /**
  * Starts the worker. `bindings` override its settings; one that is undefined is left unset. `build` is another folder

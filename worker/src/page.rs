@@ -12,7 +12,7 @@ pub const SCRIPT: &str = include_str!(concat!(env!("OUT_DIR"), "/app.js"));
 
 const FAILURE: &str = include_str!("../page/failure.html");
 
-/// A failed connection, for people: what happened, in our words; the provider's never come here (attacks.md 10).
+/// A failed connection, for people: what happened, in our words; the provider's never come here (threat model 10).
 pub fn failure(error: &Error, request_id: &str) -> Response {
     let (status, code, message) = error.answer();
     let title = if code == "declined" {

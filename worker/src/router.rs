@@ -104,20 +104,6 @@ impl Route<'_> {
             Self::Replay(..) => "POST /api/webhooks/:id/deliveries/:event_id/replay",
         }
     }
-
-    /// Whether it must run to its end although the browser goes away: it has dealings with the provider that must be written
-    /// down, or taken back.
-    pub fn must_finish(&self) -> bool {
-        matches!(
-            self,
-            Self::Callback(_)
-                | Self::Choose(_)
-                | Self::Discard(_)
-                | Self::Disconnect(_)
-                | Self::Refresh(_)
-                | Self::Check(_)
-        )
-    }
 }
 
 /// Finds the route: 404 for an unknown path, 405 with the Allow header for a known one.

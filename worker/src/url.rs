@@ -104,7 +104,7 @@ mod tests {
         }
     }
 
-    // attacks.md 8
+    // threat model 8
     #[test]
     fn only_a_path_of_our_own_is_returned_to() {
         for right in [

@@ -17,9 +17,8 @@ use crate::{
 /// What cargo makes and worker-build turns into a module.
 const WASM: &str = "target/wasm32-unknown-unknown/release/edge.wasm";
 const OUTPUT: &str = "worker/build/index.js";
-/// What the runtime starts, and the name under which it imports worker-build's module.
+/// What the runtime starts, in place of worker-build's own.
 const ENTRY: &str = "worker/src/host/entry.js";
-const MODULE: &str = "worker/build/worker.js";
 /// Which input the output was made of.
 const STAMP: &str = "worker/build/.stamp";
 
@@ -36,7 +35,6 @@ pub fn run(project: &Project) -> Result<(), Failure> {
         return Ok(());
     }
     bundle(project)?;
-    enter_by_our_own(project)?;
     fs::write(project.path(STAMP), input).map_err(Failure::io(format!("cannot write {STAMP}")))?;
     step.done("worker/build is ready");
     Ok(())
@@ -60,21 +58,13 @@ fn bundle(project: &Project) -> Result<(), Failure> {
     let log = project.log("worker-build")?;
     let mut command = project.command(project.tool("worker-build"));
     command.arg("--release").current_dir(project.path("worker"));
+    // Its own entry begins the wasm anew after an exception, which loses whatever was under way.
+    command.env("CUSTOM_SHIM", project.path(ENTRY));
     if process::run_into(&log, environment(&mut command, project))?.success() {
         return Ok(());
     }
     let hint = "its message is above; what it was given is in worker/Cargo.toml and target/wasm32-unknown-unknown";
     Err(setup::failed(project, "worker-build", &log, hint))
-}
-
-/// Puts our entry before worker-build's module, which costs as much as the rest of a small request.
-fn enter_by_our_own(project: &Project) -> Result<(), Failure> {
-    let cannot = || Failure::io(format!("cannot put {ENTRY} before {MODULE}"));
-    fs::rename(project.path(OUTPUT), project.path(MODULE)).map_err(cannot())?;
-    // An alias of its module, for those who come from an older version.
-    fs::remove_dir_all(project.path("worker/build/worker")).map_err(cannot())?;
-    fs::copy(project.path(ENTRY), project.path(OUTPUT)).map_err(cannot())?;
-    Ok(())
 }
 
 /// The same for both, or the second would compile again.

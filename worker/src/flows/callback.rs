@@ -5,15 +5,16 @@
 //! becomes of this request.
 
 use super::completion::{self, Connection};
+use super::recovery::{Exchange, exchange_note};
 use super::revocations;
-use super::{Context, now, random_uuid};
+use super::{Context, Task, now, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{Error, Refusal, Result};
-use crate::host;
-use crate::http::Response;
+use crate::host::{self, Answer};
+use crate::http::{Response, SendError};
 use crate::ids::PendingId;
 use crate::limits::retry_after;
-use crate::oauth::callback::{self, Answer};
+use crate::oauth::callback;
 use crate::oauth::{Account, Client, Grant, identity, token};
 use crate::offer::Offer;
 use crate::providers::Source;
@@ -55,9 +56,9 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
         return Err(Refusal::WrongIssuer.into());
     }
     let code = match response.answer(transaction.issuer.as_deref())? {
-        Answer::Code(code) => code,
-        Answer::Declined => return Err(Refusal::Declined.into()),
-        Answer::Failed => {
+        callback::Answer::Code(code) => code,
+        callback::Answer::Declined => return Err(Refusal::Declined.into()),
+        callback::Answer::Failed => {
             return Err(Error::provider(
                 "authorization endpoint: answered an error other than access_denied",
             ));
@@ -66,14 +67,24 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     if transaction.integration_id.is_some() && transaction.account_id.is_none() {
         return Err(Refusal::UnknownIntegration.into());
     }
-    let grant = exchange(context, client, &transaction, &code).await?;
+    let exchanged = Exchange {
+        id: random_uuid()?,
+        integration_type: kind.to_owned(),
+        user: user.id,
+        organization: transaction.organization_id,
+        return_to: transaction.return_to.clone(),
+    };
+    let note = exchange_note(&exchanged);
+    let grant = exchange(context, client, &transaction, &code, &note).await?;
     let config = credentials::config(&grant);
+    let pending = write_down(context, client, &exchanged, &grant, &config).await;
+    host::settled(&note);
     let flow = Flow {
         offer,
         client,
         user: &user,
         transaction: &transaction,
-        pending: write_down(context, client, &user, &transaction, &grant, &config).await?,
+        pending: pending?,
     };
     let mut account = None;
     match finish(context, &flow, &grant, &config, &mut account).await {
@@ -101,6 +112,7 @@ async fn exchange(
     client: &Client,
     transaction: &Transaction,
     code: &str,
+    note: &str,
 ) -> Result<Grant> {
     let row = Row::Transaction(transaction.id);
     let opened = credentials::open(
@@ -111,19 +123,20 @@ async fn exchange(
     )?;
     let verifier = credentials::verifier(&opened)?;
     let request = token::request(client, code, &transaction.redirect_uri, verifier.expose());
-    let answer = host::send(&request).await;
-    let limits = answer
-        .as_ref()
-        .map(|answer| answer.limits())
-        .unwrap_or_default();
-    let answer = answer.map(|answer| answer.read());
+    read(context, client, host::send_held(&request, note).await).await
+}
+
+/// Reads the answer to an exchange. Tokens that cannot be used are revoked.
+async fn read(task: &Task, client: &Client, answer: Result<Answer, SendError>) -> Result<Grant> {
+    let limits = answer.as_ref().map(Answer::limits).unwrap_or_default();
+    let answer = answer.map(Answer::read);
     let unusable = match token::read(&client.provider, answer, now()) {
         Ok(grant) => return Ok(grant),
         Err(unusable) => unusable,
     };
     if let Some(tokens) = &unusable.tokens {
         let refresh = tokens.refresh_token.as_ref();
-        revocations::directly(context, client, &tokens.access_token, refresh).await;
+        revocations::directly(task, client, &tokens.access_token, refresh).await;
     }
     if unusable.status == 429 {
         let seconds = retry_after(&limits.retry_after, now()).unwrap_or(60);
@@ -132,40 +145,56 @@ async fn exchange(
     Err(unusable.error)
 }
 
+/// Gives up the grant of an exchange whose callback has ended.
+pub async fn give_up(
+    task: &Task,
+    exchange: &Exchange,
+    answer: Result<Answer, SendError>,
+) -> Result<()> {
+    let client = task.settings.client(&exchange.integration_type)?;
+    let Ok(grant) = read(task, client, answer).await else {
+        return Ok(());
+    };
+    let config = credentials::config(&grant);
+    let pending = write_down(task, client, exchange, &grant, &config).await?;
+    let reason = revocations::Reason::Abandoned;
+    revocations::abandon(task, client, exchange.user, pending, reason, None).await;
+    Ok(())
+}
+
 /// Writes the grant down, sealed. Where that fails nobody can use the grant, so it is revoked at once; should the write arrive late all the
 /// same, the schedule revokes it again.
 async fn write_down(
-    context: &Context<'_>,
+    task: &Task,
     client: &Client,
-    user: &User,
-    transaction: &Transaction,
+    exchange: &Exchange,
     grant: &Grant,
     config: &PlainConfig,
 ) -> Result<PendingId> {
     let written = async {
         let id = PendingId(random_uuid()?);
         let config: StoredConfig = credentials::seal(
-            &context.settings.ring,
-            transaction.organization_id,
+            &task.settings.ring,
+            exchange.organization,
             Row::Pending(id),
             config,
             &mut host::random,
         )?;
         let call = AddPendingConnection {
             p_id: id,
-            p_user_id: user.id,
-            p_organization_id: transaction.organization_id,
+            p_user_id: exchange.user,
+            p_organization_id: exchange.organization,
             p_integration_type: &client.provider.kind,
             p_config: &config,
-            p_return_to: &transaction.return_to,
+            p_return_to: &exchange.return_to,
         };
-        completion::persistently(context, &call).await?;
+        completion::persistently(task, &call).await?;
         Ok(id)
     };
     let written = written.await;
     if written.is_err() {
         let refresh = grant.refresh_token.as_ref();
-        revocations::directly(context, client, &grant.access_token, refresh).await;
+        revocations::directly(task, client, &grant.access_token, refresh).await;
     }
     written
 }

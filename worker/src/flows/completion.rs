@@ -1,6 +1,6 @@
 //! The end of every connection: the row is written and the pending grant deleted in one transaction.
 
-use super::{Context, random_uuid};
+use super::{Context, Task, random_uuid};
 use crate::credentials::{self, Row};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::host;
@@ -117,9 +117,9 @@ pub async fn complete(
 }
 
 /// Repeats a write of unknown outcome once. It is by id, so twice is once.
-pub async fn persistently<C: Call>(context: &Context<'_>, call: &C) -> Result<C::Outcome> {
-    match context.call(call).await {
-        Err(Error::Database { .. }) => context.call(call).await.map_err(not_saved),
+pub async fn persistently<C: Call>(task: &Task, call: &C) -> Result<C::Outcome> {
+    match task.call(call).await {
+        Err(Error::Database { .. }) => task.call(call).await.map_err(not_saved),
         other => other,
     }
 }

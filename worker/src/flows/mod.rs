@@ -13,6 +13,7 @@ mod direct;
 mod events;
 mod integrations;
 mod pause;
+pub mod recovery;
 mod redemption;
 mod refresh;
 mod revocations;

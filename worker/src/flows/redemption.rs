@@ -4,14 +4,17 @@
 //! the sealed answer for the next claim. What is left is a worker that dies between the provider's answer and its first write: the
 //! next claim finds that an attempt was made, tries the token that it has, and the events tell what was lost.
 
-use super::{Task, completion, now, pause};
+use super::{Task, completion, now, pause, recovery};
 use crate::credentials::{self, Row};
 use crate::error::{Error, Result};
-use crate::host::{self, log};
+use crate::host::{self, Answer, log};
+use crate::http::SendError;
 use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::json::ById;
 use crate::limits::retry_after;
+use crate::oauth::Client;
 use crate::oauth::refresh::{self as oauth, Redemption};
+use crate::offer::ClientOf;
 use crate::refresh::WRITE_PAUSES_MS;
 use crate::supabase::functions::{Claim, End, Fault, RefreshResult, SettleRefreshes, Settling};
 use sealed::{PlainConfig, StoredConfig};
@@ -22,6 +25,8 @@ use uuid::Uuid;
 pub struct Redeemed {
     /// What is written.
     pub result: RefreshResult,
+    /// The note that its answer is held under, if one was asked for.
+    note: Option<String>,
 }
 
 impl Redeemed {
@@ -40,25 +45,43 @@ impl Redeemed {
             organization_id: claim.organization_id,
             integration_type: claim.integration_type.clone(),
         };
-        Self { result }
+        Self { result, note: None }
     }
 }
 
+/// Who redeems: what the result is settled under.
+#[derive(Clone, Copy)]
+pub struct Redeemer {
+    /// What the claim is known by.
+    pub owner: Uuid,
+    /// Who asked for it.
+    pub user: Option<UserId>,
+}
+
 /// Redeems what was claimed: one request to the provider at the most.
-pub async fn redeem(task: &Task, claim: &Claim) -> Redeemed {
-    match attempt(task, claim).await {
+pub async fn redeem(task: &Task, redeemer: Redeemer, claim: &Claim) -> Redeemed {
+    let note = recovery::refresh_note(redeemer, claim);
+    let mut redeemed = match attempt(task, claim, &note).await {
         Ok(redeemed) => redeemed,
-        Err(failed) => {
-            let detail = format!(
-                "integrations {}: not refreshed: {}",
-                claim.id, failed.detail
-            );
-            log::warning(&task.request_id, &detail);
-            let mut redeemed = Redeemed::fault(claim, failed.fault);
-            redeemed.result.retry_after = failed.retry_after;
-            redeemed
-        }
-    }
+        Err(failed) => failed.redeemed(task, claim),
+    };
+    redeemed.note = Some(note);
+    redeemed
+}
+
+/// Goes on with the answer to a redemption whose job has ended.
+pub async fn resume(
+    task: &Task,
+    redeemer: Redeemer,
+    claim: &Claim,
+    answer: Result<Answer, SendError>,
+) -> Result<()> {
+    let concluded = match prepared(task, claim) {
+        Ok((config, client)) => conclude(task, claim, &config, &client, answer).await,
+        Err(failed) => Err(failed),
+    };
+    let redeemed = concluded.unwrap_or_else(|failed| failed.redeemed(task, claim));
+    settle(task, redeemer, vec![redeemed]).await.map(|_| ())
 }
 
 /// A redemption that brought nothing.
@@ -80,24 +103,54 @@ impl Failed {
     fn by(fault: Fault, error: &Error) -> Self {
         Self::new(fault, error.detail().unwrap_or_default())
     }
+
+    fn redeemed(self, task: &Task, claim: &Claim) -> Redeemed {
+        let detail = format!("integrations {}: not refreshed: {}", claim.id, self.detail);
+        log::warning(&task.request_id, &detail);
+        let mut redeemed = Redeemed::fault(claim, self.fault);
+        redeemed.result.retry_after = self.retry_after;
+        redeemed
+    }
 }
 
-async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, Failed> {
-    let config = open(task, claim.id, claim.organization_id, &claim.config)
-        .map_err(|error| Failed::by(Fault::Unreadable, &error))?;
+async fn attempt(task: &Task, claim: &Claim, note: &str) -> Result<Redeemed, Failed> {
     if claim.refreshed {
-        let sealed =
-            seal(task, claim, &config).map_err(|error| Failed::by(Fault::Unreadable, &error))?;
+        let sealed = opened(task, claim)
+            .and_then(|config| seal(task, claim, &config))
+            .map_err(|error| Failed::by(Fault::Unreadable, &error))?;
         return Ok(Redeemed::of(claim, Some(sealed), None));
     }
-    let offer = task
-        .settings
-        .offer(&claim.integration_type)
-        .ok_or_else(|| Failed::new(Fault::Refused, "its provider is not configured"))?;
-    let nothing = || Failed::new(Fault::NotRefreshable, "there is nothing to refresh it with");
-    let client = offer.client(&config).ok_or_else(nothing)?;
+    let (config, client) = prepared(task, claim)?;
     let request = oauth::request(&client, &config).ok_or_else(nothing)?;
-    let answer = host::send(&request).await;
+    let answer = host::send_held(&request, note).await;
+    conclude(task, claim, &config, &client, answer).await
+}
+
+fn nothing() -> Failed {
+    Failed::new(Fault::NotRefreshable, "there is nothing to refresh it with")
+}
+
+fn opened(task: &Task, claim: &Claim) -> Result<PlainConfig> {
+    open(task, claim.id, claim.organization_id, &claim.config)
+}
+
+fn prepared(task: &Task, claim: &Claim) -> Result<(PlainConfig, ClientOf<'static>), Failed> {
+    let config = opened(task, claim).map_err(|error| Failed::by(Fault::Unreadable, &error))?;
+    let offer = task.settings.offer(&claim.integration_type);
+    let offer =
+        offer.ok_or_else(|| Failed::new(Fault::Refused, "its provider is not configured"))?;
+    let client = offer.client(&config).ok_or_else(nothing)?;
+    Ok((config, client))
+}
+
+/// What an answer of the token endpoint means for the claim.
+async fn conclude(
+    task: &Task,
+    claim: &Claim,
+    config: &PlainConfig,
+    client: &Client,
+    answer: Result<Answer, SendError>,
+) -> Result<Redeemed, Failed> {
     let (status, limits) = answer
         .as_ref()
         .map(|answer| (answer.status(), answer.limits()))
@@ -125,7 +178,7 @@ async fn attempt(task: &Task, claim: &Claim) -> Result<Redeemed, Failed> {
             ));
         }
     };
-    match seal(task, claim, &credentials::renewed(&config, &grant)) {
+    match seal(task, claim, &credentials::renewed(config, &grant)) {
         Ok(sealed) => Ok(Redeemed::of(claim, Some(sealed), None)),
         Err(error) => Err(Failed::by(Fault::Unsettled, &error)),
     }
@@ -160,20 +213,21 @@ fn seal(task: &Task, claim: &Claim, config: &PlainConfig) -> Result<StoredConfig
 }
 
 /// Writes results, again and again for a while: what was redeemed exists nowhere else. A write whose answer was lost may be repeated.
-pub async fn settle(
-    task: &Task,
-    owner: Uuid,
-    done: Vec<Redeemed>,
-    user: Option<UserId>,
-) -> Result<ById<End>> {
-    let results: Vec<_> = done.into_iter().map(|redeemed| redeemed.result).collect();
+pub async fn settle(task: &Task, redeemer: Redeemer, done: Vec<Redeemed>) -> Result<ById<End>> {
+    let (results, notes): (Vec<_>, Vec<_>) = done
+        .into_iter()
+        .map(|redeemed| (redeemed.result, redeemed.note))
+        .unzip();
     let call = SettleRefreshes {
-        p_owner: owner,
+        p_owner: redeemer.owner,
         p_results: &results,
-        p_user_id: user,
+        p_user_id: redeemer.user,
         p_request_id: &task.request_id,
     };
     let ends = persistently(task, &call).await?;
+    for note in notes.into_iter().flatten() {
+        host::settled(&note);
+    }
     for result in &results {
         if ends.get(result.id.0) == Some(&End::Journalled) {
             log::warning(

@@ -1,6 +1,6 @@
 //! A refresh: one redemption of the refresh token however many ask at once. Whoever has the claim redeems; the others wait and read.
 
-use super::redemption::{redeem, settle};
+use super::redemption::{Redeemer, redeem, settle};
 use super::{Context, Task, random_uuid};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::host;
@@ -78,9 +78,13 @@ pub async fn renew(
             Claiming::Claimed(_) if claims == CLAIMS => return Err(busy()),
             Claiming::Claimed(claim) => {
                 claims += 1;
-                let done = redeem(task, &claim).await;
+                let redeemer = Redeemer {
+                    owner: call.p_owner,
+                    user: asker.user,
+                };
+                let done = redeem(task, redeemer, &claim).await;
                 let fault = done.result.fault;
-                let ends = settle(task, call.p_owner, vec![done], asker.user).await?;
+                let ends = settle(task, redeemer, vec![done]).await?;
                 let end = ends.get(id.0).copied();
                 again(id, end, fault, wanted)?;
                 if end == Some(End::Changed) {

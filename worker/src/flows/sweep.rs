@@ -1,6 +1,6 @@
 //! The schedule's refreshes: what ends soon is claimed in batches, redeemed side by side, and written together as it comes.
 
-use super::redemption::{Redeemed, redeem, settle};
+use super::redemption::{Redeemed, Redeemer, redeem, settle};
 use super::schedule::Left;
 use super::{Task, random_uuid};
 use crate::error::Result;
@@ -63,6 +63,13 @@ struct Sweep<'a> {
 }
 
 impl Sweep<'_> {
+    fn redeemer(&self) -> Redeemer {
+        Redeemer {
+            owner: self.owner,
+            user: None,
+        }
+    }
+
     /// Claims until nothing is due or the run has had its share.
     async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Left> {
         let settings = self.task.settings;
@@ -103,7 +110,7 @@ impl Sweep<'_> {
         let redeemed = if is_late || self.patience.borrow().is_over(kind) {
             Redeemed::fault(&claim, Fault::Released)
         } else {
-            redeem(self.task, &claim).await
+            redeem(self.task, self.redeemer(), &claim).await
         };
         let health = match redeemed.result.fault {
             _ if redeemed.result.retry_after.is_some() => Some(Health::Pause),
@@ -124,7 +131,7 @@ impl Sweep<'_> {
         let mut batches = ended.ready_chunks(BATCH as usize);
         while let Some(batch) = batches.next().await {
             let count = batch.len();
-            if let Err(error) = settle(self.task, self.owner, batch, None).await {
+            if let Err(error) = settle(self.task, self.redeemer(), batch).await {
                 let detail = error.detail().unwrap_or_default();
                 log::warning(
                     &self.task.request_id,

@@ -1,11 +1,21 @@
-// What the runtime starts. worker-build's own entry makes a class instance, two proxies and a dozen closures of every request, so
-// that the wasm begins anew after a panic. wasm-bindgen's exports see to that themselves, so they are called without a detour.
-import Worker from "./worker.js";
+// What the runtime starts: worker-build's `CUSTOM_SHIM`, which fills in the two lines of snippets. It instantiates the wasm and lends the
+// executor of glue.js what that needs of it.
+import * as bindings from "./index_bg.js";
+import wasm from "./index.wasm";
+$SNIPPET_JS_IMPORTS
 
-const { fetch, scheduled, queue } = Worker.prototype;
+const snippets = {
+  $SNIPPET_WASM_IMPORTS
+};
+const { exports } = new WebAssembly.Instance(wasm, { "./index_bg.js": bindings, ...snippets });
+bindings.__wbg_set_wasm(exports);
+exports.__wbindgen_start();
+
+const { connect, run } = Object.values(snippets).find((snippet) => "connect" in snippet);
+connect(bindings, exports);
 
 export default {
-  fetch: (request, env, ctx) => fetch.call({ env, ctx }, request),
-  scheduled: (event, env, ctx) => scheduled.call({ env, ctx }, event),
-  queue: (batch, env, ctx) => queue.call({ env, ctx }, batch),
+  fetch: (request, env, ctx) => run(() => bindings.fetch(request, env), env, ctx),
+  scheduled: (_event, env, ctx) => run(() => bindings.scheduled(env), env, ctx),
+  queue: (batch, env, ctx) => run(() => bindings.queue(batch, env), env, ctx),
 };

@@ -1,6 +1,8 @@
-// The worker's only JavaScript but for entry.js. Every call between wasm and JavaScript costs about as much as the work behind
-// it, so each function here does in one crossing what would take a dozen through bindings. No decision is made here: see the
-// Rust side.
+// The worker's only JavaScript but for entry.js: the executor, and what the SDK has no safe form of.
+//
+// An exception that passes through wasm runs no destructor and leaves whatever was being polled broken. So no function here that Rust calls
+// can throw: the synchronous ones are wrapped in `safe`, the asynchronous ones reject, and Rust has a `Result` of it. What throws or traps
+// all the same ends its own job and no other: see `run`.
 
 const SECURITY = [
   ["strict-transport-security", "max-age=63072000; includeSubDomains"],
@@ -28,46 +30,155 @@ const HEADERS = [
   [...SECURITY, NOTHING],
 ].map((pairs) => new Headers(pairs));
 
-/** The method and the URL, a line each: where `head` begins, without the cost of reading headers. */
-export function target({ method, url }) {
-  return `${method}\n${url}`;
+/** The same function; where it throws, what `otherwise` says. */
+function safe(call, otherwise) {
+  return (...given) => {
+    try {
+      return call(...given);
+    } catch {
+      return otherwise(...given);
+    }
+  };
 }
 
+// ---------------------------------------------------------------------------------------------------------------- The executor
+//
+// A job is a future of Rust's with a number: a request, a run of the schedule, a message of the queue. Each is polled by itself, from a
+// microtask, so no wasm frame is below it. One that throws or traps is forgotten: its memory leaks, the shadow stack is put back to where it
+// was, and everybody else goes on in the same instance.
+
+let wasm;
+let stackBase;
+/** By number. */
+const jobs = new Map();
+/** The job that is being polled. */
+let current;
+
+/** Lends the executor the wasm's exports. */
+export function connect(bindings, exports) {
+  const move = exports.__wbindgen_add_to_stack_pointer;
+  wasm = { poll: bindings.poll, recover: bindings.recover, restoreStack: () => move(stackBase - move(0)) };
+  stackBase = move(0);
+}
+
+/** Begins a job and runs it to its end, also when the browser goes away. What does not need one answers at once. */
+export function run(begin, env, ctx) {
+  let job;
+  try {
+    job = begin();
+  } catch (error) {
+    wasm.restoreStack();
+    return failure(error);
+  }
+  if (typeof job !== "number") return job;
+  const done = drive(job, env, ctx);
+  ctx.waitUntil(done);
+  return done;
+}
+
+function drive(number, env, ctx) {
+  return new Promise((resolve) => {
+    const job = { isQueued: false, held: new Map(), step };
+    function step() {
+      job.isQueued = false;
+      current = job;
+      try {
+        const result = wasm.poll(number);
+        if (result === undefined) return;
+        jobs.delete(number);
+        resolve(result);
+      } catch (error) {
+        jobs.delete(number);
+        wasm.restoreStack();
+        for (const [note, answer] of job.held) ctx.waitUntil(recover(note, answer, env, ctx));
+        resolve(failure(error));
+      } finally {
+        current = undefined;
+      }
+    }
+    jobs.set(number, job);
+    step();
+  });
+}
+
+/** Polls a job once more, soon. */
+export const wake = safe((number) => {
+  const job = jobs.get(number);
+  if (job === undefined || job.isQueued) return;
+  job.isQueued = true;
+  queueMicrotask(job.step);
+}, () => {});
+
+/**
+ * Goes on with the answer of a token endpoint whose job has ended: it may hold the only copy of somebody's tokens. A second time if the first
+ * one ends like that as well.
+ */
+async function recover(note, answer, env, ctx, attempts = 2) {
+  const held = await answer;
+  let job;
+  try {
+    job = wasm.recover(env, note, held);
+  } catch {
+    wasm.restoreStack();
+  }
+  const result = job === undefined ? CRASHED : await drive(job, env, ctx);
+  if (result === RECOVERED) return;
+  if (attempts > 1) return recover(note, answer, env, ctx, attempts - 1);
+  log({ detail: "the answer of a token endpoint is lost: a trap, twice" });
+}
+const RECOVERED = true;
+const CRASHED = null;
+
+/** Forgets a held answer: what it holds is stored, or revoked, or written down. */
+export const settled = safe((note) => void current?.held.delete(note), () => {});
+
+/** The generic answer to a request whose job has ended with an exception; for other jobs it is only logged. */
+function failure(error) {
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  log({ request_id: id, status: 500, code: "internal", detail: `the request ended with ${error?.name ?? "an exception"}` });
+  const message = "internal error; give the request id to the operator";
+  return respond(500, 0, `x-request-id\n${id}\n`, JSON.stringify({ error: { code: "internal", message } }));
+}
+
+function log(line) {
+  console.error(JSON.stringify({ level: "error", ...line }));
+}
+
+// ---------------------------------------------------------------------------------------------------- Requests and responses
+
+/** The method and the URL, a line each: where `head` begins, without the cost of reading headers. */
+export const target = safe(({ method, url }) => `${method}\n${url}`, () => "");
+
 /** The request line and the headers that matter, a line each. */
-export function head(request) {
+export const head = safe((request) => {
   const { method, url, headers } = request;
   const of = (name) => headers.get(name) ?? "";
   return `${method}\n${url}\n${of("authorization")}\n${of("cookie")}\n${of("origin")}\n${of("content-type")}\n${of("accept")}\n${of("sec-fetch-site")}\n${of("cf-connecting-ip")}`;
-}
+}, () => "");
 
 /** A response; `lines` holds further headers as name, value, name, value, each on a line. */
-export function respond(status, media, lines, body) {
-  if (lines === "") return new Response(body, { status, headers: HEADERS[media] });
+export const respond = safe((status, media, lines, body) => {
   const headers = new Headers(HEADERS[media]);
   const parts = lines.split("\n");
   for (let i = 0; i + 1 < parts.length; i += 2) headers.append(parts[i], parts[i + 1]);
   return new Response(media === 4 ? null : body, { status, headers });
-}
+}, () => new Response(null, { status: 500, headers: HEADERS[4] }));
 
 /**
  * The text of a request's body; undefined if it is larger than the limit. What is not much larger is taken all the same: a client that is
- * still sending when it is answered may lose the connection, and the answer with it (RFC 9112, 9.6).
+ * still sending when it is answered may lose the connection, and the answer with it (RFC 9112, 9.6). Rejects what is not UTF-8.
  */
-export function body(request, limit) {
-  return text(request, limit, 4 * limit);
+export async function body(request, limit) {
+  return text(request, limit, 4 * limit, true);
 }
 
-/** The text of a body; undefined if it is larger than the limit. It is read no further than to where it ends or has passed `leave`. */
-async function text(message, limit, leave = limit) {
-  // Of a compressed body the header tells how long it was before the runtime unpacked it: 10 kB may be 10 MB.
-  const declared = message.headers.has("content-encoding") ? null : message.headers.get("content-length");
-  if (declared !== null && Number(declared) <= limit) return message.text();
-  if (declared !== null && Number(declared) > leave) {
-    await message.body?.cancel();
-    return undefined;
-  }
+/**
+ * The text of a body; undefined if it is larger than the limit. Whatever its headers say, it is read as a stream, no further than to
+ * where it ends or has passed `leave`.
+ */
+async function text(message, limit, leave = limit, fatal = false) {
   if (message.body === null) return "";
-  const decoder = new TextDecoder();
+  const decoder = new TextDecoder("utf-8", { fatal });
   let size = 0;
   let collected = "";
   // Leaving the loop cancels the stream.
@@ -81,24 +192,30 @@ async function text(message, limit, leave = limit) {
 
 /**
  * A request to somebody else, bounded in time and size. Redirects are answers like any other: what the request carries must
- * not follow them. Never throws. `head` is the status and the headers that matter, a line each, of an error more of
- * them; or, where there is no answer, the word why.
+ * not follow them. Never rejects. `head` is the status and the headers that matter, a line each, of an error more of
+ * them; or, where there is no answer, the word why. With a note the answer is held until it is `settled`: see `recover`.
  */
-export async function send(method, url, lines, body, timeout, limit) {
-  const headers = { "user-agent": "sealed-integrations" };
-  const parts = lines.split("\n");
-  for (let i = 0; i + 1 < parts.length; i += 2) headers[parts[i]] = parts[i + 1];
+export async function send(method, url, lines, body, timeout, limit, note) {
+  const answer = exchange(method, url, lines, body, timeout, limit);
+  if (note !== undefined) current?.held.set(note, answer);
+  return answer;
+}
+
+async function exchange(method, url, lines, body, timeout, limit) {
   try {
+    const headers = { "user-agent": "sealed-integrations" };
+    const parts = lines.split("\n");
+    for (let i = 0; i + 1 < parts.length; i += 2) headers[parts[i]] = parts[i + 1];
     const response = await fetch(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeout) });
     const content = limit === 0 ? unread(response) : await text(response, limit);
-    if (content === undefined) return { head: "large" };
+    if (content === undefined) return { head: "large", text: "" };
     const of = (name) => response.headers.get(name) ?? "";
     const head = `${response.status}\n${of("content-type")}\n${of("content-range")}`;
     if (response.status < 400) return { head, text: content };
     const rates = ["remaining", "reset"].map((name) => of(`x-ratelimit-${name}`) || of(`ratelimit-${name}`));
     return { head: `${head}\n${of("retry-after")}\n${rates.join("\n")}`, text: content };
   } catch (error) {
-    return { head: error?.name === "TimeoutError" ? "timeout" : "network" };
+    return { head: error?.name === "TimeoutError" ? "timeout" : "network", text: "" };
   }
 }
 
@@ -109,9 +226,12 @@ function unread({ body }) {
 }
 
 /** The rows of an answer as they came, without a way through wasm. */
-export function relay(answer, count) {
-  return new Response(`{"integrations":${answer.text},"count":${count}}`, { headers: HEADERS[0] });
-}
+export const relay = safe(
+  (answer, count) => new Response(`{"integrations":${answer.text},"count":${count}}`, { headers: HEADERS[0] }),
+  () => new Response(null, { status: 500, headers: HEADERS[4] }),
+);
+
+// ------------------------------------------------------------------------------------------------------------------ WebCrypto
 
 // Indexed by the Rust side's `Algorithm`.
 const ALGORITHMS = [
@@ -119,33 +239,28 @@ const ALGORITHMS = [
   { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" },
   { name: "RSASSA-PKCS1-v1_5", hash: "SHA-256" },
 ];
+const encoder = new TextEncoder();
 
 /** A key that verifies: from the bytes of a secret, or from a JWK. */
-export function importKey(algorithm, secret, jwk) {
+export async function importKey(algorithm, secret, jwk) {
   return secret === undefined
     ? crypto.subtle.importKey("jwk", publicPart(JSON.parse(jwk)), ALGORITHMS[algorithm], false, ["verify"])
-    : crypto.subtle.importKey("raw", new TextEncoder().encode(secret), ALGORITHMS[algorithm], false, ["verify"]);
+    : crypto.subtle.importKey("raw", encoder.encode(secret), ALGORITHMS[algorithm], false, ["verify"]);
 }
 
 function publicPart({ kty, crv, x, y, n, e }) {
   return kty === "EC" ? { kty, crv, x, y } : { kty, n, e };
 }
 
-const encoder = new TextEncoder();
-
-/** Whether the token's signature (RFC 7515, 5.2) is by this key. Throws or rejects where it cannot be one. */
-export function verify(algorithm, key, token) {
-  const dot = token.lastIndexOf(".");
-  const binary = atob(token.slice(dot + 1).replaceAll("-", "+").replaceAll("_", "/"));
-  const signature = new Uint8Array(binary.length);
-  for (let i = 0; i < binary.length; i++) signature[i] = binary.charCodeAt(i);
-  return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, encoder.encode(token.slice(0, dot)));
+/** Whether a signature is by this key (RFC 7515, 5.2). */
+export async function verify(algorithm, key, signature, signed) {
+  return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, encoder.encode(signed));
 }
+
+// ---------------------------------------------------------------------------------------------------------------- All the rest
 
 /** The bodies of a queue's messages that are text. */
-export function bodiesOf(batch) {
-  return batch.messages.map(({ body }) => body).filter((body) => typeof body === "string");
-}
+export const bodiesOf = safe((batch) => batch.messages.map(({ body }) => body).filter((body) => typeof body === "string"), () => []);
 
 /** Puts so many messages with this body on a queue. */
 export async function enqueue(queue, body, count) {
@@ -153,6 +268,6 @@ export async function enqueue(queue, body, count) {
 }
 
 /** Milliseconds' pause. */
-export function pause(milliseconds) {
+export async function pause(milliseconds) {
   return new Promise((done) => setTimeout(done, milliseconds));
 }

@@ -1,10 +1,14 @@
-//! The bindings of `glue.js`, which says what each does.
+//! The bindings of `glue.js`, which says what each does. None of them throws.
 
 use wasm_bindgen::prelude::*;
 use worker::web_sys;
 
 #[wasm_bindgen(module = "/src/host/glue.js")]
 extern "C" {
+    pub fn wake(job: u32);
+
+    pub fn settled(note: &str);
+
     pub fn target(request: &web_sys::Request) -> String;
 
     pub fn head(request: &web_sys::Request) -> String;
@@ -22,6 +26,7 @@ extern "C" {
         body: Option<&str>,
         timeout: u32,
         limit: u32,
+        note: Option<&str>,
     ) -> Result<JsValue, JsValue>;
 
     pub type Answer;
@@ -40,7 +45,12 @@ extern "C" {
     ) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(catch)]
-    pub async fn verify(algorithm: u8, key: &JsValue, token: &str) -> Result<JsValue, JsValue>;
+    pub async fn verify(
+        algorithm: u8,
+        key: &JsValue,
+        signature: &[u8],
+        signed: &str,
+    ) -> Result<JsValue, JsValue>;
 
     #[wasm_bindgen(js_name = bodiesOf)]
     pub fn bodies_of(batch: &JsValue) -> Vec<String>;

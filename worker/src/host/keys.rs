@@ -34,7 +34,8 @@ pub async fn verify(settings: &Settings, token: &str) -> Result<User> {
             public(settings, kid, algorithm).await?
         }
     };
-    let genuine = glue::verify(algorithm as u8, &key, token)
+    let (signature, signed) = (&unverified.signature, &token[..unverified.signed]);
+    let genuine = glue::verify(algorithm as u8, &key, signature, signed)
         .await
         .is_ok_and(|genuine| genuine.is_truthy());
     if !genuine {

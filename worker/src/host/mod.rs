@@ -4,6 +4,7 @@
 //! bytes, the environment, and the log.
 
 mod glue;
+mod jobs;
 pub mod keys;
 pub mod log;
 
@@ -11,14 +12,12 @@ use crate::error::{Error, Refusal, Result};
 use crate::flows;
 use crate::http::{BODY_LIMIT, Head, Inbound, Outbound, Response, SendError};
 use crate::limits::Limits;
-use crate::router::route;
 use crate::settings::{SettingError, Settings};
 use sealed::RandomError;
 use std::cell::OnceCell;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::future_to_promise;
-use worker::{Env, ScheduleContext, ScheduledEvent, event, web_sys, worker_sys};
+use worker::{Env, web_sys};
 
 thread_local! {
     // An isolate lives as long as its deployment at the most, so its settings never change.
@@ -137,6 +136,21 @@ impl Answer {
 
 /// Sends a request, bounded in time and size.
 pub async fn send(request: &Outbound) -> Result<Answer, SendError> {
+    send_noted(request, None).await
+}
+
+/// The same, for an answer that may hold the only copy of somebody's tokens: if this job ends before the note is `settled`, another job gets
+/// the answer with it (`recover`).
+pub async fn send_held(request: &Outbound, note: &str) -> Result<Answer, SendError> {
+    send_noted(request, Some(note)).await
+}
+
+/// What the answer held is stored, or revoked, or written down.
+pub fn settled(note: &str) {
+    glue::settled(note);
+}
+
+async fn send_noted(request: &Outbound, note: Option<&str>) -> Result<Answer, SendError> {
     let headers = lines(&request.headers);
     let answer = glue::send(
         request.method,
@@ -145,6 +159,7 @@ pub async fn send(request: &Outbound) -> Result<Answer, SendError> {
         request.body.as_deref(),
         request.timeout_ms,
         request.limit,
+        note,
     );
     // `send` never rejects.
     let answer = answer.await.map_err(|_| SendError::Network)?;
@@ -188,28 +203,19 @@ fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
     SETTINGS.with(|cell| *cell.get_or_init(|| Box::leak(Box::new(Settings::read(get)))))
 }
 
-/// A request, as `entry.js` hands it on. The SDK's macro would make a promise, a task and their closures of each one; a fixed
-/// body or a refusal needs none of them.
+/// A request, as `entry.js` hands it on: the answer, or the number of the job that makes one.
 #[wasm_bindgen(js_name = fetch)]
-pub fn fetch_event(raw: web_sys::Request, env: Env, ctx: worker_sys::Context) -> JsValue {
+pub fn fetch_event(raw: web_sys::Request, env: Env) -> JsValue {
     let target = Head::parse(&glue::target(&raw));
     let settings = match flows::begin(settings(&env), &target) {
         Ok(settings) => settings,
         Err(Reply(answer)) => return answer.into(),
     };
-    let must_finish = route(target.method, &target.path).is_ok_and(|route| route.must_finish());
     let incoming = Incoming {
         head: Head::parse(&glue::head(&raw)),
         raw,
     };
-    let answer =
-        future_to_promise(async move { Ok(flows::serve(settings, incoming).await.0.into()) });
-    if must_finish {
-        // The browser may go away in the middle; what was begun at the provider must still be written down. The runtime
-        // only refuses what is no promise.
-        let _ = ctx.wait_until(&answer);
-    }
-    answer.into()
+    jobs::begin(async move { flows::serve(settings, incoming).await.0.into() }).into()
 }
 
 /// The deployment's own queue, if it has one: where the clock puts what one run may not do.
@@ -230,22 +236,36 @@ impl Queue {
     }
 }
 
-/// The clock, as `wrangler.toml` sets it.
-#[event(scheduled)]
-async fn scheduled_event(_: ScheduledEvent, env: Env, _: ScheduleContext) {
-    flows::schedule::run(settings(&env), Queue::of(&env)).await;
+/// The schedule's minute, as `wrangler.toml` sets it.
+#[wasm_bindgen(js_name = scheduled)]
+pub fn scheduled_event(env: Env) -> u32 {
+    let (settings, queue) = (settings(&env), Queue::of(&env));
+    jobs::begin(async move {
+        flows::schedule::run(settings, queue).await;
+        JsValue::NULL
+    })
 }
 
-/// A message of the queue; `wrangler.toml` gives an invocation one at a time. None is ever sent again: the clock knows what is left.
+/// A message of the queue; `wrangler.toml` gives an invocation one at a time. None is ever sent again: the schedule knows what is left.
 #[wasm_bindgen(js_name = queue)]
-pub fn queue_event(batch: JsValue, env: Env, _: worker_sys::Context) -> JsValue {
+pub fn queue_event(batch: JsValue, env: Env) -> u32 {
     let bodies = glue::bodies_of(&batch);
     let settings = settings(&env);
-    let done = future_to_promise(async move {
+    jobs::begin(async move {
         for body in bodies {
             flows::schedule::help(settings, &body).await;
         }
-        Ok(JsValue::UNDEFINED)
-    });
-    done.into()
+        JsValue::NULL
+    })
+}
+
+/// Goes on with a held answer whose job has ended: a job whose result is `true`.
+#[wasm_bindgen]
+pub fn recover(env: Env, note: String, answer: JsValue) -> u32 {
+    let settings = settings(&env);
+    let answer = Answer::parse(answer.unchecked_into());
+    jobs::begin(async move {
+        flows::recovery::recover(settings, &note, answer).await;
+        JsValue::TRUE
+    })
 }

@@ -91,7 +91,7 @@ mod tests {
 
     const STATE: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-    // attacks.md 1
+    // threat model 1
     #[test]
     fn without_a_state_there_is_no_response() {
         for query in [
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    // attacks.md 5
+    // threat model 5
     #[test]
     fn the_issuer_must_be_the_one_asked_where_there_is_one() {
         let parse = |rest: &str| Response::parse(&format!("state={STATE}&code=x{rest}")).unwrap();

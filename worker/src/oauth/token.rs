@@ -250,7 +250,7 @@ mod tests {
         assert!(minimal.refresh_token.is_none() && minimal.expires_at.is_none());
     }
 
-    // attacks.md 9
+    // threat model 9
     #[test]
     fn whatever_is_no_grant_is_a_providers_fault() {
         let json = "application/json";

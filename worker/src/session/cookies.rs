@@ -84,7 +84,7 @@ mod tests {
         assert_eq!(get("__Host-session-refresh=x", SESSION).unwrap(), None);
     }
 
-    // attacks.md 29
+    // threat model 29
     #[test]
     fn a_doubled_or_tossed_cookie_is_refused() {
         assert!(get("__Host-session=a; __Host-session=b", SESSION).is_err());

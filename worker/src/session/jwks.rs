@@ -7,6 +7,8 @@ use super::jwt::Algorithm;
 use crate::error::{Error, Result};
 use crate::http::Inbound;
 use crate::json::{Read, object, parse};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde_json::Value;
 
 /// How long keys are used before they are fetched anew, in milliseconds: as long as Supabase's own edge keeps them.
@@ -46,6 +48,7 @@ pub fn read(answer: &Inbound) -> Result<Vec<Jwk>> {
             kid: Option<String>,
             r#use: Option<String>,
             alg: Option<String>,
+            n: Option<String>,
         }
     }
     if answer.status != 200 || !answer.is_json() {
@@ -58,7 +61,7 @@ pub fn read(answer: &Inbound) -> Result<Vec<Jwk>> {
         let key = Key::read(value).ok()?;
         let algorithm = match (key.kty.as_str(), key.crv.as_deref()) {
             ("EC", Some("P-256")) => Algorithm::Es256,
-            ("RSA", _) => Algorithm::Rs256,
+            ("RSA", _) if key.n.as_deref().is_some_and(is_long_enough) => Algorithm::Rs256,
             _ => return None,
         };
         let declared = key
@@ -73,6 +76,14 @@ pub fn read(answer: &Inbound) -> Result<Vec<Jwk>> {
         })
     });
     Ok(keys.collect())
+}
+
+/// Whether an RSA modulus has at least 2048 bits (RFC 7518, 3.3).
+fn is_long_enough(modulus: &str) -> bool {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(modulus).unwrap_or_default();
+    let digits = bytes.iter().skip_while(|byte| **byte == 0).count();
+    let first = bytes.iter().find(|byte| **byte != 0);
+    digits > 256 || digits == 256 && first.is_some_and(|byte| *byte >= 0x80)
 }
 
 /// When keys were fetched, and when somebody last began to. Times are milliseconds since the epoch.
@@ -172,7 +183,7 @@ mod tests {
         }
     }
 
-    // attacks.md 15
+    // threat model 15
     #[test]
     fn a_thousand_unknown_ids_are_one_request_a_cool_down() {
         let mut timing = Timing::default();

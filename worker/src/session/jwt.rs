@@ -42,6 +42,10 @@ pub struct Unverified {
     pub algorithm: Algorithm,
     /// Which key it names.
     pub kid: Option<String>,
+    /// The signature.
+    pub signature: Vec<u8>,
+    /// How many bytes of the token it is a signature of.
+    pub signed: usize,
     claims: Claims,
 }
 
@@ -118,6 +122,9 @@ impl Unverified {
         if parts.next().is_some() || signature.is_empty() {
             return None;
         }
+        let signed = header.len() + 1 + claims.len();
+        // Base64url without padding, in its one canonical form (RFC 7515, 2; RFC 4648, 3.5).
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
         let header: Header = part(header)?;
         // An extension that must be understood and is not (RFC 7515, 4.1.11).
         if header.crit.is_some() || header.kid.as_ref().is_some_and(|kid| kid.len() > KID_MAX) {
@@ -127,6 +134,8 @@ impl Unverified {
             algorithm: Algorithm::parse(&header.alg)?,
             kid: header.kid,
             claims: part(claims)?,
+            signature,
+            signed,
         })
     }
 
@@ -199,7 +208,7 @@ mod tests {
         assert!(super::tests::user(&list).is_ok());
     }
 
-    // attacks.md 13, 14
+    // threat model 13, 14
     #[test]
     fn a_claim_that_is_wrong_or_absent_is_no_user() {
         for (name, value) in [
@@ -243,7 +252,7 @@ mod tests {
         assert!(user(&late).is_ok());
     }
 
-    // attacks.md 12
+    // threat model 12
     #[test]
     fn an_algorithm_that_is_not_ours_is_refused_before_any_key_is_sought() {
         for header in [
@@ -281,6 +290,27 @@ mod tests {
             &"x".repeat(TOKEN_MAX + 1),
         ] {
             assert!(Unverified::parse(wrong).is_err(), "{wrong:.60}");
+        }
+    }
+
+    // threat model 101, 113, 114, 125
+    #[test]
+    fn a_signature_that_is_not_canonical_base64url_is_refused() {
+        let good = token(&json!({"alg": "HS256"}), &claims());
+        let unsigned = good.strip_suffix("c2ln").unwrap();
+        let parsed = Unverified::parse(&good).unwrap();
+        assert_eq!(
+            (parsed.signature.as_slice(), parsed.signed),
+            (&b"sig"[..], unsigned.len() - 1)
+        );
+        for signature in [
+            "*", "A", "sig=", "c2ln=", "c2l=", "c2lnYQ==", "c2 ln", " c2ln", "c2l+", "c2l/",
+            "c2lnYR", "c2ln\n",
+        ] {
+            assert!(
+                Unverified::parse(&format!("{unsigned}{signature}")).is_err(),
+                "{signature:?}"
+            );
         }
     }
 

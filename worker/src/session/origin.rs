@@ -43,7 +43,7 @@ mod tests {
         }
     }
 
-    // attacks.md 28
+    // threat model 28
     #[test]
     fn only_our_own_page_may_use_the_cookie() {
         let json = "application/json";

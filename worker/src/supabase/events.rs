@@ -136,7 +136,7 @@ mod tests {
 
     const ID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
 
-    // attacks.md 24
+    // threat model 24
     #[test]
     fn a_cursor_and_a_limit_are_numbers_in_bounds() {
         let page = |before, limit| Page { before, limit };

@@ -79,7 +79,7 @@ mod tests {
         }
     }
 
-    // attacks.md 25
+    // threat model 25
     #[test]
     fn a_request_is_for_one_row_and_never_for_its_config() {
         let settings = settings(&complete()).unwrap();

@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use crate::settings::tests::{complete, read};
 
-    // attacks.md 25
+    // threat model 25
     #[test]
     fn a_list_asks_for_the_documented_columns_of_one_organisation() {
         let settings = read(&complete()).unwrap();

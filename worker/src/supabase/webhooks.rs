@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    // attacks.md 25
+    // threat model 25
     #[test]
     fn a_request_is_for_one_organisation_or_endpoint_and_never_for_a_secret() {
         let settings = settings(&complete()).unwrap();

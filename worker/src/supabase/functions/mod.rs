@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    // attacks.md 31
+    // threat model 31
     #[test]
     fn whatever_is_no_outcome_is_no_success() {
         for (status, content_type, body) in [

@@ -49,6 +49,7 @@ tagged! {
 
 object! {
     /// A claimed refresh.
+    #[derive(Serialize)]
     pub struct Claim {
         /// Which integration.
         pub id: IntegrationId,
