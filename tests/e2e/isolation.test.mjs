@@ -10,6 +10,7 @@ import { insertRows, ownScene } from "../support/own-stack.mjs";
 import { connection, endsIn } from "../support/refresh.mjs";
 import { signES256, signHS256, userClaims } from "../support/tokens.mjs";
 import { Visitor } from "../support/visitor.mjs";
+import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";
 /** How many faults are injected, and how many calls of one import are sampled; ISOLATION_ROUNDS=1000 tries them all. */
@@ -17,6 +18,15 @@ const ROUNDS = Number(process.env.ISOLATION_ROUNDS ?? 48);
 
 describe("one bad request", () => {
   const scene = ownScene("isolation");
+  const stops = [];
+  after(() => Promise.all(stops.map((stop) => stop())));
+  /** Another worker, with a client of its own. */
+  const start = async (bindings, options) => {
+    const settings = { SUPABASE_BASE_URL: scene.server.url, ...bindings };
+    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, settings, options);
+    stops.push(worker.stop);
+    return worker;
+  };
 
   /** Every grant that the provider gave out, by a name of its own: what came with the code, and each refresh of it. */
   let grants;
@@ -75,7 +85,7 @@ describe("one bad request", () => {
 
   for (const [setting, bindings] of [["with a JWT secret", {}], ["without one", { SUPABASE_JWT_SECRET: undefined }]]) {
     it(`101. ${setting}: a stream of tokens with unreadable signatures costs 30 requests, 12 callbacks and a sweep of 40 nothing`, async () => {
-      const worker = await scene.start(bindings);
+      const worker = await start(bindings);
       const tokens = await badTokens(worker);
       const browsers = await Promise.all(Array.from({ length: 12 }, () => Visitor.signedIn(worker)));
       const callbacks = await Promise.all(browsers.map((browser, i) => browser.consent(`isolated-${setting}-${i}`)));
@@ -113,7 +123,7 @@ describe("one bad request", () => {
     let worker;
     before(async () => {
       faulty = faultyBuild();
-      worker = await scene.start({}, { build: faulty.build });
+      worker = await start({}, { build: faulty.build });
     });
     after(() => faulty.stop());
 

@@ -1,8 +1,8 @@
 // The worker's only JavaScript but for entry.js: the executor, and what the SDK has no safe form of.
 //
 // An exception that passes through wasm runs no destructor and leaves whatever was being polled broken. So no function here that Rust calls
-// can throw: the synchronous ones are wrapped in `safe`, the asynchronous ones reject, and Rust has a `Result` of it. What throws or traps
-// all the same ends its own job and no other: see `run`.
+// can throw: each is wrapped in `safe`, or in `promised`, which Rust awaits. What throws or traps all the same ends its own job and no other:
+// see `run`.
 
 const SECURITY = [
   ["strict-transport-security", "max-age=63072000; includeSubDomains"],
@@ -44,8 +44,8 @@ function safe(call, otherwise) {
 // ---------------------------------------------------------------------------------------------------------------- The executor
 //
 // A job is a future of Rust's with a number: a request, a run of the schedule, a message of the queue. Each is polled by itself, from a
-// microtask, so no wasm frame is below it. One that throws or traps is forgotten: its memory leaks, the shadow stack is put back to where it
-// was, and everybody else goes on in the same instance.
+// microtask, so no wasm frame is below it, and wasm is entered nowhere else. One that throws or traps is forgotten: its memory leaks, the
+// shadow stack is put back to where it was, and everybody else goes on in the same instance.
 
 let wasm;
 let stackBase;
@@ -78,7 +78,7 @@ export function run(begin, env, ctx) {
 
 function drive(number, env, ctx) {
   return new Promise((resolve) => {
-    const job = { isQueued: false, held: new Map(), step };
+    const job = { number, isQueued: false, outcomes: new Map(), ready: [], held: new Map(), step };
     function step() {
       job.isQueued = false;
       current = job;
@@ -102,12 +102,47 @@ function drive(number, env, ctx) {
 }
 
 /** Polls a job once more, soon. */
-export const wake = safe((number) => {
-  const job = jobs.get(number);
+export const wake = safe((number) => enqueueStep(jobs.get(number)), () => {});
+
+function enqueueStep(job) {
   if (job === undefined || job.isQueued) return;
   job.isQueued = true;
   queueMicrotask(job.step);
-}, () => {});
+}
+
+let tickets = 0;
+
+/** An asynchronous function as Rust calls it: it answers a ticket, and its job is polled once there is an outcome. */
+function promised(call) {
+  return (...given) => {
+    const ticket = ++tickets;
+    const job = current;
+    const end = (outcome) => {
+      if (jobs.get(job?.number) !== job) return;
+      job.outcomes.set(ticket, outcome);
+      job.ready.push(ticket);
+      enqueueStep(job);
+    };
+    call(...given).then((value) => end({ value }), () => end({}));
+    return ticket;
+  };
+}
+
+/** The tickets of the polled job that have an outcome now. */
+export const ready = safe(() => current.ready.splice(0), () => []);
+
+/** Of a ticket: 0 without an outcome, 1 fulfilled, 2 rejected. */
+export const state = safe((ticket) => {
+  const outcome = current.outcomes.get(ticket);
+  return outcome === undefined ? 0 : "value" in outcome ? 1 : 2;
+}, () => 2);
+
+/** What a ticket was fulfilled with, once. */
+export const take = safe((ticket) => {
+  const { value } = current.outcomes.get(ticket);
+  current.outcomes.delete(ticket);
+  return value;
+}, () => undefined);
 
 /**
  * Goes on with the answer of a token endpoint whose job has ended: it may hold the only copy of somebody's tokens. A second time if the first
@@ -168,9 +203,7 @@ export const respond = safe((status, media, lines, body) => {
  * The text of a request's body; undefined if it is larger than the limit. What is not much larger is taken all the same: a client that is
  * still sending when it is answered may lose the connection, and the answer with it (RFC 9112, 9.6). Rejects what is not UTF-8.
  */
-export async function body(request, limit) {
-  return text(request, limit, 4 * limit, true);
-}
+export const body = promised(async (request, limit) => text(request, limit, 4 * limit, true));
 
 /**
  * The text of a body; undefined if it is larger than the limit. Whatever its headers say, it is read as a stream, no further than to
@@ -195,11 +228,11 @@ async function text(message, limit, leave = limit, fatal = false) {
  * not follow them. Never rejects. `head` is the status and the headers that matter, a line each, of an error more of
  * them; or, where there is no answer, the word why. With a note the answer is held until it is `settled`: see `recover`.
  */
-export async function send(method, url, lines, body, timeout, limit, note) {
+export const send = promised(async (method, url, lines, body, timeout, limit, note) => {
   const answer = exchange(method, url, lines, body, timeout, limit);
-  if (note !== undefined) current?.held.set(note, answer);
+  if (note !== undefined) current.held.set(note, answer);
   return answer;
-}
+});
 
 async function exchange(method, url, lines, body, timeout, limit) {
   try {
@@ -242,20 +275,20 @@ const ALGORITHMS = [
 const encoder = new TextEncoder();
 
 /** A key that verifies: from the bytes of a secret, or from a JWK. */
-export async function importKey(algorithm, secret, jwk) {
-  return secret === undefined
+export const importKey = promised(async (algorithm, secret, jwk) =>
+  secret === undefined
     ? crypto.subtle.importKey("jwk", publicPart(JSON.parse(jwk)), ALGORITHMS[algorithm], false, ["verify"])
-    : crypto.subtle.importKey("raw", encoder.encode(secret), ALGORITHMS[algorithm], false, ["verify"]);
-}
+    : crypto.subtle.importKey("raw", encoder.encode(secret), ALGORITHMS[algorithm], false, ["verify"]),
+);
 
 function publicPart({ kty, crv, x, y, n, e }) {
   return kty === "EC" ? { kty, crv, x, y } : { kty, n, e };
 }
 
 /** Whether a signature is by this key (RFC 7515, 5.2). */
-export async function verify(algorithm, key, signature, signed) {
-  return crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, encoder.encode(signed));
-}
+export const verify = promised(async (algorithm, key, signature, signed) =>
+  crypto.subtle.verify(ALGORITHMS[algorithm], key, signature, encoder.encode(signed)),
+);
 
 // ---------------------------------------------------------------------------------------------------------------- All the rest
 
@@ -263,11 +296,9 @@ export async function verify(algorithm, key, signature, signed) {
 export const bodiesOf = safe((batch) => batch.messages.map(({ body }) => body).filter((body) => typeof body === "string"), () => []);
 
 /** Puts so many messages with this body on a queue. */
-export async function enqueue(queue, body, count) {
-  return queue.sendBatch(Array.from({ length: count }, () => ({ body, contentType: "text" })));
-}
+export const enqueue = promised(async (queue, body, count) =>
+  queue.sendBatch(Array.from({ length: count }, () => ({ body, contentType: "text" }))),
+);
 
 /** Milliseconds' pause. */
-export async function pause(milliseconds) {
-  return new Promise((done) => setTimeout(done, milliseconds));
-}
+export const pause = promised(async (milliseconds) => new Promise((done) => setTimeout(done, milliseconds)));

@@ -1,4 +1,5 @@
-//! The bindings of `glue.js`, which says what each does. None of them throws.
+//! The bindings of `glue.js`, which says what each does. None of them throws. Where a function is asynchronous its result is a ticket, which
+//! `jobs::Promised` awaits.
 
 use wasm_bindgen::prelude::*;
 use worker::web_sys;
@@ -6,6 +7,12 @@ use worker::web_sys;
 #[wasm_bindgen(module = "/src/host/glue.js")]
 extern "C" {
     pub fn wake(job: u32);
+
+    pub fn ready() -> Vec<u32>;
+
+    pub fn state(ticket: u32) -> u8;
+
+    pub fn take(ticket: u32) -> JsValue;
 
     pub fn settled(note: &str);
 
@@ -15,11 +22,9 @@ extern "C" {
 
     pub fn respond(status: u16, media: u8, lines: &str, body: &str) -> web_sys::Response;
 
-    #[wasm_bindgen(catch)]
-    pub async fn body(request: &web_sys::Request, limit: u32) -> Result<JsValue, JsValue>;
+    pub fn body(request: &web_sys::Request, limit: u32) -> u32;
 
-    #[wasm_bindgen(catch)]
-    pub async fn send(
+    pub fn send(
         method: &str,
         url: &str,
         lines: &str,
@@ -27,7 +32,7 @@ extern "C" {
         timeout: u32,
         limit: u32,
         note: Option<&str>,
-    ) -> Result<JsValue, JsValue>;
+    ) -> u32;
 
     pub type Answer;
     #[wasm_bindgen(method, getter)]
@@ -37,27 +42,15 @@ extern "C" {
 
     pub fn relay(answer: &Answer, count: f64) -> web_sys::Response;
 
-    #[wasm_bindgen(catch, js_name = "importKey")]
-    pub async fn import_key(
-        algorithm: u8,
-        secret: Option<&str>,
-        jwk: Option<&str>,
-    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = "importKey")]
+    pub fn import_key(algorithm: u8, secret: Option<&str>, jwk: Option<&str>) -> u32;
 
-    #[wasm_bindgen(catch)]
-    pub async fn verify(
-        algorithm: u8,
-        key: &JsValue,
-        signature: &[u8],
-        signed: &str,
-    ) -> Result<JsValue, JsValue>;
+    pub fn verify(algorithm: u8, key: &JsValue, signature: &[u8], signed: &str) -> u32;
 
     #[wasm_bindgen(js_name = bodiesOf)]
     pub fn bodies_of(batch: &JsValue) -> Vec<String>;
 
-    #[wasm_bindgen(catch)]
-    pub async fn enqueue(queue: &JsValue, body: &str, count: u32) -> Result<JsValue, JsValue>;
+    pub fn enqueue(queue: &JsValue, body: &str, count: u32) -> u32;
 
-    #[wasm_bindgen(catch)]
-    pub async fn pause(milliseconds: u32) -> Result<JsValue, JsValue>;
+    pub fn pause(milliseconds: u32) -> u32;
 }

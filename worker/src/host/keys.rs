@@ -1,5 +1,6 @@
 //! The keys that verify tokens, imported into WebCrypto once and kept in the isolate.
 
+use super::jobs::Promised;
 use super::{glue, now_ms, now_seconds, pause};
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::session::jwks::{self, Decision, Timing};
@@ -35,7 +36,7 @@ pub async fn verify(settings: &Settings, token: &str) -> Result<User> {
         }
     };
     let (signature, signed) = (&unverified.signature, &token[..unverified.signed]);
-    let genuine = glue::verify(algorithm as u8, &key, signature, signed)
+    let genuine = Promised(glue::verify(algorithm as u8, &key, signature, signed))
         .await
         .is_ok_and(|genuine| genuine.is_truthy());
     if !genuine {
@@ -113,7 +114,7 @@ async fn fetch(settings: &Settings) -> Result<Vec<(String, Algorithm, JsValue)>>
 }
 
 async fn import(algorithm: Algorithm, secret: Option<&str>, jwk: Option<&str>) -> Result<JsValue> {
-    let key = glue::import_key(algorithm as u8, secret, jwk).await;
+    let key = Promised(glue::import_key(algorithm as u8, secret, jwk)).await;
     key.map_err(|_| Error::Us {
         detail: "a key that verifies tokens cannot be imported".to_owned(),
     })

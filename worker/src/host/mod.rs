@@ -8,6 +8,7 @@ mod jobs;
 pub mod keys;
 pub mod log;
 
+use self::jobs::Promised;
 use crate::error::{Error, Refusal, Result};
 use crate::flows;
 use crate::http::{BODY_LIMIT, Head, Inbound, Outbound, Response, SendError};
@@ -34,7 +35,7 @@ pub struct Incoming {
 impl Incoming {
     /// The body, bounded.
     pub async fn body(&self) -> Result<String> {
-        let text = glue::body(&self.raw, BODY_LIMIT as u32)
+        let text = Promised(glue::body(&self.raw, BODY_LIMIT as u32))
             .await
             .map_err(|_| Refusal::Body("the body broke off"))?;
         text.as_string().ok_or(Error::Caller(Refusal::TooLarge))
@@ -162,7 +163,7 @@ async fn send_noted(request: &Outbound, note: Option<&str>) -> Result<Answer, Se
         note,
     );
     // `send` never rejects.
-    let answer = answer.await.map_err(|_| SendError::Network)?;
+    let answer = Promised(answer).await.map_err(|_| SendError::Network)?;
     Answer::parse(answer.unchecked_into())
 }
 
@@ -191,7 +192,7 @@ pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {
 /// Lets others run for a while.
 pub async fn pause(milliseconds: u32) {
     // A timer never rejects.
-    let _ = glue::pause(milliseconds).await;
+    let _ = Promised(glue::pause(milliseconds)).await;
 }
 
 fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
@@ -232,7 +233,9 @@ impl Queue {
 
     /// Sends so many messages of this body, all or none; whether it took them.
     pub async fn send(&self, body: &str, count: usize) -> bool {
-        glue::enqueue(&self.0, body, count as u32).await.is_ok()
+        Promised(glue::enqueue(&self.0, body, count as u32))
+            .await
+            .is_ok()
     }
 }
 
