@@ -1,9 +1,10 @@
 // OAuth clients at the stack's authorization server, registered as RFC 7591 describes.
 
-/** Registers a client with these redirect URIs: `{ client_id, client_secret }`. */
-export function registerClient(info, redirectUris, name = "Sealed integrations") {
+/** Registers a client with these redirect URIs: `{ client_id, client_secret }`. `method`: how it authenticates, if not with HTTP Basic. */
+export function registerClient(info, redirectUris, name = "Sealed integrations", method = "client_secret_basic") {
   return register(info, {
     client_name: name,
+    token_endpoint_auth_method: method,
     redirect_uris: redirectUris,
     grant_types: ["authorization_code", "refresh_token"],
   });

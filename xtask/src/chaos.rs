@@ -16,11 +16,13 @@ use crate::{
 pub enum Chaos {
     /// Change the key again and again while workers write and keytool is killed, and check every version of every row
     Rotate(Options),
+    /// Connect, refresh, check and disconnect while every part fails and strangers attack, and check which grants live and which are stored
+    Worker(Options),
 }
 
 #[derive(Args)]
 pub struct Options {
-    /// How long; the change of key that is under way then is finished
+    /// How long; what is under way then is finished
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1440))]
     minutes: u16,
     /// Repeat the plan of an earlier run, which has printed its seed
@@ -29,8 +31,10 @@ pub struct Options {
 }
 
 pub fn run(project: &Project, chaos: &Chaos) -> Result<ExitCode, Failure> {
-    let Chaos::Rotate(options) = chaos;
-    let mut node = rotate(project, Profile::Release)?;
+    let (mut node, options) = match chaos {
+        Chaos::Rotate(options) => (rotate(project, Profile::Release)?, options),
+        Chaos::Worker(options) => (worker(project)?, options),
+    };
     node.args(["--minutes", &options.minutes.to_string()])
         .stdin(Stdio::null());
     if let Some(seed) = options.seed {
@@ -44,14 +48,21 @@ pub fn run(project: &Project, chaos: &Chaos) -> Result<ExitCode, Failure> {
     })
 }
 
-/// The short form, as one of the checks: one change of key.
-pub fn short(project: &Project) -> Result<Command, Failure> {
+/// The short form of `rotate`, as one of the checks: one change of key.
+pub fn short_rotate(project: &Project) -> Result<Command, Failure> {
     let mut node = rotate(project, Profile::Debug)?;
     node.arg("--short");
     Ok(node)
 }
 
-/// The harness, with what it runs built.
+/// The short form of `worker`, as one of the checks.
+pub fn short_worker(project: &Project) -> Result<Command, Failure> {
+    let mut node = worker(project)?;
+    node.arg("--short");
+    Ok(node)
+}
+
+/// The harness of the rotation, with what it runs built.
 fn rotate(project: &Project, profile: Profile) -> Result<Command, Failure> {
     worker_build::run(project)?;
     let keytool = keytool_build::run(project, profile)?;
@@ -59,5 +70,13 @@ fn rotate(project: &Project, profile: Profile) -> Result<Command, Failure> {
     node.arg("tests/chaos/rotate/main.mjs")
         .arg("--keytool")
         .arg(keytool);
+    Ok(node)
+}
+
+/// The harness of the worker, with the worker built.
+fn worker(project: &Project) -> Result<Command, Failure> {
+    worker_build::run(project)?;
+    let mut node = project.node();
+    node.arg("tests/chaos/worker/main.mjs");
     Ok(node)
 }

@@ -9,8 +9,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { Random } from "./random.mjs";
-import { Report } from "./report.mjs";
+import { Random } from "../random.mjs";
+import { Report } from "../report.mjs";
 import { Rotation } from "./rotation.mjs";
 import { Scene } from "./scene.mjs";
 import { newKey } from "./sealing.mjs";

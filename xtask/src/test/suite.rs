@@ -62,7 +62,7 @@ pub struct Selection<'a> {
     pub stack: Option<PathBuf>,
 }
 
-pub const ALL: [Suite; 15] = [
+pub const ALL: [Suite; 17] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
     Suite::cheap("docs", Lane::Debug, Check::Own(links::broken)),
@@ -101,9 +101,22 @@ pub const ALL: [Suite; 15] = [
         },
         ..Suite::node("e2e", "tests/e2e", Lane::Alone)
     },
+    // Skipped, with the reason, where there is no Python or its packages cannot be had.
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("chaos", Lane::Alone, Check::Harness(chaos::short))
+        check: Check::Node {
+            folder: "tests/peers",
+            on_worker: true,
+        },
+        ..Suite::node("peers", "tests/peers", Lane::Alone)
+    },
+    Suite {
+        needs: &Need::BUILD,
+        ..Suite::cheap("chaos", Lane::Alone, Check::Harness(chaos::short_rotate))
+    },
+    Suite {
+        needs: &Need::BUILD,
+        ..Suite::cheap("soak", Lane::Alone, Check::Harness(chaos::short_worker))
     },
 ];
 

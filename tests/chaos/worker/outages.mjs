@@ -1,0 +1,65 @@
+// What hits everybody: the database crashes, its sessions are ended, its rows are locked, workerd is killed. Each is a window in time, in
+// which a request may fail without anybody's fault.
+import { setTimeout as delay } from "node:timers/promises";
+
+const DEADLINE_MS = 60_000;
+/** What was under way when an outage ended may still fail a moment later. */
+const AFTER_MS = 3000;
+
+export class Outages {
+  /** `[{ kind, from, until }]` */
+  windows = [];
+
+  constructor({ superuser, info, random, report, deployment }) {
+    Object.assign(this, { superuser, info, random, report, deployment });
+  }
+
+  /** Whether anything that hits everybody overlapped this time. `kinds`: only these. */
+  overlaps(from, until, kinds) {
+    return this.windows.some((window) => window.from <= until && window.until >= from && (!kinds || kinds.includes(window.kind)));
+  }
+
+  async one() {
+    const kind = this.random.pick(["crash", "terminate", "kill", "kill"]);
+    const window = { kind, from: Date.now(), until: Infinity };
+    this.windows.push(window);
+    this.report.count({ crash: "crashes of PostgreSQL", terminate: "ends of all database sessions", kill: "kills of workerd" }[kind]);
+    try {
+      await this[kind]();
+    } finally {
+      window.until = Date.now() + AFTER_MS;
+    }
+  }
+
+  /** kill -9 of a backend: PostgreSQL ends all others, and recovers from its log. */
+  async crash() {
+    const [backend] = await this.superuser`select pid from pg_stat_activity where usename = 'authenticator' order by random() limit 1`;
+    if (backend) process.kill(backend.pid, "SIGKILL");
+    await this.#answers();
+  }
+
+  async terminate() {
+    await this.superuser`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'`;
+    await this.#answers();
+  }
+
+  async kill() {
+    await this.deployment.kill();
+  }
+
+  /** Waits until PostgREST answers from the database again. */
+  async #answers() {
+    const { supabase_url: url, secret_key: apikey } = this.info;
+    const end = Date.now() + DEADLINE_MS;
+    while (Date.now() < end) {
+      await delay(100);
+      const answer = await fetch(`${url}/rest/v1/rpc/pause_provider`, {
+        method: "POST",
+        headers: { apikey, "content-type": "application/json" },
+        body: JSON.stringify({ p_integration_type: "nothing", p_seconds: 1 }),
+      }).catch(() => undefined);
+      if (answer && answer.status < 500) return;
+    }
+    this.report.violation("the database comes back", `within ${DEADLINE_MS / 1000} s`, "it does not answer");
+  }
+}

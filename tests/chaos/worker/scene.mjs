@@ -1,0 +1,155 @@
+// Everything that a run needs, started and stopped as one.
+import { mkdirSync, rmSync } from "node:fs";
+import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import postgres from "postgres";
+
+import { opened } from "../../support/integrations.mjs";
+import { startProxy } from "../../support/proxy.mjs";
+import { startStack } from "../../stack/stack.mjs";
+import { Deployment } from "./deployment.mjs";
+import { gatewayFaults } from "./gateway-faults.mjs";
+import { attack } from "./hostile.mjs";
+import { Judge } from "./judge.mjs";
+import { Ledger } from "./ledger.mjs";
+import { Outages } from "./outages.mjs";
+import { startProvider } from "./provider.mjs";
+import { User } from "./user.mjs";
+
+const ATTACK_EVERY_MS = 60;
+const SCHEDULE_EVERY_MS = 3000;
+/** What the proxy of the gateway keeps for tests nobody here reads. */
+const FORGET_EVERY_MS = 5000;
+
+export class Scene {
+  #stops = [];
+  #loops = [];
+  #ended = new AbortController();
+
+  static async start({ dir, random, report, size }) {
+    const scene = new Scene();
+    try {
+      await scene.#start({ dir, random, report, size });
+      return scene;
+    } catch (error) {
+      await scene.stop();
+      throw error;
+    }
+  }
+
+  async #start({ dir, random, report, size }) {
+    mkdirSync(path.join(dir, "logs"), { recursive: true });
+    Object.assign(this, { dir, report, size, random, logs: path.join(dir, "logs"), ledger: new Ledger() });
+    const onExit = (error) => report.violation("the servers go on running", "no server ends by itself", error.message);
+    const stack = await startStack({ dir, appUrl: "http://localhost:3000", onExit });
+    this.#stops.push(stack.stop);
+    this.superuser = this.#connect(stack.info, "supabase_admin");
+    this.sql = this.#connect(stack.info, "postgres");
+    await this.#makeDurable();
+    await Judge.begin(this.sql);
+
+    const gateway = await startProxy(stack.info.supabase_url);
+    this.#stops.push(gateway.stop);
+    this.direct = stack.info;
+    this.info = { ...stack.info, supabase_url: gateway.url };
+    // A user has one kind of trouble or none, so that not everything fails at once that must not.
+    const [provider, database] = [new Set(), new Set()];
+    this.provider = await startProvider({
+      server: this.info.authorization_server_url, ledger: this.ledger, random: random.fork(), report, isVictim: (user) => provider.has(user),
+    });
+    this.#stops.push(this.provider.stop);
+    this.gateway = gatewayFaults({ gateway, random: random.fork(), report, isVictim: (id) => [...database].some((user) => user.id === id) });
+    this.deployment = await Deployment.start({ info: this.info, provider: this.provider.url, logs: this.logs });
+    this.#stops.push(() => this.deployment.stop());
+    const { superuser, deployment } = this;
+    this.outages = new Outages({ superuser, info: stack.info, random: random.fork(), report, deployment });
+
+    this.users = [];
+    for (const [kind, victims] of [["provider", provider], ["database", database], ["bystander", undefined]]) {
+      for (let n = 0; n < size.users; n++) {
+        const user = new User(`${kind}-${n}`, { scene: this, random: random.fork(), isVictim: victims !== undefined });
+        await user.begin();
+        victims?.add(user);
+        this.users.push(user);
+      }
+    }
+    this.#every(FORGET_EVERY_MS, () => void (gateway.requests.length = 0));
+  }
+
+  /** What PostgreSQL has answered survives its crash, as everywhere but in a stack for tests. */
+  async #makeDurable() {
+    await this.superuser`alter database postgres set synchronous_commit = on`;
+    await this.superuser`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'`;
+    await delay(500);
+  }
+
+  #connect(info, role) {
+    const url = new URL(info.database_url);
+    url.username = role;
+    const sql = postgres(url.href, { max: 4, onnotice: () => {} });
+    this.#stops.push(() => sql.end({ timeout: 1 }));
+    return sql;
+  }
+
+  #every(ms, act) {
+    const loop = async () => {
+      while (!this.#ended.signal.aborted) {
+        await delay(ms, undefined, { signal: this.#ended.signal }).catch(() => {});
+        if (!this.#ended.signal.aborted) await act();
+      }
+    };
+    this.#loops.push(loop());
+  }
+
+  /** Lets everything happen at once for so long. */
+  async storm(ms) {
+    const { users, deployment, outages, report, info } = this;
+    for (const user of users) user.run();
+    const hostile = this.random.fork();
+    this.#every(ATTACK_EVERY_MS, async () => {
+      const from = Date.now();
+      const { name, status } = await attack({ url: deployment.url, info, random: hostile });
+      report.count("hostile requests");
+      if (status >= 400 && status < 500) return;
+      if (outages.overlaps(from, Date.now())) return;
+      report.violation("a hostile request is refused", `${name}: 4xx`, status || "no answer");
+    });
+    this.#every(SCHEDULE_EVERY_MS, () => deployment.scheduled());
+    const plan = this.random.fork();
+    this.#every(1000, async () => {
+      await delay(plan.between(...this.size.calm), undefined, { signal: this.#ended.signal }).catch(() => {});
+      if (!this.#ended.signal.aborted) await outages.one();
+    });
+    await delay(ms);
+    this.#ended.abort();
+    await Promise.all([...this.#loops, ...users.map((user) => user.stop())]);
+  }
+
+  /** Nothing fails any more, and what waits comes to its end; then the verdict. */
+  async verdict() {
+    this.provider.calm();
+    this.gateway.calm();
+    // What stalls still arrives.
+    await delay(this.size.drain);
+    const judge = new Judge(this);
+    await judge.settle();
+    await judge.judge();
+  }
+
+  /** The credential of a row, opened: `[tokens]`, or `[]`. */
+  async stored(id) {
+    const rows = await this.sql`select * from public.integrations where id = ${id}`;
+    return rows.map((row) => opened(this.info, row));
+  }
+
+  async stop() {
+    this.#ended.abort();
+    await Promise.allSettled(this.#loops);
+    while (this.#stops.length) await this.#stops.pop()();
+  }
+
+  discard() {
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
