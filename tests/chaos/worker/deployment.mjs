@@ -4,6 +4,7 @@ import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { registerClient } from "../../support/clients.mjs";
+import { faultyBuild } from "../../support/faulty-build.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { startForward } from "../rotate/forward.mjs";
 
@@ -17,7 +18,7 @@ export class Deployment {
 
   static async start({ info, provider, logs }) {
     const deployment = new Deployment();
-    Object.assign(deployment, { info, provider, logs });
+    Object.assign(deployment, { info, provider, logs, faulty: faultyBuild() });
     // Until the next one listens there is nobody: port 1 refuses.
     const forward = await startForward(() => ({ target: deployment.#worker?.url ?? "http://127.0.0.1:1" }));
     deployment.forward = forward;
@@ -38,7 +39,8 @@ export class Deployment {
       [`${type.toUpperCase()}_BASE_URL`, this.provider],
     ]);
     const before = new Set(children());
-    this.#worker = await startWorker(this.info, { APP_URL: this.url, ...Object.fromEntries(settings) });
+    const bindings = { APP_URL: this.url, ...Object.fromEntries(settings) };
+    this.#worker = await startWorker(this.info, bindings, { build: this.faulty.build });
     this.#started += 1;
     this.pids = children().filter((pid) => !before.has(pid));
   }
@@ -46,6 +48,14 @@ export class Deployment {
   /** Runs the schedule once, as the clock would; one that fails is in the log. */
   scheduled() {
     return (this.#scheduled = Promise.resolve(this.#worker?.scheduled()).catch(() => {}));
+  }
+
+  /**
+   * Lets the wasm end with a trap at `{ name, nth }`, the nth call of an import or of `poll` from now on, or takes that back. Returns what was
+   * counted since the last time, `{ counts, hits }`; undefined: workerd is not there.
+   */
+  trap(at) {
+    return this.#worker && this.faulty.arm(this.#worker, at).catch(() => undefined);
   }
 
   /** kill -9 of workerd, and another one in its place. */
@@ -71,6 +81,7 @@ export class Deployment {
       await this.#worker.stop();
     }
     await this.forward.stop();
+    this.faulty.stop();
   }
 }
 

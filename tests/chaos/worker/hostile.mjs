@@ -7,15 +7,18 @@ import { signES256, userClaims } from "../../support/tokens.mjs";
 const TIMEOUT_MS = 30_000;
 const SIGNATURES = ["*", "A", "sig=", " ", "....", "\u00e4", "AA==", "-_-_"];
 
-/** Sends one hostile request; resolves to `{ name, status }`, status 0 where there was no answer. */
+/**
+ * Sends one hostile request; resolves to `{ name, status }`, status 0 where there was no answer. Whoever sends too much is
+ * cut off, and may not get to read why.
+ */
 export async function attack({ url, info, random }) {
   const [name, options] = await random.pick(ATTACKS)({ info, random });
   const { hostname, port } = new URL(url);
-  const { method = "GET", path, headers = [], body } = options;
+  const { method = "GET", path, headers = [], body, unread = 0 } = options;
   const status = await new Promise((resolve) => {
     const request = httpRequest({ agent: false, hostname, port, method, path, headers: ["host", `${hostname}:${port}`, ...headers], setHost: false, timeout: TIMEOUT_MS });
     request.once("timeout", () => request.destroy());
-    request.once("error", () => resolve(0));
+    request.once("error", () => resolve(unread));
     request.once("response", (response) => {
       response.resume();
       response.once("error", () => resolve(0));
@@ -47,7 +50,7 @@ const ATTACKS = [
   ],
   async () => [
     "a body that is too large",
-    { method: "POST", path: "/api/session", headers: JSON_TYPE, body: Buffer.alloc(400_000, 32) },
+    { method: "POST", path: "/api/session", headers: JSON_TYPE, body: Buffer.alloc(400_000, 32), unread: 413 },
   ],
   async ({ info, random }) => [
     "a forged refresh",

@@ -9,6 +9,10 @@ const AFTER_MS = 3000;
 export class Outages {
   /** `[{ kind, from, until }]` */
   windows = [];
+  /** `[{ from, until, hits }]`, of those that hit something. */
+  traps = [];
+  /** How often each import was called, at the most, between two looks. */
+  counts = {};
 
   constructor({ superuser, info, random, report, deployment }) {
     Object.assign(this, { superuser, info, random, report, deployment });
@@ -45,6 +49,28 @@ export class Outages {
 
   async kill() {
     await this.deployment.kill();
+  }
+
+  /** A trap in the wasm, at any import: it may cost the request in which it happens, and nothing else. */
+  async trap() {
+    const { counts } = this;
+    const names = Object.keys(counts);
+    const name = names.length ? this.random.pick(names) : "poll";
+    const from = Date.now();
+    await this.deployment.trap({ name, nth: this.random.between(1, Math.max(1, Math.min(counts[name] ?? 1, 50))) });
+    await delay(this.random.between(300, 1500));
+    const counted = await this.deployment.trap();
+    if (!counted) return;
+    for (const [name, count] of Object.entries(counted.counts)) counts[name] = Math.max(counts[name] ?? 0, count);
+    this.report.count("traps", counted.hits);
+    if (counted.hits > 0) this.traps.push({ from, until: Date.now(), hits: counted.hits });
+  }
+
+  /** Whether a trap may have ended a request of this time; each trap ends one. */
+  takeTrap(from, until) {
+    const trap = this.traps.find((trap) => trap.hits > 0 && trap.from <= until && trap.until >= from);
+    if (trap) trap.hits -= 1;
+    return trap !== undefined;
   }
 
   /** Waits until PostgREST answers from the database again. */

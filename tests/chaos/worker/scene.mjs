@@ -15,6 +15,7 @@ import { Judge } from "./judge.mjs";
 import { Ledger } from "./ledger.mjs";
 import { Outages } from "./outages.mjs";
 import { startProvider } from "./provider.mjs";
+import { startReceivers } from "./receivers.mjs";
 import { User } from "./user.mjs";
 
 const ATTACK_EVERY_MS = 60;
@@ -40,7 +41,7 @@ export class Scene {
 
   async #start({ dir, random, report, size }) {
     mkdirSync(path.join(dir, "logs"), { recursive: true });
-    Object.assign(this, { dir, report, size, random, logs: path.join(dir, "logs"), ledger: new Ledger() });
+    Object.assign(this, { dir, report, size, random, logs: path.join(dir, "logs"), ledger: new Ledger(), failures: [] });
     const onExit = (error) => report.violation("the servers go on running", "no server ends by itself", error.message);
     const stack = await startStack({ dir, appUrl: "http://localhost:3000", onExit });
     this.#stops.push(stack.stop);
@@ -65,11 +66,14 @@ export class Scene {
     const { superuser, deployment } = this;
     this.outages = new Outages({ superuser, info: stack.info, random: random.fork(), report, deployment });
 
+    this.receivers = await startReceivers({ random: random.fork(), report });
+    this.#stops.push(this.receivers.stop);
     this.users = [];
     for (const [kind, victims] of [["provider", provider], ["database", database], ["bystander", undefined]]) {
       for (let n = 0; n < size.users; n++) {
         const user = new User(`${kind}-${n}`, { scene: this, random: random.fork(), isVictim: victims !== undefined });
         await user.begin();
+        await user.subscribe(this.receivers.urls[n % this.receivers.urls.length]);
         victims?.add(user);
         this.users.push(user);
       }
@@ -113,7 +117,7 @@ export class Scene {
       report.count("hostile requests");
       if (status >= 400 && status < 500) return;
       if (outages.overlaps(from, Date.now())) return;
-      report.violation("a hostile request is refused", `${name}: 4xx`, status || "no answer");
+      this.failures.push({ from, until: Date.now(), what: `${name}, which a stranger sends, is refused (4xx)`, came: status || "no answer" });
     });
     this.#every(SCHEDULE_EVERY_MS, () => deployment.scheduled());
     const plan = this.random.fork();
@@ -121,9 +125,14 @@ export class Scene {
       await delay(plan.between(...this.size.calm), undefined, { signal: this.#ended.signal }).catch(() => {});
       if (!this.#ended.signal.aborted) await outages.one();
     });
+    this.#every(100, () => outages.trap());
     await delay(ms);
     this.#ended.abort();
     await Promise.all([...this.#loops, ...users.map((user) => user.stop())]);
+    for (const { from, until, what, came } of this.failures) {
+      if (outages.takeTrap(from, until)) report.count("requests that a trap ended");
+      else report.violation("nobody else's request fails", what, came);
+    }
   }
 
   /** Nothing fails any more, and what waits comes to its end; then the verdict. */

@@ -32,6 +32,11 @@ export class User {
     this.id = this.browser.user.id;
   }
 
+  /** Has what happens to its connections delivered to this URL. */
+  async subscribe(url) {
+    (await this.browser.post("/api/webhooks", { url })).expect(201);
+  }
+
   run() {
     this.running = this.#run();
   }
@@ -80,11 +85,12 @@ export class User {
       await this.#abandonAll();
       return;
     }
-    report.violation(
-      "nobody else's request fails",
-      `${act} by ${this.name}, to whom nothing happened, succeeds`,
-      `${answer.status} ${answer.text?.slice(0, 200) ?? ""} after ${Date.now() - from} ms (request ${answer.headers?.get("x-request-id")})`,
-    );
+    this.scene.failures.push({
+      from,
+      until: Date.now(),
+      what: `${act} by ${this.name}, to whom nothing happened, succeeds`,
+      came: `${answer.status} ${answer.text?.slice(0, 200) ?? ""} after ${Date.now() - from} ms (request ${answer.headers?.get("x-request-id")})`,
+    });
     await this.#abandonAll();
   }
 
