@@ -8,7 +8,7 @@ use crate::offer::Offer;
 use crate::providers::{Auth, Provider};
 use crate::rate_limit::SubjectKey;
 use crate::supabase::{ApiKey, Project, Role};
-use crate::url::parse_origin;
+use crate::url::{parse_issuer, parse_origin};
 use sealed::{Key, KeyError, KeyRing, Secret};
 use std::ops::RangeInclusive;
 
@@ -90,7 +90,7 @@ impl Settings {
         }
         Ok(Self {
             jwt_issuer: env
-                .optional("SUPABASE_JWT_ISSUER")
+                .issuer("SUPABASE_JWT_ISSUER")?
                 .unwrap_or_else(|| format!("{}/auth/v1", supabase.url)),
             app_url,
             supabase,
@@ -154,12 +154,25 @@ impl Environment<'_> {
 
     fn origin(&self, name: &str, value: Option<String>) -> Result<String, SettingError> {
         let value = value.map_or_else(|| self.required(name), Ok)?;
-        parse_origin(&value).map(str::to_owned).ok_or_else(|| {
+        parse_origin(&value).ok_or_else(|| {
             SettingError::malformed(
                 name,
                 "an https origin such as https://your-project.supabase.co",
             )
         })
+    }
+
+    /// An issuer, if there is one: to the letter as tokens and callbacks give it.
+    fn issuer(&self, name: &str) -> Result<Option<String>, SettingError> {
+        let malformed = || {
+            let expected = "a URL in canonical form (https://login.example/tenant): its host in lower case, without a default port, a query and a fragment";
+            SettingError::malformed(name, expected)
+        };
+        let Some(issuer) = self.optional(name) else {
+            return Ok(None);
+        };
+        parse_issuer(&issuer).ok_or_else(malformed)?;
+        Ok(Some(issuer))
     }
 
     fn api_key(&self, name: &str, role: Role) -> Result<ApiKey, SettingError> {
@@ -258,7 +271,7 @@ impl Environment<'_> {
                 redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
                 id: self.required(&id)?,
                 secret: self.required(&secret)?.into(),
-                issuer: self.optional(&name("ISSUER")),
+                issuer: self.issuer(&name("ISSUER"))?,
                 provider: self.provider(provider, &prefix)?,
             }));
         }
@@ -316,6 +329,30 @@ pub(crate) mod tests {
         assert!(settings.offer("gitlab").is_none() && !settings.legacy_cookies);
     }
 
+    // Issue 16, 26.
+    #[test]
+    fn every_url_is_read_in_the_form_that_browsers_send() {
+        let mut settings = complete();
+        settings.extend([
+            ("APP_URL", "https://Connect.Example.com:443/"),
+            ("SUPABASE_URL", "HTTPS://Project.supabase.co"),
+            ("SUPABASE_BASE_URL", "https://API.bücher.example:0443"),
+        ]);
+        let settings = read(&settings).unwrap();
+        assert_eq!(settings.app_url, "https://connect.example.com");
+        assert_eq!(settings.supabase.url, "https://project.supabase.co");
+        assert_eq!(settings.jwt_issuer, "https://project.supabase.co/auth/v1");
+        let client = settings.client("supabase").unwrap();
+        assert_eq!(
+            client.redirect_uri,
+            "https://connect.example.com/api/auth/callback/supabase"
+        );
+        assert_eq!(
+            client.provider.token_url,
+            "https://api.xn--bcher-kva.example/v1/oauth/token"
+        );
+    }
+
     #[test]
     fn every_missing_setting_is_named_in_the_sources_words() {
         for (name, _) in complete() {
@@ -347,6 +384,10 @@ pub(crate) mod tests {
             ("SUPABASE_BASE_URL", "http://planted.example"),
             ("LEGACY_CREDENTIAL_COOKIES", "planted"),
             ("WEBHOOK_LOOPBACK", "planted"),
+            ("SUPABASE_JWT_ISSUER", "https://Planted.example/auth/v1"),
+            ("SUPABASE_JWT_ISSUER", "https://planted.example:443/auth/v1"),
+            ("SUPABASE_ISSUER", "planted"),
+            ("SUPABASE_ISSUER", "HTTPS://planted.example"),
             ("CREDENTIAL_TYPES", "planted"),
             ("CREDENTIAL_TYPES", "stripe,supabase"),
             ("CREDENTIAL_TYPES", "stripe,stripe"),

@@ -74,7 +74,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         Some(id) => OrganizationId::parse(id)?,
         None => user.personal_organization(),
     };
-    receiver::check(&body.url, context.settings.webhook_loopback)?;
+    let url = receiver::check(&body.url, context.settings.webhook_loopback)?;
     let events = body.events.as_deref();
     check_events(events)?;
     let id = EndpointId(random_uuid()?);
@@ -84,7 +84,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         p_id: id,
         p_user_id: user,
         p_organization_id: organization,
-        p_url: &body.url,
+        p_url: &url,
         p_events: events,
         p_config: &config,
     };
@@ -127,8 +127,8 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
     if let Some(url) = &body.url.0 {
-        receiver::check(url, context.settings.webhook_loopback)?;
-        changes.insert("url".to_owned(), Value::from(url.as_str()));
+        let url = receiver::check(url, context.settings.webhook_loopback)?;
+        changes.insert("url".to_owned(), Value::from(url));
     }
     if let Some(events) = &body.events.0 {
         check_events(events.as_deref())?;

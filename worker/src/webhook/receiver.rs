@@ -1,82 +1,60 @@
 //! Where a webhook may be sent: to the public internet by https, never to a machine that only we can reach.
 //!
-//! Everything is refused that the runtime's URL parser might read otherwise than it is written here: it takes `http://0x7f.1`,
-//! `http://2130706433` and `http://①②⑦.0.0.1` for 127.0.0.1. A public name may still lead to a private address; on Cloudflare a
-//! worker's requests go to the public internet whatever a name resolves to.
+//! A URL is read by the parser that the runtime has too, and it is the parser's form of it that is stored and fetched. A public name may
+//! still lead to a private address; on Cloudflare a worker's requests go to the public internet whatever a name resolves to.
 
 use crate::error::{Error, Refusal};
+use crate::url::is_loopback;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use url::{Host, Url};
 
 /// The longest URL of a receiver, in bytes.
 pub const URL_MAX: usize = 2048;
 
-/// Checks a receiver's URL. With `loopback`, for development, this very machine is a receiver too, also by http.
-pub fn check(url: &str, loopback: bool) -> Result<(), Error> {
-    is_acceptable(url, loopback)
-        .then_some(())
-        .ok_or(Error::Caller(Refusal::BadUrl))
+/// Checks a receiver's URL and returns its canonical form, in which an internationalised host is punycode. With `loopback`, for development,
+/// this very machine is a receiver too, also by http.
+pub fn check(url: &str, loopback: bool) -> Result<String, Error> {
+    canonical(url, loopback).ok_or(Error::Caller(Refusal::BadUrl))
 }
 
-fn is_acceptable(url: &str, loopback: bool) -> bool {
-    // What RFC 3986 lets stand in a URL, without fragment, user and backslash; the parser would rewrite or drop anything else.
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?[]!$&'()*+,;=%".contains(&b);
-    if url.len() > URL_MAX || !url.bytes().all(|b| plain(b) || b == b'@') {
-        return false;
+fn canonical(text: &str, loopback: bool) -> Option<String> {
+    // The parser drops or rewrites these without a word; whoever writes them means something else, or wants to be misread.
+    let is_misleading = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '#');
+    if text.len() > URL_MAX || text.contains(is_misleading) {
+        return None;
     }
-    let (secure, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (true, rest),
-        (_, Some(rest)) => (false, rest),
-        _ => return false,
-    };
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let Some((host, port)) = split_port(&rest[..end]) else {
-        return false;
-    };
-    if loopback && matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
-        return true;
+    let rest = text
+        .strip_prefix("https://")
+        .or(text.strip_prefix("http://"))?;
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    // Neither a user nor a percent-encoded host.
+    if authority.is_empty() || authority.contains(['@', '%']) {
+        return None;
     }
-    secure && is_acceptable_port(port) && is_public_host(host)
-}
-
-/// The host and, if there is one, the port; None where the authority is anything but these two.
-fn split_port(authority: &str) -> Option<(&str, Option<&str>)> {
-    let host_end = match authority.strip_prefix('[') {
-        Some(inner) => inner.find(']')? + 2,
-        None => authority.find(':').unwrap_or(authority.len()),
-    };
-    let (host, rest) = authority.split_at(host_end);
-    match rest.strip_prefix(':') {
-        Some(port) => Some((host, Some(port))),
-        None => rest.is_empty().then_some((host, None)),
+    let url = Url::parse(text).ok()?;
+    let host = url.host()?;
+    // An IPv4 address has many spellings (`127.1`, `0x7f.1`, `①②⑦.0.0.1`); only four plain decimals are taken for one.
+    if let Host::Ipv4(address) = host
+        && authority.split(':').next() != Some(&*address.to_string())
+    {
+        return None;
     }
+    let is_acceptable = loopback && is_loopback(&host)
+        || url.scheme() == "https" && is_acceptable_port(url.port()) && is_public(&host);
+    (is_acceptable && url.as_str().len() <= URL_MAX).then(|| url.into())
 }
 
 /// 443 and what no service of the system listens on: mail and the like are not for webhooks.
-fn is_acceptable_port(port: Option<&str>) -> bool {
-    let Some(text) = port else { return true };
-    let digits = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-    digits
-        && text
-            .parse::<u16>()
-            .is_ok_and(|port| port == 443 || port > 1023)
+fn is_acceptable_port(port: Option<u16>) -> bool {
+    port.is_none_or(|port| port > 1023)
 }
 
-fn is_public_host(host: &str) -> bool {
-    if let Some(inner) = host.strip_prefix('[') {
-        let address = inner.trim_end_matches(']').parse();
-        return address.is_ok_and(is_public_v6);
+fn is_public(host: &Host<&str>) -> bool {
+    match *host {
+        Host::Domain(name) => is_public_name(name),
+        Host::Ipv4(address) => is_public_v4(address),
+        Host::Ipv6(address) => is_public_v6(address),
     }
-    // The parser takes a host whose last label is a number, in whatever spelling, for an IPv4 address.
-    let last = host.rsplit('.').next().unwrap_or_default();
-    let hex = last
-        .strip_prefix("0x")
-        .or_else(|| last.strip_prefix("0X"))
-        .is_some_and(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
-    if hex || last.bytes().all(|b| b.is_ascii_digit()) {
-        // The one spelling with a single meaning: four decimals without leading zeros.
-        return host.parse().is_ok_and(is_public_v4);
-    }
-    is_public_name(host)
 }
 
 /// Names under which no public machine is found (RFC 6761, 6762, 8375; `.internal` is ICANN's for private use).
@@ -92,7 +70,7 @@ const PRIVATE_SUFFIXES: [&str; 9] = [
     "onion",
 ];
 
-/// A name of at least two labels, in ASCII: others are written in punycode.
+/// A name of at least two labels, as the parser gives it: in lower case, in punycode.
 fn is_public_name(host: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -102,10 +80,8 @@ fn is_public_name(host: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    let lower = host.to_ascii_lowercase();
     let is_private = PRIVATE_SUFFIXES.iter().any(|suffix| {
-        lower
-            .strip_suffix(suffix)
+        host.strip_suffix(suffix)
             .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     });
     host.len() <= 253 && host.contains('.') && host.split('.').all(is_label) && !is_private
@@ -160,7 +136,34 @@ mod tests {
             "https://localhost.example.com/",
             "https://example.com/@user",
         ] {
-            assert!(is_acceptable(right, false), "{right}");
+            assert!(canonical(right, false).is_some(), "{right}");
+        }
+    }
+
+    // Issue 16, 21.
+    #[test]
+    fn what_is_fetched_is_the_canonical_form() {
+        for (text, expected) in [
+            (
+                "https://bücher.example/hook",
+                "https://xn--bcher-kva.example/hook",
+            ),
+            (
+                "https://BÜCHER.example/ä?ö=1",
+                "https://xn--bcher-kva.example/%C3%A4?%C3%B6=1",
+            ),
+            ("https://пример.рф/", "https://xn--e1afmkfd.xn--p1ai/"),
+            ("https://Hooks.Example.com", "https://hooks.example.com/"),
+            ("https://example。com/", "https://example.com/"),
+            ("https://example.com:443/a/../b", "https://example.com/b"),
+            ("https://example.com:/", "https://example.com/"),
+            ("https://example.com:0443/", "https://example.com/"),
+            (
+                "https://[2606:4700:0:0::1111]/",
+                "https://[2606:4700::1111]/",
+            ),
+        ] {
+            assert_eq!(canonical(text, false).as_deref(), Some(expected), "{text}");
         }
     }
 
@@ -189,18 +192,21 @@ mod tests {
             "https://user:secret@example.com/",
             "https://example.com@10.0.0.1/",
             "https://ex%61mple.com/",
-            "https://exämple.com/",
             "https://①②⑦.0.0.1/",
-            "https://example。com/",
+            "https://ｌｏｃａｌｈｏｓｔ/",
+            "https://printer.ｌｏｃａｌ/",
+            "https://metadata.google.ｉnternal/",
+            "https://xn--a/",
+            "https://xn--a.example/",
+            "https://a\u{202e}b.example/",
+            "https://@example.com/",
             "https://example/",
             "https://example.com./",
             "https://.example.com/",
             "https://a..example.com/",
             "https://-a.example.com/",
-            "https://example.com:/",
             "https://example.com:80/",
             "https://example.com:22/",
-            "https://example.com:0443/",
             "https://example.com:65536/",
             "https://example.com:+443/",
             "https://example.com:443:443/",
@@ -265,7 +271,7 @@ mod tests {
             &long,
             &label,
         ] {
-            assert!(!is_acceptable(wrong, false), "{wrong:.60}");
+            assert!(canonical(wrong, false).is_none(), "{wrong:.60}");
         }
     }
 
@@ -277,8 +283,8 @@ mod tests {
             "http://[::1]:4000/",
             "https://localhost/",
         ] {
-            assert!(is_acceptable(url, true), "{url}");
-            assert!(!is_acceptable(url, false), "{url}");
+            assert!(canonical(url, true).is_some(), "{url}");
+            assert!(canonical(url, false).is_none(), "{url}");
         }
         for url in [
             "http://example.com/",
@@ -289,7 +295,7 @@ mod tests {
             "http://127.1/",
             "https://192.168.0.1/",
         ] {
-            assert!(!is_acceptable(url, true), "{url}");
+            assert!(canonical(url, true).is_none(), "{url}");
         }
     }
 
@@ -315,38 +321,40 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
-        // The parser of the runtime and the one here must mean the same host.
         #[test]
-        fn what_is_accepted_is_what_a_url_parser_reads(
+        fn what_is_accepted_leads_to_the_public_internet(
             host in host(), rest in "(:[0-9]{0,5})?([/?#\\\\@][ -~]{0,8})?",
         ) {
             let text = format!("https://{host}{rest}");
-            if is_acceptable(&text, false) {
-                let parsed = url::Url::parse(&text);
-                prop_assert!(parsed.is_ok(), "{text}");
-                let parsed = parsed.unwrap();
+            if let Some(accepted) = canonical(&text, false) {
+                let parsed = Url::parse(&accepted).unwrap();
+                prop_assert_eq!(parsed.as_str(), &*accepted);
                 prop_assert_eq!(parsed.scheme(), "https");
                 prop_assert!(parsed.username().is_empty() && parsed.password().is_none());
                 match parsed.host().unwrap() {
-                    url::Host::Domain(name) => prop_assert_eq!(name, host.to_ascii_lowercase()),
-                    url::Host::Ipv4(address) => {
+                    Host::Domain(name) => {
+                        prop_assert!(name.contains('.') && name.is_ascii() && !name.ends_with(".localhost"));
+                    }
+                    Host::Ipv4(address) => {
                         prop_assert_eq!(address.to_string(), host);
                         prop_assert!(is_public_v4(address) && !address.is_private() && !address.is_loopback());
                         prop_assert!(!address.is_link_local() && !address.is_multicast() && !address.is_unspecified());
                     }
-                    url::Host::Ipv6(address) => {
+                    Host::Ipv6(address) => {
                         prop_assert!(is_public_v6(address) && address.to_ipv4().is_none());
                         prop_assert!(!address.is_unique_local() && !address.is_unicast_link_local());
                     }
                 }
                 let port = parsed.port_or_known_default().unwrap();
                 prop_assert!(port == 443 || port > 1023);
+                // Delivery checks it again: what was stored must pass.
+                prop_assert_eq!(canonical(&accepted, false), Some(accepted));
             }
         }
 
         #[test]
         fn any_text_is_answered(text in "\\PC{0,60}") {
-            let _ = is_acceptable(&text, true);
+            let _ = canonical(&text, true);
         }
     }
 }
