@@ -98,6 +98,32 @@ describe("settings", { concurrency: AT_ONCE }, () => {
     await assertRefused(t, { SUPABASE_ANON_KEY: info.service_role_key, SUPABASE_SERVICE_ROLE_KEY: info.anon_key }, expected, [info.service_role_key]);
   });
 
+  it("APP_URL in capitals and with its default port -> the Origin that browsers send is ours (threat model 126)", async (t) => {
+    const worker = await startWorker(info, { APP_URL: "HTTP://LocalHost:80/", SUPABASE_URL: info.supabase_url.replace("http://127.0.0.1", "HTTP://127.1") });
+    t.after(() => worker.stop());
+    const signIn = (origin) => call(worker, "POST", "/api/session", {
+      headers: { origin, "sec-fetch-site": "same-origin" },
+      body: { email: info.user.email, password: info.user.password },
+    });
+    const signedIn = (await signIn("http://localhost")).expect(200);
+    const cookie = signedIn.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ");
+    const started = await call(worker, "POST", "/api/auth/authorize", {
+      headers: { cookie, origin: "http://localhost", "sec-fetch-site": "same-origin" },
+      body: { integration_type: "supabase" },
+    });
+    const { authorization_url } = started.expect(200).json;
+    assert.equal(new URL(authorization_url).searchParams.get("redirect_uri"), "http://localhost/api/auth/callback/supabase");
+    (await signIn("http://localhost:80")).expect(403);
+    (await signIn("http://localhost.example")).expect(403);
+  });
+
+  const canonical = "a URL in canonical form (https://login.example/tenant): its host in lower case, without a default port, a query and a fragment";
+  for (const [name, value] of [["SUPABASE_JWT_ISSUER", "https://Planted.example/auth/v1"], ["SUPABASE_ISSUER", "https://planted.example:443/"]]) {
+    it(`${name} is not canonical -> 500, as no token or callback could ever name it (threat model 126)`, async (t) => {
+      await assertRefused(t, { [name]: value }, `${name} environment variable is not ${canonical}`, [value]);
+    });
+  }
+
   it("complete settings, with every optional one and blanks around them, are taken", async (t) => {
     const worker = await startWorker(info, {
       ENCRYPTION_KEY: ` ${info.encryption_key}\n`,

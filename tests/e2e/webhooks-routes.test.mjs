@@ -70,6 +70,21 @@ describe("webhooks", { concurrency: true }, () => {
     assert.ok(!listed.text.includes(secret));
   });
 
+  it("takes an internationalised host as its punycode, and keeps the canonical form (threat model 121)", async () => {
+    const browser = await Visitor.signedIn(worker);
+    for (const [url, canonical] of [
+      ["https://bücher.example/hook", "https://xn--bcher-kva.example/hook"],
+      ["https://BÜCHER.example:443/ä", "https://xn--bcher-kva.example/%C3%A4"],
+    ]) {
+      const made = await add(browser, { url });
+      assert.equal(made.url, canonical);
+      assert.equal((await row(made.id)).url, canonical);
+      const changed = (await browser.patch(of(made.id), { url: "https://пример.рф/" })).expect(200).json;
+      assert.equal(changed.url, "https://xn--e1afmkfd.xn--p1ai/");
+    }
+    for (const url of ["https://ｌｏｃａｌｈｏｓｔ/", "https://①②⑦.0.0.1/", "https://printer.ｌｏｃａｌ/"]) (await browser.post(ALL, { url })).expect(400, "bad_url");
+  });
+
   it("is changed in what is named", async () => {
     const browser = await Visitor.signedIn(worker);
     const { id } = await add(browser, { events: ["connection.deleted"] });

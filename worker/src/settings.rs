@@ -329,7 +329,7 @@ pub(crate) mod tests {
         assert!(settings.offer("gitlab").is_none() && !settings.legacy_cookies);
     }
 
-    // Issue 16, 26.
+    // threat model 126
     #[test]
     fn every_url_is_read_in_the_form_that_browsers_send() {
         let mut settings = complete();

@@ -2,7 +2,6 @@
 
 use super::Read;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt::Formatter;
 
@@ -72,6 +71,7 @@ impl<'de> Visitor<'de> for CheckingVisitor {
 mod tests {
     use super::*;
     use crate::json::object;
+    use serde_json::Value;
 
     object! {
         exact struct Wish {
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    // Issue 16, 14.
+    // threat model 114
     #[test]
     fn a_name_that_stands_twice_is_refused_at_every_depth() {
         let is_read = |more: &str| parse_once::<Wish>(&format!(r#"{{"more":{more}}}"#)).is_some();
@@ -124,7 +124,7 @@ mod tests {
         }
     }
 
-    // Issue 16, 25: U+0000 can be stored neither in text nor in jsonb.
+    // threat model 125: U+0000 can be stored neither in text nor in jsonb.
     #[test]
     fn a_text_with_u_0000_is_refused_wherever_it_stands() {
         for wrong in [

@@ -140,7 +140,7 @@ mod tests {
         }
     }
 
-    // Issue 16, 21.
+    // threat model 121
     #[test]
     fn what_is_fetched_is_the_canonical_form() {
         for (text, expected) in [
