@@ -18,6 +18,10 @@ create table public.credential_leases (
   attempted_at timestamptz,
   -- How many redemptions since the last refresh had an end that nobody knows.
   unsettled integer not null default 0,
+  -- How often the provider has refused alike since the token's end: by status and error code, and since when.
+  refused_as text,
+  refused_since timestamptz,
+  refusals integer not null default 0,
   failures integer not null default 0,
   failed_at timestamptz,
   retry_at timestamptz,
@@ -37,11 +41,12 @@ revoke all on table public.credential_leases from public, anon, authenticated, s
 revoke all on sequence private.lease_generations from public, anon, authenticated, service_role;
 
 -- Whoever else writes a config (a reconnection, or the source's own writers) ends what was going on: the redemption under way was of a
--- token that no longer stands there.
+-- token that no longer stands there, and so was what a check has found.
 create function private.drop_lease() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   delete from public.credential_leases l where l.integration_id = old.id;
+  delete from private.forbidden_checks f where f.integration_id = old.id;
   return null;
 end
 $$;

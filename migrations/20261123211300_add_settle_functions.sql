@@ -61,8 +61,9 @@ begin
     perform set_config('integrations.settle', 'off', true);
     update public.credential_leases l
       set owner = null, expires_at = null, attempted_at = null, unsettled = 0, failures = 0, failed_at = null, retry_at = null,
-        settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null
+        refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null
       where l.integration_id = p_id;
+    perform private.note_success(v_row.integration_type, 'refresh');
     perform private.tell(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
@@ -74,62 +75,6 @@ begin
       where l.integration_id = p_id and l.owner = p_owner and l.generation = p_generation;
     return case when found then 'journalled' else 'changed' end;
   end;
-end
-$$;
-
--- p_fault: unsettled (the provider may have redeemed the token: no answer, or one that is none), refused (it has not, and may later),
--- unreadable (what is stored does not open here), invalid_grant (the token is none any more), not_refreshable (there is none),
--- released (nothing was asked).
-create function private.fail_refresh(
-  p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_user_id uuid, p_request_id text
-) returns text
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  v_ended text;
-  v_row public.integrations;
-  v_lease public.credential_leases;
-  v_reason text := p_fault;
-begin
-  v_ended := private.lock_lease(p_id, p_owner, p_generation);
-  -- Here a config that was written meanwhile shows: what was refused is not the token that stands there now.
-  if v_ended is not null then
-    return v_ended;
-  end if;
-  select * into v_row from public.integrations i where i.id = p_id;
-  select * into v_lease from public.credential_leases l where l.integration_id = p_id;
-
-  v_ended := case
-    when p_fault = 'released' then 'released'
-    when p_fault = 'invalid_grant' or (p_fault = 'not_refreshable' and v_row.token_expires_at <= now()) then 'reconnect_required'
-    else 'backed_off'
-  end;
-  update public.credential_leases l
-    set owner = null, expires_at = null, attempted_at = null, ended_by = p_owner, ended_as = v_ended,
-      unsettled = l.unsettled + (p_fault = 'unsettled')::integer,
-      failures = l.failures + (v_ended = 'backed_off')::integer,
-      failed_at = case when p_fault in ('released', 'not_refreshable') then l.failed_at else now() end,
-      retry_at = case
-        when v_ended <> 'backed_off' then l.retry_at
-        when p_fault = 'not_refreshable' then coalesce(v_row.token_expires_at, 'infinity')
-        else now() + make_interval(
-          secs => greatest(least(30 * 2 ^ least(l.failures, 7), 3600), least(coalesce(p_retry_after, 0), 86400))
-        )
-      end
-    where l.integration_id = p_id;
-
-  if p_fault in ('released', 'not_refreshable') and v_ended <> 'reconnect_required' then
-    return v_ended;
-  end if;
-  if v_ended = 'reconnect_required' then
-    -- A grant that ended after a redemption whose answer was lost may have been ended by that: a provider that sees a token twice
-    -- takes it for stolen.
-    v_reason := case when p_fault = 'invalid_grant' and v_lease.unsettled > 0 then 'refresh_lost' else p_fault end;
-    update public.integrations i set status = 'reconnect_required', status_reason = v_reason where i.id = p_id;
-  end if;
-  perform private.tell(
-    v_row, p_user_id, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
-  );
-  return v_ended;
 end
 $$;
 
@@ -183,7 +128,5 @@ revoke all on function private.lock_lease(uuid, uuid, bigint) from public, anon,
 revoke all on function private.tell(public.integrations, uuid, text, text, text, text)
   from public, anon, authenticated, service_role;
 revoke all on function private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text) from public, anon, authenticated, service_role;
-revoke all on function private.fail_refresh(uuid, uuid, bigint, text, integer, uuid, text)
-  from public, anon, authenticated, service_role;
 revoke all on function public.settle_refreshes(uuid, jsonb, uuid, text) from public, anon, authenticated;
 grant execute on function public.settle_refreshes(uuid, jsonb, uuid, text) to service_role;

@@ -169,69 +169,7 @@ begin
 end
 $$;
 
--- Ends one check. The verdict is about the config of p_version: if another stands there by now (a reconnection, a refresh) it is none.
-create function private.settle_check(
-  p_id uuid, p_version text, p_status text, p_reason text, p_schedule text, p_next_check_at timestamptz, p_user_id uuid,
-  p_request_id text
-) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  v_old public.integrations;
-  v_row public.integrations;
-begin
-  select * into v_old from public.integrations i where i.id = p_id for no key update;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
-    return jsonb_build_object('end', 'gone');
-  end if;
-
-  -- A schedule that was changed meanwhile has its own next moment.
-  if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
-    p_next_check_at := v_old.next_check_at;
-  end if;
-
-  if p_status is null then
-    delete from private.check_claims c where c.integration_id = p_id;
-    update public.integrations i set next_check_at = p_next_check_at
-      where i.id = p_id and i.next_check_at is distinct from p_next_check_at;
-    return jsonb_build_object('end', 'released');
-  end if;
-
-  if private.version_of(v_old.config) is distinct from p_version then
-    delete from private.check_claims c where c.integration_id = p_id;
-    return jsonb_build_object('end', 'changed');
-  end if;
-
-  -- An outage says nothing about a grant that is over. And a token that is still good does not mend a grant that cannot be refreshed.
-  if v_old.status in ('reconnect_required', 'revoked') and (
-    p_status = 'degraded'
-    or (p_status <> 'revoked' and v_old.status_reason in ('invalid_grant', 'refresh_lost', 'not_refreshable'))
-  ) then
-    p_status := v_old.status;
-    p_reason := v_old.status_reason;
-  end if;
-
-  update public.integrations i
-    set status = p_status, status_reason = p_reason, last_checked_at = now(), next_check_at = p_next_check_at
-    where i.id = p_id
-    returning * into v_row;
-  update private.check_claims c set until = now() + interval '10 seconds' where c.integration_id = p_id;
-  perform private.write_event(
-    case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
-    v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
-  );
-  if p_status in ('reconnect_required', 'revoked') and v_old.status not in ('reconnect_required', 'revoked')
-    and to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb)') is not null
-  then
-    perform private.enqueue_event(
-      v_row.organization_id, v_row.id, 'connection.reconnect_required',
-      jsonb_build_object('integration_type', v_row.integration_type, 'name', v_row.name, 'reason', p_reason)
-    );
-  end if;
-  return jsonb_build_object('end', 'checked') || private.health_of(v_row);
-end
-$$;
-
--- Ends up to 100 checks, each for itself. p_results: [{"id", "version", "status", "reason"?, "schedule"?, "next_check_at"?}]; without a
+-- Ends up to 100 checks, each for itself. p_results: [{"id", "version", "status", "reason"?, "forbidden_days"?, "schedule"?, "next_check_at"?}]; without a
 -- status the claim is given back. next_check_at is what follows by the schedule that was handed out. Answers by id, {"end"}: checked with
 -- what stands now; changed: nothing was written, the config is another; released; gone; busy: the row could not be had in time.
 create function public.settle_checks(p_results jsonb, p_user_id uuid default null, p_request_id text default null) returns jsonb
@@ -247,19 +185,20 @@ begin
   -- In the order of ids, as everybody who locks several.
   for v_result in
     select * from jsonb_to_recordset(p_results)
-      as r (id uuid, version text, status text, reason text, schedule text, next_check_at timestamptz)
+      as r (id uuid, version text, status text, reason text, forbidden_days integer, schedule text, next_check_at timestamptz)
     order by r.id
   loop
     if v_result.id is null
       or v_result.status not in ('active', 'degraded', 'reconnect_required', 'revoked')
       or (v_result.reason is null) <> (coalesce(v_result.status, 'active') = 'active')
+      or v_result.forbidden_days not between 0 and 365
     then
       raise exception 'a result is no known status with a reason where it is not active' using
         errcode = 'invalid_parameter_value';
     end if;
     begin
       v_end := private.settle_check(
-        v_result.id, v_result.version, v_result.status, v_result.reason, v_result.schedule, v_result.next_check_at, p_user_id,
+        v_result.id, v_result.version, v_result.status, v_result.reason, v_result.forbidden_days, v_result.schedule, v_result.next_check_at, p_user_id,
         p_request_id
       );
     exception when lock_not_available or deadlock_detected then
@@ -274,8 +213,6 @@ $$;
 
 revoke all on function private.take_check(public.integrations, integer, uuid, text) from public, anon, authenticated, service_role;
 revoke all on function private.health_of(public.integrations) from public, anon, authenticated, service_role;
-revoke all on function private.settle_check(uuid, text, text, text, text, timestamptz, uuid, text)
-  from public, anon, authenticated, service_role;
 revoke all on function private.due_checks(integer, text[]) from public, anon, authenticated, service_role;
 revoke all on function public.claim_check(uuid, uuid, integer, text) from public, anon, authenticated;
 revoke all on function public.claim_due_checks(integer, text[], integer, text) from public, anon, authenticated;

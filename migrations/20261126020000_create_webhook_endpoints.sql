@@ -5,7 +5,7 @@ create function private.webhook_types() returns text[]
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select array[
     'connection.created', 'connection.reconnected', 'connection.refreshed', 'connection.refresh_failed',
-    'connection.reconnect_required', 'connection.deleted'
+    'connection.degraded', 'connection.reconnect_required', 'connection.deleted'
   ];
 $$;
 

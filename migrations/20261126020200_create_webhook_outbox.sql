@@ -127,7 +127,8 @@ begin
       perform private.enqueue_event(old.organization_id, old.id, 'connection.deleted', private.webhook_data(old, null));
     else
       perform private.enqueue_event(
-        new.organization_id, new.id, 'connection.reconnect_required', private.webhook_data(new, new.status_reason)
+        new.organization_id, new.id, 'connection.' || case new.status when 'degraded' then 'degraded' else 'reconnect_required' end,
+        private.webhook_data(new, new.status_reason)
       );
   end case;
   return null;
@@ -144,6 +145,12 @@ create trigger announce_end
   after update of status on public.integrations
   for each row
   when (new.status in ('reconnect_required', 'revoked') and old.status not in ('reconnect_required', 'revoked'))
+  execute function private.announce_integration();
+
+create trigger announce_degradation
+  after update of status on public.integrations
+  for each row
+  when (new.status = 'degraded' and old.status is distinct from 'degraded')
   execute function private.announce_integration();
 
 -- What a row does not show: that its credential is another one now, or should be and is not. The trail has it, whoever writes it.
@@ -177,59 +184,6 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
     case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
     p_row.integration_type, p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id
   );
-$$;
-
-create or replace function private.settle_check(
-  p_id uuid, p_version text, p_status text, p_reason text, p_schedule text, p_next_check_at timestamptz, p_user_id uuid,
-  p_request_id text
-) returns jsonb
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  v_old public.integrations;
-  v_row public.integrations;
-begin
-  select * into v_old from public.integrations i where i.id = p_id for no key update;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
-    return jsonb_build_object('end', 'gone');
-  end if;
-
-  -- A schedule that was changed meanwhile has its own next moment.
-  if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
-    p_next_check_at := v_old.next_check_at;
-  end if;
-
-  if p_status is null then
-    delete from private.check_claims c where c.integration_id = p_id;
-    update public.integrations i set next_check_at = p_next_check_at
-      where i.id = p_id and i.next_check_at is distinct from p_next_check_at;
-    return jsonb_build_object('end', 'released');
-  end if;
-
-  if private.version_of(v_old.config) is distinct from p_version then
-    delete from private.check_claims c where c.integration_id = p_id;
-    return jsonb_build_object('end', 'changed');
-  end if;
-
-  -- An outage says nothing about a grant that is over. And a token that is still good does not mend a grant that cannot be refreshed.
-  if v_old.status in ('reconnect_required', 'revoked') and (
-    p_status = 'degraded'
-    or (p_status <> 'revoked' and v_old.status_reason in ('invalid_grant', 'refresh_lost', 'not_refreshable'))
-  ) then
-    p_status := v_old.status;
-    p_reason := v_old.status_reason;
-  end if;
-
-  update public.integrations i
-    set status = p_status, status_reason = p_reason, last_checked_at = now(), next_check_at = p_next_check_at
-    where i.id = p_id
-    returning * into v_row;
-  update private.check_claims c set until = now() + interval '10 seconds' where c.integration_id = p_id;
-  perform private.write_event(
-    case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
-    v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
-  );
-  return jsonb_build_object('end', 'checked') || private.health_of(v_row);
-end
 $$;
 
 revoke all on function private.enqueue_event(uuid, uuid, text, jsonb) from public, anon, authenticated, service_role;

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { after, before, beforeEach, describe, test } from "node:test";
 
 import { addMember, call, completion, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+import { deliveriesOf, endpointOf } from "./webhooks.mjs";
 
 const AT_ONCE = 30;
 const HOUR_MS = 3_600_000;
@@ -294,7 +295,7 @@ describe("a verdict", () => {
     }
   });
 
-  test("tells the organisation once when only a reconnection helps, where there is an outbox", async () => {
+  test("tells the organisation once when nobody knows, and once when only a reconnection helps, where there is an outbox", async () => {
     const fresh = await server.createProject();
     const has = await fresh.owner`select to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb)') as outbox`;
     const told = fresh.owner;
@@ -316,6 +317,7 @@ describe("a verdict", () => {
     }
     const rows = await told`select organization_id, integration_id, type, data->>'reason' as reason from private.told`;
     assert.deepEqual([...rows], [
+      { organization_id: args.p_organization_id, integration_id: args.p_id, type: "connection.degraded", reason: "timeout" },
       { organization_id: args.p_organization_id, integration_id: args.p_id, type: "connection.reconnect_required", reason: "account_gone" },
     ]);
   });
@@ -331,6 +333,90 @@ describe("a verdict", () => {
     await assert.rejects(call(service, "settle_checks", { p_results: service.json({}) }), { code: "22023" });
     const many = Array.from({ length: 101 }, () => ({ id, version: "v", status: "active" }));
     await assert.rejects(call(service, "settle_checks", { p_results: service.json(many) }), { code: "22023" });
+  });
+});
+
+// Threat model 117.
+describe("forbidden", () => {
+  const forbidden = async (made, forbidden_days = 3) => {
+    await free(made.p_id);
+    await leave(made.p_id);
+    const { outcome, version } = await claim(made);
+    assert.equal(outcome, "claimed");
+    const { end, status, status_reason } = await settle({ id: made.p_id, version, status: "degraded", reason: "forbidden", forbidden_days });
+    assert.equal(end, "checked");
+    return [status, status_reason];
+  };
+  const found = async (made, status, reason = null) => {
+    await free(made.p_id);
+    await leave(made.p_id);
+    const { version } = await claim(made);
+    await settle({ id: made.p_id, version, status, reason });
+  };
+  const age = ({ p_id }, days) => owner`
+    update private.forbidden_checks set since = since - make_interval(days => ${days}) where integration_id = ${p_id}`;
+  const DEGRADED = ["degraded", "forbidden"];
+  const OVER = ["reconnect_required", "forbidden"];
+
+  test("becomes a reconnection's after the entry's days, whatever an outage says in between", async () => {
+    const made = await connected();
+    await endpointOf(service, made.p_organization_id);
+    assert.deepEqual(await forbidden(made), DEGRADED);
+    await age(made, 2);
+    assert.deepEqual(await forbidden(made), DEGRADED, "two days of three");
+    await found(made, "degraded", "timeout");
+    await age(made, 2);
+    assert.deepEqual(await forbidden(made), OVER);
+    assert.deepEqual((await trail(made.p_id)).at(-1).slice(0, 2), OVER);
+    const told = (await deliveriesOf(owner, made.p_id)).map(({ type, data }) => [type, data.reason]);
+    assert.deepEqual(told, [["connection.degraded", "forbidden"], ["connection.reconnect_required", "forbidden"]]);
+    await free(made.p_id);
+    assert.deepEqual(await forbidden(made), OVER, "and stays so");
+  });
+
+  test("may become so at once, where the entry says so", async () => {
+    assert.deepEqual(await forbidden(await connected(), 0), OVER);
+  });
+
+  test("is counted anew after a good answer or a reconnection, and not after a refresh", async () => {
+    const good = await connected();
+    await forbidden(good);
+    await age(good, 9);
+    await found(good, "active");
+    assert.deepEqual(await forbidden(good), DEGRADED);
+
+    const again = await connected({ p_external_account_id: "again" });
+    await forbidden(again);
+    await age(again, 9);
+    await call(service, "complete_connection", { ...again, p_config: config(KID.a, { expires_at: inMs(2 * HOUR_MS).toISOString() }) });
+    assert.deepEqual(await forbidden(again), DEGRADED);
+
+    const fresh = await connected({ p_external_account_id: "fresh" });
+    await forbidden(fresh);
+    await age(fresh, 9);
+    const p_owner = randomUUID();
+    const { generation } = await call(service, "claim_refresh", { p_id: fresh.p_id, p_owner });
+    const refreshed = config(KID.a, { expires_at: inMs(3 * HOUR_MS).toISOString() });
+    await call(service, "settle_refreshes", { p_owner, p_results: service.json([{ id: fresh.p_id, generation, config: refreshed }]) });
+    assert.deepEqual(await forbidden(fresh), OVER);
+  });
+
+  test("of all of a type at once ends none of them, until one is answered again", async () => {
+    const all = [];
+    for (let i = 0; i < 5; i++) all.push(await connected({ p_integration_type: "gatekeeper" }));
+    for (const made of all) await forbidden(made);
+    for (const made of all) await age(made, 9);
+    for (const made of all) assert.deepEqual(await forbidden(made), DEGRADED);
+    const [first, ...others] = all;
+    await found(first, "active");
+    for (const made of others) assert.deepEqual(await forbidden(made), OVER);
+  });
+
+  test("within bounds: 0 to 365 days", async () => {
+    const { p_id: id } = await connected();
+    for (const forbidden_days of [-1, 366]) {
+      await assert.rejects(settle({ id, version: "v", status: "degraded", reason: "forbidden", forbidden_days }), { code: "22023" });
+    }
   });
 });
 

@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
 import { call, completion, config, disconnection, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+import { deliveriesOf, endpointOf } from "./webhooks.mjs";
 
 const AT_ONCE = 50;
 const HOUR_MS = 3_600_000;
@@ -304,6 +305,7 @@ describe("an end", () => {
     const { p_id } = await connected();
     const waits = [];
     for (const result of [{ fault: "unsettled" }, { fault: "refused" }, { fault: "refused", retry_after: 500 }, { fault: "unreadable" }]) {
+      assert.equal((await row(p_id)).status, "active", "the token has not ended");
       assert.equal(await end(await claimed(p_id), result), "backed_off");
       const { retry_at, failed_at } = await lease(p_id);
       waits.push(Math.round((retry_at - failed_at) / 1000));
@@ -312,7 +314,6 @@ describe("an end", () => {
       assert.equal((await claim(p_id, { p_within: 600, p_read: true })).outcome, "current", "a reader gets what there is");
     }
     assert.deepEqual(waits, [30, 60, 500, 240]);
-    assert.equal((await row(p_id)).status, "active");
   });
 
   test("without a refresh token waits for the token's end, and is a reconnection's then", async () => {
@@ -358,6 +359,147 @@ describe("an end", () => {
   ]) {
     test(`of ${what} is refused`, () => assert.rejects(settle(randomUUID(), ...results), { code: "22023" }));
   }
+});
+
+// Threat model 122.
+describe("a refusal", () => {
+  const DAY = "25 hours";
+  const refusal = (over = {}) => ({ fault: "refused", refusal: { alike: "400 invalid_request", may_be_ours: false, tries: 3, ...over } });
+  const past = (over = {}) => connected({ p_config: ends(inMs(-60_000)), ...over });
+  const age = (id) => owner`
+    update public.credential_leases set refused_since = refused_since - ${DAY}::interval, failed_at = null, retry_at = null
+    where integration_id = ${id}`;
+  const refused = async (id, over) => {
+    const answer = await end(await claimed(id), refusal(over));
+    await owner`update public.credential_leases set failed_at = null, retry_at = null where integration_id = ${id}`;
+    return answer;
+  };
+  const standing = async (id) => {
+    const { status, status_reason } = await row(id);
+    return [status, status_reason];
+  };
+
+  test("while the token has not ended is no verdict, and does not count", async () => {
+    const { p_id } = await connected();
+    for (let i = 0; i < 4; i++) assert.equal(await refused(p_id), "backed_off");
+    assert.deepEqual(await standing(p_id), ["active", null]);
+    assert.equal((await lease(p_id)).refusals, 0);
+  });
+
+  for (const result of [refusal(), { fault: "refused" }, { fault: "unsettled" }]) {
+    test(`after the token's end leaves the connection degraded, not active: ${JSON.stringify(result).slice(0, 40)}`, async () => {
+      const { p_id } = await past();
+      assert.equal(await end(await claimed(p_id), result), "backed_off");
+      assert.deepEqual(await standing(p_id), ["degraded", "refresh_failed"]);
+      await owner`update public.credential_leases set failed_at = null where integration_id = ${p_id}`;
+      assert.equal(await end(await claimed(p_id), { config: ends(inMs(HOUR_MS)) }), "settled");
+      assert.deepEqual(await standing(p_id), ["active", null]);
+    });
+  }
+
+  test("that comes again alike ends the grant after the entry's tries and a day, not sooner", async () => {
+    const { p_id } = await past();
+    for (let i = 0; i < 5; i++) assert.equal(await refused(p_id), "backed_off", "within a day");
+    const few = await past();
+    for (let i = 0; i < 2; i++) {
+      assert.equal(await refused(few.p_id), "backed_off");
+      await age(few.p_id);
+    }
+    assert.deepEqual(await standing(few.p_id), ["degraded", "refresh_failed"], "twice, over two days");
+    for (const id of [p_id, few.p_id]) {
+      await age(id);
+      assert.equal(await refused(id), "reconnect_required");
+      assert.deepEqual(await standing(id), ["reconnect_required", "refresh_refused"]);
+      assert.deepEqual((await trail(id)).at(-1), ["refresh_failed", "reconnect_required", "refresh_refused", "service"]);
+      assert.equal((await claim(id)).outcome, "current", "it is not asked again");
+    }
+  });
+
+  test("of another kind starts the count anew; an outage in between does not", async () => {
+    const { p_id } = await past();
+    await refused(p_id);
+    await refused(p_id);
+    await age(p_id);
+    assert.equal(await end(await claimed(p_id), { fault: "unsettled" }), "backed_off");
+    await owner`update public.credential_leases set failed_at = null where integration_id = ${p_id}`;
+    assert.equal((await lease(p_id)).refusals, 2);
+    assert.equal(await refused(p_id, { alike: "404 " }), "backed_off");
+    assert.equal((await lease(p_id)).refusals, 1);
+    await age(p_id);
+    await refused(p_id, { alike: "404 " });
+    assert.equal(await refused(p_id, { alike: "404 " }), "reconnect_required");
+  });
+
+  test("is forgotten once there are other tokens, by a refresh or a reconnection", async () => {
+    for (const renew of [
+      async ({ p_id }) => assert.equal(await end(await claimed(p_id), { config: ends(inMs(-1000)) }), "settled"),
+      (args) => call(service, "complete_connection", { ...args, p_config: ends(inMs(-1000)) }),
+    ]) {
+      const args = await past();
+      await refused(args.p_id);
+      await refused(args.p_id);
+      await age(args.p_id);
+      await renew(args);
+      await owner`update public.credential_leases set settled_at = null where integration_id = ${args.p_id}`;
+      assert.equal(await refused(args.p_id), "backed_off");
+      assert.equal((await lease(args.p_id)).refusals, 1);
+    }
+  });
+
+  test("that may be our client's fault ends no grant, however often, until another of the type is refreshed", async () => {
+    const p_integration_type = "wrong_secret";
+    const over = { alike: "401 invalid_client", may_be_ours: true };
+    const ids = [];
+    for (let i = 0; i < 20; i++) ids.push((await past({ p_integration_type })).p_id);
+    const stays = async () => {
+      for (const id of ids) {
+        await refused(id, over);
+        await age(id);
+        for (let i = 0; i < 3; i++) assert.equal(await refused(id, over), "backed_off");
+        assert.deepEqual(await standing(id), ["degraded", "refresh_failed"]);
+      }
+    };
+    await stays();
+    // Another provider's success says nothing of this one.
+    const elsewhere = await connected({ p_integration_type: "right_secret" });
+    await end(await claimed(elsewhere.p_id), { config: ends(inMs(HOUR_MS)) });
+    await stays();
+    const other = await connected({ p_integration_type });
+    assert.equal(await end(await claimed(other.p_id), { config: ends(inMs(HOUR_MS)) }), "settled");
+    for (const id of ids) assert.equal(await refused(id, over), "reconnect_required", "a token of another client");
+    assert.deepEqual(await standing(other.p_id), ["active", null]);
+  });
+
+  test("is told to webhooks: degraded once, then that a reconnection is needed", async () => {
+    const args = await past();
+    await endpointOf(service, args.p_organization_id);
+    await refused(args.p_id);
+    await refused(args.p_id);
+    await age(args.p_id);
+    await refused(args.p_id);
+    const told = (await deliveriesOf(owner, args.p_id)).map(({ type, data }) => [type, data.status, data.reason]);
+    assert.deepEqual(told, [
+      ["connection.degraded", "degraded", "refresh_failed"],
+      ["connection.refresh_failed", "degraded", "refused"],
+      ["connection.refresh_failed", "degraded", "refused"],
+      ["connection.reconnect_required", "reconnect_required", "refresh_refused"],
+    ]);
+  });
+
+  test("out of bounds is an error", async () => {
+    const { p_id } = await past();
+    const mine = await claimed(p_id);
+    for (const over of [{ tries: 1 }, { tries: 1001 }, { tries: null }, { alike: "x".repeat(129) }, { alike: null }, { may_be_ours: null }]) {
+      await assert.rejects(end(mine, refusal(over)), { code: "22023" });
+    }
+  });
+});
+
+test("a credential that does not open leaves the connection degraded", async () => {
+  const { p_id } = await connected();
+  assert.equal(await end(await claimed(p_id), { fault: "unreadable" }), "backed_off");
+  const { status, status_reason } = await row(p_id);
+  assert.deepEqual([status, status_reason], ["degraded", "unreadable"]);
 });
 
 const due = async (over = {}) =>

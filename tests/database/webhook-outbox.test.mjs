@@ -89,7 +89,8 @@ describe("an event", () => {
     }
     const events = await deliveriesOf(owner, args.p_id);
     assert.deepEqual(events.map(({ type, data }) => [type, data.status, data.reason]), [
-      ["connection.created", "active", null], ["connection.reconnect_required", "revoked", "account_gone"],
+      ["connection.created", "active", null], ["connection.degraded", "degraded", "timeout"],
+      ["connection.reconnect_required", "revoked", "account_gone"],
     ]);
   });
 
@@ -102,7 +103,7 @@ describe("an event", () => {
     await service`update public.integrations set status = 'reconnect_required' where id = ${id}`;
     await service`update public.integrations set name = 'x', config = '{}' where id = ${id}`;
     await service`delete from public.integrations where id = ${id}`;
-    assert.deepEqual(await told(id), ["created", "reconnect_required", "deleted"]);
+    assert.deepEqual(await told(id), ["created", "degraded", "reconnect_required", "deleted"]);
   });
 
   test("is within bounds whatever stands in the row", async () => {

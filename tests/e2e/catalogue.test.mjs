@@ -52,6 +52,28 @@ describe("the catalogue", { concurrency: 4 }, () => {
     assert.deepEqual(listed.sort(), rows.sort());
   });
 
+  for (const { type, name, refresh, invalid_grant } of ENTRIES) {
+    if (refresh === "none") continue;
+
+    it(`${name}: says that a grant is over in the standard's words and in its own`, async () => {
+      const provider = bent.providers[type];
+      const browser = await Visitor.signedIn(worker);
+      const login = `${type}-${randomUUID()}`;
+      const standard = [{ code: "invalid_grant" }, { status: 403, code: "invalid_grant" }, { text: "invalid_grant" }];
+      for (const refusing of [...standard, ...invalid_grant]) {
+        const id = await browser.connect(login, { integration_type: type });
+        provider.refusing = refusing;
+        const refreshed = await browser.post(`/api/integrations/${id}/refresh`, {});
+        provider.refusing = undefined;
+        const { json } = refreshed.expect(200);
+        assert.deepEqual([json.refreshed, json.status], [false, "reconnect_required"], JSON.stringify(refusing));
+        const [{ status_reason }] = await integrationsOf(sql, browser.user.id);
+        assert.equal(status_reason, "invalid_grant");
+      }
+      assert.deepEqual(provider.complaints, []);
+    });
+  }
+
   for (const entry of ENTRIES) {
     const { type, identity, kept, refresh, assumed_lifetime, revocation } = entry;
 

@@ -90,6 +90,21 @@ describe("a health check", { concurrency: true }, () => {
     });
   }
 
+  // Threat model 117: as Authlib answers for a token that it has revoked.
+  it("where the provider goes on answering a bare 403: reconnect_required after seven days", async () => {
+    const made = await connection(scene);
+    fault(made, answer(403, "invalid_token", { "content-type": "text/plain" }));
+    const age = (days) => scene.sql`
+      update private.forbidden_checks set since = since - make_interval(days => ${days}) where integration_id = ${made.id}`;
+    assert.deepEqual(found(await check(made)), ["degraded", "forbidden"]);
+    for (const [days, status] of [[6, "degraded"], [1, "reconnect_required"]]) {
+      await age(days);
+      await laterChecked(scene, made.id);
+      assert.deepEqual(found(await check(made)), [status, "forbidden"]);
+    }
+    assert.deepEqual(redemptions(made), 0);
+  });
+
   it("of an access token that the provider takes no more: refreshed once, asked again, active", async () => {
     const made = await connection(scene);
     fault(made, answer(401, { message: PLANTED }));

@@ -6,7 +6,7 @@ import { answer, cut, drop, first, flood, never, redirect } from "../support/fau
 import { exchangeOf, rewritten } from "../support/grants.mjs";
 import { oauthScene } from "../support/oauth.mjs";
 import {
-  assertAlive, connection, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
+  assertAlive, connection, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
 } from "../support/refresh.mjs";
 
 const PLANTED = "planted-by-the-provider";
@@ -159,6 +159,63 @@ describe("a refresh at a provider", { concurrency: true }, () => {
       assert.ok(!failure.all.includes(PLANTED) && !JSON.stringify(scene.worker.logs()).includes(PLANTED));
     });
   }
+
+  // Threat model 122.
+  for (const [what, behaviour] of [
+    ["403 invalid_grant", () => answer(403, { error: "invalid_grant" })],
+    ["the bare text invalid_grant", () => answer(400, "invalid_grant", { "content-type": "text/plain" })],
+  ]) {
+    it(`that says ${what}: reconnect_required`, async () => {
+      const made = await connection(scene);
+      fault(made, behaviour());
+      assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
+      assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
+    });
+  }
+
+  /** Forgets the back-off, and lets a day go by since the first refusal. */
+  const dayLater = ({ id }) => scene.sql`
+    update public.credential_leases
+    set failed_at = null, retry_at = null, refused_since = refused_since - interval '25 hours' where integration_id = ${id}`;
+  const standing = async ({ id }) => {
+    const { status, status_reason } = await rowOf(scene, id);
+    return [status, status_reason];
+  };
+
+  it("that refuses alike past the token's end: degraded, and a reconnection's after eight tries and a day", async () => {
+    const made = await connection(scene);
+    await endsIn(scene, made.id, -60);
+    const restore = fault(made, answer(400, { error: "invalid_request", error_description: PLANTED }));
+    for (let tries = 1; tries <= 7; tries++) {
+      (await refresh(made)).expect(502, "provider_failed");
+      assert.deepEqual(await standing(made), ["degraded", "refresh_failed"]);
+      if (tries === 1) await dayLater(made);
+      else await later(scene, made.id);
+    }
+    restore();
+    fault(made, answer(429, { error: "invalid_request" }));
+    (await refresh(made)).expect(502, "provider_failed");
+    assert.equal((await leaseOf(scene, made.id)).refusals, 7, "too many requests are no refusal");
+    await later(scene, made.id);
+    fault(made, answer(400, { error: "invalid_request" }));
+    assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
+    assert.deepEqual(await standing(made), ["reconnect_required", "refresh_refused"]);
+    assert.ok(!JSON.stringify(scene.worker.logs()).includes(PLANTED));
+  });
+
+  it("that takes our client secret for wrong: every connection is degraded, and none ends", async () => {
+    const all = await Promise.all(Array.from({ length: 3 }, () => connection(scene)));
+    for (const made of all) {
+      await endsIn(scene, made.id, -60);
+      fault(made, answer(401, { error: "invalid_client" }));
+      for (let tries = 1; tries <= 9; tries++) {
+        (await refresh(made)).expect(502, "provider_failed");
+        await later(scene, made.id);
+      }
+      assert.equal((await leaseOf(scene, made.id)).refusals, 9);
+      assert.deepEqual(await standing(made), ["degraded", "refresh_failed"]);
+    }
+  });
 
   it("whose answer was lost on the way, and which rotates: the grant is over, and the trail says why", async () => {
     const made = await connection(scene);

@@ -19,6 +19,7 @@ const DEFAULTS = {
   token_type: "bearer",
   tokens_at: "",
   kept: [],
+  invalid_grant: [],
 };
 const FIELD_DEFAULTS = { format: "text", max: 255 };
 const IDENTITY_DEFAULTS = { from: "request", style: "get", headers: {}, list: false };

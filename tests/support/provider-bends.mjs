@@ -15,6 +15,14 @@ const SEPARATORS = { space: " ", comma: "," };
 const RETURNED = "/returned";
 const SLUG = "bent-app";
 
+/** The answer that an entry's `invalid_grant` describes. */
+function refusalOf({ status = 400, at = "/error", code, description, text }) {
+  if (text) return { status, headers: { "content-type": "text/plain" }, body: text };
+  const body = description ? { error_description: `The provider says: ${description.toUpperCase()}.` } : {};
+  put(body, at, code);
+  return json(status, body);
+}
+
 /** The account that a login has at a bent provider. */
 export function accountOf(login) {
   const [{ ref: id, name }] = projectsOf(login);
@@ -42,6 +50,8 @@ class BentProvider {
   given = [];
   /** Whether the token endpoint answers each code with a failure, and status 200. */
   failing = false;
+  /** In which of the entry's words the token endpoint says of each refresh token that its grant is over, if it does. */
+  refusing;
 
   #entry;
   #info;
@@ -145,6 +155,7 @@ class BentProvider {
     expect(rest, {}, "further fields");
     if (grant_type === "refresh_token") {
       expect([code, redirect_uri, code_verifier], [undefined, undefined, undefined], "fields of an exchange");
+      if (this.refusing) return refusalOf(this.refusing);
       const tokens = await this.#real({ grant_type, refresh_token: this.#behind.get(refresh_token) ?? refresh_token });
       return this.#answer(this.#shown(tokens, refresh_token));
     }

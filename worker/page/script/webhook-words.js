@@ -7,6 +7,7 @@ export const EVENTS = {
   'connection.reconnected': 'Reconnected',
   'connection.refreshed': 'Access renewed',
   'connection.refresh_failed': 'Access could not be renewed',
+  'connection.degraded': 'May not work',
   'connection.reconnect_required': 'Needs to be reconnected',
   'connection.deleted': 'Disconnected',
 };

@@ -122,7 +122,7 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Asker<'_>) -> Resu
     };
     let verdict = ask(task, offer, claim, &held.config).await?;
     if !verdict.is_refusal() || held.is_fresh {
-        return Ok(examined(claim, held.version, verdict, was_plain));
+        return Ok(examined(offer, claim, held.version, verdict, was_plain));
     }
     let (version, verdict) = match credential::fresh(task, claim.id, asker).await {
         Ok(fresh) if fresh.is_fresh && fresh.version != held.version => {
@@ -139,7 +139,7 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Asker<'_>) -> Resu
         }
         Err(error) => return Err(error),
     };
-    Ok(examined(claim, version, verdict, false))
+    Ok(examined(offer, claim, version, verdict, false))
 }
 
 async fn ask(
@@ -168,11 +168,18 @@ async fn ask(
     Ok(judge(offer, config, account, answer, seconds.is_some()))
 }
 
-fn examined(claim: &CheckClaim, version: String, verdict: Verdict, was_plain: bool) -> Examined {
+fn examined(
+    offer: &Offer,
+    claim: &CheckClaim,
+    version: String,
+    verdict: Verdict,
+    was_plain: bool,
+) -> Examined {
     let result = CheckResult {
         version,
         status: Some(verdict.status),
         reason: verdict.reason,
+        forbidden_days: Some(offer.provider().forbidden_days),
         ..passed_by(claim)
     };
     Examined {
@@ -201,6 +208,7 @@ pub fn released(claim: &CheckClaim) -> CheckResult {
         version: claim.version.clone(),
         status: None,
         reason: None,
+        forbidden_days: None,
         schedule: None,
         next_check_at: None,
     }

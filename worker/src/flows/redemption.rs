@@ -16,7 +16,9 @@ use crate::oauth::Client;
 use crate::oauth::refresh::{self as oauth, Redemption};
 use crate::offer::ClientOf;
 use crate::refresh::WRITE_PAUSES_MS;
-use crate::supabase::functions::{Claim, End, Fault, RefreshResult, SettleRefreshes, Settling};
+use crate::supabase::functions::{
+    Claim, End, Fault, RefreshResult, RefusalResult, SettleRefreshes, Settling,
+};
 use sealed::{PlainConfig, StoredConfig};
 use serde_json::Value;
 use uuid::Uuid;
@@ -42,6 +44,7 @@ impl Redeemed {
             config,
             fault,
             retry_after: None,
+            refusal: None,
             organization_id: claim.organization_id,
             integration_type: claim.integration_type.clone(),
         };
@@ -89,6 +92,7 @@ struct Failed {
     fault: Fault,
     detail: String,
     retry_after: Option<u32>,
+    refusal: Option<RefusalResult>,
 }
 
 impl Failed {
@@ -97,6 +101,7 @@ impl Failed {
             fault,
             detail: detail.into(),
             retry_after: None,
+            refusal: None,
         }
     }
 
@@ -109,6 +114,7 @@ impl Failed {
         log::warning(&task.request_id, &detail);
         let mut redeemed = Redeemed::fault(claim, self.fault);
         redeemed.result.retry_after = self.retry_after;
+        redeemed.result.refusal = self.refusal;
         redeemed
     }
 }
@@ -155,7 +161,8 @@ async fn conclude(
         .as_ref()
         .map(|answer| (answer.status(), answer.limits()))
         .unwrap_or_default();
-    pause::note(task, &claim.integration_type, limits.pause(status, now())).await;
+    let pause = limits.pause(status, now());
+    pause::note(task, &claim.integration_type, pause).await;
     let failed = |fault, detail: String| Failed {
         retry_after: retry_after(&limits.retry_after, now()),
         ..Failed::new(fault, detail)
@@ -163,7 +170,20 @@ async fn conclude(
     let answer = answer.map(|answer| answer.read());
     let grant = match oauth::read(&client.provider, answer, now()) {
         Redemption::Granted(grant) => grant,
-        Redemption::Refused(detail) => return Err(failed(Fault::Refused, detail)),
+        Redemption::Refused { detail, refusal } => {
+            // A provider that wants a pause says nothing of the token.
+            let refusal = refusal
+                .filter(|_| pause.is_none())
+                .map(|refusal| RefusalResult {
+                    alike: refusal.alike,
+                    may_be_ours: refusal.may_be_ours,
+                    tries: client.provider.refused_tries,
+                });
+            return Err(Failed {
+                refusal,
+                ..failed(Fault::Refused, detail)
+            });
+        }
         Redemption::Unsettled(detail) => return Err(failed(Fault::Unsettled, detail)),
         Redemption::InvalidGrant => {
             return Err(Failed::new(

@@ -6,22 +6,37 @@
 use super::answer::body;
 use super::{Client, Grant, token};
 use crate::http::{Inbound, Outbound, SendError};
-use crate::providers::{Auth, Provider};
+use crate::providers::{Auth, Provider, RefusedGrant};
 use chrono::{DateTime, Utc};
 use sealed::PlainConfig;
+use serde_json::Value;
 
 /// How a redemption ended.
 pub enum Redemption {
     /// With fresh tokens.
     Granted(Grant),
     /// The provider has not redeemed the token, and may another time: too many requests, or our client is set up wrongly.
-    Refused(String),
+    Refused {
+        /// How, for the log.
+        detail: String,
+        /// By which others are told to be alike; None for what says nothing of the token, such as too many requests.
+        refusal: Option<Refusal>,
+    },
     /// Nobody knows: no answer, a failure within the provider, or an answer that cannot be read.
     Unsettled(String),
     /// The token is none any more (`invalid_grant`).
     InvalidGrant,
     /// The user's own client is none any more, or may not have tokens.
     InvalidClient,
+}
+
+/// A refusal that is no `invalid_grant`, and may mean one all the same if it comes again and again.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status and the error code.
+    pub alike: String,
+    /// Whether the fault may lie with our client or with the endpoint, so that every grant would be refused like this.
+    pub may_be_ours: bool,
 }
 
 /// Builds the request. No scope: the grant's own is kept. None where there is no refresh token.
@@ -36,7 +51,7 @@ pub fn request(client: &Client, config: &PlainConfig) -> Option<Outbound> {
     Some(client.authenticated(&client.provider.token_url, &fields))
 }
 
-/// Reads the answer.
+/// Reads the answer. One that holds a grant is one, whatever else it says.
 pub fn read(
     provider: &Provider,
     answer: Result<Inbound, SendError>,
@@ -46,52 +61,107 @@ pub fn read(
         Ok(answer) => (answer.status, said(provider, answer)),
         Err(_) => (0, None),
     };
-    match said {
-        Some(Said::InvalidGrant) => return Redemption::InvalidGrant,
-        Some(Said::InvalidClient) => return Redemption::InvalidClient,
-        Some(Said::Other) | None => {}
-    }
-    match token::read(provider, answer, now) {
-        Ok(grant) => Redemption::Granted(grant),
-        Err(unusable) => {
-            let detail = unusable.error.detail().unwrap_or_default().to_owned();
-            match (status, said) {
-                // 503 says that the request was not taken up (RFC 9110, 15.6.4); any other failure may have come after the deed.
-                (300..=499 | 503, _) | (200, Some(Said::Other)) => Redemption::Refused(detail),
-                _ => Redemption::Unsettled(detail),
-            }
-        }
+    let unusable = match token::read(provider, answer, now) {
+        Ok(grant) => return Redemption::Granted(grant),
+        Err(unusable) => unusable,
+    };
+    let detail = unusable.error.detail().unwrap_or_default().to_owned();
+    match (&said, status) {
+        (Some(Said::InvalidGrant), _) => Redemption::InvalidGrant,
+        (Some(Said::InvalidClient), _) => Redemption::InvalidClient,
+        // 503 says that the request was not taken up (RFC 9110, 15.6.4); any other failure may have come after the deed.
+        (Some(Said::Other(_)), 200) | (_, 300..=499 | 503) => Redemption::Refused {
+            detail,
+            refusal: refusal(status, said),
+        },
+        _ => Redemption::Unsettled(detail),
     }
 }
 
-/// An error in so many words (RFC 6749, 5.2), which some providers answer with status 200 or 401.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A refusal by which others are told to be alike. What says that nothing can be answered now is none.
+fn refusal(status: u16, said: Option<Said>) -> Option<Refusal> {
+    // What an authorization server says of the client, or of what it asks for: the same for every grant.
+    const OF_CLIENT: [&str; 5] = [
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "access_denied",
+    ];
+    if !matches!(status, 200 | 400..=499) || matches!(status, 408 | 425 | 429) {
+        return None;
+    }
+    let code = match said {
+        Some(Said::Other(code)) => Some(code),
+        _ => None,
+    };
+    let may_be_ours = code
+        .as_ref()
+        .is_none_or(|code| status == 401 || OF_CLIENT.contains(&code.as_str()));
+    let code = code.filter(|code| {
+        let is_word = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+        code.len() <= 64 && code.bytes().all(is_word)
+    });
+    Some(Refusal {
+        alike: format!("{status} {}", code.unwrap_or_default()),
+        may_be_ours,
+    })
+}
+
+/// An error in so many words (RFC 6749, 5.2, or the entry's), with whatever status.
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Said {
     InvalidGrant,
     InvalidClient,
-    Other,
+    Other(String),
 }
 
 fn said(provider: &Provider, answer: &Inbound) -> Option<Said> {
-    // GitHub and Slack have words of their own for `invalid_grant`.
-    const INVALID_GRANT: [&str; 3] = [
-        "invalid_grant",
-        "bad_refresh_token",
-        "invalid_refresh_token",
-    ];
     // Of a client of the user's own. Auth0's word for a wrong secret is the last, with status 401 or 403.
     const INVALID_CLIENT: [&str; 3] = ["invalid_client", "unauthorized_client", "access_denied"];
+    let body = body(provider, answer);
     let is_own = provider.auth == Auth::ClientCredentials;
-    if !(matches!(answer.status, 200 | 400 | 401) || is_own && answer.status == 403) {
+    let is_word = matches!(answer.status, 200 | 400..=499) && answer.status != 429;
+    if !is_own {
+        let mut refused = provider.invalid_grant.iter();
+        let is_bare = is_word && answer.status != 200 && answer.body.trim() == "invalid_grant";
+        if is_bare || refused.any(|refused| matches(refused, answer, body.as_ref())) {
+            return Some(Said::InvalidGrant);
+        }
+    }
+    if !is_word {
         return None;
     }
-    let body = body(provider, answer)?;
-    let error = body.get("error")?.as_str()?;
+    let error = body.as_ref()?.get("error")?.as_str()?;
     Some(match is_own {
         true if INVALID_CLIENT.contains(&error) => Said::InvalidClient,
-        false if INVALID_GRANT.contains(&error) => Said::InvalidGrant,
-        _ => Said::Other,
+        false if error == "invalid_grant" => Said::InvalidGrant,
+        _ => Said::Other(error.to_owned()),
     })
+}
+
+/// Whether an answer is what the entry says.
+fn matches(refused: &RefusedGrant, answer: &Inbound, body: Option<&Value>) -> bool {
+    let status = answer.status;
+    let usual = matches!(status, 200 | 400..=499) && status != 429;
+    if !refused.status.map_or(usual, |wanted| wanted == status) {
+        return false;
+    }
+    if let Some(text) = &refused.text {
+        return answer.body.trim() == text;
+    }
+    let text = |pointer: &str| body?.pointer(pointer)?.as_str();
+    let has_description = |wanted: &String| {
+        let pointers = ["/error_description", "/message", "/error/message"];
+        let wanted = wanted.to_ascii_lowercase();
+        pointers
+            .into_iter()
+            .filter_map(text)
+            .any(|said| said.to_ascii_lowercase().contains(&wanted))
+    };
+    refused.code.is_some()
+        && text(&refused.at) == refused.code.as_deref()
+        && refused.description.as_ref().is_none_or(has_description)
 }
 
 #[cfg(test)]
@@ -144,7 +214,7 @@ mod tests {
             ),
         ] {
             let end = end_at(kind, media, 200, body);
-            assert!(matches!(end, Redemption::Refused(_)), "{kind}");
+            assert!(matches!(end, Redemption::Refused { .. }), "{kind}");
         }
     }
 
@@ -181,22 +251,181 @@ mod tests {
         for (status, body) in [
             (400, r#"{"error":"invalid_grant"}"#),
             (401, r#"{"error":"invalid_grant","error_description":"x"}"#),
-            (200, r#"{"error":"bad_refresh_token"}"#),
+            (200, r#"{"error":"invalid_grant"}"#),
+            (403, r#"{"error":"invalid_grant"}"#),
+            (404, r#"{"error":"invalid_grant"}"#),
+            (400, "invalid_grant"),
+            (403, " invalid_grant\n"),
         ] {
-            assert!(matches!(end(status, body), Redemption::InvalidGrant));
+            assert!(
+                matches!(end(status, body), Redemption::InvalidGrant),
+                "{status} {body}"
+            );
         }
         for (status, body) in [
             (400, r#"{"error":"invalid_request"}"#),
             (400, r#"{"message":"invalid_grant"}"#),
             (401, r#"{"error":"invalid_client"}"#),
-            (403, "invalid_grant"),
+            (403, "invalid_grant is not what this is"),
+            (200, r#"{"error":"bad_refresh_token"}"#),
             (429, r#"{"error":"invalid_grant"}"#),
+            (429, "invalid_grant"),
             (503, "{}"),
             (307, r#"{"access_token":"a"}"#),
         ] {
             assert!(
-                matches!(end(status, body), Redemption::Refused(_)),
+                matches!(end(status, body), Redemption::Refused { .. }),
                 "{status} {body}"
+            );
+        }
+    }
+
+    // Each as it was reported of the provider.
+    #[test]
+    fn an_entry_says_in_which_words_a_grant_is_over() {
+        let json = "application/json";
+        let ends = |kind, status, body| {
+            matches!(end_at(kind, json, status, body), Redemption::InvalidGrant)
+        };
+        for (kind, status, body) in [
+            (
+                "hubspot",
+                400,
+                r#"{"status":"BAD_REFRESH_TOKEN","message":"missing or unknown refresh token"}"#,
+            ),
+            (
+                "bitbucket",
+                400,
+                r#"{"error":"invalid_request","error_description":"Invalid refresh_token"}"#,
+            ),
+            (
+                "microsoft",
+                400,
+                r#"{"error":"interaction_required","error_description":"AADSTS50076"}"#,
+            ),
+            (
+                "atlassian",
+                403,
+                r#"{"error":"unauthorized_client","error_description":"refresh_token is invalid"}"#,
+            ),
+            (
+                "atlassian",
+                403,
+                r#"{"error":"unauthorized_client","error_description":"The Refresh_Token is invalid."}"#,
+            ),
+        ] {
+            assert!(ends(kind, status, body), "{kind} {body}");
+            assert!(!ends("supabase", status, body), "another provider: {body}");
+            assert!(!ends(kind, 429, body), "{kind}: too many requests");
+            assert!(!ends(kind, 500, body), "{kind}: an outage");
+        }
+        for (kind, status, body) in [
+            ("hubspot", 400, r#"{"status":"BAD_CLIENT_SECRET"}"#),
+            (
+                "bitbucket",
+                400,
+                r#"{"error":"invalid_request","error_description":"Invalid redirect_uri"}"#,
+            ),
+            ("bitbucket", 400, r#"{"error":"invalid_request"}"#),
+            (
+                "atlassian",
+                403,
+                r#"{"error":"unauthorized_client","error_description":"the client may not"}"#,
+            ),
+            (
+                "atlassian",
+                403,
+                r#"{"error":"unauthorized_client","error_description":7}"#,
+            ),
+            (
+                "atlassian",
+                401,
+                r#"{"error":"unauthorized_client","error_description":"refresh_token is invalid"}"#,
+            ),
+        ] {
+            assert!(!ends(kind, status, body), "{kind} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn an_entry_may_give_another_status_or_a_bare_text() {
+        let mut provider = client("supabase").provider;
+        let word = |status, code: Option<&str>, text: Option<&str>| RefusedGrant {
+            status,
+            at: "/error/code".to_owned(),
+            code: code.map(str::to_owned),
+            description: None,
+            text: text.map(str::to_owned),
+        };
+        provider.invalid_grant = vec![
+            word(Some(500), Some("expired"), None),
+            word(None, None, Some("no such token")),
+        ];
+        for (status, body, is_over) in [
+            (500, r#"{"error":{"code":"expired"}}"#, true),
+            (500, r#"{"error":{"code":"down"}}"#, false),
+            (400, r#"{"error":{"code":"expired"}}"#, false),
+            (401, " no such token\n", true),
+            (429, "no such token", false),
+            (503, "no such token", false),
+        ] {
+            let answer = Inbound {
+                status,
+                content_type: "text/plain".into(),
+                body: body.into(),
+            };
+            let end = read(&provider, Ok(answer), DateTime::UNIX_EPOCH);
+            assert_eq!(
+                matches!(end, Redemption::InvalidGrant),
+                is_over,
+                "{status} {body}"
+            );
+        }
+    }
+
+    #[test]
+    fn refusals_are_alike_by_status_and_code() {
+        let refusal = |status, body| match end(status, body) {
+            Redemption::Refused { refusal, .. } => refusal,
+            _ => panic!("{status} {body} is no refusal"),
+        };
+        for (status, body, alike, may_be_ours) in [
+            (
+                400,
+                r#"{"error":"invalid_request"}"#,
+                "400 invalid_request",
+                false,
+            ),
+            (200, r#"{"error":"fatal"}"#, "200 fatal", false),
+            // What may be said of our client, or by another server in between.
+            (401, r#"{"error":"planning"}"#, "401 planning", true),
+            (
+                400,
+                r#"{"error":"invalid_client"}"#,
+                "400 invalid_client",
+                true,
+            ),
+            (
+                403,
+                r#"{"error":"unauthorized_client"}"#,
+                "403 unauthorized_client",
+                true,
+            ),
+            (404, "<html>", "404 ", true),
+            (400, r#"{"error":"a\u0000b"}"#, "400 ", false),
+        ] {
+            let alike = alike.to_owned();
+            assert_eq!(
+                refusal(status, body),
+                Some(Refusal { alike, may_be_ours }),
+                "{status} {body}"
+            );
+        }
+        for status in [307, 408, 425, 429, 503] {
+            assert_eq!(
+                refusal(status, r#"{"error":"invalid_request"}"#),
+                None,
+                "{status}"
             );
         }
     }
@@ -242,7 +471,10 @@ mod tests {
             assert!(matches!(own, Redemption::InvalidClient), "{status} {error}");
             // Of ours it says that the settings are wrong, which ends nobody's grant.
             let ours = end_at("gitlab", json, status, &body);
-            assert!(matches!(ours, Redemption::Refused(_)), "{status} {error}");
+            assert!(
+                matches!(ours, Redemption::Refused { .. }),
+                "{status} {error}"
+            );
         }
         for (status, error) in [
             (400, "invalid_scope"),
@@ -251,7 +483,10 @@ mod tests {
         ] {
             let body = format!(r#"{{"error":"{error}"}}"#);
             let own = end_at("auth0", json, status, &body);
-            assert!(matches!(own, Redemption::Refused(_)), "{status} {error}");
+            assert!(
+                matches!(own, Redemption::Refused { .. }),
+                "{status} {error}"
+            );
         }
     }
 

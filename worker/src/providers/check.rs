@@ -1,7 +1,7 @@
 //! What must be right about an entry besides its shape. `build.rs` asks, so that a worker with a wrong catalogue cannot be built.
 
 use super::check_fields;
-use super::entry::{Auth, IdentityStyle, Pkce, Provider};
+use super::entry::{Auth, IdentityStyle, Pkce, Provider, RefusedGrant};
 use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -145,6 +145,12 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool + Copy) -> Res
             "scope_parameter must be lower-case letters, digits and underscores".to_owned(),
         );
     }
+    for refused in &provider.invalid_grant {
+        refused_grant(refused)?;
+    }
+    if !(2..=1_000).contains(&provider.refused_tries) || provider.forbidden_days > 365 {
+        return Err("refused_tries must be 2 to 1000, forbidden_days 0 to 365".to_owned());
+    }
     let identity = &provider.identity;
     let of_users = |text: &&String| provider.auth == Auth::Oauth || !text.contains('{');
     let pointers = [&identity.account.id, &identity.account.name].into_iter();
@@ -196,6 +202,45 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool + Copy) -> Res
         return Ok(());
     }
     check_fields::fields(provider, &keys, is_sensitive)
+}
+
+fn refused_grant(refused: &RefusedGrant) -> Result<(), String> {
+    // These say something of the client, which may be ours: a wrong secret must not end every grant.
+    const OF_CLIENT: [&str; 2] = ["invalid_client", "unauthorized_client"];
+    let RefusedGrant {
+        status,
+        at,
+        code,
+        description,
+        text,
+    } = refused;
+    if !status.is_none_or(|status| status == 200 || (400..=599).contains(&status) && status != 429)
+    {
+        return Err("invalid_grant: status must be 200 or one of 4xx and 5xx but 429".to_owned());
+    }
+    if !at.starts_with('/') || at.ends_with('/') {
+        return Err(format!("invalid_grant: {at} is no JSON Pointer to a field"));
+    }
+    if code.is_some() == text.is_some() || text.is_some() && description.is_some() {
+        return Err("invalid_grant: code, with or without description, or text".to_owned());
+    }
+    if [code, description, text]
+        .into_iter()
+        .flatten()
+        .any(|text| text.trim().is_empty())
+    {
+        return Err("invalid_grant: a text must say something".to_owned());
+    }
+    let is_of_client = code
+        .as_ref()
+        .is_some_and(|code| OF_CLIENT.contains(&code.as_str()));
+    if is_of_client && description.is_none() {
+        return Err(format!(
+            "invalid_grant: {} needs a description: alone it may mean our client",
+            code.as_deref().unwrap_or_default()
+        ));
+    }
+    Ok(())
 }
 
 fn is_ascii(text: &str) -> bool {

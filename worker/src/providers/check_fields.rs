@@ -10,15 +10,16 @@ use std::collections::HashSet;
 /// What each kind of entry must say, and what it has no use for.
 fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
     const USERS: [&str; 4] = ["fields", "key_headers", "basic", "token_parameters"];
-    const APPS: [&str; 6] = [
+    const APPS: [&str; 7] = [
         "authorize_url",
         "authorize_parameters",
         "pkce",
         "pkce_reason",
         "kept",
         "refresh",
+        "invalid_grant",
     ];
-    const NO_TOKENS: [&str; 17] = [
+    const NO_TOKENS: [&str; 19] = [
         "authorize_url",
         "authorize_parameters",
         "pkce",
@@ -35,6 +36,8 @@ fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
         "token_answer",
         "token_type",
         "tokens_at",
+        "invalid_grant",
+        "refused_tries",
         "revocation",
     ];
     match auth {

@@ -78,6 +78,15 @@ pub struct Provider {
     /// Further fields of the token answer that go into the config, in plaintext, since nobody can use the tokens without them.
     #[serde(default)]
     pub kept: Vec<String>,
+    /// Answers to a refresh that mean `invalid_grant` (RFC 6749, 5.2) in words of the provider's own.
+    #[serde(default)]
+    pub invalid_grant: Vec<RefusedGrant>,
+    /// After how many refusals alike, over a day past the token's end, the grant counts as over.
+    #[serde(default = "refused_tries")]
+    pub refused_tries: u32,
+    /// After how many days of `forbidden` the user must reconnect.
+    #[serde(default = "forbidden_days")]
+    pub forbidden_days: u32,
     /// How a token is revoked; none where the provider has no endpoint for it.
     #[serde(default)]
     pub revocation: Option<Revocation>,
@@ -160,6 +169,27 @@ pub enum Encoding {
     Form,
     /// application/json
     Json,
+}
+
+/// An answer to a refresh that means `invalid_grant`. All that is given must match.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefusedGrant {
+    /// The status; 200 or any of 4xx but 429 where it is left out.
+    #[serde(default)]
+    pub status: Option<u16>,
+    /// A JSON Pointer (RFC 6901) to the error code.
+    #[serde(default = "error_pointer")]
+    pub at: String,
+    /// The error code.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// A part of the description (`error_description` or `message`), in whichever case.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// The whole body, where it is bare text.
+    #[serde(default)]
+    pub text: Option<String>,
 }
 
 /// A revocation endpoint.
@@ -315,4 +345,16 @@ pub(super) fn json() -> Encoding {
 
 pub(super) fn bearer() -> String {
     "bearer".to_owned()
+}
+
+pub(super) fn error_pointer() -> String {
+    "/error".to_owned()
+}
+
+pub(super) fn refused_tries() -> u32 {
+    8
+}
+
+pub(super) fn forbidden_days() -> u32 {
+    7
 }

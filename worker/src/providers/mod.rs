@@ -284,6 +284,51 @@ mod tests {
             ),
             (
                 "\"client_auth\"",
+                "\"invalid_grant\": [{\"status\": 400}], \"client_auth\"",
+                "code, with or without",
+            ),
+            (
+                "\"client_auth\"",
+                "\"invalid_grant\": [{\"code\": \"x\", \"text\": \"y\"}], \"client_auth\"",
+                "code, with or without",
+            ),
+            (
+                "\"client_auth\"",
+                "\"invalid_grant\": [{\"status\": 429, \"code\": \"x\"}], \"client_auth\"",
+                "but 429",
+            ),
+            (
+                "\"client_auth\"",
+                "\"invalid_grant\": [{\"code\": \"x\", \"at\": \"status\"}], \"client_auth\"",
+                "no JSON Pointer",
+            ),
+            (
+                "\"client_auth\"",
+                "\"invalid_grant\": [{\"code\": \"x\", \"description\": \" \"}], \"client_auth\"",
+                "must say something",
+            ),
+            (
+                "\"client_auth\"",
+                "\"invalid_grant\": [{\"code\": \"invalid_client\"}], \"client_auth\"",
+                "it may mean our client",
+            ),
+            (
+                "\"client_auth\"",
+                "\"invalid_grant\": [{\"error\": \"x\"}], \"client_auth\"",
+                "unknown field `error`",
+            ),
+            (
+                "\"client_auth\"",
+                "\"refused_tries\": 1, \"client_auth\"",
+                "refused_tries must be",
+            ),
+            (
+                "\"client_auth\"",
+                "\"forbidden_days\": 366, \"client_auth\"",
+                "forbidden_days 0 to 365",
+            ),
+            (
+                "\"client_auth\"",
                 "\"pkce\": \"plain\", \"client_auth\"",
                 "unknown variant `plain`",
             ),

@@ -32,6 +32,9 @@ impl Read for Provider {
             success_flag: fields.take("success_flag"),
             assumed_lifetime: fields.take("assumed_lifetime"),
             kept: fields.take_or("kept", Default::default),
+            invalid_grant: fields.take_or("invalid_grant", Default::default),
+            refused_tries: fields.take_or("refused_tries", entry::refused_tries),
+            forbidden_days: fields.take_or("forbidden_days", entry::forbidden_days),
             revocation: fields.take("revocation"),
             second_grant: fields.take("second_grant"),
             identity: fields.need("identity")?,
@@ -41,6 +44,20 @@ impl Read for Provider {
 }
 
 fields!(Basic { user, password } end);
+
+impl Read for RefusedGrant {
+    fn read(value: Value) -> Shape<Self> {
+        let mut fields = Fields::of(value)?;
+        let read = Self {
+            status: fields.take("status"),
+            at: fields.take_or("at", entry::error_pointer),
+            code: fields.take("code"),
+            description: fields.take("description"),
+            text: fields.take("text"),
+        };
+        fields.end(read)
+    }
+}
 
 impl Read for Revocation {
     fn read(value: Value) -> Shape<Self> {

@@ -132,6 +132,8 @@ pub struct CheckResult {
     pub status: Option<Status>,
     /// Why it is not active.
     pub reason: Option<Reason>,
+    /// After how many days of `forbidden` the user must reconnect.
+    pub forbidden_days: Option<u32>,
     /// The schedule that `next_check_at` follows.
     pub schedule: Option<String>,
     /// When the next check is (RFC 3339).
@@ -210,12 +212,13 @@ mod tests {
             version: "v".to_owned(),
             status: None,
             reason: None,
+            forbidden_days: None,
             schedule: None,
             next_check_at: None,
         };
         assert_eq!(
             serde_json::to_value(result).unwrap(),
-            json!({"id": id, "version": "v", "status": null, "reason": null, "schedule": null, "next_check_at": null})
+            json!({"id": id, "version": "v", "status": null, "reason": null, "forbidden_days": null, "schedule": null, "next_check_at": null})
         );
     }
 

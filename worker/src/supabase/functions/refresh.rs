@@ -152,10 +152,24 @@ pub struct RefreshResult {
     /// How long the provider asks to wait, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
+    /// How the provider refused, where that may mean that the grant is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<RefusalResult>,
     /// Whose it is: if the integration is gone, the config is revoked.
     pub organization_id: OrganizationId,
     /// With which provider.
     pub integration_type: String,
+}
+
+/// A refusal that is counted.
+#[derive(Serialize)]
+pub struct RefusalResult {
+    /// What it has in common with others of its kind.
+    pub alike: String,
+    /// Whether every grant may be refused like this. Then another one must have been refreshed meanwhile.
+    pub may_be_ours: bool,
+    /// After how many the grant counts as over.
+    pub tries: u32,
 }
 
 /// Why a refresh brought nothing.
@@ -240,6 +254,7 @@ mod tests {
                 config,
                 fault,
                 retry_after: None,
+                refusal: None,
                 organization_id: OrganizationId(Uuid::nil()),
                 integration_type: "supabase".to_owned(),
             })

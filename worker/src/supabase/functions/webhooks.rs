@@ -75,6 +75,9 @@ pub enum EventType {
     /// There were none, this time.
     #[serde(rename = "connection.refresh_failed")]
     RefreshFailed,
+    /// It is not known whether its credential still works.
+    #[serde(rename = "connection.degraded")]
+    Degraded,
     /// Only its user can mend it.
     #[serde(rename = "connection.reconnect_required")]
     ReconnectRequired,
@@ -88,6 +91,7 @@ words!(EventType {
     "connection.reconnected" => Reconnected,
     "connection.refreshed" => Refreshed,
     "connection.refresh_failed" => RefreshFailed,
+    "connection.degraded" => Degraded,
     "connection.reconnect_required" => ReconnectRequired,
     "connection.deleted" => Deleted,
 });
