@@ -49,7 +49,7 @@ describe("the page's words", () => {
     assert.deepEqual(faults.toSorted(), variantsOf("worker/src/supabase/functions/refresh.rs", "Fault").filter((fault) => fault !== "released").sort());
     const verdicts = variantsOf("worker/src/health.rs", "Reason");
     assert.ok(faults.length > 3 && verdicts.length > 10, `found ${faults} and ${verdicts}`);
-    for (const reason of [...faults, ...verdicts, "refresh_lost"]) assert.match(REASONS[reason] ?? "", /^[A-Z].+\.$/, reason);
+    for (const reason of [...faults, ...verdicts, "refresh_lost", "refresh_refused"]) assert.match(REASONS[reason] ?? "", /^[A-Z].+\.$/, reason);
   });
 
   it("each action of an event is told, with each outcome that it can have", () => {
