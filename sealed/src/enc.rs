@@ -48,7 +48,8 @@ pub(crate) fn read(enc: Option<&Value>) -> Result<Option<Kid>, Fault> {
     let Some(enc) = enc else { return Ok(None) };
     let members = enc.as_object().ok_or(Fault::MalformedEnc)?;
     match members.get("v") {
-        Some(Value::Number(version)) if version.as_u64() == Some(VERSION) => {}
+        // By value: `2.0` is the same number in JSON, and some parsers cannot tell it from `2`.
+        Some(Value::Number(version)) if version.as_f64() == Some(VERSION as f64) => {}
         Some(Value::Number(_)) => return Err(Fault::UnknownVersion),
         _ => return Err(Fault::MalformedEnc),
     }
@@ -80,6 +81,8 @@ mod tests {
         assert_eq!(enc.to_string(), r#"{"kid":"0123456789abcdef","v":2}"#);
         assert_eq!(read(Some(&enc)), Ok(Some(kid)));
         assert_eq!(read(None), Ok(None));
+        let float = json!({"v": 2.0, "kid": kid.to_string()});
+        assert_eq!(read(Some(&float)), Ok(Some(kid)));
     }
 
     #[test]

@@ -44,6 +44,8 @@ function current() {
     nested: { list: [{ apiKey: 'one' }, [{ clientSecret: 'two' }]], 'm/n~o': { 'x-api-key': 'three' } },
     'empty and null': { a_password: '', b_password: null },
     'beyond ASCII': { 'ключ key': 'значение 値 🗝', 日本: { secret: '\u0000\uffff' } },
+    'names in the order of their code points': { '\uffff_key': 'first', '🗝_key': 'second' },
+    'a byte order mark': { token: '\ufefftext' },
     'every length to 48': Object.fromEntries(Array.from({ length: 49 }, (_, i) => [`${String(i).padStart(2, '0')}_key`, 'k'.repeat(i)])),
     'a long value': { token: 'long '.repeat(2000) },
     'nothing to seal': { a: [1.5, -3, true, null, 'b'], c: {} },
@@ -99,6 +101,7 @@ function old() {
     }
   }
   add('nested', { list: [{ token: 'x' }] }, { list: [{ token: sealOld('x', 12, 'nested', WRITE.base64) }] })
+  add('a byte order mark', { token: '\ufeffx' }, { token: sealOld('\ufeffx', 12, 'bom', WRITE.base64) })
   add('moved, as nothing binds it', { other_token: 'x' }, { other_token: sealOld('x', 12, 'moved', WRITE.base64) })
   add('an empty string in the clear', { a_token: '', b_token: null }, { a_token: '', b_token: null })
   add('nothing sealed', { project_id: 'abc123' }, { project_id: 'abc123' })
@@ -135,6 +138,29 @@ function refused() {
   add('old: a surrogate', sealOld(Buffer.from([0xed, 0xa0, 0x80]), 12, 'surrogate', WRITE.base64), 'not-text')
   add('old: a number', 5, 'wrong-type')
   add('old: too large', sealOld('x'.repeat(65_537), 12, 'too large', WRITE.base64), 'too-large')
+  add('old: colons between the parts', good.replaceAll('.', ':'), 'not-sealed')
+  add('old: the text before the tag', `${iv}.${ciphertext}.${tag}`, 'not-sealed')
+  return [...vectors, ...refusedCurrent()]
+}
+
+/** What is told of a config in which more than one thing is wrong, and of ways of writing that only the old form has. */
+function refusedCurrent() {
+  const vectors = []
+  const base = seal(KEY, PLACE, { access_token: 'sbp_example' }, () => bytes('refused, current', 12))
+  const [iv, tag, ciphertext] = base.access_token.split('.')
+  const add = (name, changes, fault, pointer) => vectors.push({
+    name, keys: [text(KEY)], ...PLACE, stored: { ...base, ...changes }, fault, pointer,
+  })
+  const token = (access_token) => ({ access_token })
+  add('an iv in hex', token(`${Buffer.from(iv, 'base64').toString('hex')}.${tag}.${ciphertext}`), 'malformed', '/access_token')
+  const nextBits = (text) => text.replace(/.==$/, (end) => `${'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+    .at('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'.indexOf(end[0]) + 1)}==`)
+  add('bits after the end of the tag', token(`${iv}.${nextBits(tag)}.${ciphertext}`), 'not-sealed', '/access_token')
+  add('colons between the parts', token(base.access_token.replaceAll('.', ':')), 'not-sealed', '/access_token')
+  add('_enc before a type', { _enc: { v: 2, kid: '0'.repeat(16) }, z_key: 5 }, 'unknown-key', '/_enc')
+  add('the version before the other members', { _enc: { v: 3, more: true } }, 'unknown-version', '/_enc')
+  add('a type before a value', { access_token: 'sbp_example', z_key: 5 }, 'wrong-type', '/z_key')
+  add('the first of two values, by code point', { '\uffff_key': 'x', '🗝_key': 'x' }, 'not-sealed', '/\uffff_key')
   return vectors
 }
 

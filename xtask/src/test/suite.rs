@@ -76,8 +76,9 @@ pub const ALL: [Suite; 17] = [
         needs: &[Need::Npm, Need::WasmTarget, Need::WasmBindgen],
         ..Suite::cheap("wasm", Lane::Debug, Check::Cargo(&WASM_TESTS))
     },
-    // After unit, which has built the tool that these run.
+    // After unit, which has built the tool and the example that these run.
     Suite::node("keytool", "tests/keytool", Lane::Debug),
+    Suite::node("format", "tests/format", Lane::Debug),
     Suite {
         needs: &Need::BUILD,
         ..Suite::cheap("build", Lane::Release, Check::Worker)
@@ -86,7 +87,6 @@ pub const ALL: [Suite; 17] = [
         needs: &Need::BUILD,
         ..Suite::cheap("deploy", Lane::Alone, Check::Command(deploy))
     },
-    Suite::node("format", "tests/format", Lane::Release),
     Suite::node("database", "tests/database", Lane::Release),
     Suite {
         uses_stack: true,

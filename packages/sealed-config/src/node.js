@@ -1,0 +1,84 @@
+// The synchronous entry, over node:crypto, with the names of the source document: `encryptConfig` and `decryptConfig`.
+
+import { KeyError, checkRing, keyTexts, open, seal } from './core.js'
+import { drive, nonce, ringKey } from './node-crypto.js'
+
+export { KeyError, OpenError, SealError, isSensitive, parse } from './core.js'
+
+/** @typedef {import('./core.js').Config} Config */
+/** @typedef {import('./core.js').Fault} Fault */
+/** @typedef {import('./core.js').Row} Row */
+
+/** The keys of a deployment: the primary seals, and every key opens. */
+export class KeyRing {
+  /** @type {import('./core.js').RingKey[]} */
+  #keys
+
+  /**
+   * Makes a ring of keys as the settings hold them.
+   * @param {string} primary `ENCRYPTION_KEY`: base64 of 32 bytes
+   * @param {string | readonly string[]} [fallbacks] `FALLBACK_ENCRYPTION_KEYS`: separated by commas, or a list
+   */
+  constructor(primary, fallbacks = []) {
+    this.#keys = keyTexts(primary, fallbacks).map(ringKey)
+    checkRing(this.#keys)
+  }
+
+  /** The ids of the keys, the primary's first. @returns {string[]} */
+  get kids() {
+    return this.#keys.map(({ kid }) => kid)
+  }
+
+  /**
+   * Seals a config for its row: a copy with its secrets sealed, and `_enc`. Throws a `SealError`.
+   * @param {Row} row
+   * @param {Config} config
+   * @returns {Config}
+   */
+  seal(row, config) {
+    return drive(seal(this.#keys[0], row, config, nonce))
+  }
+
+  /**
+   * Opens a stored config of the current or the old form. Throws an `OpenError`.
+   * @param {Row} row
+   * @param {Config} stored
+   * @returns {Config}
+   */
+  open(row, stored) {
+    return drive(open(this.#keys, row, stored))
+  }
+}
+
+/**
+ * Seals a config for its row, with the key of the environment variable `ENCRYPTION_KEY`.
+ * @param {Config} config
+ * @param {Row} row
+ * @returns {Config}
+ */
+export function encryptConfig(config, row) {
+  return environmentRing().seal(row, config)
+}
+
+/**
+ * Opens a row's config, of the current or the old form, with `ENCRYPTION_KEY` and `FALLBACK_ENCRYPTION_KEYS`.
+ * @param {Config} config
+ * @param {Row} row
+ * @returns {Config}
+ */
+export function decryptConfig(config, row) {
+  return environmentRing().open(row, config)
+}
+
+/** @type {{ primary: string, fallbacks: string, ring: KeyRing } | undefined} */
+let known
+
+/** The ring of the environment. It is made anew when the variables change, as they do in a test. */
+function environmentRing() {
+  const { ENCRYPTION_KEY: primary, FALLBACK_ENCRYPTION_KEYS: fallbacks = '' } = process.env
+  if (!primary) throw new KeyError('ENCRYPTION_KEY environment variable is not set')
+  if (known?.primary !== primary || known.fallbacks !== fallbacks) {
+    known = { primary, fallbacks, ring: new KeyRing(primary, fallbacks) }
+  }
+  return known.ring
+}

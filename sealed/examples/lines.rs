@@ -1,0 +1,62 @@
+//! Seals and opens configs, a JSON line each, for the tests of other implementations of the format (`tests/format`).
+//!
+//! A line in: `{"do": "seal" or "open", "keys": [primary, …], "organization_id", "integration_id", "config"}`. A line out:
+//! `{"config": …}`, or `{"fault", "pointer"}` where the config is refused.
+
+use std::error::Error;
+use std::io::{self, BufRead, BufWriter, Write};
+
+use sealed::{Key, KeyRing, Place, PlainConfig, RandomError, SealError};
+use serde_json::{Map, Value, json};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    for line in io::stdin().lock().lines() {
+        writeln!(out, "{}", answer(&serde_json::from_str(&line?)?)?)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn answer(line: &Value) -> Result<Value> {
+    let keys = line["keys"].as_array().ok_or("no keys")?;
+    let mut keys = keys.iter().map(|key| Ok(Key::from_base64(text(key)?)?));
+    let primary = keys.next().ok_or("no key")??;
+    let ring = KeyRing::new(primary, keys.collect::<Result<_>>()?)?;
+    let place = Place {
+        organization_id: text(&line["organization_id"])?.parse()?,
+        integration_id: text(&line["integration_id"])?.parse()?,
+    };
+    let config = line["config"].as_object().ok_or("no config")?.clone();
+    let result = match text(&line["do"])? {
+        "seal" => seal(&ring, &place, config)?,
+        "open" => ring
+            .open(&place, &config)
+            .map(|plain| plain.as_map().clone())
+            .map_err(|error| (error.class().as_str(), error.pointer().to_owned())),
+        other => return Err(format!("cannot {other}").into()),
+    };
+    Ok(match result {
+        Ok(config) => json!({"config": config}),
+        Err((fault, pointer)) => json!({"fault": fault, "pointer": pointer}),
+    })
+}
+
+type Outcome = std::result::Result<Map<String, Value>, (&'static str, String)>;
+
+fn seal(ring: &KeyRing, place: &Place, config: Map<String, Value>) -> Result<Outcome> {
+    let random = &mut |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|_| RandomError);
+    match ring.seal(place, &PlainConfig::from_map(config), random) {
+        Ok(stored) => Ok(Ok(stored)),
+        Err(SealError::Refused(refused)) => Ok(Err((
+            refused.class().as_str(),
+            refused.pointer().to_owned(),
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn text(value: &Value) -> Result<&str> {
+    value.as_str().ok_or_else(|| "no text".into())
+}
