@@ -46,7 +46,14 @@ fn answer(line: &Value) -> Result<Value> {
 type Outcome = std::result::Result<Map<String, Value>, (&'static str, String)>;
 
 fn seal(ring: &KeyRing, place: &Place, config: Map<String, Value>) -> Result<Outcome> {
-    let random = &mut |bytes: &mut [u8]| getrandom::fill(bytes).map_err(|_| RandomError);
+    // Counted, so that no source of randomness is needed: these keys seal nothing but tests.
+    let random = &mut |bytes: &mut [u8]| -> std::result::Result<(), RandomError> {
+        for (i, nonce) in bytes.chunks_mut(12).enumerate() {
+            nonce.fill(0xAA);
+            nonce[..8].copy_from_slice(&(i as u64).to_be_bytes());
+        }
+        Ok(())
+    };
     match ring.seal(place, &PlainConfig::from_map(config), random) {
         Ok(stored) => Ok(Ok(stored)),
         Err(SealError::Refused(refused)) => Ok(Err((
