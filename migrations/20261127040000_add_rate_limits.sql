@@ -99,6 +99,23 @@ begin
 end
 $$;
 
+-- Before a session is renewed with what a client presents: a stranger's guesses must not use up what Supabase Auth allows the worker.
+create function public.admit_renewal(p_address text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_seconds integer;
+begin
+  if p_address is null then
+    raise exception 'p_address is null' using errcode = 'invalid_parameter_value';
+  end if;
+  v_seconds := private.admit('renewals of an address', p_address, 100, '10 minutes', '1 second', '1 minute');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$$;
+
 -- After a right password: the account's attempts are forgotten, those of the address are not.
 create function public.forgive_sign_ins(p_account text, p_address text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -114,9 +131,11 @@ $$;
 revoke all on function private.admit(text, text, integer, interval, interval, interval) from public, anon, authenticated, service_role;
 revoke all on function public.admit_write(uuid) from public, anon, authenticated;
 revoke all on function public.admit_sign_in(text, text) from public, anon, authenticated;
+revoke all on function public.admit_renewal(text) from public, anon, authenticated;
 revoke all on function public.forgive_sign_ins(text, text) from public, anon, authenticated;
 grant execute on function public.admit_write(uuid) to service_role;
 grant execute on function public.admit_sign_in(text, text) to service_role;
+grant execute on function public.admit_renewal(text) to service_role;
 grant execute on function public.forgive_sign_ins(text, text) to service_role;
 
 notify pgrst, 'reload schema';

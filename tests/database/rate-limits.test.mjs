@@ -116,6 +116,15 @@ describe("admit_sign_in", () => {
     assert.equal(answers.filter(({ outcome }) => outcome === "admitted").length, 5);
   });
 
+  test("lets an address renew sessions a hundred times in ten minutes, then with pauses", async () => {
+    const [, address] = names();
+    const renew = () => call(service, "admit_renewal", { p_address: address });
+    for (let n = 0; n < 100; n++) assert.deepEqual(await renew(), { outcome: "admitted" });
+    assert.deepEqual(await renew(), { outcome: "too_many", seconds: 1 });
+    await admitted(1, names()[0], address);
+    await assert.rejects(call(service, "admit_renewal", { p_address: null }), { code: "22023" });
+  });
+
   test("without a subject is an error", async () => {
     await assert.rejects(admit(null, "x"), { code: "22023" });
     await assert.rejects(admit("x", null), { code: "22023" });

@@ -129,7 +129,7 @@ describe("lists and ids", { concurrency: true }, () => {
       assert.equal(method, "POST", path);
       assert.match(path, /^\/rest\/v1\/rpc\/[a-z_]+$/);
       // Before a password is right there is no user.
-      if (/\/(admit_sign_in|forgive_sign_ins)$/.test(path)) continue;
+      if (/\/(admit_sign_in|admit_renewal|forgive_sign_ins)$/.test(path)) continue;
       // The lease of a revocation is whoever's who has its random owner.
       const { p_user_id, p_owner } = JSON.parse(body);
       const caller = path.endsWith("/settle_revocation") ? p_owner : p_user_id;

@@ -36,7 +36,7 @@ describe("the page's words", () => {
 
   it("what wants a wait says how long, where the answer does", () => {
     const waiting = Object.keys(MESSAGES).filter((code) => MESSAGES[code].includes("{wait}"));
-    assert.deepEqual(waiting.toSorted(), ["provider_paused", "provider_rate_limited", "too_many_attempts"]);
+    assert.deepEqual(waiting.toSorted(), ["provider_paused", "provider_rate_limited", "too_many_attempts", "too_many_requests", "too_many_sign_ins"]);
     const said = (wait) => new Failure("provider_paused", { status: 429, wait }).message;
     assert.equal(said(61), "The provider takes no more requests for now. Try again in 2 minutes.");
     assert.equal(said(1), "The provider takes no more requests for now. Try again in 1 minute.");

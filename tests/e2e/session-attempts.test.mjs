@@ -97,6 +97,21 @@ describe("a password", () => {
     assert.deepEqual([sent(email)["sb-forwarded-for"], sent(email).apikey], [undefined, info.publishable_key]);
   });
 
+  it("is not the only thing that a stranger can guess: so many renewals from one address have pauses, too", async () => {
+    const address = newAddress();
+    const renew = (from) => call(worker, "POST", "/api/session", {
+      headers: { "cf-connecting-ip": from, origin: worker.url, cookie: "__Host-session-refresh=guessed" }, body: { refresh: true },
+    });
+    const renewals = () => gateway.count(({ path }) => path.startsWith("/auth/v1/token?grant_type=refresh_token"));
+    const before = renewals();
+    const statuses = [];
+    for (let n = 0; n < 110; n++) statuses.push((await renew(address)).status);
+    const passed = renewals() - before;
+    assert.ok(passed >= 100 && passed < 110, `${passed} were passed on`);
+    assert.ok(statuses.includes(429) && statuses.slice(0, 100).every((status) => status === 401), statuses.join());
+    assert.equal((await renew(newAddress())).status, 401);
+  });
+
   it("leaves neither the e-mail address nor the client's address in the database or the log", async () => {
     const { email, password } = await signUp(worker.info);
     const address = newAddress();

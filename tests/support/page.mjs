@@ -2,6 +2,8 @@
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 
+import { fromElsewhere } from "./addresses.mjs";
+
 /** Chromium says this of each 401; the page asks twice before it shows the sign-in. */
 const SIGNED_OUT = /^Failed to load resource: .* 401 /;
 
@@ -13,7 +15,7 @@ const SIGNED_OUT = /^Failed to load resource: .* 401 /;
  * - `shoot(name)`: saves a screenshot for people, where SCREENSHOTS names a folder
  */
 export async function openWindow(browser, worker, options = {}) {
-  const context = await browser.newContext({ baseURL: worker.url, locale: "en-US", timezoneId: "UTC", ...options });
+  const context = await browser.newContext({ baseURL: worker.url, locale: "en-US", timezoneId: "UTC", extraHTTPHeaders: fromElsewhere(), ...options });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   const complaints = [];

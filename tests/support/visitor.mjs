@@ -2,6 +2,7 @@
 import { AssertionError } from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
+import { fromElsewhere } from "./addresses.mjs";
 import { authorize, decline } from "./authorization.mjs";
 import { CookieJar } from "./cookies.mjs";
 import { signES256, userClaims } from "./tokens.mjs";
@@ -15,6 +16,7 @@ export class Visitor {
   constructor(worker, jar = new CookieJar()) {
     this.worker = worker;
     this.jar = jar;
+    this.address = fromElsewhere();
   }
 
   /** A new user of the project, signed in at this worker. */
@@ -97,7 +99,7 @@ export class Visitor {
     const url = new URL(path, this.worker.url);
     // As a browser does for requests of the page's own script.
     const origin = method === "GET" ? {} : { origin: this.worker.url };
-    const response = await this.jar.fetch(url, { method, headers: { ...origin, ...headers }, body });
+    const response = await this.jar.fetch(url, { method, headers: { ...this.address, ...origin, ...headers }, body });
     return new Answer(`${method} ${url.pathname}`, response, await response.text());
   }
 }

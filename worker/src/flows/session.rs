@@ -7,7 +7,7 @@ use crate::http::{Outbound, Response};
 use crate::json::{Given, object};
 use crate::session::jwt::User;
 use crate::session::{cookies, origin};
-use crate::supabase::functions::{Admission, AdmitSignIn, ForgiveSignIns};
+use crate::supabase::functions::{Admission, AdmitRenewal, AdmitSignIn, ForgiveSignIns};
 use crate::supabase::{auth, rest};
 use chrono::DateTime;
 use sealed::Secret;
@@ -31,7 +31,6 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     let head = &context.incoming.head;
     origin::check_anonymous(head, &context.settings.app_url)?;
     let expected = r#"expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
-    let supabase = &context.settings.supabase;
     let body: Body = context.json(expected).await?;
     let given = (
         body.email.0,
@@ -53,12 +52,7 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
                 .cookies()?
                 .get(cookies::REFRESH)?
                 .ok_or(Refusal::Unauthorized)?;
-            tokens(&auth::refresh_request(
-                supabase,
-                &token.to_owned().into(),
-                &head.address,
-            ))
-            .await?
+            by_refresh_token(context, &token.to_owned().into()).await?
         }
         _ => return Err(Refusal::Body(expected).into()),
     };
@@ -109,6 +103,22 @@ async fn by_password(
         );
     }
     Ok(tokens)
+}
+
+/// Renews a session, unless too many tried to from this client.
+async fn by_refresh_token(
+    context: &Context<'_>,
+    token: &Secret,
+) -> Result<(Secret, Option<Secret>)> {
+    let settings = context.settings;
+    let client = &context.incoming.head.address;
+    let call = AdmitRenewal {
+        p_address: &settings.subject_key.address(client),
+    };
+    if let Admission::TooMany { seconds } = context.call(&call).await? {
+        return Err(Refusal::TooManySignIns { seconds }.into());
+    }
+    tokens(&auth::refresh_request(&settings.supabase, token, client)).await
 }
 
 async fn tokens(request: &Outbound) -> Result<(Secret, Option<Secret>)> {

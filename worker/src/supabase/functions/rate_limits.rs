@@ -45,6 +45,18 @@ impl Call for AdmitSignIn<'_> {
     type Outcome = Admission;
 }
 
+/// Somebody presents what renews a session.
+#[derive(Serialize)]
+pub struct AdmitRenewal<'a> {
+    /// The keyed hash of the client's address.
+    pub p_address: &'a str,
+}
+
+impl Call for AdmitRenewal<'_> {
+    const NAME: &'static str = "admit_renewal";
+    type Outcome = Admission;
+}
+
 /// A password was right.
 #[derive(Serialize)]
 pub struct ForgiveSignIns<'a> {
