@@ -59,6 +59,18 @@ describe("the write of a refresh", { concurrency: true }, () => {
     assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "reconnect_required", "refresh_lost"]]);
   });
 
+  it("leaves every number in the config as it stands", async () => {
+    const made = await connection(scene);
+    const numbers = '{"big": 123456789012345678901234567890.10, "tiny": -0.00000000000000000000000000000001, "list": [18446744073709551616, 1.0]}';
+    const kept = () => scene.sql`select config -> 'numbers' #>> '{}' as text from public.integrations where id = ${made.id}`;
+    await scene.sql`
+      update public.integrations set config = jsonb_set(config, '{numbers}', (${numbers}::text)::jsonb) where id = ${made.id}`;
+    const before = await kept();
+    assert.match(before[0].text, /123456789012345678901234567890\.10,/);
+    assert.equal((await refresh(made)).expect(200).json.refreshed, true);
+    assert.deepEqual(await kept(), before);
+  });
+
   it("without a claim nothing is redeemed", async () => {
     const made = await connection(scene);
     const mend = fault(CLAIM, made, cut());

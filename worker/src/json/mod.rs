@@ -307,6 +307,20 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_written_as_it_was_read() {
+        for number in [
+            "123456789012345678901234567890.10",
+            "-0.00000000000000000000000000000001",
+            "18446744073709551616",
+            "9007199254740993.0",
+            "1e400",
+        ] {
+            let read: Value = parse(number).unwrap();
+            assert_eq!(read.to_string(), number.replace('e', "e+"), "{number}");
+        }
+    }
+
+    #[test]
     fn what_is_no_json_is_nothing() {
         for text in ["", "planted", "{}", r#"{"outcome":"too_many"} x"#] {
             assert!(parse::<Outcome>(text).is_none(), "{text}");
