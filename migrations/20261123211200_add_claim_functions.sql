@@ -1,7 +1,8 @@
 -- Taking the lease of a refresh: of one integration, or of those that are due.
 
 -- Takes the lease of a locked integration, records the attempt, and hands out what is to be refreshed (or, where an earlier refresh
--- could not be written, that). Null where somebody else has it. p_row is locked by the caller.
+-- could not be written, that). Null where somebody else has it. p_row is locked by the caller. The config goes out as text: whatever
+-- another writer has put there, it does not keep the worker from reading the answer.
 create function private.take_lease(p_row public.integrations, p_owner uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -28,7 +29,7 @@ begin
     'organization_id', p_row.organization_id,
     'integration_type', p_row.integration_type,
     'generation', v_lease.generation,
-    'config', coalesce(v_lease.journal, p_row.config),
+    'config', coalesce(v_lease.journal, p_row.config)::text,
     'refreshed', v_lease.journal is not null
   );
 end
@@ -113,7 +114,7 @@ begin
     'outcome', 'current',
     'organization_id', v_row.organization_id,
     'integration_type', v_row.integration_type,
-    'config', case when p_read then v_row.config end,
+    'config', case when p_read then v_row.config::text end,
     'status', v_row.status,
     'expires_at', v_row.token_expires_at,
     'settled', coalesce(v_lease.settled_at > now() - interval '30 seconds', false)

@@ -2,7 +2,7 @@
 
 -- Claims the check of a locked integration, and hands out what is needed for it. Null where somebody else is at it, or was a moment ago.
 -- The config is left out where its token ends within p_soon seconds, or a refreshed one waits to be written: then it is read by
--- claim_refresh, which sees to that. The version says which config it is.
+-- claim_refresh, which sees to that. The version says which config it is. The config goes out as text, as a lease's does.
 create function private.take_check(
   p_row public.integrations, p_soon integer, p_user_id uuid, p_request_id text
 ) returns jsonb
@@ -34,7 +34,7 @@ begin
     'account_id', private.account_of(p_row),
     'scan_schedule', p_row.scan_schedule,
     'version', private.version_of(p_row.config),
-    'config', case when v_is_current then p_row.config end
+    'config', case when v_is_current then p_row.config::text end
   );
 end
 $$;

@@ -89,7 +89,7 @@ begin
     'outcome', 'current',
     'organization_id', v_row.organization_id,
     'integration_type', v_row.integration_type,
-    'config', case when p_read then v_row.config end,
+    'config', case when p_read then v_row.config::text end,
     'version', case when p_read then private.version_of(v_row.config) end,
     'status', v_row.status,
     'expires_at', v_row.token_expires_at,

@@ -137,7 +137,7 @@ describe("the claims of the schedule", () => {
     await owner`update public.integrations set status = 'degraded', next_check_at = now() where id = ${degraded.p_id}`;
     const claims = await claimDue();
     assert.deepEqual(claims.map(({ id }) => id), [later.p_id, late.p_id, degraded.p_id]);
-    assert.deepEqual(claims[0].config, later.p_config);
+    assert.deepEqual(JSON.parse(claims[0].config), later.p_config);
     assert.equal(claims[0].scan_schedule, DAILY);
     assert.deepEqual(await trail(later.p_id, "opened"), [["succeeded", "check", "service", null]]);
     assert.deepEqual(await claimDue(), []);
@@ -499,7 +499,7 @@ describe("a pause", () => {
     const asked = await call(service, "claim_refresh", { p_id: ending.p_id, p_owner: randomUUID() });
     assert.ok(asked.outcome === "failed" && asked.paused_seconds > 50);
     const read = await call(service, "claim_refresh", { p_id: ending.p_id, p_owner: randomUUID(), p_within: 120, p_read: true });
-    assert.deepEqual([read.outcome, read.config], ["current", ending.p_config], "a reader gets what stands");
+    assert.deepEqual([read.outcome, JSON.parse(read.config)], ["current", ending.p_config], "a reader gets what stands");
     assert.match(read.version, /^[0-9a-f]{64}$/);
     await owner`update private.provider_pauses set until = now()`;
     assert.equal((await claimDue({ p_types: types })).length, 2);

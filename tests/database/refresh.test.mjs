@@ -130,7 +130,7 @@ describe("a claim", () => {
   test("hands the sealed config out with an event, which tells who and what for", async () => {
     const { p_id, p_user_id, p_config } = await connected();
     const answer = await claim(p_id, { p_user_id, p_reason: "refresh" });
-    assert.deepEqual(answer.config, p_config);
+    assert.deepEqual(JSON.parse(answer.config), p_config);
     assert.deepEqual([answer.organization_id, answer.integration_type, answer.refreshed], [p_user_id, "supabase", false]);
     assert.deepEqual((await trail(p_id)).at(-1), ["opened", "succeeded", "refresh", "user"]);
     assert.ok((await lease(p_id)).attempted_at, "the attempt is recorded before it is made");
@@ -142,7 +142,7 @@ describe("a claim", () => {
     assert.deepEqual([unread.outcome, unread.config], ["current", null]);
     assert.equal((await trail(p_id)).length, 1, "nothing was opened");
     const read = await claim(p_id, { p_within: 600, p_read: true, p_reason: "check" });
-    assert.deepEqual([read.outcome, read.config], ["current", p_config]);
+    assert.deepEqual([read.outcome, JSON.parse(read.config)], ["current", p_config]);
     assert.deepEqual((await trail(p_id)).at(-1), ["opened", "succeeded", "check", "service"]);
     assert.equal((await claim(p_id, { p_within: 4000 })).outcome, "claimed");
   });
@@ -268,7 +268,7 @@ describe("an end", () => {
       await call(service, "lift_fence");
     }
     const next = await claimed(p_id, { p_within: 0 });
-    assert.deepEqual([next.config, next.refreshed], [fresh, true]);
+    assert.deepEqual([JSON.parse(next.config), next.refreshed], [fresh, true]);
     assert.equal((await lease(p_id)).attempted_at, null, "there is nothing to redeem");
     assert.equal(await end(next, { config: fresh }), "settled");
     assert.equal((await lease(p_id)).journal, null);

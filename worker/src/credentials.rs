@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, TransactionId};
+use crate::json;
 use crate::oauth::{Account, Grant, token};
 use crate::providers::Provider;
 use crate::random::Token;
@@ -59,6 +60,12 @@ pub fn renewed(config: &PlainConfig, grant: &Grant) -> PlainConfig {
         None => map.remove("expires_at"),
     };
     PlainConfig::from_map(map)
+}
+
+/// Reads a row's config from its JSON text. None: it is no object, is nested too deep, or holds a name that serde_json has a meaning of
+/// its own for, so that it would not be written as it was read.
+pub fn parse(text: &str) -> Option<Map<String, Value>> {
+    json::parse(text).filter(|_| !text.contains("$serde_json::private"))
 }
 
 /// A credential of a config.
@@ -210,6 +217,27 @@ mod tests {
 
     fn provider() -> Provider {
         Provider::catalogue().unwrap().remove(0)
+    }
+
+    #[test]
+    fn a_config_is_read_only_where_it_can_be_written_unchanged() {
+        let deep = format!(r#"{{"x":{}{}}}"#, "[".repeat(130), "]".repeat(130));
+        for (text, is_read) in [
+            (
+                r#"{"x":1e400,"y":{"z":123456789012345678901234567890.10}}"#,
+                true,
+            ),
+            ("{}", true),
+            (deep.as_str(), false),
+            (r#"{"x":{"$serde_json::private::Number":"7"}}"#, false),
+            (r#"{"x":{"$serde_json::private::Number":"planted"}}"#, false),
+            ("[]", false),
+            ("null", false),
+            (r#""{}""#, false),
+            ("", false),
+        ] {
+            assert_eq!(parse(text).is_some(), is_read, "{text}");
+        }
     }
 
     fn ids() -> (OrganizationId, Row) {

@@ -20,7 +20,6 @@ use crate::supabase::functions::{
     Claim, End, Fault, RefreshResult, RefusalResult, SettleRefreshes, Settling,
 };
 use sealed::{PlainConfig, StoredConfig};
-use serde_json::Value;
 use uuid::Uuid;
 
 /// A claim's result, still to be written.
@@ -204,21 +203,23 @@ async fn conclude(
     }
 }
 
-/// Opens a row's config as it is stored.
+/// Opens a row's config, of which nothing was read yet.
 pub fn open(
     task: &Task,
     id: IntegrationId,
     organization: OrganizationId,
-    config: &Value,
+    config: &str,
 ) -> Result<PlainConfig> {
-    let config = config.as_object().ok_or_else(|| Error::Us {
-        detail: format!("integrations {id}: config is no object"),
+    let config = credentials::parse(config).ok_or_else(|| Error::Us {
+        detail: format!(
+            "integrations {id}: config is no JSON object that can be read and written unchanged"
+        ),
     })?;
     credentials::open(
         &task.settings.ring,
         organization,
         Row::Integration(id),
-        config,
+        &config,
     )
 }
 

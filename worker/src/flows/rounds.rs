@@ -53,6 +53,14 @@ pub async fn run(task: &Task, requests: u32) -> Result<Left> {
         let lanes = stream::iter(&claims).map(|claim| lane(task, &patience, claim));
         let done: Vec<_> = lanes.buffer_unordered(LANES).collect().await;
         let sent: u32 = done.iter().map(|(_, sent)| sent).sum();
+        let is_unreadable =
+            |(result, _): &&(CheckResult, u32)| result.reason == Some(Reason::Unreadable);
+        let unreadable = done.iter().filter(is_unreadable).count();
+        if unreadable > 0 {
+            let detail =
+                format!("check: {unreadable} of the claimed integrations could not be read");
+            log::warning(&task.request_id, &detail);
+        }
         let results: Vec<_> = done.into_iter().map(|(result, _)| result).collect();
         settle(task, &results, None).await?;
         left = left.saturating_sub(SHARED + sent);

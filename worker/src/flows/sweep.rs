@@ -11,7 +11,7 @@ use crate::supabase::functions::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_util::future::join3;
 use futures_util::{SinkExt, StreamExt};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use uuid::Uuid;
 
 /// What ends within so many seconds is refreshed: several runs come before the end, also when one fails.
@@ -41,6 +41,7 @@ pub async fn run(task: &Task, requests: u32) -> Result<Left> {
         owner: random_uuid()?,
         budget: RefCell::new(Budget::new(requests)),
         patience: RefCell::default(),
+        unreadable: Cell::new(0),
     };
     let (claims, claimed) = mpsc::channel(AHEAD);
     let (ends, ended) = mpsc::unbounded();
@@ -52,6 +53,11 @@ pub async fn run(task: &Task, requests: u32) -> Result<Left> {
             .await;
     };
     let (left, (), ()) = join3(sweep.feed(claims), lanes, sweep.write(ended)).await;
+    let unreadable = sweep.unreadable.get();
+    if unreadable > 0 {
+        let detail = format!("refresh: {unreadable} of the claimed integrations could not be read");
+        log::warning(&task.request_id, &detail);
+    }
     left
 }
 
@@ -60,6 +66,8 @@ struct Sweep<'a> {
     owner: Uuid,
     budget: RefCell<Budget>,
     patience: RefCell<Patience>,
+    /// How many claimed rows could not be read.
+    unreadable: Cell<u32>,
 }
 
 impl Sweep<'_> {
@@ -112,6 +120,9 @@ impl Sweep<'_> {
         } else {
             redeem(self.task, self.redeemer(), &claim).await
         };
+        if redeemed.result.fault == Some(Fault::Unreadable) {
+            self.unreadable.set(self.unreadable.get() + 1);
+        }
         let health = match redeemed.result.fault {
             _ if redeemed.result.retry_after.is_some() => Some(Health::Pause),
             Some(Fault::Refused | Fault::Unsettled) => Some(Health::Failed),

@@ -5,7 +5,6 @@ use crate::health::{Reason, Status};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::json::{ById, object, tagged};
 use serde::Serialize;
-use serde_json::Value;
 
 /// The check of one integration is claimed.
 #[derive(Serialize)]
@@ -55,8 +54,8 @@ object! {
         pub scan_schedule: Option<String>,
         /// Which config the claim is about.
         pub version: String,
-        /// The config, sealed; None: its token ends soon, ask for a fresh one.
-        pub config: Option<Value>,
+        /// The config as JSON text; None: its token ends soon, ask for a fresh one.
+        pub config: Option<String>,
     }
 }
 

@@ -5,7 +5,6 @@ use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::json::{ById, object, tagged, words};
 use sealed::StoredConfig;
 use serde::Serialize;
-use serde_json::Value;
 use uuid::Uuid;
 
 /// The refresh of one integration is claimed.
@@ -59,8 +58,8 @@ object! {
         pub integration_type: String,
         /// Which claim.
         pub generation: i64,
-        /// The config, sealed; the source's writers may have left any JSON in it.
-        pub config: Value,
+        /// The config as JSON text: another writer may have stored anything in it.
+        pub config: String,
         /// Whether it was refreshed already, and only the write is missing.
         pub refreshed: bool,
     }
@@ -73,8 +72,8 @@ object! {
         pub organization_id: OrganizationId,
         /// With which provider.
         pub integration_type: String,
-        /// The config, sealed, if it was asked for.
-        pub config: Option<Value>,
+        /// The config as JSON text, if it was asked for.
+        pub config: Option<String>,
         /// Which config that is, if it was asked for.
         pub version: Option<String>,
         /// The integration's status.
