@@ -1,4 +1,4 @@
-//! What a refresh may take: how long others wait for it, how late it may start, how many requests a sweep may send.
+//! What a refresh may take: how long others wait for it, how late it may start, when a sweep leaves a provider alone.
 //!
 //! The lease that the database gives (90 seconds, see `migrations/`) is longer than all of it together: [`START_WITHIN_MS`], the
 //! provider's 20 seconds, and the write with its repetitions.
@@ -52,39 +52,6 @@ impl Patience {
     }
 }
 
-/// The requests that a sweep may still send. Cloudflare counts them by invocation.
-#[derive(Debug)]
-pub struct Budget(u32);
-
-/// At the worst a row takes two requests: its redemption, and a write of its own.
-const ROW: u32 = 2;
-
-impl Budget {
-    /// So many requests.
-    pub fn new(requests: u32) -> Self {
-        Self(requests)
-    }
-
-    /// How many rows a claim may ask for, so that it and they fit.
-    pub fn rows(&self, most: u32) -> u32 {
-        most.min(self.0.saturating_sub(1) / ROW)
-    }
-
-    /// A claim brought so many rows: all that they can take is set aside.
-    pub fn claimed(&mut self, rows: usize) {
-        self.0 = self.0.saturating_sub(1 + ROW * count(rows));
-    }
-
-    /// So many rows were written in one request instead of one each.
-    pub fn written(&mut self, rows: usize) {
-        self.0 += count(rows).saturating_sub(1);
-    }
-}
-
-fn count(rows: usize) -> u32 {
-    u32::try_from(rows).unwrap_or(u32::MAX / ROW - 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -110,35 +77,5 @@ mod tests {
         }
         patience.note("b", Health::Pause);
         assert!(patience.is_over("a") && patience.is_over("b") && !patience.is_over("c"));
-    }
-
-    #[test]
-    fn a_sweep_stays_within_its_requests_whatever_the_writes() {
-        for written_together in [1, 3, 100] {
-            let (mut budget, mut sent, mut rows) = (Budget::new(600), 0, 0);
-            loop {
-                let claimed = budget.rows(100);
-                if claimed == 0 {
-                    break;
-                }
-                budget.claimed(claimed as usize);
-                sent += 1 + claimed;
-                rows += claimed;
-                for chunk in vec![(); claimed as usize].chunks(written_together) {
-                    budget.written(chunk.len());
-                    sent += 1;
-                }
-            }
-            assert!(sent <= 600, "{written_together}: {sent}");
-            assert!(rows >= 290, "{written_together}: {rows}");
-        }
-    }
-
-    #[test]
-    fn a_budget_that_is_used_up_claims_nothing() {
-        for requests in [0, 1, 2] {
-            assert_eq!(Budget::new(requests).rows(100), 0);
-        }
-        assert_eq!(Budget::new(3).rows(100), 1);
     }
 }

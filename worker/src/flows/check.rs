@@ -103,15 +103,12 @@ pub struct Examined {
     pub result: CheckResult,
     /// What was found.
     pub verdict: Verdict,
-    /// Whether it took one request, the one that asks.
-    pub was_plain: bool,
 }
 
 /// Makes a claimed check: asks with the credential, and where it is refused once more with a fresh one.
 pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Asker<'_>) -> Result<Examined> {
     let offer = task.settings.offer(&claim.integration_type);
     let offer = offer.ok_or(Refusal::UnknownProvider)?;
-    let was_plain = claim.config.is_some();
     let held = match &claim.config {
         Some(config) => Credential {
             config: open(task, claim.id, claim.organization_id, config),
@@ -122,7 +119,7 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Asker<'_>) -> Resu
     };
     let verdict = ask(task, offer, claim, &held.config).await?;
     if !verdict.is_refusal() || held.is_fresh {
-        return Ok(examined(offer, claim, held.version, verdict, was_plain));
+        return Ok(examined(offer, claim, held.version, verdict));
     }
     let (version, verdict) = match credential::fresh(task, claim.id, asker).await {
         Ok(fresh) if fresh.is_fresh && fresh.version != held.version => {
@@ -139,7 +136,7 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Asker<'_>) -> Resu
         }
         Err(error) => return Err(error),
     };
-    Ok(examined(offer, claim, version, verdict, false))
+    Ok(examined(offer, claim, version, verdict))
 }
 
 async fn ask(
@@ -173,7 +170,6 @@ fn examined(
     claim: &CheckClaim,
     version: String,
     verdict: Verdict,
-    was_plain: bool,
 ) -> Examined {
     let result = CheckResult {
         version,
@@ -182,11 +178,7 @@ fn examined(
         forbidden_days: Some(offer.provider().forbidden_days),
         ..passed_by(claim)
     };
-    Examined {
-        result,
-        verdict,
-        was_plain,
-    }
+    Examined { result, verdict }
 }
 
 /// A check that was not made, and whose turn comes again when the schedule says so.

@@ -19,29 +19,22 @@ use std::cell::RefCell;
 const LANES: usize = 5;
 /// How many rows a claim asks for.
 const BATCH: u32 = 20;
-/// What a check may send at the most: with a credential that ends soon and is refused all the same, two refreshes (a claim, the
-/// redemption, its write, and a claim that reads) and two questions.
-const ROW: u32 = 10;
-/// What a batch sends besides: its claim and its verdicts.
-const SHARED: u32 = 2;
 /// How long the checks go on claiming, in milliseconds; the next run goes on.
 const CLAIM_FOR_MS: f64 = 20_000.0;
 
-/// Checks what is due, with at most so many requests.
-pub async fn run(task: &Task, requests: u32) -> Result<Left> {
+/// Checks what is due.
+pub async fn run(task: &Task) -> Result<Left> {
     let offered = task.settings.offers.iter().map(Offer::provider);
     let mut types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
     let patience = RefCell::new(Patience::default());
     let begun = host::now_ms();
-    let mut left = requests;
     loop {
-        let limit = (left.saturating_sub(SHARED) / ROW).min(BATCH);
-        if limit == 0 || host::now_ms() - begun > CLAIM_FOR_MS {
+        if host::now_ms() - begun > CLAIM_FOR_MS {
             return Ok(Left::More);
         }
         types.retain(|kind| !patience.borrow().is_over(kind));
         let call = ClaimDueChecks {
-            p_limit: limit,
+            p_limit: BATCH,
             p_types: &types,
             p_soon: SOON_SECONDS,
             p_request_id: &task.request_id,
@@ -51,51 +44,45 @@ pub async fn run(task: &Task, requests: u32) -> Result<Left> {
             return Ok(Left::Nothing);
         }
         let lanes = stream::iter(&claims).map(|claim| lane(task, &patience, claim));
-        let done: Vec<_> = lanes.buffer_unordered(LANES).collect().await;
-        let sent: u32 = done.iter().map(|(_, sent)| sent).sum();
-        let is_unreadable =
-            |(result, _): &&(CheckResult, u32)| result.reason == Some(Reason::Unreadable);
-        let unreadable = done.iter().filter(is_unreadable).count();
+        let results: Vec<_> = lanes.buffer_unordered(LANES).collect().await;
+        let reasons = results.iter().filter_map(|result| result.reason);
+        let unreadable = reasons
+            .filter(|reason| *reason == Reason::Unreadable)
+            .count();
         if unreadable > 0 {
             let detail =
                 format!("check: {unreadable} of the claimed integrations could not be read");
             log::warning(&task.request_id, &detail);
         }
-        let results: Vec<_> = done.into_iter().map(|(result, _)| result).collect();
         settle(task, &results, None).await?;
-        left = left.saturating_sub(SHARED + sent);
     }
 }
 
-/// Checks one row, unless its provider wants no more; says what it may have sent.
-async fn lane(task: &Task, patience: &RefCell<Patience>, claim: &CheckClaim) -> (CheckResult, u32) {
+/// Checks one row, unless its provider wants no more.
+async fn lane(task: &Task, patience: &RefCell<Patience>, claim: &CheckClaim) -> CheckResult {
     let kind = &claim.integration_type;
     if patience.borrow().is_over(kind) {
-        return (released(claim), 0);
+        return released(claim);
     }
     let asker = Asker {
         user: None,
         reason: REASON,
     };
-    let Examined {
-        result,
-        verdict,
-        was_plain,
-    } = match examine(task, claim, &asker).await {
+    let Examined { result, verdict } = match examine(task, claim, &asker).await {
         Ok(examined) => examined,
         // Nothing can be asked, so there is nothing to say of it.
-        Err(Error::Caller(Refusal::NotCheckable)) => return (passed_by(claim), ROW),
+        Err(Error::Caller(Refusal::NotCheckable)) => return passed_by(claim),
         Err(error) => {
             let detail = error.detail().unwrap_or_default();
             let detail = format!("integrations {}: not checked: {detail}", claim.id);
             log::warning(&task.request_id, &detail);
-            return (passed_by(claim), ROW);
+            return passed_by(claim);
         }
     };
     if let Some(health) = health(verdict) {
         patience.borrow_mut().note(kind, health);
     }
-    (result, if was_plain { 1 } else { ROW })
+    result
 }
 
 /// What a verdict says of the provider's health; None: it was not asked.

@@ -1,6 +1,6 @@
 //! What the clock begins, once a minute: the parts run one after the other, each bounded, and what one leaves is the next run's. Where
 //! the deployment has a queue, what is left is shared out instead: each of its messages is an invocation that runs one part, with
-//! requests and connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
+//! connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
 
 use super::{Task, clean, delivery, request_id, revocations, rounds, sweep};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::settings::{SettingError, Settings};
 pub enum Left {
     /// Nothing that is due.
     Nothing,
-    /// Something for the next run: the part has used up what one run may take.
+    /// Something for the next run: the part has used up its time.
     More,
 }
 
@@ -26,12 +26,8 @@ enum Part {
     Clean,
 }
 
-// Cloudflare lets an invocation send 1,000 requests, ours to Supabase included. A hundred are left for what no part reckons with, such as
-// a write that has to be repeated.
-const REQUESTS: u32 = 900;
-
-/// How many invocations share what a run has left: as many as a queue takes in one call. At some 450 refreshes each that is 45,000 a
-/// minute. One that finds nothing left has sent a single request.
+/// How many invocations share what a run has left: as many as a queue takes in one call. One that finds nothing left has sent a single
+/// request.
 const HELPERS: usize = 100;
 
 impl Part {
@@ -54,20 +50,10 @@ impl Part {
         }
     }
 
-    /// Its share of the requests of a run that does all parts.
-    fn share(self) -> u32 {
+    async fn run(self, task: &Task) -> Result<Left> {
         match self {
-            Self::Refresh => 450,
-            Self::Check => 200,
-            Self::Revoke => 50,
-            Self::Webhooks | Self::Clean => 200,
-        }
-    }
-
-    async fn run(self, task: &Task, requests: u32) -> Result<Left> {
-        match self {
-            Self::Refresh => sweep::run(task, requests).await,
-            Self::Check => rounds::run(task, requests).await,
+            Self::Refresh => sweep::run(task).await,
+            Self::Check => rounds::run(task).await,
             Self::Revoke => revocations::run(task).await,
             Self::Webhooks => delivery::run(task).await,
             Self::Clean => clean::run(task).await,
@@ -79,7 +65,7 @@ impl Part {
 pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Option<Queue>) {
     let Some(task) = begin(settings) else { return };
     for part in Part::ALL {
-        match part.run(&task, part.share()).await {
+        match part.run(&task).await {
             Ok(Left::Nothing) => {}
             Ok(Left::More) => share_out(&task, part, queue.as_ref()).await,
             Err(error) => failed(&task.request_id, part.name(), &error),
@@ -87,13 +73,13 @@ pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Optio
     }
 }
 
-/// Runs the part that a message of the queue names, with all that an invocation may take.
+/// Runs the part that a message of the queue names.
 pub async fn help(settings: &'static Result<Settings, SettingError>, name: &str) {
     let Some(task) = begin(settings) else { return };
     match Part::ALL.into_iter().find(|part| part.name() == name) {
         // What it leaves is the clock's to share out.
         Some(part) => {
-            if let Err(error) = part.run(&task, REQUESTS).await {
+            if let Err(error) = part.run(&task).await {
                 failed(&task.request_id, part.name(), &error);
             }
         }
@@ -111,7 +97,7 @@ async fn share_out(task: &Task, part: Part, queue: Option<&Queue>) {
     };
     log::warning(
         &task.request_id,
-        &format!("scheduled: {name} has more to do than one run may take; {outcome}"),
+        &format!("scheduled: {name} has more to do than one run has time for; {outcome}"),
     );
 }
 

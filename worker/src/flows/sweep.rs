@@ -6,7 +6,7 @@ use super::{Task, random_uuid};
 use crate::error::Result;
 use crate::host::{self, log};
 use crate::offer::Offer;
-use crate::refresh::{Budget, Health, Patience, START_WITHIN_MS};
+use crate::refresh::{Health, Patience, START_WITHIN_MS};
 use crate::supabase::functions::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use futures_util::future::join3;
@@ -34,12 +34,11 @@ struct Waiting {
     since_ms: f64,
 }
 
-/// Refreshes what is due, with at most so many requests.
-pub async fn run(task: &Task, requests: u32) -> Result<Left> {
+/// Refreshes what is due.
+pub async fn run(task: &Task) -> Result<Left> {
     let sweep = Sweep {
         task,
         owner: random_uuid()?,
-        budget: RefCell::new(Budget::new(requests)),
         patience: RefCell::default(),
         unreadable: Cell::new(0),
     };
@@ -64,7 +63,6 @@ pub async fn run(task: &Task, requests: u32) -> Result<Left> {
 struct Sweep<'a> {
     task: &'a Task,
     owner: Uuid,
-    budget: RefCell<Budget>,
     patience: RefCell<Patience>,
     /// How many claimed rows could not be read.
     unreadable: Cell<u32>,
@@ -78,28 +76,26 @@ impl Sweep<'_> {
         }
     }
 
-    /// Claims until nothing is due or the run has had its share.
+    /// Claims until nothing is due or the run has had its time.
     async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Left> {
         let settings = self.task.settings;
         let offered = settings.offers.iter().map(Offer::provider);
         let mut types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
         let begun = host::now_ms();
         loop {
-            let limit = self.budget.borrow().rows(BATCH);
-            if limit == 0 || host::now_ms() - begun > CLAIM_FOR_MS {
+            if host::now_ms() - begun > CLAIM_FOR_MS {
                 return Ok(Left::More);
             }
             types.retain(|kind| !self.patience.borrow().is_over(kind));
             let call = ClaimDueRefreshes {
                 p_owner: self.owner,
-                p_limit: limit,
+                p_limit: BATCH,
                 p_within: HORIZON_SECONDS,
                 p_types: &types,
                 p_request_id: &self.task.request_id,
             };
             let since_ms = host::now_ms();
             let ClaimingDue::Claimed { claims: batch } = self.task.call(&call).await?;
-            self.budget.borrow_mut().claimed(batch.len());
             if batch.is_empty() {
                 return Ok(Left::Nothing);
             }
@@ -149,7 +145,6 @@ impl Sweep<'_> {
                     &format!("the ends of {count} refreshes could not be written: {detail}"),
                 );
             }
-            self.budget.borrow_mut().written(count);
             host::pause(GATHER_MS).await;
         }
     }
