@@ -76,7 +76,7 @@ begin
   if v_row.last_checked_at > now() - interval '10 seconds' then
     return jsonb_build_object('outcome', 'recent') || private.health_of(v_row);
   end if;
-  v_paused_until := private.paused_until(v_row.integration_type);
+  v_paused_until := private.paused_until(p_id, v_row.integration_type, 'api');
   if v_paused_until is not null then
     return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
   end if;
@@ -110,6 +110,10 @@ begin
           and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
           and c.organization_id <> all (v_left_out)
           and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
+          and not exists (
+            select from private.integration_pauses p
+            where p.integration_id = c.id and p.endpoint = 'api' and p.until > now()
+          )
           and not exists (
             select from public.credential_leases l
             where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
@@ -151,7 +155,7 @@ begin
   end if;
 
   for v_row in
-    select i.* from private.due_checks(p_limit, private.without_paused(p_types)) d
+    select i.* from private.due_checks(p_limit, private.without_paused(p_types, 'api')) d
     join public.integrations i on i.id = d.id
     -- Once more, for a row that was checked between the look and the lock.
     where i.next_check_at <= now() and i.scan_schedule is not null and i.status in ('active', 'degraded')

@@ -59,7 +59,7 @@ begin
 
   -- What only waits to be written needs no provider.
   if v_wanted and v_lease.journal is null then
-    v_paused_until := private.paused_until(v_row.integration_type);
+    v_paused_until := private.paused_until(p_id, v_row.integration_type, 'token');
     if v_paused_until is not null and p_within is null then
       return jsonb_build_object(
         'outcome', 'failed', 'retry_at', v_paused_until,
@@ -121,6 +121,10 @@ begin
         and d.integration_type = any (p_types)
         and (l.owner is null or l.expires_at <= now())
         and coalesce(l.retry_at <= now(), true)
+        and not exists (
+          select from private.integration_pauses p
+          where p.integration_id = d.id and p.endpoint = 'token' and p.until > now()
+        )
       order by d.token_expires_at
       limit v_size
     ), ranked as (
@@ -165,7 +169,7 @@ begin
         limit p_limit
       )
       union all
-      select d.id, d.turn from private.due_refreshes(p_limit, p_within, private.without_paused(p_types)) d
+      select d.id, d.turn from private.due_refreshes(p_limit, p_within, private.without_paused(p_types, 'token')) d
       where not exists (select from public.credential_leases l where l.integration_id = d.id and l.journal is not null)
     ) c
     join public.integrations i on i.id = c.id

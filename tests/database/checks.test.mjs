@@ -49,7 +49,18 @@ const settle = async (result, over = {}) => {
   return ends[result.id];
 };
 const free = (id) => owner`delete from private.check_claims where integration_id = ${id}`;
-const pause = (p_integration_type, p_seconds) => call(service, "pause_provider", { p_integration_type, p_seconds });
+/** A provider asks an integration to wait; the type does when so many organisations were told so, null: never. */
+const pause = ({ p_id }, p_seconds, p_organizations = null, p_endpoint = "api") =>
+  call(service, "pause_provider", { p_id, p_endpoint, p_seconds, p_organizations });
+const pauseType = async (seconds, kind = "supabase") => {
+  for (const endpoint of ["token", "api"]) {
+    await owner`insert into private.provider_pauses values (${kind}, ${endpoint}, now() + make_interval(secs => ${seconds}))`;
+  }
+};
+const secondsLeft = async (endpoint) => {
+  const [row] = await owner`select extract(epoch from until - now())::float as left from private.provider_pauses where endpoint = ${endpoint}`;
+  return row?.left;
+};
 const leave = (id) => owner`update public.integrations set last_checked_at = last_checked_at - interval '1 hour' where id = ${id}`;
 
 describe("a claim of one check", () => {
@@ -58,8 +69,9 @@ describe("a claim of one check", () => {
     const claimed = await claim(made, { p_request_id: "r1" });
     assert.partialDeepStrictEqual(claimed, {
       outcome: "claimed", id: made.p_id, organization_id: made.p_user_id, integration_type: "supabase",
-      account_id: made.p_external_account_id, scan_schedule: null, config: made.p_config,
+      account_id: made.p_external_account_id, scan_schedule: null,
     });
+    assert.deepEqual(JSON.parse(claimed.config), made.p_config);
     assert.match(claimed.version, /^[0-9a-f]{64}$/);
     assert.deepEqual(await trail(made.p_id, "opened"), [["succeeded", "check", "user", made.p_user_id]]);
   });
@@ -487,7 +499,7 @@ describe("a pause", () => {
     const github = await due({ p_integration_type: "github" });
     const end = { p_config: config(KID.a, { expires_at: inMs(10_000).toISOString() }) };
     const ending = await connected({ ...end, p_external_account_id: "ends" });
-    await pause("supabase", 60);
+    await pauseType(60);
     const types = ["supabase", "github"];
     assert.deepEqual((await claimDue({ p_types: types })).map(({ id }) => id), [github.p_id]);
     const refreshes = { p_owner: randomUUID(), p_limit: 10, p_within: 600, p_types: types };
@@ -509,21 +521,73 @@ describe("a pause", () => {
   test("does not keep from being written what was refreshed before", async () => {
     const made = await connected();
     await owner`insert into public.credential_leases (integration_id, journal) values (${made.p_id}, '{"access_token": "kept"}')`;
-    await pause("supabase", 60);
+    await pauseType(60);
     const p_owner = randomUUID();
     const { claims } = await call(service, "claim_due_refreshes", { p_owner, p_limit: 10, p_within: 600, p_types: ["supabase"] });
     assert.deepEqual(claims.map(({ id, refreshed }) => [id, refreshed]), [[made.p_id, true]]);
   });
 
+  test("of one integration holds for it alone, at the endpoint that asked for it", async () => {
+    const [one, other] = [await due(), await due()];
+    assert.equal((await pause(one, 60)).outcome, "paused");
+    assert.deepEqual((await claimDue()).map(({ id }) => id), [other.p_id]);
+    const { outcome, seconds } = await claim(one);
+    assert.ok(outcome === "paused" && seconds > 50 && seconds <= 60);
+    assert.equal((await call(service, "claim_refresh", { p_id: one.p_id, p_owner: randomUUID() })).outcome, "claimed", "its token endpoint did not ask");
+
+    const ending = await connected({ p_config: config(KID.a, { expires_at: inMs(10_000).toISOString() }) });
+    await pause(ending, 60, null, "token");
+    assert.equal((await claim(ending)).outcome, "claimed", "its API did not ask");
+    const refreshes = { p_owner: randomUUID(), p_limit: 10, p_within: 600, p_types: ["supabase"] };
+    assert.deepEqual((await call(service, "claim_due_refreshes", refreshes)).claims, []);
+    assert.ok((await call(service, "claim_refresh", { p_id: ending.p_id, p_owner: randomUUID() })).paused_seconds > 50);
+    await owner`update private.integration_pauses set until = now()`;
+    assert.equal((await call(service, "claim_due_refreshes", refreshes)).claims.length, 1);
+  });
+
+  test("of a type takes several organisations, however often one of them is told to wait", async () => {
+    const p_user_id = randomUUID();
+    const own = await Promise.all(Array.from({ length: 5 }, (_, i) => due({ p_user_id, p_organization_id: p_user_id, p_external_account_id: `${i}` })));
+    const [second, third, healthy] = [await due(), await due(), await due()];
+    for (const made of [...own, ...own]) assert.equal((await pause(made, 3600, 3)).outcome, "paused");
+    assert.equal((await pause(second, 600, 3)).outcome, "paused");
+    assert.equal(await secondsLeft("api"), undefined);
+    assert.equal((await claim(healthy)).outcome, "claimed");
+    await free(healthy.p_id);
+
+    assert.equal((await pause(third, 300, 3)).outcome, "type_paused");
+    const left = await secondsLeft("api");
+    assert.ok(left > 290 && left <= 300, `as long as three of them have to wait: ${left} s`);
+    assert.equal((await claim(healthy)).outcome, "paused");
+    assert.equal(await secondsLeft("token"), undefined, "another endpoint is another limit");
+    for (const made of own) await pause(made, 3600, 3);
+    assert.ok(await secondsLeft("api") <= 300, "one organisation does not prolong it");
+  });
+
+  test("is no evidence for the type after ten minutes, nor where no number of organisations makes it so", async () => {
+    const made = await Promise.all(Array.from({ length: 6 }, () => due()));
+    for (const one of made.slice(0, 2)) await pause(one, 3600, 3);
+    await owner`update private.integration_pauses set noted_at = now() - interval '11 minutes'`;
+    assert.equal((await pause(made[2], 3600, 3)).outcome, "paused");
+    for (const one of made) assert.equal((await pause(one, 3600)).outcome, "paused");
+    assert.equal(await secondsLeft("api"), undefined);
+    assert.equal((await pause(made[0], 60, 1, "token")).outcome, "type_paused", "where the entry says that the limit is the app's");
+  });
+
   test("is never made shorter, and is an hour at the most", async () => {
-    const left = async () => ((await owner`select until from private.provider_pauses`)[0].until - Date.now()) / 1000;
-    await pause("supabase", 600);
-    await pause("supabase", 5);
+    const made = await due();
+    const left = async () => ((await owner`select until from private.integration_pauses`)[0].until - Date.now()) / 1000;
+    await pause(made, 600);
+    await pause(made, 5);
     assert.ok(await left() > 590);
-    await pause("supabase", 3600);
+    await pause(made, 3600);
     assert.ok(await left() > 3590);
-    for (const seconds of [0, -1, 3601, null]) await assert.rejects(pause("supabase", seconds), { code: "22023" });
-    await assert.rejects(pause("x".repeat(65), 5), { code: "23514" });
-    await assert.rejects(pause(null, 5), { code: "23502" });
+    for (const seconds of [0, -1, 3601, null]) await assert.rejects(pause(made, seconds), { code: "22023" });
+    for (const organizations of [0, -1, 101]) await assert.rejects(pause(made, 5, organizations), { code: "22023" });
+    await assert.rejects(pause(made, 5, null, "elsewhere"), { code: "23514" });
+    await assert.rejects(pause(made, 5, null, null), { code: "23502" });
+    assert.equal((await pause({ p_id: randomUUID() }, 5)).outcome, "unknown");
+    await owner`delete from public.integrations`;
+    assert.equal((await owner`select from private.integration_pauses`).length, 0);
   });
 });

@@ -1,4 +1,4 @@
-//! What a provider says of its rate limit. The limit is the app's, so what one answer says holds for every customer's request.
+//! What a provider says of its rate limit. Whose limit that is, the entry says (`rate_limits`).
 
 use crate::seconds::Seconds;
 use chrono::{DateTime, Utc};

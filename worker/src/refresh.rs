@@ -3,7 +3,7 @@
 //! The lease that the database gives (90 seconds, see `migrations/`) is longer than all of it together: [`START_WITHIN_MS`], the
 //! provider's 20 seconds, and the write with its repetitions.
 
-use crate::failures::Failures;
+use crate::ids::OrganizationId;
 
 /// How late after its claim a redemption may start, in milliseconds.
 pub const START_WITHIN_MS: f64 = 30_000.0;
@@ -16,15 +16,24 @@ pub fn waits() -> impl Iterator<Item = u32> {
     (0..).map(|n: u32| 50 << n.min(4)).take(42)
 }
 
-/// How long a sweep goes on asking each provider: one that is down must not keep the others' customers waiting, and one that wants no
-/// more requests shares its limit among all of ours.
+/// How long a run goes on asking each provider: one that is down must not keep the others' customers waiting.
 #[derive(Debug, Default)]
-pub struct Patience(Failures<String>);
+pub struct Patience(Vec<(String, InARow)>);
 
-/// So many failures in a row are the provider's, not a customer's.
+/// Failures without a success in between.
+#[derive(Debug, Default)]
+struct InARow {
+    failures: u32,
+    /// Of which organizations, up to as many as it takes.
+    organizations: Vec<OrganizationId>,
+}
+
+/// So many failures in a row are the provider's, if they are of so many organizations: one of them, which may have its own server behind
+/// the type, or a limit of its own, does not stop the others.
 const FAILURES: u32 = 5;
+const ORGANIZATIONS: usize = 3;
 
-/// How a redemption went, as far as the provider's health goes.
+/// How a request went, as far as the provider's health goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// It answered what it should.
@@ -36,25 +45,43 @@ pub enum Health {
 }
 
 impl Patience {
-    /// Takes note of a redemption at the provider of this type.
-    pub fn note(&mut self, kind: &str, health: Health) {
+    /// Takes note of a request of this organization at the provider of this type.
+    pub fn note(&mut self, kind: &str, organization: OrganizationId, health: Health) {
+        let position = self.0.iter().position(|(known, _)| known == kind);
         let failures = match health {
-            Health::Good => 0,
-            Health::Failed => self.0.at(kind).saturating_add(1),
+            Health::Good => {
+                if let Some(position) = position {
+                    self.0.swap_remove(position);
+                }
+                return;
+            }
+            Health::Failed => 1,
             Health::Pause => FAILURES,
         };
-        self.0.set(kind.to_owned(), failures);
+        let position = position.unwrap_or_else(|| {
+            self.0.push((kind.to_owned(), InARow::default()));
+            self.0.len() - 1
+        });
+        let row = &mut self.0[position].1;
+        row.failures = row.failures.saturating_add(failures);
+        if row.organizations.len() < ORGANIZATIONS && !row.organizations.contains(&organization) {
+            row.organizations.push(organization);
+        }
     }
 
     /// Whether the provider is left alone until the next run.
     pub fn is_over(&self, kind: &str) -> bool {
-        self.0.at(kind) >= FAILURES
+        let noted = self.0.iter().find(|(known, _)| known == kind);
+        noted.is_some_and(|(_, row)| {
+            row.failures >= FAILURES && row.organizations.len() >= ORGANIZATIONS
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uuid::Uuid;
 
     #[test]
     fn waiting_is_dense_at_first_and_ends() {
@@ -63,19 +90,38 @@ mod tests {
         assert!((25_000..=35_000).contains(&waits.iter().sum::<u32>()));
     }
 
+    fn organization(n: u128) -> OrganizationId {
+        OrganizationId(Uuid::from_u128(n))
+    }
+
     #[test]
     fn patience_ends_with_one_provider_and_not_with_the_others() {
         let mut patience = Patience::default();
-        for _ in 1..FAILURES {
-            patience.note("a", Health::Failed);
+        for n in 1..u128::from(FAILURES) {
+            patience.note("a", organization(n), Health::Failed);
         }
-        patience.note("a", Health::Good);
-        patience.note("a", Health::Failed);
+        patience.note("a", organization(1), Health::Good);
+        patience.note("a", organization(1), Health::Failed);
         assert!(!patience.is_over("a"), "not in a row");
-        for _ in 1..FAILURES {
-            patience.note("a", Health::Failed);
+        for n in 1..=u128::from(FAILURES) {
+            patience.note("a", organization(n), Health::Failed);
         }
-        patience.note("b", Health::Pause);
+        for n in 1..=ORGANIZATIONS {
+            assert!(!patience.is_over("b"));
+            patience.note("b", organization(n as u128), Health::Pause);
+        }
         assert!(patience.is_over("a") && patience.is_over("b") && !patience.is_over("c"));
+    }
+
+    #[test]
+    fn one_organization_does_not_end_it() {
+        let mut patience = Patience::default();
+        for n in 0..100 {
+            patience.note("a", organization(n % 2), Health::Failed);
+            patience.note("a", organization(n % 2), Health::Pause);
+        }
+        assert!(!patience.is_over("a"));
+        patience.note("a", organization(7), Health::Failed);
+        assert!(patience.is_over("a"));
     }
 }

@@ -13,6 +13,7 @@ use crate::ids::{IntegrationId, UserId};
 use crate::json::ById;
 use crate::oauth::{identity, token};
 use crate::offer::Offer;
+use crate::providers::Endpoint;
 use crate::refresh::waits;
 use crate::supabase::functions::{
     CheckClaim, CheckEnd, CheckResult, ClaimCheck, ClaimingCheck, Health, SettleChecks,
@@ -155,14 +156,24 @@ async fn ask(
     };
     let request = identity::request(offer, config).ok_or(Refusal::NotCheckable)?;
     let answer = host::send(&request).await;
-    let seconds = answer
-        .as_ref()
-        .ok()
-        .and_then(|answer| answer.limits().pause(answer.status(), now()));
-    pause::note(task, &claim.integration_type, seconds).await;
+    let pause = match &answer {
+        Ok(answer) => {
+            let (status, limits) = (answer.status(), answer.limits());
+            pause::note(
+                task,
+                claim.id,
+                offer.provider(),
+                Endpoint::Api,
+                status,
+                &limits,
+            )
+            .await
+        }
+        Err(_) => None,
+    };
     let answer = answer.map(|answer| answer.read());
     let account = claim.account_id.as_deref();
-    Ok(judge(offer, config, account, answer, seconds.is_some()))
+    Ok(judge(offer, config, account, answer, pause.is_some()))
 }
 
 fn examined(

@@ -1,27 +1,43 @@
-//! A provider that wants no requests for a while is left alone by all: the limit is the app's.
+//! A provider that wants no requests for a while is left alone: by the integration that was told so, and, where several organizations were,
+//! by all of its type.
 
-use super::Task;
+use super::{Task, now};
 use crate::host::log;
+use crate::ids::IntegrationId;
+use crate::limits::Limits;
+use crate::providers::{Endpoint, Provider};
 use crate::supabase::functions::{PauseProvider, Pausing};
 
-/// Writes down the pause that an answer asked for, so that nobody claims anything of this type until then. Where that fails, the next
-/// request is told the same.
-pub async fn note(task: &Task, kind: &str, seconds: Option<u32>) {
-    let Some(seconds) = seconds else { return };
-    // Whose credentials are their own has a limit of their own.
-    if task.settings.client(kind).is_err() {
-        return;
-    }
+/// Writes down the pause that an answer asked for, so that nothing is claimed until then for which it holds; answers how long it is, in
+/// seconds. Where the write fails, the next request is told the same.
+pub async fn note(
+    task: &Task,
+    id: IntegrationId,
+    provider: &Provider,
+    endpoint: Endpoint,
+    status: u16,
+    limits: &Limits,
+) -> Option<u32> {
+    let seconds = limits.pause(status, now())?;
     let call = PauseProvider {
-        p_integration_type: kind,
+        p_id: id,
+        p_endpoint: endpoint,
         p_seconds: seconds,
+        p_organizations: provider.pauses_after(endpoint),
     };
+    let kind = &provider.kind;
     let detail = match task.call(&call).await {
-        Ok(Pausing::Paused) => format!("{kind} wants no requests for {seconds} s"),
+        Ok(Pausing::Paused | Pausing::Unknown) => {
+            format!("integrations {id}: {kind} wants no requests for {seconds} s")
+        }
+        Ok(Pausing::TypePaused) => {
+            format!("{kind} wants no requests for {seconds} s, of several organizations")
+        }
         Err(error) => format!(
             "the pause that {kind} wants could not be written: {}",
             error.detail().unwrap_or_default()
         ),
     };
     log::warning(&task.request_id, &detail);
+    Some(seconds)
 }

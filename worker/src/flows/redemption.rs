@@ -15,6 +15,7 @@ use crate::limits::retry_after;
 use crate::oauth::Client;
 use crate::oauth::refresh::{self as oauth, Redemption};
 use crate::offer::ClientOf;
+use crate::providers::Endpoint;
 use crate::refresh::WRITE_PAUSES_MS;
 use crate::supabase::functions::{
     Claim, End, Fault, RefreshResult, RefusalResult, SettleRefreshes, Settling,
@@ -160,10 +161,10 @@ async fn conclude(
         .as_ref()
         .map(|answer| (answer.status(), answer.limits()))
         .unwrap_or_default();
-    let pause = limits.pause(status, now());
-    pause::note(task, &claim.integration_type, pause).await;
+    let provider = &client.provider;
+    let pause = pause::note(task, claim.id, provider, Endpoint::Token, status, &limits).await;
     let failed = |fault, detail: String| Failed {
-        retry_after: retry_after(&limits.retry_after, now()),
+        retry_after: retry_after(&limits.retry_after, now()).max(pause),
         ..Failed::new(fault, detail)
     };
     let answer = answer.map(|answer| answer.read());

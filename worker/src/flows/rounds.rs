@@ -9,6 +9,7 @@ use crate::error::{Error, Refusal, Result};
 use crate::health::{Reason, Status, Verdict};
 use crate::host::{self, log};
 use crate::offer::Offer;
+use crate::providers::Endpoint;
 use crate::refresh::{Health, Patience};
 use crate::supabase::functions::{CheckClaim, CheckResult, ClaimDueChecks, ClaimingDueChecks};
 use futures_util::StreamExt;
@@ -79,17 +80,21 @@ async fn lane(task: &Task, patience: &RefCell<Patience>, claim: &CheckClaim) -> 
             return passed_by(claim);
         }
     };
-    if let Some(health) = health(verdict) {
-        patience.borrow_mut().note(kind, health);
+    if let Some(health) = health(task, kind, verdict) {
+        let organization = claim.organization_id;
+        patience.borrow_mut().note(kind, organization, health);
     }
     result
 }
 
-/// What a verdict says of the provider's health; None: it was not asked.
-fn health(verdict: Verdict) -> Option<Health> {
+/// What a verdict says of the provider's health. None: it was not asked, or each user has a limit of their own.
+fn health(task: &Task, kind: &str, verdict: Verdict) -> Option<Health> {
     match (verdict.status, verdict.reason) {
         (_, Some(Reason::Unreadable)) => None,
-        (_, Some(Reason::RateLimited)) => Some(Health::Pause),
+        (_, Some(Reason::RateLimited)) => {
+            let provider = task.settings.offer(kind)?.provider();
+            provider.pauses_after(Endpoint::Api).map(|_| Health::Pause)
+        }
         (Status::Degraded, _) => Some(Health::Failed),
         _ => Some(Health::Good),
     }

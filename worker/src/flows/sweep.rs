@@ -6,6 +6,7 @@ use super::{Task, random_uuid};
 use crate::error::Result;
 use crate::host::{self, log};
 use crate::offer::Offer;
+use crate::providers::Endpoint;
 use crate::refresh::{Health, Patience, START_WITHIN_MS};
 use crate::supabase::functions::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
 use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -76,6 +77,13 @@ impl Sweep<'_> {
         }
     }
 
+    /// What a pause that was asked for says of the provider: nothing, where each user has a limit of their own.
+    fn pause(&self, kind: &str) -> Option<Health> {
+        let offer = self.task.settings.offer(kind)?;
+        offer.provider().pauses_after(Endpoint::Token)?;
+        Some(Health::Pause)
+    }
+
     /// Claims until nothing is due or the run has had its time.
     async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Left> {
         let settings = self.task.settings;
@@ -120,14 +128,16 @@ impl Sweep<'_> {
             self.unreadable.set(self.unreadable.get() + 1);
         }
         let health = match redeemed.result.fault {
-            _ if redeemed.result.retry_after.is_some() => Some(Health::Pause),
+            _ if redeemed.result.retry_after.is_some() => self.pause(kind),
             Some(Fault::Refused | Fault::Unsettled) => Some(Health::Failed),
             Some(Fault::InvalidGrant | Fault::InvalidClient) | None => Some(Health::Good),
             // Nobody was asked.
             Some(Fault::Unreadable | Fault::NotRefreshable | Fault::Released) => None,
         };
         if let Some(health) = health {
-            self.patience.borrow_mut().note(kind, health);
+            self.patience
+                .borrow_mut()
+                .note(kind, claim.organization_id, health);
         }
         // The writer ends after this.
         let _ = ends.unbounded_send(redeemed);

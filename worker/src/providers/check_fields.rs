@@ -10,7 +10,8 @@ use std::collections::HashSet;
 /// What each kind of entry must say, and what it has no use for.
 fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
     const USERS: [&str; 4] = ["fields", "key_headers", "basic", "token_parameters"];
-    const APPS: [&str; 7] = [
+    const APPS: [&str; 8] = [
+        "rate_limits",
         "authorize_url",
         "authorize_parameters",
         "pkce",
@@ -19,7 +20,8 @@ fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
         "refresh",
         "invalid_grant",
     ];
-    const NO_TOKENS: [&str; 19] = [
+    const NO_TOKENS: [&str; 20] = [
+        "rate_limits",
         "authorize_url",
         "authorize_parameters",
         "pkce",

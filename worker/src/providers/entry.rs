@@ -93,6 +93,9 @@ pub struct Provider {
     /// What a second grant of the same user does to the first; none where nobody documents it.
     #[serde(default)]
     pub second_grant: Option<SecondGrant>,
+    /// Whose a rate limit is, where that is documented.
+    #[serde(default)]
+    pub rate_limits: RateLimits,
     /// How the account behind a token is found.
     pub identity: Identity,
 }
@@ -228,6 +231,38 @@ pub enum SecondGrant {
     Separate,
 }
 
+/// Whose the limits are that a provider sets on the number of requests.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateLimits {
+    /// At the token endpoint.
+    #[serde(default)]
+    pub token: Option<RateLimit>,
+    /// At the API, where the identity request and the check go.
+    #[serde(default)]
+    pub api: Option<RateLimit>,
+}
+
+/// Whose a limit is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateLimit {
+    /// The app's: all of its users share it.
+    App,
+    /// One user's, token's or account's.
+    User,
+}
+
+/// What a limit is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Endpoint {
+    /// The token endpoint.
+    Token,
+    /// The API.
+    Api,
+}
+
 /// What a revocation endpoint takes. Where a refresh token is taken, it stands for the whole grant (RFC 7009, 2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -318,6 +353,17 @@ impl Provider {
         revocation.is_some_and(|revocation| revocation.ends == Ends::User)
     }
 
+    /// How many organizations must have been told to wait before all connections of the type do; none: no number of them, since each has
+    /// a limit of its own. At the API, where a customer's own use counts too, one organization never speaks for all.
+    pub fn pauses_after(&self, endpoint: Endpoint) -> Option<u32> {
+        let limits = self.rate_limits;
+        match (endpoint, self.auth) {
+            (_, Auth::ApiKey | Auth::Basic | Auth::ClientCredentials) => None,
+            (Endpoint::Token, Auth::Oauth) => needed(limits.token, 1),
+            (Endpoint::Api, Auth::Oauth) => needed(limits.api, 2),
+        }
+    }
+
     /// Every URL that the entry has.
     pub fn urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
         [
@@ -332,6 +378,14 @@ impl Provider {
                 .map(|revocation| &mut revocation.url),
         )
         .filter(|url| !url.is_empty())
+    }
+}
+
+fn needed(limit: Option<RateLimit>, of_app: u32) -> Option<u32> {
+    match limit {
+        Some(RateLimit::App) => Some(of_app),
+        Some(RateLimit::User) => None,
+        None => Some(3),
     }
 }
 

@@ -37,6 +37,7 @@ impl Read for Provider {
             forbidden_days: fields.take_or("forbidden_days", entry::forbidden_days),
             revocation: fields.take("revocation"),
             second_grant: fields.take("second_grant"),
+            rate_limits: fields.take_or("rate_limits", Default::default),
             identity: fields.need("identity")?,
         };
         fields.end(read)
@@ -121,6 +122,10 @@ words!(Ends { "token" => Token, "grant" => Grant, "user" => User });
 
 words!(SecondGrant { "replaces" => Replaces, "separate" => Separate });
 
+fields!(RateLimits { token, api } end);
+
+words!(RateLimit { "app" => App, "user" => User });
+
 words!(Source { "request" => Request, "token_answer" => TokenAnswer });
 
 words!(IdentityStyle { "get" => Get, "post" => Post, "graphql" => Graphql, "introspection" => Introspection });
@@ -142,7 +147,7 @@ mod tests {
     fn agree<T: Read + DeserializeOwned + Debug>() {
         const WORDS: &str = "oauth api_key basic client_credentials space comma s256 none plain post basic_raw form json rfc7009 token_only \
             access_token bearer bearer_form supabase_json github_token request token_answer get graphql introspection text word label \
-            labels token grant user replaces separate Text planted";
+            labels token grant user app replaces separate Text planted";
         for word in WORDS.split(' ') {
             let value = Value::from(word);
             let checked: Option<T> = serde_json::from_value(value.clone()).ok();
@@ -162,6 +167,7 @@ mod tests {
         agree::<RevocationStyle>();
         agree::<Ends>();
         agree::<SecondGrant>();
+        agree::<RateLimit>();
         agree::<Source>();
         agree::<IdentityStyle>();
         agree::<Format>();

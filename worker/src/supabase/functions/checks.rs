@@ -4,6 +4,7 @@ use super::Call;
 use crate::health::{Reason, Status};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::json::{ById, object, tagged};
+use crate::providers::Endpoint;
 use serde::Serialize;
 
 /// The check of one integration is claimed.
@@ -173,25 +174,33 @@ impl Call for SettleChecks<'_> {
     type Outcome = SettlingChecks;
 }
 
-/// A provider wants no requests for a while.
+/// A provider has asked an integration to wait.
 #[derive(Serialize)]
-pub struct PauseProvider<'a> {
-    /// Which.
-    pub p_integration_type: &'a str,
+pub struct PauseProvider {
+    /// Which integration.
+    pub p_id: IntegrationId,
+    /// At which endpoint.
+    pub p_endpoint: Endpoint,
     /// For so many seconds, an hour at the most.
     pub p_seconds: u32,
+    /// How many organizations must have been told so before all of the type wait; None: no number of them.
+    pub p_organizations: Option<u32>,
 }
 
 tagged! {
     "outcome"
     /// What becomes of [`PauseProvider`].
     pub enum Pausing {
-        /// Nobody asks it until then.
+        /// The integration waits.
         "paused" => Paused,
+        /// All of its type wait.
+        "type_paused" => TypePaused,
+        /// The integration is gone.
+        "unknown" => Unknown,
     }
 }
 
-impl Call for PauseProvider<'_> {
+impl Call for PauseProvider {
     const NAME: &'static str = "pause_provider";
     type Outcome = Pausing;
 }
