@@ -10,6 +10,7 @@ import { insertRows, ownScene } from "../support/own-stack.mjs";
 import { connection, endsIn, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
 
 const PROJECTS = "/v1/projects";
+const isQuestion = ({ path }) => path === PROJECTS;
 /** How many checks run side by side (flows/rounds.rs). */
 const LANES = 5;
 const DAILY = "0 3 * * *";
@@ -28,11 +29,10 @@ describe("the schedule's checks", () => {
     const of = new Map(rows.map(({ id, status, status_reason }) => [id, [status, status_reason]]));
     return ids.map((id) => of.get(id));
   };
-  const paused = async () => (await scene.sql`select * from private.provider_pauses where until > now()`).length > 0;
-  const pauseSeconds = async () => {
-    const [row] = await scene.sql`select extract(epoch from until - now())::int as left from private.provider_pauses`;
-    return row?.left;
-  };
+  const paused = async () => (await scene.sql`select from private.provider_pauses where until > now()`).length > 0;
+  const pausesOf = (ids) => scene.sql`
+    select endpoint, extract(epoch from until - now())::int as left from private.integration_pauses
+    where integration_id = any (${ids}) and until > now()`;
 
   it("ask for what is due, and set when the next is", async () => {
     const [mine, other] = [await connection(scene), await connection(scene)];
@@ -169,36 +169,29 @@ describe("the schedule's checks", () => {
       ["429 with RateLimit-Reset", 429, { "ratelimit-remaining": "0", "ratelimit-reset": "30" }, 30],
       ["429 for a day", 429, { "retry-after": "86400" }, 3600],
     ]) {
-      it(`${what}: is left alone for ${seconds} s, by all`, async () => {
-        const ids = await insertRows(scene, 30, due());
-        const mend = scene.server.fault(PROJECTS, answer(status, { message: "API rate limit exceeded" }, headers));
-        const before = scene.server.requests.length;
+      it(`${what}: is left alone for ${seconds} s by those that were told so, and by nobody else`, async () => {
+        const limited = await insertRows(scene, 20, due());
+        const others = await insertRows(scene, 20, due());
+        const well = scene.server.fault(isQuestion, answering());
+        const mend = scene.server.fault(
+          ({ path, headers }) => isQuestion({ path }) && limited.includes(headers.authorization.slice(-36)),
+          answer(status, { message: "API rate limit exceeded" }, headers),
+        );
         await scene.worker.scheduled();
-        await scene.worker.scheduled();
-        const asked = scene.server.requests.length - before;
-        assert.ok(asked >= 1 && asked <= LANES, `${asked} requests`);
+        assert.deepEqual(await statuses(limited), limited.map(() => ["degraded", "rate_limited"]));
+        assert.deepEqual(await statuses(others), others.map(() => ["active", null]));
+        const pauses = await pausesOf(limited);
+        assert.equal(pauses.length, limited.length);
+        for (const { endpoint, left } of pauses) assert.ok(endpoint === "api" && left <= seconds && left > seconds - 60, `${endpoint} ${left} s`);
+        assert.equal(await paused(), false, "the entry says that the limit is a user's");
         mend();
-        const found = (await statuses(ids)).filter(([status]) => status === "degraded");
-        assert.deepEqual(found, Array.from({ length: asked }, () => ["degraded", "rate_limited"]));
-        const left = await pauseSeconds();
-        assert.ok(left <= seconds && left > seconds - 60, `${left} s`);
 
-        // Another organisation's user, and every refresh, waits as well.
-        const made = await connection(scene);
-        const refused = (await check(made)).expect(429, "provider_paused");
-        assert.ok(Number(refused.headers.get("retry-after")) <= seconds && Number(refused.headers.get("retry-after")) > 0);
-        (await refresh(made)).expect(429, "provider_paused");
-        await endsIn(scene, made.id, 60);
-        await scene.worker.scheduled();
-        assert.deepEqual(await tokensOf(scene, made.id).then(({ access_token }) => access_token), made.tokens.access_token);
-        assert.deepEqual([questions(made), scene.server.count(redemptionOf(made.tokens.refresh_token))], [0, 0]);
-
-        await scene.sql`update private.provider_pauses set until = now()`;
-        const well = scene.server.fault(({ path, headers }) => path === PROJECTS && headers.authorization.startsWith("Bearer old-"), answering());
+        const before = scene.server.requests.length;
+        await scene.sql`update public.integrations set next_check_at = now()`;
+        await scene.sql`delete from private.check_claims`;
         await scene.worker.scheduled();
         well();
-        assert.deepEqual(await refreshesOf(scene, made.id), [["refreshed", "succeeded", null]]);
-        assert.equal((await statuses(ids)).filter(([status]) => status === "active").length, ids.length - asked, "and then the others are asked for");
+        assert.equal(scene.server.requests.length - before, others.length, "also in the next run, those that have to wait do");
       });
     }
 
@@ -209,8 +202,10 @@ describe("the schedule's checks", () => {
       assert.deepEqual([json.status, json.status_reason], ["degraded", "rate_limited"]);
       mend();
       await laterChecked(scene, made.id);
-      (await check(made)).expect(429, "provider_paused");
-      await scene.sql`update private.provider_pauses set until = now()`;
+      const refused = (await check(made)).expect(429, "provider_paused");
+      assert.ok(Number(refused.headers.get("retry-after")) <= 60 && Number(refused.headers.get("retry-after")) > 0);
+      assert.equal((await refresh(made)).expect(200).json.refreshed, true, "its token endpoint has not asked for a pause");
+      await scene.sql`update private.integration_pauses set until = now()`;
       assert.equal((await check(made)).expect(200).json.status, "active");
     });
 
@@ -220,11 +215,11 @@ describe("the schedule's checks", () => {
       scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": "60" }));
       const { json } = (await check(made)).expect(200);
       assert.deepEqual([json.status, json.status_reason], ["degraded", "refresh_failed"]);
-      assert.equal(await paused(), true);
+      assert.deepEqual((await pausesOf([made.id])).map(({ endpoint }) => endpoint), ["token"]);
     });
 
     it("does not hold up a connection, which somebody is waiting for", async () => {
-      await scene.sql`insert into private.provider_pauses values ('supabase', now() + interval '1 minute')`;
+      await scene.sql`insert into private.provider_pauses select 'supabase', unnest(array['token', 'api']), now() + interval '1 minute'`;
       const made = await connection(scene);
       assert.equal((await rowOf(scene, made.id)).status, "active");
     });
@@ -245,7 +240,8 @@ describe("the schedule's checks", () => {
         const { retry_at, failed_at } = await leaseOf(scene, made.id);
         const waits = (retry_at - failed_at) / 1000;
         assert.ok(waits <= seconds + 1 && waits > seconds - 60, `${waits} s`);
-        assert.equal(await paused(), header !== "soon");
+        assert.equal((await pausesOf([made.id])).length, header === "soon" ? 0 : 1);
+        assert.equal(await paused(), false, "one organisation does not speak for all");
       });
     }
 

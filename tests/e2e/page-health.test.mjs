@@ -56,7 +56,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     // A type of its own, so that nobody else's checks wait as well.
     const type = `paused_${randomUUID().slice(0, 8)}`;
     await scene.sql`update public.integrations set integration_type = ${type} where id = ${row.id}`;
-    await scene.sql`insert into private.provider_pauses (integration_type, until) values (${type}, now() + interval '90 seconds')`;
+    await scene.sql`insert into private.provider_pauses select ${type}, unnest(array['token', 'api']), now() + interval '90 seconds'`;
     await check.click();
     await page.getByRole("status").getByText("The provider takes no more requests for now. Try again in 2 minutes.").waitFor();
     await page.getByRole("button", { name: "Refresh now" }).click();

@@ -66,13 +66,13 @@ describe("the schedule", () => {
     await assertAlive(scene, made.id);
   });
 
-  it("asks a provider that wants no more for nobody any more, until its pause is over", async () => {
+  it("asks a provider that wants no more, as several organisations were told, for nobody any more, until its pause is over", async () => {
     const ids = await insertRows(scene, 60, { seconds: 60 });
     const mend = scene.server.fault(TOKEN_PATH, answer(429, {}, { "retry-after": "60" }));
     const before = scene.server.requests.length;
     await scene.worker.scheduled();
     const asked = scene.server.requests.length - before;
-    assert.ok(asked >= 1 && asked <= LANES, `${asked} requests`);
+    assert.ok(asked >= 3 && asked < 3 * LANES, `${asked} requests`);
     mend();
     const granted = scene.server.fault(TOKEN_PATH, granting());
     await scene.worker.scheduled();
@@ -83,6 +83,25 @@ describe("the schedule", () => {
     const [{ refreshed }] = await scene.sql`
       select count(*)::int as refreshed from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
     assert.equal(refreshed, ids.length - asked, "those that were not asked for are not held back");
+  });
+
+  it("asks for all others where one organisation is told to wait, however many connections it has", async () => {
+    const organization_id = randomUUID();
+    const limited = await insertRows(scene, 20, { seconds: 30, organization_id });
+    const others = await insertRows(scene, 40, { seconds: 60 });
+    const isLimited = ({ path, body }) => path === TOKEN_PATH && limited.some((id) => body.includes(`old-${id}`));
+    const granted = scene.server.fault(TOKEN_PATH, granting());
+    const mend = scene.server.fault(isLimited, answer(429, {}, { "retry-after": "600" }));
+    await scene.worker.scheduled();
+    granted();
+    mend();
+    const [{ refreshed }] = await scene.sql`
+      select count(*)::int as refreshed from public.credential_events where action = 'refreshed' and integration_id = any (${others})`;
+    assert.equal(refreshed, others.length);
+    assert.equal((await scene.sql`select from private.provider_pauses where until > now()`).length, 0);
+    const [{ waiting }] = await scene.sql`
+      select count(*)::int as waiting from private.integration_pauses where integration_id = any (${limited}) and until > now()`;
+    assert.equal(waiting, limited.length);
   });
 
   it("does not wait for a provider that is down for each of its customers", async () => {

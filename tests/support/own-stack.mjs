@@ -39,6 +39,7 @@ export function ownScene(name) {
   beforeEach(async () => {
     await scene.sql`delete from public.integrations`;
     await scene.sql`delete from private.provider_pauses`;
+    await scene.sql`delete from private.integration_pauses`;
   });
   afterEach((context) => {
     if (!context.passed) context.diagnostic(scene.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
@@ -57,11 +58,11 @@ export function ownScene(name) {
   return scene;
 }
 
-/** Inserts rows as the worker leaves them, each in an organisation of its own; returns their ids. `columns` are further ones. */
-export async function insertRows({ info, sql }, count, { seconds, refresh_token, ...columns }) {
+/** Inserts rows as the worker leaves them, each in an organisation of its own unless one is given; returns their ids. `columns` are further ones. */
+export async function insertRows({ info, sql }, count, { seconds, refresh_token, organization_id: shared, ...columns }) {
   const key = Buffer.from(info.encryption_key, "base64");
   const rows = Array.from({ length: count }, (_, i) => {
-    const [id, organization_id] = [randomUUID(), randomUUID()];
+    const [id, organization_id] = [randomUUID(), shared ?? randomUUID()];
     const plain = {
       access_token: `old-${i}-${id}`,
       ...(refresh_token !== null && { refresh_token: `old-${id}` }),

@@ -5,7 +5,7 @@
 
 use crate::error::{Error, Refusal};
 use crate::http::{Inbound, SendError};
-use crate::oauth::identity;
+use crate::oauth::identity::{self, Asked};
 use crate::offer::Offer;
 use crate::providers::IdentityStyle;
 use sealed::PlainConfig;
@@ -93,12 +93,13 @@ impl Verdict {
     }
 }
 
-/// Judges an answer. `account` is the account that must answer, where that is known; `is_paused`, whether the answer asked for a pause.
+/// Judges an answer to what was `asked`. `account` is the account that must answer, where that is known; `is_paused`, whether the answer asked for a pause.
 pub fn judge(
     offer: &Offer,
     config: &PlainConfig,
     account: Option<&str>,
     answer: Result<Inbound, SendError>,
+    asked: Asked,
     is_paused: bool,
 ) -> Verdict {
     let answer = match answer {
@@ -126,10 +127,12 @@ pub fn judge(
     if let Some(refusal) = refusal(style, &answer) {
         return refusal;
     }
-    match identity::read(offer, config, Ok(answer)) {
+    match identity::read(offer, config, Ok(answer), asked) {
         Ok(accounts) if account.is_none_or(|id| accounts.iter().any(|a| a.id == id)) => {
             Verdict::ACTIVE
         }
+        // Not what was asked for.
+        Ok(_) if asked == Asked::One => Verdict::degraded(Reason::BadAnswer),
         Ok(_) if offer.provider().identity.list => gone(),
         Ok(_) => Verdict::new(Status::Revoked, Reason::AccountChanged),
         Err(Error::Caller(Refusal::NoAccounts)) => gone(),
@@ -181,6 +184,17 @@ mod tests {
     const JSON: &str = "application/json";
 
     fn judged(kind: &str, account: &str, status: u16, media: &str, body: &str) -> Verdict {
+        judged_of(Asked::All, kind, account, status, media, body)
+    }
+
+    fn judged_of(
+        asked: Asked,
+        kind: &str,
+        account: &str,
+        status: u16,
+        media: &str,
+        body: &str,
+    ) -> Verdict {
         let answer = Inbound {
             status,
             content_type: media.into(),
@@ -193,6 +207,7 @@ mod tests {
             &config,
             account,
             Ok(answer),
+            asked,
             false,
         )
     }
@@ -211,6 +226,19 @@ mod tests {
             judged("gitlab", "8", 200, JSON, user),
             Verdict::new(Status::Revoked, Reason::AccountChanged)
         );
+    }
+
+    #[test]
+    fn one_account_that_was_asked_for_must_be_the_answer() {
+        let one = |body| judged_of(Asked::One, "supabase", "abc", 200, JSON, body);
+        assert_eq!(one(r#"{"ref":"abc","name":"A"}"#), Verdict::ACTIVE);
+        for body in [
+            r#"{"ref":"def","name":"D"}"#,
+            r#"[{"ref":"abc","name":"A"}]"#,
+            "{}",
+        ] {
+            assert_eq!(one(body), Verdict::degraded(Reason::BadAnswer), "{body}");
+        }
     }
 
     #[test]
@@ -340,7 +368,7 @@ mod tests {
             (SendError::TooLarge, Reason::BadAnswer),
         ] {
             assert_eq!(
-                judge(&offer, &config, None, Err(error), false),
+                judge(&offer, &config, None, Err(error), Asked::All, false),
                 Verdict::degraded(reason)
             );
         }
@@ -350,7 +378,7 @@ mod tests {
             body: "{}".into(),
         };
         assert_eq!(
-            judge(&offer, &config, None, Ok(limited), true),
+            judge(&offer, &config, None, Ok(limited), Asked::All, true),
             Verdict::degraded(Reason::RateLimited)
         );
     }

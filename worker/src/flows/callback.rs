@@ -255,7 +255,12 @@ async fn accounts(offer: &Offer, grant: &Grant, config: &PlainConfig) -> Result<
         (Source::Request, _) => {
             let request = identity::request(offer, config)
                 .ok_or(Error::provider("identity endpoint: nothing to ask it with"))?;
-            identity::read(offer, config, host::fetch(&request).await)
+            identity::read(
+                offer,
+                config,
+                host::fetch(&request).await,
+                identity::Asked::All,
+            )
         }
     }
 }

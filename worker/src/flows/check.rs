@@ -7,11 +7,12 @@ use super::{Context, Task, now, pause};
 use crate::cron::Cron;
 use crate::error::{DatabaseFault, Error, Refusal, Result};
 use crate::health::{Reason, Verdict, judge};
-use crate::host;
-use crate::http::Response;
+use crate::host::{self, Answer};
+use crate::http::{Outbound, Response, SendError};
 use crate::ids::{IntegrationId, UserId};
 use crate::json::ById;
-use crate::oauth::{identity, token};
+use crate::oauth::identity::{self, Asked};
+use crate::oauth::token;
 use crate::offer::Offer;
 use crate::providers::Endpoint;
 use crate::refresh::waits;
@@ -154,26 +155,38 @@ async fn ask(
             return Ok(Verdict::degraded(Reason::Unreadable));
         }
     };
-    let request = identity::request(offer, config).ok_or(Refusal::NotCheckable)?;
-    let answer = host::send(&request).await;
-    let pause = match &answer {
-        Ok(answer) => {
-            let (status, limits) = (answer.status(), answer.limits());
-            pause::note(
-                task,
-                claim.id,
-                offer.provider(),
-                Endpoint::Api,
-                status,
-                &limits,
-            )
-            .await
-        }
-        Err(_) => None,
-    };
-    let answer = answer.map(|answer| answer.read());
     let account = claim.account_id.as_deref();
-    Ok(judge(offer, config, account, answer, pause.is_some()))
+    let of_account = account.and_then(|id| identity::account_request(offer, config, id));
+    if let Some(request) = of_account {
+        let (answer, is_paused) = send(task, offer, claim, &request).await;
+        // Gone, or not covered by the grant any more: what the grant covers tells.
+        let is_missing = |answer: &Answer| matches!(answer.status(), 403 | 404);
+        if is_paused || !answer.as_ref().is_ok_and(is_missing) {
+            let answer = answer.map(|answer| answer.read());
+            return Ok(judge(offer, config, account, answer, Asked::One, is_paused));
+        }
+    }
+    let request = identity::request(offer, config).ok_or(Refusal::NotCheckable)?;
+    let (answer, is_paused) = send(task, offer, claim, &request).await;
+    let answer = answer.map(|answer| answer.read());
+    Ok(judge(offer, config, account, answer, Asked::All, is_paused))
+}
+
+/// Asks, and says whether the answer asked for a pause.
+async fn send(
+    task: &Task,
+    offer: &Offer,
+    claim: &CheckClaim,
+    request: &Outbound,
+) -> (Result<Answer, SendError>, bool) {
+    let answer = host::send(request).await;
+    let Ok(known) = &answer else {
+        return (answer, false);
+    };
+    let (status, limits) = (known.status(), known.limits());
+    let provider = offer.provider();
+    let pause = pause::note(task, claim.id, provider, Endpoint::Api, status, &limits).await;
+    (answer, pause.is_some())
 }
 
 fn examined(

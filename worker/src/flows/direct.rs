@@ -115,7 +115,7 @@ async fn checked(
         detail: "an entry of the catalogue wants what it does not ask for".to_owned(),
     })?;
     let answer = taken(context, "identity endpoint", host::fetch(&request).await)?;
-    let accounts = identity::read(offer, &config, answer)?;
+    let accounts = identity::read(offer, &config, answer, identity::Asked::All)?;
     let account = accounts.into_iter().next().ok_or(Refusal::NoAccounts)?;
     let config = credentials::with_account(&config, offer.provider(), &account);
     Ok((account, config))

@@ -58,6 +58,36 @@ pub fn request(offer: &Offer, config: &PlainConfig) -> Option<Outbound> {
     Some(request)
 }
 
+/// Which accounts a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    /// All that the credential is good for.
+    All,
+    /// One by its id.
+    One,
+}
+
+/// Builds the request for one account. None where the entry has none for that, or the config no credential.
+pub fn account_request(offer: &Offer, config: &PlainConfig, account: &str) -> Option<Outbound> {
+    let provider = offer.provider_of(config)?;
+    let identity = &provider.identity;
+    // What is no name in a path would be another path.
+    if matches!(account, "" | "." | "..") {
+        return None;
+    }
+    let account: String = form_urlencoded::byte_serialize(account.as_bytes()).collect();
+    let url = identity
+        .account_url
+        .as_ref()?
+        .replace("{account_id}", &account.replace('+', "%20"));
+    let mut request = Outbound {
+        method: "GET",
+        ..signed(&provider, config, post(&provider, &url))?
+    };
+    set_headers(&mut request, &identity.headers);
+    Some(request)
+}
+
 /// The request with the config's credential on it.
 fn signed(provider: &Provider, config: &PlainConfig, mut request: Outbound) -> Option<Outbound> {
     let filled = |text: &str| fill(text, |name| config.get_str(name));
@@ -88,6 +118,7 @@ pub fn read(
     offer: &Offer,
     config: &PlainConfig,
     answer: Result<Inbound, SendError>,
+    asked: Asked,
 ) -> Result<Vec<Account>> {
     let provider = offer.provider_of(config).ok_or_else(|| Error::Us {
         detail: "config: a field of the credentials is missing or malformed".to_owned(),
@@ -109,9 +140,10 @@ pub fn read(
     if provider.identity.from == Source::TokenAnswer {
         return stored(&provider.identity, config).map(|account| vec![account]);
     }
+    let is_list = provider.identity.list && asked == Asked::All;
     let items = match &body {
-        Value::Array(items) if provider.identity.list => items.as_slice(),
-        Value::Object(_) if !provider.identity.list => std::slice::from_ref(&body),
+        Value::Array(items) if is_list => items.as_slice(),
+        Value::Object(_) if !is_list => std::slice::from_ref(&body),
         _ => {
             return Err(Error::provider(
                 "identity endpoint: one account for a list, or a list for one",
@@ -186,7 +218,7 @@ mod tests {
             body: body.into(),
         };
         let config = config(json!({"team_id": "T", "team_name": "Team"}));
-        read(&Offer::App(client(kind)), &config, Ok(answer))
+        read(&Offer::App(client(kind)), &config, Ok(answer), Asked::All)
     }
 
     fn account(id: &str, name: &str) -> Account {
@@ -312,6 +344,24 @@ mod tests {
         ] {
             assert_eq!(accounts("hubspot", 200, body).is_ok(), is_good, "{body}");
         }
+    }
+
+    #[test]
+    fn one_account_is_asked_for_by_its_id_where_the_entry_says_how() {
+        let config = config(json!({"access_token": "planted"}));
+        let url = |kind, id| {
+            let request = account_request(&Offer::App(client(kind)), &config, id)?;
+            assert_eq!(request.method, "GET");
+            Some(request.url)
+        };
+        let base = "https://api.supabase.com/v1/projects/";
+        for (id, path) in [("abc", "abc"), ("a/../b c?d#e", "a%2F..%2Fb%20c%3Fd%23e")] {
+            assert_eq!(url("supabase", id), Some(format!("{base}{path}")), "{id}");
+        }
+        for id in ["", ".", ".."] {
+            assert_eq!(url("supabase", id), None, "{id}");
+        }
+        assert_eq!(url("gitlab", "7"), None);
     }
 
     #[test]

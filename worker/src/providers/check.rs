@@ -120,8 +120,14 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool + Copy) -> Res
         if provider.auth != Auth::Oauth {
             continue;
         }
+        let is_of_account = provider.identity.account_url.as_ref() == Some(&*url);
         for part in path.split('{').skip(1) {
-            if !matches!(part.split_once('}'), Some(("slug" | "client_id", _))) {
+            let known = match part.split_once('}') {
+                Some(("slug" | "client_id", _)) => true,
+                Some(("account_id", _)) => is_of_account,
+                _ => false,
+            };
+            if !known {
                 return Err(format!("{url} may hold {{slug}} and {{client_id}} only"));
             }
         }
@@ -170,6 +176,15 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool + Copy) -> Res
     {
         if !is_name(key) || is_sensitive(key) || !keys.insert(key) {
             return Err(format!("{key} cannot name a plaintext key of the config"));
+        }
+    }
+    if let Some(url) = &identity.account_url {
+        let is_list = identity.list && identity.style == IdentityStyle::Get;
+        if !is_list || provider.auth != Auth::Oauth || url.matches("{account_id}").count() != 1 {
+            return Err(
+                "account_url must hold {account_id} once, and stand beside a list that is asked for with GET"
+                    .to_owned(),
+            );
         }
     }
     if identity.query.is_some() != (identity.style == IdentityStyle::Graphql) {

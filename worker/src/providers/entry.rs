@@ -295,6 +295,9 @@ pub struct Identity {
     pub style: IdentityStyle,
     /// Where it goes.
     pub url: String,
+    /// Where a check asks for its one account, `{account_id}`, in place of the list.
+    #[serde(default)]
+    pub account_url: Option<String>,
     /// Headers that it needs besides the provider's own.
     #[serde(default)]
     pub headers: Headers,
@@ -377,6 +380,7 @@ impl Provider {
                 .as_mut()
                 .map(|revocation| &mut revocation.url),
         )
+        .chain(self.identity.account_url.as_mut())
         .filter(|url| !url.is_empty())
     }
 }

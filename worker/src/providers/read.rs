@@ -79,6 +79,7 @@ impl Read for Identity {
             from: fields.take_or("from", Default::default),
             style: fields.take_or("style", Default::default),
             url: fields.take("url"),
+            account_url: fields.take("account_url"),
             headers: fields.take_or("headers", Default::default),
             query: fields.take("query"),
             list: fields.take_or("list", Default::default),
