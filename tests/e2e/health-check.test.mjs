@@ -19,7 +19,6 @@ describe("a health check", { concurrency: true }, () => {
   const questions = ({ tokens }) => scene.server.count(questionOf(tokens.access_token)) - 1;
   const redemptions = ({ tokens }) => scene.server.count(redemptionOf(tokens.refresh_token));
   const fault = ({ tokens }, behaviour) => scene.server.fault(questionOf(tokens.access_token), behaviour);
-  const rewrite = (made, change) => fault(made, rewritten(scene.info.authorization_server_url, change));
   const found = (answered) => {
     const { json } = answered.expect(200);
     return [json.status, json.status_reason];
@@ -61,19 +60,19 @@ describe("a health check", { concurrency: true }, () => {
     assert.equal(questions(made), 1);
   });
 
-  for (const [what, behaviour, reason] of [
+  for (const [what, behaviour, reason, asked = 1] of [
     ["500", () => answer(500, { error: PLANTED }), "provider_failed"],
     ["503", () => answer(503, PLANTED), "provider_failed"],
     ["429 without a word on how long", () => answer(429, { message: PLANTED }), "rate_limited"],
     ["HTML", () => answer(200, PLANTED, { "content-type": "text/html" }), "bad_answer"],
-    ["no list", () => answer(200, { message: PLANTED }), "bad_answer"],
-    ["404", () => answer(404, { message: PLANTED }), "bad_answer"],
+    ["no project", () => answer(200, { message: PLANTED }), "bad_answer"],
+    ["404", () => answer(404, { message: PLANTED }), "bad_answer", 2],
     ["10 MB", () => flood(), "bad_answer"],
     ["half an answer", () => cut(), "unreachable"],
     ["a closed connection", () => drop(), "unreachable"],
     ["nothing, ever", () => never(), "timeout"],
     ["a redirect", () => redirect("http://127.0.0.1:9/"), "bad_answer"],
-    ["a gatekeeper's 403", () => answer(403, `<html>${PLANTED}`, { "content-type": "text/html" }), "forbidden"],
+    ["a gatekeeper's 403", () => answer(403, `<html>${PLANTED}`, { "content-type": "text/html" }), "forbidden", 2],
   ]) {
     it(`where the provider answers ${what}: degraded, ${reason}, and well again when it is`, async () => {
       const made = await connection(scene);
@@ -81,7 +80,7 @@ describe("a health check", { concurrency: true }, () => {
       const failed = await check(made);
       assert.deepEqual(found(failed), ["degraded", reason]);
       assert.ok(!failed.all.includes(PLANTED) && !JSON.stringify(scene.worker.logs()).includes(PLANTED));
-      assert.deepEqual([questions(made), redemptions(made)], [1, 0], "an outage is no reason to refresh");
+      assert.deepEqual([questions(made), redemptions(made)], [asked, 0], "an outage is no reason to refresh");
       assert.deepEqual(await tokensOf(scene, made.id), made.tokens);
       mend();
       await laterChecked(scene, made.id);
@@ -157,17 +156,32 @@ describe("a health check", { concurrency: true }, () => {
     assert.deepEqual([questions(made), redemptions(made)], [1, 1]);
   });
 
-  it("of a grant that does not cover the account any more: revoked", async () => {
+  it("asks for its own project, and for no list", async () => {
     const made = await connection(scene);
-    const mend = rewrite(made, ([project]) => [{ ...project, ref: "zyxwvutsrqponmlkjihg" }]);
+    (await check(made)).expect(200);
+    const { external_account_id: ref } = await rowOf(scene, made.id);
+    const asked = scene.server.requests.filter(questionOf(made.tokens.access_token)).map(({ path }) => path);
+    assert.deepEqual(asked, ["/v1/projects", `/v1/projects/${ref}`], "the connection lists, the check does not");
+  });
+
+  it("of a grant that does not cover the account any more, as its list tells: revoked", async () => {
+    const made = await connection(scene);
+    const ofList = (request) => questionOf(made.tokens.access_token)(request) && request.path === "/v1/projects";
+    const gone = fault(made, answer(404, { message: "Project not found" }));
+    const other = scene.server.fault(ofList, rewritten(scene.info.authorization_server_url, ([project]) => [{ ...project, ref: "zyxwvutsrqponmlkjihg" }]));
     assert.deepEqual(found(await check(made)), ["revoked", "account_gone"]);
-    mend();
-    const none = rewrite(made, () => []);
+    other();
+    const none = scene.server.fault(ofList, answer(200, []));
     await laterChecked(scene, made.id);
     assert.deepEqual(found(await check(made)), ["revoked", "account_gone"]);
     none();
+    const listed = scene.server.fault(ofList, rewritten(scene.info.authorization_server_url, (projects) => projects));
     await laterChecked(scene, made.id);
-    assert.deepEqual(found(await check(made)), ["active", null], "it may come back");
+    assert.deepEqual(found(await check(made)), ["active", null], "a project that the list still has is not gone");
+    listed();
+    gone();
+    await laterChecked(scene, made.id);
+    assert.deepEqual(found(await check(made)), ["active", null]);
     assert.equal(redemptions(made), 0);
   });
 

@@ -4,13 +4,11 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { check, laterChecked, questionOf, verdictsOf } from "../support/checks.mjs";
+import { check, isQuestion, laterChecked, questionOf, verdictsOf } from "../support/checks.mjs";
 import { answer } from "../support/faults.mjs";
 import { insertRows, ownScene } from "../support/own-stack.mjs";
 import { connection, endsIn, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
 
-const PROJECTS = "/v1/projects";
-const isQuestion = ({ path }) => path === PROJECTS;
 /** How many checks run side by side (flows/rounds.rs). */
 const LANES = 5;
 const DAILY = "0 3 * * *";
@@ -19,10 +17,13 @@ describe("the schedule's checks", () => {
   const scene = ownScene("health-schedule");
   const questions = ({ tokens }) => scene.server.count(questionOf(tokens.access_token)) - 1;
   const due = (seconds = 3600) => ({ seconds, scan_schedule: DAILY, next_check_at: new Date(Date.now() - 60_000) });
-  /** The project that a row of insertRows has is named after the row, whose id its token ends in. */
+  /** The project that a row of insertRows has is named after the row, whose id its token ends in; `over` are others that its grant covers. */
   const answering = (over = {}) => ({ request, response }) => {
     const id = request.headers.authorization.slice(-36);
-    answer(200, [{ ref: over[id] ?? id, name: "n" }])({ request, response });
+    const project = { ref: over[id] ?? id, name: "n" };
+    const asked = request.path.split("/")[3];
+    const found = asked === undefined ? [project] : asked === project.ref && project;
+    answer(found ? 200 : 404, found || { message: "Project not found" })({ request, response });
   };
   const statuses = async (ids) => {
     const rows = await scene.sql`select id, status, status_reason from public.integrations where id = any (${ids})`;
@@ -60,7 +61,7 @@ describe("the schedule's checks", () => {
     const [good, gone, broken, garbled] = ids;
     await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
     await scene.sql`update public.integrations set scan_schedule = 'every now and then' where id = ${garbled}`;
-    const mend = scene.server.fault(PROJECTS, answering({ [gone]: "zyxwvutsrqponmlkjihg" }));
+    const mend = scene.server.fault(isQuestion, answering({ [gone]: "zyxwvutsrqponmlkjihg" }));
     await scene.worker.scheduled();
     mend();
     assert.deepEqual(await statuses(ids), [["active", null], ["revoked", "account_gone"], ["degraded", "unreadable"], ["active", null]]);
@@ -87,7 +88,7 @@ describe("the schedule's checks", () => {
     const made = await connection(scene);
     const [{ name: login }] = await scene.sql`select name from public.integrations where id = ${made.id}`;
     await scene.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
-    const mend = scene.server.fault(PROJECTS, answer(401, {}));
+    const mend = scene.server.fault(isQuestion, answer(401, {}));
     const spent = scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(400, { error: "invalid_grant" }));
     await scene.worker.scheduled();
     assert.deepEqual(await statuses([made.id]), [["reconnect_required", "invalid_grant"]]);
@@ -104,7 +105,7 @@ describe("the schedule's checks", () => {
 
   it("of five hundred rows that are due check each once, in one run", async () => {
     const ids = await insertRows(scene, 500, due());
-    const mend = scene.server.fault(PROJECTS, answering());
+    const mend = scene.server.fault(isQuestion, answering());
     const before = scene.server.requests.length;
     await scene.worker.scheduled();
     mend();
@@ -116,7 +117,7 @@ describe("the schedule's checks", () => {
   it("of two workers at once check each row once", async () => {
     const ids = await insertRows(scene, 100, due());
     const second = await scene.start();
-    const mend = scene.server.fault(PROJECTS, async (exchange) => {
+    const mend = scene.server.fault(isQuestion, async (exchange) => {
       await exchange.delay(20);
       answering()(exchange);
     });
@@ -130,7 +131,7 @@ describe("the schedule's checks", () => {
 
   it("do not wait for a provider that is down for each of its customers, and no live grant is declared dead", async () => {
     const ids = await insertRows(scene, 60, due());
-    const mend = scene.server.fault(PROJECTS, answer(502, "<html>"));
+    const mend = scene.server.fault(isQuestion, answer(502, "<html>"));
     const before = scene.server.requests.length;
     await scene.worker.scheduled();
     const asked = scene.server.requests.length - before;
@@ -141,7 +142,7 @@ describe("the schedule's checks", () => {
       Array.from({ length: asked }, () => ["degraded", "provider_failed"]),
     );
     assert.equal(await paused(), false);
-    const well = scene.server.fault(PROJECTS, answering());
+    const well = scene.server.fault(isQuestion, answering());
     await scene.worker.scheduled();
     well();
     assert.equal(scene.server.requests.length - before, ids.length, "the others are asked for in the next run");
@@ -150,7 +151,7 @@ describe("the schedule's checks", () => {
 
   it("of a provider that is slow run side by side", async () => {
     await insertRows(scene, 10, due());
-    const mend = scene.server.fault(PROJECTS, async (exchange) => {
+    const mend = scene.server.fault(isQuestion, async (exchange) => {
       await exchange.delay(500);
       answering()(exchange);
     });
@@ -247,7 +248,7 @@ describe("the schedule's checks", () => {
 
     it("that cannot be written down: the run goes on, and the log says so", async () => {
       await insertRows(scene, 2, due());
-      const mend = scene.server.fault(PROJECTS, answer(429, {}, { "retry-after": "60" }));
+      const mend = scene.server.fault(isQuestion, answer(429, {}, { "retry-after": "60" }));
       const lost = scene.gateway.fault("/rest/v1/rpc/pause_provider", answer(500, "planted"));
       await scene.worker.scheduled();
       mend();
@@ -259,7 +260,7 @@ describe("the schedule's checks", () => {
 
   it("leave nothing claimed where the database fails: what was not written is checked again", async () => {
     const [id] = await insertRows(scene, 1, due());
-    const well = scene.server.fault(PROJECTS, answering());
+    const well = scene.server.fault(isQuestion, answering());
     const mend = scene.gateway.fault("/rest/v1/rpc/settle_checks", answer(503, ""));
     await scene.worker.scheduled();
     mend();
@@ -272,7 +273,7 @@ describe("the schedule's checks", () => {
 
   it("23. show no token in any line of the log", async () => {
     const ids = await insertRows(scene, 3, due());
-    const mend = scene.server.fault(PROJECTS, answer(401, { message: randomUUID() }));
+    const mend = scene.server.fault(isQuestion, answer(401, { message: randomUUID() }));
     await scene.worker.scheduled();
     mend();
     const logged = JSON.stringify(scene.worker.logs());

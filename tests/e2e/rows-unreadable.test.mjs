@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { check, laterChecked } from "../support/checks.mjs";
+import { check, isQuestion, laterChecked } from "../support/checks.mjs";
 import { answer } from "../support/faults.mjs";
 import { insertRows, ownScene } from "../support/own-stack.mjs";
 import { connection, endsIn, later, refresh, refreshesOf, rowOf } from "../support/refresh.mjs";
@@ -59,8 +59,8 @@ describe("a row that cannot be read", () => {
     const due = { seconds: 3600, scan_schedule: "0 3 * * *", next_check_at: new Date(Date.now() - 60_000) };
     const unreadable = await planted({ ...due, next_check_at: new Date(Date.now() - 120_000) });
     const healthy = await insertRows(scene, HEALTHY, due);
-    const mend = scene.server.fault("/v1/projects", ({ request, response }) => {
-      answer(200, [{ ref: request.headers.authorization.slice(-36), name: "n" }])({ request, response });
+    const mend = scene.server.fault(isQuestion, ({ request, response }) => {
+      answer(200, { ref: request.headers.authorization.slice(-36), name: "n" })({ request, response });
     });
     await scene.worker.scheduled();
     mend();

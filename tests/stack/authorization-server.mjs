@@ -17,6 +17,8 @@ const DAY_S = 24 * 60 * MINUTE_S;
 const SCOPE = "all";
 const BODY_LIMIT = 64 * 1024;
 const INTERACTION = /^\/interaction\/[\w-]+$/;
+/** The Management API's projects, and one of them. */
+const PROJECTS = /^\/v1\/projects(?:\/([^/]+))?$/;
 
 /** Options: `clients`, as RFC 7591 describes them. Others register themselves at `/reg`. */
 export async function serve({ clients }) {
@@ -32,7 +34,7 @@ export async function serve({ clients }) {
   const server = createServer((request, response) => {
     const { pathname } = new URL(request.url, issuer);
     const handled =
-      pathname === "/v1/projects" ? projects(provider, request, response)
+      PROJECTS.test(pathname) ? projects(provider, request, response, PROJECTS.exec(pathname)[1])
       : pathname === "/api/v2/tenants/settings" ? tenant(provider, request, response)
       : pathname === "/v1/oauth/revoke" ? revoke(issuer, request, response)
       : INTERACTION.test(pathname) ? interact(provider, request, response)
@@ -173,12 +175,16 @@ async function revoke(issuer, request, response) {
   response.writeHead(204).end();
 }
 
-/** The Management API's list of the projects that a grant covers. */
-async function projects(provider, request, response) {
+/** The Management API's list of the projects that a grant covers, or one of them by its ref. */
+async function projects(provider, request, response, ref) {
   const accessToken = await bearer(provider.AccessToken, request);
   if (!accessToken) return json(response, 401, { message: "Unauthorized" });
   if (request.method !== "GET") return json(response, 405, { message: "Method not allowed" });
-  json(response, 200, projectsOf(accessToken.accountId));
+  const covered = projectsOf(accessToken.accountId);
+  if (ref === undefined) return json(response, 200, covered);
+  const project = covered.find((one) => one.ref === decodeURIComponent(ref));
+  if (!project) return json(response, 404, { message: "Project not found" });
+  json(response, 200, project);
 }
 
 /** The settings of the tenant that a client of its own belongs to. */

@@ -3,9 +3,14 @@
 /** The keys of a check's answer. */
 export const HEALTH_KEYS = ["status", "status_reason", "last_checked_at", "next_check_at"];
 
-/** Matches the requests for the account of this access token, at a proxy (proxy.mjs) in front of the authorization server. */
+/** Matches the requests for the list of accounts, and those for one, at a proxy (proxy.mjs) in front of the authorization server. */
+export function isQuestion({ path }) {
+  return path === "/v1/projects" || path.startsWith("/v1/projects/");
+}
+
+/** The same of this access token. */
 export function questionOf(accessToken) {
-  return ({ path, headers }) => path === "/v1/projects" && headers.authorization === `Bearer ${accessToken}`;
+  return (request) => isQuestion(request) && request.headers.authorization === `Bearer ${accessToken}`;
 }
 
 export function check({ browser, id }) {

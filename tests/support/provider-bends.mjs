@@ -108,7 +108,7 @@ class BentProvider {
     const request = { method: incoming.method, headers: incoming.headers, query: searchParams, body };
     let answer;
     try {
-      const route = this.#routes[pathname];
+      const route = this.#routes[pathname] ?? this.#accountRoute(pathname);
       if (!route) throw new Complaint("no such path");
       answer = await route(request);
     } catch (error) {
@@ -116,6 +116,16 @@ class BentProvider {
       answer = json(400, { error: "invalid_request" });
     }
     response.writeHead(answer.status, answer.headers).end(answer.body);
+  }
+
+  /** One account by its id, where the entry has a request for that. */
+  #accountRoute(pathname) {
+    const { account_url } = this.#entry.identity;
+    if (!account_url) return undefined;
+    const [before, after] = new URL(account_url).pathname.split(encodeURI("{account_id}"));
+    if (!pathname.startsWith(before) || !pathname.endsWith(after)) return undefined;
+    const id = decodeURIComponent(pathname.slice(before.length, pathname.length - after.length));
+    return (request) => this.#identity(request, id);
   }
 
   /** The browser comes: on to the real server, with a challenge of our own where the provider takes none. */
@@ -195,7 +205,7 @@ class BentProvider {
     return encoded(200, answer, token_answer);
   }
 
-  async #identity(request) {
+  async #identity(request, id) {
     const { identity, success_flag } = this.#entry;
     let token;
     if (identity.style === "introspection") {
@@ -210,9 +220,11 @@ class BentProvider {
       token = bearerOf(request);
     }
     const account = {};
-    nameIn(account, identity, await this.#account(token));
+    const known = await this.#account(token);
+    if (id !== undefined) expect(id, known.id, "the account that is asked for");
+    nameIn(account, identity, known);
     if (success_flag) put(account, success_flag, true);
-    return json(200, identity.list ? [account] : account);
+    return json(200, identity.list && id === undefined ? [account] : account);
   }
 
   async #revoke(request) {
