@@ -189,12 +189,7 @@ async fn send(
     (answer, pause.is_some())
 }
 
-fn examined(
-    offer: &Offer,
-    claim: &CheckClaim,
-    version: String,
-    verdict: Verdict,
-) -> Examined {
+fn examined(offer: &Offer, claim: &CheckClaim, version: String, verdict: Verdict) -> Examined {
     let result = CheckResult {
         version,
         status: Some(verdict.status),
