@@ -149,12 +149,18 @@ mod tests {
     fn only_keys_that_verify_signatures_are_taken() {
         let body = r#"{"keys":[
             {"kty":"EC","crv":"P-256","kid":"a","x":"","y":"","alg":"ES256","use":"sig"},
-            {"kty":"RSA","kid":"b","n":"","e":""},
+            {"kty":"RSA","kid":"b","n":"2048 bits","e":"AQAB"},
+            {"kty":"RSA","kid":"g","n":"512 bits","e":"AQAB"},
+            {"kty":"RSA","kid":"h","n":"","e":"AQAB"},
+            {"kty":"RSA","kid":"i","e":"AQAB"},
             {"kty":"oct","kid":"c","k":"cGxhbnRlZA"},
             {"kty":"EC","crv":"P-384","kid":"d"},
             {"kty":"EC","crv":"P-256","x":""},
-            {"kty":"RSA","kid":"e","use":"enc"},
-            {"kty":"RSA","kid":"f","alg":"HS256"}, 7]}"#;
+            {"kty":"RSA","kid":"e","n":"2048 bits","use":"enc"},
+            {"kty":"RSA","kid":"f","n":"2048 bits","alg":"HS256"}, 7]}"#
+            .replace("2048 bits", &format!("{}w", "_".repeat(341)))
+            .replace("512 bits", &format!("{}w", "_".repeat(85)));
+        let body = body.as_str();
         let answer = Inbound {
             status: 200,
             content_type: "application/json".into(),
