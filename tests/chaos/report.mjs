@@ -1,7 +1,8 @@
 // What a run has counted, and what it has found wrong.
 
 const SHOWN = 1500;
-const MOST_SHOWN = 20;
+/** Of one invariant: a flood of one must not hide the others. */
+const MOST_SHOWN = 5;
 
 export class Report {
   violations = 0;
@@ -18,7 +19,8 @@ export class Report {
   /** Something that must never be: which invariant, what was expected, what came. Never a secret: the caller leaves them out. */
   violation(invariant, expected, came) {
     this.violations += 1;
-    if (this.violations > MOST_SHOWN) return;
+    this.count(`violated: ${invariant}`);
+    if (this.counts[`violated: ${invariant}`] > MOST_SHOWN) return;
     const text = (value) => (typeof value === "string" ? value : JSON.stringify(value)).slice(0, SHOWN);
     console.error(`violation: ${invariant}\n  expected: ${text(expected)}\n  came:     ${text(came)}`);
   }

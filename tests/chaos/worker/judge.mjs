@@ -97,7 +97,10 @@ export class Judge {
     const { report, outages } = this;
     const works = tokens.refresh_token === grant.newest.refresh && (await this.#lives(grant));
     const { id, status, status_reason: reason } = row;
-    const what = `row ${id} of ${grant.owner?.name} (${status}, ${reason}; ${grant.tokens.length} tokens)`;
+    const trail = (await this.sql`
+      select to_char(occurred_at at time zone 'UTC', 'HH24:MI:SS') || ' ' || concat_ws('/', action, outcome, reason) as said
+      from public.credential_events where integration_id = ${id} order by id desc limit 12`).map(({ said }) => said);
+    const what = `row ${id} of ${grant.owner?.name} (${status}, ${reason}; ${grant.tokens.length} tokens; ${trail.join(", ")})`;
     if (!OVER.includes(status)) {
       report.require(works, "a row with dead tokens does not say that it is active", `${what}: its tokens work`, "they do not");
       if (works) report.count("connections that work");

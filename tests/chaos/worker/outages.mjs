@@ -51,6 +51,16 @@ export class Outages {
     await this.deployment.kill();
   }
 
+  /** Somebody's transaction holds the rows of these organizations: every call that writes one waits, or gives up. */
+  async lock(organizations) {
+    const seconds = this.random.between(3, 12);
+    this.report.count("locks of rows");
+    await this.superuser.begin(async (sql) => {
+      await sql`select from public.integrations where organization_id = any (${organizations}) for update`;
+      await sql`select pg_sleep(${seconds})`;
+    }).catch(() => {});
+  }
+
   /** A trap in the wasm, at any import: it may cost the request in which it happens, and nothing else. */
   async trap() {
     const { counts } = this;

@@ -1,5 +1,5 @@
 // Everything that a run needs, started and stopped as one.
-import { mkdirSync, rmSync } from "node:fs";
+import { appendFileSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
@@ -106,6 +106,11 @@ export class Scene {
     this.#loops.push(loop());
   }
 
+  /** For whoever looks into a violation: a line of the journal. Nothing in it is secret. */
+  note(line) {
+    appendFileSync(path.join(this.logs, "requests.jsonl"), `${JSON.stringify(line)}\n`);
+  }
+
   /** Lets everything happen at once for so long. */
   async storm(ms) {
     const { users, deployment, outages, report, info } = this;
@@ -126,6 +131,8 @@ export class Scene {
       if (!this.#ended.signal.aborted) await outages.one();
     });
     this.#every(100, () => outages.trap());
+    const victims = users.filter(({ name }) => name.startsWith("database")).map(({ id }) => id);
+    this.#every(this.size.calm[1], () => outages.lock(victims));
     await delay(ms);
     this.#ended.abort();
     await Promise.all([...this.#loops, ...users.map((user) => user.stop())]);

@@ -78,7 +78,8 @@ export class User {
     }
     report.count("requests");
     if (FINE.has(answer.status)) return;
-    report.count("requests that failed");
+    report.count(`requests that failed, ${this.name.split("-")[0]}`);
+    this.scene.note({ user: this.name, act, from, until: Date.now(), status: answer.status, text: answer.text?.slice(0, 300), request: answer.headers?.get("x-request-id") });
     if (this.isVictim) return;
     if (outages.overlaps(from, Date.now())) {
       // What it left behind may fail later requests too: begin anew.
