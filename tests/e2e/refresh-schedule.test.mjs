@@ -154,7 +154,8 @@ describe("the schedule", () => {
   });
 
   it("that has used up its time shares out over a queue what is left, or says that the queue did not take it; each row once", async () => {
-    const ids = await insertRows(scene, 300, { seconds: 60 });
+    // Each run claims a hundred at once, and another hundred before its time is over.
+    const ids = await insertRows(scene, 600, { seconds: 60 });
     const [sharing, alone] = await Promise.all([start({}, { queue: true }), start({ WORK_QUEUE: { sendBatch: null } })]);
     let slow = true;
     const mend = scene.server.fault(TOKEN_PATH, async (exchange) => {

@@ -213,6 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn it_takes_several_organizations_to_pause_a_type_unless_the_entry_knows_better() {
+        let of = |limits: &str| {
+            let entry = format!("{limits}\"client_auth\"");
+            let entry = ENTRY.replacen("\"client_auth\"", &entry, 1);
+            let (_, provider, _) = check::read(&entry, sealed::is_sensitive).unwrap();
+            [Endpoint::Token, Endpoint::Api].map(|endpoint| provider.pauses_after(endpoint))
+        };
+        assert_eq!(of(""), [Some(3), Some(3)]);
+        assert_eq!(of(r#""rate_limits": {"api": "user"},"#), [Some(3), None]);
+        let both = r#""rate_limits": {"token": "app", "api": "app"},"#;
+        assert_eq!(of(both), [Some(1), Some(2)]);
+        let own = provider("stripe");
+        assert_eq!(own.pauses_after(Endpoint::Api), None);
+    }
+
+    #[test]
     fn a_malformed_entry_is_refused_and_told_why() {
         for (from, to, why) in [
             ("\"post\"", "\"posted\"", "unknown variant `posted`"),
@@ -316,6 +332,36 @@ mod tests {
                 "\"client_auth\"",
                 "\"invalid_grant\": [{\"error\": \"x\"}], \"client_auth\"",
                 "unknown field `error`",
+            ),
+            (
+                "\"account\"",
+                "\"account_url\": \"https://api.example.com/me/{account_id}\", \"account\"",
+                "beside a list",
+            ),
+            (
+                "\"account\"",
+                "\"list\": true, \"account_url\": \"https://api.example.com/all\", \"account\"",
+                "{account_id} once",
+            ),
+            (
+                "\"account\"",
+                "\"list\": true, \"account_url\": \"http://api.example.com/{account_id}\", \"account\"",
+                "must be https",
+            ),
+            (
+                "https://example.com/token",
+                "https://example.com/{account_id}/token",
+                "{slug} and {client_id} only",
+            ),
+            (
+                "\"client_auth\"",
+                "\"rate_limits\": {\"api\": \"tenant\"}, \"client_auth\"",
+                "unknown variant `tenant`",
+            ),
+            (
+                "\"client_auth\"",
+                "\"rate_limits\": {\"revocation\": \"app\"}, \"client_auth\"",
+                "unknown field `revocation`",
             ),
             (
                 "\"client_auth\"",
