@@ -65,7 +65,7 @@ describe("webhooks", { concurrency: true }, () => {
 
     const listed = (await browser.get(ALL)).expect(200);
     const { secret, ...shown } = made;
-    assert.deepEqual(listed.json, { webhooks: [shown] });
+    assert.deepEqual(listed.json, { webhooks: [shown], has_more: false });
     assert.deepEqual(Object.keys(listed.json.webhooks[0]), KEYS);
     assert.ok(!listed.text.includes(secret));
   });
@@ -141,7 +141,7 @@ describe("webhooks", { concurrency: true }, () => {
     await happened(made);
     assert.deepEqual((await browser.delete(of(made.id))).expect(200).json, { success: true });
     (await browser.delete(of(made.id))).expect(404, "not_found");
-    assert.deepEqual((await browser.get(ALL)).expect(200).json, { webhooks: [] });
+    assert.deepEqual((await browser.get(ALL)).expect(200).json, { webhooks: [], has_more: false });
     assert.equal((await sql`select from public.webhook_deliveries where endpoint_id = ${made.id}`).length, 0);
   });
 
@@ -159,7 +159,7 @@ describe("webhooks", { concurrency: true }, () => {
     assert.deepEqual((await other.get(`${ALL}${query}`)).expect(200).json.webhooks.map((webhook) => webhook.id), [id]);
     (await other.patch(of(id), { enabled: false })).expect(200);
     (await stranger.post(ALL, { url: URL_OF_RECEIVER, organization_id })).expect(403, "not_a_member");
-    assert.deepEqual((await stranger.get(`${ALL}${query}`)).expect(200).json, { webhooks: [] });
+    assert.deepEqual((await stranger.get(`${ALL}${query}`)).expect(200).json, { webhooks: [], has_more: false });
     await sql`delete from public.organization_members where user_id = ${other.user.id}`;
     (await other.delete(of(id))).expect(404, "not_found");
   });

@@ -211,16 +211,23 @@ export const body = promised(async (request, limit) => text(request, limit, 4 * 
  */
 async function text(message, limit, leave = limit, fatal = false) {
   if (message.body === null) return "";
-  const decoder = new TextDecoder("utf-8", { fatal });
+  // One buffer for the whole of it: a chunk of its own for each read stays in memory until the collector comes.
+  const reader = message.body.getReader({ mode: "byob" });
+  let buffer = new ArrayBuffer(4096);
   let size = 0;
-  let collected = "";
-  // Leaving the loop cancels the stream.
-  for await (const chunk of message.body) {
-    size += chunk.byteLength;
-    if (size > leave) return undefined;
-    if (size <= limit) collected += decoder.decode(chunk, { stream: true });
+  for (;;) {
+    if (size === buffer.byteLength) buffer = buffer.transfer(2 * size);
+    // Of what passes the limit nothing is kept, so it may overwrite what came before.
+    const at = size > limit ? 0 : size;
+    const { value, done } = await reader.read(new Uint8Array(buffer, at, Math.min(buffer.byteLength - at, 65_536)));
+    if (done) return size > limit ? undefined : new TextDecoder("utf-8", { fatal }).decode(new Uint8Array(value.buffer, 0, size));
+    buffer = value.buffer;
+    size += value.byteLength;
+    if (size > leave) {
+      reader.cancel().catch(() => {});
+      return undefined;
+    }
   }
-  return size > limit ? undefined : collected + decoder.decode();
 }
 
 /**

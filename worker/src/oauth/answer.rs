@@ -33,8 +33,20 @@ pub fn body(provider: &Provider, answer: &Inbound) -> Option<Value> {
     })
 }
 
-/// Parses JSON. A lone surrogate (RFC 8259, 8.2), which no Rust string can hold, reads as U+FFFD instead of spoiling all else.
+/// The most values that an answer may hold: a thousand accounts of sixty members each. A parsed value takes some fifty bytes however short it
+/// was, so a text of zeros would take thirty times its size.
+const VALUES_MAX: usize = 64_000;
+
+/// Parses JSON that holds no more than `VALUES_MAX` values. A lone surrogate (RFC 8259, 8.2), which no Rust string can hold, reads as U+FFFD
+/// instead of spoiling all else.
 pub fn parse(text: &str) -> Option<Value> {
+    // One more than there are commas and opening brackets at the most: those within strings are counted too.
+    let values = text
+        .bytes()
+        .filter(|byte| matches!(byte, b',' | b'[' | b'{'));
+    if values.count() >= VALUES_MAX {
+        return None;
+    }
     serde_json::from_str(text)
         .or_else(|_| serde_json::from_str(&without_lone_surrogates(text)))
         .ok()
@@ -106,6 +118,15 @@ mod tests {
             assert_eq!(parse(text), Some(expected), "{text}");
         }
         assert_eq!(parse(r#"{"a":"\ud800""#), None);
+    }
+
+    // threat model 105
+    #[test]
+    fn an_answer_of_very_many_values_is_not_parsed() {
+        let zeros = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        assert!(parse(&zeros(60_000)).is_some());
+        assert_eq!(parse(&zeros(64_000)), None);
+        assert_eq!(parse(&format!("[{}0]", "{},".repeat(40_000))), None);
     }
 
     #[test]

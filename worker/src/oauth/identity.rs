@@ -27,6 +27,9 @@ object! {
 
 /// The most accounts that one grant may cover.
 const ACCOUNTS_MAX: usize = 1_000;
+/// How large an answer that names one account may be, and one that names `ACCOUNTS_MAX` of them, in bytes: a project of Supabase's is 400.
+const LIMIT: u32 = 128 * 1024;
+const LIST_LIMIT: u32 = 512 * 1024;
 /// The longest id, in characters: the database's bound.
 const ID_MAX: usize = 200;
 
@@ -54,7 +57,7 @@ pub fn request(offer: &Offer, config: &PlainConfig) -> Option<Outbound> {
         ),
     };
     set_headers(&mut request, &identity.headers);
-    request.limit = 4 * 1024 * 1024;
+    request.limit = if identity.list { LIST_LIMIT } else { LIMIT };
     Some(request)
 }
 

@@ -18,6 +18,24 @@ object! {
     }
 }
 
+/// How large its answers may be, in bytes: a user with all metadata, or the project's keys.
+const LIMIT: u32 = 64 * 1024;
+
+/// A request to Supabase Auth.
+fn request(
+    project: &Project,
+    method: &'static str,
+    path: &str,
+    key: &ApiKey,
+    user_token: Option<&str>,
+    body: Option<String>,
+) -> Outbound {
+    Outbound {
+        limit: LIMIT,
+        ..project.request(method, path, key, user_token, body)
+    }
+}
+
 /// Builds the sign-in by e-mail and password.
 pub fn password_request(
     project: &Project,
@@ -42,12 +60,12 @@ fn forwarded(project: &Project, path: &str, client: &str, body: String) -> Outbo
     let address: Option<IpAddr> = client.trim().parse().ok();
     match (&project.service_key, address) {
         (key @ ApiKey::Opaque(_), Some(address)) => {
-            let mut request = project.request("POST", path, key, None, Some(body));
+            let mut request = request(project, "POST", path, key, None, Some(body));
             let header = ("sb-forwarded-for", address.to_string());
             request.headers.push(header);
             request
         }
-        _ => project.request("POST", path, &project.anon_key, None, Some(body)),
+        _ => request(project, "POST", path, &project.anon_key, None, Some(body)),
     }
 }
 
@@ -65,7 +83,8 @@ pub fn read_tokens(answer: &Inbound) -> Result<Tokens> {
 
 /// Builds the sign-out: Supabase Auth forgets this session's refresh token.
 pub fn logout_request(project: &Project, access_token: &str) -> Outbound {
-    project.request(
+    request(
+        project,
         "POST",
         "/auth/v1/logout?scope=local",
         &project.anon_key,
@@ -76,7 +95,8 @@ pub fn logout_request(project: &Project, access_token: &str) -> Outbound {
 
 /// Builds the request for the project's public keys.
 pub fn jwks_request(project: &Project) -> Outbound {
-    project.request(
+    request(
+        project,
         "GET",
         "/auth/v1/.well-known/jwks.json",
         &project.anon_key,
