@@ -37,6 +37,9 @@ const ODD = [
   (body) => ({ text: JSON.stringify({ ...body, token_type: "BEARER" }) }),
 ];
 
+/** One project, which a check asks for. */
+const PROJECT = /^\/v1\/projects\/[^/]+$/;
+
 /** How a request fails before the server hears of it. */
 const BEFORE = {
   drop: ({ response }) => response.destroy(),
@@ -67,7 +70,7 @@ export async function startProvider({ server, ledger, random, isVictim, report }
     incoming.on("error", () => {});
     response.on("error", () => {});
     const url = new URL(incoming.url, "http://provider");
-    const route = ROUTES[url.pathname];
+    const route = ROUTES[url.pathname] ?? (PROJECT.test(url.pathname) ? { ...ROUTES["/v1/projects"], to: url.pathname } : undefined);
     if (!route) return response.writeHead(404).end();
     if (route.act === "authorize") {
       url.searchParams.delete("scope");
@@ -129,7 +132,7 @@ export async function startProvider({ server, ledger, random, isVictim, report }
       const owner = ledger.byToken(authorization?.slice("Bearer ".length))?.owner;
       if (choose(owner, 0.08)) return fail(BEFORE, { response });
       if (choose(owner, 0.05)) await delay(random.between(200, 4000));
-      const answer = await ask("/v1/projects");
+      const answer = await ask(route.to ?? "/v1/projects");
       let json = await answer.json();
       if (answer.ok && route.type === "gitlab") json = json.length ? { id: json[0].ref, username: json[0].name } : {};
       if (choose(owner, 0.05)) return fail(LOST, { response }, JSON.stringify(json));
