@@ -34,9 +34,15 @@ export class Judge {
   /** Runs the schedule until nothing is left to do; what would take long is made due. */
   async settle() {
     const { sql, deployment, report } = this;
-    // The access tokens end now, so that each connection has to prove that it can be refreshed.
-    await sql`update public.integrations set config = config || jsonb_build_object('expires_at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
-      where status not in ('reconnect_required', 'revoked')`;
+    // The access tokens end now, so that each connection has to prove that it can be refreshed. Not as another writer of the config would do
+    // it: that ends a lease, and with it a refresh that waits there to be written.
+    await sql.begin(async (own) => {
+      await own`set local integrations.settle = 'on'`;
+      await own`
+        update public.integrations
+        set config = config || jsonb_build_object('expires_at', to_char(now() at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'))
+        where status not in ('reconnect_required', 'revoked')`;
+    });
     for (let round = 0; round < SETTLE_ROUNDS; round++) {
       await sql`update public.pending_connections set expires_at = now() - interval '1 second'`;
       await sql`update private.pending_revocations set next_attempt_at = now(), leased_until = case when owner is not null then now() - interval '1 second' end`;

@@ -76,11 +76,22 @@ export class Outages {
     if (counted.hits > 0) this.traps.push({ from, until: Date.now(), hits: counted.hits });
   }
 
-  /** Whether a trap may have ended a request of this time; each trap ends one. */
-  takeTrap(from, until) {
-    const trap = this.traps.find((trap) => trap.hits > 0 && trap.from <= until && trap.until >= from);
-    if (trap) trap.hits -= 1;
-    return trap !== undefined;
+  /** Those of these failures, `{ from, until }`, that no trap explains: each trap ends one request of its time. */
+  unexplained(failures) {
+    const hits = this.traps.flatMap((trap) => Array.from({ length: trap.hits }, () => trap));
+    const taken = new Map();
+    // The largest matching: a failure takes a trap over if whoever has it finds another.
+    const explain = (failure, tried) => {
+      for (const [index, { from, until }] of hits.entries()) {
+        if (tried.has(index) || from > failure.until || until < failure.from) continue;
+        tried.add(index);
+        if (taken.has(index) && !explain(taken.get(index), tried)) continue;
+        taken.set(index, failure);
+        return true;
+      }
+      return false;
+    };
+    return failures.filter((failure) => !explain(failure, new Set()));
   }
 
   /** Waits until PostgREST answers from the database again. */

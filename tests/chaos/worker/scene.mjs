@@ -136,10 +136,9 @@ export class Scene {
     await delay(ms);
     this.#ended.abort();
     await Promise.all([...this.#loops, ...users.map((user) => user.stop())]);
-    for (const { from, until, what, came } of this.failures) {
-      if (outages.takeTrap(from, until)) report.count("requests that a trap ended");
-      else report.violation("nobody else's request fails", what, came);
-    }
+    const unexplained = outages.unexplained(this.failures);
+    report.count("requests that a trap ended", this.failures.length - unexplained.length);
+    for (const { what, came } of unexplained) report.violation("nobody else's request fails", what, came);
   }
 
   /** Nothing fails any more, and what waits comes to its end; then the verdict. */
