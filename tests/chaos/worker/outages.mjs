@@ -2,6 +2,8 @@
 // which a request may fail without anybody's fault.
 import { setTimeout as delay } from "node:timers/promises";
 
+import { bounded } from "./bounded.mjs";
+
 const DEADLINE_MS = 60_000;
 /** What was under way when an outage ended may still fail a moment later. */
 const AFTER_MS = 3000;
@@ -37,13 +39,13 @@ export class Outages {
 
   /** kill -9 of a backend: PostgreSQL ends all others, and recovers from its log. */
   async crash() {
-    const [backend] = await this.superuser`select pid from pg_stat_activity where usename = 'authenticator' order by random() limit 1`;
+    const [backend] = (await bounded(this.superuser`select pid from pg_stat_activity where usename = 'authenticator' order by random() limit 1`)) ?? [];
     if (backend) process.kill(backend.pid, "SIGKILL");
     await this.#answers();
   }
 
   async terminate() {
-    await this.superuser`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'`;
+    await bounded(this.superuser`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'`);
     await this.#answers();
   }
 
@@ -55,10 +57,11 @@ export class Outages {
   async lock(organizations) {
     const seconds = this.random.between(3, 12);
     this.report.count("locks of rows");
-    await this.superuser.begin(async (sql) => {
+    const held = this.superuser.begin(async (sql) => {
       await sql`select from public.integrations where organization_id = any (${organizations}) for update`;
       await sql`select pg_sleep(${seconds})`;
-    }).catch(() => {});
+    });
+    await bounded(held, (seconds + 5) * 1000);
   }
 
   /** A trap in the wasm, at any import: it may cost the request in which it happens, and nothing else. */

@@ -8,6 +8,7 @@ import postgres from "postgres";
 import { opened } from "../../support/integrations.mjs";
 import { startProxy } from "../../support/proxy.mjs";
 import { startStack } from "../../stack/stack.mjs";
+import { bounded } from "./bounded.mjs";
 import { Deployment } from "./deployment.mjs";
 import { gatewayFaults } from "./gateway-faults.mjs";
 import { attack } from "./hostile.mjs";
@@ -147,6 +148,8 @@ export class Scene {
     this.gateway.calm();
     // What stalls still arrives.
     await delay(this.size.drain);
+    // Of the connections that have seen a crash some may wait for an answer for ever.
+    this.sql = this.#connect(this.direct, "postgres");
     const judge = new Judge(this);
     await judge.settle();
     await judge.judge();
@@ -154,8 +157,8 @@ export class Scene {
 
   /** The credential of a row, opened: `[tokens]`, or `[]`. */
   async stored(id) {
-    const rows = await this.sql`select * from public.integrations where id = ${id}`;
-    return rows.map((row) => opened(this.info, row));
+    const rows = await bounded(this.sql`select * from public.integrations where id = ${id}`);
+    return (rows ?? []).map((row) => opened(this.info, row));
   }
 
   async stop() {

@@ -6,6 +6,7 @@ import { authorize } from "../../support/authorization.mjs";
 import { codeOf, withdraw } from "../../support/grants.mjs";
 import { later } from "../../support/refresh.mjs";
 import { Visitor } from "../../support/visitor.mjs";
+import { bounded } from "./bounded.mjs";
 
 const MOST_CONNECTIONS = 3;
 const PATIENCE_MS = 120_000;
@@ -140,7 +141,7 @@ export class User {
   }
 
   async refresh({ id }) {
-    await later(this.scene, id);
+    await bounded(later(this.scene, id));
     const answer = await this.browser.post(`/api/integrations/${id}/refresh`, {});
     await this.#reconnectIfOver(answer, id);
     return answer;
