@@ -16,13 +16,13 @@ import { freePort, LOOPBACK } from "./listen.mjs";
 /** The superuser; `postgres` is none, as on Supabase. */
 const SUPERUSER = "supabase_admin";
 
-/** A cluster lives as long as the stack, so nothing is worth waiting for a disk. */
+/** A cluster lives as long as the machine runs, so nothing waits for a disk; but what is answered survives a crash of the server. */
 const SETTINGS = {
   listen_addresses: LOOPBACK,
   unix_socket_directories: "",
   max_connections: "200",
   fsync: "off",
-  synchronous_commit: "off",
+  synchronous_commit: "on",
   full_page_writes: "off",
 };
 
