@@ -1,8 +1,46 @@
--- A health check: claimed, made by the worker, and settled with its verdict.
+-- Health checks: claimed, made by the worker, and settled with a verdict.
+--
+-- Lock order: the integration's row first, then its claim.
 
--- Claims the check of a locked integration, and hands out what is needed for it. Null where somebody else is at it, or was a moment ago.
--- The config is left out where its token ends within p_soon seconds, or a refreshed one waits to be written: then it is read by
--- claim_refresh, which sees to that. The version says which config it is. The config goes out as text, as a lease's does.
+-- A claim keeps others from checking the same integration at the same time, and for a moment after it: the provider's limit is shared.
+--
+-- Lock order, as everywhere: the integration's row first, then its claim.
+create table private.check_claims (
+  integration_id uuid primary key references public.integrations (id) on delete cascade,
+  until timestamptz not null
+);
+
+alter table private.check_claims enable row level security;
+
+revoke all on table private.check_claims from public, anon, authenticated, service_role;
+
+create function private.follow_status() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if new.status in ('reconnect_required', 'revoked') then
+    new.next_check_at := null;
+  elsif old.status in ('reconnect_required', 'revoked') then
+    new.next_check_at := coalesce(new.next_check_at, now());
+  end if;
+  return new;
+end
+$$;
+
+comment on function private.follow_status() is
+  'Stops scheduled checks of an integration that needs a reconnection, and makes it due once it is reconnected. Rows without a '
+  'schedule are left alone: an earlier application may use next_check_at itself.';
+
+create trigger follow_status
+  before update of status, next_check_at on public.integrations
+  for each row
+  when (new.scan_schedule is not null)
+  execute function private.follow_status();
+
+-- What is due, by type: the claim passes by a type whose provider is paused without reading its rows. A rotation writes none of these
+-- columns, so its updates stay HOT.
+create index integrations_due_for_check on public.integrations (integration_type, next_check_at)
+  where scan_schedule is not null and next_check_at is not null and status in ('active', 'degraded');
+
 create function private.take_check(
   p_row public.integrations, p_soon integer, p_user_id uuid, p_request_id text
 ) returns jsonb
@@ -39,7 +77,11 @@ begin
 end
 $$;
 
--- What a check has found, as its answer shows it.
+comment on function private.take_check(integrations, integer, uuid, text) is
+  'Claims the check of a locked integration. Null if another worker checks it or did a moment ago. Without the config if its '
+  'token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version '
+  'identifies the config that the verdict will be about.';
+
 create function private.health_of(p_row public.integrations) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
@@ -50,10 +92,9 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   );
 $$;
 
--- Claims the check of one integration for a user, or with a null user for the worker itself.
---
--- claimed: the caller checks and settles. recent: that was done less than 10 seconds ago, and this is what was found. busy: somebody is at
--- it; ask again. paused: the provider wants no requests for so many seconds.
+comment on function private.health_of(integrations) is
+  'The result of a check as the API returns it.';
+
 create function public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
@@ -88,9 +129,10 @@ begin
 end
 $$;
 
--- Looks at the rows that are due for a check, the longest due first, a window at a time. An organization that fills its share of a window
--- is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Answers each row's id
--- and its turn within its organization.
+comment on function public.claim_check(uuid, uuid, integer, text) is
+  'Claims the check of one integration for a user, or with a null user for the worker itself. Returns claimed, recent (checked '
+  'less than 10 seconds ago, with the result), busy, paused with seconds, or unknown.';
+
 create function private.due_checks(p_limit integer, p_types text[]) returns table (id uuid, turn integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp
 set plan_cache_mode = 'force_custom_plan' set enable_seqscan = off as $$
@@ -139,9 +181,11 @@ begin
 end
 $$;
 
--- Claims up to p_limit checks that are due, of these types. Organizations take turns, each with what is due longest, so none waits for the
--- whole backlog of another. Those of a paused provider wait, and those that somebody checks or refreshes are passed by. Together the
--- configs are at most about a megabyte.
+comment on function private.due_checks(integer, text[]) is
+  'Looks at the rows that are due for a check, the longest due first, a window at a time. An organization that fills its share of '
+  'a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. '
+  'Answers each row''s id and its turn within its organization.';
+
 create function public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
@@ -173,9 +217,11 @@ begin
 end
 $$;
 
--- Ends up to 100 checks, each for itself. p_results: [{"id", "version", "status", "reason"?, "forbidden_days"?, "schedule"?, "next_check_at"?}]; without a
--- status the claim is given back. next_check_at is what follows by the schedule that was handed out. Answers by id, {"end"}: checked with
--- what stands now; changed: nothing was written, the config is another; released; gone; busy: the row could not be had in time.
+comment on function public.claim_due_checks(integer, text[], integer, text) is
+  'Claims up to p_limit checks that are due, of these types. Organizations take turns, each with what is due longest, so none '
+  'waits for the whole backlog of another. Those of a paused provider wait, and those that somebody checks or refreshes are '
+  'passed by. Together the configs are at most about a megabyte.';
+
 create function public.settle_checks(p_results jsonb, p_user_id uuid default null, p_request_id text default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
@@ -215,12 +261,110 @@ begin
 end
 $$;
 
-revoke all on function private.take_check(public.integrations, integer, uuid, text) from public, anon, authenticated, service_role;
-revoke all on function private.health_of(public.integrations) from public, anon, authenticated, service_role;
-revoke all on function private.due_checks(integer, text[]) from public, anon, authenticated, service_role;
-revoke all on function public.claim_check(uuid, uuid, integer, text) from public, anon, authenticated;
-revoke all on function public.claim_due_checks(integer, text[], integer, text) from public, anon, authenticated;
-revoke all on function public.settle_checks(jsonb, uuid, text) from public, anon, authenticated;
-grant execute on function public.claim_check(uuid, uuid, integer, text) to service_role;
-grant execute on function public.claim_due_checks(integer, text[], integer, text) to service_role;
-grant execute on function public.settle_checks(jsonb, uuid, text) to service_role;
+comment on function public.settle_checks(jsonb, uuid, text) is
+  'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the '
+  'claim is released. next_check_at follows from the schedule that was claimed. Returns the end of each: checked with the result, '
+  'changed (another config is stored; nothing was written), released, gone, or busy.';
+
+create function private.settle_check(
+  p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamptz,
+  p_user_id uuid, p_request_id text
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_old public.integrations;
+  v_row public.integrations;
+  v_since timestamptz;
+begin
+  select * into v_old from public.integrations i where i.id = p_id for no key update;
+  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
+    return jsonb_build_object('end', 'gone');
+  end if;
+
+  -- A schedule that was changed meanwhile has its own next moment.
+  if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
+    p_next_check_at := v_old.next_check_at;
+  end if;
+
+  if p_status is null then
+    delete from private.check_claims c where c.integration_id = p_id;
+    update public.integrations i set next_check_at = p_next_check_at
+      where i.id = p_id and i.next_check_at is distinct from p_next_check_at;
+    return jsonb_build_object('end', 'released');
+  end if;
+
+  if private.version_of(v_old.config) is distinct from p_version then
+    delete from private.check_claims c where c.integration_id = p_id;
+    return jsonb_build_object('end', 'changed');
+  end if;
+
+  if p_reason = 'forbidden' and p_status = 'degraded' then
+    insert into private.forbidden_checks (integration_id) values (p_id) on conflict (integration_id) do nothing;
+    select f.since into v_since from private.forbidden_checks f where f.integration_id = p_id;
+    if v_since <= now() - make_interval(days => coalesce(p_forbidden_days, 7)) and (
+      private.has_succeeded(v_old.integration_type, 'check', v_since)
+      or not exists (
+        select from private.forbidden_checks f join public.integrations i on i.id = f.integration_id
+        where i.integration_type = v_old.integration_type and i.id <> p_id
+      )
+    ) then
+      p_status := 'reconnect_required';
+    end if;
+  elsif p_status = 'active' then
+    delete from private.forbidden_checks f where f.integration_id = p_id;
+    perform private.note_success(v_old.integration_type, 'check');
+  end if;
+
+  -- An outage says nothing about a grant that is over. And a token that is still good does not mend a grant that cannot be refreshed.
+  if v_old.status in ('reconnect_required', 'revoked') and (
+    p_status = 'degraded'
+    or (p_status <> 'revoked' and v_old.status_reason in ('invalid_grant', 'invalid_client', 'refresh_lost', 'refresh_refused', 'not_refreshable'))
+  ) then
+    p_status := v_old.status;
+    p_reason := v_old.status_reason;
+  end if;
+
+  update public.integrations i
+    set status = p_status, status_reason = p_reason, last_checked_at = now(), next_check_at = p_next_check_at
+    where i.id = p_id
+    returning * into v_row;
+  update private.check_claims c set until = now() + interval '10 seconds' where c.integration_id = p_id;
+  perform private.write_event(
+    case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
+    v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
+  );
+  return jsonb_build_object('end', 'checked') || private.health_of(v_row);
+end
+$$;
+
+comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text) is
+  'Ends one check. The verdict is about the config of p_version: if another stands there by now (a reconnection, a refresh) it is '
+  'void. forbidden says nothing for certain: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. '
+  'After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all of the type are forbidden: '
+  'then it is not this grant''s fault.';
+
+-- Since when checks of an integration are answered that they are forbidden, without a good answer in between.
+create table private.forbidden_checks (
+  integration_id uuid primary key references public.integrations (id) on delete cascade,
+  since timestamptz not null default now()
+);
+
+alter table private.forbidden_checks enable row level security;
+
+revoke all on table private.forbidden_checks from public, anon, authenticated, service_role;
+
+revoke all on function 
+  private.follow_status(),
+  private.take_check(integrations, integer, uuid, text),
+  private.health_of(integrations),
+  private.due_checks(integer, text[]),
+  private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text),
+  public.claim_check(uuid, uuid, integer, text),
+  public.claim_due_checks(integer, text[], integer, text),
+  public.settle_checks(jsonb, uuid, text)
+from public, anon, authenticated, service_role;
+grant execute on function 
+  public.claim_check(uuid, uuid, integer, text),
+  public.claim_due_checks(integer, text[], integer, text),
+  public.settle_checks(jsonb, uuid, text)
+to service_role;

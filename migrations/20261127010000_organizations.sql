@@ -1,0 +1,224 @@
+-- Who belongs to an organization, and the one rule that every policy and every function asks.
+
+-- For helpers that are no API: PostgREST does not serve this schema.
+create schema if not exists private;
+
+create table public.organization_members (
+  organization_id uuid not null,
+  user_id uuid not null,
+  role text not null default 'member' check (role in ('owner', 'admin', 'member')),
+  created_at timestamptz not null default now(),
+  primary key (organization_id, user_id)
+);
+
+create index organization_members_user_id on public.organization_members (user_id);
+
+comment on table public.organization_members is
+  'Users of an organisation. A personal organisation (organization_id = user_id) needs no row.';
+
+alter table public.organization_members enable row level security;
+
+create function private.organizations_of(p_user_id uuid) returns uuid[]
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select array(
+    select p_user_id where p_user_id is not null
+    union all
+    select m.organization_id from public.organization_members m where m.user_id = p_user_id
+  );
+$$;
+
+comment on function private.organizations_of(uuid) is
+  'The organizations a user may access: the personal one, whose id is the user''s, and those the user is a member of. Nothing '
+  'else in a token counts, because users can edit their own user_metadata.';
+
+create function private.my_organizations() returns uuid[]
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select private.organizations_of(auth.uid());
+$$;
+
+comment on function private.my_organizations() is
+  'The organizations of the signed-in user.';
+
+create function private.can_access_organization(p_organization_id uuid) returns boolean
+language sql stable
+return p_organization_id = any (private.my_organizations());
+
+comment on function private.can_access_organization(uuid) is
+  'The rule that every policy uses. Without security definer and search_path, so that the planner inlines it and a policy becomes '
+  'an index condition (a list over 200,000 rows: 0.1 ms instead of 1.8 s). Its body was resolved when it was created.';
+
+create function private.is_member(p_user_id uuid, p_organization_id uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(p_organization_id = any (private.organizations_of(p_user_id)), false);
+$$;
+
+comment on function private.is_member(uuid, uuid) is
+  'Whether a user may access an organization.';
+
+create function private.lock_membership(p_user_id uuid, p_organization_id uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from public.organization_members m
+    where m.organization_id = p_organization_id and m.user_id = p_user_id
+    for share;
+  return private.is_member(p_user_id, p_organization_id);
+end
+$$;
+
+comment on function private.lock_membership(uuid, uuid) is
+  'is_member for a function that is about to write: the membership cannot end before the caller''s transaction does.';
+
+grant usage on schema private to authenticated;
+
+-- Supabase grants everything on a new table in public to anon and authenticated. The project's defaults stay as they are (its other
+-- tables may rely on them); here each table takes back its own.
+revoke all on table public.organization_members from public, anon, authenticated, service_role;
+
+grant select on table public.organization_members to authenticated;
+
+grant select, insert, update, delete on table public.organization_members to service_role;
+
+create policy "Users can read their own memberships"
+  on public.organization_members
+  for select to authenticated
+  using (user_id = (select auth.uid()));
+
+create table private.rate_limits (
+  -- What is limited, and whose attempts these are: a user's id, or a keyed hash. Never an address or an e-mail address as such.
+  kind text not null check (char_length(kind) between 1 and 64),
+  subject text not null check (char_length(subject) between 1 and 200),
+  attempts integer not null,
+  ends_at timestamptz not null,
+  blocked_until timestamptz not null default '-infinity',
+  primary key (kind, subject)
+);
+
+comment on column private.rate_limits.ends_at is 'From then on the attempts count no longer.';
+
+create index rate_limits_ends_at on private.rate_limits (ends_at);
+
+alter table private.rate_limits enable row level security;
+
+revoke all on table private.rate_limits from public, anon, authenticated, service_role;
+
+create function private.admit(
+  p_kind text, p_subject text, p_free integer, p_window interval, p_pause interval default null, p_longest interval default null
+) returns integer
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row private.rate_limits;
+begin
+  -- Attempts of one subject queue at the row, so none is counted twice or not at all. Each transaction locks only its own subjects' rows.
+  insert into private.rate_limits as r (kind, subject, attempts, ends_at) values (p_kind, p_subject, 0, now() + p_window)
+    on conflict (kind, subject) do update set
+      attempts = case when r.ends_at <= now() then 0 else r.attempts end,
+      blocked_until = case when r.ends_at <= now() then '-infinity' else r.blocked_until end,
+      ends_at = case when r.ends_at <= now() then now() + p_window else r.ends_at end
+    returning * into v_row;
+  if v_row.blocked_until > now() then
+    return ceil(extract(epoch from v_row.blocked_until - now()));
+  end if;
+
+  v_row.attempts := v_row.attempts + 1;
+  if v_row.attempts >= p_free then
+    v_row.blocked_until := case
+      when p_pause is null then v_row.ends_at
+      else now() + least(p_pause * 2 ^ least(v_row.attempts - p_free, 30), p_longest)
+    end;
+    v_row.ends_at := greatest(v_row.ends_at, v_row.blocked_until + coalesce(p_window * (p_pause is not null)::integer, '0'));
+  end if;
+  update private.rate_limits r
+    set attempts = v_row.attempts, blocked_until = v_row.blocked_until, ends_at = v_row.ends_at
+    where r.kind = p_kind and r.subject = p_subject;
+  return 0;
+end
+$$;
+
+comment on function private.admit(text, text, integer, interval, interval, interval) is
+  'How many seconds an attempt has to wait; 0: it may be made, and counts. p_free attempts in p_window are admitted. Without '
+  'p_pause the next one waits for the window''s end; with it for p_pause, the next for twice that, up to p_longest. An attempt '
+  'that has to wait does not count, so asking lengthens no wait.';
+
+create function public.admit_write(p_user_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_seconds integer;
+begin
+  v_seconds := private.admit('writes in a minute', p_user_id::text, 120, '1 minute');
+  if v_seconds = 0 then
+    v_seconds := private.admit('writes in a day', p_user_id::text, 5000, '1 day');
+  end if;
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$$;
+
+comment on function public.admit_write(uuid) is
+  'Called for each request that writes. A user may make 120 in a minute and 5,000 in a day. Returns admitted or too_many with '
+  'seconds.';
+
+create function public.admit_sign_in(p_account text, p_address text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_seconds integer;
+begin
+  if p_account is null or p_address is null then
+    raise exception 'p_account or p_address is null' using errcode = 'invalid_parameter_value';
+  end if;
+  v_seconds := private.admit('sign-ins of an address', p_address, 30, '10 minutes', '2 seconds', '2 minutes');
+  if v_seconds = 0 then
+    v_seconds := private.admit(
+      'sign-ins of an address to an account', p_account || ' ' || p_address, 5, '1 hour', '5 seconds', '15 minutes'
+    );
+  end if;
+  if v_seconds = 0 then
+    v_seconds := private.admit('sign-ins to an account', p_account, 50, '10 minutes', '1 second', '10 seconds');
+  end if;
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$$;
+
+comment on function public.admit_sign_in(text, text) is
+  'Called before a password is tried, with keyed hashes of the e-mail address and of the client''s address. The tightest limit is '
+  'that of one address on one account. The limit of an account over all addresses has short pauses only, so nobody can lock its '
+  'owner out. Whether the account exists makes no difference. Returns admitted or too_many with seconds.';
+
+create function public.forgive_sign_ins(p_account text, p_address text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  -- In the order in which they are taken.
+  delete from private.rate_limits r
+    where r.kind = 'sign-ins of an address to an account' and r.subject = p_account || ' ' || p_address;
+  delete from private.rate_limits r where r.kind = 'sign-ins to an account' and r.subject = p_account;
+  return jsonb_build_object('outcome', 'forgiven');
+end
+$$;
+
+comment on function public.forgive_sign_ins(text, text) is
+  'Called after a right password: forgets the attempts on the account, not those of the address.';
+
+revoke all on function 
+  private.organizations_of(uuid),
+  private.my_organizations(),
+  private.can_access_organization(uuid),
+  private.is_member(uuid, uuid),
+  private.lock_membership(uuid, uuid),
+  private.admit(text, text, integer, interval, interval, interval),
+  public.admit_write(uuid),
+  public.admit_sign_in(text, text),
+  public.forgive_sign_ins(text, text)
+from public, anon, authenticated, service_role;
+grant execute on function 
+  private.my_organizations(),
+  private.can_access_organization(uuid)
+to authenticated;
+grant execute on function 
+  public.admit_write(uuid),
+  public.admit_sign_in(text, text),
+  public.forgive_sign_ins(text, text)
+to service_role;

@@ -1,0 +1,170 @@
+-- What was done to credentials, by whom and why.
+
+create table public.credential_events (
+  id bigint generated always as identity primary key,
+  occurred_at timestamptz not null default now(),
+  user_id uuid,
+  organization_id uuid not null,
+  integration_id uuid not null,
+  integration_type text not null,
+  external_account_id text,
+  action text not null constraint credential_events_action check (action in (
+    'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'rotated',
+    'revoked'
+  )),
+  outcome text not null constraint credential_events_outcome check (outcome in (
+    'succeeded', 'failed', 'unsupported', 'kept', 'active', 'degraded', 'reconnect_required', 'revoked'
+  )),
+  request_id text check (char_length(request_id) <= 200),
+  actor text not null default 'user' constraint credential_events_actor check (actor in ('user', 'service', 'keytool')),
+  reason text constraint credential_events_reason check (char_length(reason) between 1 and 64),
+  constraint credential_events_user check (actor <> 'user' or user_id is not null)
+);
+
+comment on table public.credential_events is
+  'Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives the integration it tells of.';
+
+create index credential_events_organization
+  on public.credential_events (organization_id, occurred_at);
+
+alter table public.credential_events enable row level security;
+
+revoke all on table public.credential_events from public, anon, authenticated, service_role;
+
+revoke all on sequence public.credential_events_id_seq from public, anon, authenticated, service_role;
+
+grant select on table public.credential_events to service_role;
+
+create function private.refuse_change() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if tg_op = 'DELETE' and current_setting('integrations.deletes_old_events', true) = 'on' then
+    return null;
+  end if;
+  raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege';
+end
+$$;
+
+comment on function private.refuse_change() is
+  'Rejects changes to an append-only table, also by its owner.';
+
+create function private.refuse_young_deletions() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+  if exists (select from deleted d where d.occurred_at > now() - interval '30 days') then
+    raise exception '% keeps everything for 30 days at least', tg_table_name using errcode = 'insufficient_privilege';
+  end if;
+  return null;
+end
+$$;
+
+comment on function private.refuse_young_deletions() is
+  'Rejects the deletion of an event younger than 30 days, whatever the retention says.';
+
+create trigger append_only
+  before update or delete or truncate on public.credential_events
+  for each statement
+  execute function private.refuse_change();
+
+create trigger keep_young
+  after delete on public.credential_events
+  referencing old table as deleted
+  for each statement
+  execute function private.refuse_young_deletions();
+
+comment on column public.credential_events.actor is
+  'user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator.';
+
+comment on column public.credential_events.reason is
+  'A short code: what the credential was opened for, why a refresh or a check failed, the key id of a rotation. Never a value.';
+
+comment on column public.credential_events.outcome is
+  'succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the '
+  'grant); of a check the status that it found.';
+
+comment on column public.credential_events.integration_id is
+  'The integration; of a grant that waits for its account, the pending connection.';
+
+-- What a trail is read by, newest first.
+create index credential_events_integration on public.credential_events (integration_id, id);
+
+create function private.write_event(
+  p_actor text, p_user_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text,
+  p_external_account_id text, p_action text, p_outcome text default 'succeeded', p_reason text default null,
+  p_request_id text default null
+) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  insert into public.credential_events (
+    actor, user_id, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
+  ) values (
+    p_actor, p_user_id, p_organization_id, p_integration_id, p_integration_type, p_external_account_id, p_action, p_outcome,
+    p_reason, p_request_id
+  );
+$$;
+
+comment on function private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text) is
+  'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its '
+  'event.';
+
+create function public.record_rotation(p_ids uuid[], p_kid text, p_request_id text default null) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_count bigint;
+begin
+  if p_ids is null or cardinality(p_ids) > 5000 or p_kid is null or p_kid !~ '^[0-9a-f]{16}$' then
+    raise exception 'not at most 5000 ids and a key id' using
+      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  end if;
+
+  insert into public.credential_events (
+    actor, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
+  )
+    select 'keytool', i.organization_id, i.id, i.integration_type, i.external_account_id, 'rotated', 'succeeded', p_kid, p_request_id
+    from public.integrations i where i.id = any (p_ids);
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$$;
+
+comment on function public.record_rotation(uuid[], text, text) is
+  'For keytool, which opens and seals many rows at once: an event for each that is still there, after the batch is written. Of '
+  'ids that are gone there is nothing to tell. p_kid is the key that the rows are sealed with now.';
+
+grant select (
+  id, occurred_at, actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason, request_id
+) on table public.credential_events to authenticated;
+
+create policy "Members can read their organisation's events"
+  on public.credential_events
+  for select to authenticated
+  using (private.can_access_organization(organization_id));
+
+create function private.delete_old_events(p_days integer) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_deleted integer;
+begin
+  perform set_config('integrations.deletes_old_events', 'on', true);
+  -- Ids rise with time, so the oldest come first and the look ends at the first 5,000.
+  delete from public.credential_events c
+    where c.id in (
+      select e.id from (select o.id, o.occurred_at from public.credential_events o order by o.id limit 5000) e
+      where e.occurred_at < now() - make_interval(days => p_days)
+    );
+  get diagnostics v_deleted = row_count;
+  perform set_config('integrations.deletes_old_events', 'off', true);
+  return v_deleted = 5000;
+end
+$$;
+
+comment on function private.delete_old_events(integer) is
+  'Deletes up to 5,000 events older than p_days days. Returns whether there may be more. Nothing else can delete an event.';
+
+revoke all on function 
+  private.refuse_change(),
+  private.refuse_young_deletions(),
+  private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text),
+  private.delete_old_events(integer),
+  public.record_rotation(uuid[], text, text)
+from public, anon, authenticated, service_role;
+grant execute on function public.record_rotation(uuid[], text, text) to service_role;

@@ -1,0 +1,766 @@
+-- From an authorization request to a stored connection, and from a grant to its revocation.
+--
+-- A grant is written down, sealed, at the moment it is received. From then on the database decides whether it is stored in integrations or
+-- revoked, so no worker has to guess what became of a write whose answer it never got.
+--
+-- Lock order: membership, names, the pending connection, the integration, its lease.
+
+create table public.oauth_transactions (
+  id uuid primary key,
+  state_hash text not null unique check (char_length(state_hash) between 1 and 128),
+  binding_hash text not null check (char_length(binding_hash) between 1 and 128),
+  user_id uuid not null,
+  organization_id uuid not null,
+  integration_type text not null check (char_length(integration_type) between 1 and 64),
+  issuer text check (char_length(issuer) <= 512),
+  redirect_uri text not null check (char_length(redirect_uri) between 1 and 2048),
+  verifier jsonb not null check (octet_length(verifier::text) <= 4096),
+  return_to text check (char_length(return_to) <= 2048),
+  created_at timestamptz not null default now(),
+  expires_at timestamptz not null default now() + interval '10 minutes',
+  integration_id uuid
+);
+
+create index oauth_transactions_user_id on public.oauth_transactions (user_id);
+
+create index oauth_transactions_organization_id on public.oauth_transactions (organization_id);
+
+create index oauth_transactions_expires_at on public.oauth_transactions (expires_at);
+
+alter table public.oauth_transactions enable row level security;
+
+revoke all on table public.oauth_transactions from public, anon, authenticated, service_role;
+
+-- Every grant, from its receipt until it is stored or given up.
+create table public.pending_connections (
+  id uuid primary key,
+  user_id uuid not null,
+  organization_id uuid not null,
+  integration_type text not null check (char_length(integration_type) between 1 and 64),
+  config jsonb not null check (jsonb_typeof(config) = 'object' and octet_length(config::text) <= 262144),
+  -- The accounts to choose from. Null: nobody is asked to choose.
+  accounts jsonb check (
+    jsonb_typeof(accounts) = 'array'
+    and jsonb_array_length(accounts) between 1 and 1000
+    and octet_length(accounts::text) <= 262144
+  ),
+  return_to text check (char_length(return_to) <= 2048),
+  created_at timestamptz not null default now(),
+  -- Later the schedule revokes the grant. Longer than a callback can take.
+  expires_at timestamptz not null default now() + interval '5 minutes'
+);
+
+create index pending_connections_expires_at on public.pending_connections (expires_at);
+
+create index pending_connections_organization_id on public.pending_connections (organization_id);
+
+create index pending_connections_user_id on public.pending_connections (user_id);
+
+alter table public.pending_connections enable row level security;
+
+revoke all on table public.pending_connections from public, anon, authenticated, service_role;
+
+-- Grants to be revoked at the provider. The schedule repeats a revocation that fails, for a day.
+create table private.pending_revocations (
+  id uuid primary key default gen_random_uuid(),
+  organization_id uuid not null,
+  -- The row that the config is sealed for.
+  sealed_for uuid not null,
+  integration_type text not null,
+  external_account_id text,
+  -- Who received the grant or ended it. Null: the worker by itself.
+  user_id uuid,
+  config jsonb not null,
+  -- abandoned: it could not be stored. expired: the user never chose an account. discarded: the user gave it up. disconnected: its
+  -- integration was deleted. replaced: another grant took its place. late: a refresh returned after its integration was deleted.
+  reason text not null check (reason in ('abandoned', 'expired', 'discarded', 'disconnected', 'replaced', 'late')),
+  attempts integer not null default 0,
+  next_attempt_at timestamptz not null default now(),
+  owner uuid,
+  leased_until timestamptz,
+  give_up_at timestamptz not null default now() + interval '1 day',
+  created_at timestamptz not null default now(),
+  check ((owner is null) = (leased_until is null))
+);
+
+create index pending_revocations_due on private.pending_revocations (next_attempt_at);
+
+create index pending_revocations_organization on private.pending_revocations (organization_id, next_attempt_at);
+
+alter table private.pending_revocations enable row level security;
+
+revoke all on table private.pending_revocations from public, anon, authenticated, service_role;
+
+create function public.begin_connection(
+  p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text,
+  p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row public.integrations;
+begin
+  -- A user's begins queue here: counted side by side, each would see room for one more.
+  perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || p_user_id, 0));
+
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+
+  if p_integration_id is not null then
+    select * into v_row from public.integrations i
+      where i.id = p_integration_id and i.organization_id = p_organization_id and i.integration_type = p_integration_type;
+    if not found then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
+    if private.account_of(v_row) is null or exists (
+      select from public.integrations i
+      where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+        and i.external_account_id = private.account_of(v_row) and i.id <> p_integration_id
+    ) then
+      return jsonb_build_object('outcome', 'no_account');
+    end if;
+  end if;
+
+  if (select count(*) from public.oauth_transactions t where t.user_id = p_user_id and t.expires_at > now())
+    + (select count(*) from public.pending_connections p where p.user_id = p_user_id) >= 50
+    or (select count(*) from public.oauth_transactions t where t.organization_id = p_organization_id and t.expires_at > now())
+    + (select count(*) from public.pending_connections p where p.organization_id = p_organization_id) >= 500
+  then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+
+  insert into public.oauth_transactions (
+    id, state_hash, binding_hash, user_id, organization_id, integration_type, issuer, redirect_uri, verifier, return_to,
+    integration_id
+  ) values (
+    p_id, p_state_hash, p_binding_hash, p_user_id, p_organization_id, p_integration_type, p_issuer, p_redirect_uri, p_verifier,
+    p_return_to, p_integration_id
+  );
+  return jsonb_build_object('outcome', 'begun');
+end
+$$;
+
+comment on function public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid) is
+  'Begins a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, '
+  'too_many or unknown (the integration to reconnect does not exist).';
+
+create function public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_transaction public.oauth_transactions;
+begin
+  -- Of any number of callbacks at once one gets the row; the others wait for its commit and find none.
+  delete from public.oauth_transactions t
+    where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.user_id = p_user_id and t.expires_at > now()
+    returning * into v_transaction;
+
+  if not found then
+    if exists (
+      select from public.oauth_transactions t where t.state_hash = p_state_hash and t.expires_at > now()
+    ) then
+      return jsonb_build_object('outcome', 'foreign');
+    end if;
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if not private.lock_membership(p_user_id, v_transaction.organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+
+  return jsonb_build_object(
+    'outcome', 'consumed',
+    'id', v_transaction.id,
+    'organization_id', v_transaction.organization_id,
+    'integration_type', v_transaction.integration_type,
+    'issuer', v_transaction.issuer,
+    'redirect_uri', v_transaction.redirect_uri,
+    'verifier', v_transaction.verifier,
+    'return_to', v_transaction.return_to,
+    'integration_id', v_transaction.integration_id,
+    'account_id', (
+      select private.account_of(i) from public.integrations i
+      where i.id = v_transaction.integration_id and i.organization_id = v_transaction.organization_id
+        and i.integration_type = v_transaction.integration_type
+    )
+  );
+end
+$$;
+
+comment on function public.consume_transaction(text, text, uuid) is
+  'Consumes an authorization transaction, once. Returns consumed with its parameters, foreign (another browser or user), '
+  'not_a_member, or unknown (not found, expired, or already used).';
+
+comment on column public.oauth_transactions.integration_id is
+  'The integration that is reconnected. Null: whatever account comes is connected.';
+
+create function public.admit_credentials(p_user_id uuid, p_organization_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_seconds integer;
+begin
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  v_seconds := private.admit('credentials', p_user_id::text, 60, '10 minutes');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$$;
+
+comment on function public.admit_credentials(uuid, uuid) is
+  'Called before a provider is asked about credentials that a user gives. Without a limit the worker would try found keys for '
+  'whoever has an account. Returns admitted, not_a_member, or too_many with seconds: sixty in ten minutes.';
+
+-- Who shares a grant, where a provider knows one for a user and an app.
+create index integrations_account on public.integrations (integration_type, external_account_id);
+
+create index credential_events_connections on public.credential_events (user_id, integration_type)
+  where action in ('connected', 'reconnected');
+
+create function public.add_pending_connection(
+  p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
+    values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
+    on conflict (id) do nothing;
+  return jsonb_build_object('outcome', 'pending');
+end
+$$;
+
+comment on function public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text) is
+  'Writes a grant down that was just received. May be repeated.';
+
+create function public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_row public.pending_connections;
+begin
+  select * into v_row from public.pending_connections p where p.id = p_id and p.user_id = p_user_id;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if not private.lock_membership(p_user_id, v_row.organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  update public.pending_connections p set accounts = p_accounts, expires_at = now() + interval '10 minutes' where p.id = p_id;
+  return jsonb_build_object('outcome', case when found then 'waiting' else 'unknown' end);
+end
+$$;
+
+comment on function public.offer_accounts(uuid, uuid, jsonb) is
+  'Lets the user choose one of the grant''s accounts, for ten minutes.';
+
+create function public.pending_connection(
+  p_id uuid, p_user_id uuid, p_reason text default 'choose', p_request_id text default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row public.pending_connections;
+begin
+  select * into v_row from public.pending_connections p
+    where p.id = p_id and p.user_id = p_user_id and p.accounts is not null and p.expires_at > now()
+      and private.is_member(p_user_id, p.organization_id);
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if p_reason is not null then
+    perform private.write_event(
+      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, null, 'opened',
+      p_reason => p_reason, p_request_id => p_request_id
+    );
+  end if;
+  return jsonb_build_object(
+    'outcome', 'waiting',
+    'organization_id', v_row.organization_id,
+    'integration_type', v_row.integration_type,
+    'config', case when p_reason is not null then v_row.config else '{}' end,
+    'accounts', v_row.accounts,
+    'return_to', v_row.return_to,
+    'expires_at', v_row.expires_at
+  );
+end
+$$;
+
+comment on function public.pending_connection(uuid, uuid, text, text) is
+  'Reads a grant that waits for the user''s choice. Without p_reason (what its credentials are opened for) the config stays here, '
+  'so the choice can be looked at as often as one likes.';
+
+create function public.complete_connection(
+  p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
+  p_config jsonb, p_request_id text, p_pending_id uuid default null, p_reconnect boolean default false,
+  p_second_grant text default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row public.integrations;
+  v_name text;
+  v_outcome text;
+begin
+  if p_external_account_id is null
+    or char_length(p_integration_type) not between 1 and 64
+    or char_length(p_name) not between 1 and 200
+    or jsonb_typeof(p_config) is distinct from 'object'
+    or octet_length(p_config::text) > 262144
+    or p_second_grant not in ('replaces', 'separate')
+  then
+    raise exception 'an argument is missing or out of bounds' using
+      errcode = 'invalid_parameter_value',
+      hint = 'type 1 to 64 characters, name 1 to 200, account not null, config an object of at most 256 KiB';
+  end if;
+
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+
+  perform private.lock_names(p_organization_id, p_integration_type);
+
+  if p_pending_id is not null then
+    -- Locked, not yet deleted: after exists the caller comes again for it.
+    perform from public.pending_connections p
+      where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
+        and p.integration_type = p_integration_type and p.expires_at > now()
+      for update;
+    if not found then
+      -- A repetition of a call whose answer was lost.
+      perform from public.integrations i
+        where i.id = p_id and i.organization_id = p_organization_id and i.config = p_config;
+      return case
+        when found then jsonb_build_object('outcome', 'updated', 'id', p_id)
+        else jsonb_build_object('outcome', 'unknown')
+      end;
+    end if;
+  end if;
+
+  if p_reconnect then
+    select * into v_row from public.integrations i
+      where i.id = p_id and i.organization_id = p_organization_id and i.integration_type = p_integration_type
+      for update;
+    if not found then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
+    if private.account_of(v_row) is distinct from p_external_account_id then
+      return jsonb_build_object('outcome', 'mismatch');
+    end if;
+  end if;
+
+  -- Each turn has its own snapshot. A conflict means that another transaction's row came in between: the next turn sees it, or
+  -- inserts because it has gone again.
+  loop
+    select * into v_row from public.integrations i
+      where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+        and i.external_account_id = p_external_account_id
+      for update;
+    if found and v_row.id <> p_id then
+      return case
+        when p_reconnect then jsonb_build_object('outcome', 'mismatch')
+        else jsonb_build_object('outcome', 'exists', 'id', v_row.id)
+      end;
+    end if;
+
+    if not found then
+      select * into v_row from public.integrations i where i.id = p_id for update;
+      if found and (
+        v_row.organization_id <> p_organization_id or v_row.integration_type <> p_integration_type
+        or v_row.external_account_id <> p_external_account_id
+      ) then
+        return jsonb_build_object('outcome', 'unknown');
+      end if;
+    end if;
+
+    v_name := private.free_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
+    if v_row.id is not null then
+      if p_second_grant = 'separate' then
+        perform private.queue_revocation(v_row, private.newest_config(v_row), null, 'replaced');
+      end if;
+      update public.integrations i
+        set external_account_id = p_external_account_id,
+          name = case when i.name_is_custom then i.name else v_name end,
+          config = p_config,
+          status = 'active',
+          may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
+        where i.id = p_id;
+      v_outcome := 'updated';
+      exit;
+    end if;
+
+    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status)
+      values (p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active')
+      on conflict do nothing;
+    if found then
+      v_outcome := 'created';
+      exit;
+    end if;
+  end loop;
+
+  delete from public.pending_connections p where p.id = p_pending_id;
+
+  perform private.write_event(
+    'user', p_user_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
+    case v_outcome when 'created' then 'connected' else 'reconnected' end,
+    p_reason => case when p_reconnect then 'requested' end, p_request_id => p_request_id
+  );
+  return jsonb_build_object('outcome', v_outcome, 'id', p_id);
+end
+$$;
+
+comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text) is
+  'Writes the row p_id, for which p_config was sealed, and no other. The account may have another row already: then nothing is '
+  'written and the answer names that row, for which the caller seals again. With p_pending_id the grant''s pending row is deleted '
+  'in the same transaction. Without that row the answer is unknown and nothing is written: the grant was given up meanwhile. So '
+  'whatever becomes of this call, a grant is either stored or still pending, never both. With p_reconnect the row p_id is the '
+  'only one that may be written: unknown if it is gone, mismatch if it stands for another account or another row has its account. '
+  'p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued '
+  'for revocation), null (unknown: the row remembers that it may still exist).';
+
+create function public.connect_named(
+  p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
+  p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid default null, p_reconnect boolean default false,
+  p_second_grant text default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_answer jsonb;
+  v_old text;
+begin
+  if p_custom_name is null or char_length(p_custom_name) not between 1 and 200 then
+    raise exception 'p_custom_name is missing or out of bounds' using
+      errcode = 'invalid_parameter_value', hint = 'a name of 1 to 200 characters';
+  end if;
+
+  -- Membership first, then the names: everybody who gives one takes both in this order.
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  perform private.lock_names(p_organization_id, p_integration_type);
+
+  if exists (
+    select from public.integrations i
+    where i.organization_id = p_organization_id and i.integration_type = p_integration_type and i.name = p_custom_name
+      and i.external_account_id is distinct from p_external_account_id
+  ) then
+    return jsonb_build_object('outcome', 'name_taken');
+  end if;
+  select i.name into v_old from public.integrations i
+    where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+      and i.external_account_id = p_external_account_id;
+
+  v_answer := public.complete_connection(
+    p_id => p_id, p_user_id => p_user_id, p_organization_id => p_organization_id, p_integration_type => p_integration_type,
+    p_external_account_id => p_external_account_id, p_name => p_name, p_config => p_config, p_request_id => p_request_id,
+    p_pending_id => p_pending_id, p_reconnect => p_reconnect, p_second_grant => p_second_grant
+  );
+  if v_answer->>'outcome' not in ('created', 'updated') then
+    return v_answer;
+  end if;
+  update public.integrations i set name = p_custom_name, name_is_custom = true where i.id = p_id;
+  if v_old <> p_custom_name then
+    perform private.write_event(
+      'user', p_user_id, p_organization_id, p_id, p_integration_type, p_external_account_id, 'renamed', p_request_id => p_request_id
+    );
+  end if;
+  return v_answer;
+end
+$$;
+
+comment on function public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text) is
+  'complete_connection under p_custom_name, which stays the user''s own. name_taken, and nothing is written, where another '
+  'integration of the type in the organization has it.';
+
+create function private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_except uuid)
+returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select from public.integrations i
+    where i.integration_type = p_integration_type and i.external_account_id = p_external_account_id and i.id is distinct from p_except
+  ) or exists (
+    select from public.credential_events e
+    join public.integrations i on i.id = e.integration_id
+    where e.user_id = p_user_id and e.integration_type = p_integration_type and e.action in ('connected', 'reconnected')
+      and e.integration_id is distinct from p_except
+  );
+$$;
+
+comment on function private.grant_is_shared(text, text, uuid, uuid) is
+  'Whether another integration uses the grant, where the provider knows one grant for a user and an app: the same account, or the '
+  'same user of ours, since an account may be a part of what a user granted.';
+
+create function private.revocation_claim(p_row private.pending_revocations) returns jsonb
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'sealed_for', p_row.sealed_for,
+    'integration_type', p_row.integration_type,
+    'config', p_row.config::text
+  );
+$$;
+
+comment on function private.revocation_claim(private.pending_revocations) is
+  'What the worker needs for a revocation. The config is text, so that one that the worker cannot read harms no other.';
+
+create function private.queue_revocation(p_row public.integrations, p_config jsonb, p_user_id uuid, p_reason text) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  insert into private.pending_revocations (
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason
+  ) values (
+    md5(p_row.id || p_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), p_user_id,
+    p_config, p_reason
+  )
+  on conflict (id) do nothing;
+$$;
+
+comment on function private.queue_revocation(integrations, jsonb, uuid, text) is
+  'Queues a credential of an integration for revocation; the same credential once.';
+
+create function private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from private.pending_revocations r where r.id = p_row.id;
+  perform private.write_event(
+    'service', null, p_row.organization_id, p_row.sealed_for, p_row.integration_type, p_row.external_account_id, 'revoked', p_outcome,
+    p_row.reason, p_request_id
+  );
+end
+$$;
+
+comment on function private.end_revocation(private.pending_revocations, text, text) is
+  'Ends a revocation and records how.';
+
+create function public.abandon_connection(
+  p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_pending public.pending_connections;
+  v_row private.pending_revocations;
+begin
+  if p_owner is null or p_wide is null then
+    raise exception 'p_owner or p_wide is null' using errcode = 'invalid_parameter_value';
+  end if;
+  delete from public.pending_connections p where p.id = p_id and p.user_id = p_user_id returning * into v_pending;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  insert into private.pending_revocations (
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+  ) values (
+    v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, p_external_account_id, p_user_id,
+    v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
+  ) returning * into v_row;
+  if p_wide and private.grant_is_shared(v_row.integration_type, p_external_account_id, p_user_id, null) then
+    perform private.end_revocation(v_row, 'kept', p_request_id);
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, p_external_account_id, 'opened',
+    p_reason => 'revoke', p_request_id => p_request_id
+  );
+  return jsonb_build_object('outcome', 'abandoned', 'revocation', private.revocation_claim(v_row));
+end
+$$;
+
+comment on function public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text) is
+  'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned or discarded (by its user). p_wide: a '
+  'revocation ends all that the user granted. abandoned: the caller revokes, then settles. kept: another integration uses the '
+  'grant, so nobody revokes it. unknown: it is not pending; it was stored, or given up before.';
+
+create function public.disconnect_integration(
+  p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_organization_id uuid;
+  v_integration public.integrations;
+  v_row private.pending_revocations;
+begin
+  if p_owner is null or p_wide_types is null then
+    raise exception 'p_owner or p_wide_types is null' using errcode = 'invalid_parameter_value';
+  end if;
+  select i.organization_id into v_organization_id from public.integrations i where i.id = p_id;
+  if not found or not private.lock_membership(p_user_id, v_organization_id) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  -- The organization once more: it is the one whose membership is locked.
+  select * into v_integration from public.integrations i where i.id = p_id and i.organization_id = v_organization_id for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  insert into private.pending_revocations (
+    organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+  ) values (
+    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration), p_user_id,
+    private.newest_config(v_integration), 'disconnected', p_owner, now() + interval '60 seconds'
+  ) returning * into v_row;
+  delete from public.integrations i where i.id = p_id;
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'opened',
+    p_reason => 'disconnect', p_request_id => p_request_id
+  );
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'disconnected',
+    p_request_id => p_request_id
+  );
+  return jsonb_build_object(
+    'outcome', 'disconnected',
+    'revocation', private.revocation_claim(v_row),
+    'earlier_grant', v_integration.may_have_earlier_grant,
+    'shared', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('id', s.id, 'visible', private.is_member(p_user_id, s.organization_id)))
+        from (
+          select i.id, i.organization_id from public.integrations i
+          where v_row.integration_type = any (p_wide_types) and i.integration_type = v_row.integration_type
+            and i.external_account_id = v_row.external_account_id
+          limit 100
+        ) s
+      ),
+      '[]'
+    )
+  );
+end
+$$;
+
+comment on function public.disconnect_integration(uuid, uuid, uuid, text[], text) is
+  'Deletes an integration, whatever its config holds, and leases the revocation of its newest credential to p_owner. Answers '
+  'earlier_grant where a grant that was replaced may still exist, and shared: other integrations that a revocation of all that '
+  'the user granted (p_wide_types) ends, with id and whether the caller may see them; at most 100.';
+
+create function public.claim_revocations(
+  p_owner uuid, p_limit integer, p_types text[], p_wide_types text[], p_request_id text
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row private.pending_revocations;
+  v_claims jsonb[] := '{}';
+  v_room integer := 1048576;
+begin
+  if p_owner is null or p_limit is null or p_limit not between 1 and 100 or p_types is null or p_wide_types is null then
+    raise exception 'p_limit is not between 1 and 100, or an argument is null' using errcode = 'invalid_parameter_value';
+  end if;
+
+  with expired as (
+    delete from public.pending_connections p
+      where p.id in (
+        select e.id from public.pending_connections e
+        where e.expires_at <= now() order by e.expires_at limit 500 for update skip locked
+      )
+      returning *
+  )
+  insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, user_id, config, reason)
+    select e.id, e.organization_id, e.id, e.integration_type, e.user_id, e.config,
+      case when e.accounts is null then 'abandoned' else 'expired' end
+    from expired e
+    on conflict (id) do nothing;
+
+  for v_row in
+    select * from private.pending_revocations r
+    where r.give_up_at <= now() and (r.leased_until is null or r.leased_until <= now())
+    limit 500 for update skip locked
+  loop
+    perform private.end_revocation(v_row, 'failed', p_request_id);
+  end loop;
+
+  for v_row in
+    select r.* from private.pending_revocations r
+    join (
+      select d.id, row_number() over (partition by d.organization_id order by d.next_attempt_at) as turn
+      from private.pending_revocations d
+      where d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now()) and d.integration_type = any (p_types)
+    ) due on due.id = r.id
+    where r.leased_until is null or r.leased_until <= now()
+    order by due.turn, r.next_attempt_at
+    limit p_limit
+    for update of r skip locked
+  loop
+    exit when v_room <= 0;
+    if v_row.integration_type = any (p_wide_types)
+      and private.grant_is_shared(v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.sealed_for)
+    then
+      perform private.end_revocation(v_row, 'kept', p_request_id);
+      continue;
+    end if;
+    update private.pending_revocations r set owner = p_owner, leased_until = now() + interval '60 seconds' where r.id = v_row.id;
+    perform private.write_event(
+      'service', null, v_row.organization_id, v_row.sealed_for, v_row.integration_type, v_row.external_account_id, 'opened',
+      p_reason => 'revoke', p_request_id => p_request_id
+    );
+    v_claims := v_claims || private.revocation_claim(v_row);
+    v_room := v_room - octet_length(v_row.config::text);
+  end loop;
+  return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
+end
+$$;
+
+comment on function public.claim_revocations(uuid, integer, text[], text[], text) is
+  'Claims up to p_limit revocations that are due, of these types, in turns between organizations. Before that it moves pending '
+  'connections here that have expired, gives up what has failed for a day, and keeps grants of p_wide_types that another '
+  'integration uses by now.';
+
+create function public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_row private.pending_revocations;
+begin
+  if p_result is null or p_result not in ('revoked', 'unsupported', 'unreadable', 'failed') then
+    raise exception 'p_result is not revoked, unsupported, unreadable or failed' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from private.pending_revocations r where r.id = p_id and r.owner = p_owner for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if p_result = 'failed' then
+    update private.pending_revocations r
+      set owner = null, leased_until = null, attempts = r.attempts + 1,
+        next_attempt_at = now() + make_interval(secs => least(30 * 2 ^ least(r.attempts, 7), 3600))
+      where r.id = p_id;
+  else
+    perform private.end_revocation(
+      v_row, case p_result when 'revoked' then 'succeeded' when 'unreadable' then 'failed' else p_result end, p_request_id
+    );
+  end if;
+  return jsonb_build_object('outcome', 'settled');
+end
+$$;
+
+comment on function public.settle_revocation(uuid, uuid, text, text) is
+  'Ends a leased revocation: revoked, unsupported (the provider has no endpoint for it), unreadable (the config will never open), '
+  'or failed, which is repeated later.';
+
+revoke all on function 
+  private.grant_is_shared(text, text, uuid, uuid),
+  private.revocation_claim(private.pending_revocations),
+  private.queue_revocation(integrations, jsonb, uuid, text),
+  private.end_revocation(private.pending_revocations, text, text),
+  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid),
+  public.consume_transaction(text, text, uuid),
+  public.admit_credentials(uuid, uuid),
+  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
+  public.offer_accounts(uuid, uuid, jsonb),
+  public.pending_connection(uuid, uuid, text, text),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text),
+  public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text),
+  public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text),
+  public.disconnect_integration(uuid, uuid, uuid, text[], text),
+  public.claim_revocations(uuid, integer, text[], text[], text),
+  public.settle_revocation(uuid, uuid, text, text)
+from public, anon, authenticated, service_role;
+grant execute on function 
+  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid),
+  public.consume_transaction(text, text, uuid),
+  public.admit_credentials(uuid, uuid),
+  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
+  public.offer_accounts(uuid, uuid, jsonb),
+  public.pending_connection(uuid, uuid, text, text),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text),
+  public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text),
+  public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text),
+  public.disconnect_integration(uuid, uuid, uuid, text[], text),
+  public.claim_revocations(uuid, integer, text[], text[], text),
+  public.settle_revocation(uuid, uuid, text, text)
+to service_role;

@@ -1,0 +1,747 @@
+-- Who is refreshing a credential. A refresh token may be good for one redemption only, so whoever redeems holds the row's lease, and the
+-- result is written by compare-and-swap on the lease.
+--
+-- Lock order, everywhere: the integration's row first, then its lease.
+
+-- What is due, with all that a claim looks at before it takes a row. A rotation writes none of these columns, so its updates stay HOT.
+create index integrations_due_for_refresh on public.integrations (token_expires_at) include (organization_id, integration_type, id)
+  where token_expires_at is not null and status in ('active', 'degraded');
+
+-- Over all integrations, so that no claim ever has the number of another, also where a lease was dropped in between.
+create sequence private.lease_generations;
+
+create table public.credential_leases (
+  integration_id uuid primary key references public.integrations (id) on delete cascade,
+  -- Null: nobody. A lease that has expired is nobody's either, but its owner may still settle until another takes it.
+  owner uuid,
+  expires_at timestamptz,
+  -- Another with each claim.
+  generation bigint not null default nextval('private.lease_generations'),
+  -- Set before the redemption is made, null once its end is known: a claim that finds it set knows that a redemption may have happened
+  -- whose answer nobody wrote.
+  attempted_at timestamptz,
+  -- How many redemptions since the last refresh had an end that nobody knows.
+  unsettled integer not null default 0,
+  -- How often the provider has refused alike since the token's end: by status and error code, and since when.
+  refused_as text,
+  refused_since timestamptz,
+  refusals integer not null default 0,
+  failures integer not null default 0,
+  failed_at timestamptz,
+  retry_at timestamptz,
+  settled_at timestamptz,
+  -- Who ended this generation and how, so that a write whose answer was lost can be repeated.
+  ended_by uuid,
+  ended_as text,
+  -- A refreshed config, sealed for the integration, that could not be written there: the next claim writes it instead of redeeming.
+  journal jsonb check (jsonb_typeof(journal) = 'object' and octet_length(journal::text) <= 262144),
+  check ((owner is null) = (expires_at is null))
+);
+
+create index credential_leases_journal on public.credential_leases (integration_id) where journal is not null;
+
+alter table public.credential_leases enable row level security;
+
+revoke all on table public.credential_leases from public, anon, authenticated, service_role;
+
+revoke all on sequence private.lease_generations from public, anon, authenticated, service_role;
+
+create function private.drop_lease() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  delete from public.credential_leases l where l.integration_id = old.id;
+  delete from private.forbidden_checks f where f.integration_id = old.id;
+  return null;
+end
+$$;
+
+comment on function private.drop_lease() is
+  'Ends a refresh lease when somebody else writes the config: the refresh in progress used a token that is no longer stored.';
+
+-- Neither a rotation, which changes the sealing only, nor the settling of a refresh.
+create trigger drop_lease
+  after update of config on public.integrations
+  for each row
+  when (
+    current_setting('integrations.rewrap', true) is distinct from 'on'
+    and current_setting('integrations.settle', true) is distinct from 'on'
+    and old.config is distinct from new.config
+  )
+  execute function private.drop_lease();
+
+create function private.take_lease(p_row public.integrations, p_owner uuid) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_lease public.credential_leases;
+begin
+  -- Longer than the worker can take: a start up to 45 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
+  insert into public.credential_leases as l (integration_id, owner, expires_at, attempted_at)
+    values (p_row.id, p_owner, now() + interval '90 seconds', now())
+    on conflict (integration_id) do update
+      set owner = p_owner,
+        expires_at = excluded.expires_at,
+        generation = excluded.generation,
+        unsettled = l.unsettled + (l.attempted_at is not null)::integer,
+        attempted_at = case when l.journal is null then now() end,
+        ended_by = null,
+        ended_as = null
+      where l.owner is null or l.expires_at <= now()
+    returning * into v_lease;
+  if not found then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'integration_type', p_row.integration_type,
+    'generation', v_lease.generation,
+    'config', coalesce(v_lease.journal, p_row.config)::text,
+    'refreshed', v_lease.journal is not null
+  );
+end
+$$;
+
+comment on function private.take_lease(integrations, uuid) is
+  'Takes the lease of a locked integration, records the attempt, and returns what to refresh, or the unwritten result of an '
+  'earlier refresh. Null if another worker holds the lease.';
+
+create function private.leaves_room(p_config jsonb) returns boolean
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select octet_length(p_config::text) <= 196608;
+$$;
+
+comment on function private.leaves_room(jsonb) is
+  'Whether a refreshed config would still fit: with tokens of 16 KiB each it is at most 256 KiB.';
+
+create function public.claim_refresh(
+  p_id uuid, p_owner uuid, p_user_id uuid default null, p_within integer default null, p_read boolean default false,
+  p_reason text default 'refresh', p_request_id text default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_row public.integrations;
+  v_lease public.credential_leases;
+  v_wanted boolean;
+  v_claim jsonb;
+  v_paused_until timestamptz;
+begin
+  select * into v_row from public.integrations i where i.id = p_id;
+  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  -- Of many at once most only wait: they take no lock.
+  v_wanted := p_within is null or v_row.token_expires_at <= now() + make_interval(secs => p_within);
+  if v_wanted then
+    perform from public.credential_leases l where l.integration_id = p_id and l.owner is not null and l.expires_at > now();
+    if found then
+      return jsonb_build_object('outcome', 'busy');
+    end if;
+  end if;
+
+  -- No writer of the config can come between what is read here and the lease.
+  select * into v_row from public.integrations i where i.id = p_id for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  select * into v_lease from public.credential_leases l where l.integration_id = p_id;
+
+  if v_lease.journal is not null then
+    v_wanted := true;
+  elsif v_row.status in ('reconnect_required', 'revoked') or not private.leaves_room(v_row.config) then
+    v_wanted := false;
+  elsif p_within is null then
+    v_wanted := coalesce(v_lease.settled_at <= now() - interval '30 seconds', true);
+  else
+    v_wanted := coalesce(v_row.token_expires_at <= now() + make_interval(secs => p_within), false)
+      and coalesce(v_lease.retry_at <= now(), true);
+  end if;
+
+  if v_wanted and p_within is null and v_lease.journal is null and v_lease.failed_at > now() - interval '10 seconds' then
+    return jsonb_build_object('outcome', 'failed', 'retry_at', v_lease.retry_at);
+  end if;
+
+  -- What only waits to be written needs no provider.
+  if v_wanted and v_lease.journal is null then
+    v_paused_until := private.paused_until(p_id, v_row.integration_type, 'token');
+    if v_paused_until is not null and p_within is null then
+      return jsonb_build_object(
+        'outcome', 'failed', 'retry_at', v_paused_until,
+        'paused_seconds', ceil(extract(epoch from v_paused_until - now()))::integer
+      );
+    end if;
+    v_wanted := v_paused_until is null;
+  end if;
+
+  if v_wanted then
+    v_claim := private.take_lease(v_row, p_owner);
+    if v_claim is null then
+      return jsonb_build_object('outcome', 'busy');
+    end if;
+  end if;
+
+  if v_wanted or p_read then
+    perform private.write_event(
+      case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
+      v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason, p_request_id => p_request_id
+    );
+  end if;
+  if v_wanted then
+    return v_claim || jsonb_build_object('outcome', 'claimed');
+  end if;
+  return jsonb_build_object(
+    'outcome', 'current',
+    'organization_id', v_row.organization_id,
+    'integration_type', v_row.integration_type,
+    'config', case when p_read then v_row.config::text end,
+    'version', case when p_read then private.version_of(v_row.config) end,
+    'status', v_row.status,
+    'expires_at', v_row.token_expires_at,
+    'settled', coalesce(v_lease.settled_at > now() - interval '30 seconds', false)
+  );
+end
+$$;
+
+comment on function public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text) is
+  'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in '
+  'any case, except after a refresh less than 30 seconds ago. p_user_id null: the worker itself. With p_read the stored '
+  'credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; '
+  'ask again), failed (just now, or the provider is paused for paused_seconds), current, or unknown.';
+
+create function public.claim_due_refreshes(
+  p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_row public.integrations;
+  v_claim jsonb;
+  v_claims jsonb[] := '{}';
+  v_room integer := 1048576;
+begin
+  if p_limit is null or p_limit not between 1 and 500 or p_within is null or p_types is null then
+    raise exception 'p_limit is not between 1 and 500, or an argument is null' using errcode = 'invalid_parameter_value';
+  end if;
+
+  for v_row in
+    select i.*
+    from (
+      (
+        select l.integration_id as id, 0 as turn from public.credential_leases l
+        where l.journal is not null and (l.owner is null or l.expires_at <= now()) and coalesce(l.retry_at <= now(), true)
+        limit p_limit
+      )
+      union all
+      select d.id, d.turn from private.due_refreshes(p_limit, p_within, private.without_paused(p_types, 'token')) d
+      where not exists (select from public.credential_leases l where l.integration_id = d.id and l.journal is not null)
+    ) c
+    join public.integrations i on i.id = c.id
+    where c.turn = 0 or private.leaves_room(i.config)
+    order by c.turn, i.token_expires_at
+    limit p_limit
+    for no key update of i skip locked
+  loop
+    exit when v_room <= 0;
+    v_claim := private.take_lease(v_row, p_owner);
+    continue when v_claim is null;
+    perform private.write_event(
+      'service', null, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened',
+      p_reason => 'refresh', p_request_id => p_request_id
+    );
+    v_claims := v_claims || v_claim;
+    v_room := v_room - octet_length(v_claim::text);
+  end loop;
+  return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
+end
+$$;
+
+comment on function public.claim_due_refreshes(uuid, integer, integer, text[], text) is
+  'Claims up to p_limit refreshes for the schedule: what could not be written before, then what ends within p_within seconds, of '
+  'these types. Organizations take turns, each with what ends soonest, so none waits for the whole backlog of another. Rows that '
+  'others hold are passed by. Together the configs are at most about a megabyte.';
+
+create function private.lock_lease(p_id uuid, p_owner uuid, p_generation bigint) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_lease public.credential_leases;
+begin
+  perform from public.integrations i where i.id = p_id for no key update;
+  if not found then
+    return 'gone';
+  end if;
+  select * into v_lease from public.credential_leases l
+    where l.integration_id = p_id and l.generation = p_generation for update;
+  if v_lease.owner = p_owner then
+    return null;
+  end if;
+  return case when v_lease.ended_by = p_owner then v_lease.ended_as else 'changed' end;
+end
+$$;
+
+comment on function private.lock_lease(uuid, uuid, bigint) is
+  'Locks the integration, then its lease. Returns null if the caller holds the lease, otherwise why not: gone, changed (the '
+  'config was rewritten or the lease taken over), or how the caller ended this lease earlier.';
+
+create function private.tell(
+  p_row public.integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text
+) returns void
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select private.write_event(
+    case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
+    p_row.integration_type, p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id
+  );
+$$;
+
+comment on function private.tell(integrations, uuid, text, text, text, text) is
+  'Records how a refresh ended.';
+
+create function private.settle_refresh(
+  p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text
+) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_ended text;
+  v_row public.integrations;
+begin
+  begin
+    v_ended := private.lock_lease(p_id, p_owner, p_generation);
+    if v_ended is not null then
+      return v_ended;
+    end if;
+    perform set_config('integrations.settle', 'on', true);
+    update public.integrations i set config = p_config, status = 'active', status_reason = null
+      where i.id = p_id
+      returning * into v_row;
+    perform set_config('integrations.settle', 'off', true);
+    update public.credential_leases l
+      set owner = null, expires_at = null, attempted_at = null, unsettled = 0, failures = 0, failed_at = null, retry_at = null,
+        refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null
+      where l.integration_id = p_id;
+    perform private.note_success(v_row.integration_type, 'refresh');
+    perform private.tell(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
+    return 'settled';
+  exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
+    -- A rotation has fenced this worker's key out, or holds the table. The tokens exist nowhere else: they wait here, sealed, for a
+    -- worker that may write.
+    update public.credential_leases l
+      set owner = null, expires_at = null, attempted_at = null, retry_at = now() + interval '30 seconds', ended_by = p_owner,
+        ended_as = 'journalled', journal = p_config
+      where l.integration_id = p_id and l.owner = p_owner and l.generation = p_generation;
+    return case when found then 'journalled' else 'changed' end;
+  end;
+end
+$$;
+
+comment on function private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text) is
+  'Stores a refreshed config. If the row may not be written now, because of a rotation''s fence, the config is kept in the lease '
+  'for the next claim.';
+
+create function public.settle_refreshes(
+  p_owner uuid, p_results jsonb, p_user_id uuid default null, p_request_id text default null
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+  v_result record;
+  v_end text;
+  v_ends jsonb := '{}';
+begin
+  if p_owner is null or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 500 then
+    raise exception 'p_results is no list of at most 500' using errcode = 'invalid_parameter_value';
+  end if;
+  -- In the order of ids, as everybody who locks several.
+  for v_result in
+    select * from jsonb_to_recordset(p_results)
+      as r (
+        id uuid, generation bigint, config jsonb, fault text, retry_after integer, refusal jsonb, organization_id uuid,
+        integration_type text
+      )
+    order by r.id
+  loop
+    if (v_result.config is null) = (v_result.fault is null)
+      or v_result.fault not in ('unsettled', 'refused', 'unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable', 'released')
+      or jsonb_typeof(v_result.config) <> 'object'
+      or octet_length(v_result.config::text) > 262144
+    then
+      raise exception 'a result is neither a config of at most 256 KiB nor a known fault' using
+        errcode = 'invalid_parameter_value';
+    end if;
+    if v_result.refusal is not null and (
+      coalesce(char_length(v_result.refusal->>'alike') not between 1 and 128, true)
+      or coalesce(jsonb_typeof(v_result.refusal->'may_be_ours') <> 'boolean', true)
+      or coalesce((v_result.refusal->>'tries')::integer not between 2 and 1000, true)
+    ) then
+      raise exception 'a refusal is not {"alike", "may_be_ours", "tries"} within bounds' using errcode = 'invalid_parameter_value';
+    end if;
+    begin
+      v_end := case
+        when v_result.config is not null then private.settle_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id)
+        else private.fail_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id)
+      end;
+    exception when lock_not_available or deadlock_detected then
+      -- One row that cannot be had must not undo the others. Its lease ends by itself, with the attempt on record.
+      v_end := 'backed_off';
+    end;
+    if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
+      -- The integration was deleted while its token was refreshed. Nobody else knows of the new tokens.
+      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
+        values (
+          md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
+          v_result.config, 'late'
+        )
+        on conflict (id) do nothing;
+    end if;
+    v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
+  end loop;
+  return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
+end
+$$;
+
+comment on function public.settle_refreshes(uuid, jsonb, uuid, text) is
+  'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, '
+  'generation, fault, retry_after?}] for what was not. Returns the end of each: settled, journalled (the config is kept and '
+  'written later), backed_off, reconnect_required, released, changed, or gone; the fresh tokens of an integration that is gone '
+  'are queued for revocation. May be repeated.';
+
+create function private.newest_config(p_row public.integrations) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce((select l.journal from public.credential_leases l where l.integration_id = p_row.id), p_row.config);
+$$;
+
+comment on function private.newest_config(integrations) is
+  'The newest credential of an integration: the result of a refresh that could not be written yet, otherwise the config.';
+
+-- A provider has asked one integration to wait, at its token endpoint or at its API. That holds for this integration, and is evidence of its
+-- organization for a pause of the whole type.
+create table private.integration_pauses (
+  integration_id uuid not null references public.integrations (id) on delete cascade,
+  endpoint text not null check (endpoint in ('token', 'api')),
+  organization_id uuid not null,
+  integration_type text not null check (char_length(integration_type) between 1 and 64),
+  noted_at timestamptz not null default now(),
+  until timestamptz not null,
+  primary key (integration_id, endpoint)
+);
+
+create index integration_pauses_noted_at on private.integration_pauses (integration_type, endpoint, noted_at);
+
+-- All integrations of a type wait, at one endpoint.
+create table private.provider_pauses (
+  integration_type text not null check (char_length(integration_type) between 1 and 64),
+  endpoint text not null check (endpoint in ('token', 'api')),
+  until timestamptz not null,
+  primary key (integration_type, endpoint)
+);
+
+alter table private.integration_pauses enable row level security;
+
+alter table private.provider_pauses enable row level security;
+
+revoke all on table private.integration_pauses from public, anon, authenticated, service_role;
+
+revoke all on table private.provider_pauses from public, anon, authenticated, service_role;
+
+create function private.paused_until(p_id uuid, p_integration_type text, p_endpoint text) returns timestamptz
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select greatest(
+    (select p.until from private.provider_pauses p
+      where p.integration_type = p_integration_type and p.endpoint = p_endpoint and p.until > now()),
+    (select p.until from private.integration_pauses p
+      where p.integration_id = p_id and p.endpoint = p_endpoint and p.until > now())
+  );
+$$;
+
+comment on function private.paused_until(uuid, text, text) is
+  'When the provider of a type may be asked again; null: now.';
+
+create function private.without_paused(p_types text[], p_endpoint text) returns text[]
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(array_agg(t.kind), '{}') from unnest(p_types) t (kind)
+  where not exists (
+    select from private.provider_pauses p
+    where p.integration_type = t.kind and p.endpoint = p_endpoint and p.until > now()
+  );
+$$;
+
+comment on function private.without_paused(text[], text) is
+  'Those of the types that are not paused at this endpoint as a whole.';
+
+create function public.pause_provider(p_id uuid, p_endpoint text, p_seconds integer, p_organizations integer) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row public.integrations;
+  v_until timestamptz;
+begin
+  if p_seconds is null or p_seconds not between 1 and 3600 or p_organizations not between 1 and 100 then
+    raise exception 'p_seconds is not between 1 and 3600, or p_organizations not between 1 and 100' using
+      errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, integration_type, until)
+    values (p_id, p_endpoint, v_row.organization_id, v_row.integration_type, now() + make_interval(secs => p_seconds))
+    on conflict (integration_id, endpoint) do update set
+      organization_id = excluded.organization_id,
+      integration_type = excluded.integration_type,
+      noted_at = now(),
+      until = greatest(p.until, excluded.until);
+
+  select o.until into v_until
+    from (
+      select max(p.until) as until from private.integration_pauses p
+      where p.integration_type = v_row.integration_type and p.endpoint = p_endpoint
+        and p.noted_at > now() - interval '10 minutes' and p.until > now()
+      group by p.organization_id
+    ) o
+    where p_organizations is not null
+    order by o.until desc
+    offset p_organizations - 1 limit 1;
+  if v_until is null then
+    return jsonb_build_object('outcome', 'paused');
+  end if;
+  insert into private.provider_pauses as p (integration_type, endpoint, until)
+    values (v_row.integration_type, p_endpoint, v_until)
+    on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
+    returning p.until into v_until;
+  return jsonb_build_object('outcome', 'type_paused', 'until', v_until);
+end
+$$;
+
+comment on function public.pause_provider(uuid, text, integer, integer) is
+  'Notes that a provider has asked an integration to wait for so many seconds, an hour at the most: what it asks beyond that it '
+  'can say again. p_organizations: how many organizations must have been told so within ten minutes before all of the type wait; '
+  'null: no number of them. The type waits for as long as that many of them have to, so none of them alone makes its wait any '
+  'longer. A longer pause that stands stays. paused: the integration waits. type_paused: all of its type do. unknown: the '
+  'integration is gone.';
+
+create function private.due_refreshes(p_limit integer, p_within integer, p_types text[]) returns table (id uuid, turn integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = 'force_custom_plan' set enable_seqscan = off as $$
+declare
+  c_share constant integer := greatest(1, p_limit / 10);
+  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  v_size integer := p_limit * 4;
+  v_left_out uuid[] := '{}';
+  v_window record;
+begin
+  for pass in 1..8 loop
+    with seen as (
+      select d.id, d.organization_id, d.token_expires_at from public.integrations d
+      left join public.credential_leases l on l.integration_id = d.id
+      where d.token_expires_at <= now() + make_interval(secs => p_within)
+        and d.token_expires_at is not null and d.status in ('active', 'degraded')
+        and d.organization_id <> all (v_left_out)
+        and d.integration_type = any (p_types)
+        and (l.owner is null or l.expires_at <= now())
+        and coalesce(l.retry_at <= now(), true)
+        and not exists (
+          select from private.integration_pauses p
+          where p.integration_id = d.id and p.endpoint = 'token' and p.until > now()
+        )
+      order by d.token_expires_at
+      limit v_size
+    ), ranked as (
+      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.token_expires_at)::integer as turn
+      from seen s
+    )
+    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
+        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
+        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
+      into v_window from ranked r;
+    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
+    v_left_out := v_left_out || v_window.full_shares;
+    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
+    v_size := 10000;
+  end loop;
+end
+$$;
+
+comment on function private.due_refreshes(integer, integer, text[]) is
+  'Looks at the rows whose tokens end within p_within seconds, the soonest first, a window at a time. An organization that fills '
+  'its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size '
+  'and number. Answers each row''s id and its turn within its organization.';
+
+create function private.fail_refresh(
+  p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text
+) returns text
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_ended text;
+  v_row public.integrations;
+  v_lease public.credential_leases;
+  v_reason text := p_fault;
+  v_has_expired boolean;
+begin
+  v_ended := private.lock_lease(p_id, p_owner, p_generation);
+  -- Here a config that was written meanwhile shows: what was refused is not the token that stands there now.
+  if v_ended is not null then
+    return v_ended;
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id;
+  v_has_expired := coalesce(v_row.token_expires_at <= now(), false);
+
+  if p_fault = 'refused' and p_refusal is not null and v_has_expired then
+    update public.credential_leases l
+      set refused_as = p_refusal->>'alike',
+        refused_since = case when l.refused_as = p_refusal->>'alike' then l.refused_since else now() end,
+        refusals = case when l.refused_as = p_refusal->>'alike' then l.refusals + 1 else 1 end
+      where l.integration_id = p_id;
+  end if;
+  select * into v_lease from public.credential_leases l where l.integration_id = p_id;
+
+  v_ended := case
+    when p_fault = 'released' then 'released'
+    when p_fault in ('invalid_grant', 'invalid_client') then 'reconnect_required'
+    when p_fault = 'not_refreshable' and v_has_expired then 'reconnect_required'
+    when p_fault = 'refused' and v_has_expired
+      and v_lease.refusals >= (p_refusal->>'tries')::integer
+      and v_lease.refused_since <= now() - interval '1 day'
+      and (
+        not (p_refusal->>'may_be_ours')::boolean
+        or private.has_succeeded(v_row.integration_type, 'refresh', v_lease.refused_since)
+      )
+      then 'reconnect_required'
+    else 'backed_off'
+  end;
+  update public.credential_leases l
+    set owner = null, expires_at = null, attempted_at = null, ended_by = p_owner, ended_as = v_ended,
+      unsettled = l.unsettled + (p_fault = 'unsettled')::integer,
+      failures = l.failures + (v_ended = 'backed_off')::integer,
+      failed_at = case when p_fault in ('released', 'not_refreshable') then l.failed_at else now() end,
+      retry_at = case
+        when v_ended <> 'backed_off' then l.retry_at
+        when p_fault = 'not_refreshable' then coalesce(v_row.token_expires_at, 'infinity')
+        else now() + make_interval(
+          secs => greatest(least(30 * 2 ^ least(l.failures, 7), 3600), least(coalesce(p_retry_after, 0), 86400))
+        )
+      end
+    where l.integration_id = p_id;
+
+  if p_fault in ('released', 'not_refreshable') and v_ended <> 'reconnect_required' then
+    return v_ended;
+  end if;
+  if v_ended = 'reconnect_required' then
+    -- A grant that ended after a redemption whose answer was lost may have been ended by that: a provider that sees a token twice
+    -- takes it for stolen.
+    v_reason := case
+      when p_fault = 'invalid_grant' and v_lease.unsettled > 0 then 'refresh_lost'
+      when p_fault = 'refused' then 'refresh_refused'
+      else p_fault
+    end;
+    update public.integrations i set status = 'reconnect_required', status_reason = v_reason where i.id = p_id;
+  elsif v_row.status = 'active' and (v_has_expired or p_fault = 'unreadable') then
+    -- Its token has ended, or nobody can open it: it does not work now, and may again.
+    update public.integrations i
+      set status = 'degraded', status_reason = case p_fault when 'unreadable' then p_fault else 'refresh_failed' end
+      where i.id = p_id;
+  end if;
+  perform private.tell(
+    v_row, p_user_id, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
+  );
+  return v_ended;
+end
+$$;
+
+comment on function private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text) is
+  'p_fault: unsettled (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may '
+  'later), unreadable (what is stored does not open here), invalid_grant (the token is no longer valid), invalid_client (the '
+  'user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (nothing '
+  'was asked). p_refusal: how a refused one was refused, {"alike", "may_be_ours", "tries"}. Once the token has ended such '
+  'refusals are counted. When as many as tries were alike, the first of them a day ago, the grant is over. One that may be our '
+  'client''s fault, or the endpoint''s, is what every connection of the type would get: there another one must have been '
+  'refreshed since the first.';
+
+-- When a refresh, and a check, of a type last succeeded, to within ten minutes.
+create table private.provider_successes (
+  integration_type text not null,
+  act text not null check (act in ('refresh', 'check')),
+  at timestamptz not null default now(),
+  primary key (integration_type, act)
+);
+
+alter table private.provider_successes enable row level security;
+
+revoke all on table private.provider_successes from public, anon, authenticated, service_role;
+
+create function private.note_success(p_integration_type text, p_act text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from private.provider_successes s
+    where s.integration_type = p_integration_type and s.act = p_act and s.at > now() - interval '10 minutes';
+  if found then
+    return;
+  end if;
+  update private.provider_successes s set at = now()
+    where (s.integration_type, s.act) in (
+      select o.integration_type, o.act from private.provider_successes o
+      where o.integration_type = p_integration_type and o.act = p_act
+      for update skip locked
+    );
+  if not found then
+    insert into private.provider_successes (integration_type, act) values (p_integration_type, p_act) on conflict do nothing;
+  end if;
+end
+$$;
+
+comment on function private.note_success(text, text) is
+  'Notes a success. It waits for nobody: whoever holds the row is noting the same.';
+
+create function private.has_succeeded(p_integration_type text, p_act text, p_since timestamptz) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select from private.provider_successes s where s.integration_type = p_integration_type and s.act = p_act and s.at > p_since
+  );
+$$;
+
+comment on function private.has_succeeded(text, text, timestamp with time zone) is
+  'Whether a connection of the type had a success since a moment.';
+
+create function public.admit_renewal(p_address text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_seconds integer;
+begin
+  if p_address is null then
+    raise exception 'p_address is null' using errcode = 'invalid_parameter_value';
+  end if;
+  v_seconds := private.admit('renewals of an address', p_address, 100, '10 minutes', '1 second', '1 minute');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$$;
+
+comment on function public.admit_renewal(text) is
+  'Called before a session is renewed with what a client presents, so that a stranger''s guesses do not use up what Supabase Auth '
+  'allows the worker. Returns admitted or too_many with seconds.';
+
+revoke all on function 
+  private.drop_lease(),
+  private.take_lease(integrations, uuid),
+  private.leaves_room(jsonb),
+  private.lock_lease(uuid, uuid, bigint),
+  private.tell(integrations, uuid, text, text, text, text),
+  private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text),
+  private.newest_config(integrations),
+  private.paused_until(uuid, text, text),
+  private.without_paused(text[], text),
+  private.due_refreshes(integer, integer, text[]),
+  private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text),
+  private.note_success(text, text),
+  private.has_succeeded(text, text, timestamp with time zone),
+  public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text),
+  public.claim_due_refreshes(uuid, integer, integer, text[], text),
+  public.settle_refreshes(uuid, jsonb, uuid, text),
+  public.pause_provider(uuid, text, integer, integer),
+  public.admit_renewal(text)
+from public, anon, authenticated, service_role;
+grant execute on function 
+  public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text),
+  public.claim_due_refreshes(uuid, integer, integer, text[], text),
+  public.settle_refreshes(uuid, jsonb, uuid, text),
+  public.pause_provider(uuid, text, integer, integer),
+  public.admit_renewal(text)
+to service_role;

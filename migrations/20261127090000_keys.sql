@@ -1,0 +1,314 @@
+-- The registry of key ids and the fence of a rotation.
+--
+-- What the fence proves. Declaring takes SHARE ROW EXCLUSIVE on integrations in the transaction that enables the trigger. Every
+-- writer holds ROW EXCLUSIVE until it ends, and the two conflict. So each writing transaction is on one of two sides:
+--   before: it ended before the lock was granted, and every snapshot taken after the declaration sees what it wrote;
+--   after:  its first write waited for the declaration's commit, finds the trigger enabled, and is checked.
+-- Hence one scan that begins after the declaration and finds no row on another key has seen everything that the first side left,
+-- and the second side can add nothing, also behind the scan's cursor: from then until the fence is lifted no row is on another key.
+
+create table public.key_registry (
+  kid text primary key check (kid ~ '^[0-9a-f]{16}$'),
+  -- allowed: may write while the fence is up. retired: proved to open nothing, never allowed again. known: neither.
+  state text not null check (state in ('known', 'allowed', 'retired')),
+  changed_at timestamptz not null default now()
+);
+
+alter table public.key_registry enable row level security;
+
+revoke all on table public.key_registry from public, anon, authenticated, service_role;
+
+-- One row, always there, so that there is something to lock and a change of it is a conflict that every isolation level notices.
+create table private.fence (
+  single boolean primary key default true check (single),
+  id uuid,
+  declared_at timestamptz,
+  check ((id is null) = (declared_at is null))
+);
+
+insert into private.fence default values;
+
+alter table private.fence enable row level security;
+
+revoke all on table private.fence from public, anon, authenticated, service_role;
+
+create function private.holds_secrets(p_config jsonb) returns boolean
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select
+    from jsonb_path_query(p_config, 'strict $.** ? (@.type() == "object")') o
+    cross join lateral jsonb_each(o) field
+    where jsonb_typeof(field.value) <> 'null'
+      and (
+        field.key ~* '(^|[^a-z0-9])(token|key|secret|password)$'
+        or field.key ~ '[^A-Z](T[Oo][Kk][Ee][Nn]|K[Ee][Yy]|S[Ee][Cc][Rr][Ee][Tt]|P[Aa][Ss][Ss][Ww][Oo][Rr][Dd])$'
+        or field.key ~ '(To[Kk][Ee][Nn]|Ke[Yy]|Se[Cc][Rr][Ee][Tt]|Pa[Ss][Ss][Ww][Oo][Rr][Dd])$'
+      )
+  );
+$$;
+
+comment on function private.holds_secrets(jsonb) is
+  'Whether a config without a key id holds a field with a sensitive name (docs/format.md) that is not null, at any depth.';
+
+create function private.refuse_fenced_key() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_kid text := new.config->'_enc'->>'kid';
+begin
+  perform from public.key_registry k where k.kid = v_kid and k.state = 'allowed' for share;
+  if found then
+    return new;
+  end if;
+
+  if new.config->'_enc' is null and not private.holds_secrets(new.config) then
+    return new;
+  end if;
+
+  -- Enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, say) the trigger refuses nothing.
+  perform from private.fence f where f.id is null for share;
+  if found then
+    return new;
+  end if;
+
+  raise exception '%.config is not sealed with a key that may write now', tg_table_name using
+    errcode = 'IK001',
+    detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
+    hint = 'a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again';
+end
+$$;
+
+comment on function private.refuse_fenced_key() is
+  'The fence: rejects a write (IK001) that is not sealed with a key that may write. The registry rows that it reads stay locked '
+  'FOR SHARE until the writer ends, so the list cannot change under it.';
+
+-- Of id too: a row that moves behind a scan's cursor has to be one that the scan would have passed.
+create trigger refuse_fenced_key
+  before insert or update of id, config on public.integrations
+  for each row
+  execute function private.refuse_fenced_key();
+
+alter table public.integrations disable trigger refuse_fenced_key;
+
+create function private.fence_is_up() returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (select from private.fence f where f.id is not null)
+    and exists (
+      select from pg_catalog.pg_trigger t
+      where t.tgrelid = 'public.integrations'::regclass and t.tgname = 'refuse_fenced_key' and t.tgenabled in ('O', 'A')
+    );
+$$;
+
+comment on function private.fence_is_up() is
+  'Whether the fence is declared and its trigger enabled.';
+
+create function public.declare_fence(p_kids text[]) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
+declare
+  v_retired text[];
+  v_fence private.fence;
+begin
+  if p_kids is null or cardinality(p_kids) not between 1 and 16
+    or exists (select from unnest(p_kids) kid where kid is null or kid !~ '^[0-9a-f]{16}$')
+  then
+    raise exception 'p_kids is no list of 1 to 16 key ids' using
+      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  end if;
+
+  begin
+    -- Before anything is read: two declarations queue here, and the trigger's switch needs the same lock.
+    lock table public.integrations in share row exclusive mode;
+  exception when lock_not_available then
+    return jsonb_build_object('outcome', 'busy');
+  end;
+
+  select array_agg(k.kid order by k.kid) into v_retired
+    from public.key_registry k where k.state = 'retired' and k.kid = any (p_kids);
+  if v_retired is not null then
+    return jsonb_build_object('outcome', 'retired', 'kids', v_retired);
+  end if;
+
+  select * into v_fence from private.fence f for update;
+
+  if not private.fence_is_up() or exists (
+    select from unnest(p_kids) wanted (kid)
+    full join (select k.kid from public.key_registry k where k.state = 'allowed') standing using (kid)
+    where wanted.kid is null or standing.kid is null
+  ) then
+    update public.key_registry k set state = 'known', changed_at = now()
+      where k.state = 'allowed' and k.kid <> all (p_kids);
+    insert into public.key_registry (kid, state)
+      select distinct kid, 'allowed' from unnest(p_kids) kid
+      on conflict (kid) do update set state = 'allowed', changed_at = now() where key_registry.state <> 'allowed';
+    update private.fence f set id = gen_random_uuid(), declared_at = clock_timestamp() where f.single returning * into v_fence;
+    alter table public.integrations enable trigger refuse_fenced_key;
+  end if;
+
+  return jsonb_build_object('outcome', 'fenced', 'fence', v_fence.id, 'declared_at', v_fence.declared_at);
+end
+$$;
+
+comment on function public.declare_fence(text[]) is
+  'Declares the fence for a list of 1 to 16 key ids. Waits at most 2 s for running writers, then returns busy. The same list '
+  'keeps the fence and its id; another list makes a new one. Returns fenced, busy or retired.';
+
+create function public.lift_fence() returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
+begin
+  begin
+    lock table public.integrations in share row exclusive mode;
+  exception when lock_not_available then
+    return jsonb_build_object('outcome', 'busy');
+  end;
+
+  update private.fence f set id = null, declared_at = null where f.single and f.id is not null;
+  if not found then
+    return jsonb_build_object('outcome', 'not_fenced');
+  end if;
+  update public.key_registry k set state = 'known', changed_at = now() where k.state = 'allowed';
+  alter table public.integrations disable trigger refuse_fenced_key;
+  return jsonb_build_object('outcome', 'lifted');
+end
+$$;
+
+comment on function public.lift_fence() is
+  'Lifts the fence. Returns lifted, not_fenced or busy.';
+
+create function public.retire_key(p_kid text, p_fence uuid default null) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_kept bigint;
+begin
+  perform from private.fence f where f.id = p_fence for share;
+  if not found or not private.fence_is_up() then
+    return jsonb_build_object('outcome', 'not_fenced');
+  end if;
+
+  select count(*) into v_kept from (
+    select from public.credential_leases l where l.journal is not null and l.journal -> '_enc' ->> 'kid' = p_kid
+    union all
+    select from public.pending_connections p where p.config -> '_enc' ->> 'kid' = p_kid
+    union all
+    select from private.pending_revocations r where r.config -> '_enc' ->> 'kid' = p_kid
+    union all
+    select from public.webhook_endpoints e where e.config -> '_enc' ->> 'kid' = p_kid
+  ) kept;
+  if v_kept > 0 then
+    return jsonb_build_object('outcome', 'needed', 'credentials', v_kept);
+  end if;
+
+  insert into public.key_registry as k (kid, state) values (p_kid, 'retired')
+    on conflict (kid) do update
+      set state = 'retired', changed_at = case k.state when 'retired' then k.changed_at else now() end
+      where k.state <> 'allowed';
+  return jsonb_build_object('outcome', case when found then 'retired' else 'allowed' end);
+end
+$$;
+
+comment on function public.retire_key(text, uuid) is
+  'Retires a key behind the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or '
+  'needed with the number of credentials that it still opens: refreshed ones that wait to be written, pending connections and '
+  'revocations, webhook secrets.';
+
+create function public.key_registry_state() returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'fence', (
+      select jsonb_build_object('id', f.id, 'declared_at', f.declared_at) from private.fence f where private.fence_is_up()
+    ),
+    'keys', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('kid', k.kid, 'state', k.state, 'changed_at', k.changed_at) order by k.kid)
+        from public.key_registry k
+      ),
+      '[]'
+    )
+  );
+$$;
+
+comment on function public.key_registry_state() is
+  'The fence and the state of every known key.';
+
+-- Always enabled: endpoints are rarely written. It locks the fence's row, so a declaration waits for whoever has begun to write here, and
+-- what retire_key counts afterwards is all there is.
+create trigger refuse_fenced_key
+  before insert on public.webhook_endpoints
+  for each row
+  execute function private.refuse_fenced_key();
+
+-- A secret that comes or goes under the key that the row is on already brings nothing onto it.
+create trigger refuse_fenced_change
+  before update of config on public.webhook_endpoints
+  for each row
+  when (old.config->'_enc' is distinct from new.config->'_enc')
+  execute function private.refuse_fenced_key();
+
+create function public.webhook_secrets_on(p_kids text[], p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_kids is null or p_limit is null or p_limit not between 1 and 500 then
+    raise exception 'p_limit is not between 1 and 500, or p_kids is null' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'found',
+    'endpoints', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('id', e.id, 'organization_id', e.organization_id, 'config', e.config))
+        from (
+          select w.id, w.organization_id, w.config from public.webhook_endpoints w
+          where w.config->'_enc'->>'kid' = any (p_kids)
+          order by w.id limit p_limit
+        ) e
+      ),
+      '[]'
+    )
+  );
+end
+$$;
+
+comment on function public.webhook_secrets_on(text[], integer) is
+  'Up to p_limit endpoints whose secrets are sealed with one of these keys.';
+
+create function public.reseal_webhook_secrets(p_resealed jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+  v_count bigint;
+begin
+  if jsonb_typeof(p_resealed) is distinct from 'array' or jsonb_array_length(p_resealed) > 500 then
+    raise exception 'p_resealed is no list of at most 500' using errcode = 'invalid_parameter_value';
+  end if;
+
+  with locked as (
+    select e.id, r.config
+    from public.webhook_endpoints e
+    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb, config jsonb) on r.id = e.id and r.read = e.config
+    order by e.id
+    for no key update of e
+  )
+  update public.webhook_endpoints e set config = l.config from locked l where e.id = l.id;
+  get diagnostics v_count = row_count;
+  return jsonb_build_object('outcome', 'resealed', 'count', v_count);
+end
+$$;
+
+comment on function public.reseal_webhook_secrets(jsonb) is
+  'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read.';
+
+revoke all on function 
+  private.holds_secrets(jsonb),
+  private.refuse_fenced_key(),
+  private.fence_is_up(),
+  public.declare_fence(text[]),
+  public.lift_fence(),
+  public.retire_key(text, uuid),
+  public.key_registry_state(),
+  public.webhook_secrets_on(text[], integer),
+  public.reseal_webhook_secrets(jsonb)
+from public, anon, authenticated, service_role;
+grant execute on function 
+  public.declare_fence(text[]),
+  public.lift_fence(),
+  public.retire_key(text, uuid),
+  public.key_registry_state(),
+  public.webhook_secrets_on(text[], integer),
+  public.reseal_webhook_secrets(jsonb)
+to service_role;

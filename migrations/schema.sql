@@ -1,0 +1,3563 @@
+-- What the migrations make of a project, for readers: made by tests/database/schema.mjs, compared by a test, applied by nobody.
+
+create table private.check_claims (
+  integration_id uuid not null,
+  until timestamp with time zone not null,
+  constraint check_claims_pkey PRIMARY KEY (integration_id),
+  constraint check_claims_integration_id_fkey FOREIGN KEY (integration_id) REFERENCES integrations(id) ON DELETE CASCADE
+);
+alter table private.check_claims enable row level security;
+
+create table private.fence (
+  single boolean default true not null,
+  id uuid,
+  declared_at timestamp with time zone,
+  constraint fence_pkey PRIMARY KEY (single),
+  constraint fence_check CHECK (((id IS NULL) = (declared_at IS NULL))),
+  constraint fence_single_check CHECK (single)
+);
+alter table private.fence enable row level security;
+
+create table private.forbidden_checks (
+  integration_id uuid not null,
+  since timestamp with time zone default now() not null,
+  constraint forbidden_checks_pkey PRIMARY KEY (integration_id),
+  constraint forbidden_checks_integration_id_fkey FOREIGN KEY (integration_id) REFERENCES integrations(id) ON DELETE CASCADE
+);
+alter table private.forbidden_checks enable row level security;
+
+create table private.integration_pauses (
+  integration_id uuid not null,
+  endpoint text not null,
+  organization_id uuid not null,
+  integration_type text not null,
+  noted_at timestamp with time zone default now() not null,
+  until timestamp with time zone not null,
+  constraint integration_pauses_pkey PRIMARY KEY (integration_id, endpoint),
+  constraint integration_pauses_integration_id_fkey FOREIGN KEY (integration_id) REFERENCES integrations(id) ON DELETE CASCADE,
+  constraint integration_pauses_endpoint_check CHECK ((endpoint = ANY (ARRAY['token'::text, 'api'::text]))),
+  constraint integration_pauses_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64)))
+);
+CREATE INDEX integration_pauses_noted_at ON private.integration_pauses USING btree (integration_type, endpoint, noted_at);
+alter table private.integration_pauses enable row level security;
+
+create table private.pending_revocations (
+  id uuid default gen_random_uuid() not null,
+  organization_id uuid not null,
+  sealed_for uuid not null,
+  integration_type text not null,
+  external_account_id text,
+  user_id uuid,
+  config jsonb not null,
+  reason text not null,
+  attempts integer default 0 not null,
+  next_attempt_at timestamp with time zone default now() not null,
+  owner uuid,
+  leased_until timestamp with time zone,
+  give_up_at timestamp with time zone default (now() + '1 day'::interval) not null,
+  created_at timestamp with time zone default now() not null,
+  constraint pending_revocations_pkey PRIMARY KEY (id),
+  constraint pending_revocations_check CHECK (((owner IS NULL) = (leased_until IS NULL))),
+  constraint pending_revocations_reason_check CHECK ((reason = ANY (ARRAY['abandoned'::text, 'expired'::text, 'discarded'::text, 'disconnected'::text, 'replaced'::text, 'late'::text])))
+);
+CREATE INDEX pending_revocations_due ON private.pending_revocations USING btree (next_attempt_at);
+CREATE INDEX pending_revocations_organization ON private.pending_revocations USING btree (organization_id, next_attempt_at);
+alter table private.pending_revocations enable row level security;
+
+create table private.provider_pauses (
+  integration_type text not null,
+  endpoint text not null,
+  until timestamp with time zone not null,
+  constraint provider_pauses_pkey PRIMARY KEY (integration_type, endpoint),
+  constraint provider_pauses_endpoint_check CHECK ((endpoint = ANY (ARRAY['token'::text, 'api'::text]))),
+  constraint provider_pauses_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64)))
+);
+alter table private.provider_pauses enable row level security;
+
+create table private.provider_successes (
+  integration_type text not null,
+  act text not null,
+  at timestamp with time zone default now() not null,
+  constraint provider_successes_pkey PRIMARY KEY (integration_type, act),
+  constraint provider_successes_act_check CHECK ((act = ANY (ARRAY['refresh'::text, 'check'::text])))
+);
+alter table private.provider_successes enable row level security;
+
+create table private.rate_limits (
+  kind text not null,
+  subject text not null,
+  attempts integer not null,
+  -- From then on the attempts count no longer.
+  ends_at timestamp with time zone not null,
+  blocked_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  constraint rate_limits_pkey PRIMARY KEY (kind, subject),
+  constraint rate_limits_kind_check CHECK (((char_length(kind) >= 1) AND (char_length(kind) <= 64))),
+  constraint rate_limits_subject_check CHECK (((char_length(subject) >= 1) AND (char_length(subject) <= 200)))
+);
+CREATE INDEX rate_limits_ends_at ON private.rate_limits USING btree (ends_at);
+alter table private.rate_limits enable row level security;
+
+create table private.webhook_events (
+  id uuid default gen_random_uuid() not null,
+  organization_id uuid not null,
+  integration_id uuid not null,
+  type text not null,
+  data jsonb not null,
+  occurred_at timestamp with time zone default now() not null,
+  constraint webhook_events_pkey PRIMARY KEY (id),
+  constraint webhook_events_data_check CHECK (((jsonb_typeof(data) = 'object'::text) AND (octet_length((data)::text) <= 4096))),
+  constraint webhook_events_type_check CHECK ((type = ANY (private.webhook_types())))
+);
+CREATE INDEX webhook_events_occurred_at ON private.webhook_events USING btree (occurred_at);
+alter table private.webhook_events enable row level security;
+
+-- Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives the integration it tells of.
+create table public.credential_events (
+  id bigint generated always as identity not null,
+  occurred_at timestamp with time zone default now() not null,
+  user_id uuid,
+  organization_id uuid not null,
+  -- The integration; of a grant that waits for its account, the pending connection.
+  integration_id uuid not null,
+  integration_type text not null,
+  external_account_id text,
+  action text not null,
+  -- succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the grant); of a check the status that it found.
+  outcome text not null,
+  request_id text,
+  -- user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator.
+  actor text default 'user'::text not null,
+  -- A short code: what the credential was opened for, why a refresh or a check failed, the key id of a rotation. Never a value.
+  reason text,
+  constraint credential_events_pkey PRIMARY KEY (id),
+  constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'rotated'::text, 'revoked'::text]))),
+  constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'keytool'::text]))),
+  constraint credential_events_outcome CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'unsupported'::text, 'kept'::text, 'active'::text, 'degraded'::text, 'reconnect_required'::text, 'revoked'::text]))),
+  constraint credential_events_reason CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 64))),
+  constraint credential_events_request_id_check CHECK ((char_length(request_id) <= 200)),
+  constraint credential_events_user CHECK (((actor <> 'user'::text) OR (user_id IS NOT NULL)))
+);
+CREATE INDEX credential_events_connections ON public.credential_events USING btree (user_id, integration_type) WHERE (action = ANY (ARRAY['connected'::text, 'reconnected'::text]));
+CREATE INDEX credential_events_integration ON public.credential_events USING btree (integration_id, id);
+CREATE INDEX credential_events_organization ON public.credential_events USING btree (organization_id, occurred_at);
+alter table public.credential_events enable row level security;
+create policy "Members can read their organisation's events" on public.credential_events for select using (private.can_access_organization(organization_id));
+CREATE TRIGGER announce_event AFTER INSERT ON public.credential_events FOR EACH ROW WHEN (((new.action = ANY (ARRAY['reconnected'::text, 'refreshed'::text])) OR ((new.action = 'refresh_failed'::text) AND (new.outcome = 'failed'::text)))) EXECUTE FUNCTION private.announce_event();
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.credential_events FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
+CREATE TRIGGER keep_young AFTER DELETE ON public.credential_events REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_young_deletions();
+grant select on public.credential_events to service_role;
+grant select (id, occurred_at, user_id, organization_id, integration_id, integration_type, action, outcome, request_id, actor, reason) on public.credential_events to authenticated;
+
+create table public.credential_leases (
+  integration_id uuid not null,
+  owner uuid,
+  expires_at timestamp with time zone,
+  generation bigint default nextval('private.lease_generations'::regclass) not null,
+  attempted_at timestamp with time zone,
+  unsettled integer default 0 not null,
+  refused_as text,
+  refused_since timestamp with time zone,
+  refusals integer default 0 not null,
+  failures integer default 0 not null,
+  failed_at timestamp with time zone,
+  retry_at timestamp with time zone,
+  settled_at timestamp with time zone,
+  ended_by uuid,
+  ended_as text,
+  journal jsonb,
+  constraint credential_leases_pkey PRIMARY KEY (integration_id),
+  constraint credential_leases_integration_id_fkey FOREIGN KEY (integration_id) REFERENCES integrations(id) ON DELETE CASCADE,
+  constraint credential_leases_check CHECK (((owner IS NULL) = (expires_at IS NULL))),
+  constraint credential_leases_journal_check CHECK (((jsonb_typeof(journal) = 'object'::text) AND (octet_length((journal)::text) <= 262144)))
+);
+CREATE INDEX credential_leases_journal ON public.credential_leases USING btree (integration_id) WHERE (journal IS NOT NULL);
+alter table public.credential_leases enable row level security;
+
+create table public.integrations (
+  id uuid default gen_random_uuid() not null,
+  organization_id uuid not null,
+  integration_type text not null,
+  name text not null,
+  config jsonb default '{}'::jsonb not null,
+  status text default 'active'::text not null,
+  scan_schedule text,
+  last_checked_at timestamp with time zone,
+  next_check_at timestamp with time zone,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  -- The account's id at the provider. Null in rows whose writer does not know this column.
+  external_account_id text,
+  -- A user gave the name: connecting the account again leaves it. Otherwise it follows the provider's.
+  name_is_custom boolean default false not null,
+  -- The config's plaintext expires_at, kept by a trigger. Null where the config says nothing, or nothing that is a moment.
+  token_expires_at timestamp with time zone,
+  -- A short code: why the status is not active. Null while it is.
+  status_reason text,
+  -- A reconnection replaced a credential whose grant may still exist at the provider: nobody documents what a second grant does to the first.
+  may_have_earlier_grant boolean default false not null,
+  constraint integrations_pkey PRIMARY KEY (id),
+  constraint integrations_external_account_id_check CHECK (((char_length(external_account_id) >= 1) AND (char_length(external_account_id) <= 200))),
+  constraint integrations_status_reason_check CHECK (((char_length(status_reason) >= 1) AND (char_length(status_reason) <= 64)))
+);
+CREATE INDEX idx_integrations_next_check ON public.integrations USING btree (next_check_at);
+CREATE INDEX idx_integrations_org_id ON public.integrations USING btree (organization_id);
+CREATE INDEX idx_integrations_status ON public.integrations USING btree (status);
+CREATE INDEX idx_integrations_type ON public.integrations USING btree (integration_type);
+CREATE INDEX integrations_account ON public.integrations USING btree (integration_type, external_account_id);
+CREATE INDEX integrations_due_for_check ON public.integrations USING btree (integration_type, next_check_at) WHERE ((scan_schedule IS NOT NULL) AND (next_check_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
+CREATE INDEX integrations_due_for_refresh ON public.integrations USING btree (token_expires_at) INCLUDE (organization_id, integration_type, id) WHERE ((token_expires_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
+CREATE UNIQUE INDEX integrations_external_account ON public.integrations USING btree (organization_id, integration_type, external_account_id);
+alter table public.integrations enable row level security;
+create policy "Members can read their organisation's integrations" on public.integrations for select using (private.can_access_organization(organization_id));
+CREATE TRIGGER announce_change AFTER INSERT OR DELETE ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.announce_integration();
+CREATE TRIGGER announce_degradation AFTER UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = 'degraded'::text) AND (old.status IS DISTINCT FROM 'degraded'::text))) EXECUTE FUNCTION private.announce_integration();
+CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = ANY (ARRAY['reconnect_required'::text, 'revoked'::text])) AND (old.status <> ALL (ARRAY['reconnect_required'::text, 'revoked'::text])))) EXECUTE FUNCTION private.announce_integration();
+CREATE TRIGGER clear_status_reason BEFORE UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = 'active'::text) AND (new.status_reason IS NOT NULL))) EXECUTE FUNCTION private.clear_status_reason();
+CREATE TRIGGER drop_lease AFTER UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.drop_lease();
+CREATE TRIGGER follow_status BEFORE UPDATE OF status, next_check_at ON public.integrations FOR EACH ROW WHEN ((new.scan_schedule IS NOT NULL)) EXECUTE FUNCTION private.follow_status();
+CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key(); -- disabled until a rotation declares its fence
+CREATE TRIGGER set_token_expiry BEFORE INSERT OR UPDATE OF config, token_expires_at ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_token_expiry();
+CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_updated_at();
+grant delete, insert, select, update on public.integrations to service_role;
+grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, status_reason) on public.integrations to authenticated;
+
+create table public.key_registry (
+  kid text not null,
+  state text not null,
+  changed_at timestamp with time zone default now() not null,
+  constraint key_registry_pkey PRIMARY KEY (kid),
+  constraint key_registry_kid_check CHECK ((kid ~ '^[0-9a-f]{16}$'::text)),
+  constraint key_registry_state_check CHECK ((state = ANY (ARRAY['known'::text, 'allowed'::text, 'retired'::text])))
+);
+alter table public.key_registry enable row level security;
+
+create table public.oauth_transactions (
+  id uuid not null,
+  state_hash text not null,
+  binding_hash text not null,
+  user_id uuid not null,
+  organization_id uuid not null,
+  integration_type text not null,
+  issuer text,
+  redirect_uri text not null,
+  verifier jsonb not null,
+  return_to text,
+  created_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone default (now() + '00:10:00'::interval) not null,
+  -- The integration that is reconnected. Null: whatever account comes is connected.
+  integration_id uuid,
+  constraint oauth_transactions_state_hash_key UNIQUE (state_hash),
+  constraint oauth_transactions_pkey PRIMARY KEY (id),
+  constraint oauth_transactions_binding_hash_check CHECK (((char_length(binding_hash) >= 1) AND (char_length(binding_hash) <= 128))),
+  constraint oauth_transactions_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64))),
+  constraint oauth_transactions_issuer_check CHECK ((char_length(issuer) <= 512)),
+  constraint oauth_transactions_redirect_uri_check CHECK (((char_length(redirect_uri) >= 1) AND (char_length(redirect_uri) <= 2048))),
+  constraint oauth_transactions_return_to_check CHECK ((char_length(return_to) <= 2048)),
+  constraint oauth_transactions_state_hash_check CHECK (((char_length(state_hash) >= 1) AND (char_length(state_hash) <= 128))),
+  constraint oauth_transactions_verifier_check CHECK ((octet_length((verifier)::text) <= 4096))
+);
+CREATE INDEX oauth_transactions_expires_at ON public.oauth_transactions USING btree (expires_at);
+CREATE INDEX oauth_transactions_organization_id ON public.oauth_transactions USING btree (organization_id);
+CREATE INDEX oauth_transactions_user_id ON public.oauth_transactions USING btree (user_id);
+alter table public.oauth_transactions enable row level security;
+
+-- Users of an organisation. A personal organisation (organization_id = user_id) needs no row.
+create table public.organization_members (
+  organization_id uuid not null,
+  user_id uuid not null,
+  role text default 'member'::text not null,
+  created_at timestamp with time zone default now() not null,
+  constraint organization_members_pkey PRIMARY KEY (organization_id, user_id),
+  constraint organization_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text])))
+);
+CREATE INDEX organization_members_user_id ON public.organization_members USING btree (user_id);
+alter table public.organization_members enable row level security;
+create policy "Users can read their own memberships" on public.organization_members for select using ((user_id = ( SELECT auth.uid() AS uid)));
+grant select on public.organization_members to authenticated;
+grant delete, insert, select, update on public.organization_members to service_role;
+
+create table public.pending_connections (
+  id uuid not null,
+  user_id uuid not null,
+  organization_id uuid not null,
+  integration_type text not null,
+  config jsonb not null,
+  accounts jsonb,
+  return_to text,
+  created_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone default (now() + '00:05:00'::interval) not null,
+  constraint pending_connections_pkey PRIMARY KEY (id),
+  constraint pending_connections_accounts_check CHECK (((jsonb_typeof(accounts) = 'array'::text) AND ((jsonb_array_length(accounts) >= 1) AND (jsonb_array_length(accounts) <= 1000)) AND (octet_length((accounts)::text) <= 262144))),
+  constraint pending_connections_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 262144))),
+  constraint pending_connections_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64))),
+  constraint pending_connections_return_to_check CHECK ((char_length(return_to) <= 2048))
+);
+CREATE INDEX pending_connections_expires_at ON public.pending_connections USING btree (expires_at);
+CREATE INDEX pending_connections_organization_id ON public.pending_connections USING btree (organization_id);
+CREATE INDEX pending_connections_user_id ON public.pending_connections USING btree (user_id);
+alter table public.pending_connections enable row level security;
+
+create table public.webhook_deliveries (
+  endpoint_id uuid not null,
+  event_id uuid not null,
+  position bigint default nextval('private.webhook_positions'::regclass) not null,
+  organization_id uuid not null,
+  integration_id uuid not null,
+  type text not null,
+  occurred_at timestamp with time zone not null,
+  state text default 'pending'::text not null,
+  attempts integer default 0 not null,
+  next_attempt_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone default (now() + '3 days'::interval) not null,
+  last_attempt_at timestamp with time zone,
+  -- The status that the receiver answered last. Null: it gave none.
+  last_status integer,
+  -- A short code: why the last attempt was no success (status, redirect, timeout, unreachable, refused, unreadable), or expired, or overflow. Null after a success.
+  last_error text,
+  delivered_at timestamp with time zone,
+  owner uuid,
+  leased_until timestamp with time zone,
+  constraint webhook_deliveries_position_key UNIQUE ("position"),
+  constraint webhook_deliveries_pkey PRIMARY KEY (endpoint_id, event_id),
+  constraint webhook_deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES webhook_endpoints(id) ON DELETE CASCADE,
+  constraint webhook_deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES private.webhook_events(id) ON DELETE CASCADE,
+  constraint webhook_deliveries_check CHECK (((owner IS NULL) = (leased_until IS NULL))),
+  constraint webhook_deliveries_last_error_check CHECK (((char_length(last_error) >= 1) AND (char_length(last_error) <= 64))),
+  constraint webhook_deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'delivered'::text, 'failed'::text])))
+);
+CREATE INDEX webhook_deliveries_due ON public.webhook_deliveries USING btree (endpoint_id, next_attempt_at) WHERE (state = 'pending'::text);
+CREATE INDEX webhook_deliveries_endpoint ON public.webhook_deliveries USING btree (endpoint_id, "position");
+CREATE INDEX webhook_deliveries_event ON public.webhook_deliveries USING btree (event_id);
+CREATE INDEX webhook_deliveries_expiry ON public.webhook_deliveries USING btree (expires_at) WHERE (state = 'pending'::text);
+CREATE INDEX webhook_deliveries_leased ON public.webhook_deliveries USING btree (endpoint_id) WHERE (owner IS NOT NULL);
+CREATE INDEX webhook_deliveries_order ON public.webhook_deliveries USING btree (endpoint_id, integration_id, "position") WHERE (state = 'pending'::text);
+alter table public.webhook_deliveries enable row level security;
+create policy "Members can read their organisation's deliveries" on public.webhook_deliveries for select using (private.can_access_organization(organization_id));
+grant select (endpoint_id, event_id, position, organization_id, integration_id, type, occurred_at, state, attempts, next_attempt_at, last_attempt_at, last_status, last_error, delivered_at) on public.webhook_deliveries to authenticated;
+
+create table public.webhook_endpoints (
+  id uuid not null,
+  organization_id uuid not null,
+  url text not null,
+  -- The types that are wanted. Null: all, also those that come later.
+  events text[],
+  enabled boolean default true not null,
+  -- gone: the receiver answered 410. Null where a user disabled it, or nobody.
+  disabled_reason text,
+  -- The signing secrets, sealed as docs/format.md says for the place (organisation, endpoint): secret, and during a change previous_secret.
+  config jsonb not null,
+  previous_secret_ends_at timestamp with time zone,
+  -- When the first of the failures was that no success has followed yet.
+  failing_since timestamp with time zone,
+  -- Until then it shares the lanes of the slow. infinity: it has not answered in time yet.
+  slow_until timestamp with time zone default 'infinity'::timestamp with time zone not null,
+  -- Nothing is sent before then: a slow receiver rests as long as its answer took.
+  rests_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint webhook_endpoints_pkey PRIMARY KEY (id),
+  constraint webhook_endpoints_check CHECK (((disabled_reason IS NULL) OR (NOT enabled))),
+  constraint webhook_endpoints_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 4096))),
+  constraint webhook_endpoints_disabled_reason_check CHECK ((disabled_reason = 'gone'::text)),
+  constraint webhook_endpoints_events_check CHECK ((((cardinality(events) >= 1) AND (cardinality(events) <= 32)) AND (events <@ private.webhook_types()))),
+  constraint webhook_endpoints_url_check CHECK (((char_length(url) >= 1) AND (char_length(url) <= 2048)))
+);
+CREATE INDEX webhook_endpoints_organization ON public.webhook_endpoints USING btree (organization_id);
+alter table public.webhook_endpoints enable row level security;
+create policy "Members can read their organisation's endpoints" on public.webhook_endpoints for select using (private.can_access_organization(organization_id));
+CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
+CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
+grant select (id, organization_id, url, events, enabled, disabled_reason, previous_secret_ends_at, created_at) on public.webhook_endpoints to authenticated;
+
+CREATE OR REPLACE FUNCTION private.account_of(p_row integrations)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(
+    p_row.external_account_id,
+    case when jsonb_typeof(p_row.config->'project_id') = 'string' then p_row.config->>'project_id' end
+  );
+$function$;
+comment on function private.account_of(integrations) is 'The provider account of a row: external_account_id, or the config''s project_id where an earlier application left it there only.';
+
+CREATE OR REPLACE FUNCTION private.admit(p_kind text, p_subject text, p_free integer, p_window interval, p_pause interval DEFAULT NULL::interval, p_longest interval DEFAULT NULL::interval)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.rate_limits;
+begin
+  -- Attempts of one subject queue at the row, so none is counted twice or not at all. Each transaction locks only its own subjects' rows.
+  insert into private.rate_limits as r (kind, subject, attempts, ends_at) values (p_kind, p_subject, 0, now() + p_window)
+    on conflict (kind, subject) do update set
+      attempts = case when r.ends_at <= now() then 0 else r.attempts end,
+      blocked_until = case when r.ends_at <= now() then '-infinity' else r.blocked_until end,
+      ends_at = case when r.ends_at <= now() then now() + p_window else r.ends_at end
+    returning * into v_row;
+  if v_row.blocked_until > now() then
+    return ceil(extract(epoch from v_row.blocked_until - now()));
+  end if;
+
+  v_row.attempts := v_row.attempts + 1;
+  if v_row.attempts >= p_free then
+    v_row.blocked_until := case
+      when p_pause is null then v_row.ends_at
+      else now() + least(p_pause * 2 ^ least(v_row.attempts - p_free, 30), p_longest)
+    end;
+    v_row.ends_at := greatest(v_row.ends_at, v_row.blocked_until + coalesce(p_window * (p_pause is not null)::integer, '0'));
+  end if;
+  update private.rate_limits r
+    set attempts = v_row.attempts, blocked_until = v_row.blocked_until, ends_at = v_row.ends_at
+    where r.kind = p_kind and r.subject = p_subject;
+  return 0;
+end
+$function$;
+comment on function private.admit(text,text,integer,interval,interval,interval) is 'How many seconds an attempt has to wait; 0: it may be made, and counts. p_free attempts in p_window are admitted. Without p_pause the next one waits for the window''s end; with it for p_pause, the next for twice that, up to p_longest. An attempt that has to wait does not count, so asking lengthens no wait.';
+
+CREATE OR REPLACE FUNCTION private.adopt_external_accounts()
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with candidate as (
+    select distinct on (i.organization_id, i.integration_type, i.config->>'project_id')
+      i.id, i.config->>'project_id' as account
+    from public.integrations i
+    where i.external_account_id is null
+      and jsonb_typeof(i.config) = 'object'
+      and jsonb_typeof(i.config->'project_id') = 'string'
+      and char_length(i.config->>'project_id') between 1 and 200
+      and not exists (
+        select from public.integrations taken
+        where taken.organization_id = i.organization_id
+          and taken.integration_type = i.integration_type
+          and taken.external_account_id = i.config->>'project_id'
+      )
+    order by i.organization_id, i.integration_type, i.config->>'project_id', i.created_at desc, i.id desc
+  ), adopted as (
+    update public.integrations i
+    set external_account_id = c.account
+    from candidate c
+    where i.id = c.id
+    returning i.id
+  )
+  select count(*) from adopted;
+$function$;
+comment on function private.adopt_external_accounts() is 'Gives rows of an earlier application their account: the config''s project_id. Of several rows of one account the newest gets it; an account that already has a row keeps that one. Run it again when the earlier application no longer inserts.';
+
+CREATE OR REPLACE FUNCTION private.announce_event()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.integrations;
+begin
+  select * into v_row from public.integrations i where i.id = new.integration_id;
+  if found then
+    perform private.enqueue_event(
+      v_row.organization_id, v_row.id, 'connection.' || new.action, private.webhook_data(v_row, new.reason)
+    );
+  end if;
+  return null;
+end
+$function$;
+comment on function private.announce_event() is 'Announces what a row does not show: that its credential was refreshed, or could not be.';
+
+CREATE OR REPLACE FUNCTION private.announce_integration()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      perform private.enqueue_event(new.organization_id, new.id, 'connection.created', private.webhook_data(new, null));
+    when 'DELETE' then
+      perform private.enqueue_event(old.organization_id, old.id, 'connection.deleted', private.webhook_data(old, null));
+    else
+      perform private.enqueue_event(
+        new.organization_id, new.id, 'connection.' || case new.status when 'degraded' then 'degraded' else 'reconnect_required' end,
+        private.webhook_data(new, new.status_reason)
+      );
+  end case;
+  return null;
+end
+$function$;
+comment on function private.announce_integration() is 'Announces that a connection was created, deleted, or needs its user, whoever wrote the row.';
+
+CREATE OR REPLACE FUNCTION private.can_access_organization(p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE
+RETURN (p_organization_id = ANY (private.my_organizations()));
+comment on function private.can_access_organization(uuid) is 'The rule that every policy uses. Without security definer and search_path, so that the planner inlines it and a policy becomes an index condition (a list over 200,000 rows: 0.1 ms instead of 1.8 s). Its body was resolved when it was created.';
+grant execute on function private.can_access_organization(uuid) to authenticated;
+
+CREATE OR REPLACE FUNCTION private.clear_status_reason()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  new.status_reason := null;
+  return new;
+end
+$function$;
+comment on function private.clear_status_reason() is 'Clears status_reason when a row becomes active, whoever writes it.';
+
+CREATE OR REPLACE FUNCTION private.delete_old_events(p_days integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_deleted integer;
+begin
+  perform set_config('integrations.deletes_old_events', 'on', true);
+  -- Ids rise with time, so the oldest come first and the look ends at the first 5,000.
+  delete from public.credential_events c
+    where c.id in (
+      select e.id from (select o.id, o.occurred_at from public.credential_events o order by o.id limit 5000) e
+      where e.occurred_at < now() - make_interval(days => p_days)
+    );
+  get diagnostics v_deleted = row_count;
+  perform set_config('integrations.deletes_old_events', 'off', true);
+  return v_deleted = 5000;
+end
+$function$;
+comment on function private.delete_old_events(integer) is 'Deletes up to 5,000 events older than p_days days. Returns whether there may be more. Nothing else can delete an event.';
+
+CREATE OR REPLACE FUNCTION private.drop_lease()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  delete from public.credential_leases l where l.integration_id = old.id;
+  delete from private.forbidden_checks f where f.integration_id = old.id;
+  return null;
+end
+$function$;
+comment on function private.drop_lease() is 'Ends a refresh lease when somebody else writes the config: the refresh in progress used a token that is no longer stored.';
+
+CREATE OR REPLACE FUNCTION private.due_checks(p_limit integer, p_types text[])
+ RETURNS TABLE(id uuid, turn integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  c_share constant integer := greatest(1, p_limit / 10);
+  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  v_size integer := p_limit * 4;
+  v_left_out uuid[] := '{}';
+  v_window record;
+begin
+  for pass in 1..8 loop
+    with seen as (
+      select d.* from unnest(p_types) t (kind)
+      cross join lateral (
+        select c.id, c.organization_id, c.next_check_at from public.integrations c
+        where c.integration_type = t.kind and c.next_check_at <= now()
+          and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
+          and c.organization_id <> all (v_left_out)
+          and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
+          and not exists (
+            select from private.integration_pauses p
+            where p.integration_id = c.id and p.endpoint = 'api' and p.until > now()
+          )
+          and not exists (
+            select from public.credential_leases l
+            where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
+          )
+        order by c.next_check_at
+        limit v_size
+      ) d
+      order by d.next_check_at
+      limit v_size
+    ), ranked as (
+      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.next_check_at)::integer as turn
+      from seen s
+    )
+    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
+        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
+        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
+      into v_window from ranked r;
+    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
+    v_left_out := v_left_out || v_window.full_shares;
+    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
+    v_size := 10000;
+  end loop;
+end
+$function$;
+comment on function private.due_checks(integer,text[]) is 'Looks at the rows that are due for a check, the longest due first, a window at a time. An organization that fills its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Answers each row''s id and its turn within its organization.';
+
+CREATE OR REPLACE FUNCTION private.due_refreshes(p_limit integer, p_within integer, p_types text[])
+ RETURNS TABLE(id uuid, turn integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  c_share constant integer := greatest(1, p_limit / 10);
+  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  v_size integer := p_limit * 4;
+  v_left_out uuid[] := '{}';
+  v_window record;
+begin
+  for pass in 1..8 loop
+    with seen as (
+      select d.id, d.organization_id, d.token_expires_at from public.integrations d
+      left join public.credential_leases l on l.integration_id = d.id
+      where d.token_expires_at <= now() + make_interval(secs => p_within)
+        and d.token_expires_at is not null and d.status in ('active', 'degraded')
+        and d.organization_id <> all (v_left_out)
+        and d.integration_type = any (p_types)
+        and (l.owner is null or l.expires_at <= now())
+        and coalesce(l.retry_at <= now(), true)
+        and not exists (
+          select from private.integration_pauses p
+          where p.integration_id = d.id and p.endpoint = 'token' and p.until > now()
+        )
+      order by d.token_expires_at
+      limit v_size
+    ), ranked as (
+      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.token_expires_at)::integer as turn
+      from seen s
+    )
+    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
+        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
+        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
+      into v_window from ranked r;
+    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
+    v_left_out := v_left_out || v_window.full_shares;
+    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
+    v_size := 10000;
+  end loop;
+end
+$function$;
+comment on function private.due_refreshes(integer,integer,text[]) is 'Looks at the rows whose tokens end within p_within seconds, the soonest first, a window at a time. An organization that fills its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Answers each row''s id and its turn within its organization.';
+
+CREATE OR REPLACE FUNCTION private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  delete from private.pending_revocations r where r.id = p_row.id;
+  perform private.write_event(
+    'service', null, p_row.organization_id, p_row.sealed_for, p_row.integration_type, p_row.external_account_id, 'revoked', p_outcome,
+    p_row.reason, p_request_id
+  );
+end
+$function$;
+comment on function private.end_revocation(private.pending_revocations,text,text) is 'Ends a revocation and records how.';
+
+CREATE OR REPLACE FUNCTION private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_endpoints uuid[];
+  v_event private.webhook_events;
+begin
+  -- Held, so that none is deleted before its delivery is written. In the order of ids, as everybody who locks several.
+  select array_agg(e.id) into v_endpoints from (
+    select w.id from public.webhook_endpoints w
+    where w.organization_id = p_organization_id and w.enabled and (w.events is null or p_type = any (w.events))
+    order by w.id
+    for key share
+  ) e;
+  if v_endpoints is null then
+    return;
+  end if;
+
+  insert into private.webhook_events (organization_id, integration_id, type, data)
+    values (p_organization_id, p_integration_id, p_type, p_data)
+    returning * into v_event;
+  -- What is pending is bounded: beyond 10,000 deliveries that wait for an endpoint the next ones have failed from the start, and can be
+  -- sent again on request.
+  insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at, state, last_error)
+    select e.id, v_event.id, v_event.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
+      case when b.is_full then 'failed' else 'pending' end, case when b.is_full then 'overflow' end
+    from unnest(v_endpoints) e (id)
+    cross join lateral (
+      select count(*) >= 10000 as is_full from (
+        select from public.webhook_deliveries d where d.endpoint_id = e.id and d.state = 'pending' limit 10000
+      ) p
+    ) b;
+end
+$function$;
+comment on function private.enqueue_event(uuid,uuid,text,jsonb) is 'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint wants it.';
+
+CREATE OR REPLACE FUNCTION private.expiry_of(p_config jsonb)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET "TimeZone" TO 'UTC'
+ SET "DateStyle" TO 'ISO'
+AS $function$
+begin
+  if jsonb_typeof(p_config->'expires_at') is distinct from 'string'
+    or p_config->>'expires_at' !~ '^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)$'
+  then
+    return null;
+  end if;
+  return (p_config->>'expires_at')::timestamptz;
+exception when data_exception then
+  return null;
+end
+$function$;
+comment on function private.expiry_of(jsonb) is 'The config''s expires_at, if it is an RFC 3339 timestamp with an offset; null otherwise. Depends on its argument only, not on the session''s settings.';
+
+CREATE OR REPLACE FUNCTION private.fail_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_ended text;
+  v_row public.integrations;
+  v_lease public.credential_leases;
+  v_reason text := p_fault;
+  v_has_expired boolean;
+begin
+  v_ended := private.lock_lease(p_id, p_owner, p_generation);
+  -- Here a config that was written meanwhile shows: what was refused is not the token that stands there now.
+  if v_ended is not null then
+    return v_ended;
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id;
+  v_has_expired := coalesce(v_row.token_expires_at <= now(), false);
+
+  if p_fault = 'refused' and p_refusal is not null and v_has_expired then
+    update public.credential_leases l
+      set refused_as = p_refusal->>'alike',
+        refused_since = case when l.refused_as = p_refusal->>'alike' then l.refused_since else now() end,
+        refusals = case when l.refused_as = p_refusal->>'alike' then l.refusals + 1 else 1 end
+      where l.integration_id = p_id;
+  end if;
+  select * into v_lease from public.credential_leases l where l.integration_id = p_id;
+
+  v_ended := case
+    when p_fault = 'released' then 'released'
+    when p_fault in ('invalid_grant', 'invalid_client') then 'reconnect_required'
+    when p_fault = 'not_refreshable' and v_has_expired then 'reconnect_required'
+    when p_fault = 'refused' and v_has_expired
+      and v_lease.refusals >= (p_refusal->>'tries')::integer
+      and v_lease.refused_since <= now() - interval '1 day'
+      and (
+        not (p_refusal->>'may_be_ours')::boolean
+        or private.has_succeeded(v_row.integration_type, 'refresh', v_lease.refused_since)
+      )
+      then 'reconnect_required'
+    else 'backed_off'
+  end;
+  update public.credential_leases l
+    set owner = null, expires_at = null, attempted_at = null, ended_by = p_owner, ended_as = v_ended,
+      unsettled = l.unsettled + (p_fault = 'unsettled')::integer,
+      failures = l.failures + (v_ended = 'backed_off')::integer,
+      failed_at = case when p_fault in ('released', 'not_refreshable') then l.failed_at else now() end,
+      retry_at = case
+        when v_ended <> 'backed_off' then l.retry_at
+        when p_fault = 'not_refreshable' then coalesce(v_row.token_expires_at, 'infinity')
+        else now() + make_interval(
+          secs => greatest(least(30 * 2 ^ least(l.failures, 7), 3600), least(coalesce(p_retry_after, 0), 86400))
+        )
+      end
+    where l.integration_id = p_id;
+
+  if p_fault in ('released', 'not_refreshable') and v_ended <> 'reconnect_required' then
+    return v_ended;
+  end if;
+  if v_ended = 'reconnect_required' then
+    -- A grant that ended after a redemption whose answer was lost may have been ended by that: a provider that sees a token twice
+    -- takes it for stolen.
+    v_reason := case
+      when p_fault = 'invalid_grant' and v_lease.unsettled > 0 then 'refresh_lost'
+      when p_fault = 'refused' then 'refresh_refused'
+      else p_fault
+    end;
+    update public.integrations i set status = 'reconnect_required', status_reason = v_reason where i.id = p_id;
+  elsif v_row.status = 'active' and (v_has_expired or p_fault = 'unreadable') then
+    -- Its token has ended, or nobody can open it: it does not work now, and may again.
+    update public.integrations i
+      set status = 'degraded', status_reason = case p_fault when 'unreadable' then p_fault else 'refresh_failed' end
+      where i.id = p_id;
+  end if;
+  perform private.tell(
+    v_row, p_user_id, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
+  );
+  return v_ended;
+end
+$function$;
+comment on function private.fail_refresh(uuid,uuid,bigint,text,integer,jsonb,uuid,text) is 'p_fault: unsettled (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may later), unreadable (what is stored does not open here), invalid_grant (the token is no longer valid), invalid_client (the user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (nothing was asked). p_refusal: how a refused one was refused, {"alike", "may_be_ours", "tries"}. Once the token has ended such refusals are counted. When as many as tries were alike, the first of them a day ago, the grant is over. One that may be our client''s fault, or the endpoint''s, is what every connection of the type would get: there another one must have been refreshed since the first.';
+
+CREATE OR REPLACE FUNCTION private.fence_is_up()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (select from private.fence f where f.id is not null)
+    and exists (
+      select from pg_catalog.pg_trigger t
+      where t.tgrelid = 'public.integrations'::regclass and t.tgname = 'refuse_fenced_key' and t.tgenabled in ('O', 'A')
+    );
+$function$;
+comment on function private.fence_is_up() is 'Whether the fence is declared and its trigger enabled.';
+
+CREATE OR REPLACE FUNCTION private.follow_status()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if new.status in ('reconnect_required', 'revoked') then
+    new.next_check_at := null;
+  elsif old.status in ('reconnect_required', 'revoked') then
+    new.next_check_at := coalesce(new.next_check_at, now());
+  end if;
+  return new;
+end
+$function$;
+comment on function private.follow_status() is 'Stops scheduled checks of an integration that needs a reconnection, and makes it due once it is reconnected. Rows without a schedule are left alone: an earlier application may use next_check_at itself.';
+
+CREATE OR REPLACE FUNCTION private.free_name(p_organization_id uuid, p_integration_type text, p_id uuid, p_name text, p_external_account_id text)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_name text := p_name;
+  v_mark text := left(p_external_account_id, 64);
+  v_next integer := 2;
+begin
+  while exists (
+    select from public.integrations i
+    where i.organization_id = p_organization_id and i.integration_type = p_integration_type and i.id <> p_id and i.name = v_name
+  ) loop
+    v_name := left(p_name, 200 - char_length(v_mark) - 3) || ' (' || v_mark || ')';
+    v_mark := v_next::text;
+    v_next := v_next + 1;
+  end loop;
+  return v_name;
+end
+$function$;
+comment on function private.free_name(uuid,text,uuid,text,text) is 'The first name that no other integration of the type uses in the organization: the name, the name with the account in brackets, the name with a number.';
+
+CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_except uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (
+    select from public.integrations i
+    where i.integration_type = p_integration_type and i.external_account_id = p_external_account_id and i.id is distinct from p_except
+  ) or exists (
+    select from public.credential_events e
+    join public.integrations i on i.id = e.integration_id
+    where e.user_id = p_user_id and e.integration_type = p_integration_type and e.action in ('connected', 'reconnected')
+      and e.integration_id is distinct from p_except
+  );
+$function$;
+comment on function private.grant_is_shared(text,text,uuid,uuid) is 'Whether another integration uses the grant, where the provider knows one grant for a user and an app: the same account, or the same user of ours, since an account may be a part of what a user granted.';
+
+CREATE OR REPLACE FUNCTION private.has_succeeded(p_integration_type text, p_act text, p_since timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (
+    select from private.provider_successes s where s.integration_type = p_integration_type and s.act = p_act and s.at > p_since
+  );
+$function$;
+comment on function private.has_succeeded(text,text,timestamp with time zone) is 'Whether a connection of the type had a success since a moment.';
+
+CREATE OR REPLACE FUNCTION private.health_of(p_row integrations)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'status', p_row.status,
+    'status_reason', p_row.status_reason,
+    'last_checked_at', p_row.last_checked_at,
+    'next_check_at', p_row.next_check_at
+  );
+$function$;
+comment on function private.health_of(integrations) is 'The result of a check as the API returns it.';
+
+CREATE OR REPLACE FUNCTION private.holds_secrets(p_config jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (
+    select
+    from jsonb_path_query(p_config, 'strict $.** ? (@.type() == "object")') o
+    cross join lateral jsonb_each(o) field
+    where jsonb_typeof(field.value) <> 'null'
+      and (
+        field.key ~* '(^|[^a-z0-9])(token|key|secret|password)$'
+        or field.key ~ '[^A-Z](T[Oo][Kk][Ee][Nn]|K[Ee][Yy]|S[Ee][Cc][Rr][Ee][Tt]|P[Aa][Ss][Ss][Ww][Oo][Rr][Dd])$'
+        or field.key ~ '(To[Kk][Ee][Nn]|Ke[Yy]|Se[Cc][Rr][Ee][Tt]|Pa[Ss][Ss][Ww][Oo][Rr][Dd])$'
+      )
+  );
+$function$;
+comment on function private.holds_secrets(jsonb) is 'Whether a config without a key id holds a field with a sensitive name (docs/format.md) that is not null, at any depth.';
+
+CREATE OR REPLACE FUNCTION private.is_member(p_user_id uuid, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(p_organization_id = any (private.organizations_of(p_user_id)), false);
+$function$;
+comment on function private.is_member(uuid,uuid) is 'Whether a user may access an organization.';
+
+CREATE OR REPLACE FUNCTION private.leaves_room(p_config jsonb)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select octet_length(p_config::text) <= 196608;
+$function$;
+comment on function private.leaves_room(jsonb) is 'Whether a refreshed config would still fit: with tokens of 16 KiB each it is at most 256 KiB.';
+
+CREATE OR REPLACE FUNCTION private.lock_endpoint(p_id uuid, p_user_id uuid)
+ RETURNS webhook_endpoints
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.webhook_endpoints;
+begin
+  select * into v_row from public.webhook_endpoints e where e.id = p_id;
+  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+    return null;
+  end if;
+  -- The organisation once more: it is the one whose membership is locked.
+  select * into v_row from public.webhook_endpoints e
+    where e.id = p_id and e.organization_id = v_row.organization_id
+    for no key update;
+  return v_row;
+end
+$function$;
+comment on function private.lock_endpoint(uuid,uuid) is 'Locks and returns an endpoint if the user belongs to its organization; null otherwise.';
+
+CREATE OR REPLACE FUNCTION private.lock_lease(p_id uuid, p_owner uuid, p_generation bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_lease public.credential_leases;
+begin
+  perform from public.integrations i where i.id = p_id for no key update;
+  if not found then
+    return 'gone';
+  end if;
+  select * into v_lease from public.credential_leases l
+    where l.integration_id = p_id and l.generation = p_generation for update;
+  if v_lease.owner = p_owner then
+    return null;
+  end if;
+  return case when v_lease.ended_by = p_owner then v_lease.ended_as else 'changed' end;
+end
+$function$;
+comment on function private.lock_lease(uuid,uuid,bigint) is 'Locks the integration, then its lease. Returns null if the caller holds the lease, otherwise why not: gone, changed (the config was rewritten or the lease taken over), or how the caller ended this lease earlier.';
+
+CREATE OR REPLACE FUNCTION private.lock_membership(p_user_id uuid, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  perform from public.organization_members m
+    where m.organization_id = p_organization_id and m.user_id = p_user_id
+    for share;
+  return private.is_member(p_user_id, p_organization_id);
+end
+$function$;
+comment on function private.lock_membership(uuid,uuid) is 'is_member for a function that is about to write: the membership cannot end before the caller''s transaction does.';
+
+CREATE OR REPLACE FUNCTION private.lock_names(p_organization_id uuid, p_integration_type text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select pg_advisory_xact_lock(hashtextextended('names ' || p_organization_id || ' ' || p_integration_type, 0));
+$function$;
+comment on function private.lock_names(uuid,text) is 'Serializes the choice of a name within an organization and type. Taken before any row lock. There is no unique index because an earlier application may have used a name twice.';
+
+CREATE OR REPLACE FUNCTION private.my_organizations()
+ RETURNS uuid[]
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select private.organizations_of(auth.uid());
+$function$;
+comment on function private.my_organizations() is 'The organizations of the signed-in user.';
+grant execute on function private.my_organizations() to authenticated;
+
+CREATE OR REPLACE FUNCTION private.newest_config(p_row integrations)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce((select l.journal from public.credential_leases l where l.integration_id = p_row.id), p_row.config);
+$function$;
+comment on function private.newest_config(integrations) is 'The newest credential of an integration: the result of a refresh that could not be written yet, otherwise the config.';
+
+CREATE OR REPLACE FUNCTION private.note_success(p_integration_type text, p_act text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  perform from private.provider_successes s
+    where s.integration_type = p_integration_type and s.act = p_act and s.at > now() - interval '10 minutes';
+  if found then
+    return;
+  end if;
+  update private.provider_successes s set at = now()
+    where (s.integration_type, s.act) in (
+      select o.integration_type, o.act from private.provider_successes o
+      where o.integration_type = p_integration_type and o.act = p_act
+      for update skip locked
+    );
+  if not found then
+    insert into private.provider_successes (integration_type, act) values (p_integration_type, p_act) on conflict do nothing;
+  end if;
+end
+$function$;
+comment on function private.note_success(text,text) is 'Notes a success. It waits for nobody: whoever holds the row is noting the same.';
+
+CREATE OR REPLACE FUNCTION private.organizations_of(p_user_id uuid)
+ RETURNS uuid[]
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select array(
+    select p_user_id where p_user_id is not null
+    union all
+    select m.organization_id from public.organization_members m where m.user_id = p_user_id
+  );
+$function$;
+comment on function private.organizations_of(uuid) is 'The organizations a user may access: the personal one, whose id is the user''s, and those the user is a member of. Nothing else in a token counts, because users can edit their own user_metadata.';
+
+CREATE OR REPLACE FUNCTION private.paused_until(p_id uuid, p_integration_type text, p_endpoint text)
+ RETURNS timestamp with time zone
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select greatest(
+    (select p.until from private.provider_pauses p
+      where p.integration_type = p_integration_type and p.endpoint = p_endpoint and p.until > now()),
+    (select p.until from private.integration_pauses p
+      where p.integration_id = p_id and p.endpoint = p_endpoint and p.until > now())
+  );
+$function$;
+comment on function private.paused_until(uuid,text,text) is 'When the provider of a type may be asked again; null: now.';
+
+CREATE OR REPLACE FUNCTION private.queue_revocation(p_row integrations, p_config jsonb, p_user_id uuid, p_reason text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  insert into private.pending_revocations (
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason
+  ) values (
+    md5(p_row.id || p_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), p_user_id,
+    p_config, p_reason
+  )
+  on conflict (id) do nothing;
+$function$;
+comment on function private.queue_revocation(integrations,jsonb,uuid,text) is 'Queues a credential of an integration for revocation; the same credential once.';
+
+CREATE OR REPLACE FUNCTION private.refuse_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if tg_op = 'DELETE' and current_setting('integrations.deletes_old_events', true) = 'on' then
+    return null;
+  end if;
+  raise exception '% is append-only', tg_table_name using errcode = 'insufficient_privilege';
+end
+$function$;
+comment on function private.refuse_change() is 'Rejects changes to an append-only table, also by its owner.';
+
+CREATE OR REPLACE FUNCTION private.refuse_fenced_key()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_kid text := new.config->'_enc'->>'kid';
+begin
+  perform from public.key_registry k where k.kid = v_kid and k.state = 'allowed' for share;
+  if found then
+    return new;
+  end if;
+
+  if new.config->'_enc' is null and not private.holds_secrets(new.config) then
+    return new;
+  end if;
+
+  -- Enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, say) the trigger refuses nothing.
+  perform from private.fence f where f.id is null for share;
+  if found then
+    return new;
+  end if;
+
+  raise exception '%.config is not sealed with a key that may write now', tg_table_name using
+    errcode = 'IK001',
+    detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
+    hint = 'a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again';
+end
+$function$;
+comment on function private.refuse_fenced_key() is 'The fence: rejects a write (IK001) that is not sealed with a key that may write. The registry rows that it reads stay locked FOR SHARE until the writer ends, so the list cannot change under it.';
+
+CREATE OR REPLACE FUNCTION private.refuse_young_deletions()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if exists (select from deleted d where d.occurred_at > now() - interval '30 days') then
+    raise exception '% keeps everything for 30 days at least', tg_table_name using errcode = 'insufficient_privilege';
+  end if;
+  return null;
+end
+$function$;
+comment on function private.refuse_young_deletions() is 'Rejects the deletion of an event younger than 30 days, whatever the retention says.';
+
+CREATE OR REPLACE FUNCTION private.revocation_claim(p_row private.pending_revocations)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'sealed_for', p_row.sealed_for,
+    'integration_type', p_row.integration_type,
+    'config', p_row.config::text
+  );
+$function$;
+comment on function private.revocation_claim(private.pending_revocations) is 'What the worker needs for a revocation. The config is text, so that one that the worker cannot read harms no other.';
+
+CREATE OR REPLACE FUNCTION private.set_token_expiry()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  new.token_expires_at := private.expiry_of(new.config);
+  return new;
+end
+$function$;
+comment on function private.set_token_expiry() is 'Keeps token_expires_at equal to the config''s expires_at.';
+
+CREATE OR REPLACE FUNCTION private.set_updated_at()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  new.updated_at := now();
+  return new;
+end
+$function$;
+comment on function private.set_updated_at() is 'Keeps updated_at. A rewrap sets integrations.rewrap and leaves it as it was.';
+
+CREATE OR REPLACE FUNCTION private.settle_check(p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamp with time zone, p_user_id uuid, p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_old public.integrations;
+  v_row public.integrations;
+  v_since timestamptz;
+begin
+  select * into v_old from public.integrations i where i.id = p_id for no key update;
+  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
+    return jsonb_build_object('end', 'gone');
+  end if;
+
+  -- A schedule that was changed meanwhile has its own next moment.
+  if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
+    p_next_check_at := v_old.next_check_at;
+  end if;
+
+  if p_status is null then
+    delete from private.check_claims c where c.integration_id = p_id;
+    update public.integrations i set next_check_at = p_next_check_at
+      where i.id = p_id and i.next_check_at is distinct from p_next_check_at;
+    return jsonb_build_object('end', 'released');
+  end if;
+
+  if private.version_of(v_old.config) is distinct from p_version then
+    delete from private.check_claims c where c.integration_id = p_id;
+    return jsonb_build_object('end', 'changed');
+  end if;
+
+  if p_reason = 'forbidden' and p_status = 'degraded' then
+    insert into private.forbidden_checks (integration_id) values (p_id) on conflict (integration_id) do nothing;
+    select f.since into v_since from private.forbidden_checks f where f.integration_id = p_id;
+    if v_since <= now() - make_interval(days => coalesce(p_forbidden_days, 7)) and (
+      private.has_succeeded(v_old.integration_type, 'check', v_since)
+      or not exists (
+        select from private.forbidden_checks f join public.integrations i on i.id = f.integration_id
+        where i.integration_type = v_old.integration_type and i.id <> p_id
+      )
+    ) then
+      p_status := 'reconnect_required';
+    end if;
+  elsif p_status = 'active' then
+    delete from private.forbidden_checks f where f.integration_id = p_id;
+    perform private.note_success(v_old.integration_type, 'check');
+  end if;
+
+  -- An outage says nothing about a grant that is over. And a token that is still good does not mend a grant that cannot be refreshed.
+  if v_old.status in ('reconnect_required', 'revoked') and (
+    p_status = 'degraded'
+    or (p_status <> 'revoked' and v_old.status_reason in ('invalid_grant', 'invalid_client', 'refresh_lost', 'refresh_refused', 'not_refreshable'))
+  ) then
+    p_status := v_old.status;
+    p_reason := v_old.status_reason;
+  end if;
+
+  update public.integrations i
+    set status = p_status, status_reason = p_reason, last_checked_at = now(), next_check_at = p_next_check_at
+    where i.id = p_id
+    returning * into v_row;
+  update private.check_claims c set until = now() + interval '10 seconds' where c.integration_id = p_id;
+  perform private.write_event(
+    case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
+    v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
+  );
+  return jsonb_build_object('end', 'checked') || private.health_of(v_row);
+end
+$function$;
+comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text) is 'Ends one check. The verdict is about the config of p_version: if another stands there by now (a reconnection, a refresh) it is void. forbidden says nothing for certain: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all of the type are forbidden: then it is not this grant''s fault.';
+
+CREATE OR REPLACE FUNCTION private.settle_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_ended text;
+  v_row public.integrations;
+begin
+  begin
+    v_ended := private.lock_lease(p_id, p_owner, p_generation);
+    if v_ended is not null then
+      return v_ended;
+    end if;
+    perform set_config('integrations.settle', 'on', true);
+    update public.integrations i set config = p_config, status = 'active', status_reason = null
+      where i.id = p_id
+      returning * into v_row;
+    perform set_config('integrations.settle', 'off', true);
+    update public.credential_leases l
+      set owner = null, expires_at = null, attempted_at = null, unsettled = 0, failures = 0, failed_at = null, retry_at = null,
+        refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null
+      where l.integration_id = p_id;
+    perform private.note_success(v_row.integration_type, 'refresh');
+    perform private.tell(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
+    return 'settled';
+  exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
+    -- A rotation has fenced this worker's key out, or holds the table. The tokens exist nowhere else: they wait here, sealed, for a
+    -- worker that may write.
+    update public.credential_leases l
+      set owner = null, expires_at = null, attempted_at = null, retry_at = now() + interval '30 seconds', ended_by = p_owner,
+        ended_as = 'journalled', journal = p_config
+      where l.integration_id = p_id and l.owner = p_owner and l.generation = p_generation;
+    return case when found then 'journalled' else 'changed' end;
+  end;
+end
+$function$;
+comment on function private.settle_refresh(uuid,uuid,bigint,jsonb,uuid,text) is 'Stores a refreshed config. If the row may not be written now, because of a rotation''s fence, the config is kept in the lease for the next claim.';
+
+CREATE OR REPLACE FUNCTION private.shown_endpoint(p_row webhook_endpoints)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'url', p_row.url,
+    'events', p_row.events,
+    'enabled', p_row.enabled,
+    'disabled_reason', p_row.disabled_reason,
+    'previous_secret_ends_at', p_row.previous_secret_ends_at,
+    'created_at', p_row.created_at
+  );
+$function$;
+comment on function private.shown_endpoint(webhook_endpoints) is 'An endpoint as members of its organization see it.';
+
+CREATE OR REPLACE FUNCTION private.sweep_webhooks()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_expired integer;
+  v_old integer;
+begin
+  update public.webhook_deliveries d
+    set state = 'failed', last_error = coalesce(d.last_error, 'expired'), owner = null, leased_until = null
+    where (d.endpoint_id, d.event_id) in (
+      select p.endpoint_id, p.event_id from public.webhook_deliveries p
+      where p.state = 'pending' and p.expires_at <= now() and coalesce(p.leased_until <= now(), true)
+      order by p.expires_at limit 1000 for update skip locked
+    );
+  get diagnostics v_expired = row_count;
+
+  delete from private.webhook_events w
+    where w.id in (
+      select e.id from private.webhook_events e
+      where e.occurred_at <= now() - interval '14 days'
+        and not exists (select from public.webhook_deliveries d where d.event_id = e.id and d.state = 'pending')
+      order by e.occurred_at limit 1000 for update skip locked
+    );
+  get diagnostics v_old = row_count;
+
+  update public.webhook_endpoints e
+    set config = e.config - 'previous_secret', previous_secret_ends_at = null
+    where e.id in (
+      select p.id from public.webhook_endpoints p
+      where p.previous_secret_ends_at <= now() limit 100 for no key update skip locked
+    );
+  return greatest(v_expired, v_old) = 1000;
+end
+$function$;
+comment on function private.sweep_webhooks() is 'Gives up deliveries after three days, and deletes settled ones after two weeks; a bounded number of each. Returns whether there may be more.';
+
+CREATE OR REPLACE FUNCTION private.take_check(p_row integrations, p_soon integer, p_user_id uuid, p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_is_current boolean;
+begin
+  -- Longer than a check can take, its refresh included.
+  insert into private.check_claims as c (integration_id, until)
+    values (p_row.id, now() + interval '10 minutes')
+    on conflict (integration_id) do update set until = excluded.until where c.until <= now();
+  if not found then
+    return null;
+  end if;
+
+  v_is_current := coalesce(p_row.token_expires_at > now() + make_interval(secs => p_soon), true) and not exists (
+    select from public.credential_leases l where l.integration_id = p_row.id and l.journal is not null
+  );
+  if v_is_current then
+    perform private.write_event(
+      case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
+      p_row.integration_type, p_row.external_account_id, 'opened', p_reason => 'check', p_request_id => p_request_id
+    );
+  end if;
+  return jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'integration_type', p_row.integration_type,
+    'account_id', private.account_of(p_row),
+    'scan_schedule', p_row.scan_schedule,
+    'version', private.version_of(p_row.config),
+    'config', case when v_is_current then p_row.config::text end
+  );
+end
+$function$;
+comment on function private.take_check(integrations,integer,uuid,text) is 'Claims the check of a locked integration. Null if another worker checks it or did a moment ago. Without the config if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version identifies the config that the verdict will be about.';
+
+CREATE OR REPLACE FUNCTION private.take_lease(p_row integrations, p_owner uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_lease public.credential_leases;
+begin
+  -- Longer than the worker can take: a start up to 45 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
+  insert into public.credential_leases as l (integration_id, owner, expires_at, attempted_at)
+    values (p_row.id, p_owner, now() + interval '90 seconds', now())
+    on conflict (integration_id) do update
+      set owner = p_owner,
+        expires_at = excluded.expires_at,
+        generation = excluded.generation,
+        unsettled = l.unsettled + (l.attempted_at is not null)::integer,
+        attempted_at = case when l.journal is null then now() end,
+        ended_by = null,
+        ended_as = null
+      where l.owner is null or l.expires_at <= now()
+    returning * into v_lease;
+  if not found then
+    return null;
+  end if;
+  return jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'integration_type', p_row.integration_type,
+    'generation', v_lease.generation,
+    'config', coalesce(v_lease.journal, p_row.config)::text,
+    'refreshed', v_lease.journal is not null
+  );
+end
+$function$;
+comment on function private.take_lease(integrations,uuid) is 'Takes the lease of a locked integration, records the attempt, and returns what to refresh, or the unwritten result of an earlier refresh. Null if another worker holds the lease.';
+
+CREATE OR REPLACE FUNCTION private.tell(p_row integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select private.write_event(
+    case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
+    p_row.integration_type, p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id
+  );
+$function$;
+comment on function private.tell(integrations,uuid,text,text,text,text) is 'Records how a refresh ended.';
+
+CREATE OR REPLACE FUNCTION private.version_of(p_config jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select encode(sha256(convert_to(p_config::text, 'UTF8')), 'hex');
+$function$;
+comment on function private.version_of(jsonb) is 'A hash that identifies a config, for compare-and-swap.';
+
+CREATE OR REPLACE FUNCTION private.webhook_data(p_row integrations, p_reason text)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'organization_id', p_row.organization_id,
+    'integration_id', p_row.id,
+    'integration_type', left(p_row.integration_type, 64),
+    'name', left(p_row.name, 200),
+    'status', left(p_row.status, 64),
+    'reason', p_reason
+  );
+$function$;
+comment on function private.webhook_data(integrations,text) is 'What an event says about an integration, bounded whatever an earlier application stored. Never anything from config.';
+
+CREATE OR REPLACE FUNCTION private.webhook_pause(p_attempts integer)
+ RETURNS interval
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select (array[
+    interval '30 seconds', interval '5 minutes', interval '30 minutes', interval '2 hours', interval '5 hours', interval '10 hours',
+    interval '14 hours', interval '20 hours'
+  ])[least(greatest(p_attempts, 1), 8)];
+$function$;
+comment on function private.webhook_pause(integer) is 'How long a delivery waits after this many attempts: ten attempts within three days.';
+
+CREATE OR REPLACE FUNCTION private.webhook_types()
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select array[
+    'connection.created', 'connection.reconnected', 'connection.refreshed', 'connection.refresh_failed',
+    'connection.degraded', 'connection.reconnect_required', 'connection.deleted'
+  ];
+$function$;
+comment on function private.webhook_types() is 'Every event type. A new type is a new definition of this function.';
+
+CREATE OR REPLACE FUNCTION private.without_paused(p_types text[], p_endpoint text)
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(array_agg(t.kind), '{}') from unnest(p_types) t (kind)
+  where not exists (
+    select from private.provider_pauses p
+    where p.integration_type = t.kind and p.endpoint = p_endpoint and p.until > now()
+  );
+$function$;
+comment on function private.without_paused(text[],text) is 'Those of the types that are not paused at this endpoint as a whole.';
+
+CREATE OR REPLACE FUNCTION private.write_event(p_actor text, p_user_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text, p_external_account_id text, p_action text, p_outcome text DEFAULT 'succeeded'::text, p_reason text DEFAULT NULL::text, p_request_id text DEFAULT NULL::text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  insert into public.credential_events (
+    actor, user_id, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
+  ) values (
+    p_actor, p_user_id, p_organization_id, p_integration_id, p_integration_type, p_external_account_id, p_action, p_outcome,
+    p_reason, p_request_id
+  );
+$function$;
+comment on function private.write_event(text,uuid,uuid,uuid,text,text,text,text,text,text) is 'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its event.';
+
+CREATE OR REPLACE FUNCTION public.abandon_connection(p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_pending public.pending_connections;
+  v_row private.pending_revocations;
+begin
+  if p_owner is null or p_wide is null then
+    raise exception 'p_owner or p_wide is null' using errcode = 'invalid_parameter_value';
+  end if;
+  delete from public.pending_connections p where p.id = p_id and p.user_id = p_user_id returning * into v_pending;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  insert into private.pending_revocations (
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+  ) values (
+    v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, p_external_account_id, p_user_id,
+    v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
+  ) returning * into v_row;
+  if p_wide and private.grant_is_shared(v_row.integration_type, p_external_account_id, p_user_id, null) then
+    perform private.end_revocation(v_row, 'kept', p_request_id);
+    return jsonb_build_object('outcome', 'kept');
+  end if;
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, p_external_account_id, 'opened',
+    p_reason => 'revoke', p_request_id => p_request_id
+  );
+  return jsonb_build_object('outcome', 'abandoned', 'revocation', private.revocation_claim(v_row));
+end
+$function$;
+comment on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text) is 'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned or discarded (by its user). p_wide: a revocation ends all that the user granted. abandoned: the caller revokes, then settles. kept: another integration uses the grant, so nobody revokes it. unknown: it is not pending; it was stored, or given up before.';
+grant execute on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.add_pending_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
+    values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
+    on conflict (id) do nothing;
+  return jsonb_build_object('outcome', 'pending');
+end
+$function$;
+comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) is 'Writes a grant down that was just received. May be repeated.';
+grant execute on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.admit_credentials(p_user_id uuid, p_organization_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_seconds integer;
+begin
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  v_seconds := private.admit('credentials', p_user_id::text, 60, '10 minutes');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$function$;
+comment on function admit_credentials(uuid,uuid) is 'Called before a provider is asked about credentials that a user gives. Without a limit the worker would try found keys for whoever has an account. Returns admitted, not_a_member, or too_many with seconds: sixty in ten minutes.';
+grant execute on function admit_credentials(uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.admit_renewal(p_address text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_seconds integer;
+begin
+  if p_address is null then
+    raise exception 'p_address is null' using errcode = 'invalid_parameter_value';
+  end if;
+  v_seconds := private.admit('renewals of an address', p_address, 100, '10 minutes', '1 second', '1 minute');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$function$;
+comment on function admit_renewal(text) is 'Called before a session is renewed with what a client presents, so that a stranger''s guesses do not use up what Supabase Auth allows the worker. Returns admitted or too_many with seconds.';
+grant execute on function admit_renewal(text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.admit_sign_in(p_account text, p_address text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_seconds integer;
+begin
+  if p_account is null or p_address is null then
+    raise exception 'p_account or p_address is null' using errcode = 'invalid_parameter_value';
+  end if;
+  v_seconds := private.admit('sign-ins of an address', p_address, 30, '10 minutes', '2 seconds', '2 minutes');
+  if v_seconds = 0 then
+    v_seconds := private.admit(
+      'sign-ins of an address to an account', p_account || ' ' || p_address, 5, '1 hour', '5 seconds', '15 minutes'
+    );
+  end if;
+  if v_seconds = 0 then
+    v_seconds := private.admit('sign-ins to an account', p_account, 50, '10 minutes', '1 second', '10 seconds');
+  end if;
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$function$;
+comment on function admit_sign_in(text,text) is 'Called before a password is tried, with keyed hashes of the e-mail address and of the client''s address. The tightest limit is that of one address on one account. The limit of an account over all addresses has short pauses only, so nobody can lock its owner out. Whether the account exists makes no difference. Returns admitted or too_many with seconds.';
+grant execute on function admit_sign_in(text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.admit_write(p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_seconds integer;
+begin
+  v_seconds := private.admit('writes in a minute', p_user_id::text, 120, '1 minute');
+  if v_seconds = 0 then
+    v_seconds := private.admit('writes in a day', p_user_id::text, 5000, '1 day');
+  end if;
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted');
+end
+$function$;
+comment on function admit_write(uuid) is 'Called for each request that writes. A user may make 120 in a minute and 5,000 in a day. Returns admitted or too_many with seconds.';
+grant execute on function admit_write(uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.integrations;
+begin
+  -- A user's begins queue here: counted side by side, each would see room for one more.
+  perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || p_user_id, 0));
+
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+
+  if p_integration_id is not null then
+    select * into v_row from public.integrations i
+      where i.id = p_integration_id and i.organization_id = p_organization_id and i.integration_type = p_integration_type;
+    if not found then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
+    if private.account_of(v_row) is null or exists (
+      select from public.integrations i
+      where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+        and i.external_account_id = private.account_of(v_row) and i.id <> p_integration_id
+    ) then
+      return jsonb_build_object('outcome', 'no_account');
+    end if;
+  end if;
+
+  if (select count(*) from public.oauth_transactions t where t.user_id = p_user_id and t.expires_at > now())
+    + (select count(*) from public.pending_connections p where p.user_id = p_user_id) >= 50
+    or (select count(*) from public.oauth_transactions t where t.organization_id = p_organization_id and t.expires_at > now())
+    + (select count(*) from public.pending_connections p where p.organization_id = p_organization_id) >= 500
+  then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+
+  insert into public.oauth_transactions (
+    id, state_hash, binding_hash, user_id, organization_id, integration_type, issuer, redirect_uri, verifier, return_to,
+    integration_id
+  ) values (
+    p_id, p_state_hash, p_binding_hash, p_user_id, p_organization_id, p_integration_type, p_issuer, p_redirect_uri, p_verifier,
+    p_return_to, p_integration_id
+  );
+  return jsonb_build_object('outcome', 'begun');
+end
+$function$;
+comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid) is 'Begins a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, too_many or unknown (the integration to reconnect does not exist).';
+grant execute on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.integrations;
+begin
+  if jsonb_typeof(p_changes) is distinct from 'object'
+    or p_changes - array['name', 'scan_schedule', 'next_check_at'] <> '{}'
+    or (p_changes ? 'name' and char_length(coalesce(p_changes->>'name', '')) not between 1 and 200)
+    or char_length(p_changes->>'scan_schedule') > 200
+  then
+    raise exception 'p_changes holds something else, or out of bounds' using
+      errcode = 'invalid_parameter_value',
+      hint = 'name of 1 to 200 characters, scan_schedule of at most 200, next_check_at';
+  end if;
+
+  select * into v_row from public.integrations i where i.id = p_id;
+  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  -- The organisation once more: it is the one whose membership is locked.
+  perform private.lock_names(v_row.organization_id, v_row.integration_type);
+  select * into v_row from public.integrations i
+    where i.id = p_id and i.organization_id = v_row.organization_id and i.integration_type = v_row.integration_type
+    for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if p_changes ? 'name' and exists (
+    select from public.integrations i
+    where i.organization_id = v_row.organization_id and i.integration_type = v_row.integration_type
+      and i.id <> p_id and i.name = p_changes->>'name'
+  ) then
+    return jsonb_build_object('outcome', 'name_taken');
+  end if;
+
+  update public.integrations i
+    set name = coalesce(p_changes->>'name', i.name),
+      name_is_custom = i.name_is_custom or p_changes ? 'name',
+      scan_schedule = case when p_changes ? 'scan_schedule' then p_changes->>'scan_schedule' else i.scan_schedule end,
+      next_check_at = case when p_changes ? 'next_check_at' then (p_changes->>'next_check_at')::timestamptz else i.next_check_at end
+    where i.id = p_id;
+
+  if p_changes->>'name' <> v_row.name then
+    perform private.write_event(
+      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'renamed',
+      p_request_id => p_request_id
+    );
+  end if;
+  if p_changes ? 'scan_schedule' and p_changes->>'scan_schedule' is distinct from v_row.scan_schedule then
+    perform private.write_event(
+      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'rescheduled',
+      p_request_id => p_request_id
+    );
+  end if;
+  return jsonb_build_object('outcome', 'changed');
+end
+$function$;
+comment on function change_integration(uuid,uuid,jsonb,text) is 'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
+grant execute on function change_integration(uuid,uuid,jsonb,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.webhook_endpoints;
+begin
+  if jsonb_typeof(p_changes) is distinct from 'object'
+    or p_changes - array['url', 'events', 'enabled'] <> '{}'
+    or (p_changes ? 'url' and jsonb_typeof(p_changes->'url') <> 'string')
+    or (p_changes ? 'events' and jsonb_typeof(p_changes->'events') not in ('array', 'null'))
+    or (p_changes ? 'enabled' and jsonb_typeof(p_changes->'enabled') <> 'boolean')
+  then
+    raise exception 'p_changes holds something else' using
+      errcode = 'invalid_parameter_value', hint = 'url a text, events a list or null, enabled true or false';
+  end if;
+
+  v_row := private.lock_endpoint(p_id, p_user_id);
+  if v_row.id is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  update public.webhook_endpoints e
+    set url = coalesce(p_changes->>'url', e.url),
+      events = case
+        when jsonb_typeof(p_changes->'events') = 'array'
+          then array(select w.type from jsonb_array_elements_text(p_changes->'events') w (type))
+        when p_changes ? 'events' then null
+        else e.events
+      end,
+      enabled = coalesce((p_changes->>'enabled')::boolean, e.enabled),
+      disabled_reason = case when not p_changes ? 'enabled' then e.disabled_reason end,
+      failing_since = null,
+      -- Another receiver has to show how fast it is.
+      slow_until = case when p_changes->>'url' <> e.url then 'infinity' else e.slow_until end,
+      updated_at = now()
+    where e.id = p_id
+    returning * into v_row;
+  return jsonb_build_object('outcome', 'changed', 'endpoint', private.shown_endpoint(v_row));
+end
+$function$;
+comment on function change_webhook_endpoint(uuid,uuid,jsonb) is 'Changes an endpoint. p_changes holds url, events (null: all) and enabled, each optional. Enabling clears why it was disabled. Returns changed or unknown.';
+grant execute on function change_webhook_endpoint(uuid,uuid,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.change_webhook_secret(p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.webhook_endpoints;
+begin
+  v_row := private.lock_endpoint(p_id, p_user_id);
+  if v_row.id is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if v_row.config is distinct from p_read then
+    return jsonb_build_object('outcome', 'changed');
+  end if;
+
+  update public.webhook_endpoints e
+    set config = p_config,
+      previous_secret_ends_at = case when p_config ? 'previous_secret' then now() + interval '24 hours' end,
+      updated_at = now()
+    where e.id = p_id
+    returning * into v_row;
+  return jsonb_build_object('outcome', 'rotated', 'endpoint', private.shown_endpoint(v_row));
+end
+$function$;
+comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (others are stored by now; nothing was written) or unknown. With previous_secret among them both sign for a day.';
+grant execute on function change_webhook_secret(uuid,uuid,jsonb,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row public.integrations;
+  v_claim jsonb;
+  v_paused_until timestamptz;
+begin
+  if p_soon is null then
+    raise exception 'p_soon is null' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id;
+  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if v_row.last_checked_at > now() - interval '10 seconds' then
+    return jsonb_build_object('outcome', 'recent') || private.health_of(v_row);
+  end if;
+  v_paused_until := private.paused_until(p_id, v_row.integration_type, 'api');
+  if v_paused_until is not null then
+    return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
+  end if;
+  v_claim := private.take_check(v_row, p_soon, p_user_id, p_request_id);
+  if v_claim is null then
+    return jsonb_build_object('outcome', 'busy');
+  end if;
+  return jsonb_build_object('outcome', 'claimed') || v_claim;
+end
+$function$;
+comment on function claim_check(uuid,uuid,integer,text) is 'Claims the check of one integration for a user, or with a null user for the worker itself. Returns claimed, recent (checked less than 10 seconds ago, with the result), busy, paused with seconds, or unknown.';
+grant execute on function claim_check(uuid,uuid,integer,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  v_row public.integrations;
+  v_claim jsonb;
+  v_claims jsonb[] := '{}';
+  v_room integer := 1048576;
+begin
+  if p_limit is null or p_limit not between 1 and 100 or p_types is null or p_soon is null then
+    raise exception 'p_limit is not between 1 and 100, or an argument is null' using errcode = 'invalid_parameter_value';
+  end if;
+
+  for v_row in
+    select i.* from private.due_checks(p_limit, private.without_paused(p_types, 'api')) d
+    join public.integrations i on i.id = d.id
+    -- Once more, for a row that was checked between the look and the lock.
+    where i.next_check_at <= now() and i.scan_schedule is not null and i.status in ('active', 'degraded')
+    order by d.turn, i.next_check_at
+    limit p_limit
+    for no key update of i skip locked
+  loop
+    exit when v_room <= 0;
+    v_claim := private.take_check(v_row, p_soon, null, p_request_id);
+    continue when v_claim is null;
+    v_claims := v_claims || v_claim;
+    v_room := v_room - octet_length(v_claim::text);
+  end loop;
+  return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
+end
+$function$;
+comment on function claim_due_checks(integer,text[],integer,text) is 'Claims up to p_limit checks that are due, of these types. Organizations take turns, each with what is due longest, so none waits for the whole backlog of another. Those of a paused provider wait, and those that somebody checks or refreshes are passed by. Together the configs are at most about a megabyte.';
+grant execute on function claim_due_checks(integer,text[],integer,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.claim_due_refreshes(p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  v_row public.integrations;
+  v_claim jsonb;
+  v_claims jsonb[] := '{}';
+  v_room integer := 1048576;
+begin
+  if p_limit is null or p_limit not between 1 and 500 or p_within is null or p_types is null then
+    raise exception 'p_limit is not between 1 and 500, or an argument is null' using errcode = 'invalid_parameter_value';
+  end if;
+
+  for v_row in
+    select i.*
+    from (
+      (
+        select l.integration_id as id, 0 as turn from public.credential_leases l
+        where l.journal is not null and (l.owner is null or l.expires_at <= now()) and coalesce(l.retry_at <= now(), true)
+        limit p_limit
+      )
+      union all
+      select d.id, d.turn from private.due_refreshes(p_limit, p_within, private.without_paused(p_types, 'token')) d
+      where not exists (select from public.credential_leases l where l.integration_id = d.id and l.journal is not null)
+    ) c
+    join public.integrations i on i.id = c.id
+    where c.turn = 0 or private.leaves_room(i.config)
+    order by c.turn, i.token_expires_at
+    limit p_limit
+    for no key update of i skip locked
+  loop
+    exit when v_room <= 0;
+    v_claim := private.take_lease(v_row, p_owner);
+    continue when v_claim is null;
+    perform private.write_event(
+      'service', null, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened',
+      p_reason => 'refresh', p_request_id => p_request_id
+    );
+    v_claims := v_claims || v_claim;
+    v_room := v_room - octet_length(v_claim::text);
+  end loop;
+  return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
+end
+$function$;
+comment on function claim_due_refreshes(uuid,integer,integer,text[],text) is 'Claims up to p_limit refreshes for the schedule: what could not be written before, then what ends within p_within seconds, of these types. Organizations take turns, each with what ends soonest, so none waits for the whole backlog of another. Rows that others hold are passed by. Together the configs are at most about a megabyte.';
+grant execute on function claim_due_refreshes(uuid,integer,integer,text[],text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.claim_refresh(p_id uuid, p_owner uuid, p_user_id uuid DEFAULT NULL::uuid, p_within integer DEFAULT NULL::integer, p_read boolean DEFAULT false, p_reason text DEFAULT 'refresh'::text, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row public.integrations;
+  v_lease public.credential_leases;
+  v_wanted boolean;
+  v_claim jsonb;
+  v_paused_until timestamptz;
+begin
+  select * into v_row from public.integrations i where i.id = p_id;
+  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  -- Of many at once most only wait: they take no lock.
+  v_wanted := p_within is null or v_row.token_expires_at <= now() + make_interval(secs => p_within);
+  if v_wanted then
+    perform from public.credential_leases l where l.integration_id = p_id and l.owner is not null and l.expires_at > now();
+    if found then
+      return jsonb_build_object('outcome', 'busy');
+    end if;
+  end if;
+
+  -- No writer of the config can come between what is read here and the lease.
+  select * into v_row from public.integrations i where i.id = p_id for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  select * into v_lease from public.credential_leases l where l.integration_id = p_id;
+
+  if v_lease.journal is not null then
+    v_wanted := true;
+  elsif v_row.status in ('reconnect_required', 'revoked') or not private.leaves_room(v_row.config) then
+    v_wanted := false;
+  elsif p_within is null then
+    v_wanted := coalesce(v_lease.settled_at <= now() - interval '30 seconds', true);
+  else
+    v_wanted := coalesce(v_row.token_expires_at <= now() + make_interval(secs => p_within), false)
+      and coalesce(v_lease.retry_at <= now(), true);
+  end if;
+
+  if v_wanted and p_within is null and v_lease.journal is null and v_lease.failed_at > now() - interval '10 seconds' then
+    return jsonb_build_object('outcome', 'failed', 'retry_at', v_lease.retry_at);
+  end if;
+
+  -- What only waits to be written needs no provider.
+  if v_wanted and v_lease.journal is null then
+    v_paused_until := private.paused_until(p_id, v_row.integration_type, 'token');
+    if v_paused_until is not null and p_within is null then
+      return jsonb_build_object(
+        'outcome', 'failed', 'retry_at', v_paused_until,
+        'paused_seconds', ceil(extract(epoch from v_paused_until - now()))::integer
+      );
+    end if;
+    v_wanted := v_paused_until is null;
+  end if;
+
+  if v_wanted then
+    v_claim := private.take_lease(v_row, p_owner);
+    if v_claim is null then
+      return jsonb_build_object('outcome', 'busy');
+    end if;
+  end if;
+
+  if v_wanted or p_read then
+    perform private.write_event(
+      case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
+      v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason, p_request_id => p_request_id
+    );
+  end if;
+  if v_wanted then
+    return v_claim || jsonb_build_object('outcome', 'claimed');
+  end if;
+  return jsonb_build_object(
+    'outcome', 'current',
+    'organization_id', v_row.organization_id,
+    'integration_type', v_row.integration_type,
+    'config', case when p_read then v_row.config::text end,
+    'version', case when p_read then private.version_of(v_row.config) end,
+    'status', v_row.status,
+    'expires_at', v_row.token_expires_at,
+    'settled', coalesce(v_lease.settled_at > now() - interval '30 seconds', false)
+  );
+end
+$function$;
+comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case, except after a refresh less than 30 seconds ago. p_user_id null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (just now, or the provider is paused for paused_seconds), current, or unknown.';
+grant execute on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.claim_revocations(p_owner uuid, p_limit integer, p_types text[], p_wide_types text[], p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.pending_revocations;
+  v_claims jsonb[] := '{}';
+  v_room integer := 1048576;
+begin
+  if p_owner is null or p_limit is null or p_limit not between 1 and 100 or p_types is null or p_wide_types is null then
+    raise exception 'p_limit is not between 1 and 100, or an argument is null' using errcode = 'invalid_parameter_value';
+  end if;
+
+  with expired as (
+    delete from public.pending_connections p
+      where p.id in (
+        select e.id from public.pending_connections e
+        where e.expires_at <= now() order by e.expires_at limit 500 for update skip locked
+      )
+      returning *
+  )
+  insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, user_id, config, reason)
+    select e.id, e.organization_id, e.id, e.integration_type, e.user_id, e.config,
+      case when e.accounts is null then 'abandoned' else 'expired' end
+    from expired e
+    on conflict (id) do nothing;
+
+  for v_row in
+    select * from private.pending_revocations r
+    where r.give_up_at <= now() and (r.leased_until is null or r.leased_until <= now())
+    limit 500 for update skip locked
+  loop
+    perform private.end_revocation(v_row, 'failed', p_request_id);
+  end loop;
+
+  for v_row in
+    select r.* from private.pending_revocations r
+    join (
+      select d.id, row_number() over (partition by d.organization_id order by d.next_attempt_at) as turn
+      from private.pending_revocations d
+      where d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now()) and d.integration_type = any (p_types)
+    ) due on due.id = r.id
+    where r.leased_until is null or r.leased_until <= now()
+    order by due.turn, r.next_attempt_at
+    limit p_limit
+    for update of r skip locked
+  loop
+    exit when v_room <= 0;
+    if v_row.integration_type = any (p_wide_types)
+      and private.grant_is_shared(v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.sealed_for)
+    then
+      perform private.end_revocation(v_row, 'kept', p_request_id);
+      continue;
+    end if;
+    update private.pending_revocations r set owner = p_owner, leased_until = now() + interval '60 seconds' where r.id = v_row.id;
+    perform private.write_event(
+      'service', null, v_row.organization_id, v_row.sealed_for, v_row.integration_type, v_row.external_account_id, 'opened',
+      p_reason => 'revoke', p_request_id => p_request_id
+    );
+    v_claims := v_claims || private.revocation_claim(v_row);
+    v_room := v_room - octet_length(v_row.config::text);
+  end loop;
+  return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
+end
+$function$;
+comment on function claim_revocations(uuid,integer,text[],text[],text) is 'Claims up to p_limit revocations that are due, of these types, in turns between organizations. Before that it moves pending connections here that have expired, gives up what has failed for a day, and keeps grants of p_wide_types that another integration uses by now.';
+grant execute on function claim_revocations(uuid,integer,text[],text[],text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.claim_webhook_deliveries(p_owner uuid, p_limit integer, p_slow integer DEFAULT 100, p_skip uuid[] DEFAULT '{}'::uuid[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  v_claims jsonb;
+begin
+  if p_owner is null or p_limit is null or p_limit not between 1 and 100 or p_slow is null or p_slow not between 0 and 100 or p_skip is null
+  then
+    raise exception 'p_limit is not between 1 and 100, p_slow not between 0 and 100, or an argument is null' using
+      errcode = 'invalid_parameter_value';
+  end if;
+
+  -- The endpoints for which something waits, each found by one step into the index.
+  with recursive waiting (endpoint_id) as (
+    (select d.endpoint_id from public.webhook_deliveries d where d.state = 'pending' order by d.endpoint_id limit 1)
+    union all
+    select (
+      select d.endpoint_id from public.webhook_deliveries d
+      where d.state = 'pending' and d.endpoint_id > w.endpoint_id
+      order by d.endpoint_id limit 1
+    )
+    from waiting w where w.endpoint_id is not null
+  ), endpoints as materialized (
+    select e.id, e.organization_id, e.failing_since is not null as is_failing, e.slow_until = 'infinity' as is_new,
+      e.failing_since is not null or e.slow_until > now() as is_slow,
+      e.enabled and e.rests_until <= now() and e.id <> all (p_skip) as is_open,
+      f.in_flight, (sum(f.in_flight) over (partition by e.organization_id))::integer as organization_in_flight
+    from waiting w
+    join public.webhook_endpoints e on e.id = w.endpoint_id
+    cross join lateral (
+      select count(*)::integer as in_flight from public.webhook_deliveries l
+      where l.endpoint_id = e.id and l.owner is not null and l.leased_until > now()
+    ) f
+  ), heads as (
+    select e.*, c.event_id, c.position, e.in_flight + c.turn as turn
+    from endpoints e
+    cross join lateral (
+      select d.event_id, d.position, row_number() over (order by d.next_attempt_at, d.position) as turn
+      from public.webhook_deliveries d
+      where d.endpoint_id = e.id and d.state = 'pending' and d.next_attempt_at <= now() and d.expires_at > now()
+        and coalesce(d.leased_until <= now(), true)
+        and not exists (
+          select from public.webhook_deliveries earlier
+          where earlier.endpoint_id = d.endpoint_id and earlier.integration_id = d.integration_id
+            and earlier.position < d.position and earlier.state = 'pending'
+        )
+      order by d.next_attempt_at, d.position
+      limit greatest(case when e.is_failing or (e.is_slow and not e.is_new) then 1 else 10 end - e.in_flight, 0)
+    ) c
+    where e.is_open and e.organization_in_flight < 20
+  ), shares as (
+    select h.*, h.organization_in_flight + row_number() over (
+        partition by h.organization_id order by h.is_slow, h.is_failing, h.turn, h.position
+      ) as share
+    from heads h
+  ), places as (
+    select s.id as endpoint_id, s.event_id, s.is_slow,
+      row_number() over (
+        partition by s.is_slow
+        -- Of equals whichever: the older backlog is no reason.
+        order by s.share, s.is_failing, not s.is_new, random()
+      ) as place
+    from shares s
+    where s.share <= 20
+  ), candidates as (
+    select p.endpoint_id, p.event_id from places p
+    where not p.is_slow or p.place <= p_slow
+    order by p.is_slow, p.place
+    limit p_limit
+  ), taken as (
+    select d.endpoint_id, d.event_id
+    from public.webhook_deliveries d
+    where (d.endpoint_id, d.event_id) in (select c.endpoint_id, c.event_id from candidates c)
+      and d.state = 'pending' and d.next_attempt_at <= now() and coalesce(d.leased_until <= now(), true)
+    for update skip locked
+  ), claimed as (
+    -- Longer than the worker can take: its lanes work off a claim within a minute, with 10 s for each request.
+    update public.webhook_deliveries d
+      set owner = p_owner, leased_until = now() + interval '2 minutes'
+      from taken t
+      where d.endpoint_id = t.endpoint_id and d.event_id = t.event_id
+      returning d.*
+  )
+  select jsonb_agg(
+    jsonb_build_object(
+      'endpoint_id', e.id,
+      'organization_id', e.organization_id,
+      'url', e.url,
+      'config', e.config,
+      'both', coalesce(e.previous_secret_ends_at > now(), false),
+      'slow', e.failing_since is not null or e.slow_until > now(),
+      'event_id', w.id,
+      'type', w.type,
+      'occurred_at', w.occurred_at,
+      'data', w.data
+    )
+    order by p.is_slow, p.place
+  ) into v_claims
+    from claimed c
+    join places p on p.endpoint_id = c.endpoint_id and p.event_id = c.event_id
+    join public.webhook_endpoints e on e.id = c.endpoint_id
+    join private.webhook_events w on w.id = c.event_id;
+  return jsonb_build_object('outcome', 'claimed', 'deliveries', coalesce(v_claims, '[]'));
+end
+$function$;
+comment on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) is 'Claims up to p_limit deliveries, of the endpoints that are not in p_skip: of each integration only the earliest that is still to be delivered to the endpoint, so that events of one integration are delivered in order. Shares are fair. An organization with fewer deliveries in flight comes first, whatever the age of its backlog, and within it the endpoint with fewer. An organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing, or has not answered yet comes last, and p_slow bounds how many of those one claim holds; a slow or failing one has a single delivery in flight, and a slow one rests in between.';
+grant execute on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) to service_role;
+
+CREATE OR REPLACE FUNCTION public.clean_up(p_event_days integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_more boolean;
+  v_count integer;
+begin
+  if p_event_days is null or p_event_days not between 30 and 36500 then
+    raise exception 'p_event_days is not between 30 and 36500' using errcode = 'invalid_parameter_value';
+  end if;
+  v_more := private.sweep_webhooks();
+
+  delete from public.oauth_transactions t
+    where t.id in (
+      select e.id from public.oauth_transactions e
+      where e.expires_at <= now() order by e.expires_at limit 1000 for update skip locked
+    );
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 1000;
+
+  delete from private.rate_limits r
+    where (r.kind, r.subject) in (
+      select e.kind, e.subject from private.rate_limits e
+      where e.ends_at <= now() order by e.ends_at limit 1000 for update skip locked
+    );
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 1000;
+
+  v_more := private.delete_old_events(p_event_days) or v_more;
+  return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
+end
+$function$;
+comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, settled deliveries of two weeks ago, events older than p_event_days. more: a bound was reached.';
+grant execute on function clean_up(integer) to service_role;
+
+CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.integrations;
+  v_name text;
+  v_outcome text;
+begin
+  if p_external_account_id is null
+    or char_length(p_integration_type) not between 1 and 64
+    or char_length(p_name) not between 1 and 200
+    or jsonb_typeof(p_config) is distinct from 'object'
+    or octet_length(p_config::text) > 262144
+    or p_second_grant not in ('replaces', 'separate')
+  then
+    raise exception 'an argument is missing or out of bounds' using
+      errcode = 'invalid_parameter_value',
+      hint = 'type 1 to 64 characters, name 1 to 200, account not null, config an object of at most 256 KiB';
+  end if;
+
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+
+  perform private.lock_names(p_organization_id, p_integration_type);
+
+  if p_pending_id is not null then
+    -- Locked, not yet deleted: after exists the caller comes again for it.
+    perform from public.pending_connections p
+      where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
+        and p.integration_type = p_integration_type and p.expires_at > now()
+      for update;
+    if not found then
+      -- A repetition of a call whose answer was lost.
+      perform from public.integrations i
+        where i.id = p_id and i.organization_id = p_organization_id and i.config = p_config;
+      return case
+        when found then jsonb_build_object('outcome', 'updated', 'id', p_id)
+        else jsonb_build_object('outcome', 'unknown')
+      end;
+    end if;
+  end if;
+
+  if p_reconnect then
+    select * into v_row from public.integrations i
+      where i.id = p_id and i.organization_id = p_organization_id and i.integration_type = p_integration_type
+      for update;
+    if not found then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
+    if private.account_of(v_row) is distinct from p_external_account_id then
+      return jsonb_build_object('outcome', 'mismatch');
+    end if;
+  end if;
+
+  -- Each turn has its own snapshot. A conflict means that another transaction's row came in between: the next turn sees it, or
+  -- inserts because it has gone again.
+  loop
+    select * into v_row from public.integrations i
+      where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+        and i.external_account_id = p_external_account_id
+      for update;
+    if found and v_row.id <> p_id then
+      return case
+        when p_reconnect then jsonb_build_object('outcome', 'mismatch')
+        else jsonb_build_object('outcome', 'exists', 'id', v_row.id)
+      end;
+    end if;
+
+    if not found then
+      select * into v_row from public.integrations i where i.id = p_id for update;
+      if found and (
+        v_row.organization_id <> p_organization_id or v_row.integration_type <> p_integration_type
+        or v_row.external_account_id <> p_external_account_id
+      ) then
+        return jsonb_build_object('outcome', 'unknown');
+      end if;
+    end if;
+
+    v_name := private.free_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
+    if v_row.id is not null then
+      if p_second_grant = 'separate' then
+        perform private.queue_revocation(v_row, private.newest_config(v_row), null, 'replaced');
+      end if;
+      update public.integrations i
+        set external_account_id = p_external_account_id,
+          name = case when i.name_is_custom then i.name else v_name end,
+          config = p_config,
+          status = 'active',
+          may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
+        where i.id = p_id;
+      v_outcome := 'updated';
+      exit;
+    end if;
+
+    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status)
+      values (p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active')
+      on conflict do nothing;
+    if found then
+      v_outcome := 'created';
+      exit;
+    end if;
+  end loop;
+
+  delete from public.pending_connections p where p.id = p_pending_id;
+
+  perform private.write_event(
+    'user', p_user_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
+    case v_outcome when 'created' then 'connected' else 'reconnected' end,
+    p_reason => case when p_reconnect then 'requested' end, p_request_id => p_request_id
+  );
+  return jsonb_build_object('outcome', v_outcome, 'id', p_id);
+end
+$function$;
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text) is 'Writes the row p_id, for which p_config was sealed, and no other. The account may have another row already: then nothing is written and the answer names that row, for which the caller seals again. With p_pending_id the grant''s pending row is deleted in the same transaction. Without that row the answer is unknown and nothing is written: the grant was given up meanwhile. So whatever becomes of this call, a grant is either stored or still pending, never both. With p_reconnect the row p_id is the only one that may be written: unknown if it is gone, mismatch if it stands for another account or another row has its account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row remembers that it may still exist).';
+grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_answer jsonb;
+  v_old text;
+begin
+  if p_custom_name is null or char_length(p_custom_name) not between 1 and 200 then
+    raise exception 'p_custom_name is missing or out of bounds' using
+      errcode = 'invalid_parameter_value', hint = 'a name of 1 to 200 characters';
+  end if;
+
+  -- Membership first, then the names: everybody who gives one takes both in this order.
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  perform private.lock_names(p_organization_id, p_integration_type);
+
+  if exists (
+    select from public.integrations i
+    where i.organization_id = p_organization_id and i.integration_type = p_integration_type and i.name = p_custom_name
+      and i.external_account_id is distinct from p_external_account_id
+  ) then
+    return jsonb_build_object('outcome', 'name_taken');
+  end if;
+  select i.name into v_old from public.integrations i
+    where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+      and i.external_account_id = p_external_account_id;
+
+  v_answer := public.complete_connection(
+    p_id => p_id, p_user_id => p_user_id, p_organization_id => p_organization_id, p_integration_type => p_integration_type,
+    p_external_account_id => p_external_account_id, p_name => p_name, p_config => p_config, p_request_id => p_request_id,
+    p_pending_id => p_pending_id, p_reconnect => p_reconnect, p_second_grant => p_second_grant
+  );
+  if v_answer->>'outcome' not in ('created', 'updated') then
+    return v_answer;
+  end if;
+  update public.integrations i set name = p_custom_name, name_is_custom = true where i.id = p_id;
+  if v_old <> p_custom_name then
+    perform private.write_event(
+      'user', p_user_id, p_organization_id, p_id, p_integration_type, p_external_account_id, 'renamed', p_request_id => p_request_id
+    );
+  end if;
+  return v_answer;
+end
+$function$;
+comment on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text) is 'complete_connection under p_custom_name, which stays the user''s own. name_taken, and nothing is written, where another integration of the type in the organization has it.';
+grant execute on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_transaction public.oauth_transactions;
+begin
+  -- Of any number of callbacks at once one gets the row; the others wait for its commit and find none.
+  delete from public.oauth_transactions t
+    where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.user_id = p_user_id and t.expires_at > now()
+    returning * into v_transaction;
+
+  if not found then
+    if exists (
+      select from public.oauth_transactions t where t.state_hash = p_state_hash and t.expires_at > now()
+    ) then
+      return jsonb_build_object('outcome', 'foreign');
+    end if;
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if not private.lock_membership(p_user_id, v_transaction.organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+
+  return jsonb_build_object(
+    'outcome', 'consumed',
+    'id', v_transaction.id,
+    'organization_id', v_transaction.organization_id,
+    'integration_type', v_transaction.integration_type,
+    'issuer', v_transaction.issuer,
+    'redirect_uri', v_transaction.redirect_uri,
+    'verifier', v_transaction.verifier,
+    'return_to', v_transaction.return_to,
+    'integration_id', v_transaction.integration_id,
+    'account_id', (
+      select private.account_of(i) from public.integrations i
+      where i.id = v_transaction.integration_id and i.organization_id = v_transaction.organization_id
+        and i.integration_type = v_transaction.integration_type
+    )
+  );
+end
+$function$;
+comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
+grant execute on function consume_transaction(text,text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.create_webhook_endpoint(p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.webhook_endpoints;
+begin
+  -- An organisation's creations queue here: counted side by side, each would see room for one more.
+  perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
+
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  if (select count(*) from public.webhook_endpoints e where e.organization_id = p_organization_id) >= 10 then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+
+  insert into public.webhook_endpoints (id, organization_id, url, events, config)
+    values (p_id, p_organization_id, p_url, p_events, p_config)
+    returning * into v_row;
+  return jsonb_build_object('outcome', 'created', 'endpoint', private.shown_endpoint(v_row));
+end
+$function$;
+comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb) is 'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
+grant execute on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.declare_fence(p_kids text[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '2s'
+AS $function$
+declare
+  v_retired text[];
+  v_fence private.fence;
+begin
+  if p_kids is null or cardinality(p_kids) not between 1 and 16
+    or exists (select from unnest(p_kids) kid where kid is null or kid !~ '^[0-9a-f]{16}$')
+  then
+    raise exception 'p_kids is no list of 1 to 16 key ids' using
+      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  end if;
+
+  begin
+    -- Before anything is read: two declarations queue here, and the trigger's switch needs the same lock.
+    lock table public.integrations in share row exclusive mode;
+  exception when lock_not_available then
+    return jsonb_build_object('outcome', 'busy');
+  end;
+
+  select array_agg(k.kid order by k.kid) into v_retired
+    from public.key_registry k where k.state = 'retired' and k.kid = any (p_kids);
+  if v_retired is not null then
+    return jsonb_build_object('outcome', 'retired', 'kids', v_retired);
+  end if;
+
+  select * into v_fence from private.fence f for update;
+
+  if not private.fence_is_up() or exists (
+    select from unnest(p_kids) wanted (kid)
+    full join (select k.kid from public.key_registry k where k.state = 'allowed') standing using (kid)
+    where wanted.kid is null or standing.kid is null
+  ) then
+    update public.key_registry k set state = 'known', changed_at = now()
+      where k.state = 'allowed' and k.kid <> all (p_kids);
+    insert into public.key_registry (kid, state)
+      select distinct kid, 'allowed' from unnest(p_kids) kid
+      on conflict (kid) do update set state = 'allowed', changed_at = now() where key_registry.state <> 'allowed';
+    update private.fence f set id = gen_random_uuid(), declared_at = clock_timestamp() where f.single returning * into v_fence;
+    alter table public.integrations enable trigger refuse_fenced_key;
+  end if;
+
+  return jsonb_build_object('outcome', 'fenced', 'fence', v_fence.id, 'declared_at', v_fence.declared_at);
+end
+$function$;
+comment on function declare_fence(text[]) is 'Declares the fence for a list of 1 to 16 key ids. Waits at most 2 s for running writers, then returns busy. The same list keeps the fence and its id; another list makes a new one. Returns fenced, busy or retired.';
+grant execute on function declare_fence(text[]) to service_role;
+
+CREATE OR REPLACE FUNCTION public.delete_webhook_endpoint(p_id uuid, p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.webhook_endpoints;
+begin
+  v_row := private.lock_endpoint(p_id, p_user_id);
+  delete from public.webhook_endpoints e where e.id = v_row.id;
+  return jsonb_build_object('outcome', case when found then 'deleted' else 'unknown' end);
+end
+$function$;
+comment on function delete_webhook_endpoint(uuid,uuid) is 'Deletes an endpoint with its pending deliveries. Returns deleted or unknown.';
+grant execute on function delete_webhook_endpoint(uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.disconnect_integration(p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_organization_id uuid;
+  v_integration public.integrations;
+  v_row private.pending_revocations;
+begin
+  if p_owner is null or p_wide_types is null then
+    raise exception 'p_owner or p_wide_types is null' using errcode = 'invalid_parameter_value';
+  end if;
+  select i.organization_id into v_organization_id from public.integrations i where i.id = p_id;
+  if not found or not private.lock_membership(p_user_id, v_organization_id) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  -- The organization once more: it is the one whose membership is locked.
+  select * into v_integration from public.integrations i where i.id = p_id and i.organization_id = v_organization_id for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  insert into private.pending_revocations (
+    organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+  ) values (
+    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration), p_user_id,
+    private.newest_config(v_integration), 'disconnected', p_owner, now() + interval '60 seconds'
+  ) returning * into v_row;
+  delete from public.integrations i where i.id = p_id;
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'opened',
+    p_reason => 'disconnect', p_request_id => p_request_id
+  );
+  perform private.write_event(
+    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'disconnected',
+    p_request_id => p_request_id
+  );
+  return jsonb_build_object(
+    'outcome', 'disconnected',
+    'revocation', private.revocation_claim(v_row),
+    'earlier_grant', v_integration.may_have_earlier_grant,
+    'shared', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('id', s.id, 'visible', private.is_member(p_user_id, s.organization_id)))
+        from (
+          select i.id, i.organization_id from public.integrations i
+          where v_row.integration_type = any (p_wide_types) and i.integration_type = v_row.integration_type
+            and i.external_account_id = v_row.external_account_id
+          limit 100
+        ) s
+      ),
+      '[]'
+    )
+  );
+end
+$function$;
+comment on function disconnect_integration(uuid,uuid,uuid,text[],text) is 'Deletes an integration, whatever its config holds, and leases the revocation of its newest credential to p_owner. Answers earlier_grant where a grant that was replaced may still exist, and shared: other integrations that a revocation of all that the user granted (p_wide_types) ends, with id and whether the caller may see them; at most 100.';
+grant execute on function disconnect_integration(uuid,uuid,uuid,text[],text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.webhook_endpoints;
+begin
+  select * into v_row from public.webhook_endpoints e
+    where e.id = p_id and private.is_member(p_user_id, e.organization_id);
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  return jsonb_build_object('outcome', 'found', 'organization_id', v_row.organization_id, 'config', v_row.config);
+end
+$function$;
+comment on function find_webhook_endpoint(uuid,uuid) is 'Reads an endpoint''s sealed secrets for a change of the secret. Returns found or unknown.';
+grant execute on function find_webhook_endpoint(uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.forgive_sign_ins(p_account text, p_address text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  -- In the order in which they are taken.
+  delete from private.rate_limits r
+    where r.kind = 'sign-ins of an address to an account' and r.subject = p_account || ' ' || p_address;
+  delete from private.rate_limits r where r.kind = 'sign-ins to an account' and r.subject = p_account;
+  return jsonb_build_object('outcome', 'forgiven');
+end
+$function$;
+comment on function forgive_sign_ins(text,text) is 'Called after a right password: forgets the attempts on the account, not those of the address.';
+grant execute on function forgive_sign_ins(text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.key_registry_state()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'fence', (
+      select jsonb_build_object('id', f.id, 'declared_at', f.declared_at) from private.fence f where private.fence_is_up()
+    ),
+    'keys', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('kid', k.kid, 'state', k.state, 'changed_at', k.changed_at) order by k.kid)
+        from public.key_registry k
+      ),
+      '[]'
+    )
+  );
+$function$;
+comment on function key_registry_state() is 'The fence and the state of every known key.';
+grant execute on function key_registry_state() to service_role;
+
+CREATE OR REPLACE FUNCTION public.lift_fence()
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '2s'
+AS $function$
+begin
+  begin
+    lock table public.integrations in share row exclusive mode;
+  exception when lock_not_available then
+    return jsonb_build_object('outcome', 'busy');
+  end;
+
+  update private.fence f set id = null, declared_at = null where f.single and f.id is not null;
+  if not found then
+    return jsonb_build_object('outcome', 'not_fenced');
+  end if;
+  update public.key_registry k set state = 'known', changed_at = now() where k.state = 'allowed';
+  alter table public.integrations disable trigger refuse_fenced_key;
+  return jsonb_build_object('outcome', 'lifted');
+end
+$function$;
+comment on function lift_fence() is 'Lifts the fence. Returns lifted, not_fenced or busy.';
+grant execute on function lift_fence() to service_role;
+
+CREATE OR REPLACE FUNCTION public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row public.pending_connections;
+begin
+  select * into v_row from public.pending_connections p where p.id = p_id and p.user_id = p_user_id;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if not private.lock_membership(p_user_id, v_row.organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  update public.pending_connections p set accounts = p_accounts, expires_at = now() + interval '10 minutes' where p.id = p_id;
+  return jsonb_build_object('outcome', case when found then 'waiting' else 'unknown' end);
+end
+$function$;
+comment on function offer_accounts(uuid,uuid,jsonb) is 'Lets the user choose one of the grant''s accounts, for ten minutes.';
+grant execute on function offer_accounts(uuid,uuid,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.pause_provider(p_id uuid, p_endpoint text, p_seconds integer, p_organizations integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.integrations;
+  v_until timestamptz;
+begin
+  if p_seconds is null or p_seconds not between 1 and 3600 or p_organizations not between 1 and 100 then
+    raise exception 'p_seconds is not between 1 and 3600, or p_organizations not between 1 and 100' using
+      errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, integration_type, until)
+    values (p_id, p_endpoint, v_row.organization_id, v_row.integration_type, now() + make_interval(secs => p_seconds))
+    on conflict (integration_id, endpoint) do update set
+      organization_id = excluded.organization_id,
+      integration_type = excluded.integration_type,
+      noted_at = now(),
+      until = greatest(p.until, excluded.until);
+
+  select o.until into v_until
+    from (
+      select max(p.until) as until from private.integration_pauses p
+      where p.integration_type = v_row.integration_type and p.endpoint = p_endpoint
+        and p.noted_at > now() - interval '10 minutes' and p.until > now()
+      group by p.organization_id
+    ) o
+    where p_organizations is not null
+    order by o.until desc
+    offset p_organizations - 1 limit 1;
+  if v_until is null then
+    return jsonb_build_object('outcome', 'paused');
+  end if;
+  insert into private.provider_pauses as p (integration_type, endpoint, until)
+    values (v_row.integration_type, p_endpoint, v_until)
+    on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
+    returning p.until into v_until;
+  return jsonb_build_object('outcome', 'type_paused', 'until', v_until);
+end
+$function$;
+comment on function pause_provider(uuid,text,integer,integer) is 'Notes that a provider has asked an integration to wait for so many seconds, an hour at the most: what it asks beyond that it can say again. p_organizations: how many organizations must have been told so within ten minutes before all of the type wait; null: no number of them. The type waits for as long as that many of them have to, so none of them alone makes its wait any longer. A longer pause that stands stays. paused: the integration waits. type_paused: all of its type do. unknown: the integration is gone.';
+grant execute on function pause_provider(uuid,text,integer,integer) to service_role;
+
+CREATE OR REPLACE FUNCTION public.pending_connection(p_id uuid, p_user_id uuid, p_reason text DEFAULT 'choose'::text, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.pending_connections;
+begin
+  select * into v_row from public.pending_connections p
+    where p.id = p_id and p.user_id = p_user_id and p.accounts is not null and p.expires_at > now()
+      and private.is_member(p_user_id, p.organization_id);
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  if p_reason is not null then
+    perform private.write_event(
+      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, null, 'opened',
+      p_reason => p_reason, p_request_id => p_request_id
+    );
+  end if;
+  return jsonb_build_object(
+    'outcome', 'waiting',
+    'organization_id', v_row.organization_id,
+    'integration_type', v_row.integration_type,
+    'config', case when p_reason is not null then v_row.config else '{}' end,
+    'accounts', v_row.accounts,
+    'return_to', v_row.return_to,
+    'expires_at', v_row.expires_at
+  );
+end
+$function$;
+comment on function pending_connection(uuid,uuid,text,text) is 'Reads a grant that waits for the user''s choice. Without p_reason (what its credentials are opened for) the config stays here, so the choice can be looked at as often as one likes.';
+grant execute on function pending_connection(uuid,uuid,text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.record_rotation(p_ids uuid[], p_kid text, p_request_id text DEFAULT NULL::text)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_count bigint;
+begin
+  if p_ids is null or cardinality(p_ids) > 5000 or p_kid is null or p_kid !~ '^[0-9a-f]{16}$' then
+    raise exception 'not at most 5000 ids and a key id' using
+      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  end if;
+
+  insert into public.credential_events (
+    actor, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
+  )
+    select 'keytool', i.organization_id, i.id, i.integration_type, i.external_account_id, 'rotated', 'succeeded', p_kid, p_request_id
+    from public.integrations i where i.id = any (p_ids);
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$function$;
+comment on function record_rotation(uuid[],text,text) is 'For keytool, which opens and seals many rows at once: an event for each that is still there, after the batch is written. Of ids that are gone there is nothing to tell. p_kid is the key that the rows are sealed with now.';
+grant execute on function record_rotation(uuid[],text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_endpoint public.webhook_endpoints;
+begin
+  v_endpoint := private.lock_endpoint(p_endpoint_id, p_user_id);
+  if v_endpoint.id is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+
+  update public.webhook_deliveries d
+    set state = 'pending', next_attempt_at = now(), expires_at = now() + interval '3 days',
+      attempts = case d.state when 'pending' then d.attempts else 0 end,
+      position = case d.state when 'pending' then d.position else nextval('private.webhook_positions') end
+    where d.endpoint_id = p_endpoint_id and d.event_id = p_event_id and v_endpoint.enabled;
+  if found then
+    return jsonb_build_object('outcome', 'replayed');
+  end if;
+  perform from public.webhook_deliveries d where d.endpoint_id = p_endpoint_id and d.event_id = p_event_id;
+  return jsonb_build_object('outcome', case when found then 'disabled' else 'unknown' end);
+end
+$function$;
+comment on function replay_webhook_delivery(uuid,uuid,uuid) is 'Delivers an event once more, behind what already waits, with three more days. Returns pending, disabled or unknown.';
+grant execute on function replay_webhook_delivery(uuid,uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.reseal_webhook_secrets(p_resealed jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_count bigint;
+begin
+  if jsonb_typeof(p_resealed) is distinct from 'array' or jsonb_array_length(p_resealed) > 500 then
+    raise exception 'p_resealed is no list of at most 500' using errcode = 'invalid_parameter_value';
+  end if;
+
+  with locked as (
+    select e.id, r.config
+    from public.webhook_endpoints e
+    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb, config jsonb) on r.id = e.id and r.read = e.config
+    order by e.id
+    for no key update of e
+  )
+  update public.webhook_endpoints e set config = l.config from locked l where e.id = l.id;
+  get diagnostics v_count = row_count;
+  return jsonb_build_object('outcome', 'resealed', 'count', v_count);
+end
+$function$;
+comment on function reseal_webhook_secrets(jsonb) is 'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read.';
+grant execute on function reseal_webhook_secrets(jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.retire_key(p_kid text, p_fence uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_kept bigint;
+begin
+  perform from private.fence f where f.id = p_fence for share;
+  if not found or not private.fence_is_up() then
+    return jsonb_build_object('outcome', 'not_fenced');
+  end if;
+
+  select count(*) into v_kept from (
+    select from public.credential_leases l where l.journal is not null and l.journal -> '_enc' ->> 'kid' = p_kid
+    union all
+    select from public.pending_connections p where p.config -> '_enc' ->> 'kid' = p_kid
+    union all
+    select from private.pending_revocations r where r.config -> '_enc' ->> 'kid' = p_kid
+    union all
+    select from public.webhook_endpoints e where e.config -> '_enc' ->> 'kid' = p_kid
+  ) kept;
+  if v_kept > 0 then
+    return jsonb_build_object('outcome', 'needed', 'credentials', v_kept);
+  end if;
+
+  insert into public.key_registry as k (kid, state) values (p_kid, 'retired')
+    on conflict (kid) do update
+      set state = 'retired', changed_at = case k.state when 'retired' then k.changed_at else now() end
+      where k.state <> 'allowed';
+  return jsonb_build_object('outcome', case when found then 'retired' else 'allowed' end);
+end
+$function$;
+comment on function retire_key(text,uuid) is 'Retires a key behind the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or needed with the number of credentials that it still opens: refreshed ones that wait to be written, pending connections and revocations, webhook secrets.';
+grant execute on function retire_key(text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_apply(p_ids uuid[], p_versions text[], p_patches jsonb[], p_durable boolean DEFAULT true)
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET lock_timeout TO '2s'
+AS $function$
+begin
+  if p_ids is null or p_versions is null or p_patches is null
+    or cardinality(p_ids) > 5000
+    or cardinality(p_versions) <> cardinality(p_ids) or cardinality(p_patches) <> cardinality(p_ids)
+    or exists (select from unnest(p_patches) patch where patch->'_enc'->>'kid' is null)
+  then
+    raise exception 'not at most 5000 ids with a version and a patch each' using
+      errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
+  end if;
+
+  if p_durable then
+    -- A transaction that has written nothing commits without waiting for the log. Locking a row writes a little.
+    perform from private.fence f for key share;
+  else
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  perform set_config('integrations.rewrap', 'on', true);
+  return query
+    update public.integrations i
+    set config = i.config || rewrapped.patch
+    from unnest(p_ids, p_versions, p_patches) rewrapped (id, version, patch)
+    where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
+    returning i.id;
+  perform set_config('integrations.rewrap', 'off', true);
+end
+$function$;
+comment on function rewrap_apply(uuid[],text[],jsonb[],boolean) is 'As before, and: a writer that holds a row for long is not waited for longer than two seconds (the batch fails whole with 55P03, and is tried again later); and a durable call commits to the disk even if it has nothing to write, and with it everything that calls before it wrote without waiting, whichever connection they came by.';
+grant execute on function rewrap_apply(uuid[],text[],jsonb[],boolean) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_count(p_after uuid, p_until uuid, p_kid text, p_organization_id uuid DEFAULT NULL::uuid)
+ RETURNS TABLE(looked integer, unfinished integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET max_parallel_workers_per_gather TO '0'
+AS $function$
+begin
+  if p_until is null then
+    raise exception 'p_until is null' using errcode = 'invalid_parameter_value';
+  end if;
+
+  select count(*), count(*) filter (where (r.config->'_enc'->>'kid' = p_kid) is not true) into looked, unfinished
+  from public.integrations r
+  where (p_after is null or r.id > p_after)
+    and r.id <= p_until
+    and (p_organization_id is null or r.organization_id = p_organization_id);
+  return next;
+end
+$function$;
+comment on function rewrap_count(uuid,uuid,text,uuid) is 'Counts the rows after p_after up to p_until, and those of them that are not sealed with p_kid.';
+grant execute on function rewrap_count(uuid,uuid,text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_fetch(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
+ RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text, is_large boolean)
+ LANGUAGE sql
+ STABLE
+BEGIN ATOMIC
+ SELECT r.id,
+     r.organization_id,
+         CASE
+             WHEN ((pg_column_size(r.config) > 2048) OR (pg_column_compression(r.config) IS NOT NULL)) THEN NULL::jsonb
+             WHEN (((r.config -> '_enc'::text) ->> 'kid'::text) = rewrap_fetch.p_kid) THEN NULL::jsonb
+             ELSE COALESCE(r.config, 'null'::jsonb)
+         END AS "coalesce",
+     (r.xmin)::text AS xmin,
+     (((pg_column_size(r.config) > 2048) OR (pg_column_compression(r.config) IS NOT NULL)) AND ((((r.config -> '_enc'::text) ->> 'kid'::text) = rewrap_fetch.p_kid) IS NOT TRUE))
+    FROM integrations r
+   WHERE (((rewrap_fetch.p_after IS NULL) OR (r.id > rewrap_fetch.p_after)) AND ((rewrap_fetch.p_until IS NULL) OR (r.id <= rewrap_fetch.p_until)) AND ((rewrap_fetch.p_organization_id IS NULL) OR (r.organization_id = rewrap_fetch.p_organization_id)))
+   ORDER BY r.id
+  LIMIT LEAST(rewrap_fetch.p_limit, 5000);
+END;
+comment on function rewrap_fetch(uuid,integer,text,uuid,uuid) is 'Reads the next p_limit rows without a copy: the planner inlines this body, so it has neither rights of its own nor settings, and a caller under row level security would see no row. config is null where it is sealed with p_kid, and where is_large says that rewrap_read has to read it.';
+grant execute on function rewrap_fetch(uuid,integer,text,uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_look(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
+ RETURNS TABLE(looked integer, unfinished integer, last_id uuid)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET max_parallel_workers_per_gather TO '0'
+AS $function$
+begin
+  if p_limit is null or p_limit not between 1 and 100000 then
+    raise exception 'p_limit is not between 1 and 100000' using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- By the index alone. Then the rows up to there in whatever order is the fastest.
+  select r.id into last_id
+  from public.integrations r
+  where (p_after is null or r.id > p_after)
+    and (p_until is null or r.id <= p_until)
+    and (p_organization_id is null or r.organization_id = p_organization_id)
+  order by r.id
+  offset p_limit - 1
+  limit 1;
+
+  select count(*), count(*) filter (where (r.config->'_enc'->>'kid' = p_kid) is not true) into looked, unfinished
+  from public.integrations r
+  where (p_after is null or r.id > p_after)
+    and (coalesce(last_id, p_until) is null or r.id <= coalesce(last_id, p_until))
+    and (p_organization_id is null or r.organization_id = p_organization_id);
+  return next;
+end
+$function$;
+comment on function rewrap_look(uuid,integer,text,uuid,uuid) is 'Counts the next p_limit rows, those of them that are not sealed with p_kid, and returns the id of the last one (null: the end was reached).';
+grant execute on function rewrap_look(uuid,integer,text,uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_page(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
+ RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text, current boolean, looked integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  c_bytes constant integer := 1048576;
+begin
+  if p_limit is null or p_limit not between 1 and 5000 then
+    raise exception 'p_limit is not between 1 and 5000' using errcode = 'invalid_parameter_value';
+  end if;
+
+  return query
+    select p.id, p.organization_id, case when not p.current then p.config end, p.version::text, p.current, p.looked::integer
+    from (
+      select i.*, row_number() over page as looked, sum(i.size) over page as bytes, lead(i.id) over page is null as is_end
+      from (
+        select r.id, r.organization_id, r.config, r.xmin as version, e.current,
+          case
+            when e.current then 0
+            when pg_catalog.pg_column_compression(r.config) is null then pg_catalog.pg_column_size(r.config)
+            else octet_length(r.config::text)
+          end as size
+        from public.integrations r
+        cross join lateral (select coalesce(r.config->'_enc'->>'kid' = p_kid, false) as current offset 0) e
+        where (p_after is null or r.id > p_after)
+          and (p_until is null or r.id <= p_until)
+          and (p_organization_id is null or r.organization_id = p_organization_id)
+      ) i
+      window page as (order by i.id rows unbounded preceding)
+      order by i.id
+      limit p_limit
+    ) p
+    where p.bytes - p.size < c_bytes
+      and (not p.current or p.looked = p_limit or p.is_end or p.bytes >= c_bytes);
+end
+$function$;
+comment on function rewrap_page(uuid,integer,text,uuid,uuid) is 'Looks at the next rows in the order of their ids, after p_after and up to p_until, and returns those that are not sealed with p_kid (null: all of them). It looks at p_limit rows, or fewer once what it returns is a megabyte, but always at one. The last row that was looked at is always returned, without its config where it is current, so that the caller knows where to go on: no row at all means the end. looked counts the rows of the page up to this one. Windows over the ordered rows, and no temporary result: this reads every row of the table, most often to find nothing.';
+grant execute on function rewrap_page(uuid,integer,text,uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_read(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
+ RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text, current boolean, looked integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  c_bytes constant integer := 1048576;
+begin
+  if p_limit is null or p_limit not between 1 and 5000 then
+    raise exception 'p_limit is not between 1 and 5000' using errcode = 'invalid_parameter_value';
+  end if;
+
+  return query
+    select p.id, p.organization_id, p.config, p.version::text, p.config is null, p.looked::integer
+    from (
+      select i.*, row_number() over page as looked, sum(i.size) over page as bytes
+      from (
+        select c.*,
+          case
+            when c.config is null then 0
+            when pg_catalog.pg_column_compression(c.config) is null then pg_catalog.pg_column_size(c.config)
+            else octet_length(c.config::text)
+          end as size
+        from (
+          -- The limit stands here so that the key id is looked for once a row; and what needs nothing does not travel on.
+          select r.id, r.organization_id, r.xmin as version,
+            case when r.config->'_enc'->>'kid' = p_kid then null else coalesce(r.config, 'null') end as config
+          from public.integrations r
+          where (p_after is null or r.id > p_after)
+            and (p_until is null or r.id <= p_until)
+            and (p_organization_id is null or r.organization_id = p_organization_id)
+          order by r.id
+          limit p_limit
+        ) c
+      ) i
+      window page as (order by i.id rows unbounded preceding)
+    ) p
+    where p.bytes - p.size < c_bytes and (p.config is not null or p.looked = p_limit)
+    order by p.id;
+end
+$function$;
+comment on function rewrap_read(uuid,integer,text,uuid,uuid) is 'Reads the next p_limit rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all); it stops after a megabyte. The last of p_limit rows is always returned, as the place to continue. No row means the end. looked counts the rows up to this one.';
+grant execute on function rewrap_read(uuid,integer,text,uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_vitals()
+ RETURNS jsonb
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'lock_waits', (
+      select count(distinct l.pid) from pg_catalog.pg_locks l
+      where not l.granted and l.waitstart < clock_timestamp() - interval '100 milliseconds'
+    ),
+    'replication_lag_seconds', (select extract(epoch from max(r.replay_lag)) from pg_catalog.pg_stat_replication r),
+    'estimated_rows', (
+      select nullif(c.reltuples, -1)::bigint from pg_catalog.pg_class c where c.oid = 'public.integrations'::regclass
+    )
+  );
+$function$;
+comment on function rewrap_vitals() is 'How the database bears a rotation: backends that have waited 100 ms for a lock, the replication lag in seconds (null without a replica or without the right to see it), and the planner''s estimate of the rows.';
+grant execute on function rewrap_vitals() to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[], p_durable boolean DEFAULT true)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET lock_timeout TO '2s'
+AS $function$
+declare
+  v_written integer;
+begin
+  if p_ids is null or p_versions is null or p_patches is null
+    or cardinality(p_ids) > 5000
+    or cardinality(p_versions) <> cardinality(p_ids) or cardinality(p_patches) <> cardinality(p_ids)
+  then
+    raise exception 'not at most 5000 ids with a version and a patch each' using errcode = 'invalid_parameter_value';
+  end if;
+
+  if p_durable then
+    -- A transaction that has written nothing commits without waiting for the log. Locking a row writes a little.
+    perform from private.fence f for key share;
+  else
+    perform set_config('synchronous_commit', 'off', true);
+  end if;
+  perform set_config('integrations.rewrap', 'on', true);
+  update public.integrations i
+  set config = i.config || rewrapped.patch
+  from unnest(p_ids, p_versions, p_patches) rewrapped (id, version, patch)
+  where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
+    and rewrapped.patch->'_enc' is not null;
+  get diagnostics v_written = row_count;
+  perform set_config('integrations.rewrap', 'off', true);
+
+  if v_written < cardinality(p_ids) and exists (select from unnest(p_patches) patch where patch->'_enc' is null) then
+    raise exception 'a patch without a key id' using errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
+  end if;
+  return v_written;
+end
+$function$;
+comment on function rewrap_write(uuid[],text[],jsonb[],boolean) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns how many were written. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. Not durable: a crash of the server may undo the batch, never half of it. A durable call commits everything written before it. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
+grant execute on function rewrap_write(uuid[],text[],jsonb[],boolean) to service_role;
+
+CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_result record;
+  v_end jsonb;
+  v_ends jsonb := '{}';
+begin
+  if jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 100 then
+    raise exception 'p_results is no list of at most 100' using errcode = 'invalid_parameter_value';
+  end if;
+  -- In the order of ids, as everybody who locks several.
+  for v_result in
+    select * from jsonb_to_recordset(p_results)
+      as r (id uuid, version text, status text, reason text, forbidden_days integer, schedule text, next_check_at timestamptz)
+    order by r.id
+  loop
+    if v_result.id is null
+      or v_result.status not in ('active', 'degraded', 'reconnect_required', 'revoked')
+      or (v_result.reason is null) <> (coalesce(v_result.status, 'active') = 'active')
+      or v_result.forbidden_days not between 0 and 365
+    then
+      raise exception 'a result is no known status with a reason where it is not active' using
+        errcode = 'invalid_parameter_value';
+    end if;
+    begin
+      v_end := private.settle_check(
+        v_result.id, v_result.version, v_result.status, v_result.reason, v_result.forbidden_days, v_result.schedule, v_result.next_check_at, p_user_id,
+        p_request_id
+      );
+    exception when lock_not_available or deadlock_detected then
+      -- One row that cannot be had must not undo the others. Its claim ends by itself.
+      v_end := jsonb_build_object('end', 'busy');
+    end;
+    v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
+  end loop;
+  return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
+end
+$function$;
+comment on function settle_checks(jsonb,uuid,text) is 'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the claim is released. next_check_at follows from the schedule that was claimed. Returns the end of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
+grant execute on function settle_checks(jsonb,uuid,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.settle_refreshes(p_owner uuid, p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_result record;
+  v_end text;
+  v_ends jsonb := '{}';
+begin
+  if p_owner is null or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 500 then
+    raise exception 'p_results is no list of at most 500' using errcode = 'invalid_parameter_value';
+  end if;
+  -- In the order of ids, as everybody who locks several.
+  for v_result in
+    select * from jsonb_to_recordset(p_results)
+      as r (
+        id uuid, generation bigint, config jsonb, fault text, retry_after integer, refusal jsonb, organization_id uuid,
+        integration_type text
+      )
+    order by r.id
+  loop
+    if (v_result.config is null) = (v_result.fault is null)
+      or v_result.fault not in ('unsettled', 'refused', 'unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable', 'released')
+      or jsonb_typeof(v_result.config) <> 'object'
+      or octet_length(v_result.config::text) > 262144
+    then
+      raise exception 'a result is neither a config of at most 256 KiB nor a known fault' using
+        errcode = 'invalid_parameter_value';
+    end if;
+    if v_result.refusal is not null and (
+      coalesce(char_length(v_result.refusal->>'alike') not between 1 and 128, true)
+      or coalesce(jsonb_typeof(v_result.refusal->'may_be_ours') <> 'boolean', true)
+      or coalesce((v_result.refusal->>'tries')::integer not between 2 and 1000, true)
+    ) then
+      raise exception 'a refusal is not {"alike", "may_be_ours", "tries"} within bounds' using errcode = 'invalid_parameter_value';
+    end if;
+    begin
+      v_end := case
+        when v_result.config is not null then private.settle_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id)
+        else private.fail_refresh(
+          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id)
+      end;
+    exception when lock_not_available or deadlock_detected then
+      -- One row that cannot be had must not undo the others. Its lease ends by itself, with the attempt on record.
+      v_end := 'backed_off';
+    end;
+    if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
+      -- The integration was deleted while its token was refreshed. Nobody else knows of the new tokens.
+      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
+        values (
+          md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
+          v_result.config, 'late'
+        )
+        on conflict (id) do nothing;
+    end if;
+    v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
+  end loop;
+  return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
+end
+$function$;
+comment on function settle_refreshes(uuid,jsonb,uuid,text) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the end of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone; the fresh tokens of an integration that is gone are queued for revocation. May be repeated.';
+grant execute on function settle_refreshes(uuid,jsonb,uuid,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row private.pending_revocations;
+begin
+  if p_result is null or p_result not in ('revoked', 'unsupported', 'unreadable', 'failed') then
+    raise exception 'p_result is not revoked, unsupported, unreadable or failed' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from private.pending_revocations r where r.id = p_id and r.owner = p_owner for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if p_result = 'failed' then
+    update private.pending_revocations r
+      set owner = null, leased_until = null, attempts = r.attempts + 1,
+        next_attempt_at = now() + make_interval(secs => least(30 * 2 ^ least(r.attempts, 7), 3600))
+      where r.id = p_id;
+  else
+    perform private.end_revocation(
+      v_row, case p_result when 'revoked' then 'succeeded' when 'unreadable' then 'failed' else p_result end, p_request_id
+    );
+  end if;
+  return jsonb_build_object('outcome', 'settled');
+end
+$function$;
+comment on function settle_revocation(uuid,uuid,text,text) is 'Ends a leased revocation: revoked, unsupported (the provider has no endpoint for it), unreadable (the config will never open), or failed, which is repeated later.';
+grant execute on function settle_revocation(uuid,uuid,text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.settle_webhook_deliveries(p_owner uuid, p_results jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_result record;
+  v_endpoint public.webhook_endpoints;
+  v_delivery public.webhook_deliveries;
+  v_next timestamptz;
+begin
+  if p_owner is null or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 100 then
+    raise exception 'p_results is no list of at most 100' using errcode = 'invalid_parameter_value';
+  end if;
+
+  -- In the order of ids, as everybody who locks several.
+  for v_result in
+    select * from jsonb_to_recordset(p_results)
+      as r (endpoint_id uuid, event_id uuid, status integer, error text, retry_after integer, url text, took_ms integer)
+    order by r.endpoint_id, r.event_id
+  loop
+    select * into v_endpoint from public.webhook_endpoints e where e.id = v_result.endpoint_id for no key update;
+    continue when not found;
+    select * into v_delivery from public.webhook_deliveries d
+      where d.endpoint_id = v_result.endpoint_id and d.event_id = v_result.event_id and d.owner = p_owner
+      for update;
+    continue when not found;
+
+    if v_result.error = 'released' then
+      update public.webhook_deliveries d set owner = null, leased_until = null
+        where d.endpoint_id = v_result.endpoint_id and d.event_id = v_result.event_id;
+      continue;
+    end if;
+
+    -- A little earlier than the pause's end, each by another bit: what failed together does not come back together.
+    v_next := now() + greatest(
+      private.webhook_pause(v_delivery.attempts + 1) * (0.9 + 0.1 * random()),
+      make_interval(secs => least(coalesce(v_result.retry_after, 0), 86400))
+    );
+    update public.webhook_deliveries d
+      set owner = null, leased_until = null, attempts = d.attempts + 1, last_attempt_at = now(), last_status = v_result.status,
+        last_error = v_result.error,
+        state = case
+          when v_result.error is null then 'delivered'
+          when v_result.status = 410 or v_next > d.expires_at then 'failed'
+          else 'pending'
+        end,
+        delivered_at = case when v_result.error is null then now() else d.delivered_at end,
+        next_attempt_at = v_next
+      where d.endpoint_id = v_result.endpoint_id and d.event_id = v_result.event_id;
+
+    if v_result.took_ms >= 2000 then
+      update public.webhook_endpoints e
+        set slow_until = now() + interval '15 minutes',
+          rests_until = now() + make_interval(secs => least(v_result.took_ms, 60000) / 1000.0)
+        where e.id = v_endpoint.id;
+    elsif v_result.error is null and v_result.took_ms is not null and v_endpoint.slow_until = 'infinity' then
+      update public.webhook_endpoints e set slow_until = '-infinity' where e.id = v_endpoint.id;
+    end if;
+
+    if v_result.error is null then
+      update public.webhook_endpoints e set failing_since = null where e.id = v_endpoint.id and e.failing_since is not null;
+      -- After an outage what waited for its next turn need not wait any longer. A single event that a receiver in good health does
+      -- not like is no outage.
+      update public.webhook_deliveries d set next_attempt_at = now()
+        where d.endpoint_id = v_endpoint.id and d.state = 'pending' and d.next_attempt_at > now()
+          and v_endpoint.failing_since <= now() - interval '5 minutes';
+    elsif v_result.status = 410 and v_result.url = v_endpoint.url then
+      update public.webhook_endpoints e set enabled = false, disabled_reason = 'gone', updated_at = now()
+        where e.id = v_endpoint.id and e.enabled;
+    else
+      update public.webhook_endpoints e set failing_since = now() where e.id = v_endpoint.id and e.failing_since is null;
+    end if;
+  end loop;
+  return jsonb_build_object('outcome', 'settled');
+end
+$function$;
+comment on function settle_webhook_deliveries(uuid,jsonb) is 'Settles up to 100 deliveries that p_owner has leased: [{endpoint_id, event_id, status?, error?, retry_after?, url?}]. Without error it is delivered; released means that nothing was sent. A 410 from the endpoint''s url disables the endpoint. Deliveries that p_owner no longer holds are skipped, so a call may be repeated.';
+grant execute on function settle_webhook_deliveries(uuid,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.webhook_secrets_on(p_kids text[], p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_kids is null or p_limit is null or p_limit not between 1 and 500 then
+    raise exception 'p_limit is not between 1 and 500, or p_kids is null' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'found',
+    'endpoints', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('id', e.id, 'organization_id', e.organization_id, 'config', e.config))
+        from (
+          select w.id, w.organization_id, w.config from public.webhook_endpoints w
+          where w.config->'_enc'->>'kid' = any (p_kids)
+          order by w.id limit p_limit
+        ) e
+      ),
+      '[]'
+    )
+  );
+end
+$function$;
+comment on function webhook_secrets_on(text[],integer) is 'Up to p_limit endpoints whose secrets are sealed with one of these keys.';
+grant execute on function webhook_secrets_on(text[],integer) to service_role;
