@@ -1,5 +1,7 @@
 use std::io::{self, Write};
 
+use crate::shown::on_one_line;
+
 /// Why a command ended, for a person to read: what is wrong, and what to do about it. Never a secret, never a value.
 #[derive(Debug)]
 pub struct Error {
@@ -52,9 +54,9 @@ impl Error {
             return;
         }
         let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "error: {}", self.message);
+        let _ = writeln!(stderr, "error: {}", on_one_line(&self.message));
         if let Some(hint) = &self.hint {
-            let _ = writeln!(stderr, "hint: {hint}");
+            let _ = writeln!(stderr, "hint: {}", on_one_line(hint));
         }
     }
 }

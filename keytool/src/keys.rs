@@ -10,6 +10,7 @@ use sealed::{Key, KeyError, KeyRing};
 use crate::error::{Blame, Error, Result};
 use crate::input::read_bounded;
 use crate::settings::{self, FALLBACKS, PRIMARY};
+use crate::shown::file_name;
 
 const MAKE_ONE: &str = "make a key with `keytool generate` or `openssl rand -base64 32`";
 
@@ -83,15 +84,23 @@ impl KeyArgs {
 
 fn key_in_file(path: &Path) -> Result<Key> {
     const MAX_FILE: usize = 4096;
-    let name = path.display();
+    let name = file_name(path);
     let cannot_read = |error: io::Error| {
         Error::new(
             Blame::Caller,
             format!("key file {name} cannot be read: {error}"),
         )
     };
+    // Before it is opened: to open a pipe is to wait for whoever writes to it.
+    let kind = std::fs::metadata(path).map_err(cannot_read)?.file_type();
+    if !kind.is_file() {
+        let message = format!("key file {name} is not a file");
+        return Err(
+            Error::new(Blame::Caller, message).hint("give the name of a file that holds one key")
+        );
+    }
     let file = File::open(path).map_err(cannot_read)?;
-    refuse_if_others_may_read(&file, path)?;
+    refuse_if_others_may_read(&file, &name)?;
     let bytes = read_bounded(file, MAX_FILE)
         .map_err(cannot_read)?
         .ok_or_else(|| {
@@ -111,14 +120,18 @@ fn not_a_key(source: &str, error: KeyError) -> Error {
 
 /// Asks the open file, so that it cannot be another one by the time it is read.
 #[cfg(unix)]
-fn refuse_if_others_may_read(file: &File, path: &Path) -> Result<()> {
+fn refuse_if_others_may_read(file: &File, name: &str) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
 
-    let name = path.display();
-    let mode = file
+    let about = file
         .metadata()
-        .map_err(|error| Error::new(Blame::Caller, format!("key file {name}: {error}")))?
-        .mode();
+        .map_err(|error| Error::new(Blame::Caller, format!("key file {name}: {error}")))?;
+    let (owner, mode) = (about.uid(), about.mode());
+    // Whoever owns the file may change what is in it, and who may read it.
+    if owner != 0 && owner != rustix::process::geteuid().as_raw() {
+        let message = format!("key file {name} belongs to another user (id {owner})");
+        return Err(Error::new(Blame::Caller, message).hint("it must be yours or root's"));
+    }
     if mode & 0o077 == 0 {
         return Ok(());
     }
@@ -133,6 +146,6 @@ fn refuse_if_others_may_read(file: &File, path: &Path) -> Result<()> {
 
 /// Elsewhere a file's permissions are no mode bits: whoever keeps the file answers for them.
 #[cfg(not(unix))]
-fn refuse_if_others_may_read(_file: &File, _path: &Path) -> Result<()> {
+fn refuse_if_others_may_read(_file: &File, _name: &str) -> Result<()> {
     Ok(())
 }

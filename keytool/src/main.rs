@@ -23,6 +23,7 @@ mod registry;
 mod rotation;
 mod session;
 mod settings;
+mod shown;
 
 use std::process::ExitCode;
 

@@ -4,9 +4,17 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error::{Blame, Error, Result};
+use crate::shown::{in_json, on_one_line};
 
-/// Writes a line of data to stdout.
+/// Writes a line of data to stdout. Whatever is in it, it stays one line.
 pub fn line(text: &str) -> Result<()> {
+    // It may be a key, so no copy is to stay.
+    let text = Zeroizing::new(on_one_line(text));
+    write(format_args!("{}\n", text.as_str()))
+}
+
+/// Writes text of this program's own to stdout, of any number of lines.
+pub fn text(text: &str) -> Result<()> {
     write(format_args!("{text}\n"))
 }
 
@@ -15,7 +23,8 @@ pub fn json(value: &impl Serialize) -> Result<()> {
     // It may hold secrets, as `open` and `generate` are there to show them, so no copy is to stay.
     let text = serde_json::to_string(value).map(Zeroizing::new);
     let text = text.map_err(|error| Error::new(Blame::Machine, format!("no JSON: {error}")))?;
-    line(&text)
+    let text = Zeroizing::new(in_json(&text));
+    write(format_args!("{}\n", text.as_str()))
 }
 
 fn write(text: std::fmt::Arguments<'_>) -> Result<()> {

@@ -1,6 +1,11 @@
 // keytool against what is not as it should be: settings, networks, databases, roles. One clear line, the right exit status, nothing changed.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { chown, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer as createHttpServer } from "node:http";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { freePort, listen, LOOPBACK } from "../stack/listen.mjs";
@@ -60,6 +65,91 @@ describe("settings", () => {
     }
     const part = await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--all-the-way", "--shard", "1/2");
     assert.equal(part.status, 2);
+  });
+
+  // docs/threat-model.md 109
+  test("a key that is pasted where a file's name belongs is not printed", async () => {
+    const attempts = [["id", "--key-file"], ["status", "--ca-file"], ["rotate", "--key-file"]];
+    for (const key of [A.base64, A.base64.replace(/=+$/, ""), A.key.toString("base64url"), A.key.toString("hex"), `/${A.base64.slice(1)}`]) {
+      for (const [command, option] of attempts) {
+        const done = await keytool(table.direct, command, option, key);
+        assert.equal(done.status, 2, `${command}: ${done.stdout}${done.stderr}`);
+        assert.ok(!(done.stdout + done.stderr).includes(key.slice(4, 24)), `${command} ${option}: ${done.stdout}${done.stderr}`);
+      }
+    }
+    // A key with a slash within names a directory that is not there.
+    const key = `${A.base64.slice(0, 21)}/${A.base64.slice(22)}`;
+    const done = await keytool({}, "generate", "--out", key);
+    assert.equal(done.status, 2, done.stderr);
+    assert.match(done.stderr, /cannot be made/);
+    assert.ok(!(done.stdout + done.stderr).includes(key.slice(0, 20)), done.stderr);
+  });
+
+  test("a key file that is a directory, or another user's, is not read", async () => {
+    const directory = await mkdtemp(path.join(tmpdir(), "keytool-"));
+    const file = path.join(directory, "key");
+    try {
+      const nothing = await keytool({}, "id", "--key-file", directory);
+      assertError(nothing, 2, /is no (regular )?file|not a file/);
+      await writeFile(file, A.base64, { mode: 0o600 });
+      assertDone(await keytool({}, "id", "--key-file", file));
+      // Only root can give a file away.
+      if (process.getuid() !== 0) return;
+      await chown(file, 65534, 65534);
+      assertError(await keytool({}, "id", "--key-file", file), 2, /another user/);
+    } finally {
+      await rm(directory, { recursive: true });
+    }
+  });
+
+  test("a server that answers the same page again and again is an end, and no work without one", async () => {
+    const { newKey } = await table.rest();
+    const pages = new Map();
+    const server = createHttpServer(async (request, response) => {
+      const chunks = await request.toArray();
+      const { authorization, apikey, "content-type": type } = request.headers;
+      const headers = Object.fromEntries(Object.entries({ authorization, apikey, "content-type": type }).filter(([, value]) => value));
+      const body = chunks.length > 0 ? Buffer.concat(chunks) : undefined;
+      const answer = await fetch(newKey.SUPABASE_URL + request.url, { method: request.method, headers, body });
+      let text = await answer.text();
+      const { pathname } = new URL(request.url, "http://localhost");
+      if (/rewrap_(read|look)$/.test(pathname)) {
+        const first = pages.get(pathname) ?? { text, count: 0 };
+        pages.set(pathname, { text: first.text, count: first.count + 1 });
+        text = first.text;
+      }
+      response.writeHead(answer.status, { "content-type": answer.headers.get("content-type") ?? "text/plain" }).end(text);
+    });
+    const url = await listen(server);
+    try {
+      for (const command of ["verify", "rotate"]) {
+        const done = await keytool({ ...A_TO_B, ...newKey, SUPABASE_URL: url }, command, "--batch", "2", "--jobs", "1");
+        assertError(done, 1, /rows that are not the next ones/);
+      }
+      const counts = [...pages.values()].map(({ count }) => count);
+      assert.ok(counts.length > 0 && counts.every((count) => count < 50), `pages: ${JSON.stringify([...pages])}`);
+    } finally {
+      server.close();
+    }
+  });
+
+  test("what a server says moves nothing in a terminal", async () => {
+    const hostile = "\u001b[31mred\u202e\u2028\rerror: all is well";
+    const server = createHttpServer((_, response) => {
+      response.writeHead(404, { "content-type": "application/json" });
+      response.end(JSON.stringify({ code: "PGRST202", message: hostile, details: hostile, hint: hostile }));
+    });
+    const url = await listen(server);
+    try {
+      for (const command of COMMANDS) {
+        const done = await keytool({ ...A_TO_B, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: "sb_secret_hunter2" }, ...command);
+        assert.equal(done.status, 1, done.stderr);
+        assert.doesNotMatch(done.stdout + done.stderr, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u2028-\u202e]/);
+        assert.doesNotMatch(done.stderr, /^error: all is well/m);
+      }
+    } finally {
+      server.close();
+    }
   });
 
   test("a certificate file that is none", async () => {

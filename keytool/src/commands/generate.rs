@@ -8,6 +8,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::error::{Blame, Error, Result};
+use crate::shown::file_name;
 use crate::{output, random};
 
 #[derive(Args, Debug)]
@@ -27,7 +28,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
         (Some(path), json) => {
             write_new(path, &text)?;
             if json {
-                return output::json(&json!({"kid": kid, "file": path.to_string_lossy()}));
+                return output::json(&json!({"kid": kid, "file": file_name(path)}));
             }
         }
         (None, true) => return output::json(&json!({"key": text.expose(), "kid": kid})),
@@ -39,7 +40,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
 
 /// A key that is overwritten is a key that is lost, and everything sealed with it: the file must not be there.
 fn write_new(path: &Path, key: &Secret) -> Result<()> {
-    let name = path.display();
+    let name = file_name(path);
     let mut file = new_file().open(path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Error::new(Blame::Caller, format!("{name} exists"))
             .hint("no file is ever overwritten: choose another name, or move that one away"),

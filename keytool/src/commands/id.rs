@@ -23,6 +23,6 @@ pub fn run(args: &IdArgs, keys: &KeyArgs, json: bool) -> Result<()> {
             output::json(&json!({"kid": primary, "fallback_kids": fallbacks}))
         }
         ([primary, ..], true) => output::json(&json!({"kid": primary})),
-        (kids, _) => output::line(&kids.join("\n")),
+        (kids, _) => kids.iter().try_for_each(|kid| output::line(kid)),
     }
 }

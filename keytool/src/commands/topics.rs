@@ -28,5 +28,5 @@ pub fn run(args: &TopicArgs) -> Result<()> {
             command.render_long_help().to_string()
         }
     };
-    output::line(text.trim_end())
+    output::text(text.trim_end())
 }

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -31,7 +32,7 @@ impl DirectAddress {
         let wants_tls = match mode.as_deref() {
             Some("disable") => false,
             Some("require" | "verify-ca" | "verify-full") => true,
-            None | Some("prefer" | "allow") => !config.get_hosts().iter().all(is_here),
+            None | Some("prefer" | "allow") => !stays_here(&config),
             Some(_) => {
                 return Err(Error::new(
                     Blame::Caller,
@@ -73,6 +74,15 @@ fn without_ssl_mode(url: &str) -> (String, Option<String>) {
     } else {
         (format!("{base}?{}", others.join("&")), mode)
     }
+}
+
+/// Whether each connection ends on this machine: by its address where there is one, whatever the host is called.
+fn stays_here(config: &Config) -> bool {
+    let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
+    if addresses.is_empty() {
+        return hosts.iter().all(is_here);
+    }
+    addresses.iter().all(IpAddr::is_loopback)
 }
 
 fn is_here(host: &Host) -> bool {
@@ -125,6 +135,23 @@ mod tests {
             ),
             (
                 "postgres:///postgres?host=/run/postgresql",
+                SslMode::Disable,
+            ),
+            // Where a connection goes is what its address says.
+            (
+                "postgres://u:p@localhost/postgres?hostaddr=203.0.113.7",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u:p@/postgres?hostaddr=203.0.113.7",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u:p@localhost,localhost/postgres?hostaddr=127.0.0.1,203.0.113.7",
+                SslMode::Require,
+            ),
+            (
+                "postgres://u:p@localhost/postgres?hostaddr=::1",
                 SslMode::Disable,
             ),
         ] {

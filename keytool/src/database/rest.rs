@@ -156,7 +156,7 @@ impl Rows for Rest {
         Box::pin(async move {
             let limit = page.limit.min(MAX_ROWS).into();
             let answer = self.post("rewrap_read", arguments(page, limit)).await?;
-            let rows: Vec<PageRow<'_>> = serde_json::from_slice(&answer).map_err(unreadable)?;
+            let rows: Vec<PageRow<'_>> = serde_json::from_slice(&answer).map_err(not_json)?;
             rows.into_iter()
                 .map(|row| {
                     Ok(Row {
@@ -175,7 +175,7 @@ impl Rows for Rest {
     fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
         Box::pin(async move {
             let answer = self.post("rewrap_look", arguments(page, LOOK)).await?;
-            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(unreadable)?;
+            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(not_json)?;
             let last = counted.last_id.as_ref().map(|id| id.parse());
             Ok(counted.up_to(last.transpose().map_err(unreadable)?))
         })
@@ -185,7 +185,7 @@ impl Rows for Rest {
         Box::pin(async move {
             let body = range(page).to_string().into_bytes();
             let answer = self.post("rewrap_count", body).await?;
-            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(unreadable)?;
+            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(not_json)?;
             Ok(counted.up_to(page.until))
         })
     }
@@ -204,7 +204,7 @@ impl Rows for Rest {
             body.push_str(&texts.join(","));
             body.push_str("]}");
             let answer = self.post("rewrap_write", body.into_bytes()).await?;
-            serde_json::from_slice(&answer).map_err(unreadable)
+            serde_json::from_slice(&answer).map_err(not_json)
         })
     }
 
@@ -222,7 +222,7 @@ impl Rows for Rest {
             let answer = self
                 .post(function.name(), body.to_string().into_bytes())
                 .await?;
-            serde_json::from_slice(&answer).map_err(unreadable)
+            serde_json::from_slice(&answer).map_err(not_json)
         })
     }
 }
@@ -283,6 +283,16 @@ fn failure(error: ureq::Error) -> Failure {
         _ => Cause::Refused,
     };
     Failure::new(cause, error)
+}
+
+/// Where it is at fault, and not with what: serde quotes values.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn not_json(error: serde_json::Error) -> Failure {
+    unreadable(format_args!(
+        "line {} column {}",
+        error.line(),
+        error.column()
+    ))
 }
 
 fn unreadable(error: impl std::fmt::Display) -> Failure {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::pace::patiently;
 use crate::database::{Page, Row, Rows};
-use crate::error::Result;
+use crate::error::{Blame, Error, Result};
 use crate::progress::Progress;
 
 /// How many pages each connection has under way: while one is sealed and written the next one is read.
@@ -110,6 +110,13 @@ async fn work<'a>(
     Ok(())
 }
 
+/// A page that is none of those asked for would be read again and again.
+fn no_progress() -> Error {
+    let message = "the database answers rows that are not the next ones";
+    Error::new(Blame::Database, message)
+        .hint("is it the right database, and are its migrations those of this version?")
+}
+
 /// Reads the next page and moves the cursor behind it. On a failure the cursor stays exhausted: the whole pass fails.
 async fn next(
     connection: &dyn Rows,
@@ -138,6 +145,9 @@ async fn next(
         }
         progress.looked(look.looked);
         match look.last {
+            Some(last) if next.page.after.is_some_and(|after| last <= after) => {
+                return Err(no_progress());
+            }
             Some(last) => next.move_to(last, look.looked, marks),
             None => return Ok(None),
         }
@@ -149,6 +159,15 @@ async fn next(
         }
         return Ok(None);
     };
+    let ids = next
+        .page
+        .after
+        .into_iter()
+        .chain(rows.iter().map(|row| row.id));
+    let is_within = next.page.until.is_none_or(|until| last.id <= until);
+    if !ids.is_sorted_by(|one, other| one < other) || !is_within {
+        return Err(no_progress());
+    }
     next.move_to(last.id, last.looked.into(), marks);
     next.is_idle = rows.iter().all(|row| row.config.is_none());
     *cursor = Some(next);
