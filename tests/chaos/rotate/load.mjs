@@ -7,7 +7,7 @@ import { Visitor } from "../../support/visitor.mjs";
 import { plainConfig } from "./prepared.mjs";
 import { sealed } from "./sealing.mjs";
 
-const PAUSE_MS = { users: 20, writers: 4 };
+const PAUSE_MS = { users: 20, writers: 4, limits: 1000 };
 const NEWEST = 500;
 
 export class Load {
@@ -16,10 +16,10 @@ export class Load {
 
   /**
    * `front` is where the worker is reached, `grants` what the authorization server gave out, `sql` the service role's client,
-   * `users` those whose organisations the writers write to.
+   * `owner` the database owner's, `users` those whose organisations the writers write to.
    */
-  constructor({ info, front, grants, sql, model, report, random, users }) {
-    Object.assign(this, { front, grants, sql, model, report, random, users });
+  constructor({ info, front, grants, sql, owner, model, report, random, users }) {
+    Object.assign(this, { front, grants, sql, owner, model, report, random, users });
     this.worker = { url: front.url, info: { ...info, app_url: front.url } };
     /** What the direct writers seal with. */
     this.key = undefined;
@@ -32,6 +32,8 @@ export class Load {
     this.#loops = [
       ...this.visitors.map((visitor) => this.#loop("requests to the worker", PAUSE_MS.users, random(), (own) => this.#use(visitor, own))),
       ...Array.from({ length: writers }, () => this.#loop("direct writes", PAUSE_MS.writers, random(), (own) => this.#write(own))),
+      // These few users ask for more than a user may.
+      this.#loop("limits lifted", PAUSE_MS.limits, random(), () => this.owner`delete from private.rate_limits`),
     ];
   }
 
@@ -102,15 +104,17 @@ export class Load {
       const callback = await visitor.reconsent(row.id, row.login);
       const id = connectedId(this.worker, (await visitor.get(callback)).expect(303));
       if (id !== row.id) throw new Error(`the reconnection of ${row.id} ended at ${id}`);
+      row.reconnected = true;
       return tokens(this.grants.ofCode(callback));
     });
   }
 
-  /** The provider takes the grant back only if the worker could open it. */
+  /** The provider takes the grant back only if the worker could open it. After a reconnection the row's earlier grant may exist still. */
   #remove(visitor, row) {
     return this.model.during(row, async () => {
       const { json } = (await visitor.delete(`/api/integrations/${row.id}`)).expect(200);
-      if (json.revoked !== true) throw new Error(`deleted, but revoked is ${json.revoked}`);
+      const right = row.reconnected ? "unknown" : true;
+      if (json.revoked !== right) throw new Error(`deleted, but revoked is ${json.revoked} instead of ${right}`);
       return null;
     });
   }
@@ -125,10 +129,14 @@ export class Load {
     const row = random.pick(random.next() < 0.5 ? rows.slice(-NEWEST) : rows);
     if (chance < 0.2) {
       return this.model.during(row, async () => {
+        const owner = randomUUID();
         const [{ answer }] = await this.sql`
-          select public.disconnect_integration(p_id => ${row.id}, p_user_id => ${row.organization_id}, p_revoked => 'true', p_request_id => 'chaos')
-            as answer`;
+          select public.disconnect_integration(
+            p_id => ${row.id}, p_user_id => ${row.organization_id}, p_owner => ${owner}, p_wide_types => '{}', p_request_id => 'chaos'
+          ) as answer`;
         if (answer.outcome !== "disconnected") throw new Error(`a disconnection was answered with ${answer.outcome}`);
+        await this.sql`
+          select public.settle_revocation(p_id => ${answer.revocation.id}, p_owner => ${owner}, p_result => 'revoked', p_request_id => 'chaos')`;
         return null;
       });
     }

@@ -62,8 +62,8 @@ export class Scene {
     this.prepared = new Prepared({ sql: harness, model: this.model, random: random.fork(), users });
     this.keytool = new Keytool({ program, info: this.info, report, nonces: this.nonces });
     this.#stops.push(() => this.keytool.stop());
-    const { info, front, service: sql, model } = this;
-    this.load = new Load({ info, front, grants, sql, model, report, random: random.fork(), users });
+    const { info, front, service: sql, owner, model } = this;
+    this.load = new Load({ info, front, grants, sql, owner, model, report, random: random.fork(), users });
     this.#stops.push(() => this.load.end());
   }
 
