@@ -1,0 +1,229 @@
+//! From a judged value to outcomes.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::entry::{Check, Entry, Over, Severity, SeverityOf};
+use crate::evaluate::{Truth, evaluate};
+use crate::outcome::{Outcome, Reason, ResourceId, Status};
+use crate::template;
+
+/// Placeholders and their values.
+pub(crate) type Bound = BTreeMap<String, String>;
+
+/// The longest text of evidence, in characters.
+const LONGEST: usize = 200;
+
+/// What the check says of one value: the answer, or an item of its list. None if another check says the same (`supersedes`).
+pub(crate) fn judge(
+    entry: &Entry,
+    check: &Check,
+    bound: &Bound,
+    value: &Value,
+    now: i64,
+) -> Option<Outcome> {
+    let item = match &check.item {
+        Some(at) => scalar(value, at),
+        None => Some(String::new()),
+    };
+    let mut outcome = blank(entry, check, bound);
+    let id = text_of(&check.resource.id, value, bound);
+    let kind = text_of(&check.resource.kind, value, bound);
+    let (Some(id), Some(kind), Some(item)) = (id, kind, item) else {
+        outcome.reason = Some(Reason::Absent);
+        return Some(outcome);
+    };
+    let superseded = format!("{}:{item}", check.id);
+    if entry
+        .checks
+        .iter()
+        .any(|other| other.supersedes.contains(&superseded))
+    {
+        return None;
+    }
+    outcome.resource = ResourceId { kind, id };
+    outcome.resource_name = check
+        .resource
+        .name
+        .as_ref()
+        .and_then(|name| text_of(name, value, bound));
+    outcome.item = item;
+    outcome.severity = severity(check, Some(value));
+    (outcome.status, outcome.reason) = status(check, value, now);
+    outcome.evidence = evidence(check, value);
+    Some(outcome)
+}
+
+/// Whether the check applies to the value and whether it passes.
+fn status(check: &Check, value: &Value, now: i64) -> (Status, Option<Reason>) {
+    let holds = |condition: &Option<crate::Condition>, otherwise: Truth| {
+        condition
+            .as_ref()
+            .map_or(otherwise, |condition| evaluate(condition, value, now))
+    };
+    match holds(&check.filter, Truth::True) {
+        Truth::False => return (Status::NotApplicable, Some(Reason::Off)),
+        Truth::Unknown => return (Status::Unknown, Some(Reason::Absent)),
+        Truth::True => {}
+    }
+    match holds(&check.unknown, Truth::False) {
+        Truth::True => return (Status::Unknown, Some(Reason::Unavailable)),
+        Truth::Unknown => return (Status::Unknown, Some(Reason::Absent)),
+        Truth::False => {}
+    }
+    // Without `pass` the item is a finding: `over: each`.
+    match holds(&check.pass, Truth::False) {
+        Truth::True => (Status::Pass, None),
+        Truth::False => (Status::Fail, None),
+        Truth::Unknown => (Status::Unknown, Some(Reason::Absent)),
+    }
+}
+
+/// The outcome where nothing could be judged.
+pub(crate) fn without(
+    entry: &Entry,
+    check: &Check,
+    bound: &Bound,
+    reason: Reason,
+    needs: &[String],
+) -> Outcome {
+    let mut outcome = blank(entry, check, bound);
+    outcome.reason = Some(reason);
+    match reason {
+        Reason::Plan | Reason::Off | Reason::Paused => outcome.status = Status::NotApplicable,
+        Reason::Forbidden | Reason::Hidden | Reason::NoScope => outcome.needs = needs.to_vec(),
+        _ => {}
+    }
+    outcome
+}
+
+/// How many items meet `pass`, and of how many it is not known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Tally {
+    met: u64,
+    unknown: u64,
+}
+
+impl Tally {
+    pub(crate) fn count(&mut self, check: &Check, item: &Value, now: i64) {
+        match status(check, item, now).0 {
+            Status::Pass => self.met += 1,
+            Status::Unknown => self.unknown += 1,
+            _ => {}
+        }
+    }
+
+    /// The verdict over a list of which this much was seen.
+    pub(crate) fn outcome(
+        self,
+        entry: &Entry,
+        check: &Check,
+        bound: &Bound,
+        cut: Option<Reason>,
+    ) -> Outcome {
+        let mut outcome = blank(entry, check, bound);
+        let most = if cut.is_some() {
+            u64::MAX
+        } else {
+            self.met + self.unknown
+        };
+        let count = check.count.as_ref();
+        let at_least = count.and_then(|count| count.at_least).unwrap_or(0);
+        let at_most = count.and_then(|count| count.at_most).unwrap_or(u64::MAX);
+        outcome.evidence.insert("count".to_owned(), self.met.into());
+        if self.met > at_most || most < at_least {
+            outcome.status = Status::Fail;
+        } else if self.met >= at_least && (most <= at_most || at_most == u64::MAX) {
+            outcome.status = Status::Pass;
+        } else {
+            outcome.reason = Some(cut.unwrap_or(Reason::Absent));
+        }
+        outcome
+    }
+}
+
+/// Unknown, about what the check's own templates or else the account name.
+fn blank(entry: &Entry, check: &Check, bound: &Bound) -> Outcome {
+    let template = |text: &str| {
+        let literal = !text.starts_with('/');
+        literal.then(|| template::fill(text, bound)).flatten()
+    };
+    let named = template(&check.resource.id).zip(template(&check.resource.kind));
+    let (id, kind) = named.unwrap_or_else(|| parent(entry, check, bound));
+    Outcome {
+        check_id: check.id.clone(),
+        check_version: check.version,
+        resource: ResourceId { kind, id },
+        resource_name: check.resource.name.as_deref().and_then(template),
+        item: String::new(),
+        status: Status::Unknown,
+        reason: None,
+        needs: Vec::new(),
+        severity: severity(check, None),
+        evidence: BTreeMap::new(),
+    }
+}
+
+/// What a list belongs to: the values that its read's parents bound, else the account.
+fn parent(entry: &Entry, check: &Check, bound: &Bound) -> (String, String) {
+    let read = check.read.as_ref().and_then(|name| entry.reads.get(name));
+    let each = read.and_then(|read| read.for_each.as_ref());
+    let ids: Vec<&str> = each
+        .iter()
+        .flat_map(|each| each.bind.keys())
+        .filter_map(|name| bound.get(name).map(String::as_str))
+        .collect();
+    match each {
+        Some(each) if !ids.is_empty() => (ids.join(" "), each.read.clone()),
+        _ => (
+            template::fill(&entry.account, bound).unwrap_or_default(),
+            "account".to_owned(),
+        ),
+    }
+}
+
+fn severity(check: &Check, value: Option<&Value>) -> Severity {
+    match &check.severity {
+        SeverityOf::Fixed(severity) => *severity,
+        SeverityOf::Map(map) => value
+            .and_then(|value| value.pointer(&map.at)?.as_str())
+            .and_then(|text| map.map.get(text).copied())
+            .or_else(|| map.map.values().max().copied())
+            .unwrap_or(Severity::High),
+    }
+}
+
+fn evidence(check: &Check, value: &Value) -> BTreeMap<String, Value> {
+    let kept = check.evidence.iter().filter_map(|at| {
+        let found = match value.pointer(at)? {
+            Value::String(text) => text.chars().take(LONGEST).collect::<String>().into(),
+            Value::Array(_) | Value::Object(_) => return None,
+            other => other.clone(),
+        };
+        Some((at.clone(), found))
+    });
+    kept.collect()
+}
+
+fn text_of(text: &str, value: &Value, bound: &Bound) -> Option<String> {
+    if text.starts_with('/') {
+        scalar(value, text)
+    } else {
+        template::fill(text, bound)
+    }
+}
+
+/// A text that is not empty, or a number, as text.
+pub(crate) fn scalar(value: &Value, at: &str) -> Option<String> {
+    match value.pointer(at)? {
+        Value::String(text) if !text.is_empty() => Some(text.chars().take(300).collect()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether the check judges items one by one.
+pub(crate) fn is_by_item(check: &Check) -> bool {
+    matches!(check.over, Over::Items | Over::Each)
+}
