@@ -48,7 +48,6 @@ export class Scene {
     this.#stops.push(stack.stop);
     this.superuser = this.#connect(stack.info, "supabase_admin");
     this.sql = this.#connect(stack.info, "postgres");
-    await this.#makeDurable();
     await Judge.begin(this.sql);
 
     const gateway = await startProxy(stack.info.supabase_url);
@@ -83,12 +82,6 @@ export class Scene {
   }
 
   /** What PostgreSQL has answered survives its crash, as everywhere but in a stack for tests. */
-  async #makeDurable() {
-    await this.superuser`alter database postgres set synchronous_commit = on`;
-    await this.superuser`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'`;
-    await delay(500);
-  }
-
   #connect(info, role) {
     const url = new URL(info.database_url);
     url.username = role;
