@@ -7,17 +7,13 @@
 // measured organization happens twice a second, and its time is that from the write to the arrival. `cargo xtask bench fairness` builds the
 // worker, then runs this. It judges nothing: only an error is a failure.
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { startStack } from "../../stack/stack.mjs";
-import { connect } from "../../support/database.mjs";
 import { startReceiver } from "../../support/receiver.mjs";
 import { Visitor } from "../../support/visitor.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { parseOptions } from "../options.mjs";
+import { withStack } from "../setting.mjs";
 
 const LIMITS = { seconds: 3600, interval: 60, answer: 60_000 };
 const ORGANIZATIONS = 3;
@@ -39,20 +35,9 @@ const log = (line) => console.error(line);
 const result = await measure(options);
 console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
 
-async function measure({ seconds, interval, answer, queue }) {
-  const dir = mkdtempSync(path.join(tmpdir(), "bench-fairness-"));
-  const stops = [() => rmSync(dir, { recursive: true, force: true })];
-  const started = async (starting) => {
-    const thing = await starting;
-    stops.push(() => thing.stop());
-    return thing;
-  };
-  try {
-    log("starting the stack");
-    const { info } = await started(startStack({ dir, appUrl: "http://localhost:3000", onExit: (error) => log(error.message) }));
+function measure({ seconds, interval, answer, queue }) {
+  return withStack("bench-fairness", log, async ({ info, sql, started }) => {
     const worker = await started(startWorker(info, {}, { queue }));
-    const sql = connect(info);
-    stops.push(() => sql.end());
     const [fast, slow] = [await started(startReceiver()), await started(startReceiver())];
     slow.answer(async (_, response) => {
       await delay(answer);
@@ -74,9 +59,7 @@ async function measure({ seconds, interval, answer, queue }) {
       settings: { seconds, interval, answer, queue },
       baseline, load, ratio: load.median / baseline.median, slow: slow.requests.length,
     };
-  } finally {
-    for (const stop of stops.reverse()) await stop();
-  }
+  });
 }
 
 /** A user with so many webhooks: the organization's id. */

@@ -4,19 +4,15 @@
 //     node_modules/.bin/node tests/bench/refresh/main.mjs [--json] [--rows 3000] [--rounds 3] [--latency 20] [--queue]
 //
 // `cargo xtask bench refresh` builds the worker, then runs this. It judges nothing: only an error is a failure.
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { startStack } from "../../stack/stack.mjs";
 import { startThread } from "../../stack/thread.mjs";
-import { connect } from "../../support/database.mjs";
 import { dueLeft } from "../../support/refresh.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { startBareCaller } from "./bare.mjs";
 import { makeDue } from "./rows.mjs";
 import { parseOptions } from "../options.mjs";
+import { withStack } from "../setting.mjs";
 
 const LIMITS = { rows: 100_000, rounds: 20, latency: 1000 };
 /** Runs of the schedule in which nothing gets done, before it is taken for stuck. */
@@ -35,25 +31,14 @@ const log = (line) => console.error(line);
 const result = await measure(options);
 console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
 
-async function measure({ rows, rounds, latency, queue }) {
-  const dir = mkdtempSync(path.join(tmpdir(), "bench-refresh-"));
-  const stops = [() => rmSync(dir, { recursive: true, force: true })];
-  const started = async (starting) => {
-    const thing = await starting;
-    stops.push(() => thing.stop());
-    return thing;
-  };
-  try {
-    log("starting the stack");
-    const { info } = await started(startStack({ dir, appUrl: "http://localhost:3000", onExit: (error) => log(error.message) }));
+function measure({ rows, rounds, latency, queue }) {
+  return withStack("bench-refresh", log, async ({ info, sql, started }) => {
     const provider = await started(
       startThread({ name: "provider", module: "../bench/refresh/provider.mjs", options: { latency }, logs: info.logs, onExit: (error) => log(error.message) }),
     );
     const provided = async (path) => (await fetch(provider.value.url + path)).json();
     const worker = await started(startWorker(info, { SUPABASE_BASE_URL: provider.value.url }, { queue }));
     const bare = await started(startBareCaller());
-    const sql = connect(info);
-    stops.push(() => sql.end());
 
     const measured = [];
     for (let round = 0; round < rounds; round++) {
@@ -69,9 +54,7 @@ async function measure({ rows, rounds, latency, queue }) {
     const median = (name) => measured.map((one) => one[name]).sort((a, b) => a - b)[Math.floor(rounds / 2)];
     const names = ["lanes", "runs", "sweep", "bare", "ratio"];
     return { settings: { rows, rounds, latency, queue }, ...Object.fromEntries(names.map((name) => [name, median(name)])) };
-  } finally {
-    for (const stop of stops.reverse()) await stop();
-  }
+  });
 }
 
 /** Runs the schedule, as the clock would once a minute, until nothing is due. What a run leaves to the queue is waited for. */
