@@ -6,6 +6,9 @@ use serde::Serialize;
 /// The largest request body that is read, in bytes.
 pub const BODY_LIMIT: usize = 16 * 1024;
 
+/// How many requests to others the schedule sends side by side. Cloudflare opens six connections for an invocation; one is the database's.
+pub const LANES: usize = 5;
+
 /// The HTTP methods that some route takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {

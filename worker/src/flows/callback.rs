@@ -90,9 +90,8 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     match finish(context, &flow, &grant, &config, &mut account).await {
         Ok(response) => Ok(response.with_header("set-cookie", cookies::clear(&cookie))),
         Err(error) => {
-            let reason = revocations::Reason::Abandoned;
             let account = account.as_deref();
-            revocations::abandon(context, client, user.id, flow.pending, reason, account).await;
+            revocations::abandon(context, client, user.id, flow.pending, account).await;
             Err(error)
         }
     }
@@ -157,8 +156,7 @@ pub async fn give_up(
     };
     let config = credentials::config(&grant);
     let pending = write_down(task, client, exchange, &grant, &config).await?;
-    let reason = revocations::Reason::Abandoned;
-    revocations::abandon(task, client, exchange.user, pending, reason, None).await;
+    revocations::abandon(task, client, exchange.user, pending, None).await;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use super::{Task, random_uuid};
 use crate::credentials::{self, Row, credential};
 use crate::error::Result;
 use crate::host::{self, log};
+use crate::http::LANES;
 use crate::ids::{IntegrationId, PendingId, UserId};
 use crate::oauth::Client;
 use crate::oauth::revoke::{self, Revoked};
@@ -20,8 +21,6 @@ use futures_util::stream;
 use sealed::Secret;
 use uuid::Uuid;
 
-/// How many revocations run side by side. Cloudflare opens six connections an invocation; one is the database's.
-const LANES: usize = 5;
 /// How many a claim asks for: few enough to end within the lease.
 const BATCH: u32 = 20;
 /// How long the schedule goes on claiming, in milliseconds; the next run continues.
@@ -93,10 +92,10 @@ pub async fn abandon(
     client: &Client,
     user: UserId,
     pending: PendingId,
-    reason: Reason,
     account: Option<&str>,
 ) {
-    if let Err(error) = give_up(task, client, user, pending, reason, account).await {
+    let given_up = give_up(task, client, user, pending, Reason::Abandoned, account).await;
+    if let Err(error) = given_up {
         let detail = error.detail().unwrap_or_default();
         let detail = format!("a grant is still pending and expires in five minutes: {detail}");
         log::warning(&task.request_id, &detail);

@@ -8,6 +8,7 @@ use super::schedule::Left;
 use crate::error::{Error, Refusal, Result};
 use crate::health::{Reason, Status, Verdict};
 use crate::host::{self, log};
+use crate::http::LANES;
 use crate::offer::Offer;
 use crate::providers::Endpoint;
 use crate::refresh::{Health, Patience};
@@ -16,8 +17,6 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use std::cell::RefCell;
 
-/// How many checks run side by side. Cloudflare opens six connections an invocation; one is the database's.
-const LANES: usize = 5;
 /// How many rows a claim asks for.
 const BATCH: u32 = 20;
 /// How long the checks go on claiming, in milliseconds; the next run goes on.

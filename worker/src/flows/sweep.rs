@@ -5,6 +5,7 @@ use super::schedule::Left;
 use super::{Task, random_uuid};
 use crate::error::Result;
 use crate::host::{self, log};
+use crate::http::LANES;
 use crate::offer::Offer;
 use crate::providers::Endpoint;
 use crate::refresh::{Health, Patience, START_WITHIN_MS};
@@ -17,8 +18,6 @@ use uuid::Uuid;
 
 /// What ends within so many seconds is refreshed: several runs come before the end, also when one fails.
 const HORIZON_SECONDS: u32 = 600;
-/// How many redemptions run side by side. Cloudflare opens six connections an invocation; one is the database's.
-const LANES: usize = 5;
 /// How many rows a claim asks for.
 const BATCH: u32 = 100;
 /// How many claimed rows wait for a lane: enough for the lanes while the next batch is claimed.

@@ -1,12 +1,10 @@
 //! Which deliveries one run of the schedule sends side by side, and when it stops sending to a receiver.
 
 use crate::failures::Failures;
+use crate::http::LANES;
 use crate::ids::EndpointId;
 
-/// How many deliveries are in flight at once. Cloudflare opens six connections for an invocation; one is the database's.
-const LANES: usize = 5;
-
-/// How many of them may go to receivers that are slow, failing, or have not answered yet. The other lanes stay free for the rest.
+/// How many lanes may go to receivers that are slow, failing, or have not answered yet. The other lanes stay free for the rest.
 const SLOW_LANES: usize = 2;
 
 /// How many claimed deliveries wait for a lane: enough for the lanes while the next ones are claimed.
