@@ -4,26 +4,24 @@ use std::path::Path;
 
 /// Text on one line, in which nothing moves the cursor, colours, or turns the direction of writing around.
 pub fn on_one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let escaped = is_hostile(c).then(|| c.escape_unicode());
-            let plain = escaped.is_none().then_some(c);
-            plain.into_iter().chain(escaped.into_iter().flatten())
-        })
-        .collect()
+    escaped(text, |c, shown| shown.extend(c.escape_unicode()))
 }
 
 /// The same for JSON, whose strings may hold all of these: they are written as JSON has them.
 pub fn in_json(text: &str) -> String {
+    escaped(text, |c, shown| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            shown.push_str(&format!("\\u{unit:04x}"));
+        }
+    })
+}
+
+fn escaped(text: &str, escape: impl Fn(char, &mut String)) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_hostile(c) {
-            let mut units = [0; 2];
-            for unit in c.encode_utf16(&mut units) {
-                shown.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            shown.push(c);
+        match is_hostile(c) {
+            true => escape(c, &mut shown),
+            false => shown.push(c),
         }
     }
     shown
@@ -47,7 +45,7 @@ pub fn file_name(path: &Path) -> String {
 
 /// Whether a text could be a key, or the larger part of one: base64, base64url or hexadecimal digits and nothing else.
 /// One that begins as a path does must have a whole key's length, of base64 with a slash and no other punctuation.
-pub fn may_be_a_secret(text: &str) -> bool {
+fn may_be_a_secret(text: &str) -> bool {
     let text = text.trim();
     if text.starts_with('/') {
         let digits = text.strip_suffix('=').unwrap_or(text);
