@@ -516,9 +516,9 @@ comment on function public.pause_provider(uuid, text, integer, integer) is
   'longer. A longer pause that stands stays. paused: the integration waits. type_paused: all of its type do. unknown: the '
   'integration is gone.';
 
-create function private.due_refreshes(p_limit integer, p_within integer, p_types text[]) returns table (id uuid, turn integer)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan' set enable_seqscan = off as $$
+create function private.in_turns(p_due text, p_types text[], p_until timestamptz, p_limit integer)
+returns table (id uuid, turn integer)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
   c_share constant integer := greatest(1, p_limit / 10);
   -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
@@ -527,29 +527,20 @@ declare
   v_window record;
 begin
   for pass in 1..8 loop
-    with seen as (
-      select d.id, d.organization_id, d.token_expires_at from public.integrations d
-      left join public.credential_leases l on l.integration_id = d.id
-      where d.token_expires_at <= now() + make_interval(secs => p_within)
-        and d.token_expires_at is not null and d.status in ('active', 'degraded')
-        and d.organization_id <> all (v_left_out)
-        and d.integration_type = any (p_types)
-        and (l.owner is null or l.expires_at <= now())
-        and coalesce(l.retry_at <= now(), true)
-        and not exists (
-          select from private.integration_pauses p
-          where p.integration_id = d.id and p.endpoint = 'token' and p.until > now()
+    -- Executed as text, so planned with the values at hand.
+    execute format(
+      $q$
+        with seen as (%s), ranked as (
+          select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.due_at)::integer as turn
+          from seen s
         )
-      order by d.token_expires_at
-      limit v_size
-    ), ranked as (
-      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.token_expires_at)::integer as turn
-      from seen s
-    )
-    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
-        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
-        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
-      into v_window from ranked r;
+        select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = $5), '{}') as full_shares,
+          coalesce(array_agg(r.id) filter (where $6 or r.turn <= $5), '{}') as ids,
+          coalesce(array_agg(r.turn) filter (where $6 or r.turn <= $5), '{}') as turns
+        from ranked r
+      $q$,
+      p_due
+    ) into v_window using p_types, p_until, v_left_out, v_size, c_share, pass = 1;
     return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
     v_left_out := v_left_out || v_window.full_shares;
     exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
@@ -558,10 +549,37 @@ begin
 end
 $$;
 
+comment on function private.in_turns(text, text[], timestamp with time zone, integer) is
+  'Looks at what is due, the longest due first, a window at a time. An organization that fills its share of a window is left out '
+  'of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Returns each row''s id and '
+  'its turn within its organization. p_due is a query that this schema''s functions write, never anything from outside: it returns '
+  'id, organization_id and due_at of what is due of the types $1 until $2, without the organizations $3, the first $4 by due_at.';
+
+create function private.due_refreshes(p_limit integer, p_within integer, p_types text[]) returns table (id uuid, turn integer)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select t.id, t.turn from private.in_turns(
+    $q$
+      select d.id, d.organization_id, d.token_expires_at as due_at from public.integrations d
+      left join public.credential_leases l on l.integration_id = d.id
+      where d.token_expires_at <= $2
+        and d.token_expires_at is not null and d.status in ('active', 'degraded')
+        and d.organization_id <> all ($3)
+        and d.integration_type = any ($1)
+        and (l.owner is null or l.expires_at <= now())
+        and coalesce(l.retry_at <= now(), true)
+        and not exists (
+          select from private.integration_pauses p
+          where p.integration_id = d.id and p.endpoint = 'token' and p.until > now()
+        )
+      order by d.token_expires_at
+      limit $4
+    $q$,
+    p_types, now() + make_interval(secs => p_within), p_limit
+  ) t;
+$$;
+
 comment on function private.due_refreshes(integer, integer, text[]) is
-  'Looks at the rows whose tokens end within p_within seconds, the soonest first, a window at a time. An organization that fills '
-  'its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size '
-  'and number. Answers each row''s id and its turn within its organization.';
+  'The rows of these types whose tokens end within p_within seconds, by turns of their organizations.';
 
 create function private.fail_refresh(
   p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text
@@ -728,6 +746,7 @@ revoke all on function
   private.newest_config(integrations),
   private.paused_until(uuid, text, text),
   private.without_paused(text[], text),
+  private.in_turns(text, text[], timestamp with time zone, integer),
   private.due_refreshes(integer, integer, text[]),
   private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text),
   private.note_success(text, text),

@@ -134,23 +134,15 @@ comment on function public.claim_check(uuid, uuid, integer, text) is
   'less than 10 seconds ago, with the result), busy, paused with seconds, or unknown.';
 
 create function private.due_checks(p_limit integer, p_types text[]) returns table (id uuid, turn integer)
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = 'force_custom_plan' set enable_seqscan = off as $$
-declare
-  c_share constant integer := greatest(1, p_limit / 10);
-  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
-  v_size integer := p_limit * 4;
-  v_left_out uuid[] := '{}';
-  v_window record;
-begin
-  for pass in 1..8 loop
-    with seen as (
-      select d.* from unnest(p_types) t (kind)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select t.id, t.turn from private.in_turns(
+    $q$
+      select d.* from unnest($1) t (kind)
       cross join lateral (
-        select c.id, c.organization_id, c.next_check_at from public.integrations c
-        where c.integration_type = t.kind and c.next_check_at <= now()
+        select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
+        where c.integration_type = t.kind and c.next_check_at <= $2
           and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
-          and c.organization_id <> all (v_left_out)
+          and c.organization_id <> all ($3)
           and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
           and not exists (
             select from private.integration_pauses p
@@ -161,30 +153,17 @@ begin
             where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
           )
         order by c.next_check_at
-        limit v_size
+        limit $4
       ) d
-      order by d.next_check_at
-      limit v_size
-    ), ranked as (
-      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.next_check_at)::integer as turn
-      from seen s
-    )
-    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
-        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
-        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
-      into v_window from ranked r;
-    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
-    v_left_out := v_left_out || v_window.full_shares;
-    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
-    v_size := 10000;
-  end loop;
-end
+      order by d.due_at
+      limit $4
+    $q$,
+    p_types, now(), p_limit
+  ) t;
 $$;
 
 comment on function private.due_checks(integer, text[]) is
-  'Looks at the rows that are due for a check, the longest due first, a window at a time. An organization that fills its share of '
-  'a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. '
-  'Answers each row''s id and its turn within its organization.';
+  'The rows of these types that are due for a check, by turns of their organizations.';
 
 create function public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$

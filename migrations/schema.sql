@@ -552,27 +552,18 @@ comment on function private.drop_lease() is 'Ends a refresh lease when somebody 
 
 CREATE OR REPLACE FUNCTION private.due_checks(p_limit integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
- LANGUAGE plpgsql
+ LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_custom_plan'
- SET enable_seqscan TO 'off'
 AS $function$
-declare
-  c_share constant integer := greatest(1, p_limit / 10);
-  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
-  v_size integer := p_limit * 4;
-  v_left_out uuid[] := '{}';
-  v_window record;
-begin
-  for pass in 1..8 loop
-    with seen as (
-      select d.* from unnest(p_types) t (kind)
+  select t.id, t.turn from private.in_turns(
+    $q$
+      select d.* from unnest($1) t (kind)
       cross join lateral (
-        select c.id, c.organization_id, c.next_check_at from public.integrations c
-        where c.integration_type = t.kind and c.next_check_at <= now()
+        select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
+        where c.integration_type = t.kind and c.next_check_at <= $2
           and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
-          and c.organization_id <> all (v_left_out)
+          and c.organization_id <> all ($3)
           and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
           and not exists (
             select from private.integration_pauses p
@@ -583,50 +574,30 @@ begin
             where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
           )
         order by c.next_check_at
-        limit v_size
+        limit $4
       ) d
-      order by d.next_check_at
-      limit v_size
-    ), ranked as (
-      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.next_check_at)::integer as turn
-      from seen s
-    )
-    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
-        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
-        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
-      into v_window from ranked r;
-    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
-    v_left_out := v_left_out || v_window.full_shares;
-    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
-    v_size := 10000;
-  end loop;
-end
+      order by d.due_at
+      limit $4
+    $q$,
+    p_types, now(), p_limit
+  ) t;
 $function$;
-comment on function private.due_checks(integer,text[]) is 'Looks at the rows that are due for a check, the longest due first, a window at a time. An organization that fills its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Answers each row''s id and its turn within its organization.';
+comment on function private.due_checks(integer,text[]) is 'The rows of these types that are due for a check, by turns of their organizations.';
 
 CREATE OR REPLACE FUNCTION private.due_refreshes(p_limit integer, p_within integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
- LANGUAGE plpgsql
+ LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_custom_plan'
- SET enable_seqscan TO 'off'
 AS $function$
-declare
-  c_share constant integer := greatest(1, p_limit / 10);
-  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
-  v_size integer := p_limit * 4;
-  v_left_out uuid[] := '{}';
-  v_window record;
-begin
-  for pass in 1..8 loop
-    with seen as (
-      select d.id, d.organization_id, d.token_expires_at from public.integrations d
+  select t.id, t.turn from private.in_turns(
+    $q$
+      select d.id, d.organization_id, d.token_expires_at as due_at from public.integrations d
       left join public.credential_leases l on l.integration_id = d.id
-      where d.token_expires_at <= now() + make_interval(secs => p_within)
+      where d.token_expires_at <= $2
         and d.token_expires_at is not null and d.status in ('active', 'degraded')
-        and d.organization_id <> all (v_left_out)
-        and d.integration_type = any (p_types)
+        and d.organization_id <> all ($3)
+        and d.integration_type = any ($1)
         and (l.owner is null or l.expires_at <= now())
         and coalesce(l.retry_at <= now(), true)
         and not exists (
@@ -634,23 +605,12 @@ begin
           where p.integration_id = d.id and p.endpoint = 'token' and p.until > now()
         )
       order by d.token_expires_at
-      limit v_size
-    ), ranked as (
-      select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.token_expires_at)::integer as turn
-      from seen s
-    )
-    select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = c_share), '{}') as full_shares,
-        coalesce(array_agg(r.id) filter (where pass = 1 or r.turn <= c_share), '{}') as ids,
-        coalesce(array_agg(r.turn) filter (where pass = 1 or r.turn <= c_share), '{}') as turns
-      into v_window from ranked r;
-    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
-    v_left_out := v_left_out || v_window.full_shares;
-    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
-    v_size := 10000;
-  end loop;
-end
+      limit $4
+    $q$,
+    p_types, now() + make_interval(secs => p_within), p_limit
+  ) t;
 $function$;
-comment on function private.due_refreshes(integer,integer,text[]) is 'Looks at the rows whose tokens end within p_within seconds, the soonest first, a window at a time. An organization that fills its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Answers each row''s id and its turn within its organization.';
+comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types whose tokens end within p_within seconds, by turns of their organizations.';
 
 CREATE OR REPLACE FUNCTION private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text)
  RETURNS void
@@ -930,6 +890,44 @@ AS $function$
   );
 $function$;
 comment on function private.holds_secrets(jsonb) is 'Whether a config without a key id holds a field with a sensitive name (docs/format.md) that is not null, at any depth.';
+
+CREATE OR REPLACE FUNCTION private.in_turns(p_due text, p_types text[], p_until timestamp with time zone, p_limit integer)
+ RETURNS TABLE(id uuid, turn integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  c_share constant integer := greatest(1, p_limit / 10);
+  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  v_size integer := p_limit * 4;
+  v_left_out uuid[] := '{}';
+  v_window record;
+begin
+  for pass in 1..8 loop
+    -- Executed as text, so planned with the values at hand.
+    execute format(
+      $q$
+        with seen as (%s), ranked as (
+          select s.id, s.organization_id, row_number() over (partition by s.organization_id order by s.due_at)::integer as turn
+          from seen s
+        )
+        select count(*) as rows, coalesce(array_agg(r.organization_id) filter (where r.turn = $5), '{}') as full_shares,
+          coalesce(array_agg(r.id) filter (where $6 or r.turn <= $5), '{}') as ids,
+          coalesce(array_agg(r.turn) filter (where $6 or r.turn <= $5), '{}') as turns
+        from ranked r
+      $q$,
+      p_due
+    ) into v_window using p_types, p_until, v_left_out, v_size, c_share, pass = 1;
+    return query select w.id, w.turn from unnest(v_window.ids, v_window.turns) w (id, turn);
+    v_left_out := v_left_out || v_window.full_shares;
+    exit when v_window.rows < v_size or cardinality(v_window.full_shares) = 0;
+    v_size := 10000;
+  end loop;
+end
+$function$;
+comment on function private.in_turns(text,text[],timestamp with time zone,integer) is 'Looks at what is due, the longest due first, a window at a time. An organization that fills its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Returns each row''s id and its turn within its organization. p_due is a query that this schema''s functions write, never anything from outside: it returns id, organization_id and due_at of what is due of the types $1 until $2, without the organizations $3, the first $4 by due_at.';
 
 CREATE OR REPLACE FUNCTION private.is_member(p_user_id uuid, p_organization_id uuid)
  RETURNS boolean
