@@ -9,7 +9,7 @@ import { answer } from "../support/faults.mjs";
 import { insertRows, ownScene } from "../support/own-stack.mjs";
 import { connection, endsIn, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
 
-/** How many checks run side by side (flows/rounds.rs). */
+/** How many checks run side by side (jobs/scheduled_checks.rs). */
 const LANES = 5;
 const DAILY = "0 3 * * *";
 

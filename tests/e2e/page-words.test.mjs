@@ -46,8 +46,8 @@ describe("the page's words", () => {
 
   it("each reason that a refresh or a check can leave is a sentence", () => {
     const faults = allowed(/v_result\.fault not in \(([^)]+)\)/g).filter((fault) => fault !== "released");
-    assert.deepEqual(faults.toSorted(), variantsOf("worker/src/supabase/functions/refresh.rs", "Fault").filter((fault) => fault !== "released").sort());
-    const verdicts = variantsOf("worker/src/health.rs", "Reason");
+    assert.deepEqual(faults.toSorted(), variantsOf("worker/src/db/refreshes.rs", "Fault").filter((fault) => fault !== "released").sort());
+    const verdicts = variantsOf("worker/src/health/verdict.rs", "Reason");
     assert.ok(faults.length > 3 && verdicts.length > 10, `found ${faults} and ${verdicts}`);
     for (const reason of [...faults, ...verdicts, "refresh_lost", "refresh_refused"]) assert.match(REASONS[reason] ?? "", /^[A-Z].+\.$/, reason);
   });
@@ -62,7 +62,7 @@ describe("the page's words", () => {
       assert.equal(why, "", action);
     }
     const told = (action, outcomes) => new Set(outcomes.map((outcome) => eventText({ action, outcome, reason: null }).what)).size;
-    const statuses = variantsOf("worker/src/health.rs", "Status");
+    const statuses = variantsOf("worker/src/health/verdict.rs", "Status");
     assert.equal(told("checked", [...statuses, "none"]), statuses.length + 1, "each verdict in its own words");
     assert.equal(statuses.length, 4, `found ${statuses}`);
     assert.equal(told("revoked", ["succeeded", "failed", "unsupported", "kept"]), 4);
@@ -78,7 +78,7 @@ describe("the page's words", () => {
   });
 
   it("each of a webhook's events, states, faults and endings is told", () => {
-    const types = found(text("worker/src/supabase/functions/webhooks.rs"), /rename = "(connection\.[a-z_]+)"/g);
+    const types = found(text("worker/src/db/webhooks.rs"), /rename = "(connection\.[a-z_]+)"/g);
     assert.ok(types.length >= 6, `found ${types}`);
     assert.deepEqual(Object.keys(EVENTS).toSorted(), types.toSorted());
     assert.equal(new Set(types.map((type) => eventNames([type]))).size, types.length);
@@ -89,7 +89,7 @@ describe("the page's words", () => {
     assert.deepEqual(Object.keys(ENDINGS), found(sql, /disabled_reason = '([a-z_]+)'/g));
     const faults = new Set([
       ...found(text("worker/src/webhook/message.rs"), /Some\("([a-z_]+)"\)/g),
-      ...found(text("worker/src/flows/delivery.rs"), /WebhookResult::of\([^)]*Some\("([a-z_]+)"\)/g),
+      ...found(text("worker/src/jobs/webhook_deliveries.rs"), /WebhookResult::of\([^)]*Some\("([a-z_]+)"\)/g),
       ...found(sql, /coalesce\(d\.last_error, '([a-z_]+)'\)/g),
     ]);
     faults.delete("released");
@@ -101,7 +101,7 @@ describe("the page's words", () => {
   });
 
   it("each purpose that credentials are opened for is told", () => {
-    const flows = text("worker/src/flows/*.rs");
+    const flows = text("worker/src/*/*.rs");
     const sql = text("migrations/*.sql");
     const purposes = new Set([
       ...found(flows, /\breason: "([a-z_]+)"/g),

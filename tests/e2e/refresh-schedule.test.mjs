@@ -15,7 +15,7 @@ import {
 import { until } from "../support/wait.mjs";
 
 const TOKEN_PATH = "/v1/oauth/token";
-/** How many redemptions run side by side (flows/sweep.rs). */
+/** How many redemptions run side by side (jobs/scheduled_refreshes.rs). */
 const LANES = 5;
 
 describe("the schedule", () => {

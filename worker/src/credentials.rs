@@ -5,7 +5,7 @@ use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, Transacti
 use crate::json;
 use crate::oauth::{Account, Grant, token};
 use crate::providers::Provider;
-use crate::random::Token;
+use crate::random::RandomToken;
 use sealed::{
     Fault, KeyRing, OpenError, Place, PlainConfig, Random, SealError, Secret, StoredConfig,
 };
@@ -76,7 +76,7 @@ pub fn credential(config: &PlainConfig, name: &str) -> Option<Secret> {
 }
 
 /// A PKCE verifier as a config, so that it is sealed like one; it must not lie in the clear beside the state's hash.
-pub fn of_verifier(verifier: &Token) -> PlainConfig {
+pub fn of_verifier(verifier: &RandomToken) -> PlainConfig {
     let mut map = Map::new();
     map.insert(VERIFIER.to_owned(), Value::from(verifier.expose()));
     PlainConfig::from_map(map)
@@ -84,7 +84,7 @@ pub fn of_verifier(verifier: &Token) -> PlainConfig {
 
 /// The verifier of such a config.
 pub fn verifier(config: &PlainConfig) -> Result<Secret> {
-    credential(config, VERIFIER).ok_or(Error::Us {
+    credential(config, VERIFIER).ok_or(Error::Internal {
         detail: "oauth_transactions.verifier holds no verifier".to_owned(),
     })
 }
@@ -145,7 +145,7 @@ pub fn seal(
             SealError::Refused(refused) if refused.class() == Fault::TooLarge => {
                 Error::provider("the grant is too large to store")
             }
-            other => Error::Us {
+            other => Error::Internal {
                 detail: format!("{} {}: {other}", row.table(), row.id()),
             },
         })
@@ -187,14 +187,14 @@ pub fn reseal(
     random: Random<'_>,
 ) -> Result<Option<StoredConfig>> {
     ring.reseal(&row.place(organization), config, random)
-        .map_err(|error| Error::Us {
+        .map_err(|error| Error::Internal {
             detail: format!("{} {}: {error}", row.table(), row.id()),
         })
 }
 
 fn not_open(row: Row, error: &OpenError) -> Error {
     let place = format!("{} {} {}", row.table(), row.id(), error.pointer());
-    Error::Us {
+    Error::Internal {
         detail: format!("{place}: {error} ({})", error.class()),
     }
 }
@@ -328,7 +328,7 @@ mod tests {
         );
         let elsewhere = Row::Integration(IntegrationId(Uuid::from_u128(3)));
         match open(&ring, organization, elsewhere, &stored) {
-            Err(Error::Us { detail }) => {
+            Err(Error::Internal { detail }) => {
                 assert!(
                     detail.starts_with(
                         "integrations 00000000-0000-0000-0000-000000000003 /access_token"
@@ -345,7 +345,7 @@ mod tests {
         let ring = KeyRing::new(Key::from_bytes([7; 32]), vec![]).unwrap();
         let (organization, _) = ids();
         let row = Row::Transaction(TransactionId(Uuid::from_u128(2)));
-        let token = Token::from_bytes([9; 32]);
+        let token = RandomToken::from_bytes([9; 32]);
         let stored = seal(
             &ring,
             organization,

@@ -3,14 +3,13 @@
 //! A caller learns a stable `code` and a sentence; what happened inside goes to the log as `detail`,
 //! under the same request id.
 
-use crate::cron::Wrong;
 use std::borrow::Cow;
 
 /// What went wrong, by who is to blame.
 #[derive(Debug)]
 pub enum Error {
     /// The request cannot be served as it is; the caller can mend it.
-    Caller(Refusal),
+    Client(ClientError),
     /// The authorization server (or the API behind it) did not do its part.
     Provider {
         /// What it did, for the log. Never a value that it sent.
@@ -24,7 +23,7 @@ pub enum Error {
         detail: String,
     },
     /// Our own settings or code.
-    Us {
+    Internal {
         /// What is wrong, in the operator's words, for the log.
         detail: String,
     },
@@ -38,14 +37,14 @@ pub enum DatabaseFault {
     /// No connection, or an answer that says it is down.
     Unavailable,
     /// An answer that is none: another status, not JSON, another shape.
-    Answer,
+    InvalidResponse,
     /// A credential could not be written.
     Save,
 }
 
 /// Why a request is refused. Each has one code, one status and one sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
+pub enum ClientError {
     /// No valid session or bearer token.
     Unauthorized,
     /// E-mail or password is wrong.
@@ -71,7 +70,7 @@ pub enum Refusal {
     /// The path exists, the method does not.
     Method {
         /// The methods that do, as the Allow header lists them.
-        allow: &'static str,
+        allow: String,
     },
     /// What was expected instead.
     Invalid(&'static str),
@@ -120,7 +119,7 @@ pub enum Refusal {
         seconds: u32,
     },
     /// The schedule is none.
-    Schedule(Wrong),
+    Schedule(&'static str),
     /// No such webhook, or not the caller's; or no such event of it.
     UnknownWebhook,
     /// The organisation has as many webhooks as it may have.
@@ -142,7 +141,7 @@ pub enum Refusal {
     ConnectsByOauth,
 }
 
-impl Refusal {
+impl ClientError {
     fn answer(&self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Unauthorized => (401, "unauthorized", "sign in first"),
@@ -265,7 +264,7 @@ impl Refusal {
                 "provider_rate_limited",
                 "the provider takes no more requests for now, and this authorization is spent; wait as long as retry-after says, then start again",
             ),
-            Self::Schedule(wrong) => (400, "bad_schedule", wrong.message()),
+            Self::Schedule(message) => (400, "bad_schedule", message),
             Self::UnknownWebhook => (404, "not_found", "no such webhook, or no such event of it"),
             Self::TooManyWebhooks => (
                 429,
@@ -306,7 +305,7 @@ impl Error {
     /// The HTTP status, the stable code and the sentence for the caller.
     pub fn answer(&self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::Caller(refusal) => refusal.answer(),
+            Self::Client(refusal) => refusal.answer(),
             Self::Provider { .. } => (
                 502,
                 "provider_failed",
@@ -323,7 +322,7 @@ impl Error {
                     "upstream_unavailable",
                     "the database cannot be reached; try again",
                 ),
-                DatabaseFault::Answer => (
+                DatabaseFault::InvalidResponse => (
                     502,
                     "upstream_failed",
                     "the database did not answer as it should; try again",
@@ -333,7 +332,7 @@ impl Error {
                     (503, "save_failed", "Failed to save integration to database")
                 }
             },
-            Self::Us { .. } => (
+            Self::Internal { .. } => (
                 500,
                 "internal",
                 "something went wrong here; the operator finds it under the request id",
@@ -344,7 +343,7 @@ impl Error {
     /// The sentence for the caller, with the particulars of this request.
     pub fn message(&self) -> &str {
         match self {
-            Self::Caller(Refusal::Fields(message)) => message,
+            Self::Client(ClientError::Fields(message)) => message,
             other => other.answer().2,
         }
     }
@@ -352,9 +351,9 @@ impl Error {
     /// What the log line says beyond the code. Never a secret.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Self::Caller(_) => None,
+            Self::Client(_) => None,
             Self::Provider { detail } => Some(detail),
-            Self::Database { detail, .. } | Self::Us { detail } => Some(detail),
+            Self::Database { detail, .. } | Self::Internal { detail } => Some(detail),
         }
     }
 
@@ -368,15 +367,15 @@ impl Error {
     /// An answer of Supabase that is none.
     pub fn database_answer(detail: impl Into<String>) -> Self {
         Self::Database {
-            fault: DatabaseFault::Answer,
+            fault: DatabaseFault::InvalidResponse,
             detail: detail.into(),
         }
     }
 }
 
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Self {
-        Self::Caller(refusal)
+impl From<ClientError> for Error {
+    fn from(refusal: ClientError) -> Self {
+        Self::Client(refusal)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The identifiers, each a type of its own, so that none is passed for another.
 
-use crate::error::{Error, Refusal};
+use crate::error::{ClientError, Error};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ macro_rules! id {
         impl $name {
             /// Reads the hyphenated form, and only that: it goes into URLs and into AAD.
             pub fn parse(text: &str) -> Result<Self, Error> {
-                hyphenated(text).map(Self).ok_or(Error::Caller(Refusal::Invalid($expected)))
+                hyphenated(text).map(Self).ok_or(Error::Client(ClientError::Invalid($expected)))
             }
         }
 

@@ -1,42 +1,43 @@
 //! The worker at the edge: a signed-in user connects an account by OAuth, and its credentials rest sealed in Supabase.
 //!
-//! Each step of a protocol is a pair of plain functions, one that builds a request and one that reads the response; `flows` strings
-//! them together, and `host` is the only folder that touches the Cloudflare SDK. So everything but those two is tested natively:
+//! Each feature is a folder. Within it, each step of a protocol is a pair of plain functions, one that builds a request and one that reads the
+//! response; handlers and jobs call them and perform the I/O between them. Only `host` and `entry` touch the Cloudflare SDK. What does no I/O is
+//! tested natively:
 //!
 //! ```
-//! use edge::oauth::callback::Response;
+//! use edge::oauth::callback::AuthorizationResponse;
 //!
 //! // A callback without a state of ours goes nowhere.
-//! assert!(Response::parse("code=x&state=forged").is_err());
+//! assert!(AuthorizationResponse::parse("code=x&state=forged").is_err());
 //! ```
 
+pub mod auth;
+pub mod connect;
 pub mod credentials;
-pub mod cron;
+pub mod db;
+pub mod display_name;
 pub mod error;
-pub mod failures;
-pub mod fields;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod integrations;
+pub mod jobs;
 pub mod json;
-pub mod limits;
-pub mod name;
 pub mod oauth;
 pub mod offer;
-pub mod page;
 pub mod providers;
 pub mod random;
-pub mod rate_limit;
 pub mod refresh;
-pub mod router;
+pub mod routes;
 pub mod seconds;
-pub mod session;
 pub mod settings;
-pub mod supabase;
-pub mod url;
-pub mod webhook;
+pub mod webhooks;
 
 #[cfg(target_arch = "wasm32")]
-mod flows;
+mod context;
+#[cfg(target_arch = "wasm32")]
+mod entry;
 #[cfg(target_arch = "wasm32")]
 mod host;
+#[cfg(target_arch = "wasm32")]
+mod recovery;

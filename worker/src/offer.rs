@@ -10,9 +10,9 @@ use std::ops::Deref;
 #[derive(Debug)]
 pub enum Offer {
     /// Connected by OAuth, with an app of ours at the provider.
-    App(Client),
+    OAuth(Client),
     /// Connected with credentials that the user has there already.
-    Direct(Provider),
+    Credentials(Provider),
 }
 
 /// A client at a provider's token endpoint.
@@ -27,8 +27,8 @@ impl Offer {
     /// The provider, with its endpoints where the settings want them.
     pub fn provider(&self) -> &Provider {
         match self {
-            Self::App(client) => &client.provider,
-            Self::Direct(provider) => provider,
+            Self::OAuth(client) => &client.provider,
+            Self::Credentials(provider) => provider,
         }
     }
 
@@ -36,16 +36,16 @@ impl Offer {
     /// has no such fields.
     pub fn provider_of(&self, config: &PlainConfig) -> Option<Cow<'_, Provider>> {
         match self {
-            Self::App(client) => Some(Cow::Borrowed(&client.provider)),
-            Self::Direct(provider) => provider.of_user(config).map(Cow::Owned),
+            Self::OAuth(client) => Some(Cow::Borrowed(&client.provider)),
+            Self::Credentials(provider) => provider.of_user(config).map(Cow::Owned),
         }
     }
 
     /// The client that gets this account's tokens, where it has tokens.
     pub fn client(&self, config: &PlainConfig) -> Option<ClientOf<'_>> {
         match self {
-            Self::App(client) => Some(ClientOf::App(client)),
-            Self::Direct(provider) if provider.auth == Auth::ClientCredentials => {
+            Self::OAuth(client) => Some(ClientOf::App(client)),
+            Self::Credentials(provider) if provider.auth == Auth::ClientCredentials => {
                 let text = |name| config.get_str(name).map(str::to_owned);
                 Some(ClientOf::User(Box::new(Client {
                     id: text("client_id")?,
@@ -55,7 +55,7 @@ impl Offer {
                     redirect_uri: String::new(),
                 })))
             }
-            Self::Direct(_) => None,
+            Self::Credentials(_) => None,
         }
     }
 }

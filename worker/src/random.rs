@@ -8,9 +8,9 @@ use std::fmt::Write;
 
 /// 256 random bits as 43 characters of base64url: `state`, a PKCE verifier (RFC 7636, 4.1), a cookie's value.
 #[derive(Debug)]
-pub struct Token(Secret);
+pub struct RandomToken(Secret);
 
-impl Token {
+impl RandomToken {
     /// From random bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into())
@@ -57,9 +57,9 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_as_it_was() {
-        let token = Token::from_bytes([0xff; 32]);
+        let token = RandomToken::from_bytes([0xff; 32]);
         assert_eq!(
-            Token::parse(token.expose()).unwrap().expose(),
+            RandomToken::parse(token.expose()).unwrap().expose(),
             token.expose()
         );
         for wrong in [
@@ -70,7 +70,7 @@ mod tests {
             &"é".repeat(21),
             &format!("{}=", "x".repeat(42)),
         ] {
-            assert!(Token::parse(wrong).is_none(), "{wrong}");
+            assert!(RandomToken::parse(wrong).is_none(), "{wrong}");
         }
     }
 

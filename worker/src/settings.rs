@@ -2,13 +2,13 @@
 //!
 //! Every fault names its setting, in the source document's words where it has them, and never shows a value.
 
-use crate::error::Refusal;
+use crate::auth::attempts::SubjectKey;
+use crate::db::project::{ApiKey, Project, Role};
+use crate::error::ClientError;
+use crate::http::url::{parse_issuer, parse_origin};
 use crate::oauth::Client;
 use crate::offer::Offer;
 use crate::providers::{Auth, Provider};
-use crate::rate_limit::SubjectKey;
-use crate::supabase::{ApiKey, Project, Role};
-use crate::url::{parse_issuer, parse_origin};
 use sealed::{Key, KeyError, KeyRing, Secret};
 use std::ops::RangeInclusive;
 
@@ -111,17 +111,17 @@ impl Settings {
     }
 
     /// The app for this type, which must be on offer and connected by OAuth.
-    pub fn client(&self, kind: &str) -> Result<&Client, Refusal> {
-        match self.offer(kind).ok_or(Refusal::UnknownProvider)? {
-            Offer::App(client) => Ok(client),
-            Offer::Direct(_) => Err(Refusal::ConnectsByCredentials),
+    pub fn client(&self, kind: &str) -> Result<&Client, ClientError> {
+        match self.offer(kind).ok_or(ClientError::UnknownProvider)? {
+            Offer::OAuth(client) => Ok(client),
+            Offer::Credentials(_) => Err(ClientError::ConnectsByCredentials),
         }
     }
 
     /// The offer of this type, which must be connected with credentials.
-    pub fn direct(&self, kind: &str) -> Result<&Offer, Refusal> {
-        match self.offer(kind).ok_or(Refusal::UnknownProvider)? {
-            Offer::App(_) => Err(Refusal::ConnectsByOauth),
+    pub fn direct(&self, kind: &str) -> Result<&Offer, ClientError> {
+        match self.offer(kind).ok_or(ClientError::UnknownProvider)? {
+            Offer::OAuth(_) => Err(ClientError::ConnectsByOauth),
             offer => Ok(offer),
         }
     }
@@ -258,7 +258,7 @@ impl Environment<'_> {
             if provider.auth != Auth::Oauth {
                 if let Some(at) = types.iter().position(|kind| *kind == provider.kind) {
                     types.remove(at);
-                    offers.push(Offer::Direct(self.based(provider, &prefix)?));
+                    offers.push(Offer::Credentials(self.based(provider, &prefix)?));
                 }
                 continue;
             }
@@ -267,7 +267,7 @@ impl Environment<'_> {
             if self.optional(&id).is_none() && self.optional(&secret).is_none() {
                 continue;
             }
-            offers.push(Offer::App(Client {
+            offers.push(Offer::OAuth(Client {
                 redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
                 id: self.required(&id)?,
                 secret: self.required(&secret)?.into(),
@@ -448,13 +448,16 @@ pub(crate) mod tests {
         );
         assert_eq!(
             all.client("stripe").unwrap_err(),
-            Refusal::ConnectsByCredentials
+            ClientError::ConnectsByCredentials
         );
         assert_eq!(
             all.direct("supabase").unwrap_err(),
-            Refusal::ConnectsByOauth
+            ClientError::ConnectsByOauth
         );
-        assert_eq!(all.direct("twilio").unwrap_err(), Refusal::UnknownProvider);
+        assert_eq!(
+            all.direct("twilio").unwrap_err(),
+            ClientError::UnknownProvider
+        );
         // Without an app: credentials alone are an offer.
         settings.retain(|(name, _)| !name.starts_with("SUPABASE_CLIENT"));
         assert_eq!(read(&settings).unwrap().offers.len(), 2);

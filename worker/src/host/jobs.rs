@@ -1,6 +1,6 @@
 //! The executor's Rust half: futures by number, each polled by itself. `glue.js` has the other half, and says why there are two.
 
-use super::glue;
+use crate::host::glue;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::pin::Pin;

@@ -4,48 +4,55 @@
 //! bytes, the environment, and the log.
 
 mod glue;
-mod jobs;
-pub mod keys;
+pub mod jobs;
 pub mod log;
+pub mod webcrypto;
 
-use self::jobs::Promised;
-use crate::error::{Error, Refusal, Result};
-use crate::flows;
-use crate::http::{BODY_LIMIT, Head, Inbound, Outbound, Response, SendError};
-use crate::limits::Limits;
-use crate::settings::{SettingError, Settings};
+use crate::error::{ClientError, Error, Result};
+use crate::host::jobs::Promised;
+use crate::http::rate_limit::Limits;
+use crate::http::{BODY_LIMIT, HttpRequest, HttpResponse, RequestHead, Response, SendError};
+use chrono::{DateTime, Utc};
 use sealed::RandomError;
-use std::cell::OnceCell;
-use wasm_bindgen::prelude::wasm_bindgen;
+use uuid::Uuid;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Env, web_sys};
-
-thread_local! {
-    // An isolate lives as long as its deployment at the most, so its settings never change.
-    static SETTINGS: OnceCell<&'static Result<Settings, SettingError>> = const { OnceCell::new() };
-}
 
 /// A request whose body is still unread.
 pub struct Incoming {
     /// The request line and the headers.
-    pub head: Head,
+    pub head: RequestHead,
     raw: web_sys::Request,
 }
 
 impl Incoming {
+    /// A request of the runtime's.
+    pub fn new(raw: web_sys::Request) -> Self {
+        Self {
+            head: RequestHead::parse(&glue::head(&raw)),
+            raw,
+        }
+    }
+
     /// The body, bounded.
     pub async fn body(&self) -> Result<String> {
         let text = Promised(glue::body(&self.raw, BODY_LIMIT as u32))
             .await
-            .map_err(|_| Refusal::Body("the body broke off"))?;
-        text.as_string().ok_or(Error::Caller(Refusal::TooLarge))
+            .map_err(|_| ClientError::Body("the body broke off"))?;
+        text.as_string().ok_or(Error::Client(ClientError::TooLarge))
     }
 }
 
 /// An answer, ready for the runtime.
-pub struct Reply(web_sys::Response);
+pub struct JsResponse(web_sys::Response);
 
-impl From<Response> for Reply {
+impl From<JsResponse> for JsValue {
+    fn from(JsResponse(response): JsResponse) -> Self {
+        response.into()
+    }
+}
+
+impl From<Response> for JsResponse {
     fn from(response: Response) -> Self {
         let lines = lines(&response.headers);
         Self(glue::respond(
@@ -67,7 +74,7 @@ fn lines(headers: &[(&'static str, String)]) -> String {
 }
 
 /// What came back, its body still on JavaScript's side.
-pub struct Answer {
+pub struct UpstreamResponse {
     status: u16,
     content_type: String,
     content_range: String,
@@ -75,7 +82,7 @@ pub struct Answer {
     raw: glue::Answer,
 }
 
-impl Answer {
+impl UpstreamResponse {
     /// Reads the lines that `glue.js` joins, or the word that stands in their place.
     fn parse(raw: glue::Answer) -> Result<Self, SendError> {
         let head = raw.head();
@@ -99,6 +106,11 @@ impl Answer {
         })
     }
 
+    /// An answer that `glue.js` has held (`send_held`).
+    pub fn of_held(raw: JsValue) -> Result<Self, SendError> {
+        Self::parse(raw.unchecked_into())
+    }
+
     /// The status.
     pub fn status(&self) -> u16 {
         self.status
@@ -120,8 +132,8 @@ impl Answer {
     }
 
     /// The whole answer, as plain data.
-    pub fn read(self) -> Inbound {
-        Inbound {
+    pub fn read(self) -> HttpResponse {
+        HttpResponse {
             status: self.status,
             content_type: self.content_type,
             body: self.raw.text(),
@@ -129,20 +141,20 @@ impl Answer {
     }
 
     /// The list of integrations made of this answer's rows.
-    pub fn relay_list(&self, count: u64) -> Reply {
+    pub fn relay_list(&self, count: u64) -> JsResponse {
         #[expect(clippy::cast_precision_loss, reason = "no table has 2^53 rows")]
-        Reply(glue::relay(&self.raw, count as f64))
+        JsResponse(glue::relay(&self.raw, count as f64))
     }
 }
 
 /// Sends a request, bounded in time and size.
-pub async fn send(request: &Outbound) -> Result<Answer, SendError> {
+pub async fn send(request: &HttpRequest) -> Result<UpstreamResponse, SendError> {
     send_noted(request, None).await
 }
 
 /// The same, for an answer that may hold the only copy of somebody's tokens: if this job ends before the note is `settled`, another job gets
 /// the answer with it (`recover`).
-pub async fn send_held(request: &Outbound, note: &str) -> Result<Answer, SendError> {
+pub async fn send_held(request: &HttpRequest, note: &str) -> Result<UpstreamResponse, SendError> {
     send_noted(request, Some(note)).await
 }
 
@@ -151,7 +163,10 @@ pub fn settled(note: &str) {
     glue::settled(note);
 }
 
-async fn send_noted(request: &Outbound, note: Option<&str>) -> Result<Answer, SendError> {
+async fn send_noted(
+    request: &HttpRequest,
+    note: Option<&str>,
+) -> Result<UpstreamResponse, SendError> {
     let headers = lines(&request.headers);
     let answer = glue::send(
         request.method,
@@ -164,11 +179,11 @@ async fn send_noted(request: &Outbound, note: Option<&str>) -> Result<Answer, Se
     );
     // `send` never rejects.
     let answer = Promised(answer).await.map_err(|_| SendError::Network)?;
-    Answer::parse(answer.unchecked_into())
+    UpstreamResponse::parse(answer.unchecked_into())
 }
 
 /// Sends a request and reads the whole answer.
-pub async fn fetch(request: &Outbound) -> Result<Inbound, SendError> {
+pub async fn fetch(request: &HttpRequest) -> Result<HttpResponse, SendError> {
     send(request).await.map(|answer| answer.read())
 }
 
@@ -183,40 +198,41 @@ pub fn now_seconds() -> i64 {
     (now_ms() / 1000.0) as i64
 }
 
+/// The current moment, to the millisecond.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "milliseconds of this epoch"
+)]
+pub fn now() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(now_ms() as i64).unwrap_or_default()
+}
+
 /// Fills with random bytes, or fails closed.
 #[expect(clippy::disallowed_methods, reason = "this is the worker's edge")]
 pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {
     getrandom::fill(bytes).map_err(|_| RandomError)
 }
 
-/// Lets others run for a while.
-pub async fn pause(milliseconds: u32) {
+/// 32 random bytes, or nothing at all.
+pub fn random_bytes() -> Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    random(&mut bytes).map_err(|error| Error::Internal {
+        detail: error.to_string(),
+    })?;
+    Ok(bytes)
+}
+
+/// A random UUID (RFC 9562, version 4).
+pub fn random_uuid() -> Result<Uuid> {
+    let bytes = random_bytes()?;
+    let (half, _) = bytes.split_at(16);
+    Ok(uuid::Builder::from_random_bytes(half.try_into().unwrap_or_default()).into_uuid())
+}
+
+/// Sleeps.
+pub async fn sleep(milliseconds: u32) {
     // A timer never rejects.
     let _ = Promised(glue::pause(milliseconds)).await;
-}
-
-fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
-    let get = |name: &str| {
-        let value = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?;
-        value.as_string()
-    };
-    // Leaked once an isolate.
-    SETTINGS.with(|cell| *cell.get_or_init(|| Box::leak(Box::new(Settings::read(get)))))
-}
-
-/// A request, as `entry.js` hands it on: the answer, or the number of the job that makes one.
-#[wasm_bindgen(js_name = fetch)]
-pub fn fetch_event(raw: web_sys::Request, env: Env) -> JsValue {
-    let target = Head::parse(&glue::target(&raw));
-    let settings = match flows::begin(settings(&env), &target) {
-        Ok(settings) => settings,
-        Err(Reply(answer)) => return answer.into(),
-    };
-    let incoming = Incoming {
-        head: Head::parse(&glue::head(&raw)),
-        raw,
-    };
-    jobs::begin(async move { flows::serve(settings, incoming).await.0.into() }).into()
 }
 
 /// The deployment's own queue, if it has one: where the clock puts what one run may not do.
@@ -226,7 +242,8 @@ pub struct Queue(JsValue);
 const QUEUE: &str = "WORK_QUEUE";
 
 impl Queue {
-    fn of(env: &Env) -> Option<Self> {
+    /// The queue, if `wrangler.toml` binds one.
+    pub fn of(env: &Env) -> Option<Self> {
         let queue = js_sys::Reflect::get(env, &JsValue::from_str(QUEUE)).ok()?;
         queue.is_object().then_some(Self(queue))
     }
@@ -239,36 +256,13 @@ impl Queue {
     }
 }
 
-/// The schedule's minute, as `wrangler.toml` sets it.
-#[wasm_bindgen(js_name = scheduled)]
-pub fn scheduled_event(env: Env) -> u32 {
-    let (settings, queue) = (settings(&env), Queue::of(&env));
-    jobs::begin(async move {
-        flows::schedule::run(settings, queue).await;
-        JsValue::NULL
-    })
+/// The bodies of a message batch that are text.
+pub fn bodies_of(batch: &JsValue) -> Vec<String> {
+    glue::bodies_of(batch)
 }
 
-/// A message of the queue; `wrangler.toml` gives an invocation one at a time. None is ever sent again: the schedule knows what is left.
-#[wasm_bindgen(js_name = queue)]
-pub fn queue_event(batch: JsValue, env: Env) -> u32 {
-    let bodies = glue::bodies_of(&batch);
-    let settings = settings(&env);
-    jobs::begin(async move {
-        for body in bodies {
-            flows::schedule::help(settings, &body).await;
-        }
-        JsValue::NULL
-    })
-}
-
-/// Goes on with a held answer whose job has ended: a job whose result is `true`.
-#[wasm_bindgen]
-pub fn recover(env: Env, note: String, answer: JsValue) -> u32 {
-    let settings = settings(&env);
-    let answer = Answer::parse(answer.unchecked_into());
-    jobs::begin(async move {
-        flows::recovery::recover(settings, &note, answer).await;
-        JsValue::TRUE
-    })
+/// A text variable or secret of the deployment.
+pub fn variable(env: &Env, name: &str) -> Option<String> {
+    let value = js_sys::Reflect::get(env, &JsValue::from_str(name)).ok()?;
+    value.as_string()
 }

@@ -1,7 +1,7 @@
 //! What is asked of any answer of a provider: whether there is one, how it is encoded, and whether it means success.
 
 use crate::error::Error;
-use crate::http::{Inbound, SendError};
+use crate::http::{HttpResponse, SendError};
 use crate::providers::{Encoding, Provider};
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ pub fn no_answer(what: &str, error: SendError) -> Error {
 
 /// The body of an answer in the entry's format, whatever its Content-Type says: JSON, or a form where the provider may answer one
 /// although JSON is asked for.
-pub fn body(provider: &Provider, answer: &Inbound) -> Option<Value> {
+pub fn body(provider: &Provider, answer: &HttpResponse) -> Option<Value> {
     let json = parse(&answer.body);
     if provider.token_answer == Encoding::Json || json.is_some() {
         return json;

@@ -1,18 +1,18 @@
 //! The authorization request (RFC 6749, 4.1.1; RFC 7636, 4.3).
 
-use super::Client;
+use crate::http::url::form;
+use crate::oauth::Client;
 use crate::providers::Pkce;
-use crate::random::{Token, sha256_base64url};
-use crate::url::form;
+use crate::random::{RandomToken, sha256_base64url};
 
 /// The secrets of one flow: what binds the callback to this request and this browser.
 pub struct Flow {
     /// `state`: in the URL, so known to the provider and to the browser's history.
-    pub state: Token,
+    pub state: RandomToken,
     /// The cookie's value: known to the browser alone.
-    pub binding: Token,
+    pub binding: RandomToken,
     /// The PKCE verifier (RFC 7636, 4.1): known to us alone.
-    pub verifier: Token,
+    pub verifier: RandomToken,
 }
 
 /// The URL that the browser is sent to.
@@ -47,9 +47,9 @@ mod tests {
     // RFC 7636, appendix B
     fn flow() -> Flow {
         Flow {
-            state: Token::from_bytes([1; 32]),
-            binding: Token::from_bytes([2; 32]),
-            verifier: Token::parse("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk").unwrap(),
+            state: RandomToken::from_bytes([1; 32]),
+            binding: RandomToken::from_bytes([2; 32]),
+            verifier: RandomToken::parse("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk").unwrap(),
         }
     }
 

@@ -1,13 +1,13 @@
 //! The authorization response (RFC 6749, 4.1.2; RFC 9207): what the browser brings to the callback.
 
-use crate::error::{Refusal, Result};
-use crate::random::Token;
+use crate::error::{ClientError, Result};
+use crate::random::RandomToken;
 
-/// A response that names its flow. Whether it is good shows only once the flow is consumed: [`Response::code`] wants the issuer
+/// A response that names its flow. Whether it is good shows only once the flow is consumed: [`AuthorizationResponse::code`] wants the issuer
 /// that the flow was begun with.
-pub struct Response {
+pub struct AuthorizationResponse {
     /// Which flow.
-    pub state: Token,
+    pub state: RandomToken,
     outcome: Outcome,
     iss: Option<String>,
 }
@@ -20,7 +20,7 @@ enum Outcome {
 
 /// What the provider answered.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum AuthorizationOutcome {
     /// A code to exchange.
     Code(String),
     /// The user said no.
@@ -31,7 +31,7 @@ pub enum Answer {
 
 const CODE_MAX: usize = 4 * 1024;
 
-impl Response {
+impl AuthorizationResponse {
     /// Reads the callback's query. A parameter that stands twice (RFC 6749, 3.1), a state that is none of ours, and a code
     /// that is absent or oversized are refused before anything else happens.
     pub fn parse(query: &str) -> Result<Self> {
@@ -45,23 +45,26 @@ impl Response {
                 _ => continue,
             };
             if slot.replace(value.into_owned()).is_some() {
-                return Err(Refusal::Invalid(
+                return Err(ClientError::Invalid(
                     "a parameter of the callback stands twice; start again",
                 )
                 .into());
             }
         }
-        let state = state
-            .and_then(|state| Token::parse(&state))
-            .ok_or(Refusal::Invalid(
-                "the callback has no valid state; start again",
-            ))?;
+        let state =
+            state
+                .and_then(|state| RandomToken::parse(&state))
+                .ok_or(ClientError::Invalid(
+                    "the callback has no valid state; start again",
+                ))?;
         let outcome = match (error.as_deref(), code) {
             (Some("access_denied"), None) => Outcome::Declined,
             (Some(_), None) => Outcome::Error,
             (None, Some(code)) if !code.is_empty() && code.len() <= CODE_MAX => Outcome::Code(code),
             _ => {
-                return Err(Refusal::Invalid("the callback has no valid code; start again").into());
+                return Err(
+                    ClientError::Invalid("the callback has no valid code; start again").into(),
+                );
             }
         };
         Ok(Self {
@@ -73,14 +76,14 @@ impl Response {
 
     /// What the provider answered, once its issuer is the one that was asked (RFC 9207, 2.4). Where the provider names none,
     /// none is wanted, and one that comes all the same says nothing.
-    pub fn answer(self, expected_issuer: Option<&str>) -> Result<Answer> {
+    pub fn answer(self, expected_issuer: Option<&str>) -> Result<AuthorizationOutcome> {
         if expected_issuer.is_some() && self.iss.as_deref() != expected_issuer {
-            return Err(Refusal::WrongIssuer.into());
+            return Err(ClientError::WrongIssuer.into());
         }
         Ok(match self.outcome {
-            Outcome::Code(code) => Answer::Code(code),
-            Outcome::Declined => Answer::Declined,
-            Outcome::Error => Answer::Failed,
+            Outcome::Code(code) => AuthorizationOutcome::Code(code),
+            Outcome::Declined => AuthorizationOutcome::Declined,
+            Outcome::Error => AuthorizationOutcome::Failed,
         })
     }
 }
@@ -101,7 +104,7 @@ mod tests {
             "code=x&state=short",
             "state=&error=access_denied",
         ] {
-            assert!(Response::parse(query).is_err(), "{query}");
+            assert!(AuthorizationResponse::parse(query).is_err(), "{query}");
         }
     }
 
@@ -109,7 +112,7 @@ mod tests {
     fn a_parameter_that_stands_twice_is_refused() {
         for extra in ["code=y", "iss=a&iss=a", "state=x", "error=a&error=b"] {
             assert!(
-                Response::parse(&format!("state={STATE}&code=x&{extra}")).is_err(),
+                AuthorizationResponse::parse(&format!("state={STATE}&code=x&{extra}")).is_err(),
                 "{extra}"
             );
         }
@@ -118,13 +121,15 @@ mod tests {
     // threat model 5
     #[test]
     fn the_issuer_must_be_the_one_asked_where_there_is_one() {
-        let parse = |rest: &str| Response::parse(&format!("state={STATE}&code=x{rest}")).unwrap();
+        let parse = |rest: &str| {
+            AuthorizationResponse::parse(&format!("state={STATE}&code=x{rest}")).unwrap()
+        };
         let asked = Some("https://as.example");
         assert_eq!(
             parse("&iss=https%3A%2F%2Fas.example")
                 .answer(asked)
                 .unwrap(),
-            Answer::Code("x".into())
+            AuthorizationOutcome::Code("x".into())
         );
         assert!(parse("").answer(asked).is_err());
         assert!(parse("&iss=").answer(asked).is_err());
@@ -135,20 +140,20 @@ mod tests {
         );
         assert_eq!(
             parse("&iss=whoever").answer(None).unwrap(),
-            Answer::Code("x".into())
+            AuthorizationOutcome::Code("x".into())
         );
     }
 
     #[test]
     fn an_error_is_no_code() {
-        let parse = |rest: &str| Response::parse(&format!("state={STATE}&{rest}"));
+        let parse = |rest: &str| AuthorizationResponse::parse(&format!("state={STATE}&{rest}"));
         assert_eq!(
             parse("error=access_denied").unwrap().answer(None).unwrap(),
-            Answer::Declined
+            AuthorizationOutcome::Declined
         );
         assert_eq!(
             parse("error=%3Cscript%3E").unwrap().answer(None).unwrap(),
-            Answer::Failed
+            AuthorizationOutcome::Failed
         );
         assert!(parse("error=access_denied&code=x").is_err());
         assert!(parse("").is_err());
@@ -158,7 +163,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn no_query_panics(query in "\\PC{0,200}") {
-            let _ = Response::parse(&query);
+            let _ = AuthorizationResponse::parse(&query);
         }
     }
 }

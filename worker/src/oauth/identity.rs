@@ -1,11 +1,11 @@
 //! Which account a grant is for: the provider's own answer, never what the browser says.
 
-use super::answer::{is_success, no_answer, parse};
-use super::{post, set_headers, with_bearer, with_json};
-use crate::error::{Error, Refusal, Result};
-use crate::http::{Inbound, Outbound, SendError};
+use crate::display_name::{cleaned, confusing};
+use crate::error::{ClientError, Error, Result};
+use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::json::object;
-use crate::name::{cleaned, confusing};
+use crate::oauth::answer::{is_success, no_answer, parse};
+use crate::oauth::{post, set_headers, with_bearer, with_json};
 use crate::offer::Offer;
 use crate::providers::{Auth, Identity, IdentityStyle, Provider, Source, fill};
 use base64::Engine;
@@ -34,12 +34,12 @@ const LIST_LIMIT: u32 = 512 * 1024;
 const ID_MAX: usize = 200;
 
 /// Builds the request: one that only a good credential can make. None where the config holds no such credential.
-pub fn request(offer: &Offer, config: &PlainConfig) -> Option<Outbound> {
+pub fn request(offer: &Offer, config: &PlainConfig) -> Option<HttpRequest> {
     let provider = offer.provider_of(config)?;
     let identity = &provider.identity;
     let post = post(&provider, &identity.url);
     let mut request = match identity.style {
-        IdentityStyle::Get => Outbound {
+        IdentityStyle::Get => HttpRequest {
             method: "GET",
             ..signed(&provider, config, post)?
         },
@@ -71,7 +71,7 @@ pub enum Asked {
 }
 
 /// Builds the request for one account. None where the entry has none for that, or the config no credential.
-pub fn account_request(offer: &Offer, config: &PlainConfig, account: &str) -> Option<Outbound> {
+pub fn account_request(offer: &Offer, config: &PlainConfig, account: &str) -> Option<HttpRequest> {
     let provider = offer.provider_of(config)?;
     let identity = &provider.identity;
     // What is no name in a path would be another path.
@@ -83,7 +83,7 @@ pub fn account_request(offer: &Offer, config: &PlainConfig, account: &str) -> Op
         .account_url
         .as_ref()?
         .replace("{account_id}", &account.replace('+', "%20"));
-    let mut request = Outbound {
+    let mut request = HttpRequest {
         method: "GET",
         ..signed(&provider, config, post(&provider, &url))?
     };
@@ -92,7 +92,11 @@ pub fn account_request(offer: &Offer, config: &PlainConfig, account: &str) -> Op
 }
 
 /// The request with the config's credential on it.
-fn signed(provider: &Provider, config: &PlainConfig, mut request: Outbound) -> Option<Outbound> {
+fn signed(
+    provider: &Provider,
+    config: &PlainConfig,
+    mut request: HttpRequest,
+) -> Option<HttpRequest> {
     let filled = |text: &str| fill(text, |name| config.get_str(name));
     match (&provider.basic, provider.auth) {
         (Some(basic), Auth::Basic) => {
@@ -120,10 +124,10 @@ fn signed(provider: &Provider, config: &PlainConfig, mut request: Outbound) -> O
 pub fn read(
     offer: &Offer,
     config: &PlainConfig,
-    answer: Result<Inbound, SendError>,
+    answer: Result<HttpResponse, SendError>,
     asked: Asked,
 ) -> Result<Vec<Account>> {
-    let provider = offer.provider_of(config).ok_or_else(|| Error::Us {
+    let provider = offer.provider_of(config).ok_or_else(|| Error::Internal {
         detail: "config: a field of the credentials is missing or malformed".to_owned(),
     })?;
     let answer = answer.map_err(|error| no_answer("identity endpoint", error))?;
@@ -159,7 +163,7 @@ pub fn read(
         ));
     }
     if items.is_empty() {
-        return Err(Refusal::NoAccounts.into());
+        return Err(ClientError::NoAccounts.into());
     }
     items
         .iter()
@@ -173,7 +177,7 @@ pub fn read(
 /// The account that a config names.
 fn stored(identity: &Identity, config: &PlainConfig) -> Result<Account> {
     let text = |key: &str| config.get_str(key).map(str::to_owned);
-    let id = text(&identity.stored_as.id).ok_or(Error::Us {
+    let id = text(&identity.stored_as.id).ok_or(Error::Internal {
         detail: format!("config: {} is missing", identity.stored_as.id),
     })?;
     let name = text(&identity.stored_as.name).unwrap_or_else(|| id.clone());
@@ -215,13 +219,13 @@ mod tests {
     }
 
     fn accounts(kind: &str, status: u16, body: &str) -> Result<Vec<Account>> {
-        let answer = Inbound {
+        let answer = HttpResponse {
             status,
             content_type: "application/json".into(),
             body: body.into(),
         };
         let config = config(json!({"team_id": "T", "team_name": "Team"}));
-        read(&Offer::App(client(kind)), &config, Ok(answer), Asked::All)
+        read(&Offer::OAuth(client(kind)), &config, Ok(answer), Asked::All)
     }
 
     fn account(id: &str, name: &str) -> Account {
@@ -253,7 +257,7 @@ mod tests {
     fn an_answer_without_account_is_no_success() {
         assert!(matches!(
             accounts("supabase", 200, "[]"),
-            Err(Error::Caller(Refusal::NoAccounts))
+            Err(Error::Client(ClientError::NoAccounts))
         ));
         for (status, body) in [
             (200, "{}"),
@@ -279,7 +283,7 @@ mod tests {
     #[test]
     fn each_style_asks_in_its_own_way() {
         let config = config(json!({"access_token": "planted"}));
-        let request = |kind| request(&Offer::App(client(kind)), &config).unwrap();
+        let request = |kind| request(&Offer::OAuth(client(kind)), &config).unwrap();
         let get = request("heroku");
         let headers: Vec<_> = get
             .headers
@@ -353,7 +357,7 @@ mod tests {
     fn one_account_is_asked_for_by_its_id_where_the_entry_says_how() {
         let config = config(json!({"access_token": "planted"}));
         let url = |kind, id| {
-            let request = account_request(&Offer::App(client(kind)), &config, id)?;
+            let request = account_request(&Offer::OAuth(client(kind)), &config, id)?;
             assert_eq!(request.method, "GET");
             Some(request.url)
         };
@@ -370,6 +374,6 @@ mod tests {
     #[test]
     fn without_a_token_there_is_nothing_to_ask_with() {
         let config = config(json!({"refresh_token": "planted"}));
-        assert!(request(&Offer::App(client("gitlab")), &config).is_none());
+        assert!(request(&Offer::OAuth(client("gitlab")), &config).is_none());
     }
 }

@@ -12,9 +12,9 @@ pub mod token;
 pub use identity::Account;
 pub use token::Grant;
 
-use crate::http::Outbound;
+use crate::http::HttpRequest;
+use crate::http::url::form;
 use crate::providers::{ClientAuth, Encoding, Headers, Provider};
-use crate::url::form;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sealed::Secret;
@@ -40,7 +40,7 @@ const TIMEOUT_MS: u32 = 20_000;
 
 impl Client {
     /// A request to one of the provider's own OAuth endpoints, with client authentication (RFC 6749, 2.3.1).
-    fn authenticated(&self, url: &str, fields: &[(&str, &str)]) -> Outbound {
+    fn authenticated(&self, url: &str, fields: &[(&str, &str)]) -> HttpRequest {
         let provider = &self.provider;
         let mut fields = fields.to_vec();
         let mut request = self.post(url);
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// A POST without body.
-    fn post(&self, url: &str) -> Outbound {
+    fn post(&self, url: &str) -> HttpRequest {
         post(&self.provider, url)
     }
 
@@ -77,8 +77,8 @@ impl Client {
 }
 
 /// A POST to a provider, without body.
-fn post(provider: &Provider, url: &str) -> Outbound {
-    let mut request = Outbound {
+fn post(provider: &Provider, url: &str) -> HttpRequest {
+    let mut request = HttpRequest {
         method: "POST",
         url: url.to_owned(),
         headers: vec![("accept", "application/json".to_owned())],
@@ -91,7 +91,7 @@ fn post(provider: &Provider, url: &str) -> Outbound {
 }
 
 /// The headers of an entry; each takes the place of ours.
-fn set_headers(request: &mut Outbound, headers: &Headers) {
+fn set_headers(request: &mut HttpRequest, headers: &Headers) {
     for (name, value) in headers {
         request.headers.retain(|(known, _)| *known != name.as_str());
         request.headers.push((name.as_str(), value.clone()));
@@ -99,17 +99,17 @@ fn set_headers(request: &mut Outbound, headers: &Headers) {
 }
 
 /// A token that has just been given out, as Bearer (RFC 6750, 2.1).
-fn with_bearer(mut request: Outbound, token: &Secret) -> Outbound {
+fn with_bearer(mut request: HttpRequest, token: &Secret) -> HttpRequest {
     let value = format!("Bearer {}", token.expose());
     request.headers.push(("authorization", value));
     request
 }
 
-fn with_form(request: Outbound, fields: &[(&str, &str)]) -> Outbound {
+fn with_form(request: HttpRequest, fields: &[(&str, &str)]) -> HttpRequest {
     with_body(request, "application/x-www-form-urlencoded", form(fields))
 }
 
-fn with_json(request: Outbound, fields: &[(&str, &str)]) -> Outbound {
+fn with_json(request: HttpRequest, fields: &[(&str, &str)]) -> HttpRequest {
     let mut body = Map::new();
     for (name, value) in fields {
         body.insert((*name).to_owned(), Value::from(*value));
@@ -117,7 +117,7 @@ fn with_json(request: Outbound, fields: &[(&str, &str)]) -> Outbound {
     with_body(request, "application/json", Value::Object(body).to_string())
 }
 
-fn with_body(mut request: Outbound, media: &str, body: String) -> Outbound {
+fn with_body(mut request: HttpRequest, media: &str, body: String) -> HttpRequest {
     request.headers.push(("content-type", media.to_owned()));
     request.body = Some(body);
     request

@@ -3,9 +3,9 @@
 //! A refresh token may be good for one redemption only, and a provider that sees one twice may take it for stolen and end the grant
 //! (RFC 9700, 4.14.2). So a redemption is sent once; whether it may be tried again later depends on what is known of its end.
 
-use super::answer::body;
-use super::{Client, Grant, token};
-use crate::http::{Inbound, Outbound, SendError};
+use crate::http::{HttpRequest, HttpResponse, SendError};
+use crate::oauth::answer::body;
+use crate::oauth::{Client, Grant, token};
 use crate::providers::{Auth, Provider, RefusedGrant};
 use chrono::{DateTime, Utc};
 use sealed::PlainConfig;
@@ -20,7 +20,7 @@ pub enum Redemption {
         /// How, for the log.
         detail: String,
         /// By which others are told to be alike; None for what says nothing of the token, such as too many requests.
-        refusal: Option<Refusal>,
+        refusal: Option<ClientError>,
     },
     /// Nobody knows: no answer, a failure within the provider, or an answer that cannot be read.
     Unsettled(String),
@@ -32,7 +32,7 @@ pub enum Redemption {
 
 /// A refusal that is no `invalid_grant`, and may mean one all the same if it comes again and again.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct ClientError {
     /// The status and the error code.
     pub alike: String,
     /// Whether the fault may lie with our client or with the endpoint, so that every grant would be refused like this.
@@ -40,9 +40,9 @@ pub struct Refusal {
 }
 
 /// Builds the request. No scope: the grant's own is kept. None where there is no refresh token.
-pub fn request(client: &Client, config: &PlainConfig) -> Option<Outbound> {
+pub fn request(client: &Client, config: &PlainConfig) -> Option<HttpRequest> {
     if client.provider.auth == Auth::ClientCredentials {
-        return Some(token::own_request(client));
+        return Some(token::client_credentials_request(client));
     }
     let fields = [
         ("grant_type", "refresh_token"),
@@ -54,7 +54,7 @@ pub fn request(client: &Client, config: &PlainConfig) -> Option<Outbound> {
 /// Reads the answer. One that holds a grant is one, whatever else it says.
 pub fn read(
     provider: &Provider,
-    answer: Result<Inbound, SendError>,
+    answer: Result<HttpResponse, SendError>,
     now: DateTime<Utc>,
 ) -> Redemption {
     let (status, said) = match &answer {
@@ -79,7 +79,7 @@ pub fn read(
 }
 
 /// A refusal by which others are told to be alike. What says that nothing can be answered now is none.
-fn refusal(status: u16, said: Option<Said>) -> Option<Refusal> {
+fn refusal(status: u16, said: Option<Said>) -> Option<ClientError> {
     // What an authorization server says of the client, or of what it asks for: the same for every grant.
     const OF_CLIENT: [&str; 5] = [
         "invalid_client",
@@ -102,7 +102,7 @@ fn refusal(status: u16, said: Option<Said>) -> Option<Refusal> {
         let is_word = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
         code.len() <= 64 && code.bytes().all(is_word)
     });
-    Some(Refusal {
+    Some(ClientError {
         alike: format!("{status} {}", code.unwrap_or_default()),
         may_be_ours,
     })
@@ -116,7 +116,7 @@ enum Said {
     Other(String),
 }
 
-fn said(provider: &Provider, answer: &Inbound) -> Option<Said> {
+fn said(provider: &Provider, answer: &HttpResponse) -> Option<Said> {
     // Of a client of the user's own. Auth0's word for a wrong secret is the last, with status 401 or 403.
     const INVALID_CLIENT: [&str; 3] = ["invalid_client", "unauthorized_client", "access_denied"];
     let body = body(provider, answer);
@@ -141,7 +141,7 @@ fn said(provider: &Provider, answer: &Inbound) -> Option<Said> {
 }
 
 /// Whether an answer is what the entry says.
-fn matches(refused: &RefusedGrant, answer: &Inbound, body: Option<&Value>) -> bool {
+fn matches(refused: &RefusedGrant, answer: &HttpResponse, body: Option<&Value>) -> bool {
     let status = answer.status;
     let usual = matches!(status, 200 | 400..=499) && status != 429;
     if !refused.status.map_or(usual, |wanted| wanted == status) {
@@ -183,7 +183,7 @@ mod tests {
     }
 
     fn end_at(kind: &str, content_type: &str, status: u16, body: &str) -> Redemption {
-        let answer = Inbound {
+        let answer = HttpResponse {
             status,
             content_type: content_type.into(),
             body: body.into(),
@@ -369,7 +369,7 @@ mod tests {
             (429, "no such token", false),
             (503, "no such token", false),
         ] {
-            let answer = Inbound {
+            let answer = HttpResponse {
                 status,
                 content_type: "text/plain".into(),
                 body: body.into(),
@@ -417,7 +417,7 @@ mod tests {
             let alike = alike.to_owned();
             assert_eq!(
                 refusal(status, body),
-                Some(Refusal { alike, may_be_ours }),
+                Some(ClientError { alike, may_be_ours }),
                 "{status} {body}"
             );
         }
@@ -435,7 +435,7 @@ mod tests {
         let config = config(json!({
             "tenant": "acme.eu", "client_id": "id of client", "client_secret": "planted&", "access_token": "old"
         }));
-        let of = |kind| Offer::Direct(client(kind).provider);
+        let of = |kind| Offer::Credentials(client(kind).provider);
         let offer = of("auth0");
         let sent = request(&offer.client(&config).unwrap(), &config).unwrap();
         assert_eq!(sent.url, "https://acme.eu.auth0.com/oauth/token");

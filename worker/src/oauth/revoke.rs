@@ -1,8 +1,8 @@
 //! The revocation of a grant at the provider (RFC 7009, or the provider's own form of it).
 
-use super::answer::is_success;
-use super::{Client, with_bearer, with_form, with_json};
-use crate::http::{Inbound, Outbound, SendError};
+use crate::http::{HttpRequest, HttpResponse, SendError};
+use crate::oauth::answer::is_success;
+use crate::oauth::{Client, with_bearer, with_form, with_json};
 use crate::providers::{Provider, RevocationStyle};
 use sealed::Secret;
 use serde::{Serialize, Serializer};
@@ -37,7 +37,7 @@ pub fn request(
     client: &Client,
     access_token: Option<&Secret>,
     refresh_token: Option<&Secret>,
-) -> Result<Outbound, Revoked> {
+) -> Result<HttpRequest, Revoked> {
     let revocation = client
         .provider
         .revocation
@@ -90,7 +90,7 @@ pub fn request(
 }
 
 /// Reads the answer: 200 (RFC 7009, 2.2), or 204 where there is nothing to say.
-pub fn read(provider: &Provider, answer: &Result<Inbound, SendError>) -> Revoked {
+pub fn read(provider: &Provider, answer: &Result<HttpResponse, SendError>) -> Revoked {
     match answer {
         Ok(answer) if matches!(answer.status, 200 | 204) && is_so(provider, answer) => Revoked::Yes,
         _ => Revoked::No,
@@ -98,7 +98,7 @@ pub fn read(provider: &Provider, answer: &Result<Inbound, SendError>) -> Revoked
 }
 
 /// Whether the body does not say otherwise.
-fn is_so(provider: &Provider, answer: &Inbound) -> bool {
+fn is_so(provider: &Provider, answer: &HttpResponse) -> bool {
     provider.success_flag.is_none()
         || serde_json::from_str(&answer.body).is_ok_and(|body| is_success(provider, &body))
 }
@@ -136,7 +136,7 @@ mod tests {
             Revoked::Unsupported
         );
         let answer = |status| {
-            Ok(Inbound {
+            Ok(HttpResponse {
                 status,
                 content_type: String::new(),
                 body: String::new(),
@@ -199,7 +199,7 @@ mod tests {
     fn a_failure_with_status_200_revokes_nothing() {
         let answer = |body: &str| {
             let content_type = "application/json".into();
-            Ok(Inbound {
+            Ok(HttpResponse {
                 status: 200,
                 content_type,
                 body: body.into(),

@@ -1,10 +1,10 @@
 //! The exchange of a code for tokens (RFC 6749, 4.1.3 and 5.1).
 
-use super::answer::{body, find_member, is_success, no_answer};
-use super::{Account, Client, identity};
 use crate::error::{Error, Result};
-use crate::http::{Inbound, Outbound, SendError};
+use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::json::Read;
+use crate::oauth::answer::{body, find_member, is_success, no_answer};
+use crate::oauth::{Account, Client, identity};
 use crate::providers::{Auth, Pkce, Provider, Source};
 use crate::seconds::Seconds;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -34,7 +34,7 @@ const TOKEN_MAX: usize = 16 * 1024;
 const KEPT_MAX: usize = 2 * 1024;
 
 /// Builds the token request (RFC 6749, 4.1.3; RFC 7636, 4.5).
-pub fn request(client: &Client, code: &str, redirect_uri: &str, verifier: &str) -> Outbound {
+pub fn request(client: &Client, code: &str, redirect_uri: &str, verifier: &str) -> HttpRequest {
     let mut fields = vec![
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -47,7 +47,7 @@ pub fn request(client: &Client, code: &str, redirect_uri: &str, verifier: &str) 
 }
 
 /// Builds the request for a token of the client's own (RFC 6749, 4.4.2).
-pub fn own_request(client: &Client) -> Outbound {
+pub fn client_credentials_request(client: &Client) -> HttpRequest {
     let provider = &client.provider;
     let scope = provider.scope();
     let mut fields = vec![("grant_type", "client_credentials")];
@@ -83,7 +83,7 @@ pub struct Tokens {
 /// optional members that say nothing are taken for absent.
 pub fn read(
     provider: &Provider,
-    answer: Result<Inbound, SendError>,
+    answer: Result<HttpResponse, SendError>,
     now: DateTime<Utc>,
 ) -> Result<Grant, Unusable> {
     let unusable = |status, error| Unusable {
@@ -222,7 +222,7 @@ mod tests {
             .to_utc();
         read(
             &client(kind).provider,
-            Ok(Inbound {
+            Ok(HttpResponse {
                 status,
                 content_type: content_type.into(),
                 body: body.into(),

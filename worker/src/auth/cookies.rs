@@ -1,0 +1,104 @@
+//! Cookies (RFC 6265bis): all of ours are `__Host-`, so that no other host and no plain connection can set them.
+
+use crate::error::{ClientError, Result};
+
+/// The session: the user's token.
+pub const SESSION: &str = "__Host-session";
+/// What renews it.
+pub const REFRESH: &str = "__Host-session-refresh";
+/// What browsers store at the most, name and attributes included.
+const COOKIE_MAX: usize = 4_000;
+/// A Cookie header beyond this is not ours.
+const HEADER_MAX: usize = 32 * 1024;
+
+/// The cookie's name that binds the flow of this state to the browser: a flow has its own, so that two may be open at once.
+pub fn flow_name(state_hash: &str) -> String {
+    format!("__Host-flow-{}", state_hash.get(..16).unwrap_or(state_hash))
+}
+
+/// The cookies of a request.
+#[derive(Debug)]
+pub struct Cookies<'a>(&'a str);
+
+impl<'a> Cookies<'a> {
+    /// Takes a Cookie header.
+    pub fn parse(header: &'a str) -> Result<Self> {
+        if header.len() > HEADER_MAX {
+            return Err(ClientError::Invalid("the Cookie header is too large").into());
+        }
+        Ok(Self(header))
+    }
+
+    /// The value of a cookie. One that stands twice was tossed in by somebody: refused, whichever is right.
+    pub fn get(&self, name: &str) -> Result<Option<&'a str>> {
+        let mut values = self
+            .0
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='))
+            // Browsers compare the prefix without case (RFC 6265bis, 4.1.3), so a variant in case is a tossed one.
+            .filter(|(found, _)| found.trim().eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.trim());
+        let value = values.next();
+        if values.next().is_some() {
+            return Err(
+                ClientError::Invalid("a cookie stands twice; clear this site's cookies").into(),
+            );
+        }
+        Ok(value.filter(|value| !value.is_empty()))
+    }
+}
+
+/// A Set-Cookie value. SameSite=Lax, because the provider's redirect back to us is a navigation from another site.
+pub fn set(name: &str, value: &str, max_age_seconds: i64) -> Result<String> {
+    if name.len() + value.len() > COOKIE_MAX {
+        return Err(
+            ClientError::Invalid("the token is too large for a cookie; use it as Bearer").into(),
+        );
+    }
+    Ok(format!(
+        "{name}={value}; Path=/; Max-Age={max_age_seconds}; Secure; HttpOnly; SameSite=Lax"
+    ))
+}
+
+/// A Set-Cookie value that removes.
+pub fn clear(name: &str) -> String {
+    format!("{name}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get<'a>(header: &'a str, name: &str) -> Result<Option<&'a str>> {
+        Cookies::parse(header)?.get(name)
+    }
+
+    #[test]
+    fn a_cookie_is_found_among_others() {
+        assert_eq!(
+            get("a=b; __Host-session=x=y; c=d", SESSION).unwrap(),
+            Some("x=y")
+        );
+        assert_eq!(get("a=b", SESSION).unwrap(), None);
+        assert_eq!(get("__Host-session=", SESSION).unwrap(), None);
+        assert_eq!(get("__Host-session-refresh=x", SESSION).unwrap(), None);
+    }
+
+    // threat model 29
+    #[test]
+    fn a_doubled_or_tossed_cookie_is_refused() {
+        assert!(get("__Host-session=a; __Host-session=b", SESSION).is_err());
+        assert!(get("__Host-session=a;__host-session=a", SESSION).is_err());
+        assert!(Cookies::parse(&"x".repeat(HEADER_MAX + 1)).is_err());
+    }
+
+    #[test]
+    fn a_cookie_is_bound_to_the_host_and_hidden_from_scripts() {
+        assert_eq!(
+            set("__Host-a", "b", 60).unwrap(),
+            "__Host-a=b; Path=/; Max-Age=60; Secure; HttpOnly; SameSite=Lax"
+        );
+        assert!(set("__Host-a", &"x".repeat(COOKIE_MAX), 60).is_err());
+        assert!(clear("__Host-a").contains("Max-Age=0"));
+    }
+}

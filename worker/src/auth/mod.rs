@@ -1,0 +1,74 @@
+//! Who is asking: a verified token of Supabase Auth, as Bearer or in the session's cookie.
+
+pub mod attempts;
+pub mod cookies;
+pub mod jwks;
+pub mod jwt;
+pub mod origin;
+#[cfg(target_arch = "wasm32")]
+pub mod sign_in;
+pub mod supabase;
+#[cfg(target_arch = "wasm32")]
+pub mod verify;
+
+use crate::error::{ClientError, Result};
+use crate::http::RequestHead;
+use cookies::Cookies;
+
+/// A token that came with a request, not yet verified.
+pub struct Presented {
+    /// The token.
+    pub token: String,
+    /// Whether the browser added it by itself: then the request must prove that it comes from our own page.
+    pub from_cookie: bool,
+}
+
+/// The token of a request: an Authorization header wins over the cookie, since a page of another site cannot add one.
+pub fn presented(head: &RequestHead, cookies: &Cookies<'_>) -> Result<Presented> {
+    if !head.authorization.is_empty() {
+        let (scheme, token) = head
+            .authorization
+            .split_once(' ')
+            .ok_or(ClientError::Unauthorized)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(ClientError::Unauthorized.into());
+        }
+        return Ok(Presented {
+            token: token.trim().to_owned(),
+            from_cookie: false,
+        });
+    }
+    let token = cookies
+        .get(cookies::SESSION)?
+        .ok_or(ClientError::Unauthorized)?;
+    Ok(Presented {
+        token: token.to_owned(),
+        from_cookie: true,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(authorization: &str, cookie: &str) -> Result<Presented> {
+        let head = RequestHead {
+            authorization: authorization.into(),
+            cookie: cookie.into(),
+            ..RequestHead::default()
+        };
+        presented(&head, &Cookies::parse(&head.cookie)?)
+    }
+
+    #[test]
+    fn bearer_wins_over_the_cookie() {
+        let both = token("bearer a", "__Host-session=b").unwrap();
+        assert!(both.token == "a" && !both.from_cookie);
+        let cookie = token("", "x=y; __Host-session=b").unwrap();
+        assert!(cookie.token == "b" && cookie.from_cookie);
+        for wrong in ["Basic a", "a", "Bearer"] {
+            assert!(token(wrong, "__Host-session=b").is_err(), "{wrong}");
+        }
+        assert!(token("", "").is_err());
+    }
+}

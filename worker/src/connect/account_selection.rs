@@ -1,0 +1,123 @@
+//! A grant over several accounts waits until the user has said which: `/api/connections/:id`.
+
+use crate::auth::jwt::User;
+use crate::connect::store_connection::{self, Connection};
+use crate::context::Context;
+use crate::credentials::{self, Row};
+use crate::db::{Pending, PendingConnection, PendingGrant};
+use crate::error::{ClientError, Error, Result};
+use crate::http::Response;
+use crate::http::url::with_parameter;
+use crate::ids::PendingId;
+use crate::jobs::revocations::{self, Ended};
+use crate::json::object;
+use crate::oauth::{Account, Client};
+use sealed::PlainConfig;
+use serde_json::json;
+
+/// What there is to choose from.
+pub async fn list(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = PendingId::parse(id)?;
+    let user = context.signed_in().await?.user;
+    let grant = pending(context, id, &user, None).await?;
+    let answer = json!({"integration_type": grant.integration_type, "accounts": grant.accounts, "expires_at": grant.expires_at});
+    Ok(Response::json(200, &answer))
+}
+
+/// Connects the chosen account.
+pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
+    object! {
+        exact struct Body {
+            account_id: String,
+        }
+    }
+    let id = PendingId::parse(id)?;
+    let user = context.signed_in().await?.user;
+    let body: Body = context.json(r#"expected {"account_id"}"#).await?;
+    // Only what the provider listed: an account of somebody else's cannot be claimed by its id. A wrong one opens nothing.
+    let grant = pending(context, id, &user, None).await?;
+    chosen(&grant, &body.account_id)?;
+    let grant = pending(context, id, &user, Some("choose")).await?;
+    let account = chosen(&grant, &body.account_id)?;
+    let (client, config) = open(context, id, &grant)?;
+    let config = credentials::with_account(&config, &client.provider, account);
+    let connection = Connection {
+        user: &user,
+        organization: grant.organization_id,
+        provider: &client.provider,
+        account,
+        name: None,
+        pending: Some(id),
+        reconnected: None,
+    };
+    // Where this fails the grant is still pending, so the user can try again.
+    let stored = store_connection::complete(context, &connection, &config).await?;
+    let return_to = with_parameter(&grant.return_to, "connected", &stored.id.to_string());
+    let mut response = Response::json(200, &json!({"id": stored.id, "return_to": return_to}));
+    if context.settings.legacy_cookies {
+        response
+            .headers
+            .extend(store_connection::legacy_cookies(&connection, &stored)?);
+    }
+    Ok(response)
+}
+
+fn chosen<'a>(grant: &'a PendingGrant, account_id: &str) -> Result<&'a Account> {
+    let mut accounts = grant.accounts.iter();
+    let account = accounts.find(|account| account.id == account_id);
+    account.ok_or(Error::Client(ClientError::Invalid(
+        "account_id must be one of the accounts on offer",
+    )))
+}
+
+/// Gives the grant up and revokes it.
+pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = PendingId::parse(id)?;
+    let user = context.signed_in().await?.user;
+    let grant = pending(context, id, &user, None).await?;
+    let client = context.settings.client(&grant.integration_type)?;
+    let reason = revocations::Reason::Discarded;
+    match revocations::give_up(context, client, user.id, id, reason, None).await? {
+        Ended::Revoked(revoked) => Ok(Response::json(
+            200,
+            &json!({"success": true, "revoked": revoked}),
+        )),
+        Ended::NotPending => Err(ClientError::UnknownChoice.into()),
+    }
+}
+
+/// The grant that waits; with its credentials if there is something to open them for.
+async fn pending(
+    context: &Context<'_>,
+    id: PendingId,
+    user: &User,
+    reason: Option<&str>,
+) -> Result<PendingGrant> {
+    match context
+        .call(&PendingConnection {
+            p_id: id,
+            p_user_id: user.id,
+            p_reason: reason,
+            p_request_id: &context.request_id,
+        })
+        .await?
+    {
+        Pending::Waiting(grant) => Ok(grant),
+        Pending::Unknown => Err(ClientError::UnknownChoice.into()),
+    }
+}
+
+fn open<'a>(
+    context: &'a Context<'_>,
+    id: PendingId,
+    grant: &PendingGrant,
+) -> Result<(&'a Client, PlainConfig), Error> {
+    let client = context.settings.client(&grant.integration_type)?;
+    let config = credentials::open(
+        &context.settings.ring,
+        grant.organization_id,
+        Row::Pending(id),
+        &grant.config,
+    )?;
+    Ok((client, config))
+}

@@ -1,0 +1,298 @@
+//! A connection comes back: `GET /api/auth/callback/:type`.
+//!
+//! The order is the defence: the browser's cookie, the signed-in user, the flow (consumed, once), the provider of the path, the
+//! issuer; only then is the code exchanged. The grant is written down at once: from then on it is either stored or revoked, whatever
+//! becomes of this request.
+
+use crate::auth::cookies;
+use crate::auth::jwt::User;
+use crate::connect::store_connection::{self, Connection};
+use crate::context::{Context, Task};
+use crate::credentials::{self, Row};
+use crate::db::{
+    AddPendingConnection, ConsumeTransaction, Consumed, OfferAccounts, Offered, Transaction,
+};
+use crate::error::{ClientError, Error, Result};
+use crate::host::now;
+use crate::host::random_uuid;
+use crate::host::{self, UpstreamResponse};
+use crate::http::rate_limit::retry_after;
+use crate::http::url::with_parameter;
+use crate::http::{Response, SendError};
+use crate::ids::PendingId;
+use crate::jobs::revocations;
+use crate::oauth::{Account, Client, Grant, callback, identity, token};
+use crate::offer::Offer;
+use crate::providers::Source;
+use crate::random::RandomToken;
+use crate::recovery::{Exchange, exchange_note};
+use sealed::{PlainConfig, StoredConfig};
+
+/// `GET /api/auth/callback`: the source document's callback, which is Supabase's.
+pub async fn callback_of_supabase(context: &Context<'_>) -> Result<Response> {
+    callback(context, "supabase").await
+}
+
+/// Finishes the flow and sends the browser on.
+pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
+    let response = callback::AuthorizationResponse::parse(&context.incoming.head.query)?;
+    let state_hash = response.state.hash();
+    let cookie = cookies::flow_name(&state_hash);
+    let binding = context
+        .cookies()?
+        .get(&cookie)?
+        .and_then(RandomToken::parse)
+        .ok_or(ClientError::ForeignFlow)?;
+    let client = context.settings.client(kind)?;
+    let offer = context.settings.offer(kind);
+    let offer = offer.ok_or(ClientError::UnknownProvider)?;
+    let user = context.signed_in().await?.user;
+    let consume = ConsumeTransaction {
+        p_state_hash: &state_hash,
+        p_binding_hash: &binding.hash(),
+        p_user_id: user.id,
+    };
+    let transaction = match context.call(&consume).await? {
+        Consumed::Consumed(transaction) => transaction,
+        Consumed::NotAMember => return Err(ClientError::NotAMember.into()),
+        Consumed::Foreign => return Err(ClientError::ForeignFlow.into()),
+        Consumed::Unknown => return Err(ClientError::UnknownFlow.into()),
+    };
+    if transaction.integration_type != kind {
+        return Err(ClientError::WrongIssuer.into());
+    }
+    let code = match response.answer(transaction.issuer.as_deref())? {
+        callback::AuthorizationOutcome::Code(code) => code,
+        callback::AuthorizationOutcome::Declined => return Err(ClientError::Declined.into()),
+        callback::AuthorizationOutcome::Failed => {
+            return Err(Error::provider(
+                "authorization endpoint: answered an error other than access_denied",
+            ));
+        }
+    };
+    if transaction.integration_id.is_some() && transaction.account_id.is_none() {
+        return Err(ClientError::UnknownIntegration.into());
+    }
+    let exchanged = Exchange {
+        id: random_uuid()?,
+        integration_type: kind.to_owned(),
+        user: user.id,
+        organization: transaction.organization_id,
+        return_to: transaction.return_to.clone(),
+    };
+    let note = exchange_note(&exchanged);
+    let grant = exchange(context, client, &transaction, &code, &note).await?;
+    let config = credentials::config(&grant);
+    let pending = write_down(context, client, &exchanged, &grant, &config).await;
+    host::settled(&note);
+    let flow = Flow {
+        offer,
+        client,
+        user: &user,
+        transaction: &transaction,
+        pending: pending?,
+    };
+    let mut account = None;
+    match finish(context, &flow, &grant, &config, &mut account).await {
+        Ok(response) => Ok(response.with_header("set-cookie", cookies::clear(&cookie))),
+        Err(error) => {
+            let account = account.as_deref();
+            revocations::abandon(context, client, user.id, flow.pending, account).await;
+            Err(error)
+        }
+    }
+}
+
+/// A callback whose grant is written down.
+struct Flow<'a> {
+    offer: &'a Offer,
+    client: &'a Client,
+    user: &'a User,
+    transaction: &'a Transaction,
+    pending: PendingId,
+}
+
+async fn exchange(
+    context: &Context<'_>,
+    client: &Client,
+    transaction: &Transaction,
+    code: &str,
+    note: &str,
+) -> Result<Grant> {
+    let row = Row::Transaction(transaction.id);
+    let opened = credentials::open(
+        &context.settings.ring,
+        transaction.organization_id,
+        row,
+        &transaction.verifier,
+    )?;
+    let verifier = credentials::verifier(&opened)?;
+    let request = token::request(client, code, &transaction.redirect_uri, verifier.expose());
+    read(context, client, host::send_held(&request, note).await).await
+}
+
+/// Reads the answer to an exchange. Tokens that cannot be used are revoked.
+async fn read(
+    task: &Task,
+    client: &Client,
+    answer: Result<UpstreamResponse, SendError>,
+) -> Result<Grant> {
+    let limits = answer
+        .as_ref()
+        .map(UpstreamResponse::limits)
+        .unwrap_or_default();
+    let answer = answer.map(UpstreamResponse::read);
+    let unusable = match token::read(&client.provider, answer, now()) {
+        Ok(grant) => return Ok(grant),
+        Err(unusable) => unusable,
+    };
+    if let Some(tokens) = &unusable.tokens {
+        let refresh = tokens.refresh_token.as_ref();
+        revocations::directly(task, client, &tokens.access_token, refresh).await;
+    }
+    if unusable.status == 429 {
+        let seconds = retry_after(&limits.retry_after, now()).unwrap_or(60);
+        return Err(ClientError::CodeSpent { seconds }.into());
+    }
+    Err(unusable.error)
+}
+
+/// Gives up the grant of an exchange whose callback has ended.
+pub async fn give_up(
+    task: &Task,
+    exchange: &Exchange,
+    answer: Result<UpstreamResponse, SendError>,
+) -> Result<()> {
+    let client = task.settings.client(&exchange.integration_type)?;
+    let Ok(grant) = read(task, client, answer).await else {
+        return Ok(());
+    };
+    let config = credentials::config(&grant);
+    let pending = write_down(task, client, exchange, &grant, &config).await?;
+    revocations::abandon(task, client, exchange.user, pending, None).await;
+    Ok(())
+}
+
+/// Writes the grant down, sealed. Where that fails nobody can use the grant, so it is revoked at once; should the write arrive late all the
+/// same, the schedule revokes it again.
+async fn write_down(
+    task: &Task,
+    client: &Client,
+    exchange: &Exchange,
+    grant: &Grant,
+    config: &PlainConfig,
+) -> Result<PendingId> {
+    let written = async {
+        let id = PendingId(random_uuid()?);
+        let config: StoredConfig = credentials::seal(
+            &task.settings.ring,
+            exchange.organization,
+            Row::Pending(id),
+            config,
+            &mut host::random,
+        )?;
+        let call = AddPendingConnection {
+            p_id: id,
+            p_user_id: exchange.user,
+            p_organization_id: exchange.organization,
+            p_integration_type: &client.provider.kind,
+            p_config: &config,
+            p_return_to: &exchange.return_to,
+        };
+        store_connection::persistently(task, &call).await?;
+        Ok(id)
+    };
+    let written = written.await;
+    if written.is_err() {
+        let refresh = grant.refresh_token.as_ref();
+        revocations::directly(task, client, &grant.access_token, refresh).await;
+    }
+    written
+}
+
+/// Stores the grant, or lets it wait for the user's choice where it covers several accounts: one row each would share one
+/// refresh token, and the first refresh would cut off all the others. A reconnection takes its own account and no other. `account`
+/// becomes the account at the provider, once it is known.
+async fn finish(
+    context: &Context<'_>,
+    flow: &Flow<'_>,
+    grant: &Grant,
+    config: &PlainConfig,
+    account: &mut Option<String>,
+) -> Result<Response> {
+    let transaction = flow.transaction;
+    let provider = &flow.client.provider;
+    let accounts = accounts(flow.offer, grant, config).await?;
+    let chosen = match (&transaction.account_id, accounts.as_slice()) {
+        (Some(wanted), accounts) => accounts
+            .iter()
+            .find(|account| account.id == *wanted)
+            .ok_or(ClientError::AccountMismatch)?,
+        (None, [account]) => account,
+        (None, accounts) => return offer_accounts(context, flow, accounts).await,
+    };
+    *account = Some(chosen.id.clone());
+    let config = credentials::with_account(config, provider, chosen);
+    let connection = Connection {
+        user: flow.user,
+        organization: transaction.organization_id,
+        provider,
+        account: chosen,
+        name: None,
+        pending: Some(flow.pending),
+        reconnected: transaction.integration_id,
+    };
+    let stored = store_connection::complete(context, &connection, &config).await?;
+    let mut response = Response::see_other(with_parameter(
+        &transaction.return_to,
+        "connected",
+        &stored.id.to_string(),
+    ));
+    if context.settings.legacy_cookies {
+        response
+            .headers
+            .extend(store_connection::legacy_cookies(&connection, &stored)?);
+    }
+    Ok(response)
+}
+
+/// The accounts that the provider names: in the answer with the tokens, or asked for.
+async fn accounts(offer: &Offer, grant: &Grant, config: &PlainConfig) -> Result<Vec<Account>> {
+    match (offer.provider().identity.from, &grant.account) {
+        (Source::TokenAnswer, Some(account)) => Ok(vec![account.clone()]),
+        (Source::TokenAnswer, None) => Err(Error::provider(
+            "token endpoint: the answer names no account",
+        )),
+        (Source::Request, _) => {
+            let request = identity::request(offer, config)
+                .ok_or(Error::provider("identity endpoint: nothing to ask it with"))?;
+            identity::read(
+                offer,
+                config,
+                host::fetch(&request).await,
+                identity::Asked::All,
+            )
+        }
+    }
+}
+
+async fn offer_accounts(
+    context: &Context<'_>,
+    flow: &Flow<'_>,
+    accounts: &[Account],
+) -> Result<Response> {
+    let call = OfferAccounts {
+        p_id: flow.pending,
+        p_user_id: flow.user.id,
+        p_accounts: accounts,
+    };
+    match store_connection::persistently(context, &call).await? {
+        Offered::Waiting => Ok(Response::see_other(with_parameter(
+            "/",
+            "choose",
+            &flow.pending.to_string(),
+        ))),
+        Offered::NotAMember => Err(ClientError::NotAMember.into()),
+        Offered::Unknown => Err(ClientError::UnknownChoice.into()),
+    }
+}

@@ -1,0 +1,158 @@
+//! Accounts that are connected with credentials instead of OAuth: `POST /api/integrations`, and fresh credentials for one that stands.
+//!
+//! The provider is asked before anything is stored: what it does not take is refused, and which account it is says the provider.
+
+use crate::connect::credential_fields;
+use crate::connect::store_connection::{self, Connection};
+use crate::context::Context;
+use crate::credentials::{self, credential};
+use crate::db::{AdmitCredentials, Admitted};
+use crate::display_name::Name;
+use crate::error::{ClientError, Error, Result};
+use crate::host::now;
+use crate::host::{self, log};
+use crate::http::{HttpResponse, Response, SendError};
+use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::integrations::detail;
+use crate::jobs::revocations;
+use crate::json::object;
+use crate::oauth::{Account, identity, token};
+use crate::offer::Offer;
+use sealed::PlainConfig;
+use serde_json::{Map, Value};
+
+/// `POST /api/integrations`
+pub async fn create(context: &Context<'_>) -> Result<Response> {
+    object! {
+        exact struct Body {
+            integration_type: String,
+            organization_id: Option<String>,
+            name: Option<String>,
+            fields: Map<String, Value>,
+        }
+    }
+    const EXPECTED: &str =
+        r#"expected {"integration_type", "organization_id"?, "name"?, "fields"}"#;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(EXPECTED).await?;
+    let offer = context.settings.direct(&body.integration_type)?;
+    let organization = match &body.organization_id {
+        Some(id) => OrganizationId::parse(id)?,
+        None => signed_in.user.id.personal_organization(),
+    };
+    let name = body.name.as_deref().map(Name::parse).transpose()?;
+    let given = credential_fields::read(offer.provider(), body.fields)?;
+    admit(context, signed_in.user.id, organization).await?;
+    let (account, config) = checked(context, offer, given).await?;
+    let connection = Connection {
+        user: &signed_in.user,
+        organization,
+        provider: offer.provider(),
+        account: &account,
+        name,
+        pending: None,
+        reconnected: None,
+    };
+    let completed = stored(context, offer, &connection, &config).await?;
+    let response = detail::shown(context, &signed_in.token, completed.id).await?;
+    let status = if completed.is_new { 201 } else { 200 };
+    Ok(Response { status, ..response })
+}
+
+/// `PUT /api/integrations/:id/credentials`: others in place of those that stand, of the same account.
+pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
+    object! {
+        exact struct Body {
+            fields: Map<String, Value>,
+        }
+    }
+    let id = IntegrationId::parse(id)?;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(r#"expected {"fields"}"#).await?;
+    let owner = detail::owner(context, &signed_in.token, id).await?;
+    let offer = context.settings.direct(&owner.integration_type)?;
+    let given = credential_fields::read(offer.provider(), body.fields)?;
+    admit(context, signed_in.user.id, owner.organization_id).await?;
+    let (account, config) = checked(context, offer, given).await?;
+    let connection = Connection {
+        user: &signed_in.user,
+        organization: owner.organization_id,
+        provider: offer.provider(),
+        account: &account,
+        name: None,
+        pending: None,
+        reconnected: Some(id),
+    };
+    stored(context, offer, &connection, &config).await?;
+    detail::shown(context, &signed_in.token, id).await
+}
+
+/// Refuses a stranger, and whoever tries one key after the other, before the provider hears of any.
+async fn admit(context: &Context<'_>, user: UserId, organization: OrganizationId) -> Result<()> {
+    let call = AdmitCredentials {
+        p_user_id: user,
+        p_organization_id: organization,
+    };
+    match context.call(&call).await? {
+        Admitted::Admitted => Ok(()),
+        Admitted::NotAMember => Err(ClientError::NotAMember.into()),
+        Admitted::TooMany { seconds } => Err(ClientError::TooManyAttempts { seconds }.into()),
+    }
+}
+
+/// The account that the provider names for these credentials, and all that is to be stored.
+async fn checked(
+    context: &Context<'_>,
+    offer: &Offer,
+    mut config: PlainConfig,
+) -> Result<(Account, PlainConfig)> {
+    if let Some(client) = offer.client(&config) {
+        let request = token::client_credentials_request(&client);
+        let answer = taken(context, "token endpoint", host::fetch(&request).await)?;
+        let grant =
+            token::read(&client.provider, answer, now()).map_err(|unusable| unusable.error)?;
+        config = credentials::renewed(&config, &grant);
+    }
+    let request = identity::request(offer, &config).ok_or(Error::Internal {
+        detail: "an entry of the catalogue wants what it does not ask for".to_owned(),
+    })?;
+    let answer = taken(context, "identity endpoint", host::fetch(&request).await)?;
+    let accounts = identity::read(offer, &config, answer, identity::Asked::All)?;
+    let account = accounts.into_iter().next().ok_or(ClientError::NoAccounts)?;
+    let config = credentials::with_account(&config, offer.provider(), &account);
+    Ok((account, config))
+}
+
+/// The answer, unless it says that the credentials are none.
+fn taken(
+    context: &Context<'_>,
+    what: &str,
+    answer: Result<HttpResponse, SendError>,
+) -> Result<Result<HttpResponse, SendError>> {
+    if credential_fields::is_refused(&answer) {
+        let status = answer.map(|answer| answer.status).unwrap_or_default();
+        let detail = format!("credentials refused: {what}: answered {status}");
+        log::warning(&context.request_id, &detail);
+        return Err(ClientError::CredentialsRefused.into());
+    }
+    Ok(answer)
+}
+
+/// Stores them. Where that is refused, the token that was requested with them is revoked; where its outcome is unknown it is left alone: it
+/// may be stored, and it ends by itself.
+async fn stored(
+    context: &Context<'_>,
+    offer: &Offer,
+    connection: &Connection<'_>,
+    config: &PlainConfig,
+) -> Result<store_connection::Stored> {
+    let result = store_connection::complete(context, connection, config).await;
+    if let (Err(Error::Client(_)), Some(client), Some(access_token)) = (
+        &result,
+        offer.client(config),
+        credential(config, "access_token"),
+    ) {
+        revocations::directly(context, &client, &access_token, None).await;
+    }
+    result
+}

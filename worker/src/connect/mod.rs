@@ -1,0 +1,17 @@
+//! How an account is connected: by OAuth, or with credentials that the user gives.
+
+pub mod credential_fields;
+pub mod failure_page;
+
+#[cfg(target_arch = "wasm32")]
+pub mod account_selection;
+#[cfg(target_arch = "wasm32")]
+pub mod callback;
+#[cfg(target_arch = "wasm32")]
+pub mod credential_connect;
+#[cfg(target_arch = "wasm32")]
+pub mod methods;
+#[cfg(target_arch = "wasm32")]
+pub mod start;
+#[cfg(target_arch = "wasm32")]
+pub mod store_connection;

@@ -1,0 +1,125 @@
+//! A connection begins: `POST /api/auth/authorize`, and for one that stands `POST /api/integrations/:id/reconnect`.
+
+use crate::auth::cookies;
+use crate::context::Context;
+use crate::credentials::{self, Row};
+use crate::db::{BeginConnection, Begun};
+use crate::error::{ClientError, Result};
+use crate::host;
+use crate::host::random_bytes;
+use crate::host::random_uuid;
+use crate::http::Response;
+use crate::http::url::parse_return_path;
+use crate::ids::{IntegrationId, OrganizationId, TransactionId, UserId};
+use crate::json::object;
+use crate::oauth::Client;
+use crate::oauth::authorize::{Flow, authorization_url};
+use crate::random::RandomToken;
+use serde_json::json;
+
+/// How long a flow may take, in seconds; the database's rows live as long.
+const FLOW_SECONDS: i64 = 600;
+
+object! {
+    exact struct Body {
+        integration_type: String,
+        organization_id: Option<String>,
+        return_to: Option<String>,
+    }
+}
+
+/// `POST /api/auth/authorize`
+pub async fn authorize(context: &Context<'_>) -> Result<Response> {
+    let signed_in = context.signed_in().await?;
+    let body: Body = context
+        .json(r#"expected {"integration_type", "organization_id"?, "return_to"?}"#)
+        .await?;
+    let client = context.settings.client(&body.integration_type)?;
+    let organization = match &body.organization_id {
+        Some(id) => OrganizationId::parse(id)?,
+        None => signed_in.user.id.personal_organization(),
+    };
+    let beginning = AuthorizationRequest {
+        user: signed_in.user.id,
+        organization,
+        client,
+        return_to: return_path(body.return_to.as_deref())?,
+        integration: None,
+    };
+    begin(context, &beginning).await
+}
+
+/// Where the browser goes in the end: to a path of this site and nowhere else.
+pub fn return_path(return_to: Option<&str>) -> Result<&str> {
+    let path = parse_return_path(return_to.unwrap_or("/"));
+    path.ok_or(
+        ClientError::Invalid("return_to must be a path of this site, such as /settings").into(),
+    )
+}
+
+/// What is begun.
+pub struct AuthorizationRequest<'a> {
+    /// By whom.
+    pub user: UserId,
+    /// For which organisation.
+    pub organization: OrganizationId,
+    /// With which provider.
+    pub client: &'a Client,
+    /// Where to go in the end.
+    pub return_to: &'a str,
+    /// The integration that is reconnected, if it is one that stands.
+    pub integration: Option<IntegrationId>,
+}
+
+/// Stores the flow and answers the URL to send the browser to, with the cookie that binds the flow to the browser.
+pub async fn begin(
+    context: &Context<'_>,
+    beginning: &AuthorizationRequest<'_>,
+) -> Result<Response> {
+    let client = beginning.client;
+    let flow = Flow {
+        state: RandomToken::from_bytes(random_bytes()?),
+        binding: RandomToken::from_bytes(random_bytes()?),
+        verifier: RandomToken::from_bytes(random_bytes()?),
+    };
+    let id = TransactionId(random_uuid()?);
+    let verifier = credentials::of_verifier(&flow.verifier);
+    let verifier = credentials::seal(
+        &context.settings.ring,
+        beginning.organization,
+        Row::Transaction(id),
+        &verifier,
+        &mut host::random,
+    )?;
+    let state_hash = flow.state.hash();
+    let begun = context
+        .call(&BeginConnection {
+            p_id: id,
+            p_state_hash: &state_hash,
+            p_binding_hash: &flow.binding.hash(),
+            p_user_id: beginning.user,
+            p_organization_id: beginning.organization,
+            p_integration_type: &client.provider.kind,
+            p_issuer: client.issuer.as_deref(),
+            p_redirect_uri: &client.redirect_uri,
+            p_verifier: &verifier,
+            p_return_to: beginning.return_to,
+            p_integration_id: beginning.integration,
+        })
+        .await?;
+    match begun {
+        Begun::Begun => {
+            let cookie = cookies::set(
+                &cookies::flow_name(&state_hash),
+                flow.binding.expose(),
+                FLOW_SECONDS,
+            )?;
+            let answer = json!({"authorization_url": authorization_url(client, &flow)});
+            Ok(Response::json(200, &answer).with_header("set-cookie", cookie))
+        }
+        Begun::NotAMember => Err(ClientError::NotAMember.into()),
+        Begun::TooMany => Err(ClientError::TooMany.into()),
+        Begun::Unknown => Err(ClientError::UnknownIntegration.into()),
+        Begun::NoAccount => Err(ClientError::AccountUnknown.into()),
+    }
+}

@@ -1,0 +1,174 @@
+//! The end of every connection: the row is written and the pending grant deleted in one transaction.
+
+use crate::auth::cookies;
+use crate::auth::jwt::User;
+use crate::context::{Context, Task};
+use crate::credentials::{self, Row};
+use crate::db::call::Call;
+use crate::db::{CompleteConnection, Completed, ConnectNamed};
+use crate::display_name::Name;
+use crate::error::{ClientError, DatabaseFault, Error, Result};
+use crate::host;
+use crate::host::random_uuid;
+use crate::ids::{IntegrationId, OrganizationId, PendingId};
+use crate::oauth::Account;
+use crate::providers::{Auth, Provider, SecondGrant};
+use sealed::{PlainConfig, StoredConfig};
+
+/// What is connected, for whom.
+pub struct Connection<'a> {
+    /// Who connects.
+    pub user: &'a User,
+    /// For which organisation.
+    pub organization: OrganizationId,
+    /// With which provider.
+    pub provider: &'a Provider,
+    /// The account at the provider.
+    pub account: &'a Account,
+    /// The name that the user has given, if it is not to be the account's.
+    pub name: Option<Name<'a>>,
+    /// The pending grant; None: credentials that the user gave.
+    pub pending: Option<PendingId>,
+    /// The integration that is reconnected, if it is one: no other row may be written.
+    pub reconnected: Option<IntegrationId>,
+}
+
+/// What was written.
+pub struct Stored {
+    /// The row.
+    pub id: IntegrationId,
+    /// Its config.
+    pub config: StoredConfig,
+    /// Whether there was no such row before.
+    pub is_new: bool,
+}
+
+/// How often the row's id may turn out to be another one before the caller is told to try again.
+const ATTEMPTS: usize = 3;
+
+/// Writes the row: a new one, or the one that the account has already. Sealed values are bound to the row's id, so they are sealed
+/// anew for the id that the database names.
+pub async fn complete(
+    context: &Context<'_>,
+    connection: &Connection<'_>,
+    config: &PlainConfig,
+) -> Result<Stored> {
+    let mut id = match connection.reconnected {
+        Some(id) => id,
+        None => IntegrationId(random_uuid()?),
+    };
+    for _ in 0..ATTEMPTS {
+        let row = Row::Integration(id);
+        let sealed = credentials::seal(
+            &context.settings.ring,
+            connection.organization,
+            row,
+            config,
+            &mut host::random,
+        )?;
+        let call = CompleteConnection {
+            p_id: id,
+            p_user_id: connection.user.id,
+            p_organization_id: connection.organization,
+            p_integration_type: &connection.provider.kind,
+            p_external_account_id: &connection.account.id,
+            p_name: &connection.account.name,
+            p_config: &sealed,
+            p_request_id: &context.request_id,
+            p_pending_id: connection.pending,
+            p_reconnect: connection.reconnected.is_some(),
+            p_second_grant: match connection.provider.auth {
+                Auth::Oauth => connection.provider.second_grant,
+                _ => Some(SecondGrant::Replaces),
+            },
+        };
+        let completed = match &connection.name {
+            None => persistently(context, &call).await?,
+            Some(name) => {
+                let call = ConnectNamed {
+                    connection: call,
+                    p_custom_name: name.as_str(),
+                };
+                persistently(context, &call).await?
+            }
+        };
+        let (id_written, is_new) = match completed {
+            Completed::Created { id } => (id, true),
+            Completed::Updated { id } => (id, false),
+            Completed::Exists { id: other } => {
+                id = other;
+                continue;
+            }
+            Completed::NotAMember => return Err(ClientError::NotAMember.into()),
+            Completed::Unknown if connection.reconnected.is_some() => {
+                return Err(ClientError::UnknownIntegration.into());
+            }
+            Completed::Unknown => return Err(ClientError::UnknownChoice.into()),
+            Completed::Mismatch => return Err(ClientError::AccountMismatch.into()),
+            Completed::NameTaken => return Err(ClientError::NameTaken.into()),
+        };
+        return Ok(Stored {
+            id: id_written,
+            config: sealed,
+            is_new,
+        });
+    }
+    Err(not_saved(Error::database_answer(
+        "complete_connection: the account's row changed its id each time",
+    )))
+}
+
+/// Repeats a write of unknown outcome once. It is by id, so twice is once.
+pub async fn persistently<C: Call>(task: &Task, call: &C) -> Result<C::Outcome> {
+    match task.call(call).await {
+        Err(Error::Database { .. }) => task.call(call).await.map_err(not_saved),
+        other => other,
+    }
+}
+
+/// A credential could not be written, whatever the reason: the source document's message.
+pub fn not_saved(error: Error) -> Error {
+    match error {
+        Error::Database { detail, .. } => Error::Database {
+            fault: DatabaseFault::Save,
+            detail,
+        },
+        other => other,
+    }
+}
+
+/// The sealed credentials as cookies, for the source document's manual scanner, with what it takes to open them. They open with
+/// the key alone, which no browser has. Deprecated: read the row instead.
+pub fn legacy_cookies(
+    connection: &Connection<'_>,
+    stored: &Stored,
+) -> Result<Vec<(&'static str, String)>> {
+    const SECONDS: i64 = 3_600;
+    let kind = &connection.provider.kind;
+    let sealed = &stored.config;
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let place = format!("{}.{}", connection.organization, stored.id);
+    let values = [
+        ("integration", Some(place)),
+        ("access_token", sealed.get("access_token").and_then(text)),
+        ("refresh_token", sealed.get("refresh_token").and_then(text)),
+        (
+            "kid",
+            sealed
+                .get("_enc")
+                .and_then(|enc| enc.get("kid"))
+                .and_then(text),
+        ),
+    ];
+    let present = values
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
+    present
+        .map(|(name, value)| {
+            Ok((
+                "set-cookie",
+                cookies::set(&format!("__Host-{kind}-{name}"), &value, SECONDS)?,
+            ))
+        })
+        .collect()
+}

@@ -1,0 +1,206 @@
+//! The trail of an integration's credentials, asked for with the user's own token. It outlives the integration.
+
+use crate::db::project::Project;
+use crate::error::{ClientError, Error, Result};
+use crate::http::{HttpRequest, HttpResponse};
+use crate::ids::{IntegrationId, UserId};
+use crate::json::{object, parse};
+use serde::Serialize;
+
+/// Which page of a trail, the newest events first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// Only events before this one; none: from the newest on.
+    pub before: Option<u64>,
+    /// How many at the most.
+    pub limit: usize,
+}
+
+/// How many events a page holds unless the caller says so, and how many at the most.
+const LIMIT: usize = 50;
+const LIMIT_MAX: usize = 200;
+
+impl Page {
+    /// A look at whether anything follows the last row of a page that came shorter than it was asked for: the project may answer fewer rows
+    /// than that ("Max rows"), so only another request tells.
+    pub fn after(last: u64) -> Self {
+        Self {
+            before: Some(last),
+            limit: 0,
+        }
+    }
+
+    /// Reads `cursor` and `limit` from a query, each at most once.
+    pub fn parse(query: &str) -> Result<Self> {
+        let (mut before, mut limit) = (None, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "cursor" if before.is_none() => {
+                    let id = number(&value).filter(|id| i64::try_from(*id).is_ok());
+                    before = Some(id.ok_or(ClientError::Invalid(
+                        "cursor must be the next_cursor of a page before",
+                    ))?);
+                }
+                "limit" if limit.is_none() => {
+                    let number = number(&value).and_then(|number| usize::try_from(number).ok());
+                    let number = number.filter(|number| *number <= LIMIT_MAX);
+                    limit = Some(number.ok_or(ClientError::Invalid("limit must be 1 to 200"))?);
+                }
+                _ => {
+                    return Err(ClientError::Invalid("expected cursor or limit, each once").into());
+                }
+            }
+        }
+        Ok(Self {
+            before,
+            limit: limit.unwrap_or(LIMIT),
+        })
+    }
+}
+
+/// A positive number in digits.
+fn number(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|number| *number > 0)
+}
+
+object! {
+    /// An event, as the API shows it.
+    #[derive(Debug, Serialize)]
+    pub struct Event {
+        id: u64,
+        occurred_at: String,
+        actor: String,
+        user_id: Option<UserId>,
+        action: String,
+        outcome: String,
+        reason: Option<String>,
+        request_id: Option<String>,
+    }
+}
+
+/// A page of a trail, as the API answers it.
+#[derive(Debug, Serialize)]
+pub struct Trail {
+    /// The newest first.
+    pub events: Vec<Event>,
+    /// Where the next page begins, if there is one.
+    pub next_cursor: Option<String>,
+    /// The last one's id.
+    #[serde(skip)]
+    pub last: Option<u64>,
+    /// Whether more rows came than the page holds.
+    #[serde(skip)]
+    pub has_more: bool,
+}
+
+/// Builds the request for a page: one event more than it holds, which tells whether there is a next one.
+pub fn request(project: &Project, token: &str, id: IntegrationId, page: Page) -> HttpRequest {
+    let before = page
+        .before
+        .map(|before| format!("&id=lt.{before}"))
+        .unwrap_or_default();
+    let path = format!(
+        "/rest/v1/credential_events?select=id,occurred_at,actor,user_id,action,outcome,reason,request_id\
+         &integration_id=eq.{id}{before}&order=id.desc&limit={}",
+        page.limit + 1
+    );
+    project.request("GET", &path, &project.anon_key, Some(token), None)
+}
+
+/// Reads the page.
+pub fn read(answer: &HttpResponse, page: Page) -> Result<Trail> {
+    if answer.status != 200 || !answer.is_json() {
+        return Err(Error::refused("events", answer.status, &answer.body));
+    }
+    let mut events: Vec<Event> =
+        parse(&answer.body).ok_or_else(|| Error::database_answer("events: unexpected rows"))?;
+    let more = events.len() > page.limit;
+    events.truncate(page.limit);
+    let last = events.last().map(|event| event.id);
+    Ok(Trail {
+        next_cursor: last.filter(|_| more).map(|id| id.to_string()),
+        last,
+        has_more: more,
+        events,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::{complete, read as settings};
+
+    const ID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+    // threat model 24
+    #[test]
+    fn a_cursor_and_a_limit_are_numbers_in_bounds() {
+        let page = |before, limit| Page { before, limit };
+        assert_eq!(Page::parse("").unwrap(), page(None, 50));
+        assert_eq!(
+            Page::parse("cursor=7&limit=200").unwrap(),
+            page(Some(7), 200)
+        );
+        for wrong in [
+            "cursor=",
+            "cursor=0",
+            "cursor=-1",
+            "cursor=%2B1",
+            "cursor=1&cursor=1",
+            "cursor=9223372036854775808",
+            "cursor=1%26or%3D(id.gt.0)",
+            "limit=0",
+            "limit=201",
+            "limit=1&limit=1",
+            "limit=99999999999999999999",
+            "offset=1",
+        ] {
+            assert!(Page::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_for_one_integrations_safe_columns() {
+        let settings = settings(&complete()).unwrap();
+        let id = IntegrationId::parse(ID).unwrap();
+        let url = |before| {
+            let page = Page { before, limit: 2 };
+            request(&settings.supabase, "t", id, page).url
+        };
+        assert!(url(None).contains(&format!("&integration_id=eq.{ID}&order=id.desc&limit=3")));
+        assert!(url(Some(7)).contains(&format!("&integration_id=eq.{ID}&id=lt.7&order")));
+        assert!(!url(None).contains("external_account_id"));
+    }
+
+    #[test]
+    fn a_page_names_the_next_one_if_there_is_one() {
+        let event = |id: u64| {
+            format!(
+                r#"{{"id":{id},"occurred_at":"2026-01-01T00:00:00+00:00","actor":"service","user_id":null,"action":"opened",
+                    "outcome":"succeeded","reason":null,"request_id":null}}"#
+            )
+        };
+        let trail = |ids: &[u64]| {
+            let events: Vec<_> = ids.iter().map(|id| event(*id)).collect();
+            let answer = HttpResponse {
+                status: 200,
+                content_type: "application/json".into(),
+                body: format!("[{}]", events.join(",")),
+            };
+            let page = Page {
+                before: None,
+                limit: 2,
+            };
+            let read = read(&answer, page).unwrap();
+            let ids: Vec<_> = read.events.iter().map(|event| event.id).collect();
+            (ids, read.next_cursor)
+        };
+        assert_eq!(trail(&[]), (vec![], None));
+        assert_eq!(trail(&[9, 8]), (vec![9, 8], None));
+        assert_eq!(trail(&[9, 8, 7]), (vec![9, 8], Some("8".to_owned())));
+    }
+}

@@ -1,0 +1,243 @@
+//! What a user may read, asked for with the user's own token: row level security decides.
+
+use crate::db::project::Project;
+use crate::error::{Error, Result};
+use crate::http::HttpRequest;
+use crate::ids::{OrganizationId, UserId};
+use crate::json::{Read, object, parse};
+use serde::Serialize;
+
+/// The most rows that one list answers; `offset` pages on. The project may answer fewer ("Max rows" in its API settings), so a page is as
+/// long as what came.
+pub const PAGE: usize = 1_000;
+
+/// Builds the request for the integrations of an organisation: exactly the documented columns, never `config`.
+pub fn list_request(
+    project: &Project,
+    token: &str,
+    organization: OrganizationId,
+    offset: usize,
+) -> HttpRequest {
+    let path = format!(
+        "/rest/v1/integrations?select=id,integration_type,name,status,created_at&organization_id=eq.{organization}\
+         &order=created_at.desc,id&limit={PAGE}&offset={offset}"
+    );
+    counted(project, token, &path)
+}
+
+/// A request whose answer says how many rows there are in all.
+pub fn counted(project: &Project, token: &str, path: &str) -> HttpRequest {
+    let mut request = project.request("GET", path, &project.anon_key, Some(token), None);
+    request.headers.push(("prefer", "count=exact".to_owned()));
+    request
+}
+
+/// What the answer to a list says besides its rows, which are passed on as they came.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// How many rows there are in all.
+    pub count: u64,
+    /// How many of them this answer holds.
+    pub rows: u64,
+    /// Whether there are none at this offset: then the answer holds no rows, not even an empty list.
+    pub beyond: bool,
+}
+
+/// Reads the status and the Content-Range header (RFC 9110, 14.4) that `count=exact` brings: `0-19/20`, or `*/0`.
+pub fn read_list(status: u16, is_json: bool, content_range: &str) -> Result<Listed> {
+    // 206: there are more rows than the page holds. 416: none at this offset, which PostgREST reports as an error.
+    if !matches!(status, 200 | 206 | 416) || !is_json {
+        return Err(Error::refused("list", status, ""));
+    }
+    let (range, total) = content_range.rsplit_once('/').unwrap_or_default();
+    let count = total.parse();
+    let count = count.map_err(|_| Error::database_answer("list: the answer has no count"))?;
+    let rows = range.split_once('-').and_then(|(first, last)| {
+        let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        last.checked_sub(first)?.checked_add(1)
+    });
+    Ok(Listed {
+        count,
+        rows: rows.unwrap_or(0),
+        beyond: status == 416,
+    })
+}
+
+/// Reads the rows of a list's pages.
+pub fn rows<T: Read>(pages: &[String], what: &str) -> Result<Vec<T>> {
+    let mut rows = Vec::new();
+    for page in pages {
+        let page: Option<Vec<T>> = parse(page);
+        let unexpected = || Error::database_answer(format!("{what}: unexpected rows"));
+        rows.extend(page.ok_or_else(unexpected)?);
+    }
+    Ok(rows)
+}
+
+/// A list that is fetched to its end, page by page.
+#[derive(Debug, Default)]
+pub struct Paging {
+    received: u64,
+    pages: usize,
+}
+
+/// How many pages of one list are fetched at the most.
+const PAGES_MAX: usize = 100;
+
+/// What follows a page.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Another page, from this offset on.
+    Page(usize),
+    /// Nothing: the list is complete.
+    End,
+    /// More than is fetched.
+    TooMany,
+}
+
+impl Paging {
+    /// A page came, with so many rows of `count`.
+    pub fn received(&mut self, rows: u64, count: u64) -> Next {
+        self.received = self.received.saturating_add(rows);
+        self.pages += 1;
+        match usize::try_from(self.received) {
+            // An empty page ends it too: rows went meanwhile, or there is no way on.
+            _ if rows == 0 || self.received >= count => Next::End,
+            Ok(offset) if self.pages < PAGES_MAX => Next::Page(offset),
+            _ => Next::TooMany,
+        }
+    }
+}
+
+/// A membership, as the API shows it.
+#[derive(Debug, Serialize, PartialEq, Eq)]
+pub struct Membership {
+    /// The organisation.
+    pub id: OrganizationId,
+    /// The user's role in it.
+    pub role: String,
+}
+
+/// Builds the request for the organisations of a user.
+pub fn memberships_request(
+    project: &Project,
+    token: &str,
+    user: UserId,
+    offset: usize,
+) -> HttpRequest {
+    let path = format!(
+        "/rest/v1/organization_members?select=organization_id,role&user_id=eq.{user}&order=organization_id&limit={PAGE}&offset={offset}"
+    );
+    counted(project, token, &path)
+}
+
+/// Reads them; the user's personal organisation comes first, with the role `owner`.
+pub fn read_memberships(pages: &[String], user: UserId) -> Result<Vec<Membership>> {
+    object! {
+        struct Row {
+            organization_id: OrganizationId,
+            role: String,
+        }
+    }
+    let rows: Vec<Row> = rows(pages, "memberships")?;
+    let personal = Membership {
+        id: user.personal_organization(),
+        role: "owner".to_owned(),
+    };
+    let memberships = rows.into_iter().map(|row| Membership {
+        id: row.organization_id,
+        role: row.role,
+    });
+    let others: Vec<_> = memberships
+        .filter(|membership| membership.id != personal.id)
+        .collect();
+    Ok(std::iter::once(personal).chain(others).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::tests::{complete, read};
+
+    // threat model 25
+    #[test]
+    fn a_list_asks_for_the_documented_columns_of_one_organisation() {
+        let settings = read(&complete()).unwrap();
+        let organization = OrganizationId::parse("67e55044-10b1-426f-9247-bb680e5fe0c8").unwrap();
+        let request = list_request(&settings.supabase, "t", organization, 0);
+        assert!(
+            request
+                .url
+                .contains("select=id,integration_type,name,status,created_at&")
+        );
+        assert!(
+            request
+                .url
+                .contains("organization_id=eq.67e55044-10b1-426f-9247-bb680e5fe0c8")
+        );
+        assert!(!request.url.contains("config"));
+    }
+
+    #[test]
+    fn the_count_is_the_content_ranges() {
+        let listed = |status, range| read_list(status, true, range).unwrap();
+        let within = |rows, count| Listed {
+            count,
+            rows,
+            beyond: false,
+        };
+        assert_eq!(listed(200, "0-19/20"), within(20, 20));
+        assert_eq!(listed(200, "*/0"), within(0, 0));
+        assert_eq!(listed(206, "0-999/1001"), within(1000, 1001));
+        assert_eq!(listed(206, "100-199/251"), within(100, 251));
+        assert_eq!(listed(206, "9-3/251"), within(0, 251));
+        assert_eq!(
+            listed(416, "*/1"),
+            Listed {
+                count: 1,
+                rows: 0,
+                beyond: true
+            }
+        );
+        for (status, json, range) in [
+            (200, true, "0-19/*"),
+            (200, true, ""),
+            (200, false, "0-19/20"),
+            (401, true, "0-19/20"),
+            (500, true, ""),
+        ] {
+            assert!(read_list(status, json, range).is_err());
+        }
+    }
+
+    // Threat model 127.
+    #[test]
+    fn a_list_goes_on_from_what_came_and_ends() {
+        let mut paging = Paging::default();
+        assert_eq!(paging.received(100, 151), Next::Page(100));
+        assert_eq!(paging.received(51, 151), Next::End);
+        let mut paging = Paging::default();
+        assert_eq!(paging.received(100, 151), Next::Page(100));
+        assert_eq!(paging.received(0, 151), Next::End, "rows went meanwhile");
+        let mut paging = Paging::default();
+        let mut pages = 1;
+        while let Next::Page(_) = paging.received(1, 1_000) {
+            pages += 1;
+        }
+        assert_eq!(pages, 100);
+        assert_eq!(paging.received(1, 1_000), Next::TooMany);
+    }
+
+    #[test]
+    fn the_personal_organisation_comes_first_and_once() {
+        let user = UserId::parse("67e55044-10b1-426f-9247-bb680e5fe0c8").unwrap();
+        let body = r#"[{"organization_id":"00000000-0000-4000-8000-000000000001","role":"admin"},
+                       {"organization_id":"67e55044-10b1-426f-9247-bb680e5fe0c8","role":"member"}]"#;
+        let memberships = read_memberships(&[body.to_owned()], user).unwrap();
+        assert_eq!(memberships.len(), 2);
+        assert_eq!(
+            (memberships[0].id.0, memberships[0].role.as_str()),
+            (user.0, "owner")
+        );
+    }
+}

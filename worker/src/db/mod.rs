@@ -1,0 +1,28 @@
+//! The database. Its functions (`migrations/`, `docs/database.md`), which the service key calls; and the lists that users read with their own
+//! token, so that row level security decides. Each is a pair: build the request, read the response.
+
+pub mod call;
+mod checks;
+mod connections;
+mod deliveries;
+pub mod events;
+pub mod integration;
+mod integrations;
+pub mod lists;
+#[cfg(target_arch = "wasm32")]
+pub mod pages;
+pub mod project;
+mod rate_limits;
+mod refreshes;
+mod revocations;
+pub mod webhook_lists;
+mod webhooks;
+
+pub use checks::*;
+pub use connections::*;
+pub use deliveries::*;
+pub use integrations::*;
+pub use rate_limits::*;
+pub use refreshes::*;
+pub use revocations::*;
+pub use webhooks::*;

@@ -1,0 +1,108 @@
+//! What the runtime calls, by way of `host/entry.js`: for a request, for a minute of the schedule, for a message of the queue, and with an
+//! answer whose job has ended. Each becomes a job.
+
+use crate::connect::failure_page;
+use crate::context::{Context, Task, request_id};
+use crate::error::Error;
+use crate::host::{self, Incoming, JsResponse, Queue, UpstreamResponse, jobs, log};
+use crate::http::Response;
+use crate::jobs::schedule;
+use crate::recovery;
+use crate::routes::{Route, route};
+use crate::settings::{SettingError, Settings};
+use std::cell::OnceCell;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use worker::{Env, web_sys};
+
+thread_local! {
+    // An isolate lives as long as its deployment at the most, so its settings never change.
+    static SETTINGS: OnceCell<&'static Result<Settings, SettingError>> = const { OnceCell::new() };
+}
+
+fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
+    // Leaked once an isolate.
+    let read = || &*Box::leak(Box::new(Settings::read(|name| host::variable(env, name))));
+    SETTINGS.with(|cell| *cell.get_or_init(read))
+}
+
+/// A request, as `entry.js` hands it on: the number of the job that answers it.
+#[wasm_bindgen]
+pub fn fetch(raw: web_sys::Request, env: Env) -> u32 {
+    let settings = settings(&env);
+    let incoming = Incoming::new(raw);
+    jobs::begin(async move { serve(settings, &incoming).await.into() })
+}
+
+/// Finds the route, calls its handler, and makes an answer of whatever comes of it.
+async fn serve(
+    settings: &'static Result<Settings, SettingError>,
+    incoming: &Incoming,
+) -> JsResponse {
+    let head = &incoming.head;
+    let request_id = request_id();
+    let found = match route(head.method, &head.path) {
+        Ok(found) => found,
+        Err(error) => return failed("", &error, &request_id, false),
+    };
+    let is_page =
+        matches!(found.route, Route::Callback | Route::CallbackOfSupabase) && head.wants_html();
+    let outcome = match settings {
+        Ok(settings) => {
+            let task = Task {
+                settings,
+                request_id: request_id.clone(),
+            };
+            found.serve(&Context { task, incoming }).await
+        }
+        Err(SettingError(detail)) => Err(Error::Internal {
+            detail: detail.clone(),
+        }),
+    };
+    outcome.unwrap_or_else(|error| failed(&found.name(), &error, &request_id, is_page))
+}
+
+fn failed(route: &str, error: &Error, request_id: &str, is_page: bool) -> JsResponse {
+    let (status, code, _) = error.answer();
+    log::failure(request_id, route, status, code, error.detail());
+    let response = if is_page {
+        failure_page::failure(error, request_id)
+    } else {
+        Response::error(error, request_id)
+    };
+    response.into()
+}
+
+/// A minute of the schedule, as `wrangler.toml` sets it.
+#[wasm_bindgen]
+pub fn scheduled(env: Env) -> u32 {
+    let (settings, queue) = (settings(&env), Queue::of(&env));
+    jobs::begin(async move {
+        schedule::run(settings, queue).await;
+        JsValue::NULL
+    })
+}
+
+/// A message of the queue; `wrangler.toml` gives an invocation one at a time. None is ever sent again: the schedule knows what is left.
+#[wasm_bindgen]
+pub fn queue(batch: JsValue, env: Env) -> u32 {
+    let bodies = host::bodies_of(&batch);
+    let settings = settings(&env);
+    jobs::begin(async move {
+        for body in bodies {
+            schedule::help(settings, &body).await;
+        }
+        JsValue::NULL
+    })
+}
+
+/// Goes on with a held answer whose job has ended: a job whose result is `true`.
+#[wasm_bindgen]
+pub fn recover(env: Env, note: String, answer: JsValue) -> u32 {
+    let settings = settings(&env);
+    let answer = UpstreamResponse::of_held(answer);
+    jobs::begin(async move {
+        recovery::recover(settings, &note, answer).await;
+        JsValue::TRUE
+    })
+}

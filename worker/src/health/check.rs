@@ -1,0 +1,251 @@
+//! A health check: the request that names the account is made with the live credential, and what comes back is the integration's status.
+
+use crate::context::{Context, Task};
+use crate::db::{
+    CheckClaim, CheckEnd, CheckResult, ClaimCheck, ClaimingCheck, Health, SettleChecks,
+    SettlingChecks,
+};
+use crate::error::{ClientError, DatabaseFault, Error, Result};
+use crate::health::cron::Cron;
+use crate::health::verdict::{Reason, Verdict, judge};
+use crate::host::now;
+use crate::host::{self, UpstreamResponse};
+use crate::http::{HttpRequest, Response, SendError};
+use crate::ids::{IntegrationId, UserId};
+use crate::json::ById;
+use crate::oauth::identity::{self, Asked};
+use crate::oauth::token;
+use crate::offer::Offer;
+use crate::providers::Endpoint;
+use crate::refresh::live_credential::{self, Credential, SOON_SECONDS};
+use crate::refresh::on_demand::Actor;
+use crate::refresh::policy::waits;
+use crate::refresh::provider_backoff;
+use crate::refresh::refresh_grant::open;
+use sealed::PlainConfig;
+
+/// How often one caller checks anew, where the row changes under it each time.
+const CHECKS: usize = 3;
+
+/// `POST /api/integrations/:id/check`
+pub async fn check(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = IntegrationId::parse(id)?;
+    let user = context.signed_in().await?.user.id;
+    let health = checked(context, id, Some(user)).await?;
+    Ok(Response::json(200, &health))
+}
+
+/// Checks an integration that something else has changed.
+pub async fn by_itself(task: &Task, id: IntegrationId) {
+    if let Err(error) = checked(task, id, None).await {
+        let detail = error.detail().unwrap_or_else(|| error.message());
+        let detail = format!("integrations {id}: not checked: {detail}");
+        host::log::warning(&task.request_id, &detail);
+    }
+}
+
+/// Checks, or waits for whoever is at it. What somebody else has found a moment ago is as good.
+async fn checked(task: &Task, id: IntegrationId, user: Option<UserId>) -> Result<Health> {
+    let call = ClaimCheck {
+        p_id: id,
+        p_user_id: user,
+        p_soon: SOON_SECONDS,
+        p_request_id: &task.request_id,
+    };
+    let mut waits = waits();
+    let mut checks = 0;
+    loop {
+        match task.call(&call).await? {
+            ClaimingCheck::Claimed(_) if checks == CHECKS => return Err(busy()),
+            ClaimingCheck::Claimed(claim) => {
+                checks += 1;
+                match settled(task, &claim, user).await? {
+                    Some(CheckEnd::Checked(health)) => return Ok(health),
+                    Some(CheckEnd::Changed) => {}
+                    Some(CheckEnd::Gone) => return Err(ClientError::UnknownIntegration.into()),
+                    Some(CheckEnd::Released | CheckEnd::Busy) | None => return Err(busy()),
+                }
+            }
+            ClaimingCheck::Recent(health) => return Ok(health),
+            ClaimingCheck::Busy => host::sleep(waits.next().ok_or_else(busy)?).await,
+            ClaimingCheck::Paused { seconds } => {
+                return Err(ClientError::ProviderPaused { seconds }.into());
+            }
+            ClaimingCheck::Unknown => return Err(ClientError::UnknownIntegration.into()),
+        }
+    }
+}
+
+/// Makes a claimed check and settles it; the claim is given back where it could not be made.
+async fn settled(
+    task: &Task,
+    claim: &CheckClaim,
+    user: Option<UserId>,
+) -> Result<Option<CheckEnd>> {
+    let asker = Actor {
+        user,
+        reason: REASON,
+    };
+    let (result, failure) = match examine(task, claim, &asker).await {
+        Ok(examined) => (examined.result, None),
+        Err(error) => (released(claim), Some(error)),
+    };
+    let id = result.id.0;
+    let ends = settle(task, &[result], user).await;
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(ends?.take(id)),
+    }
+}
+
+/// What a credential is opened for, as the event says it.
+pub const REASON: &str = "check";
+
+/// A check that was made.
+pub struct Examined {
+    /// What is written.
+    pub result: CheckResult,
+    /// What was found.
+    pub verdict: Verdict,
+}
+
+/// Makes a claimed check: asks with the credential, and where it is refused once more with a fresh one.
+pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Result<Examined> {
+    let offer = task.settings.offer(&claim.integration_type);
+    let offer = offer.ok_or(ClientError::UnknownProvider)?;
+    let held = match &claim.config {
+        Some(config) => Credential {
+            config: open(task, claim.id, claim.organization_id, config),
+            version: claim.version.clone(),
+            is_fresh: false,
+        },
+        None => live_credential::current(task, claim.id, asker).await?,
+    };
+    let verdict = ask(task, offer, claim, &held.config).await?;
+    if !verdict.is_refusal() || held.is_fresh {
+        return Ok(examined(offer, claim, held.version, verdict));
+    }
+    let (version, verdict) = match live_credential::fresh(task, claim.id, asker).await {
+        Ok(fresh) if fresh.is_fresh && fresh.version != held.version => {
+            let verdict = ask(task, offer, claim, &fresh.config).await?;
+            (fresh.version, verdict)
+        }
+        // The grant is over by the refresh's verdict, or this is the fresh token.
+        Ok(fresh) => (fresh.version, verdict),
+        Err(Error::Client(ClientError::NotRefreshable)) => (held.version, verdict),
+        // Whether the grant is over is what the refresh would have told.
+        Err(Error::Provider { .. }) => (held.version, Verdict::degraded(Reason::RefreshFailed)),
+        Err(Error::Client(ClientError::ProviderPaused { .. })) => {
+            (held.version, Verdict::degraded(Reason::RateLimited))
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(examined(offer, claim, version, verdict))
+}
+
+async fn ask(
+    task: &Task,
+    offer: &Offer,
+    claim: &CheckClaim,
+    config: &Result<PlainConfig>,
+) -> Result<Verdict> {
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default();
+            host::log::warning(&task.request_id, &format!("not checked: {detail}"));
+            return Ok(Verdict::degraded(Reason::Unreadable));
+        }
+    };
+    let account = claim.account_id.as_deref();
+    let of_account = account.and_then(|id| identity::account_request(offer, config, id));
+    if let Some(request) = of_account {
+        let (answer, is_paused) = send(task, offer, claim, &request).await;
+        // Gone, or not covered by the grant any more: what the grant covers tells.
+        let is_missing = |answer: &UpstreamResponse| matches!(answer.status(), 403 | 404);
+        if is_paused || !answer.as_ref().is_ok_and(is_missing) {
+            let answer = answer.map(|answer| answer.read());
+            return Ok(judge(offer, config, account, answer, Asked::One, is_paused));
+        }
+    }
+    let request = identity::request(offer, config).ok_or(ClientError::NotCheckable)?;
+    let (answer, is_paused) = send(task, offer, claim, &request).await;
+    let answer = answer.map(|answer| answer.read());
+    Ok(judge(offer, config, account, answer, Asked::All, is_paused))
+}
+
+/// Asks, and says whether the answer asked for a pause.
+async fn send(
+    task: &Task,
+    offer: &Offer,
+    claim: &CheckClaim,
+    request: &HttpRequest,
+) -> (Result<UpstreamResponse, SendError>, bool) {
+    let answer = host::send(request).await;
+    let Ok(known) = &answer else {
+        return (answer, false);
+    };
+    let (status, limits) = (known.status(), known.limits());
+    let provider = offer.provider();
+    let pause =
+        provider_backoff::note(task, claim.id, provider, Endpoint::Api, status, &limits).await;
+    (answer, pause.is_some())
+}
+
+fn examined(offer: &Offer, claim: &CheckClaim, version: String, verdict: Verdict) -> Examined {
+    let result = CheckResult {
+        version,
+        status: Some(verdict.status),
+        reason: verdict.reason,
+        forbidden_days: Some(offer.provider().forbidden_days),
+        ..passed_by(claim)
+    };
+    Examined { result, verdict }
+}
+
+/// A check that was not made, and whose turn comes again when the schedule says so.
+pub fn passed_by(claim: &CheckClaim) -> CheckResult {
+    let cron = claim.scan_schedule.as_deref().map(Cron::parse);
+    // What another writer has put there may be no schedule; then there is no next time.
+    let next = cron.and_then(|cron| cron.ok()?.next(now()));
+    CheckResult {
+        schedule: claim.scan_schedule.clone(),
+        next_check_at: next.map(token::timestamp),
+        ..released(claim)
+    }
+}
+
+/// A check that was not made, and is still due.
+pub fn released(claim: &CheckClaim) -> CheckResult {
+    CheckResult {
+        id: claim.id,
+        version: claim.version.clone(),
+        status: None,
+        reason: None,
+        forbidden_days: None,
+        schedule: None,
+        next_check_at: None,
+    }
+}
+
+/// Writes what was found.
+pub async fn settle(
+    task: &Task,
+    results: &[CheckResult],
+    user: Option<UserId>,
+) -> Result<ById<CheckEnd>> {
+    let call = SettleChecks {
+        p_results: results,
+        p_user_id: user,
+        p_request_id: &task.request_id,
+    };
+    let SettlingChecks::Ended { ends } = task.call(&call).await?;
+    Ok(ends)
+}
+
+fn busy() -> Error {
+    Error::Database {
+        fault: DatabaseFault::Timeout,
+        detail: "another check of this integration takes too long".to_owned(),
+    }
+}

@@ -1,0 +1,110 @@
+//! One integration among several of its type: looked at, renamed, and reconnected with its own account.
+
+use crate::connect::start::{self, AuthorizationRequest};
+use crate::context::Context;
+use crate::db::integration::{self, Owner};
+use crate::db::{ChangeIntegration, Changed};
+use crate::display_name::Name;
+use crate::error::{ClientError, Error, Result};
+use crate::health::cron::Cron;
+use crate::host;
+use crate::host::now;
+use crate::http::{ContentType, Response};
+use crate::ids::IntegrationId;
+use crate::json::{Given, object};
+use crate::oauth::token;
+use serde_json::{Map, Value};
+
+/// `GET /api/integrations/:id`
+pub async fn details(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = IntegrationId::parse(id)?;
+    let token = context.signed_in().await?.token;
+    shown(context, &token, id).await
+}
+
+/// `PATCH /api/integrations/:id`: what is named changes, the rest stays.
+pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
+    object! {
+        exact struct Body {
+            name: Given<String>,
+            scan_schedule: Given<Option<String>>,
+        }
+    }
+    const EXPECTED: &str =
+        r#"expected {"name"?,"scan_schedule"?}, at least one; a scan_schedule of null ends it"#;
+    let id = IntegrationId::parse(id)?;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(EXPECTED).await?;
+    let mut changes = Map::new();
+    let mut set = |column: &str, value: Value| changes.insert(column.to_owned(), value);
+    if let Some(name) = &body.name.0 {
+        set("name", Value::from(Name::parse(name)?.as_str()));
+    }
+    if let Some(schedule) = &body.scan_schedule.0 {
+        let cron = schedule.as_deref().map(Cron::parse).transpose();
+        let cron = cron.map_err(|wrong| ClientError::Schedule(wrong.message()))?;
+        let next = cron.as_ref().and_then(|cron| cron.next(now()));
+        set(
+            "scan_schedule",
+            Value::from(cron.as_ref().map(Cron::as_str)),
+        );
+        set("next_check_at", Value::from(next.map(token::timestamp)));
+    }
+    if changes.is_empty() {
+        return Err(ClientError::Body(EXPECTED).into());
+    }
+    let call = ChangeIntegration {
+        p_id: id,
+        p_user_id: signed_in.user.id,
+        p_changes: &changes,
+        p_request_id: &context.request_id,
+    };
+    match context.call(&call).await? {
+        Changed::Changed => shown(context, &signed_in.token, id).await,
+        Changed::NameTaken => Err(ClientError::NameTaken.into()),
+        Changed::Unknown => Err(ClientError::UnknownIntegration.into()),
+    }
+}
+
+/// `POST /api/integrations/:id/reconnect`: the way through the provider once more, for this integration only.
+pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
+    object! {
+        exact struct Body {
+            return_to: Option<String>,
+        }
+    }
+    let id = IntegrationId::parse(id)?;
+    let signed_in = context.signed_in().await?;
+    let body: Body = context.json(r#"expected {"return_to"?}"#).await?;
+    let return_to = start::return_path(body.return_to.as_deref())?;
+    let owner = owner(context, &signed_in.token, id).await?;
+    let client = context.settings.client(&owner.integration_type)?;
+    let beginning = AuthorizationRequest {
+        user: signed_in.user.id,
+        organization: owner.organization_id,
+        client,
+        return_to,
+        integration: Some(id),
+    };
+    start::begin(context, &beginning).await
+}
+
+/// Whose an integration is, as far as the user may see it.
+pub async fn owner(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Owner> {
+    let request = integration::owner_request(&context.settings.supabase, token, id);
+    let answer = host::fetch(&request)
+        .await
+        .map_err(|error| Error::no_answer("integration", error))?;
+    let owner = integration::read_owner(&answer)?;
+    owner.ok_or(Error::Client(ClientError::UnknownIntegration))
+}
+
+/// An integration, as it is shown.
+pub async fn shown(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Response> {
+    let request = integration::details_request(&context.settings.supabase, token, id);
+    let answer = host::fetch(&request)
+        .await
+        .map_err(|error| Error::no_answer("integration", error))?;
+    let row = integration::read_details(&answer)?;
+    Ok(Response::text(ContentType::Json, row.to_owned()))
+}

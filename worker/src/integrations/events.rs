@@ -1,0 +1,36 @@
+//! The trail of an integration's credentials: `GET /api/integrations/:id/events`.
+
+use crate::context::Context;
+use crate::db::events::{self, Page};
+use crate::error::{Error, Result};
+use crate::host;
+use crate::http::Response;
+use crate::ids::IntegrationId;
+use crate::integrations::detail;
+
+/// A page of it, the newest events first. A trail outlives its integration; where there is neither, whether it is somebody else's or
+/// never was, the answer is one and the same.
+pub async fn events(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = IntegrationId::parse(id)?;
+    let page = Page::parse(&context.incoming.head.query)?;
+    let token = context.signed_in().await?.token;
+    let ask = async |page| {
+        let request = events::request(&context.settings.supabase, &token, id, page);
+        let answer = host::fetch(&request)
+            .await
+            .map_err(|error| Error::no_answer("events", error))?;
+        events::read(&answer, page)
+    };
+    let mut trail = ask(page).await?;
+    match trail.last {
+        Some(last) if trail.next_cursor.is_none() => {
+            let has_more = ask(Page::after(last)).await?.has_more;
+            trail.next_cursor = has_more.then(|| last.to_string());
+        }
+        Some(_) => {}
+        None => {
+            detail::owner(context, &token, id).await?;
+        }
+    }
+    Ok(Response::json(200, &trail))
+}

@@ -1,0 +1,232 @@
+//! Grants that end. The database gives a grant up first, in a transaction that either wins or loses against whoever stores it; only then is
+//! the provider asked. The schedule repeats what failed.
+
+use crate::context::Task;
+use crate::credentials::{self, Row, credential};
+use crate::db::{
+    AbandonConnection, Abandoned, ClaimRevocations, ClaimingRevocations, Revocation,
+    SettleRevocation,
+};
+use crate::error::Result;
+use crate::host::random_uuid;
+use crate::host::{self, log};
+use crate::http::LANES;
+use crate::ids::{IntegrationId, PendingId, UserId};
+use crate::jobs::progress::Progress;
+use crate::oauth::Client;
+use crate::oauth::revoke::{self, Revoked};
+use crate::offer::Offer;
+use crate::settings::Settings;
+use futures_util::{StreamExt, stream};
+use sealed::Secret;
+use uuid::Uuid;
+
+/// How many a claim asks for: few enough to end within the lease.
+const BATCH: u32 = 20;
+/// How long the schedule goes on claiming, in milliseconds; the next run continues.
+const CLAIM_FOR_MS: f64 = 20_000.0;
+/// How long to wait before each attempt to revoke a grant that is written down nowhere, in milliseconds.
+const PAUSES_MS: [u32; 3] = [0, 1_000, 3_000];
+
+/// Why a pending grant is given up.
+#[derive(Clone, Copy)]
+pub enum Reason {
+    /// It could not be stored.
+    Abandoned,
+    /// The user gave it up.
+    Discarded,
+}
+
+/// What became of a grant that was given up.
+pub enum Ended {
+    /// What the provider said; `No`, too, where another integration uses the grant.
+    Revoked(Revoked),
+    /// It was not pending any more: it was stored, or given up before.
+    NotPending,
+}
+
+/// Revokes what is due.
+pub async fn run(task: &Task) -> Result<Progress> {
+    let owner = random_uuid()?;
+    let types: Vec<_> = task.settings.offers.iter().map(kind_of).collect();
+    let wide = wide_types(task.settings);
+    let begun = host::now_ms();
+    loop {
+        if host::now_ms() - begun > CLAIM_FOR_MS {
+            return Ok(Progress::More);
+        }
+        let call = ClaimRevocations {
+            p_owner: owner,
+            p_limit: BATCH,
+            p_types: &types,
+            p_wide_types: &wide,
+            p_request_id: &task.request_id,
+        };
+        let ClaimingRevocations::Claimed { claims } = task.call(&call).await?;
+        if claims.is_empty() {
+            return Ok(Progress::Nothing);
+        }
+        stream::iter(&claims)
+            .for_each_concurrent(LANES, async |claim| {
+                revoke(task, owner, claim).await;
+            })
+            .await;
+    }
+}
+
+/// The types whose revocation ends everything that the user granted.
+pub fn wide_types(settings: &Settings) -> Vec<&str> {
+    let offers = settings.offers.iter();
+    let wide = offers.filter(|offer| offer.provider().revokes_widely());
+    wide.map(kind_of).collect()
+}
+
+fn kind_of(offer: &Offer) -> &str {
+    &offer.provider().kind
+}
+
+/// `give_up` for a grant that could not be stored. Where the database cannot be asked nothing else is done: the grant is revoked once it
+/// expires, or has been stored after all.
+pub async fn abandon(
+    task: &Task,
+    client: &Client,
+    user: UserId,
+    pending: PendingId,
+    account: Option<&str>,
+) {
+    let given_up = give_up(task, client, user, pending, Reason::Abandoned, account).await;
+    if let Err(error) = given_up {
+        let detail = error.detail().unwrap_or_default();
+        let detail = format!("a grant is still pending and expires in five minutes: {detail}");
+        log::warning(&task.request_id, &detail);
+    }
+}
+
+/// Gives up a pending grant and revokes it.
+pub async fn give_up(
+    task: &Task,
+    client: &Client,
+    user: UserId,
+    pending: PendingId,
+    reason: Reason,
+    account: Option<&str>,
+) -> Result<Ended> {
+    let owner = random_uuid()?;
+    let call = AbandonConnection {
+        p_id: pending,
+        p_user_id: user,
+        p_owner: owner,
+        p_reason: match reason {
+            Reason::Abandoned => "abandoned",
+            Reason::Discarded => "discarded",
+        },
+        p_external_account_id: account,
+        p_wide: client.provider.revokes_widely(),
+        p_request_id: &task.request_id,
+    };
+    Ok(match task.call(&call).await? {
+        Abandoned::Abandoned { revocation } => {
+            Ended::Revoked(revoke(task, owner, &revocation).await)
+        }
+        Abandoned::Kept => Ended::Revoked(Revoked::No),
+        Abandoned::Unknown => Ended::NotPending,
+    })
+}
+
+/// Revokes a leased grant and settles the lease.
+pub async fn revoke(task: &Task, owner: Uuid, revocation: &Revocation) -> Revoked {
+    let (revoked, result) = match attempt(task, revocation).await {
+        Ok(Revoked::Yes) => (Revoked::Yes, "revoked"),
+        Ok(Revoked::Unsupported) => (Revoked::Unsupported, "unsupported"),
+        Ok(other) => (other, "failed"),
+        Err(Failed { detail, result }) => {
+            log::warning(&task.request_id, &format!("not revoked: {detail}"));
+            (Revoked::No, result)
+        }
+    };
+    let call = SettleRevocation {
+        p_id: revocation.id,
+        p_owner: owner,
+        p_result: result,
+        p_request_id: &task.request_id,
+    };
+    if let Err(error) = task.call(&call).await {
+        // The lease ends, and the schedule revokes once more.
+        let detail = error.detail().unwrap_or_default();
+        log::warning(&task.request_id, &format!("a revocation: {detail}"));
+    }
+    revoked
+}
+
+/// A revocation that the provider was not asked for.
+struct Failed {
+    detail: String,
+    /// `failed` is repeated, `unreadable` is not.
+    result: &'static str,
+}
+
+async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed> {
+    let failed = |result, detail: String| Failed { detail, result };
+    let kind = &revocation.integration_type;
+    let offer = task.settings.offer(kind);
+    let offer = offer.ok_or_else(|| failed("failed", format!("{kind} is not configured")))?;
+    if offer.provider().revocation.is_none() {
+        return Ok(Revoked::Unsupported);
+    }
+    let id = revocation.sealed_for;
+    // What a value is bound to is the id alone: a pending connection's is told as an integration's.
+    let row = Row::Integration(IntegrationId(id));
+    let unreadable = |_| {
+        failed(
+            "unreadable",
+            format!("integrations {id}: no readable config"),
+        )
+    };
+    let config = serde_json::from_str(&revocation.config).map_err(unreadable)?;
+    let (ring, organization) = (&task.settings.ring, revocation.organization_id);
+    let config = credentials::open(ring, organization, row, &config).map_err(|error| {
+        let result = match credentials::may_open_later(ring, organization, row, &config) {
+            true => "failed",
+            false => "unreadable",
+        };
+        failed(result, error.detail().unwrap_or_default().to_owned())
+    })?;
+    let Some(client) = offer.client(&config) else {
+        return Ok(Revoked::No);
+    };
+    let access = credential(&config, "access_token");
+    let refresh = credential(&config, "refresh_token");
+    if access.is_none() && refresh.is_none() {
+        return Err(failed("unreadable", format!("integrations {id}: no token")));
+    }
+    Ok(ask(task, &client, access.as_ref(), refresh.as_ref()).await)
+}
+
+/// Revokes tokens that are written down nowhere.
+pub async fn directly(task: &Task, client: &Client, access: &Secret, refresh: Option<&Secret>) {
+    for pause in PAUSES_MS {
+        if pause > 0 {
+            host::sleep(pause).await;
+        }
+        if ask(task, client, Some(access), refresh).await != Revoked::No {
+            return;
+        }
+    }
+}
+
+async fn ask(
+    task: &Task,
+    client: &Client,
+    access: Option<&Secret>,
+    refresh: Option<&Secret>,
+) -> Revoked {
+    let revoked = match revoke::request(client, access, refresh) {
+        Ok(request) => revoke::read(&client.provider, &host::fetch(&request).await),
+        Err(revoked) => revoked,
+    };
+    if revoked == Revoked::No {
+        let detail = "a grant could not be revoked at the provider and may still exist there";
+        log::warning(&task.request_id, detail);
+    }
+    revoked
+}

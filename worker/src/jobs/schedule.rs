@@ -1,0 +1,123 @@
+//! What the clock begins, once a minute: the parts run one after the other, each bounded, and what one leaves is the next run's. Where
+//! the deployment has a queue, what is left is shared out instead: each of its messages is an invocation that runs one part, with
+//! connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
+
+use crate::context::{Task, request_id};
+use crate::error::{Error, Result};
+use crate::host::{Queue, log};
+use crate::jobs::progress::Progress;
+use crate::jobs::{
+    clean_up, revocations, scheduled_checks, scheduled_refreshes, webhook_deliveries,
+};
+use crate::settings::{SettingError, Settings};
+
+/// What there is to do in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Refresh,
+    Check,
+    Revoke,
+    Webhooks,
+    Clean,
+}
+
+/// How many invocations share what a run has left: as many as a queue takes in one call. One that finds nothing left has sent a single
+/// request.
+const HELPERS: usize = 100;
+
+impl Part {
+    const ALL: [Self; 5] = [
+        Self::Refresh,
+        Self::Revoke,
+        Self::Check,
+        Self::Webhooks,
+        Self::Clean,
+    ];
+
+    /// What a message and the log call it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Check => "check",
+            Self::Revoke => "revoke",
+            Self::Webhooks => "webhooks",
+            Self::Clean => "clean",
+        }
+    }
+
+    async fn run(self, task: &Task) -> Result<Progress> {
+        match self {
+            Self::Refresh => scheduled_refreshes::run(task).await,
+            Self::Check => scheduled_checks::run(task).await,
+            Self::Revoke => revocations::run(task).await,
+            Self::Webhooks => webhook_deliveries::run(task).await,
+            Self::Clean => clean_up::run(task).await,
+        }
+    }
+}
+
+/// Runs every part. One that fails does not keep the next from its turn.
+pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Option<Queue>) {
+    let Some(task) = begin(settings) else { return };
+    for part in Part::ALL {
+        match part.run(&task).await {
+            Ok(Progress::Nothing) => {}
+            Ok(Progress::More) => share_out(&task, part, queue.as_ref()).await,
+            Err(error) => failed(&task.request_id, part.name(), &error),
+        }
+    }
+}
+
+/// Runs the part that a message of the queue names.
+pub async fn help(settings: &'static Result<Settings, SettingError>, name: &str) {
+    let Some(task) = begin(settings) else { return };
+    match Part::ALL.into_iter().find(|part| part.name() == name) {
+        // What it leaves is the clock's to share out.
+        Some(part) => {
+            if let Err(error) = part.run(&task).await {
+                failed(&task.request_id, part.name(), &error);
+            }
+        }
+        // The queue is the deployment's own: another version has sent it.
+        None => log::warning(&task.request_id, "queue: a message of another version"),
+    }
+}
+
+async fn share_out(task: &Task, part: Part, queue: Option<&Queue>) {
+    let name = part.name();
+    let outcome = match queue {
+        Some(queue) if queue.send(name, HELPERS).await => return,
+        Some(_) => "and the queue did not take it; the next goes on",
+        None => "the next goes on",
+    };
+    log::warning(
+        &task.request_id,
+        &format!("scheduled: {name} has more to do than one run has time for; {outcome}"),
+    );
+}
+
+fn begin(settings: &'static Result<Settings, SettingError>) -> Option<Task> {
+    let request_id = request_id();
+    match settings {
+        Ok(settings) => Some(Task {
+            settings,
+            request_id,
+        }),
+        Err(SettingError(detail)) => {
+            let detail = detail.clone();
+            failed(&request_id, "settings", &Error::Internal { detail });
+            None
+        }
+    }
+}
+
+fn failed(request_id: &str, part: &str, error: &Error) {
+    let (status, code, _) = error.answer();
+    log::failure(
+        request_id,
+        &format!("scheduled: {part}"),
+        status,
+        code,
+        error.detail(),
+    );
+}

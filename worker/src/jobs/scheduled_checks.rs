@@ -1,0 +1,101 @@
+//! The schedule's checks: what is due is claimed in batches, checked side by side, and written together.
+
+use crate::context::Task;
+use crate::db::{CheckClaim, CheckResult, ClaimDueChecks, ClaimingDueChecks};
+use crate::error::{ClientError, Error, Result};
+use crate::health::check::{Examined, REASON, examine, passed_by, released, settle};
+use crate::health::verdict::{Reason, Status, Verdict};
+use crate::host::{self, log};
+use crate::http::LANES;
+use crate::jobs::progress::Progress;
+use crate::offer::Offer;
+use crate::providers::Endpoint;
+use crate::refresh::live_credential::SOON_SECONDS;
+use crate::refresh::on_demand::Actor;
+use crate::refresh::policy::{BackoffPolicy, RequestOutcome};
+use futures_util::{StreamExt, stream};
+use std::cell::RefCell;
+
+/// How many rows a claim asks for.
+const BATCH: u32 = 20;
+/// How long the checks go on claiming, in milliseconds; the next run goes on.
+const CLAIM_FOR_MS: f64 = 20_000.0;
+
+/// Checks what is due.
+pub async fn run(task: &Task) -> Result<Progress> {
+    let offered = task.settings.offers.iter().map(Offer::provider);
+    let mut types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
+    let patience = RefCell::new(BackoffPolicy::default());
+    let begun = host::now_ms();
+    loop {
+        if host::now_ms() - begun > CLAIM_FOR_MS {
+            return Ok(Progress::More);
+        }
+        types.retain(|kind| !patience.borrow().is_over(kind));
+        let call = ClaimDueChecks {
+            p_limit: BATCH,
+            p_types: &types,
+            p_soon: SOON_SECONDS,
+            p_request_id: &task.request_id,
+        };
+        let ClaimingDueChecks::Claimed { claims } = task.call(&call).await?;
+        if claims.is_empty() {
+            return Ok(Progress::Nothing);
+        }
+        let lanes = stream::iter(&claims).map(|claim| lane(task, &patience, claim));
+        let results: Vec<_> = lanes.buffer_unordered(LANES).collect().await;
+        let reasons = results.iter().filter_map(|result| result.reason);
+        let unreadable = reasons
+            .filter(|reason| *reason == Reason::Unreadable)
+            .count();
+        if unreadable > 0 {
+            let detail =
+                format!("check: {unreadable} of the claimed integrations could not be read");
+            log::warning(&task.request_id, &detail);
+        }
+        settle(task, &results, None).await?;
+    }
+}
+
+/// Checks one row, unless its provider wants no more.
+async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim) -> CheckResult {
+    let kind = &claim.integration_type;
+    if patience.borrow().is_over(kind) {
+        return released(claim);
+    }
+    let asker = Actor {
+        user: None,
+        reason: REASON,
+    };
+    let Examined { result, verdict } = match examine(task, claim, &asker).await {
+        Ok(examined) => examined,
+        // Nothing can be asked, so there is nothing to say of it.
+        Err(Error::Client(ClientError::NotCheckable)) => return passed_by(claim),
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default();
+            let detail = format!("integrations {}: not checked: {detail}", claim.id);
+            log::warning(&task.request_id, &detail);
+            return passed_by(claim);
+        }
+    };
+    if let Some(health) = health(task, kind, verdict) {
+        let organization = claim.organization_id;
+        patience.borrow_mut().note(kind, organization, health);
+    }
+    result
+}
+
+/// What a verdict says of the provider's health. None: it was not asked, or each user has a limit of their own.
+fn health(task: &Task, kind: &str, verdict: Verdict) -> Option<RequestOutcome> {
+    match (verdict.status, verdict.reason) {
+        (_, Some(Reason::Unreadable)) => None,
+        (_, Some(Reason::RateLimited)) => {
+            let provider = task.settings.offer(kind)?.provider();
+            provider
+                .pauses_after(Endpoint::Api)
+                .map(|_| RequestOutcome::Pause)
+        }
+        (Status::Degraded, _) => Some(RequestOutcome::Failed),
+        _ => Some(RequestOutcome::Good),
+    }
+}

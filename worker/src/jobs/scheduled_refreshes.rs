@@ -1,0 +1,161 @@
+//! The schedule's refreshes: what ends soon is claimed in batches, redeemed side by side, and written together as it comes.
+
+use crate::context::Task;
+use crate::db::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
+use crate::error::Result;
+use crate::host::random_uuid;
+use crate::host::{self, log};
+use crate::http::LANES;
+use crate::jobs::progress::Progress;
+use crate::offer::Offer;
+use crate::providers::Endpoint;
+use crate::refresh::policy::{BackoffPolicy, RequestOutcome, START_WITHIN_MS};
+use crate::refresh::refresh_grant::{Redeemed, Redeemer, redeem, settle};
+use futures_channel::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use futures_util::future::join3;
+use futures_util::{SinkExt, StreamExt};
+use std::cell::{Cell, RefCell};
+use uuid::Uuid;
+
+/// What ends within so many seconds is refreshed: several runs come before the end, also when one fails.
+const HORIZON_SECONDS: u32 = 600;
+/// How many rows a claim asks for.
+const BATCH: u32 = 100;
+/// How many claimed rows wait for a lane: enough for the lanes while the next batch is claimed.
+const AHEAD: usize = 40;
+/// How long the next write waits for company, in milliseconds: a request for each row would halve what a run gets done. No more than a
+/// round trip, as a worker that dies takes with it what is not written.
+const GATHER_MS: u32 = 20;
+/// How long a sweep goes on claiming, in milliseconds; the next run goes on.
+const CLAIM_FOR_MS: f64 = 40_000.0;
+
+/// A claimed row, and when it was claimed.
+struct Waiting {
+    claim: Claim,
+    since_ms: f64,
+}
+
+/// Refreshes what is due.
+pub async fn run(task: &Task) -> Result<Progress> {
+    let sweep = Sweep {
+        task,
+        owner: random_uuid()?,
+        patience: RefCell::default(),
+        unreadable: Cell::new(0),
+    };
+    let (claims, claimed) = mpsc::channel(AHEAD);
+    let (ends, ended) = mpsc::unbounded();
+    let lanes = async {
+        // Owned here, so that the writer ends with the lanes.
+        let ends = ends;
+        claimed
+            .for_each_concurrent(LANES, |waiting| sweep.lane(waiting, &ends))
+            .await;
+    };
+    let (left, (), ()) = join3(sweep.feed(claims), lanes, sweep.write(ended)).await;
+    let unreadable = sweep.unreadable.get();
+    if unreadable > 0 {
+        let detail = format!("refresh: {unreadable} of the claimed integrations could not be read");
+        log::warning(&task.request_id, &detail);
+    }
+    left
+}
+
+struct Sweep<'a> {
+    task: &'a Task,
+    owner: Uuid,
+    patience: RefCell<BackoffPolicy>,
+    /// How many claimed rows could not be read.
+    unreadable: Cell<u32>,
+}
+
+impl Sweep<'_> {
+    fn redeemer(&self) -> Redeemer {
+        Redeemer {
+            owner: self.owner,
+            user: None,
+        }
+    }
+
+    /// What a pause that was asked for says of the provider: nothing, where each user has a limit of their own.
+    fn pause(&self, kind: &str) -> Option<RequestOutcome> {
+        let offer = self.task.settings.offer(kind)?;
+        offer.provider().pauses_after(Endpoint::Token)?;
+        Some(RequestOutcome::Pause)
+    }
+
+    /// Claims until nothing is due or the run has had its time.
+    async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Progress> {
+        let settings = self.task.settings;
+        let offered = settings.offers.iter().map(Offer::provider);
+        let mut types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
+        let begun = host::now_ms();
+        loop {
+            if host::now_ms() - begun > CLAIM_FOR_MS {
+                return Ok(Progress::More);
+            }
+            types.retain(|kind| !self.patience.borrow().is_over(kind));
+            let call = ClaimDueRefreshes {
+                p_owner: self.owner,
+                p_limit: BATCH,
+                p_within: HORIZON_SECONDS,
+                p_types: &types,
+                p_request_id: &self.task.request_id,
+            };
+            let since_ms = host::now_ms();
+            let ClaimingDue::Claimed { claims: batch } = self.task.call(&call).await?;
+            if batch.is_empty() {
+                return Ok(Progress::Nothing);
+            }
+            for claim in batch {
+                // The lanes end after this.
+                let _ = claims.send(Waiting { claim, since_ms }).await;
+            }
+        }
+    }
+
+    /// Redeems one row, unless it has waited so long that the lease might end before the answer, or its provider wants no more.
+    async fn lane(&self, waiting: Waiting, ends: &UnboundedSender<Redeemed>) {
+        let Waiting { claim, since_ms } = waiting;
+        let kind = &claim.integration_type;
+        let is_late = host::now_ms() - since_ms > START_WITHIN_MS;
+        let redeemed = if is_late || self.patience.borrow().is_over(kind) {
+            Redeemed::fault(&claim, Fault::Released)
+        } else {
+            redeem(self.task, self.redeemer(), &claim).await
+        };
+        if redeemed.result.fault == Some(Fault::Unreadable) {
+            self.unreadable.set(self.unreadable.get() + 1);
+        }
+        let health = match redeemed.result.fault {
+            _ if redeemed.result.retry_after.is_some() => self.pause(kind),
+            Some(Fault::Refused | Fault::Unsettled) => Some(RequestOutcome::Failed),
+            Some(Fault::InvalidGrant | Fault::InvalidClient) | None => Some(RequestOutcome::Good),
+            // Nobody was asked.
+            Some(Fault::Unreadable | Fault::NotRefreshable | Fault::Released) => None,
+        };
+        if let Some(health) = health {
+            self.patience
+                .borrow_mut()
+                .note(kind, claim.organization_id, health);
+        }
+        // The writer ends after this.
+        let _ = ends.unbounded_send(redeemed);
+    }
+
+    /// Writes what has come meanwhile, one request after the other: the slower the database, the more go together.
+    async fn write(&self, ended: UnboundedReceiver<Redeemed>) {
+        let mut batches = ended.ready_chunks(BATCH as usize);
+        while let Some(batch) = batches.next().await {
+            let count = batch.len();
+            if let Err(error) = settle(self.task, self.redeemer(), batch).await {
+                let detail = error.detail().unwrap_or_default();
+                log::warning(
+                    &self.task.request_id,
+                    &format!("the ends of {count} refreshes could not be written: {detail}"),
+                );
+            }
+            host::sleep(GATHER_MS).await;
+        }
+    }
+}

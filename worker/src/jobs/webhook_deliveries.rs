@@ -1,0 +1,309 @@
+//! The schedule's deliveries: what the outbox holds is claimed a few at a time, sent side by side, and written down as the answers come.
+//! A lane that falls free is filled at once, so nobody waits for a slow receiver's answer.
+//!
+//! At least once: whoever dies between a receiver's answer and the write leaves a claim that ends by itself, and the event is sent again
+//! under the same id.
+
+use crate::context::Task;
+use crate::credentials::{self, Row};
+use crate::db::{
+    ClaimDeliveries, ClaimingDeliveries, Delivery, ResealSecrets, Resealed, Resealing,
+    SecretsFound, SecretsOn, SettleDeliveries, SettlingDeliveries, WebhookResult,
+};
+use crate::error::{Error, Result};
+use crate::host::now;
+use crate::host::random_uuid;
+use crate::host::{self, UpstreamResponse, log};
+use crate::http::rate_limit::retry_after;
+use crate::jobs::progress::Progress;
+use crate::webhooks::lanes::Lanes;
+use crate::webhooks::{message, secret, url_policy};
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
+use std::collections::VecDeque;
+use std::mem;
+use uuid::Uuid;
+
+/// How long a run goes on claiming, in milliseconds; the next run goes on.
+const CLAIM_FOR_MS: f64 = 30_000.0;
+/// How many endpoints' secrets a run moves to the primary key.
+const RESEALS: u32 = 200;
+
+/// Delivers what is due.
+pub async fn run(task: &Task) -> Result<Progress> {
+    if let Err(error) = reseal(task).await {
+        let detail = error.detail().unwrap_or_default();
+        log::warning(
+            &task.request_id,
+            &format!("webhooks' secrets stay on an earlier key: {detail}"),
+        );
+    }
+    let run = Run {
+        task,
+        owner: random_uuid()?,
+        begun_ms: host::now_ms(),
+        lanes: Lanes::default(),
+        waiting: VecDeque::new(),
+        ended: Vec::new(),
+        claim: Claim::Due,
+        is_settling: false,
+        failure: None,
+    };
+    run.finish().await
+}
+
+/// What has come of one of the things that go on side by side.
+enum Step {
+    Claimed(Result<ClaimingDeliveries>),
+    Sent {
+        result: WebhookResult,
+        was_slow: bool,
+        took_ms: u32,
+    },
+    Settled(Result<()>),
+}
+
+/// Whether to claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// Something may be due.
+    Due,
+    /// A claim is under way.
+    UnderWay,
+    /// A claim is under way, and something was written down meanwhile that it may not have seen.
+    Overtaken,
+    /// Nothing was due; once something has ended there may be.
+    Dry,
+}
+
+struct Run<'a> {
+    task: &'a Task,
+    owner: Uuid,
+    begun_ms: f64,
+    lanes: Lanes,
+    /// Claimed, and not yet sent.
+    waiting: VecDeque<Delivery>,
+    /// Ended, and not yet written down.
+    ended: Vec<WebhookResult>,
+    claim: Claim,
+    is_settling: bool,
+    failure: Option<Error>,
+}
+
+impl<'a> Run<'a> {
+    async fn finish(mut self) -> Result<Progress> {
+        let mut steps: FuturesUnordered<LocalBoxFuture<'a, Step>> = FuturesUnordered::new();
+        loop {
+            self.send(&steps);
+            self.settle(&steps);
+            self.claim(&steps);
+            let Some(step) = steps.next().await else {
+                break;
+            };
+            self.note(step);
+        }
+        match self.failure {
+            Some(error) => Err(error),
+            // What a receiver that fails or is slow has waiting is the next run's: nothing that this one could go on with.
+            None if self.claim == Claim::Dry => Ok(Progress::Nothing),
+            None => Ok(Progress::More),
+        }
+    }
+
+    /// Fills the free lanes. What is claimed of a receiver that has failed or was slow since is given back.
+    fn send(&mut self, steps: &FuturesUnordered<LocalBoxFuture<'a, Step>>) {
+        while self.lanes.is_free()
+            && let Some(delivery) = self.waiting.pop_front()
+        {
+            if self.lanes.gives_back(delivery.endpoint_id, delivery.slow) {
+                self.lanes.ended(delivery.slow);
+                self.ended
+                    .push(WebhookResult::of(&delivery, Some("released")));
+                continue;
+            }
+            self.lanes.taken();
+            let task = self.task;
+            let sent = async move {
+                let begun = host::now_ms();
+                let result = attempt(task, &delivery).await;
+                let took_ms = milliseconds(host::now_ms() - begun);
+                Step::Sent {
+                    result: WebhookResult {
+                        took_ms: Some(took_ms),
+                        ..result
+                    },
+                    was_slow: delivery.slow,
+                    took_ms,
+                }
+            };
+            steps.push(sent.boxed_local());
+        }
+    }
+
+    /// Writes down what has ended, one request after the other: the slower the database, the more go together.
+    fn settle(&mut self, steps: &FuturesUnordered<LocalBoxFuture<'a, Step>>) {
+        if self.is_settling || self.ended.is_empty() {
+            return;
+        }
+        self.is_settling = true;
+        let (task, owner, results) = (self.task, self.owner, mem::take(&mut self.ended));
+        steps.push(async move { Step::Settled(settle(task, owner, &results).await) }.boxed_local());
+    }
+
+    /// Claims what the lanes have room for, once what has ended is written down: then the database knows which receivers are slow.
+    fn claim(&mut self, steps: &FuturesUnordered<LocalBoxFuture<'a, Step>>) {
+        let is_late = host::now_ms() - self.begun_ms > CLAIM_FOR_MS;
+        if self.claim != Claim::Due || self.is_settling || is_late || self.failure.is_some() {
+            return;
+        }
+        let Some(room) = self.lanes.room(self.waiting.len()) else {
+            return;
+        };
+        self.claim = Claim::UnderWay;
+        let (task, owner, skip) = (self.task, self.owner, self.lanes.passed_by());
+        let claimed = async move {
+            let call = ClaimDeliveries {
+                p_owner: owner,
+                p_limit: room.limit,
+                p_slow: room.slow,
+                p_skip: &skip,
+            };
+            Step::Claimed(task.call(&call).await)
+        };
+        steps.push(claimed.boxed_local());
+    }
+
+    fn note(&mut self, step: Step) {
+        match step {
+            Step::Claimed(Ok(ClaimingDeliveries::Claimed { deliveries })) => {
+                let is_dry = deliveries.is_empty() && self.claim == Claim::UnderWay;
+                self.claim = if is_dry { Claim::Dry } else { Claim::Due };
+                for delivery in &deliveries {
+                    self.lanes.claimed(delivery.slow);
+                }
+                self.waiting.extend(deliveries);
+            }
+            Step::Sent {
+                result,
+                was_slow,
+                took_ms,
+            } => {
+                self.lanes.left();
+                self.lanes.ended(was_slow);
+                self.lanes
+                    .note(result.endpoint_id, result.error.is_none(), took_ms);
+                self.ended.push(result);
+            }
+            Step::Settled(Ok(())) => {
+                self.is_settling = false;
+                self.claim = match self.claim {
+                    Claim::Due | Claim::Dry => Claim::Due,
+                    Claim::UnderWay | Claim::Overtaken => Claim::Overtaken,
+                };
+            }
+            Step::Settled(Err(error)) | Step::Claimed(Err(error)) => {
+                self.is_settling = false;
+                self.failure = Some(error);
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the float saturates"
+)]
+fn milliseconds(took: f64) -> u32 {
+    took as u32
+}
+
+async fn attempt(task: &Task, delivery: &Delivery) -> WebhookResult {
+    let settings = task.settings;
+    // Once more: what was allowed in another deployment need not be in this one.
+    if url_policy::check(&delivery.url, settings.webhook_loopback).is_err() {
+        return WebhookResult::of(delivery, Some("refused"));
+    }
+    let place = Row::Endpoint(delivery.endpoint_id);
+    let opened = credentials::open(
+        &settings.ring,
+        delivery.organization_id,
+        place,
+        &delivery.config,
+    );
+    let secrets = match opened {
+        Ok(config) => secret::signing(&config, delivery.both),
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default();
+            log::warning(&task.request_id, &format!("not delivered: {detail}"));
+            Vec::new()
+        }
+    };
+    if secrets.is_empty() {
+        return WebhookResult::of(delivery, Some("unreadable"));
+    }
+    let answer = host::send(&message::request(delivery, &secrets, now())).await;
+    let limits = answer
+        .as_ref()
+        .map(UpstreamResponse::limits)
+        .unwrap_or_default();
+    WebhookResult {
+        retry_after: retry_after(&limits.retry_after, now()),
+        ..message::read(delivery, answer.map(|answer| answer.status()))
+    }
+}
+
+/// Writes the ends; a second time where the first was not answered, as that may be repeated and a delivery should not be.
+async fn settle(task: &Task, owner: Uuid, results: &[WebhookResult]) -> Result<()> {
+    let call = SettleDeliveries {
+        p_owner: owner,
+        p_results: results,
+    };
+    let SettlingDeliveries::Settled = match task.call(&call).await {
+        Ok(settled) => settled,
+        Err(_) => task.call(&call).await?,
+    };
+    Ok(())
+}
+
+/// Moves secrets to the primary key, those that are on a fallback: a rotation ends only when there are none (docs/rotation.md).
+async fn reseal(task: &Task) -> Result<()> {
+    let ring = &task.settings.ring;
+    let fallbacks: Vec<_> = ring.kids().skip(1).map(|kid| kid.to_string()).collect();
+    if fallbacks.is_empty() {
+        return Ok(());
+    }
+    let call = SecretsOn {
+        p_kids: &fallbacks,
+        p_limit: RESEALS,
+    };
+    let SecretsFound::Found { endpoints } = task.call(&call).await?;
+    let mut resealed = Vec::new();
+    for endpoint in endpoints {
+        let (organization, place) = (endpoint.organization_id, Row::Endpoint(endpoint.id));
+        let moved = credentials::reseal(
+            ring,
+            organization,
+            place,
+            &endpoint.config,
+            &mut host::random,
+        );
+        match moved {
+            Ok(Some(config)) => resealed.push(Resealed {
+                id: endpoint.id,
+                read: endpoint.config,
+                config,
+            }),
+            Ok(None) => {}
+            Err(error) => log::warning(&task.request_id, error.detail().unwrap_or_default()),
+        }
+    }
+    if !resealed.is_empty() {
+        let call = ResealSecrets {
+            p_resealed: &resealed,
+        };
+        let Resealing::Resealed = task.call(&call).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! What a refresh may take: how long others wait for it, how late it may start, when a sweep leaves a provider alone.
+//!
+//! The lease that the database gives (90 seconds, see `migrations/`) is longer than all of it together: [`START_WITHIN_MS`], the
+//! provider's 20 seconds, and the write with its repetitions.
+
+use crate::ids::OrganizationId;
+
+/// How late after its claim a redemption may start, in milliseconds.
+pub const START_WITHIN_MS: f64 = 30_000.0;
+/// The pauses before each try at writing what was redeemed, in milliseconds. The provider is never asked again instead.
+pub const WRITE_PAUSES_MS: [u32; 4] = [0, 300, 1_000, 3_000];
+
+/// The pauses of whoever waits for somebody else's refresh, in milliseconds: soon at first, and half a minute in all, which is more
+/// than a provider may take.
+pub fn waits() -> impl Iterator<Item = u32> {
+    (0..).map(|n: u32| 50 << n.min(4)).take(42)
+}
+
+/// How long a run goes on asking each provider: one that is down must not keep the others' customers waiting.
+#[derive(Debug, Default)]
+pub struct BackoffPolicy(Vec<(String, InARow)>);
+
+/// Failures without a success in between.
+#[derive(Debug, Default)]
+struct InARow {
+    failures: u32,
+    /// Of which organizations, up to as many as it takes.
+    organizations: Vec<OrganizationId>,
+}
+
+/// So many failures in a row are the provider's, if they are of so many organizations: one of them, which may have its own server behind
+/// the type, or a limit of its own, does not stop the others.
+const FAILURES: u32 = 5;
+const ORGANIZATIONS: usize = 3;
+
+/// How a request went, as far as the provider's health goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RequestOutcome {
+    /// It answered what it should.
+    Good,
+    /// It failed.
+    Failed,
+    /// It asked for a pause.
+    Pause,
+}
+
+impl BackoffPolicy {
+    /// Takes note of a request of this organization at the provider of this type.
+    pub fn note(&mut self, kind: &str, organization: OrganizationId, health: RequestOutcome) {
+        let position = self.0.iter().position(|(known, _)| known == kind);
+        let failures = match health {
+            RequestOutcome::Good => {
+                if let Some(position) = position {
+                    self.0.swap_remove(position);
+                }
+                return;
+            }
+            RequestOutcome::Failed => 1,
+            RequestOutcome::Pause => FAILURES,
+        };
+        let position = position.unwrap_or_else(|| {
+            self.0.push((kind.to_owned(), InARow::default()));
+            self.0.len() - 1
+        });
+        let row = &mut self.0[position].1;
+        row.failures = row.failures.saturating_add(failures);
+        if row.organizations.len() < ORGANIZATIONS && !row.organizations.contains(&organization) {
+            row.organizations.push(organization);
+        }
+    }
+
+    /// Whether the provider is left alone until the next run.
+    pub fn is_over(&self, kind: &str) -> bool {
+        let noted = self.0.iter().find(|(known, _)| known == kind);
+        noted.is_some_and(|(_, row)| {
+            row.failures >= FAILURES && row.organizations.len() >= ORGANIZATIONS
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn waiting_is_dense_at_first_and_ends() {
+        let waits: Vec<_> = waits().collect();
+        assert_eq!(waits[..5], [50, 100, 200, 400, 800]);
+        assert!((25_000..=35_000).contains(&waits.iter().sum::<u32>()));
+    }
+
+    fn organization(n: u128) -> OrganizationId {
+        OrganizationId(Uuid::from_u128(n))
+    }
+
+    #[test]
+    fn patience_ends_with_one_provider_and_not_with_the_others() {
+        let mut patience = BackoffPolicy::default();
+        for n in 1..u128::from(FAILURES) {
+            patience.note("a", organization(n), RequestOutcome::Failed);
+        }
+        patience.note("a", organization(1), RequestOutcome::Good);
+        patience.note("a", organization(1), RequestOutcome::Failed);
+        assert!(!patience.is_over("a"), "not in a row");
+        for n in 1..=u128::from(FAILURES) {
+            patience.note("a", organization(n), RequestOutcome::Failed);
+        }
+        for n in 1..=ORGANIZATIONS {
+            assert!(!patience.is_over("b"));
+            patience.note("b", organization(n as u128), RequestOutcome::Pause);
+        }
+        assert!(patience.is_over("a") && patience.is_over("b") && !patience.is_over("c"));
+    }
+
+    #[test]
+    fn one_organization_does_not_end_it() {
+        let mut patience = BackoffPolicy::default();
+        for n in 0..100 {
+            patience.note("a", organization(n % 2), RequestOutcome::Failed);
+            patience.note("a", organization(n % 2), RequestOutcome::Pause);
+        }
+        assert!(!patience.is_over("a"));
+        patience.note("a", organization(7), RequestOutcome::Failed);
+        assert!(patience.is_over("a"));
+    }
+}

@@ -1,0 +1,257 @@
+//! The routes of the worker: one table of method, path and handler.
+
+use crate::error::{ClientError, Error, Result};
+use crate::http::Method;
+
+/// Defines [`Route`], its table and what each route calls. `Allow` lists the methods of a path in the order of their lines.
+macro_rules! routes {
+    ($($name:ident: $method:ident $path:literal => $($handler:ident)::+ ($($parameter:ident),*);)*) => {
+        /// A route, by the handler's task.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "the table says what each is")]
+        pub enum Route { $($name),* }
+
+        const TABLE: &[(Method, &str, Route)] = &[$((Method::$method, $path, Route::$name)),*];
+
+        #[cfg(target_arch = "wasm32")]
+        impl Matched<'_> {
+            /// Calls the route's handler.
+            pub async fn serve(
+                self,
+                context: &crate::context::Context<'_>,
+            ) -> Result<crate::host::JsResponse> {
+                match self.route {
+                    $(Route::$name => {
+                        let [$($parameter,)* ..] = self.parameters;
+                        crate::$($handler)::+(context $(, $parameter)*).await.map(Into::into)
+                    })*
+                }
+            }
+        }
+    };
+}
+
+routes! {
+    Page: Get "/" => context::page();
+    Style: Get "/style.css" => context::style();
+    Script: Get "/app.js" => context::script();
+    Health: Get "/health" => context::health();
+    Providers: Get "/api/providers" => connect::methods::list();
+    WhoAmI: Get "/api/session" => auth::sign_in::who_am_i();
+    SignIn: Post "/api/session" => auth::sign_in::sign_in();
+    SignOut: Delete "/api/session" => auth::sign_in::sign_out();
+    Authorize: Post "/api/auth/authorize" => connect::start::authorize();
+    CallbackOfSupabase: Get "/api/auth/callback" => connect::callback::callback_of_supabase();
+    Callback: Get "/api/auth/callback/:type" => connect::callback::callback(kind);
+    Accounts: Get "/api/connections/:id" => connect::account_selection::list(id);
+    SelectAccount: Post "/api/connections/:id" => connect::account_selection::select(id);
+    DiscardConnection: Delete "/api/connections/:id" => connect::account_selection::discard(id);
+    List: Get "/api/integrations" => integrations::list::list();
+    Create: Post "/api/integrations" => connect::credential_connect::create();
+    Details: Get "/api/integrations/:id" => integrations::detail::details(id);
+    Change: Patch "/api/integrations/:id" => integrations::detail::change(id);
+    Disconnect: Delete "/api/integrations/:id" => integrations::disconnect::disconnect(id);
+    ReplaceCredentials: Put "/api/integrations/:id/credentials" => connect::credential_connect::replace(id);
+    Refresh: Post "/api/integrations/:id/refresh" => refresh::on_demand::refresh(id);
+    Check: Post "/api/integrations/:id/check" => health::check::check(id);
+    Reconnect: Post "/api/integrations/:id/reconnect" => integrations::detail::reconnect(id);
+    Events: Get "/api/integrations/:id/events" => integrations::events::events(id);
+    Webhooks: Get "/api/webhooks" => webhooks::endpoints::list();
+    AddWebhook: Post "/api/webhooks" => webhooks::endpoints::add();
+    ChangeWebhook: Patch "/api/webhooks/:id" => webhooks::endpoints::change(id);
+    RemoveWebhook: Delete "/api/webhooks/:id" => webhooks::endpoints::remove(id);
+    RotateSecret: Post "/api/webhooks/:id/secret" => webhooks::endpoints::rotate(id);
+    Deliveries: Get "/api/webhooks/:id/deliveries" => webhooks::endpoints::deliveries(id);
+    Replay: Post "/api/webhooks/:id/deliveries/:event_id/replay" => webhooks::endpoints::replay(id, event_id);
+}
+
+/// How many parameters a path has at most.
+const PARAMETERS: usize = 2;
+
+/// A route, and the raw parameters of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Matched<'a> {
+    /// The route.
+    pub route: Route,
+    method: Method,
+    pattern: &'static str,
+    /// The parameters in the order of the path; empty beyond its own.
+    pub parameters: [&'a str; PARAMETERS],
+}
+
+impl Matched<'_> {
+    /// The route as the log names it: never with what came in the path.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method.name(), self.pattern)
+    }
+}
+
+/// Finds the route: 404 for an unknown path, 405 with the Allow header for a known one.
+pub fn route(method: Method, path: &str) -> Result<Matched<'_>> {
+    let mut allow = Vec::new();
+    for &(allowed, pattern, route) in TABLE {
+        let Some(parameters) = parameters(pattern, path) else {
+            continue;
+        };
+        if allowed == method {
+            return Ok(Matched {
+                route,
+                method,
+                pattern,
+                parameters,
+            });
+        }
+        allow.extend(allowed.allow());
+    }
+    if allow.is_empty() {
+        return Err(ClientError::UnknownPath.into());
+    }
+    Err(Error::Client(ClientError::Method {
+        allow: allow.join(", "),
+    }))
+}
+
+/// What a path has in place of the segments that begin with a colon; nothing unless all others are the same and none is empty.
+fn parameters<'a>(pattern: &str, path: &'a str) -> Option<[&'a str; PARAMETERS]> {
+    let mut parameters = [""; PARAMETERS];
+    let mut free = parameters.iter_mut();
+    let mut segments = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = segments.next()?;
+        if expected.starts_with(':') {
+            if segment.is_empty() {
+                return None;
+            }
+            *free.next()? = segment;
+        } else if segment != expected {
+            return None;
+        }
+    }
+    segments.next().is_none().then_some(parameters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(method: Method, path: &str) -> Matched<'_> {
+        route(method, path).unwrap()
+    }
+
+    #[test]
+    fn finds_a_route_and_its_parameters() {
+        for (method, path, route, parameters) in [
+            (Method::Get, "/health", Route::Health, ["", ""]),
+            (
+                Method::Get,
+                "/api/auth/callback",
+                Route::CallbackOfSupabase,
+                ["", ""],
+            ),
+            (
+                Method::Get,
+                "/api/auth/callback/gitlab",
+                Route::Callback,
+                ["gitlab", ""],
+            ),
+            (Method::Post, "/api/integrations", Route::Create, ["", ""]),
+            (
+                Method::Delete,
+                "/api/integrations/x",
+                Route::Disconnect,
+                ["x", ""],
+            ),
+            (
+                Method::Put,
+                "/api/integrations/x/credentials",
+                Route::ReplaceCredentials,
+                ["x", ""],
+            ),
+            (
+                Method::Post,
+                "/api/webhooks/x/deliveries/y/replay",
+                Route::Replay,
+                ["x", "y"],
+            ),
+        ] {
+            let found = found(method, path);
+            assert_eq!(
+                (found.route, found.parameters),
+                (route, parameters),
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn finds_every_route_of_the_table() {
+        for &(method, pattern, expected) in TABLE {
+            let path = pattern
+                .replace(":event_id", "e")
+                .replace(":type", "t")
+                .replace(":id", "i");
+            let found = found(method, &path);
+            assert_eq!((found.route, found.pattern), (expected, pattern));
+            assert_eq!(found.name(), format!("{} {pattern}", method.name()));
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_says_which_are_right() {
+        for (method, path, allowed) in [
+            (Method::Post, "/health", "GET, HEAD"),
+            (Method::Get, "/api/auth/authorize", "POST"),
+            (
+                Method::Post,
+                "/api/integrations/x",
+                "GET, HEAD, PATCH, DELETE",
+            ),
+            (Method::Get, "/api/integrations/x/reconnect", "POST"),
+            (Method::Patch, "/api/integrations/x/check", "POST"),
+            (Method::Delete, "/api/integrations/x/events", "GET, HEAD"),
+            (Method::Delete, "/api/integrations", "GET, HEAD, POST"),
+            (Method::Post, "/api/integrations/x/credentials", "PUT"),
+            (Method::Patch, "/api/session", "GET, HEAD, POST, DELETE"),
+            (Method::Delete, "/api/webhooks", "GET, HEAD, POST"),
+            (Method::Get, "/api/webhooks/x", "PATCH, DELETE"),
+            (Method::Get, "/api/webhooks/x/secret", "POST"),
+            (Method::Post, "/api/webhooks/x/deliveries", "GET, HEAD"),
+            (Method::Get, "/api/webhooks/x/deliveries/y/replay", "POST"),
+            (Method::Other, "/api/session", "GET, HEAD, POST, DELETE"),
+        ] {
+            match route(method, path) {
+                Err(Error::Client(ClientError::Method { allow })) => {
+                    assert_eq!(allow, allowed, "{path}")
+                }
+                other => panic!("{path}: expected 405, got {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_unknown_path_is_not_found() {
+        for path in [
+            "/x",
+            "/api",
+            "/api/integrations/",
+            "/api/integrations/x/y",
+            "/api/integrations//events",
+            "/api/integrations/x/events/",
+            "/api/webhooks/",
+            "/api/webhooks//secret",
+            "/api/webhooks/x/deliveries/y",
+            "/api/webhooks/x/deliveries//replay",
+            "/api/webhooks/x/deliveries/y/replay/z",
+            "//",
+            "/API/integrations",
+        ] {
+            assert!(
+                matches!(
+                    route(Method::Get, path),
+                    Err(Error::Client(ClientError::UnknownPath))
+                ),
+                "{path}"
+            );
+        }
+    }
+}

@@ -1,7 +1,0 @@
-//! Webhooks as Standard Webhooks has them (standardwebhooks.com): where they may go, how they are signed, what they say, and which
-//! answer is a success. `docs/webhooks.md` is the receivers' side.
-
-pub mod lanes;
-pub mod message;
-pub mod receiver;
-pub mod secret;

@@ -1,0 +1,298 @@
+//! `/api/webhooks`: where an organisation is told what happens to its connections.
+
+use crate::context::Context;
+use crate::credentials::{self, Row};
+use crate::db::events::Page;
+use crate::db::pages::pages;
+use crate::db::{
+    ChangeEndpoint, ChangeSecret, CreateEndpoint, Created, DeleteEndpoint, Endpoint,
+    EndpointChanged, EndpointDeleted, EndpointFound, EventType, FindEndpoint, Replay, Replayed,
+    SecretChanged, webhook_lists as rows,
+};
+use crate::error::{ClientError, Error, Result};
+use crate::host::random_bytes;
+use crate::host::random_uuid;
+use crate::host::{self, log};
+use crate::http::{HttpRequest, HttpResponse, Response};
+use crate::ids::{EndpointId, EventId, OrganizationId};
+use crate::json::{Given, object};
+use crate::webhooks::secret::{self, SigningSecret};
+use crate::webhooks::url_policy;
+use sealed::{PlainConfig, StoredConfig};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// An endpoint with the one sight of its secret.
+#[derive(Serialize)]
+struct WithSecret<'a> {
+    #[serde(flatten)]
+    endpoint: Endpoint,
+    secret: &'a str,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    webhooks: Vec<Endpoint>,
+    has_more: bool,
+}
+
+/// `GET /api/webhooks[?organization_id=]`
+pub async fn list(context: &Context<'_>) -> Result<Response> {
+    let organization = organization(&context.incoming.head.query)?;
+    let signed_in = context.signed_in().await?;
+    let organization = organization.unwrap_or_else(|| signed_in.user.id.personal_organization());
+    let project = &context.settings.supabase;
+    let request = |offset| rows::list_request(project, &signed_in.token, organization, offset);
+    let (pages, has_more) = pages("webhooks", request).await?;
+    let webhooks = rows::read_list(&pages)?;
+    Ok(Response::json(200, &Listed { webhooks, has_more }))
+}
+
+fn organization(query: &str) -> Result<Option<OrganizationId>> {
+    let mut organization = None;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if name != "organization_id" || organization.is_some() {
+            return Err(ClientError::Invalid("expected organization_id, once").into());
+        }
+        organization = Some(OrganizationId::parse(&value)?);
+    }
+    Ok(organization)
+}
+
+/// `POST /api/webhooks`
+pub async fn add(context: &Context<'_>) -> Result<Response> {
+    object! {
+        exact struct Body {
+            organization_id: Option<String>,
+            url: String,
+            events: Option<Vec<EventType>>,
+        }
+    }
+    let user = context.signed_in().await?.user.id;
+    let body: Body = context
+        .json(r#"expected {"organization_id"?,"url","events"?}, events of the documented types"#)
+        .await?;
+    let organization = match &body.organization_id {
+        Some(id) => OrganizationId::parse(id)?,
+        None => user.personal_organization(),
+    };
+    let url = url_policy::check(&body.url, context.settings.webhook_loopback)?;
+    let events = body.events.as_deref();
+    check_events(events)?;
+    let id = EndpointId(random_uuid()?);
+    let secret = SigningSecret::from_bytes(random_bytes()?);
+    let config = seal(context, organization, id, &secret::config(&secret, None))?;
+    let call = CreateEndpoint {
+        p_id: id,
+        p_user_id: user,
+        p_organization_id: organization,
+        p_url: &url,
+        p_events: events,
+        p_config: &config,
+    };
+    match context.call(&call).await? {
+        Created::Created { endpoint } => Ok(Response::json(
+            201,
+            &WithSecret {
+                endpoint,
+                secret: secret.expose(),
+            },
+        )),
+        Created::NotAMember => Err(ClientError::NotAMember.into()),
+        Created::TooMany => Err(ClientError::TooManyWebhooks.into()),
+    }
+}
+
+/// At least one and each once; none at all (null) means every event.
+fn check_events(events: Option<&[EventType]>) -> Result<()> {
+    let repeats =
+        |(i, event): (usize, &EventType)| events.is_some_and(|all| all[..i].contains(event));
+    let fine = events.is_none_or(|all| !all.is_empty() && !all.iter().enumerate().any(repeats));
+    fine.then_some(()).ok_or(
+        ClientError::Invalid("events must be at least one of the documented types, each once")
+            .into(),
+    )
+}
+
+/// `PATCH /api/webhooks/:id`: what is named changes, the rest stays.
+pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
+    object! {
+        exact struct Body {
+            url: Given<String>,
+            events: Given<Option<Vec<EventType>>>,
+            enabled: Given<bool>,
+        }
+    }
+    const EXPECTED: &str =
+        r#"expected {"url"?,"events"?,"enabled"?}, at least one, events of the documented types"#;
+    let id = EndpointId::parse(id)?;
+    let user = context.signed_in().await?.user.id;
+    let body: Body = context.json(EXPECTED).await?;
+    let mut changes = Map::new();
+    if let Some(url) = &body.url.0 {
+        let url = url_policy::check(url, context.settings.webhook_loopback)?;
+        changes.insert("url".to_owned(), Value::from(url));
+    }
+    if let Some(events) = &body.events.0 {
+        check_events(events.as_deref())?;
+        changes.insert("events".to_owned(), json!(events));
+    }
+    if let Some(enabled) = body.enabled.0 {
+        changes.insert("enabled".to_owned(), Value::from(enabled));
+    }
+    if changes.is_empty() {
+        return Err(ClientError::Body(EXPECTED).into());
+    }
+    let call = ChangeEndpoint {
+        p_id: id,
+        p_user_id: user,
+        p_changes: &changes,
+    };
+    match context.call(&call).await? {
+        EndpointChanged::Changed { endpoint } => Ok(Response::json(200, &endpoint)),
+        EndpointChanged::Unknown => Err(ClientError::UnknownWebhook.into()),
+    }
+}
+
+/// `DELETE /api/webhooks/:id`
+pub async fn remove(context: &Context<'_>, id: &str) -> Result<Response> {
+    let call = DeleteEndpoint {
+        p_id: EndpointId::parse(id)?,
+        p_user_id: context.signed_in().await?.user.id,
+    };
+    match context.call(&call).await? {
+        EndpointDeleted::Deleted => Ok(Response::json(200, &json!({"success": true}))),
+        EndpointDeleted::Unknown => Err(ClientError::UnknownWebhook.into()),
+    }
+}
+
+/// How often the secrets may have become others between their reading and their writing.
+const ATTEMPTS: usize = 3;
+
+/// `POST /api/webhooks/:id/secret`: a new secret; the one before signs too for a day.
+pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = EndpointId::parse(id)?;
+    let user = context.signed_in().await?.user.id;
+    let secret = SigningSecret::from_bytes(random_bytes()?);
+    for _ in 0..ATTEMPTS {
+        let find = FindEndpoint {
+            p_id: id,
+            p_user_id: user,
+        };
+        let EndpointFound::Found {
+            organization_id,
+            config: read,
+        } = context.call(&find).await?
+        else {
+            return Err(ClientError::UnknownWebhook.into());
+        };
+        let previous = previous(context, organization_id, id, &read);
+        let plain = secret::config(&secret, previous.as_ref());
+        let call = ChangeSecret {
+            p_id: id,
+            p_user_id: user,
+            p_read: &read,
+            p_config: &seal(context, organization_id, id, &plain)?,
+        };
+        match context.call(&call).await? {
+            SecretChanged::Rotated { endpoint } => {
+                return Ok(Response::json(
+                    200,
+                    &WithSecret {
+                        endpoint,
+                        secret: secret.expose(),
+                    },
+                ));
+            }
+            SecretChanged::Changed => {}
+            SecretChanged::Unknown => return Err(ClientError::UnknownWebhook.into()),
+        }
+    }
+    Err(Error::database_answer(
+        "change_webhook_secret: the secrets changed each time they were read",
+    ))
+}
+
+/// The secret that has signed until now. One that does not open has signed nothing: then the new one signs alone, which is how an
+/// endpoint is mended whose key is lost.
+fn previous(
+    context: &Context<'_>,
+    organization: OrganizationId,
+    id: EndpointId,
+    config: &StoredConfig,
+) -> Option<SigningSecret> {
+    let ring = &context.settings.ring;
+    match credentials::open(ring, organization, Row::Endpoint(id), config) {
+        Ok(config) => secret::current(&config),
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default();
+            log::warning(&context.request_id, &format!("not signed with: {detail}"));
+            None
+        }
+    }
+}
+
+fn seal(
+    context: &Context<'_>,
+    organization: OrganizationId,
+    id: EndpointId,
+    config: &PlainConfig,
+) -> Result<StoredConfig> {
+    credentials::seal(
+        &context.settings.ring,
+        organization,
+        Row::Endpoint(id),
+        config,
+        &mut host::random,
+    )
+}
+
+/// `GET /api/webhooks/:id/deliveries`: a page, the newest first.
+pub async fn deliveries(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = EndpointId::parse(id)?;
+    let page = Page::parse(&context.incoming.head.query)?;
+    let token = context.signed_in().await?.token;
+    let project = &context.settings.supabase;
+    let fetched = async |page| {
+        let answer = ask(&rows::deliveries_request(project, &token, id, page)).await?;
+        rows::read_deliveries(&answer, page)
+    };
+    let mut read = fetched(page).await?;
+    match read.last {
+        Some(last) if read.next_cursor.is_none() => {
+            let has_more = fetched(Page::after(last)).await?.has_more;
+            read.next_cursor = has_more.then(|| last.to_string());
+        }
+        Some(_) => {}
+        None => {
+            let answer = ask(&rows::exists_request(project, &token, id)).await?;
+            if !rows::read_exists(&answer)? {
+                return Err(ClientError::UnknownWebhook.into());
+            }
+        }
+    }
+    Ok(Response::json(200, &read))
+}
+
+/// `POST /api/webhooks/:id/deliveries/:event_id/replay`
+pub async fn replay(context: &Context<'_>, id: &str, event: &str) -> Result<Response> {
+    let call = Replay {
+        p_endpoint_id: EndpointId::parse(id)?,
+        p_event_id: EventId::parse(event)?,
+        p_user_id: context.signed_in().await?.user.id,
+    };
+    match context.call(&call).await? {
+        Replayed::Replayed => Ok(Response::json(
+            202,
+            &json!({"event_id": call.p_event_id, "state": "pending"}),
+        )),
+        Replayed::Disabled => Err(ClientError::WebhookDisabled.into()),
+        Replayed::Unknown => Err(ClientError::UnknownWebhook.into()),
+    }
+}
+
+async fn ask(request: &HttpRequest) -> Result<HttpResponse> {
+    host::fetch(request)
+        .await
+        .map_err(|error| Error::no_answer("webhooks", error))
+}
