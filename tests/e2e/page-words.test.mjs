@@ -88,7 +88,7 @@ describe("the page's words", () => {
     assert.deepEqual(STATES.toSorted(), allowed(/check \(state in \(('pending'[^)]+)\)/g).sort());
     assert.deepEqual(Object.keys(ENDINGS), found(sql, /disabled_reason = '([a-z_]+)'/g));
     const faults = new Set([
-      ...found(text("worker/src/webhook/message.rs"), /Some\("([a-z_]+)"\)/g),
+      ...found(text("worker/src/webhooks/message.rs"), /Some\("([a-z_]+)"\)/g),
       ...found(text("worker/src/jobs/webhook_deliveries.rs"), /WebhookResult::of\([^)]*Some\("([a-z_]+)"\)/g),
       ...found(sql, /coalesce\(d\.last_error, '([a-z_]+)'\)/g),
     ]);
