@@ -16,6 +16,7 @@ use crate::commands::topics::TopicArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::exit;
 use crate::keys::KeyArgs;
+use crate::shown::on_one_line;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 something sealed does not open.
@@ -90,7 +91,7 @@ impl PlaceArgs {
 pub fn parse() -> Result<Args, ExitCode> {
     Args::try_parse().map_err(|error| {
         if error.use_stderr() {
-            eprint!("{}", without_values(&error));
+            eprint!("{}", without_values(error));
             return ExitCode::from(exit::USAGE);
         }
         // A reader that has seen enough of the help is no failure.
@@ -99,23 +100,27 @@ pub fn parse() -> Result<Args, ExitCode> {
     })
 }
 
-/// clap quotes what it does not understand. That may be a key that somebody has pasted where none belongs, and stderr goes
-/// into logs.
-fn without_values(error: &clap::Error) -> String {
-    let quoted: &[ContextKind] = match error.kind() {
-        ErrorKind::UnknownArgument => &[ContextKind::InvalidArg],
-        ErrorKind::InvalidSubcommand => &[ContextKind::InvalidSubcommand],
-        _ => &[ContextKind::InvalidValue],
+/// clap quotes what it does not understand. Any of it may be a secret that somebody has pasted in the wrong place, and stderr
+/// goes into logs: the option is named, and what is suggested instead, never what was given.
+fn without_values(mut error: clap::Error) -> String {
+    let quoted = match error.kind() {
+        ErrorKind::UnknownArgument => ContextKind::InvalidArg,
+        ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        _ => ContextKind::InvalidValue,
     };
-    let mut text = error.to_string();
-    for kind in quoted {
-        if let Some(ContextValue::String(value)) = error.get(*kind)
-            && value.len() >= 20
-        {
-            text = text.replace(value.as_str(), "[not shown]");
-        }
+    // An empty one says that there was no value at all.
+    let is_given =
+        |value: &ContextValue| matches!(value, ContextValue::String(text) if !text.is_empty());
+    if error.get(quoted).is_some_and(is_given) {
+        error.insert(quoted, ContextValue::String("[not shown]".into()));
     }
-    text
+    // "to pass '...' as a value, use '-- ...'"
+    error.remove(ContextKind::Suggested);
+    // A value's own parser may quote a character of it.
+    let text = error.to_string();
+    text.lines()
+        .map(|line| format!("{}\n", on_one_line(line)))
+        .collect()
 }
 
 #[cfg(test)]

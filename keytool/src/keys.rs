@@ -10,7 +10,6 @@ use sealed::{Key, KeyError, KeyRing};
 use crate::error::{Blame, Error, Result};
 use crate::input::read_bounded;
 use crate::settings::{self, FALLBACKS, PRIMARY};
-use crate::shown::file_name;
 
 const MAKE_ONE: &str = "make a key with `keytool generate` or `openssl rand -base64 32`";
 
@@ -52,7 +51,7 @@ impl KeyArgs {
     /// The primary key alone.
     pub fn primary(&self) -> Result<Key> {
         match &self.key_file {
-            Some(file) => key_in_file(file),
+            Some(file) => key_in_file(file, "the file of --key-file"),
             None => match settings::secret(PRIMARY)? {
                 Some(text) => Key::from_base64(&text).map_err(|error| not_a_key(PRIMARY, error)),
                 None => Err(Error::new(
@@ -66,10 +65,11 @@ impl KeyArgs {
 
     fn fallbacks(&self) -> Result<Vec<Key>> {
         if !self.fallback_key_file.is_empty() {
-            return self
-                .fallback_key_file
-                .iter()
-                .map(|file| key_in_file(file))
+            let files = self.fallback_key_file.iter().zip(1..);
+            return files
+                .map(|(file, number)| {
+                    key_in_file(file, &format!("file {number} of --fallback-key-file"))
+                })
                 .collect();
         }
         let Some(text) = settings::secret(FALLBACKS)? else {
@@ -82,36 +82,27 @@ impl KeyArgs {
     }
 }
 
-fn key_in_file(path: &Path) -> Result<Key> {
+/// `name` says which file it is. Its path is not shown: somebody may have pasted a key where the path belongs.
+fn key_in_file(path: &Path, name: &str) -> Result<Key> {
     const MAX_FILE: usize = 4096;
-    let name = file_name(path);
-    let cannot_read = |error: io::Error| {
-        Error::new(
-            Blame::Caller,
-            format!("key file {name} cannot be read: {error}"),
-        )
-    };
+    let cannot_read =
+        |error: io::Error| Error::new(Blame::Caller, format!("{name} cannot be read: {error}"));
     // Before it is opened: to open a pipe is to wait for whoever writes to it.
     let kind = std::fs::metadata(path).map_err(cannot_read)?.file_type();
     if !kind.is_file() {
-        let message = format!("key file {name} is not a file");
+        let message = format!("{name} is not a file");
         return Err(
             Error::new(Blame::Caller, message).hint("give the name of a file that holds one key")
         );
     }
     let file = File::open(path).map_err(cannot_read)?;
-    refuse_if_others_may_read(&file, &name)?;
+    refuse_if_others_may_read(&file, name)?;
     let bytes = read_bounded(file, MAX_FILE)
         .map_err(cannot_read)?
-        .ok_or_else(|| {
-            Error::new(
-                Blame::Caller,
-                format!("key file {name} is larger than a key"),
-            )
-        })?;
+        .ok_or_else(|| Error::new(Blame::Caller, format!("{name} is larger than a key")))?;
     let text = str::from_utf8(&bytes).map_err(|_| KeyError::NotBase64);
     text.and_then(Key::from_base64)
-        .map_err(|error| not_a_key(&format!("key file {name}"), error))
+        .map_err(|error| not_a_key(name, error))
 }
 
 fn not_a_key(source: &str, error: KeyError) -> Error {
@@ -125,23 +116,19 @@ fn refuse_if_others_may_read(file: &File, name: &str) -> Result<()> {
 
     let about = file
         .metadata()
-        .map_err(|error| Error::new(Blame::Caller, format!("key file {name}: {error}")))?;
+        .map_err(|error| Error::new(Blame::Caller, format!("{name}: {error}")))?;
     let (owner, mode) = (about.uid(), about.mode());
     // Whoever owns the file may change what is in it, and who may read it.
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
-        let message = format!("key file {name} belongs to another user (id {owner})");
+        let message = format!("{name} belongs to another user (id {owner})");
         return Err(Error::new(Blame::Caller, message).hint("it must be yours or root's"));
     }
     if mode & 0o077 == 0 {
         return Ok(());
     }
-    let message = format!(
-        "key file {name} is open to others (mode {:04o})",
-        mode & 0o7777
-    );
-    Err(Error::new(Blame::Caller, message).hint(format!(
-        "chmod 600 {name}, and make a new key if somebody may have read this one"
-    )))
+    let message = format!("{name} is open to others (mode {:04o})", mode & 0o7777);
+    Err(Error::new(Blame::Caller, message)
+        .hint("give it mode 600, and make a new key if somebody may have read this one"))
 }
 
 /// Elsewhere a file's permissions are no mode bits: whoever keeps the file answers for them.

@@ -55,7 +55,7 @@ fn no_file_is_overwritten() {
     let directory = Directory::new("generate-overwrite");
     let path = directory.file("key", "the only copy", 0o600);
     let done = run(keytool(&["generate", "--out", &path]), b"");
-    done.assert_error(2, &format!("{path} exists"));
+    done.assert_error(2, "the file of --out exists");
     done.assert_hint();
     assert_eq!(fs::read_to_string(&path).unwrap(), "the only copy");
 }
@@ -66,7 +66,7 @@ fn a_dangling_link_is_not_followed() {
     let directory = Directory::new("generate-link");
     let (link, target) = (directory.path("link"), directory.path("target"));
     std::os::unix::fs::symlink(&target, &link).unwrap();
-    run(keytool(&["generate", "--out", &link]), b"").assert_error(2, &format!("{link} exists"));
+    run(keytool(&["generate", "--out", &link]), b"").assert_error(2, "the file of --out exists");
     assert!(!fs::exists(target).unwrap());
 }
 
@@ -75,7 +75,7 @@ fn a_directory_that_is_not_there() {
     let directory = Directory::new("generate-nowhere");
     let path = directory.path("no/key");
     let done = run(keytool(&["generate", "--out", &path]), b"");
-    done.assert_error(2, &format!("{path} cannot be made: "));
+    done.assert_error(2, "the file of --out cannot be made: ");
 }
 
 #[test]

@@ -145,12 +145,12 @@ fn a_file_that_others_may_read_is_refused() {
         let done = id(&[], &["--key-file", &path]);
         done.assert_error(
             2,
-            &format!("key file {path} is open to others (mode {mode:04o})"),
+            &format!("the file of --key-file is open to others (mode {mode:04o})"),
         );
         done.assert_hint();
         let settings = [("ENCRYPTION_KEY", OTHER_KEY)];
         let done = id(&settings, &["--all", "--fallback-key-file", &path]);
-        done.assert_error(2, &format!("key file {path} is open to others"));
+        done.assert_error(2, "file 1 of --fallback-key-file is open to others");
     }
 }
 
@@ -165,12 +165,12 @@ fn a_file_that_holds_no_key() {
     ] {
         let path = directory.file("key", &content, 0o600);
         let done = id(&[], &["--key-file", &path]);
-        done.assert_error(2, &format!("key file {path}"));
+        done.assert_error(2, "the file of --key-file");
         assert!(done.stderr.contains(why), "{done:?}");
         done.assert_silent_about(&["hunter2", KEY]);
     }
     let path = directory.path("missing");
-    id(&[], &["--key-file", &path]).assert_error(2, &format!("key file {path} cannot be read: "));
+    id(&[], &["--key-file", &path]).assert_error(2, "the file of --key-file cannot be read: ");
     let path = directory.path("");
     assert_eq!(id(&[], &["--key-file", &path]).status, Some(2));
 }

@@ -67,7 +67,7 @@ describe("settings", () => {
     assert.equal(part.status, 2);
   });
 
-  // docs/threat-model.md 109
+  // Threat model 109. keytool/tests/arguments.rs has every option and place.
   test("a key that is pasted where a file's name belongs is not printed", async () => {
     const attempts = [["id", "--key-file"], ["status", "--ca-file"], ["rotate", "--key-file"]];
     for (const key of [A.base64, A.base64.replace(/=+$/, ""), A.key.toString("base64url"), A.key.toString("hex"), `/${A.base64.slice(1)}`]) {
@@ -154,7 +154,7 @@ describe("settings", () => {
 
   test("a certificate file that is none", async () => {
     for (const file of ["/nonexistent/ca.pem", "/dev/null"]) {
-      assertError(await keytool({ ...table.direct, ...A_TO_B }, "status", "--ca-file", file), 2, /^error: certificate file/);
+      assertError(await keytool({ ...table.direct, ...A_TO_B }, "status", "--ca-file", file), 2, /^error: the certificate file of --ca-file/);
     }
   });
 });

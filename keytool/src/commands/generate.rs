@@ -8,7 +8,6 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::error::{Blame, Error, Result};
-use crate::shown::file_name;
 use crate::{output, random};
 
 #[derive(Args, Debug)]
@@ -28,7 +27,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
         (Some(path), json) => {
             write_new(path, &text)?;
             if json {
-                return output::json(&json!({"kid": kid, "file": file_name(path)}));
+                return output::json(&json!({"kid": kid}));
             }
         }
         (None, true) => return output::json(&json!({"key": text.expose(), "kid": kid})),
@@ -40,11 +39,13 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
 
 /// A key that is overwritten is a key that is lost, and everything sealed with it: the file must not be there.
 fn write_new(path: &Path, key: &Secret) -> Result<()> {
-    let name = file_name(path);
     let mut file = new_file().open(path).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::new(Blame::Caller, format!("{name} exists"))
+        ErrorKind::AlreadyExists => Error::new(Blame::Caller, "the file of --out exists")
             .hint("no file is ever overwritten: choose another name, or move that one away"),
-        _ => Error::new(Blame::Caller, format!("{name} cannot be made: {error}")),
+        _ => Error::new(
+            Blame::Caller,
+            format!("the file of --out cannot be made: {error}"),
+        ),
     })?;
     let mut write = || -> io::Result<()> {
         file.write_all(key.expose().as_bytes())?;
@@ -54,7 +55,10 @@ fn write_new(path: &Path, key: &Secret) -> Result<()> {
     write().map_err(|error| {
         // Half a key is of no use, and the name would stay taken. It is ours: it was not there before.
         let _ = std::fs::remove_file(path);
-        Error::new(Blame::Machine, format!("{name} cannot be written: {error}"))
+        Error::new(
+            Blame::Machine,
+            format!("the file of --out cannot be written: {error}"),
+        )
     })
 }
 

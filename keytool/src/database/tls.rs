@@ -6,7 +6,6 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Blame, Error, Result};
-use crate::shown::file_name;
 
 /// The certificates of a `--ca-file`: trusted instead of the public authorities.
 pub type Authorities = Vec<CertificateDer<'static>>;
@@ -15,7 +14,7 @@ pub fn read_authorities(path: &Path) -> Result<Authorities> {
     let wrong = |why: String| {
         Error::new(
             Blame::Caller,
-            format!("certificate file {}: {why}", file_name(path)),
+            format!("the certificate file of --ca-file: {why}"),
         )
         .hint("give the authority's certificate in PEM; Supabase's is under Database, Settings, SSL configuration")
     };
