@@ -545,6 +545,7 @@ describe("a pause", () => {
     assert.equal((await call(service, "claim_due_refreshes", refreshes)).claims.length, 1);
   });
 
+  // Threat model 112.
   test("of a type takes several organisations, however often one of them is told to wait", async () => {
     const p_user_id = randomUUID();
     const own = await Promise.all(Array.from({ length: 5 }, (_, i) => due({ p_user_id, p_organization_id: p_user_id, p_external_account_id: `${i}` })));

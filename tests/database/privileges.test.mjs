@@ -75,7 +75,7 @@ describe("what is granted, object by object", () => {
     }
   });
 
-  // With an empty search_path the temporary schema is still looked at first for types (PostgreSQL 18, "search_path").
+  // Threat model 110. With an empty search_path the temporary schema is still looked at first for types (PostgreSQL 18, "search_path").
   test("a temporary type does not run code with a function's rights", async () => {
     const attacker = project.connect("authenticator", { role: "service_role" });
     await attacker.unsafe(`

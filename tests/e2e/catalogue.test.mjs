@@ -77,6 +77,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
   for (const entry of ENTRIES) {
     const { type, identity, kept, refresh, assumed_lifetime, revocation } = entry;
 
+    // Threat model 115: the simulator complains of a challenge that is missing, or sent where the entry documents a refusal.
     it(`${entry.name}: connects, is checked, refreshes, disconnects, and takes no failure for a grant`, async () => {
       const provider = bent.providers[type];
       const browser = await Visitor.signedIn(worker);

@@ -156,6 +156,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.deepEqual([questions(made), redemptions(made)], [1, 1]);
   });
 
+  // Threat model 119.
   it("asks for its own project, and for no list", async () => {
     const made = await connection(scene);
     (await check(made)).expect(200);

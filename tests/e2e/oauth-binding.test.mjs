@@ -1,4 +1,4 @@
-// Attacks 1 to 4 and 6: a callback counts once, in the browser and for the user that began it. The authorization server is
+// Threat model 1 to 4 and 6: a callback counts once, in the browser and for the user that began it. The authorization server is
 // asked for tokens only after all of that is settled.
 import assert from "node:assert/strict";
 import { createHash, randomBytes, randomUUID } from "node:crypto";

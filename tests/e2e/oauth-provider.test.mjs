@@ -94,6 +94,7 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
   }
 
   for (const [what, behaviour] of ANYWHERE) {
+    // Threat model 124.
     const says = what === "429" ? [429, "provider_rate_limited"] : undefined;
     it(`9. the token endpoint answers ${what}: ${says?.[0] ?? 502}, no row`, () => fails(exchangeOf, behaviour, says));
     it(`9. the identity endpoint answers ${what}: 502, no row, the grant is revoked`, async () =>

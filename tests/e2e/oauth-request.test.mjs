@@ -1,4 +1,4 @@
-// Attacks 7, 8 and 10: what a connection asks for, where it returns to, and what a refusal looks like.
+// Threat model 7, 8 and 10: what a connection asks for, where it returns to, and what a refusal looks like.
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { describe, it } from "node:test";

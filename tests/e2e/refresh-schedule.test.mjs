@@ -153,6 +153,7 @@ describe("the schedule", () => {
     assert.match(opened(scene.info, row).refresh_token, /^fresh-/);
   });
 
+  // Threat model 120.
   it("that has used up its time shares out over a queue what is left, or says that the queue did not take it; each row once", async () => {
     // Each run claims a hundred at once, and another hundred before its time is over.
     const ids = await insertRows(scene, 600, { seconds: 60 });

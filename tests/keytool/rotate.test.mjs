@@ -134,6 +134,30 @@ describe("what is in the table", () => {
     }
   });
 
+  // Threat model 104 and 109.
+  test("a row that cannot be parsed is listed and left, and the others are done", async () => {
+    const nested = `${"[".repeat(130)}${"]".repeat(130)}`;
+    const table = await databases.project();
+    await table.insertMany(5, A);
+    const [broken, large] = (await table.rows()).map(({ id }) => id);
+    await table.sql.unsafe(`update public.integrations set config = config || '{"x": ${nested}}' where id = '${broken}'`);
+    await table.sql.unsafe(`update public.integrations set config = config || '{"x": 1e400}' where id = '${large}'`);
+    const before = (await table.rows()).find(({ id }) => id === broken);
+    const { newKey } = await table.rest();
+    for (const way of [table.direct, newKey]) {
+      for (const command of [["verify"], ["rotate"], ["status"]]) {
+        const done = await keytool({ ...A_TO_B, ...way }, "--json", ...command);
+        assertError(done, 3, /^error: 1 rows do not open$/);
+        const found = done.events().filter(({ event }) => event === "does_not_open");
+        assert.deepEqual(found.map(({ id }) => id), [broken], command[0]);
+      }
+    }
+    for (const row of await table.rows()) {
+      if (row.id === broken) assert.deepEqual(row, before);
+      else assert.equal(row.config._enc.kid, B.kid, row.id === large ? "the number beyond a double" : row.id);
+    }
+  });
+
   test("rows that do not open are listed by id and class and left, the others are done, and the status is 3", async () => {
     const table = await databases.project();
     await table.insertMany(50, A);

@@ -37,7 +37,7 @@ export function signHS256(info, claims, header = {}) {
   return sign(claims, { alg: "HS256", typ: "JWT", ...header }, new TextEncoder().encode(info.jwt_secret));
 }
 
-/** `[name, token]` of right signatures under claims that make none a user of this project (attacks 13 and 14). */
+/** `[name, token]` of right signatures under claims that make none a user of this project (threat model 13 and 14). */
 export async function tokensWithWrongClaims(info, user) {
   const claims = userClaims(info, user);
   const now = claims.iat;

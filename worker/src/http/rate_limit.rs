@@ -144,6 +144,7 @@ mod tests {
         }
     }
 
+    /// Threat model 128.
     #[test]
     fn retry_after_is_a_number_or_a_date() {
         let now = DateTime::from_timestamp(1_445_412_420, 0).unwrap();

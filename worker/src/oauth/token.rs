@@ -343,6 +343,7 @@ mod tests {
         }
     }
 
+    /// Threat model 124.
     #[test]
     fn a_kept_member_that_cannot_be_stored_is_absent() {
         let body = r#"{"access_token":"a","instance_url":"https://x\u0000"}"#;

@@ -5,6 +5,7 @@ mod layout;
 mod links;
 mod stack;
 mod suite;
+mod threat_model;
 
 use std::{
     fs,
