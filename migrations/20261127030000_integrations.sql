@@ -248,6 +248,24 @@ comment on function public.change_integration(uuid, uuid, jsonb, text) is
   'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null '
   'schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
 
+create function private.holds_secrets(p_config jsonb) returns boolean
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select
+    from jsonb_path_query(p_config, 'strict $.** ? (@.type() == "object")') o
+    cross join lateral jsonb_each(o) field
+    where jsonb_typeof(field.value) <> 'null'
+      and (
+        field.key ~* '(^|[^a-z0-9])(token|key|secret|password)$'
+        or field.key ~ '[^A-Z](T[Oo][Kk][Ee][Nn]|K[Ee][Yy]|S[Ee][Cc][Rr][Ee][Tt]|P[Aa][Ss][Ss][Ww][Oo][Rr][Dd])$'
+        or field.key ~ '(To[Kk][Ee][Nn]|Ke[Yy]|Se[Cc][Rr][Ee][Tt]|Pa[Ss][Ss][Ww][Oo][Rr][Dd])$'
+      )
+  );
+$$;
+
+comment on function private.holds_secrets(jsonb) is
+  'Whether a config without a key id holds a field with a sensitive name (docs/format.md) that is not null, at any depth.';
+
 create function private.version_of(p_config jsonb) returns text
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select encode(sha256(convert_to(p_config::text, 'UTF8')), 'hex');
@@ -268,6 +286,7 @@ revoke all on function
   private.expiry_of(jsonb),
   private.set_token_expiry(),
   private.clear_status_reason(),
+  private.holds_secrets(jsonb),
   private.version_of(jsonb),
   public.change_integration(uuid, uuid, jsonb, text)
 from public, anon, authenticated, service_role;

@@ -32,24 +32,6 @@ alter table private.fence enable row level security;
 
 revoke all on table private.fence from public, anon, authenticated, service_role;
 
-create function private.holds_secrets(p_config jsonb) returns boolean
-language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
-  select exists (
-    select
-    from jsonb_path_query(p_config, 'strict $.** ? (@.type() == "object")') o
-    cross join lateral jsonb_each(o) field
-    where jsonb_typeof(field.value) <> 'null'
-      and (
-        field.key ~* '(^|[^a-z0-9])(token|key|secret|password)$'
-        or field.key ~ '[^A-Z](T[Oo][Kk][Ee][Nn]|K[Ee][Yy]|S[Ee][Cc][Rr][Ee][Tt]|P[Aa][Ss][Ss][Ww][Oo][Rr][Dd])$'
-        or field.key ~ '(To[Kk][Ee][Nn]|Ke[Yy]|Se[Cc][Rr][Ee][Tt]|Pa[Ss][Ss][Ww][Oo][Rr][Dd])$'
-      )
-  );
-$$;
-
-comment on function private.holds_secrets(jsonb) is
-  'Whether a config without a key id holds a field with a sensitive name (docs/format.md) that is not null, at any depth.';
-
 create function private.refuse_fenced_key() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -294,7 +276,6 @@ comment on function public.reseal_webhook_secrets(jsonb) is
   'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read.';
 
 revoke all on function 
-  private.holds_secrets(jsonb),
   private.refuse_fenced_key(),
   private.fence_is_up(),
   public.declare_fence(text[]),

@@ -165,6 +165,7 @@ create table public.credential_leases (
   ended_by uuid,
   ended_as text,
   journal jsonb,
+  base jsonb,
   constraint credential_leases_pkey PRIMARY KEY (integration_id),
   constraint credential_leases_integration_id_fkey FOREIGN KEY (integration_id) REFERENCES integrations(id) ON DELETE CASCADE,
   constraint credential_leases_check CHECK (((owner IS NULL) = (expires_at IS NULL))),
@@ -493,6 +494,26 @@ end
 $function$;
 comment on function private.announce_integration() is 'Announces that a connection was created, deleted, or needs its user, whoever wrote the row.';
 
+CREATE OR REPLACE FUNCTION private.brings_credentials(p_old jsonb, p_new jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_was jsonb;
+  v_is jsonb;
+begin
+  if jsonb_typeof(p_old) <> 'object' or jsonb_typeof(p_new) <> 'object' or p_old -> '_enc' is distinct from p_new -> '_enc' then
+    return true;
+  end if;
+  select jsonb_object_agg(o.key, o.value) into v_was from jsonb_each(p_old) o where p_new -> o.key is distinct from o.value;
+  select jsonb_object_agg(n.key, n.value) into v_is from jsonb_each(p_new) n where p_old -> n.key is distinct from n.value;
+  return coalesce(private.holds_secrets(v_was), false) or coalesce(private.holds_secrets(v_is), false);
+end
+$function$;
+comment on function private.brings_credentials(jsonb,jsonb) is 'Whether a write of the config changes more than plaintext: a field with a sensitive name, or the key.';
+
 CREATE OR REPLACE FUNCTION private.can_access_organization(p_organization_id uuid)
  RETURNS boolean
  LANGUAGE sql
@@ -542,13 +563,23 @@ CREATE OR REPLACE FUNCTION private.drop_lease()
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+declare
+  v_lease public.credential_leases;
 begin
-  delete from public.credential_leases l where l.integration_id = old.id;
+  if not private.brings_credentials(old.config, new.config) then
+    update public.credential_leases l set base = coalesce(l.base, old.config)
+      where l.integration_id = old.id and (l.owner is not null or l.journal is not null);
+    return null;
+  end if;
+  delete from public.credential_leases l where l.integration_id = old.id returning * into v_lease;
   delete from private.forbidden_checks f where f.integration_id = old.id;
+  if v_lease.journal is not null then
+    update public.integrations i set may_have_earlier_grant = true where i.id = old.id;
+  end if;
   return null;
 end
 $function$;
-comment on function private.drop_lease() is 'Ends a refresh lease when somebody else writes the config: the refresh in progress used a token that is no longer stored.';
+comment on function private.drop_lease() is 'Ends a refresh lease when somebody else writes other credentials: the refresh in progress used a token that is no longer stored. A refreshed config that was waiting goes with it, so the row remembers that its grant may still exist. A writer of plaintext alone leaves the lease: its change is merged into what was refreshed.';
 
 CREATE OR REPLACE FUNCTION private.due_checks(p_limit integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
@@ -1019,6 +1050,30 @@ AS $function$
 $function$;
 comment on function private.lock_names(uuid,text) is 'Serializes the choice of a name within an organization and type. Taken before any row lock. There is no unique index because an earlier application may have used a name twice.';
 
+CREATE OR REPLACE FUNCTION private.merged(p_refreshed jsonb, p_base jsonb, p_current jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when p_base is null then p_refreshed
+    else (
+      select p_refreshed
+        - coalesce(array_agg(m.member) filter (where not p_current ? m.member), '{}')
+        || coalesce(jsonb_object_agg(m.member, p_current -> m.member) filter (where p_current ? m.member), '{}')
+      from (select jsonb_object_keys(p_base) union select jsonb_object_keys(p_current)) m (member)
+      where p_current -> m.member is distinct from p_base -> m.member
+        and p_refreshed -> m.member is not distinct from p_base -> m.member
+        -- A rotation may have sealed the current config with another key.
+        and m.member <> '_enc'
+        and not private.holds_secrets(jsonb_build_object(m.member, p_base -> m.member))
+        and not private.holds_secrets(jsonb_build_object(m.member, p_current -> m.member))
+    )
+  end;
+$function$;
+comment on function private.merged(jsonb,jsonb,jsonb) is 'A refreshed config with the plaintext that others have changed meanwhile: each member of p_current that differs from p_base, unless the refresh changed it too. Without p_base nobody has changed anything.';
+
 CREATE OR REPLACE FUNCTION private.my_organizations()
  RETURNS uuid[]
  LANGUAGE sql
@@ -1036,7 +1091,10 @@ CREATE OR REPLACE FUNCTION private.newest_config(p_row integrations)
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select coalesce((select l.journal from public.credential_leases l where l.integration_id = p_row.id), p_row.config);
+  select coalesce(
+    (select private.merged(l.journal, l.base, p_row.config) from public.credential_leases l where l.integration_id = p_row.id),
+    p_row.config
+  );
 $function$;
 comment on function private.newest_config(integrations) is 'The newest credential of an integration: the result of a refresh that could not be written yet, otherwise the config.';
 
@@ -1300,13 +1358,19 @@ begin
       return v_ended;
     end if;
     perform set_config('integrations.settle', 'on', true);
-    update public.integrations i set config = p_config, status = 'active', status_reason = null
+    update public.integrations i
+      set config = private.merged(
+          p_config, (select l.base from public.credential_leases l where l.integration_id = p_id), i.config
+        ),
+        status = 'active',
+        status_reason = null
       where i.id = p_id
       returning * into v_row;
     perform set_config('integrations.settle', 'off', true);
     update public.credential_leases l
       set owner = null, expires_at = null, attempted_at = null, unsettled = 0, failures = 0, failed_at = null, retry_at = null,
-        refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null
+        refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null,
+        base = null
       where l.integration_id = p_id;
     perform private.note_success(v_row.integration_type, 'refresh');
     perform private.tell(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
@@ -1439,6 +1503,8 @@ begin
         generation = excluded.generation,
         unsettled = l.unsettled + (l.attempted_at is not null)::integer,
         attempted_at = case when l.journal is null then now() end,
+        journal = private.merged(l.journal, l.base, p_row.config),
+        base = null,
         ended_by = null,
         ended_as = null
       where l.owner is null or l.expires_at <= now()

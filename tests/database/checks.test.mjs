@@ -400,7 +400,7 @@ describe("forbidden", () => {
     const again = await connected({ p_external_account_id: "again" });
     await forbidden(again);
     await age(again, 9);
-    await call(service, "complete_connection", { ...again, p_config: config(KID.a, { expires_at: inMs(2 * HOUR_MS).toISOString() }) });
+    await call(service, "complete_connection", { ...again, p_config: config(KID.a, { expires_at: inMs(2 * HOUR_MS).toISOString(), access_token: "cmU=.cmU=.cmU=" }) });
     assert.deepEqual(await forbidden(again), DEGRADED);
 
     const fresh = await connected({ p_external_account_id: "fresh" });

@@ -195,6 +195,88 @@ describe("a claim", () => {
   });
 });
 
+describe("another writer's change of plaintext", () => {
+  const edit = (id, change) => owner`update public.integrations set config = config || ${owner.json(change)} where id = ${id}`;
+  const remove = (id, member) => owner`update public.integrations set config = config - ${member}::text where id = ${id}`;
+  const fenced = async (act) => {
+    assert.equal((await call(service, "declare_fence", { p_kids: [KID.b] })).outcome, "fenced");
+    try {
+      return await act();
+    } finally {
+      await call(service, "lift_fence");
+    }
+  };
+  const start = () => connected({ p_config: ends(inMs(60_000), { note: "old", gone: 1, same: 1 }) });
+  const refreshed = (args, over = {}) => ({ ...args.p_config, access_token: "bmV3.bmV3.bmV3", expires_at: inMs(HOUR_MS), ...over });
+
+  test("during a refresh is merged into what was refreshed", async () => {
+    const args = await start();
+    const mine = await claimed(args.p_id);
+    await edit(args.p_id, { note: "new", added: { a: null } });
+    await edit(args.p_id, { note: "newer" });
+    await remove(args.p_id, "gone");
+    const { gone, ...kept } = refreshed(args);
+    assert.equal(await end(mine, { config: { ...kept, gone } }), "settled");
+    assert.deepEqual((await row(args.p_id)).config, { ...kept, note: "newer", added: { a: null } });
+    assert.equal((await lease(args.p_id)).base, null);
+  });
+
+  test("loses to the refresh where both changed the same member", async () => {
+    const args = await start();
+    const mine = await claimed(args.p_id);
+    await edit(args.p_id, { note: "theirs", expires_at: inMs(-HOUR_MS) });
+    const fresh = refreshed(args, { note: "ours" });
+    assert.equal(await end(mine, { config: fresh }), "settled");
+    assert.deepEqual((await row(args.p_id)).config, fresh);
+  });
+
+  test("keeps the refreshed config that waits to be written", async () => {
+    const args = await start();
+    const mine = await claimed(args.p_id);
+    await edit(args.p_id, { note: "before" });
+    const fresh = refreshed(args);
+    assert.equal(await fenced(() => end(mine, { config: fresh })), "journalled");
+    await edit(args.p_id, { note: "after" });
+    const next = await claimed(args.p_id, { p_within: 0 });
+    assert.deepEqual([JSON.parse(next.config), next.refreshed], [{ ...fresh, note: "after" }, true]);
+    await edit(args.p_id, { note: "later still" });
+    assert.equal(await end(next, { config: JSON.parse(next.config) }), "settled");
+    assert.deepEqual((await row(args.p_id)).config, { ...fresh, note: "later still" });
+  });
+
+  test("and a rotation of the row leave no member of the older key", async () => {
+    const args = await start();
+    const mine = await claimed(args.p_id);
+    await edit(args.p_id, { note: "new" });
+    const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, ${KID.b}) where id = ${args.p_id}`;
+    const patch = { access_token: "Yg==.Yg==.Yg==", _enc: { v: 2, kid: KID.b } };
+    await service`select public.rewrap_write(array[${args.p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[])`;
+    const fresh = refreshed(args);
+    assert.equal(await end(mine, { config: fresh }), "settled");
+    assert.deepEqual((await row(args.p_id)).config, { ...fresh, note: "new" });
+  });
+
+  for (const [what, change] of [["a token", { refresh_token: "YQ==.YQ==.YQ==" }], ["a nested secret", { app: { client_secret: "x" } }], ["the key", { _enc: { v: 2, kid: KID.b } }]]) {
+    test(`ends the refresh if it brings ${what}`, async () => {
+      const args = await start();
+      const mine = await claimed(args.p_id);
+      await edit(args.p_id, change);
+      assert.equal(await end(mine, { config: refreshed(args) }), "changed");
+      assert.deepEqual((await row(args.p_id)).config, { ...args.p_config, ...change });
+    });
+  }
+
+  test("with other tokens ends what waits to be written, and the row remembers its grant", async () => {
+    const args = await start();
+    const mine = await claimed(args.p_id);
+    assert.equal(await fenced(() => end(mine, { config: refreshed(args) })), "journalled");
+    assert.equal((await row(args.p_id)).may_have_earlier_grant, false);
+    await edit(args.p_id, { refresh_token: "YQ==.YQ==.YQ==" });
+    assert.equal(await lease(args.p_id), undefined);
+    assert.equal((await row(args.p_id)).may_have_earlier_grant, true);
+  });
+});
+
 describe("an end", () => {
   test("writes the config, the expiry, the status and the event", async () => {
     const { p_id } = await connected();
@@ -433,7 +515,7 @@ describe("a refusal", () => {
   test("is forgotten once there are other tokens, by a refresh or a reconnection", async () => {
     for (const renew of [
       async ({ p_id }) => assert.equal(await end(await claimed(p_id), { config: ends(inMs(-1000)) }), "settled"),
-      (args) => call(service, "complete_connection", { ...args, p_config: ends(inMs(-1000)) }),
+      (args) => call(service, "complete_connection", { ...args, p_config: ends(inMs(-1000), { access_token: "cmU=.cmU=.cmU=" }) }),
     ]) {
       const args = await past();
       await refused(args.p_id);

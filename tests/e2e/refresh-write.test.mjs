@@ -83,6 +83,21 @@ describe("the write of a refresh", { concurrency: true }, () => {
     await assertAlive(scene, made.id);
   });
 
+  it("keeps the plaintext that another writer changed meanwhile", async () => {
+    const made = await connection(scene);
+    const { behaviour, arrived, release } = held();
+    fault(SETTLE, made, behaviour);
+    const pending = refresh(made);
+    await arrived;
+    await scene.sql`update public.integrations set config = config || '{"note": "theirs"}' where id = ${made.id}`;
+    release();
+    assert.equal((await pending).expect(200).json.refreshed, true);
+    assert.equal((await rowOf(scene, made.id)).config.note, "theirs");
+    await later(scene, made.id);
+    assert.equal((await refresh(made)).expect(200).json.refreshed, true, "the token that was stored is the provider's newest");
+    await assertAlive(scene, made.id);
+  });
+
   it("leaves a reconnection that came meanwhile alone", async () => {
     const made = await connection(scene);
     const { behaviour, arrived, release } = held();
