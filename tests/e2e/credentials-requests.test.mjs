@@ -41,7 +41,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
       [{ ...right, api_token: "planted-token-of-mine".repeat(13) }, "fields.api_token"],
       [{ ...right, api_token: "planted-token-of-mine\r\nx-injected: 1" }, "fields.api_token"],
       [{ ...right, api_token: "plänted-token-of-mine" }, "fields.api_token"],
-      [{ ...right, "planted-token-of-mine": "x" }, "fields may hold subdomain, email, api_token only"],
+      [{ ...right, "planted-token-of-mine": "x" }, "fields may contain only subdomain, email, api_token"],
     ]) {
       const refused = (await browser.post(PATH, { integration_type: "zendesk", fields })).expect(400, "invalid_fields");
       assert.ok(refused.json.error.message.startsWith(field), refused.text);

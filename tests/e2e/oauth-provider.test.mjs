@@ -12,7 +12,7 @@ import { startProxy } from "../support/proxy.mjs";
 import { Visitor } from "../support/visitor.mjs";
 
 const PLANTED = "planted-by-the-provider";
-const GENERIC = { error: { code: "provider_failed", message: "the provider did not answer as it should; try again" } };
+const GENERIC = { error: { code: "provider_failed", message: "the provider failed or returned an invalid response; try again" } };
 /** The worker's bound is 20 s; the rest is for a busy machine. */
 const BOUND_MS = 28_000;
 const MEGABYTE = 1024 * 1024;

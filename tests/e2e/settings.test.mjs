@@ -7,7 +7,7 @@ import { call } from "../support/caller.mjs";
 import { stack } from "../support/stack.mjs";
 import { startWorker } from "../support/worker.mjs";
 
-const INTERNAL = '{"error":{"code":"internal","message":"something went wrong here; the operator finds it under the request id"}}';
+const INTERNAL = '{"error":{"code":"internal","message":"internal error; give the request ID to the operator"}}';
 const REQUIRED = [
   "APP_URL", "SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "ENCRYPTION_KEY", "SUPABASE_CLIENT_ID", "SUPABASE_CLIENT_SECRET",
 ];

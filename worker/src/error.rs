@@ -8,16 +8,16 @@ use std::borrow::Cow;
 /// What went wrong, by who is to blame.
 #[derive(Debug)]
 pub enum Error {
-    /// The request cannot be served as it is; the caller can mend it.
+    /// The request is rejected; the client can correct it.
     Client(ClientError),
-    /// The authorization server (or the API behind it) did not do its part.
+    /// The authorization server, or the provider's API, failed.
     Provider {
         /// What it did, for the log. Never a value that it sent.
         detail: Cow<'static, str>,
     },
-    /// Supabase did not do its part.
+    /// Supabase failed.
     Database {
-        /// How the caller is told.
+        /// Selects the code and the message for the caller.
         fault: DatabaseFault,
         /// What it did, for the log.
         detail: String,
@@ -36,7 +36,7 @@ pub enum DatabaseFault {
     Timeout,
     /// No connection, or an answer that says it is down.
     Unavailable,
-    /// An answer that is none: another status, not JSON, another shape.
+    /// An invalid response: unexpected status, not JSON, or wrong structure.
     InvalidResponse,
     /// A credential could not be written.
     Save,
@@ -51,32 +51,32 @@ pub enum ClientError {
     BadCredentials,
     /// There were too many sign-ins, of the account or from the client's address.
     TooManySignIns {
-        /// The next one may come in so many seconds.
+        /// How many seconds the client must wait.
         seconds: u32,
     },
     /// The user has made too many requests that may write.
     TooManyRequests {
-        /// The next one may come in so many seconds.
+        /// How many seconds the client must wait.
         seconds: u32,
     },
-    /// A cross-site request, or one that a browser could send without the page's doing.
+    /// A cross-site request, or one that a browser could send without the page.
     CrossSite,
     /// No such path.
     UnknownPath,
     /// No such integration, or not the caller's: both answer byte for byte the same.
     UnknownIntegration,
-    /// The grant that waited for a choice is gone.
+    /// The pending connection has expired, or is already stored or discarded.
     UnknownChoice,
     /// The path exists, the method does not.
     Method {
         /// The methods that do, as the Allow header lists them.
         allow: String,
     },
-    /// What was expected instead.
+    /// A parameter is malformed: what was expected.
     Invalid(&'static str),
-    /// The body is not JSON of the expected shape.
+    /// The body is not JSON of the expected structure: what was expected.
     Body(&'static str),
-    /// A field of the credentials is missing or malformed: which, and what was expected.
+    /// A field of the credentials is missing or malformed: which one, and what was expected.
     Fields(String),
     /// The body is larger than the limit.
     TooLarge,
@@ -84,7 +84,7 @@ pub enum ClientError {
     MediaType,
     /// The integration type is unknown or not configured here.
     UnknownProvider,
-    /// The user is no member of the organisation.
+    /// The user is not a member of the organization.
     NotAMember,
     /// The user has too many connections open.
     TooMany,
@@ -92,25 +92,25 @@ pub enum ClientError {
     Declined,
     /// The flow is unknown, expired, or already used.
     UnknownFlow,
-    /// The flow was begun in another browser or by another user.
+    /// The flow was started in another browser or by another user.
     ForeignFlow,
-    /// The callback came from another authorization server than the one asked.
+    /// The callback names another issuer than the one that was asked.
     WrongIssuer,
     /// The grant covers no account.
     NoAccounts,
-    /// The integration has nothing to refresh it with.
+    /// The integration has no refresh token.
     NotRefreshable,
-    /// A reconnection came back with another account.
+    /// The user authorized another account than the integration's.
     AccountMismatch,
-    /// The integration cannot be reconnected: nothing says which account must come back.
+    /// The integration has no recorded account, so it cannot be reconnected.
     AccountUnknown,
     /// Another integration has the name.
     NameTaken,
-    /// The integration cannot be checked: there is no request that would tell.
+    /// The integration cannot be checked: the provider offers no request for it.
     NotCheckable,
-    /// The provider wants no requests.
+    /// The provider accepts no requests for now.
     ProviderPaused {
-        /// For so many seconds.
+        /// For how many seconds.
         seconds: u32,
     },
     /// The provider limits token requests, and the code was sent already.
@@ -118,21 +118,21 @@ pub enum ClientError {
         /// The next connection may be started in so many seconds.
         seconds: u32,
     },
-    /// The schedule is none.
+    /// Not a valid cron expression.
     Schedule(&'static str),
     /// No such webhook, or not the caller's; or no such event of it.
     UnknownWebhook,
-    /// The organisation has as many webhooks as it may have.
+    /// The organization has the maximum number of webhooks.
     TooManyWebhooks,
-    /// The URL is none that webhooks may be sent to.
+    /// Webhooks may not be sent to this URL.
     BadUrl,
     /// The webhook is disabled.
     WebhookDisabled,
-    /// The provider does not take the credentials.
+    /// The provider rejects the credentials.
     CredentialsRefused,
     /// The user has tried too many credentials.
     TooManyAttempts {
-        /// The next one may come in so many seconds.
+        /// How many seconds the client must wait.
         seconds: u32,
     },
     /// The type is connected with credentials, not by OAuth.
@@ -148,12 +148,12 @@ impl ClientError {
             Self::BadCredentials => (
                 401,
                 "bad_credentials",
-                "the e-mail address or the password is wrong",
+                "the email address or the password is wrong",
             ),
             Self::TooManySignIns { .. } => (
                 429,
                 "too_many_sign_ins",
-                "too many sign-ins; wait as long as retry-after says",
+                "too many sign-in attempts; wait as long as retry-after says",
             ),
             Self::TooManyRequests { .. } => (
                 429,
@@ -163,19 +163,19 @@ impl ClientError {
             Self::CrossSite => (
                 403,
                 "forbidden",
-                "this request must come from the connect page itself",
+                "the request did not come from the connect page; send it from there, or with a bearer token",
             ),
             Self::UnknownPath => (404, "not_found", "no such path"),
             Self::UnknownIntegration => (404, "not_found", "no such integration"),
             Self::UnknownChoice => (
                 404,
                 "not_found",
-                "this choice has expired or was already made; connect again",
+                "this connection has expired or is already finished; connect again",
             ),
             Self::Method { .. } => (
                 405,
                 "method_not_allowed",
-                "this path does not take that method",
+                "this path does not support that method; use one that the allow header lists",
             ),
             Self::Invalid(expected) | Self::Body(expected) => (400, "invalid_request", expected),
             Self::Fields(_) => (
@@ -183,26 +183,30 @@ impl ClientError {
                 "invalid_fields",
                 "a field of the credentials is missing or malformed",
             ),
-            Self::TooLarge => (413, "payload_too_large", "the body is larger than 16 KiB"),
+            Self::TooLarge => (
+                413,
+                "payload_too_large",
+                "the body is larger than 16 KiB; send a smaller one",
+            ),
             Self::MediaType => (
                 415,
                 "unsupported_media_type",
-                "send the body as application/json",
+                "the body is not application/json; send it as JSON with that content type",
             ),
             Self::UnknownProvider => (
                 400,
                 "provider_unknown",
-                "this integration type is not offered here",
+                "this integration type is not available here; GET /api/providers lists those that are",
             ),
             Self::NotAMember => (
                 403,
                 "not_a_member",
-                "you are not a member of this organization",
+                "you are not a member of this organization; ask its owner to add you",
             ),
             Self::TooMany => (
                 429,
                 "too_many_connections",
-                "too many connections are open; finish one or wait ten minutes",
+                "too many connections are unfinished; finish one or wait ten minutes",
             ),
             Self::Declined => (
                 400,
@@ -217,85 +221,89 @@ impl ClientError {
             Self::ForeignFlow => (
                 403,
                 "flow_foreign",
-                "this connection was begun in another browser or by another user; start again here",
+                "this connection was started in another browser or by another user; start again here",
             ),
             Self::WrongIssuer => (
                 400,
                 "invalid_request",
-                "the answer did not come from the provider that was asked; start again",
+                "the response came from another provider than the one that was asked; start again",
             ),
             Self::NotRefreshable => (
                 409,
                 "not_refreshable",
-                "there is nothing to refresh it with; connect again when the access ends",
+                "this integration has no refresh token; connect again when its access expires",
             ),
             Self::NoAccounts => (
                 422,
                 "no_accounts",
-                "the grant covers no project; create one at the provider, then connect again",
+                "the authorization covers no project; create one at the provider, then connect again",
             ),
             Self::AccountMismatch => (
                 409,
                 "account_mismatch",
-                "another account came back than the one this integration stands for; nothing was changed",
+                "you authorized a different account than the one this integration uses; nothing was changed",
             ),
             Self::AccountUnknown => (
                 409,
                 "account_unknown",
-                "this integration names no account of its own to come back with; disconnect it and connect again",
+                "this integration has no recorded account, so it cannot be reconnected; disconnect it and connect again",
             ),
             Self::NameTaken => (
                 409,
                 "name_taken",
-                "another integration of this type has that name",
+                "another integration of this type has that name; choose another name",
             ),
             Self::NotCheckable => (
                 409,
                 "not_checkable",
-                "nothing at the provider tells whether this credential is good",
+                "this provider offers no way to check this credential",
             ),
             Self::ProviderPaused { .. } => (
                 429,
                 "provider_paused",
-                "the provider takes no more requests for now; try again later",
+                "the provider accepts no requests for now; wait as long as retry-after says",
             ),
             Self::CodeSpent { .. } => (
                 429,
                 "provider_rate_limited",
-                "the provider takes no more requests for now, and this authorization is spent; wait as long as retry-after says, then start again",
+                "the provider accepts no requests for now, and this authorization cannot be used again; wait as long as retry-after says, then start again",
             ),
             Self::Schedule(message) => (400, "bad_schedule", message),
             Self::UnknownWebhook => (404, "not_found", "no such webhook, or no such event of it"),
             Self::TooManyWebhooks => (
                 429,
                 "too_many_webhooks",
-                "an organization has ten webhooks at the most; remove one first",
+                "an organization can have at most ten webhooks; delete one first",
             ),
             Self::BadUrl => (
                 400,
                 "bad_url",
-                "url must be https, at most 2048 characters, of a public host, without user and fragment, on port 443 or above 1023",
+                "url must be an https URL of a public host, on port 443 or above 1023, without user or fragment, at most 2048 characters",
             ),
-            Self::WebhookDisabled => (409, "webhook_disabled", "enable the webhook first"),
+            Self::WebhookDisabled => (
+                409,
+                "webhook_disabled",
+                "the webhook is disabled; enable it first",
+            ),
             Self::CredentialsRefused => (
                 422,
                 "credentials_refused",
-                "the provider does not take these credentials, or they may not read their own account",
+                "the provider rejects these credentials, or they may not read their own account; check them and try again",
             ),
             Self::TooManyAttempts { .. } => (
                 429,
                 "too_many_attempts",
-                "too many credentials were tried; wait as long as retry-after says",
+                "too many attempts to connect with credentials; wait as long as retry-after says",
             ),
             Self::ConnectsByCredentials => (
                 409,
                 "connects_by_credentials",
-                "this type is connected with credentials: POST /api/integrations, and PUT /api/integrations/:id/credentials for fresh ones",
+                "this type is connected with credentials; use POST /api/integrations, or PUT /api/integrations/:id/credentials to replace them",
             ),
             Self::ConnectsByOauth => (
                 409,
                 "connects_by_oauth",
-                "this type is connected at the provider: POST /api/auth/authorize",
+                "this type is connected by OAuth; use POST /api/auth/authorize",
             ),
         }
     }
@@ -309,7 +317,7 @@ impl Error {
             Self::Provider { .. } => (
                 502,
                 "provider_failed",
-                "the provider did not answer as it should; try again",
+                "the provider failed or returned an invalid response; try again",
             ),
             Self::Database { fault, .. } => match fault {
                 DatabaseFault::Timeout => (
@@ -325,9 +333,9 @@ impl Error {
                 DatabaseFault::InvalidResponse => (
                     502,
                     "upstream_failed",
-                    "the database did not answer as it should; try again",
+                    "the database returned an invalid response; try again",
                 ),
-                // The source document's words: its troubleshooting starts from them.
+                // The words of the source document (ARCHITECTURE.md), which its readers search for.
                 DatabaseFault::Save => {
                     (503, "save_failed", "Failed to save integration to database")
                 }
@@ -335,7 +343,7 @@ impl Error {
             Self::Internal { .. } => (
                 500,
                 "internal",
-                "something went wrong here; the operator finds it under the request id",
+                "internal error; give the request ID to the operator",
             ),
         }
     }
@@ -364,7 +372,7 @@ impl Error {
         }
     }
 
-    /// An answer of Supabase that is none.
+    /// An invalid response of Supabase.
     pub fn database_answer(detail: impl Into<String>) -> Self {
         Self::Database {
             fault: DatabaseFault::InvalidResponse,
@@ -381,3 +389,40 @@ impl From<ClientError> for Error {
 
 /// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[cfg(test)]
+mod tests {
+    /// The status and the code of each answer in this file: `(404, "not_found", …)`.
+    fn answered() -> Vec<(&'static str, &'static str)> {
+        let source = include_str!("error.rs");
+        let code = source.split("#[cfg(test)]").next().unwrap_or_default();
+        let answers = code.split('(').filter_map(|text| {
+            let (status, rest) = text.trim_start().split_once(',')?;
+            status.parse::<u16>().ok()?;
+            let code = rest.trim_start().strip_prefix('"')?.split_once('"')?.0;
+            Some((status, code))
+        });
+        answers.collect()
+    }
+
+    /// The first two columns of the table in docs/api.md.
+    fn documented() -> Vec<(&'static str, &'static str)> {
+        let rows = include_str!("../../docs/api.md").lines();
+        let rows = rows.filter_map(|line| {
+            let (status, rest) = line.strip_prefix("| ")?.split_once(" | `")?;
+            status.parse::<u16>().ok()?;
+            Some((status, rest.split_once('`')?.0))
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn docs_api_md_describes_every_code_and_no_other() {
+        let (mut answered, mut documented) = (answered(), documented());
+        assert!(answered.len() > 40, "{answered:?}");
+        answered.sort_unstable();
+        answered.dedup();
+        documented.sort_unstable();
+        assert_eq!(documented, answered);
+    }
+}

@@ -229,6 +229,20 @@ mod tests {
     }
 
     #[test]
+    fn docs_api_md_describes_every_route_and_no_other() {
+        let page = include_str!("../../docs/api.md");
+        let headings = page.lines().filter_map(|line| line.strip_prefix("### "));
+        let mut described: Vec<_> = headings.map(|heading| heading.replace('`', "")).collect();
+        let mut routes: Vec<_> = TABLE
+            .iter()
+            .map(|(method, pattern, _)| format!("{} {pattern}", method.name()))
+            .collect();
+        described.sort_unstable();
+        routes.sort_unstable();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
     fn an_unknown_path_is_not_found() {
         for path in [
             "/x",

@@ -24,12 +24,15 @@ impl<'a> Cookies<'a> {
     /// Takes a Cookie header.
     pub fn parse(header: &'a str) -> Result<Self> {
         if header.len() > HEADER_MAX {
-            return Err(ClientError::Invalid("the Cookie header is too large").into());
+            return Err(ClientError::Invalid(
+                "the Cookie header is too large; clear this site's cookies and sign in again",
+            )
+            .into());
         }
         Ok(Self(header))
     }
 
-    /// The value of a cookie. One that stands twice was tossed in by somebody: refused, whichever is right.
+    /// The value of a cookie. A duplicate may have been injected (cookie tossing), so both are rejected.
     pub fn get(&self, name: &str) -> Result<Option<&'a str>> {
         let mut values = self
             .0
@@ -41,7 +44,7 @@ impl<'a> Cookies<'a> {
         let value = values.next();
         if values.next().is_some() {
             return Err(
-                ClientError::Invalid("a cookie stands twice; clear this site's cookies").into(),
+                ClientError::Invalid("the request contains a duplicate cookie; clear this site's cookies and sign in again").into(),
             );
         }
         Ok(value.filter(|value| !value.is_empty()))
@@ -51,9 +54,10 @@ impl<'a> Cookies<'a> {
 /// A Set-Cookie value. SameSite=Lax, because the provider's redirect back to us is a navigation from another site.
 pub fn set(name: &str, value: &str, max_age_seconds: i64) -> Result<String> {
     if name.len() + value.len() > COOKIE_MAX {
-        return Err(
-            ClientError::Invalid("the token is too large for a cookie; use it as Bearer").into(),
-        );
+        return Err(ClientError::Invalid(
+            "the token is too large for a cookie; send it as a bearer token",
+        )
+        .into());
     }
     Ok(format!(
         "{name}={value}; Path=/; Max-Age={max_age_seconds}; Secure; HttpOnly; SameSite=Lax"

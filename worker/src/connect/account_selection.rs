@@ -66,7 +66,7 @@ fn chosen<'a>(grant: &'a PendingGrant, account_id: &str) -> Result<&'a Account> 
     let mut accounts = grant.accounts.iter();
     let account = accounts.find(|account| account.id == account_id);
     account.ok_or(Error::Client(ClientError::Invalid(
-        "account_id must be one of the accounts on offer",
+        "account_id must be one of the connection's accounts",
     )))
 }
 

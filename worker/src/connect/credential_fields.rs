@@ -14,7 +14,7 @@ pub fn read(provider: &Provider, given: Map<String, Value>) -> Result<PlainConfi
     if names.any(|name| !fields.iter().any(|field| field.name == *name)) {
         let names: Vec<_> = fields.iter().map(|field| field.name.as_str()).collect();
         return Err(refused(format!(
-            "fields may hold {} only",
+            "fields may contain only {}",
             names.join(", ")
         )));
     }
@@ -29,7 +29,7 @@ pub fn read(provider: &Provider, given: Map<String, Value>) -> Result<PlainConfi
 
 fn value(field: &Field, given: &PlainConfig) -> Result<String, String> {
     let text = given.get_str(&field.name).map(str::trim);
-    let text = text.ok_or("given, as text")?;
+    let text = text.ok_or("given as text")?;
     if text.is_empty() {
         return Err("given".to_owned());
     }
@@ -96,10 +96,10 @@ mod tests {
     fn a_wrong_field_is_named_and_its_value_is_not() {
         let long = "planted".repeat(40);
         for (fields, expected) in [
-            (json!({}), "fields.subdomain must be given, as text"),
+            (json!({}), "fields.subdomain must be given as text"),
             (
                 json!({"subdomain": "acme", "email": "a@b", "api_token": ["planted"]}),
-                "fields.api_token must be given, as text",
+                "fields.api_token must be given as text",
             ),
             (
                 json!({"subdomain": "acme", "email": "a@b", "api_token": " "}),
@@ -119,7 +119,7 @@ mod tests {
             ),
             (
                 json!({"subdomain": "acme", "email": "a@b", "api_token": "x", "planted": "x"}),
-                "fields may hold subdomain, email, api_token only",
+                "fields may contain only subdomain, email, api_token",
             ),
         ] {
             let error = given("zendesk", fields.clone()).unwrap_err();

@@ -38,7 +38,7 @@ impl Page {
                 "cursor" if before.is_none() => {
                     let id = number(&value).filter(|id| i64::try_from(*id).is_ok());
                     before = Some(id.ok_or(ClientError::Invalid(
-                        "cursor must be the next_cursor of a page before",
+                        "cursor must be the next_cursor of an earlier page",
                     ))?);
                 }
                 "limit" if limit.is_none() => {

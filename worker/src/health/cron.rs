@@ -81,10 +81,10 @@ impl Wrong {
                 "scan_schedule: the day of the week (fifth field) must be made of *, 0 to 7 or sun to sat, ranges, lists and steps"
             }
             Self::Never => {
-                "scan_schedule: the day of the month (third field) never comes in the months of the fourth"
+                "scan_schedule: the day of the month (third field) never occurs in the months of the fourth field"
             }
             Self::TooOften => {
-                "scan_schedule: the minute (first field) asks for two checks within 15 minutes"
+                "scan_schedule: the minute (first field) puts two checks less than 15 minutes apart"
             }
         }
     }

@@ -38,7 +38,7 @@ impl Incoming {
     pub async fn body(&self) -> Result<String> {
         let text = Promised(glue::body(&self.raw, BODY_LIMIT as u32))
             .await
-            .map_err(|_| ClientError::Body("the body broke off"))?;
+            .map_err(|_| ClientError::Body("the body is incomplete; send it again"))?;
         text.as_string().ok_or(Error::Client(ClientError::TooLarge))
     }
 }

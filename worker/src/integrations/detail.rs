@@ -30,8 +30,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
             scan_schedule: Given<Option<String>>,
         }
     }
-    const EXPECTED: &str =
-        r#"expected {"name"?,"scan_schedule"?}, at least one; a scan_schedule of null ends it"#;
+    const EXPECTED: &str = r#"expected {"name"?,"scan_schedule"?}, at least one of them; a scan_schedule of null ends the checks"#;
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;
     let body: Body = context.json(EXPECTED).await?;

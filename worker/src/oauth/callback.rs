@@ -46,7 +46,7 @@ impl AuthorizationResponse {
             };
             if slot.replace(value.into_owned()).is_some() {
                 return Err(ClientError::Invalid(
-                    "a parameter of the callback stands twice; start again",
+                    "the callback contains a duplicate parameter; start again",
                 )
                 .into());
             }

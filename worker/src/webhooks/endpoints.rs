@@ -70,7 +70,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
     }
     let user = context.signed_in().await?.user.id;
     let body: Body = context
-        .json(r#"expected {"organization_id"?,"url","events"?}, events of the documented types"#)
+        .json(r#"expected {"organization_id"?,"url","events"?}; events must be documented types"#)
         .await?;
     let organization = match &body.organization_id {
         Some(id) => OrganizationId::parse(id)?,
@@ -123,8 +123,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
             enabled: Given<bool>,
         }
     }
-    const EXPECTED: &str =
-        r#"expected {"url"?,"events"?,"enabled"?}, at least one, events of the documented types"#;
+    const EXPECTED: &str = r#"expected {"url"?,"events"?,"enabled"?}, at least one of them; events must be documented types"#;
     let id = EndpointId::parse(id)?;
     let user = context.signed_in().await?.user.id;
     let body: Body = context.json(EXPECTED).await?;
