@@ -70,7 +70,7 @@ fn bundle(project: &Project) -> Result<(), Failure> {
 /// The same for both, or the second would compile again.
 fn environment<'a>(command: &'a mut Command, project: &Project) -> &'a mut Command {
     command
-        // Much lighter than level 3, which keytool is built with, and as fast: docs/performance.md.
+        // 233 KB gzipped in place of level 3's 273, at 0 to 3 % more CPU for a list.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
         // Wherever the user's own configuration puts it, worker-build and we look here.
         .env("CARGO_TARGET_DIR", project.path("target"))

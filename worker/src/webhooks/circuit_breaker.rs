@@ -2,7 +2,7 @@
 
 use std::borrow::Borrow;
 
-/// Failures in a row. Few are asked, so this is a list: a map would weigh more in wasm (docs/performance.md).
+/// Failures in a row. Few are asked, so this is a list: a map would weigh more in wasm.
 #[derive(Debug)]
 pub struct Failures<K>(Vec<(K, u32)>);
 
