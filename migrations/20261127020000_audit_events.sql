@@ -5,8 +5,8 @@ create table public.credential_events (
   occurred_at timestamptz not null default now(),
   user_id uuid,
   organization_id uuid not null,
-  integration_id uuid not null,
-  integration_type text not null,
+  integration_id uuid,
+  integration_type text,
   external_account_id text,
   action text not null constraint credential_events_action check (action in (
     'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'rotated',
@@ -18,7 +18,9 @@ create table public.credential_events (
   request_id text check (char_length(request_id) <= 200),
   actor text not null default 'user' constraint credential_events_actor check (actor in ('user', 'service', 'keytool')),
   reason text constraint credential_events_reason check (char_length(reason) between 1 and 64),
-  constraint credential_events_user check (actor <> 'user' or user_id is not null)
+  details jsonb constraint credential_events_details check (octet_length(details::text) <= 4096),
+  constraint credential_events_user check (actor <> 'user' or user_id is not null),
+  constraint credential_events_integration check ((integration_id is null) = (integration_type is null) and (integration_id is not null or actor = 'keytool'))
 );
 
 comment on table public.credential_events is
@@ -76,14 +78,17 @@ comment on column public.credential_events.actor is
   'user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator.';
 
 comment on column public.credential_events.reason is
-  'A short code: what the credential was opened for, why a refresh or a check failed, the key id of a rotation. Never a value.';
+  'A short code: what the credential was opened for, why a refresh or a check failed. Never a value.';
+
+comment on column public.credential_events.details is
+  'Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role.';
 
 comment on column public.credential_events.outcome is
   'succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the '
   'grant); of a check the status that it found.';
 
 comment on column public.credential_events.integration_id is
-  'The integration; of a grant that waits for its account, the pending connection.';
+  'The integration; of a grant that waits for its account, the pending connection. Null: all of the organization''s.';
 
 -- What a trail is read by, newest first.
 create index credential_events_integration on public.credential_events (integration_id, id);
@@ -106,32 +111,8 @@ comment on function private.write_event(text, uuid, uuid, uuid, text, text, text
   'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its '
   'event.';
 
-create function public.record_rotation(p_ids uuid[], p_kid text, p_request_id text default null) returns bigint
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
-declare
-  v_count bigint;
-begin
-  if p_ids is null or cardinality(p_ids) > 5000 or p_kid is null or p_kid !~ '^[0-9a-f]{16}$' then
-    raise exception 'not at most 5000 ids and a key id' using
-      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
-  end if;
-
-  insert into public.credential_events (
-    actor, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
-  )
-    select 'keytool', i.organization_id, i.id, i.integration_type, i.external_account_id, 'rotated', 'succeeded', p_kid, p_request_id
-    from public.integrations i where i.id = any (p_ids);
-  get diagnostics v_count = row_count;
-  return v_count;
-end
-$$;
-
-comment on function public.record_rotation(uuid[], text, text) is
-  'For keytool, which opens and seals many rows at once: an event for each that is still there, after the batch is written. Of '
-  'ids that are gone there is nothing to tell. p_kid is the key that the rows are sealed with now.';
-
 grant select (
-  id, occurred_at, actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason, request_id
+  id, occurred_at, actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason, request_id, details
 ) on table public.credential_events to authenticated;
 
 create policy "Members can read their organisation's events"
@@ -164,7 +145,5 @@ revoke all on function
   private.refuse_change(),
   private.refuse_young_deletions(),
   private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text),
-  private.delete_old_events(integer),
-  public.record_rotation(uuid[], text, text)
+  private.delete_old_events(integer)
 from public, anon, authenticated, service_role;
-grant execute on function public.record_rotation(uuid[], text, text) to service_role;

@@ -117,9 +117,9 @@ create table public.credential_events (
   occurred_at timestamp with time zone default now() not null,
   user_id uuid,
   organization_id uuid not null,
-  -- The integration; of a grant that waits for its account, the pending connection.
-  integration_id uuid not null,
-  integration_type text not null,
+  -- The integration; of a grant that waits for its account, the pending connection. Null: all of the organization's.
+  integration_id uuid,
+  integration_type text,
   external_account_id text,
   action text not null,
   -- succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the grant); of a check the status that it found.
@@ -127,11 +127,15 @@ create table public.credential_events (
   request_id text,
   -- user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator.
   actor text default 'user'::text not null,
-  -- A short code: what the credential was opened for, why a refresh or a check failed, the key id of a rotation. Never a value.
+  -- A short code: what the credential was opened for, why a refresh or a check failed. Never a value.
   reason text,
+  -- Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role.
+  details jsonb,
   constraint credential_events_pkey PRIMARY KEY (id),
   constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'rotated'::text, 'revoked'::text]))),
   constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'keytool'::text]))),
+  constraint credential_events_details CHECK ((octet_length((details)::text) <= 4096)),
+  constraint credential_events_integration CHECK ((((integration_id IS NULL) = (integration_type IS NULL)) AND ((integration_id IS NOT NULL) OR (actor = 'keytool'::text)))),
   constraint credential_events_outcome CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'unsupported'::text, 'kept'::text, 'active'::text, 'degraded'::text, 'reconnect_required'::text, 'revoked'::text]))),
   constraint credential_events_reason CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 64))),
   constraint credential_events_request_id_check CHECK ((char_length(request_id) <= 200)),
@@ -146,7 +150,7 @@ CREATE TRIGGER announce_event AFTER INSERT ON public.credential_events FOR EACH 
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.credential_events FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
 CREATE TRIGGER keep_young AFTER DELETE ON public.credential_events REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_young_deletions();
 grant select on public.credential_events to service_role;
-grant select (id, occurred_at, user_id, organization_id, integration_id, integration_type, action, outcome, request_id, actor, reason) on public.credential_events to authenticated;
+grant select (id, occurred_at, user_id, organization_id, integration_id, integration_type, action, outcome, request_id, actor, reason, details) on public.credential_events to authenticated;
 
 create table public.credential_leases (
   integration_id uuid not null,
@@ -2979,31 +2983,65 @@ $function$;
 comment on function pending_connection(uuid,uuid,text,text) is 'Reads a grant that waits for the user''s choice. Without p_reason (what its credentials are opened for) the config stays here, so the choice can be looked at as often as one likes.';
 grant execute on function pending_connection(uuid,uuid,text,text) to service_role;
 
-CREATE OR REPLACE FUNCTION public.record_rotation(p_ids uuid[], p_kid text, p_request_id text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.record_opening(p_kid text, p_reason text, p_after uuid DEFAULT NULL::uuid, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
  RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  v_rows bigint;
+begin
+  if p_reason is null or p_reason not in ('rotate', 'verify') then
+    raise exception 'p_reason is not rotate or verify' using errcode = 'invalid_parameter_value';
+  end if;
+  with opened as (
+    insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
+    select 'keytool', r.organization_id, 'opened', 'succeeded', p_reason,
+      jsonb_strip_nulls(jsonb_build_object('rows', count(*), 'to', p_kid, 'role', session_user))
+    from public.integrations r
+    where (r.config->'_enc'->>'kid' = p_kid) is not true
+      and (p_after is null or r.id > p_after)
+      and (p_until is null or r.id <= p_until)
+      and (p_organization_id is null or r.organization_id = p_organization_id)
+    group by r.organization_id
+    returning (details->>'rows')::bigint as rows
+  )
+  select coalesce(sum(o.rows), 0) into v_rows from opened o;
+  return v_rows;
+end
+$function$;
+comment on function record_opening(text,text,uuid,uuid,uuid) is 'Called before keytool reads the rows that are not sealed with p_kid (null: all), to rotate or verify them: writes an event for each organization that has some. Returns how many rows there are.';
+grant execute on function record_opening(text,text,uuid,uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.record_rotation(p_kid text, p_organizations jsonb)
+ RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  v_count bigint;
+  v_count integer;
 begin
-  if p_ids is null or cardinality(p_ids) > 5000 or p_kid is null or p_kid !~ '^[0-9a-f]{16}$' then
-    raise exception 'not at most 5000 ids and a key id' using
+  if p_kid is null or p_kid !~ '^[0-9a-f]{16}$' or jsonb_typeof(p_organizations) is distinct from 'array'
+    or jsonb_array_length(p_organizations) > 10000
+  then
+    raise exception 'not a key id and at most 10000 organizations' using
       errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
   end if;
-
-  insert into public.credential_events (
-    actor, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
-  )
-    select 'keytool', i.organization_id, i.id, i.integration_type, i.external_account_id, 'rotated', 'succeeded', p_kid, p_request_id
-    from public.integrations i where i.id = any (p_ids);
+  -- A transaction that has written nothing commits without waiting for the log. Locking a row writes a little.
+  perform from private.fence f for key share;
+  insert into public.credential_events (actor, organization_id, action, outcome, details)
+    select 'keytool', o.id, 'rotated', 'succeeded',
+      jsonb_build_object('rows', o.rows, 'from', to_jsonb(o."from"), 'to', p_kid, 'role', session_user)
+    from jsonb_to_recordset(p_organizations) as o (id uuid, rows bigint, "from" text[]);
   get diagnostics v_count = row_count;
   return v_count;
 end
 $function$;
-comment on function record_rotation(uuid[],text,text) is 'For keytool, which opens and seals many rows at once: an event for each that is still there, after the batch is written. Of ids that are gone there is nothing to tell. p_kid is the key that the rows are sealed with now.';
-grant execute on function record_rotation(uuid[],text,text) to service_role;
+comment on function record_rotation(text,jsonb) is 'Ends a rotation to p_kid: writes an event for each organization that had rows moved ([{id, rows, from}], from being key ids, or legacy for rows without one), and takes everything that rewrap_write has written before to the disk. Returns the number of events.';
+grant execute on function record_rotation(text,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid)
  RETURNS jsonb
@@ -3100,125 +3138,7 @@ $function$;
 comment on function retire_key(text,uuid) is 'Retires a key behind the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or needed with the number of credentials that it still opens: refreshed ones that wait to be written, pending connections and revocations, webhook secrets.';
 grant execute on function retire_key(text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.rewrap_apply(p_ids uuid[], p_versions text[], p_patches jsonb[], p_durable boolean DEFAULT true)
- RETURNS SETOF uuid
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
- SET lock_timeout TO '2s'
-AS $function$
-begin
-  if p_ids is null or p_versions is null or p_patches is null
-    or cardinality(p_ids) > 5000
-    or cardinality(p_versions) <> cardinality(p_ids) or cardinality(p_patches) <> cardinality(p_ids)
-    or exists (select from unnest(p_patches) patch where patch->'_enc'->>'kid' is null)
-  then
-    raise exception 'not at most 5000 ids with a version and a patch each' using
-      errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
-  end if;
-
-  if p_durable then
-    -- A transaction that has written nothing commits without waiting for the log. Locking a row writes a little.
-    perform from private.fence f for key share;
-  else
-    perform set_config('synchronous_commit', 'off', true);
-  end if;
-  perform set_config('integrations.rewrap', 'on', true);
-  return query
-    update public.integrations i
-    set config = i.config || rewrapped.patch
-    from unnest(p_ids, p_versions, p_patches) rewrapped (id, version, patch)
-    where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
-    returning i.id;
-  perform set_config('integrations.rewrap', 'off', true);
-end
-$function$;
-comment on function rewrap_apply(uuid[],text[],jsonb[],boolean) is 'As before, and: a writer that holds a row for long is not waited for longer than two seconds (the batch fails whole with 55P03, and is tried again later); and a durable call commits to the disk even if it has nothing to write, and with it everything that calls before it wrote without waiting, whichever connection they came by.';
-grant execute on function rewrap_apply(uuid[],text[],jsonb[],boolean) to service_role;
-
-CREATE OR REPLACE FUNCTION public.rewrap_count(p_after uuid, p_until uuid, p_kid text, p_organization_id uuid DEFAULT NULL::uuid)
- RETURNS TABLE(looked integer, unfinished integer)
- LANGUAGE plpgsql
- STABLE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_custom_plan'
- SET max_parallel_workers_per_gather TO '0'
-AS $function$
-begin
-  if p_until is null then
-    raise exception 'p_until is null' using errcode = 'invalid_parameter_value';
-  end if;
-
-  select count(*), count(*) filter (where (r.config->'_enc'->>'kid' = p_kid) is not true) into looked, unfinished
-  from public.integrations r
-  where (p_after is null or r.id > p_after)
-    and r.id <= p_until
-    and (p_organization_id is null or r.organization_id = p_organization_id);
-  return next;
-end
-$function$;
-comment on function rewrap_count(uuid,uuid,text,uuid) is 'Counts the rows after p_after up to p_until, and those of them that are not sealed with p_kid.';
-grant execute on function rewrap_count(uuid,uuid,text,uuid) to service_role;
-
-CREATE OR REPLACE FUNCTION public.rewrap_fetch(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
- RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text, is_large boolean)
- LANGUAGE sql
- STABLE
-BEGIN ATOMIC
- SELECT r.id,
-     r.organization_id,
-         CASE
-             WHEN ((pg_column_size(r.config) > 2048) OR (pg_column_compression(r.config) IS NOT NULL)) THEN NULL::jsonb
-             WHEN (((r.config -> '_enc'::text) ->> 'kid'::text) = rewrap_fetch.p_kid) THEN NULL::jsonb
-             ELSE COALESCE(r.config, 'null'::jsonb)
-         END AS "coalesce",
-     (r.xmin)::text AS xmin,
-     (((pg_column_size(r.config) > 2048) OR (pg_column_compression(r.config) IS NOT NULL)) AND ((((r.config -> '_enc'::text) ->> 'kid'::text) = rewrap_fetch.p_kid) IS NOT TRUE))
-    FROM integrations r
-   WHERE (((rewrap_fetch.p_after IS NULL) OR (r.id > rewrap_fetch.p_after)) AND ((rewrap_fetch.p_until IS NULL) OR (r.id <= rewrap_fetch.p_until)) AND ((rewrap_fetch.p_organization_id IS NULL) OR (r.organization_id = rewrap_fetch.p_organization_id)))
-   ORDER BY r.id
-  LIMIT LEAST(rewrap_fetch.p_limit, 5000);
-END;
-comment on function rewrap_fetch(uuid,integer,text,uuid,uuid) is 'Reads the next p_limit rows without a copy: the planner inlines this body, so it has neither rights of its own nor settings, and a caller under row level security would see no row. config is null where it is sealed with p_kid, and where is_large says that rewrap_read has to read it.';
-grant execute on function rewrap_fetch(uuid,integer,text,uuid,uuid) to service_role;
-
-CREATE OR REPLACE FUNCTION public.rewrap_look(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
- RETURNS TABLE(looked integer, unfinished integer, last_id uuid)
- LANGUAGE plpgsql
- STABLE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_custom_plan'
- SET max_parallel_workers_per_gather TO '0'
-AS $function$
-begin
-  if p_limit is null or p_limit not between 1 and 100000 then
-    raise exception 'p_limit is not between 1 and 100000' using errcode = 'invalid_parameter_value';
-  end if;
-
-  -- By the index alone. Then the rows up to there in whatever order is the fastest.
-  select r.id into last_id
-  from public.integrations r
-  where (p_after is null or r.id > p_after)
-    and (p_until is null or r.id <= p_until)
-    and (p_organization_id is null or r.organization_id = p_organization_id)
-  order by r.id
-  offset p_limit - 1
-  limit 1;
-
-  select count(*), count(*) filter (where (r.config->'_enc'->>'kid' = p_kid) is not true) into looked, unfinished
-  from public.integrations r
-  where (p_after is null or r.id > p_after)
-    and (coalesce(last_id, p_until) is null or r.id <= coalesce(last_id, p_until))
-    and (p_organization_id is null or r.organization_id = p_organization_id);
-  return next;
-end
-$function$;
-comment on function rewrap_look(uuid,integer,text,uuid,uuid) is 'Counts the next p_limit rows, those of them that are not sealed with p_kid, and returns the id of the last one (null: the end was reached).';
-grant execute on function rewrap_look(uuid,integer,text,uuid,uuid) to service_role;
-
-CREATE OR REPLACE FUNCTION public.rewrap_page(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION public.rewrap_read(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid, p_look integer DEFAULT NULL::integer)
  RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text, current boolean, looked integer)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -3227,51 +3147,11 @@ CREATE OR REPLACE FUNCTION public.rewrap_page(p_after uuid, p_limit integer, p_k
 AS $function$
 declare
   c_bytes constant integer := 1048576;
+  v_look integer := coalesce(p_look, p_limit);
 begin
-  if p_limit is null or p_limit not between 1 and 5000 then
-    raise exception 'p_limit is not between 1 and 5000' using errcode = 'invalid_parameter_value';
-  end if;
-
-  return query
-    select p.id, p.organization_id, case when not p.current then p.config end, p.version::text, p.current, p.looked::integer
-    from (
-      select i.*, row_number() over page as looked, sum(i.size) over page as bytes, lead(i.id) over page is null as is_end
-      from (
-        select r.id, r.organization_id, r.config, r.xmin as version, e.current,
-          case
-            when e.current then 0
-            when pg_catalog.pg_column_compression(r.config) is null then pg_catalog.pg_column_size(r.config)
-            else octet_length(r.config::text)
-          end as size
-        from public.integrations r
-        cross join lateral (select coalesce(r.config->'_enc'->>'kid' = p_kid, false) as current offset 0) e
-        where (p_after is null or r.id > p_after)
-          and (p_until is null or r.id <= p_until)
-          and (p_organization_id is null or r.organization_id = p_organization_id)
-      ) i
-      window page as (order by i.id rows unbounded preceding)
-      order by i.id
-      limit p_limit
-    ) p
-    where p.bytes - p.size < c_bytes
-      and (not p.current or p.looked = p_limit or p.is_end or p.bytes >= c_bytes);
-end
-$function$;
-comment on function rewrap_page(uuid,integer,text,uuid,uuid) is 'Looks at the next rows in the order of their ids, after p_after and up to p_until, and returns those that are not sealed with p_kid (null: all of them). It looks at p_limit rows, or fewer once what it returns is a megabyte, but always at one. The last row that was looked at is always returned, without its config where it is current, so that the caller knows where to go on: no row at all means the end. looked counts the rows of the page up to this one. Windows over the ordered rows, and no temporary result: this reads every row of the table, most often to find nothing.';
-grant execute on function rewrap_page(uuid,integer,text,uuid,uuid) to service_role;
-
-CREATE OR REPLACE FUNCTION public.rewrap_read(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
- RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text, current boolean, looked integer)
- LANGUAGE plpgsql
- STABLE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_custom_plan'
-AS $function$
-declare
-  c_bytes constant integer := 1048576;
-begin
-  if p_limit is null or p_limit not between 1 and 5000 then
-    raise exception 'p_limit is not between 1 and 5000' using errcode = 'invalid_parameter_value';
+  if p_limit is null or p_limit not between 1 and 5000 or v_look not between p_limit and 50000 then
+    raise exception 'p_limit is not between 1 and 5000, or p_look not between that and 50000' using
+      errcode = 'invalid_parameter_value';
   end if;
 
   return query
@@ -3294,17 +3174,18 @@ begin
             and (p_until is null or r.id <= p_until)
             and (p_organization_id is null or r.organization_id = p_organization_id)
           order by r.id
-          limit p_limit
+          limit v_look
         ) c
       ) i
       window page as (order by i.id rows unbounded preceding)
     ) p
-    where p.bytes - p.size < c_bytes and (p.config is not null or p.looked = p_limit)
-    order by p.id;
+    where p.bytes - p.size < c_bytes and (p.config is not null or p.looked = v_look)
+    order by p.id
+    limit p_limit;
 end
 $function$;
-comment on function rewrap_read(uuid,integer,text,uuid,uuid) is 'Reads the next p_limit rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all); it stops after a megabyte. The last of p_limit rows is always returned, as the place to continue. No row means the end. looked counts the rows up to this one.';
-grant execute on function rewrap_read(uuid,integer,text,uuid,uuid) to service_role;
+comment on function rewrap_read(uuid,integer,text,uuid,uuid,integer) is 'Looks at the next p_look rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all): at most p_limit of them, and about a megabyte. p_look is p_limit, if not given. The last of p_look rows is always returned, as the place to continue. No row means the end. looked counts the rows up to this one.';
+grant execute on function rewrap_read(uuid,integer,text,uuid,uuid,integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.rewrap_vitals()
  RETURNS jsonb
@@ -3326,8 +3207,8 @@ $function$;
 comment on function rewrap_vitals() is 'How the database bears a rotation: backends that have waited 100 ms for a lock, the replication lag in seconds (null without a replica or without the right to see it), and the planner''s estimate of the rows.';
 grant execute on function rewrap_vitals() to service_role;
 
-CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[], p_durable boolean DEFAULT true)
- RETURNS integer
+CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[])
+ RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -3336,7 +3217,7 @@ CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], 
  SET lock_timeout TO '2s'
 AS $function$
 declare
-  v_written integer;
+  v_written jsonb;
 begin
   if p_ids is null or p_versions is null or p_patches is null
     or cardinality(p_ids) > 5000
@@ -3344,30 +3225,28 @@ begin
   then
     raise exception 'not at most 5000 ids with a version and a patch each' using errcode = 'invalid_parameter_value';
   end if;
-
-  if p_durable then
-    -- A transaction that has written nothing commits without waiting for the log. Locking a row writes a little.
-    perform from private.fence f for key share;
-  else
-    perform set_config('synchronous_commit', 'off', true);
-  end if;
-  perform set_config('integrations.rewrap', 'on', true);
-  update public.integrations i
-  set config = i.config || rewrapped.patch
-  from unnest(p_ids, p_versions, p_patches) rewrapped (id, version, patch)
-  where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
-    and rewrapped.patch->'_enc' is not null;
-  get diagnostics v_written = row_count;
-  perform set_config('integrations.rewrap', 'off', true);
-
-  if v_written < cardinality(p_ids) and exists (select from unnest(p_patches) patch where patch->'_enc' is null) then
+  if exists (select from unnest(p_patches) patch where patch->'_enc' is null) then
     raise exception 'a patch without a key id' using errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
   end if;
+
+  -- What a crash of the server undoes, a further run finds again. record_rotation takes all of it to the disk.
+  perform set_config('synchronous_commit', 'off', true);
+  perform set_config('integrations.rewrap', 'on', true);
+  with written as (
+    update public.integrations i
+    set config = i.config || rewrapped.patch
+    from unnest(p_ids, p_versions, p_patches) rewrapped (id, version, patch)
+    where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
+    returning i.organization_id
+  )
+  select coalesce(jsonb_object_agg(o.organization_id, o.rows), '{}') into v_written
+  from (select w.organization_id, count(*) as rows from written w group by w.organization_id) o;
+  perform set_config('integrations.rewrap', 'off', true);
   return v_written;
 end
 $function$;
-comment on function rewrap_write(uuid[],text[],jsonb[],boolean) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns how many were written. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. Not durable: a crash of the server may undo the batch, never half of it. A durable call commits everything written before it. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
-grant execute on function rewrap_write(uuid[],text[],jsonb[],boolean) to service_role;
+comment on function rewrap_write(uuid[],text[],jsonb[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns how many were written of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
+grant execute on function rewrap_write(uuid[],text[],jsonb[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text)
  RETURNS jsonb

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::progress::Progress;
 use crate::registry::Registry;
 use crate::rotation::pace::{Pace, patiently};
-use crate::rotation::pass::{Marks, pass};
+use crate::rotation::pass::pass;
 use crate::rotation::scope::Scope;
 
 #[derive(Args, Debug)]
@@ -42,8 +42,6 @@ pub struct Rotation<'a> {
     /// The key that rows are moved to.
     pub kid: Kid,
     pub pace: &'a Pace,
-    /// Those of the pass before.
-    pub marks: &'a Marks,
 }
 
 impl Session {
@@ -76,10 +74,12 @@ impl Session {
         Registry::read(&self.call(Function::KeyRegistryState).await?)
     }
 
-    /// Lets `each` see every row of the scope, page by page; in a rotation, of those that are on its key only that they are there.
+    /// Lets `each` see every row of the scope, page by page; in a rotation, of those that are on its key only that they are there. Where
+    /// it opens them, the trail says what for before the first one is read.
     pub async fn scan(
         &self,
         phase: &'static str,
+        opens_to: Option<&'static str>,
         scope: &Scope,
         rotation: Option<Rotation<'_>>,
         each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
@@ -95,6 +95,10 @@ impl Session {
             current: rotation.map(|rotation| rotation.kid),
             ..scope.start()
         };
+        if let Some(reason) = opens_to {
+            let page = &first;
+            self.call(Function::RecordOpening { page, reason }).await?;
+        }
         let watch = async {
             match rotation {
                 Some(rotation) => rotation.pace.watch(self.connection()).await,
@@ -104,15 +108,7 @@ impl Session {
         let meanwhile = async {
             futures_util::future::join(self.progress.show(), watch).await;
         };
-        pass(
-            &self.connections,
-            first,
-            rotation.map_or(&Marks::default(), |rotation| rotation.marks),
-            &self.progress,
-            each,
-            meanwhile,
-        )
-        .await
+        pass(&self.connections, first, &self.progress, each, meanwhile).await
     }
 
     /// How many rows there are, as the planner sees it: for the progress bar.

@@ -182,6 +182,7 @@ describe("complete_connection", () => {
         reason: null,
         request_id: "request 1",
         actor: "user",
+        details: null,
       },
     );
   });

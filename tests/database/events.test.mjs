@@ -66,21 +66,6 @@ describe("opened", () => {
   });
 });
 
-test("rotated: one for each integration that is there, by keytool and with the key's id", async () => {
-  const [one, two] = [await connected(), await connected()];
-  const args = { p_ids: [one.p_id, two.p_id, randomUUID()], p_kid: KID.b };
-  assert.equal(Number(await call(service, "record_rotation", args)), 2);
-  for (const { p_id } of [one, two]) {
-    const [, rotated] = await trail(p_id);
-    assert.deepEqual(rotated, {
-      action: "rotated", actor: "keytool", user_id: null, outcome: "succeeded", reason: KID.b, request_id: null,
-    });
-  }
-  for (const over of [{ p_ids: null }, { p_kid: null }, { p_kid: "planted" }, { p_ids: Array(5001).fill(one.p_id) }]) {
-    await assert.rejects(call(service, "record_rotation", { ...args, ...over }), { code: "22023" });
-  }
-});
-
 describe("what an event may say", () => {
   const write = (over) => {
     const event = {
@@ -93,8 +78,9 @@ describe("what an event may say", () => {
   test("a known actor, action and outcome; a short reason; a user who is named", async () => {
     await write({});
     await write({ actor: "service", user_id: null });
+    await write({ actor: "keytool", user_id: null, integration_id: null, integration_type: null, details: owner.json({ rows: 1 }) });
     for (const over of [
-      { actor: "root" }, { action: "borrowed" }, { outcome: "perhaps" }, { reason: "" }, { reason: "x".repeat(65) }, { user_id: null },
+      { actor: "root" }, { integration_id: null }, { integration_id: null, integration_type: null }, { details: owner.json({ text: "x".repeat(5000) }) }, { action: "borrowed" }, { outcome: "perhaps" }, { reason: "" }, { reason: "x".repeat(65) }, { user_id: null },
     ]) {
       await assert.rejects(write(over), { code: "23514" }, JSON.stringify(over));
     }

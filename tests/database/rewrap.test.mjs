@@ -30,20 +30,21 @@ async function insertEach(ids, values) {
   return organization;
 }
 const row = async (id) => ({ ...(await owner`select * from public.integrations where id = ${id}`)[0] });
-const page = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}) => [
-  ...(await service`select * from public.rewrap_read(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
+const page = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null, look = null } = {}) => [
+  ...(await service`select * from public.rewrap_read(${after}, ${limit}, ${kid}, ${until}, ${organization}, ${look})`),
 ];
 const resealed = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
 /** Writes what a rotator would of a page: the row that only says where the page ends is none of it. Returns how many were written. */
-const apply = async (page, { patch = resealed, sql = service, durable = true } = {}) => {
+const apply = async (page, { patch = resealed, sql = service } = {}) => {
   const rows = page.filter(({ current }) => !current);
   const patches = rows.map(() => JSON.stringify(patch));
   const [{ written }] = await sql`
     select public.rewrap_write(
-      ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${patches}::text[]::jsonb[], ${durable}
+      ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${patches}::text[]::jsonb[]
     ) as written`;
-  return written;
+  return Object.values(written).reduce((sum, count) => sum + count, 0);
 };
+const kidOf = async (id) => (await row(id)).config._enc.kid;
 
 describe("rewrap_read", () => {
   test("goes through the rows in the order of their ids, each once, the lowest and the highest id included", async () => {
@@ -110,103 +111,17 @@ describe("rewrap_read", () => {
 
   test("bounds its limit", async () => {
     for (const limit of [0, -1, 5001, null]) await assert.rejects(page({ limit }), { code: "22023" });
-  });
-});
-
-describe("rewrap_fetch", () => {
-  const fetch = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}, sql = service) => [
-    ...(await sql`select * from public.rewrap_fetch(${after}, ${limit}, ${kid}, ${until}, ${organization})`),
-  ];
-
-  test("shows every row, in the order of their ids and as rewrap_read does, without the config of those on the key", async () => {
-    const ids = [NIL, MAX, ...Array.from({ length: 9 }, () => randomUUID())].sort();
-    const values = [config(KID.b), config(KID.a), config(null), {}, "text", [config(KID.b)], { _enc: "x" }, null, config(KID.b), 7, []];
-    const organization = await insertEach(ids, values);
-    const rows = await fetch();
-    assert.deepEqual(rows.map(({ id }) => id), ids);
-    const shown = (rows) => rows.map(({ id, organization_id, config, version }) => ({ id, organization_id, config, version }));
-    assert.deepEqual(shown(rows.filter((_, i) => i !== 0 && i !== 8)), shown(await page()));
-    assert.deepEqual([rows[0].config, rows[8].config, rows.some((row) => row.is_large)], [null, null, false]);
-    assert.deepEqual(shown(await fetch({ kid: null })), shown(await page({ kid: null })));
-    const listed = async (range) => (await fetch(range)).map(({ id }) => id);
-    assert.deepEqual(await listed({ after: ids[1], until: ids[4], limit: 2 }), ids.slice(2, 4));
-    assert.deepEqual(await listed({ organization }), ids.filter((_, i) => i % 2));
-    assert.deepEqual(await listed({ after: MAX }), []);
+    for (const look of [99, 0, 50_001]) await assert.rejects(page({ look }), { code: "22023" });
   });
 
-  test("leaves a large config to rewrap_read, and says so unless it is on the key", async () => {
-    const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
-    const random = Array.from({ length: 100 }, () => randomUUID()).join("");
-    const large = [config(KID.a, { random }), config(KID.a, { text: "x".repeat(100_000) }), config(KID.b, { random })];
-    for (const [n, value] of [...large, config(KID.a, { text: "x".repeat(1000) })].entries()) await insert(value, { id: id(n) });
-    assert.deepEqual((await fetch()).map((row) => [row.is_large, row.config === null]), [[true, true], [true, true], [false, true], [false, false]]);
+  test("looks further than it returns, and says where it ended", async () => {
+    const ids = Array.from({ length: 8 }, () => randomUUID()).sort();
+    for (const [i, id] of ids.entries()) await insert(config(i < 4 ? KID.b : KID.a), { id });
+    const shown = async (range) => (await page(range)).map(({ id, looked, current }) => [ids.indexOf(id), looked, current]);
+    assert.deepEqual(await shown({ limit: 2, look: 4 }), [[3, 4, true]]);
+    assert.deepEqual(await shown({ limit: 2, look: 8 }), [[4, 5, false], [5, 6, false]]);
+    assert.deepEqual(await shown({ limit: 2, look: 100, after: ids[6] }), [[7, 1, false]]);
   });
-
-  test("becomes part of the caller's query: by the index, from where the page begins", async () => {
-    const plan = await owner`explain select id, config from public.rewrap_fetch(${NIL}::text::uuid, 10, ${KID.b}, null, null)`;
-    const text = plan.map((row) => row["QUERY PLAN"]).join("\n");
-    assert.doesNotMatch(text, /Function Scan/);
-    assert.match(text, /Index Cond: \(id > /);
-  });
-});
-
-describe("rewrap_count", () => {
-  const count = async ({ after = null, until = MAX, kid = KID.b, organization = null } = {}) => ({
-    ...(await service`select * from public.rewrap_count(${after}, ${until}, ${kid}, ${organization})`)[0],
-  });
-
-  test("counts the rows of a range, and those of them that are not on the key", async () => {
-    const ids = Array.from({ length: 5 }, () => randomUUID()).sort();
-    const values = [config(KID.b), config(KID.a), config(null), null, config(KID.b)];
-    const organization = await insertEach(ids, values);
-    assert.deepEqual(await count(), { looked: 5, unfinished: 3 });
-    assert.deepEqual(await count({ kid: null }), { looked: 5, unfinished: 5 });
-    assert.deepEqual(await count({ after: ids[0], until: ids[2] }), { looked: 2, unfinished: 2 });
-    assert.deepEqual(await count({ after: ids[3] }), { looked: 1, unfinished: 0 });
-    assert.deepEqual(await count({ organization }), { looked: 2, unfinished: 2 });
-    await assert.rejects(count({ until: null }), { code: "22023" });
-  });
-});
-
-describe("rewrap_look", () => {
-  const look = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null } = {}) => ({
-    ...(await service`select * from public.rewrap_look(${after}, ${limit}, ${kid}, ${until}, ${organization})`)[0],
-  });
-
-  test("counts the rows, those of them that are not on the key whatever they are, and says where it ended", async () => {
-    assert.deepEqual(await look(), { looked: 0, unfinished: 0, last_id: null });
-    const ids = Array.from({ length: 9 }, () => randomUUID()).sort();
-    const values = [config(KID.b), config(KID.a), config(null), {}, "text", [config(KID.b)], { _enc: "x" }, null, config(KID.b)];
-    const organization = await insertEach(ids, values);
-    assert.deepEqual(await look(), { looked: 9, unfinished: 7, last_id: null });
-    assert.deepEqual(await look({ limit: 9 }), { looked: 9, unfinished: 7, last_id: ids[8] });
-    assert.deepEqual(await look({ limit: 1 }), { looked: 1, unfinished: 0, last_id: ids[0] });
-    assert.deepEqual(await look({ after: ids[0], limit: 3 }), { looked: 3, unfinished: 3, last_id: ids[3] });
-    assert.deepEqual(await look({ after: ids[0], until: ids[3] }), { looked: 3, unfinished: 3, last_id: null });
-    assert.deepEqual(await look({ after: ids[0], until: ids[3], limit: 4 }), { looked: 3, unfinished: 3, last_id: null });
-    assert.deepEqual(await look({ after: ids[7] }), { looked: 1, unfinished: 0, last_id: null });
-    assert.deepEqual(await look({ after: ids[8] }), { looked: 0, unfinished: 0, last_id: null });
-    assert.deepEqual(await look({ organization, limit: 3 }), { looked: 3, unfinished: 3, last_id: ids[5] });
-    assert.deepEqual(await look({ kid: null }), { looked: 9, unfinished: 9, last_id: null });
-  });
-
-  test("bounds its limit", async () => {
-    for (const limit of [0, -1, 100_001, null]) await assert.rejects(look({ limit }), { code: "22023" });
-  });
-});
-
-test("the functions of the version before go on beside the new ones", async () => {
-  // The row that needs nothing is the page's last, which is shown all the same.
-  const ids = Array.from({ length: 3 }, () => randomUUID()).sort();
-  for (const [i, kid] of [KID.a, KID.a, KID.b].entries()) await insert(config(kid), { id: ids[i] });
-  const shown = [...(await service`select * from public.rewrap_page(null, 100, ${KID.b})`)];
-  assert.deepEqual(shown.map(({ id, current }) => [id, current]), ids.map((id, i) => [id, i === 2]));
-  const old = shown.filter(({ current }) => !current);
-  assert.equal(await apply([old[0]]), 1);
-  const written = await service`
-    select id from public.rewrap_apply(${old.map(({ id }) => id)}, ${old.map(({ version }) => version)},
-      ${old.map(() => JSON.stringify(resealed))}::text[]::jsonb[]) id`;
-  assert.deepEqual(written.map(({ id }) => id), [ids[1]]);
 });
 
 describe("rewrap_write", () => {
@@ -285,28 +200,29 @@ describe("rewrap_write", () => {
     assert.deepEqual((await page()).filter((r) => !r.current), []);
   });
 
-  test("not durable: for its own transaction only", async () => {
+  test("says how many rows of each organization it wrote", async () => {
+    const [one, two] = [randomUUID(), randomUUID()];
+    for (const organization_id of [one, one, two]) await insert(config(KID.a), { organization_id });
+    const rows = await page();
+    await service`update public.integrations set last_checked_at = now() where id = ${rows.find((r) => r.organization_id === two).id}`;
+    const [{ written }] = await service`
+      select public.rewrap_write(
+        ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${rows.map(() => JSON.stringify(resealed))}::text[]::jsonb[]
+      ) as written`;
+    assert.deepEqual(written, { [one]: 2 });
+  });
+
+  test("does not wait for the disk, in its own transaction only", async () => {
     const id = await insert(config(KID.a));
     const sql = connect();
     const standing = async (connection) => (await connection`show synchronous_commit`)[0].synchronous_commit;
     await sql`set synchronous_commit = on`;
     await sql.begin(async (transaction) => {
-      assert.equal(await apply(await page(), { sql: transaction, durable: false }), 1);
+      assert.equal(await apply(await page(), { sql: transaction }), 1);
       assert.equal((await transaction`select config->'_enc'->>'kid' as kid from public.integrations where id = ${id}`)[0].kid, KID.b);
       assert.equal(await standing(transaction), "off");
     });
     assert.equal(await standing(sql), "on");
-  });
-
-  test("durable with nothing to write: what was written before is on the disk", async () => {
-    const id = await insert(config(KID.a));
-    await apply(await page(), { durable: false });
-    const [{ lsn }] = await owner`select pg_current_wal_insert_lsn() as lsn`;
-    // The server of the tests never waits for the disk by itself.
-    const sql = project.connect("authenticator", { role: "service_role", synchronous_commit: "on" });
-    await apply([], { sql, durable: true });
-    const [{ flushed }] = await owner`select pg_current_wal_flush_lsn() >= ${lsn}::pg_lsn as flushed`;
-    assert.deepEqual([flushed, (await row(id)).config._enc.kid], [true, KID.b]);
   });
 
   test("gives up on a row that is held for long, and leaves the whole batch", async () => {
@@ -360,6 +276,76 @@ describe("rewrap_write", () => {
     }
     assert.deepEqual(await row(id), before);
     assert.equal(await apply([]), 0);
+  });
+});
+
+describe("record_opening", () => {
+  const record = async ({ kid = KID.b, reason = "rotate", after = null, until = null, organization = null } = {}) =>
+    Number((await service`select public.record_opening(${kid}, ${reason}, ${after}, ${until}, ${organization}) as rows`)[0].rows);
+  const events = async () =>
+    (await owner`select organization_id, actor, integration_id, action, outcome, reason, details from public.credential_events order by id`)
+      .map((event) => ({ ...event }));
+
+  test("writes one event an organization that has rows to open, with how many and who reads them", async () => {
+    const [one, two, done] = [randomUUID(), randomUUID(), randomUUID()];
+    for (const [organization_id, kid] of [[one, KID.a], [one, null], [one, KID.b], [two, KID.c], [done, KID.b]]) {
+      await insert(config(kid), { organization_id });
+    }
+    assert.equal(await record(), 3);
+    const event = (organization_id, rows) => ({
+      organization_id, actor: "keytool", integration_id: null, action: "opened", outcome: "succeeded", reason: "rotate",
+      details: { rows, to: KID.b, role: "authenticator" },
+    });
+    const byOrganization = (events) => events.toSorted((a, b) => (a.organization_id < b.organization_id ? -1 : 1));
+    assert.deepEqual(byOrganization(await events()), byOrganization([event(one, 2), event(two, 1)]));
+  });
+
+  test("counts all rows without a key, and only those of the part that is read", async () => {
+    const ids = Array.from({ length: 4 }, () => randomUUID()).sort();
+    const organization = randomUUID();
+    for (const [i, id] of ids.entries()) await insert(config(KID.b), { id, organization_id: i === 2 ? organization : randomUUID() });
+    assert.equal(await record(), 0);
+    assert.equal(await record({ kid: null, reason: "verify" }), 4);
+    assert.equal(await record({ kid: null, after: ids[0], until: ids[2] }), 2);
+    assert.equal(await record({ kid: null, organization }), 1);
+  });
+
+  test("refuses a purpose that it does not know", async () => {
+    for (const reason of ["look", "", null]) await assert.rejects(record({ reason }), { code: "22023" });
+  });
+});
+
+describe("record_rotation", () => {
+  const record = (organizations, { kid = KID.b, sql = service } = {}) =>
+    sql`select public.record_rotation(${kid}, ${sql.json(organizations)}) as events`.then(([{ events }]) => events);
+
+  test("writes one event an organization: how many rows, from which keys, to which, and who", async () => {
+    const [one, two] = [randomUUID(), randomUUID()];
+    assert.equal(await record([{ id: one, rows: 7, from: [KID.a, "legacy"] }, { id: two, rows: 1, from: [KID.c] }]), 2);
+    const events = await owner`select * from public.credential_events where action = 'rotated' order by id`;
+    assert.deepEqual(events.map((event) => [event.organization_id, event.actor, event.integration_id, event.details]), [
+      [one, "keytool", null, { rows: 7, from: [KID.a, "legacy"], to: KID.b, role: "authenticator" }],
+      [two, "keytool", null, { rows: 1, from: [KID.c], to: KID.b, role: "authenticator" }],
+    ]);
+  });
+
+  test("takes what was written before to the disk, with no event too", async () => {
+    const id = await insert(config(KID.a));
+    await apply(await page());
+    const [{ lsn }] = await owner`select pg_current_wal_insert_lsn() as lsn`;
+    // The server of the tests never waits for the disk by itself.
+    const sql = project.connect("authenticator", { role: "service_role", synchronous_commit: "on" });
+    assert.equal(await record([], { sql }), 0);
+    const [{ flushed }] = await owner`select pg_current_wal_flush_lsn() >= ${lsn}::pg_lsn as flushed`;
+    assert.deepEqual([flushed, await kidOf(id)], [true, KID.b]);
+  });
+
+  test("refuses what is no key id or no list of organizations", async () => {
+    const fine = [{ id: randomUUID(), rows: 1, from: [KID.a] }];
+    for (const [organizations, kid] of [[fine, "planted"], [fine, null], [{}, KID.b], [Array(10_001).fill(fine[0]), KID.b]]) {
+      await assert.rejects(record(organizations, { kid }), { code: "22023" });
+    }
+    await assert.rejects(record([{ rows: 1 }]), { code: "23502" });
   });
 });
 

@@ -131,9 +131,9 @@ describe("an event", () => {
 
   test("is not that a rotation sealed something anew", async () => {
     const args = await connected();
-    const [{ id, version }] = await service`select * from public.rewrap_page(null, 5000, ${KID.b}) where id = ${args.p_id}`;
-    await service`select public.rewrap_apply(${[id]}::uuid[], ${[version]}::text[], ${[config(KID.b)]}::jsonb[])`;
-    await call(service, "record_rotation", { p_ids: [id], p_kid: KID.b });
+    const [{ id, version }] = await service`select * from public.rewrap_read(null, 5000, ${KID.b}) where id = ${args.p_id}`;
+    await service`select public.rewrap_write(${[id]}::uuid[], ${[version]}::text[], ${[config(KID.b)]}::jsonb[])`;
+    await call(service, "record_rotation", { p_kid: KID.b, p_organizations: service.json([{ id: args.p_organization_id, rows: 1, from: [KID.a] }]) });
     assert.deepEqual(await told(id), ["created"]);
   });
 

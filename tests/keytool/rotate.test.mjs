@@ -47,7 +47,7 @@ describe("a role of keytool's own", () => {
     return { DATABASE_URL: url.href };
   }
   const functions = `select p.oid::regprocedure::text as name from pg_proc p
-    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(rewrap_|key_registry_state|record_rotation)'`;
+    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(rewrap_|key_registry_state|record_)'`;
 
   test("sees every row: row level security does not make a table look finished", async () => {
     const table = await databases.project();
@@ -399,18 +399,40 @@ describe("others write meanwhile", () => {
   });
 });
 
+describe("the trail of a rotation", () => {
+  const events = (table) =>
+    table.sql`select organization_id, action, reason, details from public.credential_events order by id`.then((rows) => rows.map((row) => ({ ...row })));
+
+  test("says before a row is read that it is opened, and once it is done what was moved, for each organization once", async () => {
+    const table = await databases.project();
+    await table.insertMany(30, A);
+    const organizations = (await table.sql`select organization_id as id, count(*)::integer as rows from public.integrations group by 1 order by 1`);
+    assertDone(await rotate(table));
+    const of = (action) => async () => (await events(table)).filter((event) => event.action === action).toSorted((a, b) => (a.organization_id < b.organization_id ? -1 : 1));
+    const [opened, rotated] = [await of("opened")(), await of("rotated")()];
+    const role = new URL(table.direct.DATABASE_URL).username;
+    assert.deepEqual(opened.map((event) => [event.organization_id, event.reason, event.details]),
+      organizations.map(({ id, rows }) => [id, "rotate", { rows, to: B.kid, role }]));
+    assert.deepEqual(rotated.map((event) => [event.organization_id, event.details]),
+      organizations.map(({ id, rows }) => [id, { rows, from: [A.kid], to: B.kid, role }]));
+    assertDone(await rotate(table));
+    assert.equal((await events(table)).length, 2 * organizations.length, "a run that finds nothing opens nothing");
+  });
+});
+
 describe("killed and cut off", () => {
   test("kill -9 in the middle, many times; then it is simply run again", async () => {
     const table = await databases.project();
     await table.insertMany(4000, A);
     const before = await table.rows();
-    const written = async () => (await table.rows()).filter(({ config }) => config._enc.kid === B.kid).length;
+    const written = async () =>
+      (await table.sql`select count(*)::integer as rows from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].rows;
     let killed = 0;
-    // Each time once it has written some more, and at a random moment of what it is doing then.
-    for (let wanted = 100; wanted < 2000; wanted = (await written()) + 100) {
+    // Each time once it has written some more, and a little later each time: at another moment of what it is doing then.
+    for (let wanted = 100, later = 0; wanted < 2000; wanted = (await written()) + 100, later = (later + 7) % 20) {
       const done = rotate(table, "--batch", "20", "--max-rate", "1000");
       while (done.child.exitCode === null && (await written()) < wanted) await new Promise((resolve) => setTimeout(resolve, 5));
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
+      await new Promise((resolve) => setTimeout(resolve, later));
       done.child.kill("SIGKILL");
       killed += (await done).signal === "SIGKILL" ? 1 : 0;
       for (const row of await table.rows()) openRow([A, B], row);

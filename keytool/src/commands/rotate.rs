@@ -7,9 +7,8 @@ use serde_json::json;
 use super::{fence, retire};
 use crate::error::{Blame, Error, Result};
 use crate::keys::KeyArgs;
-use crate::rotation::pace::{Pace, patiently};
-use crate::rotation::pass::Marks;
-use crate::rotation::rewrap::{Counts, Rewrap};
+use crate::rotation::pace::Pace;
+use crate::rotation::rewrap::{Counts, Moved, Rewrap};
 use crate::rotation::sample;
 use crate::rotation::scope::Scope;
 use crate::session::{Rotation, Session, SessionArgs};
@@ -75,18 +74,18 @@ pub async fn run(args: &RotateArgs, keys: &KeyArgs, json: bool) -> Result<()> {
 /// Passes over the rows until one finds nothing more to do.
 pub async fn rewrap(session: &Session, ring: &KeyRing, scope: &Scope, pace: &Pace) -> Result<()> {
     let (mut written, mut lost) = (0, 0);
-    let marks = Marks::default();
+    let moved = Moved::default();
+    let kid = ring.primary_kid();
     for number in 1..=MAX_PASSES {
-        let counts = one_pass(session, ring, scope, pace, &marks, number == 1, false).await?;
+        let counts = one_pass(session, ring, scope, pace, &moved, number == 1, false).await?;
         written += counts.written.get();
         lost += counts.lost.get();
         if counts.written.get() == 0 && counts.lost.get() == 0 {
-            make_durable(session, written).await?;
+            moved.record(session.connection(), kid).await?;
             return finish(session, ring, number, written, lost, &counts);
         }
     }
-    make_durable(session, written).await?;
-    let kid = ring.primary_kid();
+    moved.record(session.connection(), kid).await?;
     let message = format!("rows on other keys keep coming after {MAX_PASSES} passes");
     Err(Error::new(Blame::Database, message).hint(format!(
         "something still seals with another key than {kid}: switch every deployment first"
@@ -94,7 +93,7 @@ pub async fn rewrap(session: &Session, ring: &KeyRing, scope: &Scope, pace: &Pac
 }
 
 async fn dry_run(session: &Session, ring: &KeyRing, scope: &Scope, pace: &Pace) -> Result<()> {
-    let counts = one_pass(session, ring, scope, pace, &Marks::default(), true, true).await?;
+    let counts = one_pass(session, ring, scope, pace, &Moved::default(), true, true).await?;
     let (rows, findings) = (counts.written.get(), counts.do_not_open());
     let kid = ring.primary_kid();
     session.progress.step(
@@ -109,7 +108,7 @@ async fn one_pass<'a>(
     ring: &'a KeyRing,
     scope: &Scope,
     pace: &'a Pace,
-    marks: &Marks,
+    moved: &Moved,
     lists: bool,
     dry_run: bool,
 ) -> Result<Counts> {
@@ -119,6 +118,7 @@ async fn one_pass<'a>(
         progress: &session.progress,
         dry_run,
         lists,
+        moved,
         counts: Counts::default(),
     };
     let each =
@@ -126,19 +126,11 @@ async fn one_pass<'a>(
     let rotation = Rotation {
         kid: ring.primary_kid(),
         pace,
-        marks,
     };
-    session.scan("rewrap", scope, Some(rotation), each).await?;
+    session
+        .scan("rewrap", Some("rotate"), scope, Some(rotation), each)
+        .await?;
     Ok(rewrap.counts)
-}
-
-/// Batches are written without waiting for the disk: what a crash of the server undoes, a further run finds again. What has been
-/// reported as done is on the disk, though: one durable call takes everything before it along.
-async fn make_durable(session: &Session, written: u64) -> Result<()> {
-    if written > 0 {
-        patiently(async || session.connection().apply(&[], true).await).await?;
-    }
-    Ok(())
 }
 
 fn finish(

@@ -38,9 +38,13 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
         inspect = inspect.by_organization();
     }
     session
-        .scan("status", &args.scope, None, async |_, rows| {
-            inspect.page(rows)
-        })
+        .scan(
+            "status",
+            ring.as_ref().map(|_| "verify"),
+            &args.scope,
+            None,
+            async |_, rows| inspect.page(rows),
+        )
         .await?;
     let seen = inspect.seen();
     // The bar goes before the result comes.

@@ -77,7 +77,9 @@ pub async fn look(
 ) -> Result<Tally> {
     let inspect = Inspect::new(Some(ring), &session.progress);
     session
-        .scan(phase, scope, None, async |_, rows| inspect.page(rows))
+        .scan(phase, Some("verify"), scope, None, async |_, rows| {
+            inspect.page(rows)
+        })
         .await?;
     Ok(inspect.seen().all)
 }

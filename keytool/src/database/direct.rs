@@ -1,4 +1,4 @@
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,16 +10,10 @@ use tokio_postgres::{CancelToken, Client, Row as SqlRow};
 use uuid::Uuid;
 
 use super::address::DirectAddress;
-use super::{Answer, Cause, Failure, Function, LOOK, Look, Page, Patch, Row, Rows};
+use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows, Written};
 
 /// Longer than any call should take, waiting for locks included (two seconds, in the functions' own settings).
 const CALL: Duration = Duration::from_secs(30);
-
-/// A config of more bytes than this is large: PostgreSQL does not store it in the row itself, or does so compressed.
-const LARGE: usize = 2048;
-
-/// So many rows that are not large are taken in at once.
-const FETCHED: u16 = 1000;
 
 type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 type SqlError = Box<dyn std::error::Error + Sync + Send>;
@@ -32,10 +26,6 @@ pub struct Direct {
     /// Held from a call to its answer. A pooler hands the server's session to somebody else at an answer, even when the next call
     /// of ours is on its way already, and the halves of two calls then meet in one session.
     turn: tokio::sync::Mutex<()>,
-    /// Whether `fetch` sees every row; unknown before the first page.
-    sees_all: Cell<Option<bool>>,
-    /// Configs are large here, so that pages have to be bounded by their bytes.
-    is_large: Cell<bool>,
 }
 
 impl Direct {
@@ -44,8 +34,6 @@ impl Direct {
             address,
             client: RefCell::new(None),
             turn: tokio::sync::Mutex::new(()),
-            sees_all: Cell::new(None),
-            is_large: Cell::new(false),
         }
     }
 
@@ -77,57 +65,6 @@ impl Direct {
         }
     }
 
-    /// For the functions that take a page's arguments.
-    async fn query_page(&self, sql: &str, page: &Page, limit: i32) -> Result<Vec<SqlRow>, Failure> {
-        let current = page.current.map(|kid| kid.to_string());
-        self.query(
-            sql,
-            &[
-                (&page.after, Type::UUID),
-                (&limit, Type::INT4),
-                (&current, Type::TEXT),
-                (&page.until, Type::UUID),
-                (&page.organization, Type::UUID),
-            ],
-        )
-        .await
-    }
-
-    /// `rewrap_fetch` runs with the caller's rights. Where row level security holds those back it shows no rows and no error, as if
-    /// there were none; the other functions have rights of their own.
-    async fn sees_all(&self) -> Result<bool, Failure> {
-        if let Some(known) = self.sees_all.get() {
-            return Ok(known);
-        }
-        let sql = "select has_table_privilege('public.integrations', 'select') and not row_security_active('public.integrations')";
-        let sees_all = only(&self.query(sql, &[]).await?)?;
-        self.sees_all.set(Some(sees_all));
-        Ok(sees_all)
-    }
-
-    /// A page that only the number of its rows bounds; `None` if there is a large config in it.
-    async fn fetch(&self, page: &Page) -> Result<Option<Vec<Row>>, Failure> {
-        let sql = "select id, organization_id, config, version, is_large from public.rewrap_fetch($1, $2, $3, $4, $5)";
-        let limit = page.limit.min(FETCHED);
-        let rows = self.query_page(sql, page, limit.into()).await?;
-        let mut page = Vec::with_capacity(rows.len());
-        for (row, looked) in rows.iter().zip(1..) {
-            if row.try_get(4).map_err(failure)? {
-                return Ok(None);
-            }
-            page.push(read_row(row, looked)?);
-        }
-        Ok(Some(page))
-    }
-
-    /// A page that is bounded by its bytes too.
-    async fn read(&self, page: &Page) -> Result<Vec<Row>, Failure> {
-        let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5)";
-        let rows = self.query_page(sql, page, page.limit.into()).await?;
-        let read = |row| read_row(row, number(row, 4)?);
-        rows.iter().map(read).collect()
-    }
-
     /// Asks the server to stop what it is doing for us, and gives the connection up either way.
     async fn cancel(&self, token: CancelToken) {
         self.client.borrow_mut().take();
@@ -139,75 +76,43 @@ impl Direct {
 impl Rows for Direct {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            if !self.is_large.get()
-                && self.sees_all().await?
-                && let Some(rows) = self.fetch(page).await?
-            {
-                return Ok(rows);
-            }
-            let rows = self.read(page).await?;
-            let mut configs = rows.iter().filter_map(|row| row.config.as_ref());
-            self.is_large
-                .set(configs.any(|config| config.len() > LARGE));
-            Ok(rows)
-        })
-    }
-
-    fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
-        Box::pin(async move {
-            let sql =
-                "select looked, unfinished, last_id from public.rewrap_look($1, $2, $3, $4, $5)";
-            let rows = self.query_page(sql, page, LOOK).await?;
-            let row = first(&rows)?;
-            Ok(Look {
-                looked: number(row, 0)?.into(),
-                unfinished: number(row, 1)?.into(),
-                last: row.try_get(2).map_err(failure)?,
-            })
-        })
-    }
-
-    fn count<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
-        Box::pin(async move {
-            let sql = "select looked, unfinished from public.rewrap_count($1, $2, $3, $4)";
+            let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5, $6)";
+            let (limit, look) = (i32::from(page.limit), page.look.map(i32::from));
             let current = page.current.map(|kid| kid.to_string());
             let rows = self
                 .query(
                     sql,
                     &[
                         (&page.after, Type::UUID),
-                        (&page.until, Type::UUID),
+                        (&limit, Type::INT4),
                         (&current, Type::TEXT),
+                        (&page.until, Type::UUID),
                         (&page.organization, Type::UUID),
+                        (&look, Type::INT4),
                     ],
                 )
                 .await?;
-            let row = first(&rows)?;
-            Ok(Look {
-                looked: number(row, 0)?.into(),
-                unfinished: number(row, 1)?.into(),
-                last: page.until,
-            })
+            rows.iter().map(read_row).collect()
         })
     }
 
-    fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64> {
+    fn apply<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
             let versions: Vec<&str> = patches.iter().map(|patch| &*patch.version).collect();
             let patches: Vec<Json<'_>> = patches.iter().map(|patch| Json(&patch.json)).collect();
             let rows = self
                 .query(
-                    "select public.rewrap_write($1, $2, $3, $4)",
+                    "select public.rewrap_write($1, $2, $3)",
                     &[
                         (&ids, Type::UUID_ARRAY),
                         (&versions, Type::TEXT_ARRAY),
                         (&patches, Type::JSONB_ARRAY),
-                        (&durable, Type::BOOL),
                     ],
                 )
                 .await?;
-            Ok(number(first(&rows)?, 0)?.into())
+            let Json(text) = only(&rows)?;
+            serde_json::from_str(text).map_err(unreadable)
         })
     }
 
@@ -224,32 +129,57 @@ impl Rows for Direct {
                     self.query(&sql, &[(&kid, Type::TEXT), (&fence, Type::UUID)])
                         .await?
                 }
+                Function::RecordOpening { page, reason } => {
+                    let sql = format!("select to_jsonb(public.{name}($1, $2, $3, $4, $5))");
+                    let current = page.current.map(|kid| kid.to_string());
+                    self.query(
+                        &sql,
+                        &[
+                            (&current, Type::TEXT),
+                            (&reason, Type::TEXT),
+                            (&page.after, Type::UUID),
+                            (&page.until, Type::UUID),
+                            (&page.organization, Type::UUID),
+                        ],
+                    )
+                    .await?
+                }
+                Function::RecordRotation { kid, organizations } => {
+                    let sql = format!("select to_jsonb(public.{name}($1, $2))");
+                    let (kid, text) = (kid.to_string(), organizations.to_string());
+                    self.query(&sql, &[(&kid, Type::TEXT), (&Json(&text), Type::JSONB)])
+                        .await?
+                }
                 Function::LiftFence | Function::KeyRegistryState | Function::RewrapVitals => {
                     self.query(&format!("select public.{name}()"), &[]).await?
                 }
             };
             let Json(text) = only(&rows)?;
-            serde_json::from_str(text).map_err(|error| Failure::new(Cause::Refused, error))
+            serde_json::from_str(text).map_err(unreadable)
         })
     }
 }
 
-/// What both ways to a page begin with.
-fn read_row(row: &SqlRow, looked: u32) -> Result<Row, Failure> {
+fn read_row(row: &SqlRow) -> Result<Row, Failure> {
     let config: Option<Json<'_>> = row.try_get(2).map_err(failure)?;
+    let looked: i32 = row.try_get(4).map_err(failure)?;
     Ok(Row {
         id: row.try_get(0).map_err(failure)?,
         organization_id: row.try_get(1).map_err(failure)?,
         config: config.map(|Json(text)| text.to_owned()),
         version: row.try_get(3).map_err(failure)?,
-        looked,
+        looked: looked.unsigned_abs(),
     })
 }
 
-/// One that is never negative.
-fn number(row: &SqlRow, index: usize) -> Result<u32, Failure> {
-    let number: i32 = row.try_get(index).map_err(failure)?;
-    Ok(number.unsigned_abs())
+/// An answer of another shape. Where it is at fault, and not with what: serde quotes values.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unreadable(error: serde_json::Error) -> Failure {
+    let (line, column) = (error.line(), error.column());
+    Failure::new(
+        Cause::Refused,
+        format_args!("an unexpected answer: line {line} column {column}"),
+    )
 }
 
 fn only<'a, T: FromSql<'a>>(rows: &'a [SqlRow]) -> Result<T, Failure> {

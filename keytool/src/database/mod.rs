@@ -1,5 +1,5 @@
 //! The way to the rows: one trait, and the same functions of the database behind both implementations. `migrations/`
-//! defines them: rewrap_read, rewrap_fetch, rewrap_look, rewrap_count, rewrap_write, rewrap_vitals, and those of the fence.
+//! defines them.
 
 mod address;
 mod direct;
@@ -7,6 +7,7 @@ mod failure;
 mod rest;
 mod tls;
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,17 +26,11 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 
 /// One connection. Calls may overlap: a direct connection sends each once the one before is answered.
 pub trait Rows {
-    /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read` and `rewrap_fetch`.
+    /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read`.
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
 
-    /// Counts the next rows, many more than a page has, and those of them that are not on the page's key. See `rewrap_look`.
-    fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look>;
-
-    /// Counts the rows of a page that ends at a known id, not too far away. See `rewrap_count`.
-    fn count<'a>(&'a self, page: &'a Page) -> Answer<'a, Look>;
-
-    /// Writes each patch if its row is still of the version that was read, and says how many it wrote. See `rewrap_write`.
-    fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64>;
+    /// Writes each patch if its row is still of the version that was read. See `rewrap_write`.
+    fn apply<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written>;
 
     /// Calls a function that answers with one JSON value.
     fn call<'a>(&'a self, function: Function<'a>) -> Answer<'a, Value>;
@@ -48,8 +43,10 @@ pub struct Page {
     pub after: Option<Uuid>,
     /// Up to this id, inclusive.
     pub until: Option<Uuid>,
-    /// How many to look at.
+    /// How many may come.
     pub limit: u16,
+    /// How many to look at; `limit` without.
+    pub look: Option<u16>,
     /// The key whose rows need not travel.
     pub current: Option<Kid>,
     pub organization: Option<Uuid>,
@@ -68,23 +65,16 @@ pub struct Row {
     pub looked: u32,
 }
 
-/// How many rows one look counts: some fifty milliseconds of the server's.
-const LOOK: i32 = 50_000;
-
-/// What a look has counted.
-#[derive(Debug)]
-pub struct Look {
-    pub looked: u64,
-    /// Those that are not on the key that was asked for.
-    pub unfinished: u64,
-    /// The last row that was looked at; `None` where the end was reached.
-    pub last: Option<Uuid>,
-}
+/// How many rows were written of each organization.
+pub type Written = HashMap<Uuid, u64>;
 
 /// What is to be merged into a row's config.
 #[derive(Debug)]
 pub struct Patch {
     pub id: Uuid,
+    pub organization_id: Uuid,
+    /// The key that the row was sealed with; `None` in the old form.
+    pub from: Option<Kid>,
     pub version: String,
     /// A JSON object: the fields that hold secrets, whole, and `_enc`.
     pub json: String,
@@ -93,11 +83,26 @@ pub struct Patch {
 /// The functions that answer with one JSON value.
 #[derive(Clone, Copy, Debug)]
 pub enum Function<'a> {
-    DeclareFence { kids: &'a [String] },
+    DeclareFence {
+        kids: &'a [String],
+    },
     LiftFence,
-    RetireKey { kid: &'a str, fence: Uuid },
+    RetireKey {
+        kid: &'a str,
+        fence: Uuid,
+    },
     KeyRegistryState,
     RewrapVitals,
+    /// The rows that are about to be read, and what for.
+    RecordOpening {
+        page: &'a Page,
+        reason: &'a str,
+    },
+    /// What was moved to the key.
+    RecordRotation {
+        kid: Kid,
+        organizations: &'a Value,
+    },
 }
 
 impl Function<'_> {
@@ -108,6 +113,8 @@ impl Function<'_> {
             Self::RetireKey { .. } => "retire_key",
             Self::KeyRegistryState => "key_registry_state",
             Self::RewrapVitals => "rewrap_vitals",
+            Self::RecordOpening { .. } => "record_opening",
+            Self::RecordRotation { .. } => "record_rotation",
         }
     }
 }

@@ -10,12 +10,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::tls::Authorities;
-use super::{Answer, Cause, Failure, Function, LOOK, Look, Page, Patch, Row, Rows};
+use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows, Written};
 use crate::error::{Blame, Error, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
-
-/// PostgREST cuts answers at so many rows, unless a project has set more.
-const MAX_ROWS: u16 = 1000;
 
 /// The largest answer that is taken in: a page of rows is cut by the database long before.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
@@ -133,29 +130,15 @@ struct PageRow<'a> {
     looked: u32,
 }
 
-#[derive(Deserialize)]
-struct Counted {
-    looked: u64,
-    unfinished: u64,
-    /// Of `rewrap_look` alone.
-    last_id: Option<String>,
-}
-
-impl Counted {
-    fn up_to(&self, last: Option<Uuid>) -> Look {
-        Look {
-            looked: self.looked,
-            unfinished: self.unfinished,
-            last,
-        }
-    }
-}
-
 impl Rows for Rest {
     fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            let limit = page.limit.min(MAX_ROWS).into();
-            let answer = self.post("rewrap_read", arguments(page, limit)).await?;
+            let mut body = range(page);
+            // PostgREST may cut the answer ("Max rows"). The last row that came is where the next page begins.
+            body["p_limit"] = page.limit.into();
+            body["p_look"] = page.look.into();
+            let body = body.to_string().into_bytes();
+            let answer = self.post("rewrap_read", body).await?;
             let rows: Vec<PageRow<'_>> = serde_json::from_slice(&answer).map_err(not_json)?;
             rows.into_iter()
                 .map(|row| {
@@ -172,32 +155,14 @@ impl Rows for Rest {
         })
     }
 
-    fn look<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
-        Box::pin(async move {
-            let answer = self.post("rewrap_look", arguments(page, LOOK)).await?;
-            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(not_json)?;
-            let last = counted.last_id.as_ref().map(|id| id.parse());
-            Ok(counted.up_to(last.transpose().map_err(unreadable)?))
-        })
-    }
-
-    fn count<'a>(&'a self, page: &'a Page) -> Answer<'a, Look> {
-        Box::pin(async move {
-            let body = range(page).to_string().into_bytes();
-            let answer = self.post("rewrap_count", body).await?;
-            let [counted]: [Counted; 1] = serde_json::from_slice(&answer).map_err(not_json)?;
-            Ok(counted.up_to(page.until))
-        })
-    }
-
-    fn apply<'a>(&'a self, patches: &'a [Patch], durable: bool) -> Answer<'a, u64> {
+    fn apply<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
             let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
             let versions: Vec<&str> = patches.iter().map(|patch| &*patch.version).collect();
             let texts: Vec<&str> = patches.iter().map(|patch| &*patch.json).collect();
             let mut body = format!(
-                r#"{{"p_durable":{durable},"p_ids":{},"p_versions":{},"p_patches":["#,
+                r#"{{"p_ids":{},"p_versions":{},"p_patches":["#,
                 to_raw_value(&ids).map_err(unreadable)?,
                 to_raw_value(&versions).map_err(unreadable)?,
             );
@@ -215,6 +180,14 @@ impl Rows for Rest {
                 Function::RetireKey { kid, fence } => {
                     json!({"p_kid": kid, "p_fence": fence.to_string()})
                 }
+                Function::RecordOpening { page, reason } => {
+                    let mut body = range(page);
+                    body["p_reason"] = reason.into();
+                    body
+                }
+                Function::RecordRotation { kid, organizations } => {
+                    json!({"p_kid": kid.to_string(), "p_organizations": organizations})
+                }
                 Function::LiftFence | Function::KeyRegistryState | Function::RewrapVitals => {
                     json!({})
                 }
@@ -225,13 +198,6 @@ impl Rows for Rest {
             serde_json::from_slice(&answer).map_err(not_json)
         })
     }
-}
-
-/// What the functions that look at rows are called with.
-fn arguments(page: &Page, limit: i32) -> Vec<u8> {
-    let mut body = range(page);
-    body["p_limit"] = limit.into();
-    body.to_string().into_bytes()
 }
 
 fn range(page: &Page) -> Value {

@@ -1,5 +1,3 @@
-use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use futures_util::future::{Either, select, try_join_all};
@@ -14,37 +12,16 @@ use crate::progress::Progress;
 /// How many pages each connection has under way: while one is sealed and written the next one is read.
 const DEPTH: usize = 2;
 
-/// How many rows lie between two marks: what is counted at a time.
-const APART: u64 = 100_000;
+/// How many rows are looked at at once where none needs anything: they do not travel.
+const IDLE: u16 = 50_000;
 
 /// Where a part of the table goes on; `None` when the part is done.
 type Cursor = Mutex<Option<Next>>;
 
 struct Next {
     page: Page,
-    /// The last page had nothing to do. Then there is likely more of the kind, and it is cheaper to count it than to read it.
+    /// The last page had nothing to do, so there is likely more of the kind.
     is_idle: bool,
-    /// Those that lie ahead.
-    marks: VecDeque<Uuid>,
-    /// Rows since the last mark.
-    since: u64,
-}
-
-/// Ids that a pass came by, with a number of rows between them that is known: the next pass counts from one to the other, and finds
-/// what the last one has left.
-#[derive(Default)]
-pub struct Marks(RefCell<Vec<Uuid>>);
-
-impl Marks {
-    fn take(&self) -> Vec<Uuid> {
-        let mut marks = self.0.take();
-        marks.sort_unstable();
-        marks
-    }
-
-    fn add(&self, mark: Uuid) {
-        self.0.borrow_mut().push(mark);
-    }
 }
 
 /// Looks at every row from the first page on, once.
@@ -55,25 +32,14 @@ impl Marks {
 pub async fn pass(
     connections: &[Rc<dyn Rows>],
     first: Page,
-    marks: &Marks,
     progress: &Progress,
     each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
     meanwhile: impl Future<Output = ()>,
 ) -> Result<()> {
-    let known = marks.take();
     let cursors: Vec<Cursor> = parts(&first, connections.len())
         .map(|page| {
-            let is_ahead = |mark: &Uuid| {
-                page.after.is_none_or(|after| *mark > after)
-                    && page.until.is_none_or(|until| *mark <= until)
-            };
-            let marks: VecDeque<Uuid> = known.iter().copied().filter(is_ahead).collect();
-            Mutex::new(Some(Next {
-                is_idle: !marks.is_empty(),
-                page,
-                marks,
-                since: 0,
-            }))
+            let is_idle = false;
+            Mutex::new(Some(Next { page, is_idle }))
         })
         .collect();
     let slots = connections
@@ -84,7 +50,7 @@ pub async fn pass(
             let slot = (own, others, connection);
             std::iter::repeat_n(slot, DEPTH).map(|(own, others, connection)| {
                 let cursors = own.iter().chain(others);
-                work(&**connection, cursors, marks, progress, &each)
+                work(&**connection, cursors, progress, &each)
             })
         });
     let slots = std::pin::pin!(try_join_all(slots));
@@ -97,12 +63,11 @@ pub async fn pass(
 async fn work<'a>(
     connection: &dyn Rows,
     cursors: impl Iterator<Item = &'a Cursor>,
-    marks: &Marks,
     progress: &Progress,
     each: &impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
 ) -> Result<()> {
     for cursor in cursors {
-        while let Some(rows) = next(connection, cursor, marks, progress).await? {
+        while let Some(rows) = next(connection, cursor).await? {
             progress.looked(rows.last().map_or(0, |last| last.looked.into()));
             each(connection, rows).await?;
         }
@@ -118,75 +83,28 @@ fn no_progress() -> Error {
 }
 
 /// Reads the next page and moves the cursor behind it. On a failure the cursor stays exhausted: the whole pass fails.
-async fn next(
-    connection: &dyn Rows,
-    cursor: &Cursor,
-    marks: &Marks,
-    progress: &Progress,
-) -> Result<Option<Vec<Row>>> {
+async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>> {
     let mut cursor = cursor.lock().await;
     let Some(mut next) = cursor.take() else {
         return Ok(None);
     };
-    while next.is_idle && next.page.current.is_some() {
-        let look = match next.marks.front() {
-            Some(mark) => {
-                let until = Some(*mark);
-                let page = Page {
-                    until,
-                    ..next.page.clone()
-                };
-                patiently(async || connection.count(&page).await).await?
-            }
-            None => patiently(async || connection.look(&next.page).await).await?,
-        };
-        if look.unfinished > 0 {
-            break;
-        }
-        progress.looked(look.looked);
-        match look.last {
-            Some(last) if next.page.after.is_some_and(|after| last <= after) => {
-                return Err(no_progress());
-            }
-            Some(last) => next.move_to(last, look.looked, marks),
-            None => return Ok(None),
-        }
-    }
-    let rows = patiently(async || connection.page(&next.page).await).await?;
+    let page = Page {
+        look: next.is_idle.then_some(IDLE),
+        ..next.page.clone()
+    };
+    let rows = patiently(async || connection.page(&page).await).await?;
     let Some(last) = rows.last() else {
-        if let Some(last) = next.page.after.filter(|_| next.since > 0) {
-            marks.add(last);
-        }
         return Ok(None);
     };
-    let ids = next
-        .page
-        .after
-        .into_iter()
-        .chain(rows.iter().map(|row| row.id));
-    let is_within = next.page.until.is_none_or(|until| last.id <= until);
+    let ids = page.after.into_iter().chain(rows.iter().map(|row| row.id));
+    let is_within = page.until.is_none_or(|until| last.id <= until);
     if !ids.is_sorted_by(|one, other| one < other) || !is_within {
         return Err(no_progress());
     }
-    next.move_to(last.id, last.looked.into(), marks);
+    next.page.after = Some(last.id);
     next.is_idle = rows.iter().all(|row| row.config.is_none());
     *cursor = Some(next);
     Ok(Some(rows))
-}
-
-impl Next {
-    /// So many rows further on.
-    fn move_to(&mut self, last: Uuid, looked: u64, marks: &Marks) {
-        self.page.after = Some(last);
-        self.since += looked;
-        if self.since >= APART {
-            self.since = 0;
-            marks.add(last);
-        }
-        while self.marks.front().is_some_and(|mark| *mark <= last) {
-            self.marks.pop_front();
-        }
-    }
 }
 
 /// Equal parts of the ids between the page's ends.
