@@ -66,7 +66,7 @@ end
 $$;
 
 comment on function private.lock_membership(uuid, uuid) is
-  'is_member for a function that is about to write: the membership cannot end before the caller''s transaction does.';
+  'Like is_member, for a function that is about to write: the membership cannot end before the caller''s transaction does.';
 
 grant usage on schema private to authenticated;
 
@@ -135,9 +135,9 @@ end
 $$;
 
 comment on function private.admit(text, text, integer, interval, interval, interval) is
-  'How many seconds an attempt has to wait; 0: it may be made, and counts. p_free attempts in p_window are admitted. Without '
-  'p_pause the next one waits for the window''s end; with it for p_pause, the next for twice that, up to p_longest. An attempt '
-  'that has to wait does not count, so asking lengthens no wait.';
+  'Returns how many seconds an attempt must wait; 0: it is admitted and counted. p_free attempts in p_window are admitted. '
+  'Without p_pause the next one waits for the end of the window; with p_pause it waits that long, the next one twice as long, up '
+  'to p_longest. An attempt that must wait is not counted, so asking never makes the wait longer.';
 
 create function public.admit_write(p_user_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -156,7 +156,7 @@ end
 $$;
 
 comment on function public.admit_write(uuid) is
-  'Called for each request that writes. A user may make 120 in a minute and 5,000 in a day. Returns admitted or too_many with '
+  'Counts a request that changes something. A user may make 120 a minute and 5,000 a day. Returns admitted, or too_many with '
   'seconds.';
 
 create function public.admit_sign_in(p_account text, p_address text) returns jsonb
@@ -184,9 +184,9 @@ end
 $$;
 
 comment on function public.admit_sign_in(text, text) is
-  'Called before a password is tried, with keyed hashes of the e-mail address and of the client''s address. The tightest limit is '
-  'that of one address on one account. The limit of an account over all addresses has short pauses only, so nobody can lock its '
-  'owner out. Whether the account exists makes no difference. Returns admitted or too_many with seconds.';
+  'Counts an attempt with a password, before it is tried, by keyed hashes of the email address and of the client''s address. The '
+  'strictest limit is that of one address on one account. The limit of an account over all addresses has short pauses only, so '
+  'nobody can lock its owner out. It makes no difference whether the account exists. Returns admitted, or too_many with seconds.';
 
 create function public.forgive_sign_ins(p_account text, p_address text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -200,7 +200,7 @@ end
 $$;
 
 comment on function public.forgive_sign_ins(text, text) is
-  'Called after a right password: forgets the attempts on the account, not those of the address.';
+  'Deletes the attempts on an account, not those of the address. Called after a correct password.';
 
 revoke all on function 
   private.organizations_of(uuid),

@@ -84,8 +84,8 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 comment on function private.lock_names(uuid, text) is
-  'Serializes the choice of a name within an organization and type. Taken before any row lock. There is no unique index because '
-  'an earlier application may have used a name twice.';
+  'Serializes the choice of a name within an organization and type. It is called before any row lock. There is no unique index '
+  'because an earlier application may have used a name twice.';
 
 create function private.free_name(
   p_organization_id uuid, p_integration_type text, p_id uuid, p_name text, p_external_account_id text

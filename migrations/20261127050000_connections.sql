@@ -210,8 +210,8 @@ end
 $$;
 
 comment on function public.admit_credentials(uuid, uuid) is
-  'Called before a provider is asked about credentials that a user gives. Without a limit the worker would try found keys for '
-  'whoever has an account. Returns admitted, not_a_member, or too_many with seconds: sixty in ten minutes.';
+  'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit '
+  'anybody with an account could test stolen keys through the worker. Returns admitted, not_a_member, or too_many with seconds.';
 
 -- Who shares a grant, where a provider knows one for a user and an app.
 create index integrations_account on public.integrations (integration_type, external_account_id);
@@ -232,7 +232,7 @@ end
 $$;
 
 comment on function public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text) is
-  'Writes a grant down that was just received. May be repeated.';
+  'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated.';
 
 create function public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
@@ -252,7 +252,7 @@ end
 $$;
 
 comment on function public.offer_accounts(uuid, uuid, jsonb) is
-  'Lets the user choose one of the grant''s accounts, for ten minutes.';
+  'Makes a pending connection wait ten minutes for its user to select one of the grant''s accounts.';
 
 create function public.pending_connection(
   p_id uuid, p_user_id uuid, p_reason text default 'choose', p_request_id text default null
@@ -287,8 +287,8 @@ end
 $$;
 
 comment on function public.pending_connection(uuid, uuid, text, text) is
-  'Reads a grant that waits for the user''s choice. Without p_reason (what its credentials are opened for) the config stays here, '
-  'so the choice can be looked at as often as one likes.';
+  'Reads a pending connection that waits for its user to select an account. It returns the config only with p_reason, which says '
+  'what the config is opened for and is written to the event.';
 
 create function public.complete_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
@@ -409,13 +409,13 @@ end
 $$;
 
 comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text) is
-  'Writes the row p_id, for which p_config was sealed, and no other. The account may have another row already: then nothing is '
-  'written and the answer names that row, for which the caller seals again. With p_pending_id the grant''s pending row is deleted '
-  'in the same transaction. Without that row the answer is unknown and nothing is written: the grant was given up meanwhile. So '
-  'whatever becomes of this call, a grant is either stored or still pending, never both. With p_reconnect the row p_id is the '
-  'only one that may be written: unknown if it is gone, mismatch if it stands for another account or another row has its account. '
-  'p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued '
-  'for revocation), null (unknown: the row remembers that it may still exist).';
+  'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written '
+  'and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same '
+  'transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up meanwhile. So a grant is '
+  'always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is '
+  'unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this '
+  'grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null '
+  '(unknown: the row records that it may still exist).';
 
 create function public.connect_named(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
@@ -468,8 +468,8 @@ end
 $$;
 
 comment on function public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text) is
-  'complete_connection under p_custom_name, which stays the user''s own. name_taken, and nothing is written, where another '
-  'integration of the type in the organization has it.';
+  'Like complete_connection, under a name that the user has given and that stays. Returns name_taken, and writes nothing, if '
+  'another integration of the type in the organization has the name.';
 
 create function private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_except uuid)
 returns boolean
@@ -486,8 +486,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.grant_is_shared(text, text, uuid, uuid) is
-  'Whether another integration uses the grant, where the provider knows one grant for a user and an app: the same account, or the '
-  'same user of ours, since an account may be a part of what a user granted.';
+  'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same '
+  'account, and for the same user of ours, whose other account may be part of that grant.';
 
 create function private.revocation_claim(p_row private.pending_revocations) returns jsonb
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
@@ -501,7 +501,8 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
 $$;
 
 comment on function private.revocation_claim(private.pending_revocations) is
-  'What the worker needs for a revocation. The config is text, so that one that the worker cannot read harms no other.';
+  'What the worker needs for a revocation. The config is returned as text, so that one that the worker cannot read does not '
+  'affect the others.';
 
 create function private.queue_revocation(p_row public.integrations, p_config jsonb, p_user_id uuid, p_reason text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -515,7 +516,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 comment on function private.queue_revocation(integrations, jsonb, uuid, text) is
-  'Queues a credential of an integration for revocation; the same credential once.';
+  'Queues a credential of an integration for revocation. The same credential is queued once.';
 
 create function private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -529,7 +530,7 @@ end
 $$;
 
 comment on function private.end_revocation(private.pending_revocations, text, text) is
-  'Ends a revocation and records how.';
+  'Ends a revocation and records the result.';
 
 create function public.abandon_connection(
   p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text
@@ -565,9 +566,9 @@ end
 $$;
 
 comment on function public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text) is
-  'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned or discarded (by its user). p_wide: a '
-  'revocation ends all that the user granted. abandoned: the caller revokes, then settles. kept: another integration uses the '
-  'grant, so nobody revokes it. unknown: it is not pending; it was stored, or given up before.';
+  'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned, or discarded by its user. p_wide: a '
+  'revocation ends everything that the user has granted. Returns abandoned (the caller revokes, then settles), kept (another '
+  'integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
 
 create function public.disconnect_integration(
   p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text
@@ -627,9 +628,9 @@ end
 $$;
 
 comment on function public.disconnect_integration(uuid, uuid, uuid, text[], text) is
-  'Deletes an integration, whatever its config holds, and leases the revocation of its newest credential to p_owner. Answers '
-  'earlier_grant where a grant that was replaced may still exist, and shared: other integrations that a revocation of all that '
-  'the user granted (p_wide_types) ends, with id and whether the caller may see them; at most 100.';
+  'Deletes an integration, whatever its config contains, and leases the revocation of its newest credential to p_owner. Returns '
+  'earlier_grant if a replaced grant may still exist, and shared: at most 100 other integrations that a revocation of everything '
+  'that the user has granted (p_wide_types) ends, each with its id and whether the caller may see it.';
 
 create function public.claim_revocations(
   p_owner uuid, p_limit integer, p_types text[], p_wide_types text[], p_request_id text
@@ -698,9 +699,8 @@ end
 $$;
 
 comment on function public.claim_revocations(uuid, integer, text[], text[], text) is
-  'Claims up to p_limit revocations that are due, of these types, in turns between organizations. Before that it moves pending '
-  'connections here that have expired, gives up what has failed for a day, and keeps grants of p_wide_types that another '
-  'integration uses by now.';
+  'Claims up to p_limit due revocations of these types, in turns between organizations. First it queues the grants of expired '
+  'pending connections, gives up what has failed for a day, and keeps grants of p_wide_types that another integration now uses.';
 
 create function public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
@@ -730,7 +730,7 @@ $$;
 
 comment on function public.settle_revocation(uuid, uuid, text, text) is
   'Ends a leased revocation: revoked, unsupported (the provider has no endpoint for it), unreadable (the config will never open), '
-  'or failed, which is repeated later.';
+  'or failed, which is retried later.';
 
 revoke all on function 
   private.grant_is_shared(text, text, uuid, uuid),

@@ -78,8 +78,8 @@ end
 $$;
 
 comment on function private.take_check(integrations, integer, uuid, text) is
-  'Claims the check of a locked integration. Null if another worker checks it or did a moment ago. Without the config if its '
-  'token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version '
+  'Claims the check of a locked integration. Returns null if another worker checks it or has just checked it. Returns no config '
+  'if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version '
   'identifies the config that the verdict will be about.';
 
 create function private.health_of(p_row public.integrations) returns jsonb
@@ -197,9 +197,9 @@ end
 $$;
 
 comment on function public.claim_due_checks(integer, text[], integer, text) is
-  'Claims up to p_limit checks that are due, of these types. Organizations take turns, each with what is due longest, so none '
-  'waits for the whole backlog of another. Those of a paused provider wait, and those that somebody checks or refreshes are '
-  'passed by. Together the configs are at most about a megabyte.';
+  'Claims up to p_limit due checks of these types. Organizations take turns, each with its longest due row first, so none waits '
+  'for another''s whole backlog. It leaves out rows of a paused provider, and rows that another worker checks or refreshes. '
+  'Together the configs are at most about a megabyte.';
 
 create function public.settle_checks(p_results jsonb, p_user_id uuid default null, p_request_id text default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -317,10 +317,10 @@ end
 $$;
 
 comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text) is
-  'Ends one check. The verdict is about the config of p_version: if another stands there by now (a reconnection, a refresh) it is '
-  'void. forbidden says nothing for certain: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. '
-  'After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all of the type are forbidden: '
-  'then it is not this grant''s fault.';
+  'Ends one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) '
+  'it is void. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After '
+  'p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all rows of the type are forbidden: '
+  'then the cause is not this grant.';
 
 -- Since when checks of an integration are answered that they are forbidden, without a good answer in between.
 create table private.forbidden_checks (

@@ -225,8 +225,8 @@ end
 $$;
 
 comment on function public.change_webhook_secret(uuid, uuid, jsonb, jsonb) is
-  'Replaces the secrets that were read (p_read). Returns rotated, changed (others are stored by now; nothing was written) or '
-  'unknown. With previous_secret among them both sign for a day.';
+  'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) '
+  'or unknown. A previous_secret among the new ones signs as well for a day.';
 
 create table private.webhook_events (
   id uuid primary key default gen_random_uuid(),
@@ -356,7 +356,8 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
 $$;
 
 comment on function private.webhook_data(integrations, text) is
-  'What an event says about an integration, bounded whatever an earlier application stored. Never anything from config.';
+  'What an event says about an integration, in bounded size whatever an earlier application has stored. It never contains '
+  'anything from config.';
 
 create function private.announce_integration() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -377,7 +378,7 @@ end
 $$;
 
 comment on function private.announce_integration() is
-  'Announces that a connection was created, deleted, or needs its user, whoever wrote the row.';
+  'Announces that a connection was created or deleted, or that its user must act, whoever wrote the row.';
 
 create trigger announce_change
   after insert or delete on public.integrations
@@ -413,7 +414,7 @@ end
 $$;
 
 comment on function private.announce_event() is
-  'Announces what a row does not show: that its credential was refreshed, or could not be.';
+  'Announces what a row does not show: that its credential was refreshed, or that a refresh failed.';
 
 create trigger announce_event
   after insert on public.credential_events
@@ -430,7 +431,7 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
 $$;
 
 comment on function private.webhook_pause(integer) is
-  'How long a delivery waits after this many attempts: ten attempts within three days.';
+  'How long a delivery waits after this many attempts. There are ten attempts within three days.';
 
 create function private.sweep_webhooks() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -578,12 +579,12 @@ end
 $$;
 
 comment on function public.claim_webhook_deliveries(uuid, integer, integer, uuid[]) is
-  'Claims up to p_limit deliveries, of the endpoints that are not in p_skip: of each integration only the earliest that is still '
-  'to be delivered to the endpoint, so that events of one integration are delivered in order. Shares are fair. An organization '
+  'Claims up to p_limit deliveries to endpoints that are not in p_skip. Of each integration it claims only the earliest '
+  'undelivered event for an endpoint, so that events of one integration are delivered in order. Shares are fair: the organization '
   'with fewer deliveries in flight comes first, whatever the age of its backlog, and within it the endpoint with fewer. An '
   'organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing, or has not answered yet comes last, '
-  'and p_slow bounds how many of those one claim holds; a slow or failing one has a single delivery in flight, and a slow one '
-  'rests in between.';
+  'and p_slow bounds how many of those one claim holds. A slow or failing one has a single delivery in flight, and a slow one '
+  'pauses in between.';
 
 create function public.settle_webhook_deliveries(p_owner uuid, p_results jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -689,7 +690,7 @@ end
 $$;
 
 comment on function public.replay_webhook_delivery(uuid, uuid, uuid) is
-  'Delivers an event once more, behind what already waits, with three more days. Returns pending, disabled or unknown.';
+  'Delivers an event again, after what is already undelivered, within three more days. Returns replayed, disabled or unknown.';
 
 revoke all on function 
   private.webhook_types(),

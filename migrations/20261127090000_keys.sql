@@ -187,8 +187,8 @@ end
 $$;
 
 comment on function public.retire_key(text, uuid) is
-  'Retires a key behind the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or '
-  'needed with the number of credentials that it still opens: refreshed ones that wait to be written, pending connections and '
+  'Retires a key under the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or '
+  'needed with the number of credentials that it still opens: refreshed ones that are not written yet, pending connections and '
   'revocations, webhook secrets.';
 
 create function public.key_registry_state() returns jsonb

@@ -421,7 +421,7 @@ begin
   return 0;
 end
 $function$;
-comment on function private.admit(text,text,integer,interval,interval,interval) is 'How many seconds an attempt has to wait; 0: it may be made, and counts. p_free attempts in p_window are admitted. Without p_pause the next one waits for the window''s end; with it for p_pause, the next for twice that, up to p_longest. An attempt that has to wait does not count, so asking lengthens no wait.';
+comment on function private.admit(text,text,integer,interval,interval,interval) is 'Returns how many seconds an attempt must wait; 0: it is admitted and counted. p_free attempts in p_window are admitted. Without p_pause the next one waits for the end of the window; with p_pause it waits that long, the next one twice as long, up to p_longest. An attempt that must wait is not counted, so asking never makes the wait longer.';
 
 CREATE OR REPLACE FUNCTION private.adopt_external_accounts()
  RETURNS bigint
@@ -473,7 +473,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.announce_event() is 'Announces what a row does not show: that its credential was refreshed, or could not be.';
+comment on function private.announce_event() is 'Announces what a row does not show: that its credential was refreshed, or that a refresh failed.';
 
 CREATE OR REPLACE FUNCTION private.announce_integration()
  RETURNS trigger
@@ -496,7 +496,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.announce_integration() is 'Announces that a connection was created, deleted, or needs its user, whoever wrote the row.';
+comment on function private.announce_integration() is 'Announces that a connection was created or deleted, or that its user must act, whoever wrote the row.';
 
 CREATE OR REPLACE FUNCTION private.brings_credentials(p_old jsonb, p_new jsonb)
  RETURNS boolean
@@ -661,7 +661,7 @@ begin
   );
 end
 $function$;
-comment on function private.end_revocation(private.pending_revocations,text,text) is 'Ends a revocation and records how.';
+comment on function private.end_revocation(private.pending_revocations,text,text) is 'Ends a revocation and records the result.';
 
 CREATE OR REPLACE FUNCTION private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb)
  RETURNS void
@@ -877,7 +877,7 @@ AS $function$
       and e.integration_id is distinct from p_except
   );
 $function$;
-comment on function private.grant_is_shared(text,text,uuid,uuid) is 'Whether another integration uses the grant, where the provider knows one grant for a user and an app: the same account, or the same user of ours, since an account may be a part of what a user granted.';
+comment on function private.grant_is_shared(text,text,uuid,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same account, and for the same user of ours, whose other account may be part of that grant.';
 
 CREATE OR REPLACE FUNCTION private.has_succeeded(p_integration_type text, p_act text, p_since timestamp with time zone)
  RETURNS boolean
@@ -1042,7 +1042,7 @@ begin
   return private.is_member(p_user_id, p_organization_id);
 end
 $function$;
-comment on function private.lock_membership(uuid,uuid) is 'is_member for a function that is about to write: the membership cannot end before the caller''s transaction does.';
+comment on function private.lock_membership(uuid,uuid) is 'Like is_member, for a function that is about to write: the membership cannot end before the caller''s transaction does.';
 
 CREATE OR REPLACE FUNCTION private.lock_names(p_organization_id uuid, p_integration_type text)
  RETURNS void
@@ -1052,7 +1052,7 @@ CREATE OR REPLACE FUNCTION private.lock_names(p_organization_id uuid, p_integrat
 AS $function$
   select pg_advisory_xact_lock(hashtextextended('names ' || p_organization_id || ' ' || p_integration_type, 0));
 $function$;
-comment on function private.lock_names(uuid,text) is 'Serializes the choice of a name within an organization and type. Taken before any row lock. There is no unique index because an earlier application may have used a name twice.';
+comment on function private.lock_names(uuid,text) is 'Serializes the choice of a name within an organization and type. It is called before any row lock. There is no unique index because an earlier application may have used a name twice.';
 
 CREATE OR REPLACE FUNCTION private.merged(p_refreshed jsonb, p_base jsonb, p_current jsonb)
  RETURNS jsonb
@@ -1170,7 +1170,7 @@ AS $function$
   )
   on conflict (id) do nothing;
 $function$;
-comment on function private.queue_revocation(integrations,jsonb,uuid,text) is 'Queues a credential of an integration for revocation; the same credential once.';
+comment on function private.queue_revocation(integrations,jsonb,uuid,text) is 'Queues a credential of an integration for revocation. The same credential is queued once.';
 
 CREATE OR REPLACE FUNCTION private.refuse_change()
  RETURNS trigger
@@ -1246,7 +1246,7 @@ AS $function$
     'config', p_row.config::text
   );
 $function$;
-comment on function private.revocation_claim(private.pending_revocations) is 'What the worker needs for a revocation. The config is text, so that one that the worker cannot read harms no other.';
+comment on function private.revocation_claim(private.pending_revocations) is 'What the worker needs for a revocation. The config is returned as text, so that one that the worker cannot read does not affect the others.';
 
 CREATE OR REPLACE FUNCTION private.set_token_expiry()
  RETURNS trigger
@@ -1344,7 +1344,7 @@ begin
   return jsonb_build_object('end', 'checked') || private.health_of(v_row);
 end
 $function$;
-comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text) is 'Ends one check. The verdict is about the config of p_version: if another stands there by now (a reconnection, a refresh) it is void. forbidden says nothing for certain: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all of the type are forbidden: then it is not this grant''s fault.';
+comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text) is 'Ends one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is void. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
 
 CREATE OR REPLACE FUNCTION private.settle_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text)
  RETURNS text
@@ -1487,7 +1487,7 @@ begin
   );
 end
 $function$;
-comment on function private.take_check(integrations,integer,uuid,text) is 'Claims the check of a locked integration. Null if another worker checks it or did a moment ago. Without the config if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version identifies the config that the verdict will be about.';
+comment on function private.take_check(integrations,integer,uuid,text) is 'Claims the check of a locked integration. Returns null if another worker checks it or has just checked it. Returns no config if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version identifies the config that the verdict will be about.';
 
 CREATE OR REPLACE FUNCTION private.take_lease(p_row integrations, p_owner uuid)
  RETURNS jsonb
@@ -1566,7 +1566,7 @@ AS $function$
     'reason', p_reason
   );
 $function$;
-comment on function private.webhook_data(integrations,text) is 'What an event says about an integration, bounded whatever an earlier application stored. Never anything from config.';
+comment on function private.webhook_data(integrations,text) is 'What an event says about an integration, in bounded size whatever an earlier application has stored. It never contains anything from config.';
 
 CREATE OR REPLACE FUNCTION private.webhook_pause(p_attempts integer)
  RETURNS interval
@@ -1579,7 +1579,7 @@ AS $function$
     interval '14 hours', interval '20 hours'
   ])[least(greatest(p_attempts, 1), 8)];
 $function$;
-comment on function private.webhook_pause(integer) is 'How long a delivery waits after this many attempts: ten attempts within three days.';
+comment on function private.webhook_pause(integer) is 'How long a delivery waits after this many attempts. There are ten attempts within three days.';
 
 CREATE OR REPLACE FUNCTION private.webhook_types()
  RETURNS text[]
@@ -1658,7 +1658,7 @@ begin
   return jsonb_build_object('outcome', 'abandoned', 'revocation', private.revocation_claim(v_row));
 end
 $function$;
-comment on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text) is 'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned or discarded (by its user). p_wide: a revocation ends all that the user granted. abandoned: the caller revokes, then settles. kept: another integration uses the grant, so nobody revokes it. unknown: it is not pending; it was stored, or given up before.';
+comment on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text) is 'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned, or discarded by its user. p_wide: a revocation ends everything that the user has granted. Returns abandoned (the caller revokes, then settles), kept (another integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
 grant execute on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.add_pending_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text)
@@ -1674,7 +1674,7 @@ begin
   return jsonb_build_object('outcome', 'pending');
 end
 $function$;
-comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) is 'Writes a grant down that was just received. May be repeated.';
+comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) is 'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated.';
 grant execute on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.admit_credentials(p_user_id uuid, p_organization_id uuid)
@@ -1696,7 +1696,7 @@ begin
   return jsonb_build_object('outcome', 'admitted');
 end
 $function$;
-comment on function admit_credentials(uuid,uuid) is 'Called before a provider is asked about credentials that a user gives. Without a limit the worker would try found keys for whoever has an account. Returns admitted, not_a_member, or too_many with seconds: sixty in ten minutes.';
+comment on function admit_credentials(uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted, not_a_member, or too_many with seconds.';
 grant execute on function admit_credentials(uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.admit_renewal(p_address text)
@@ -1748,7 +1748,7 @@ begin
   return jsonb_build_object('outcome', 'admitted');
 end
 $function$;
-comment on function admit_sign_in(text,text) is 'Called before a password is tried, with keyed hashes of the e-mail address and of the client''s address. The tightest limit is that of one address on one account. The limit of an account over all addresses has short pauses only, so nobody can lock its owner out. Whether the account exists makes no difference. Returns admitted or too_many with seconds.';
+comment on function admit_sign_in(text,text) is 'Counts an attempt with a password, before it is tried, by keyed hashes of the email address and of the client''s address. The strictest limit is that of one address on one account. The limit of an account over all addresses has short pauses only, so nobody can lock its owner out. It makes no difference whether the account exists. Returns admitted, or too_many with seconds.';
 grant execute on function admit_sign_in(text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.admit_write(p_user_id uuid)
@@ -1770,7 +1770,7 @@ begin
   return jsonb_build_object('outcome', 'admitted');
 end
 $function$;
-comment on function admit_write(uuid) is 'Called for each request that writes. A user may make 120 in a minute and 5,000 in a day. Returns admitted or too_many with seconds.';
+comment on function admit_write(uuid) is 'Counts a request that changes something. A user may make 120 a minute and 5,000 a day. Returns admitted, or too_many with seconds.';
 grant execute on function admit_write(uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid DEFAULT NULL::uuid)
@@ -1963,7 +1963,7 @@ begin
   return jsonb_build_object('outcome', 'rotated', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (others are stored by now; nothing was written) or unknown. With previous_secret among them both sign for a day.';
+comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) or unknown. A previous_secret among the new ones signs as well for a day.';
 grant execute on function change_webhook_secret(uuid,uuid,jsonb,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text DEFAULT NULL::text)
@@ -2042,7 +2042,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $function$;
-comment on function claim_due_checks(integer,text[],integer,text) is 'Claims up to p_limit checks that are due, of these types. Organizations take turns, each with what is due longest, so none waits for the whole backlog of another. Those of a paused provider wait, and those that somebody checks or refreshes are passed by. Together the configs are at most about a megabyte.';
+comment on function claim_due_checks(integer,text[],integer,text) is 'Claims up to p_limit due checks of these types. Organizations take turns, each with its longest due row first, so none waits for another''s whole backlog. It leaves out rows of a paused provider, and rows that another worker checks or refreshes. Together the configs are at most about a megabyte.';
 grant execute on function claim_due_checks(integer,text[],integer,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_due_refreshes(p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text DEFAULT NULL::text)
@@ -2256,7 +2256,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $function$;
-comment on function claim_revocations(uuid,integer,text[],text[],text) is 'Claims up to p_limit revocations that are due, of these types, in turns between organizations. Before that it moves pending connections here that have expired, gives up what has failed for a day, and keeps grants of p_wide_types that another integration uses by now.';
+comment on function claim_revocations(uuid,integer,text[],text[],text) is 'Claims up to p_limit due revocations of these types, in turns between organizations. First it queues the grants of expired pending connections, gives up what has failed for a day, and keeps grants of p_wide_types that another integration now uses.';
 grant execute on function claim_revocations(uuid,integer,text[],text[],text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_webhook_deliveries(p_owner uuid, p_limit integer, p_slow integer DEFAULT 100, p_skip uuid[] DEFAULT '{}'::uuid[])
@@ -2368,7 +2368,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'deliveries', coalesce(v_claims, '[]'));
 end
 $function$;
-comment on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) is 'Claims up to p_limit deliveries, of the endpoints that are not in p_skip: of each integration only the earliest that is still to be delivered to the endpoint, so that events of one integration are delivered in order. Shares are fair. An organization with fewer deliveries in flight comes first, whatever the age of its backlog, and within it the endpoint with fewer. An organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing, or has not answered yet comes last, and p_slow bounds how many of those one claim holds; a slow or failing one has a single delivery in flight, and a slow one rests in between.';
+comment on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) is 'Claims up to p_limit deliveries to endpoints that are not in p_skip. Of each integration it claims only the earliest undelivered event for an endpoint, so that events of one integration are delivered in order. Shares are fair: the organization with fewer deliveries in flight comes first, whatever the age of its backlog, and within it the endpoint with fewer. An organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing, or has not answered yet comes last, and p_slow bounds how many of those one claim holds. A slow or failing one has a single delivery in flight, and a slow one pauses in between.';
 grant execute on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.clean_up(p_event_days integer)
@@ -2526,7 +2526,7 @@ begin
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text) is 'Writes the row p_id, for which p_config was sealed, and no other. The account may have another row already: then nothing is written and the answer names that row, for which the caller seals again. With p_pending_id the grant''s pending row is deleted in the same transaction. Without that row the answer is unknown and nothing is written: the grant was given up meanwhile. So whatever becomes of this call, a grant is either stored or still pending, never both. With p_reconnect the row p_id is the only one that may be written: unknown if it is gone, mismatch if it stands for another account or another row has its account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row remembers that it may still exist).';
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up meanwhile. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist).';
 grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text)
@@ -2578,7 +2578,7 @@ begin
   return v_answer;
 end
 $function$;
-comment on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text) is 'complete_connection under p_custom_name, which stays the user''s own. name_taken, and nothing is written, where another integration of the type in the organization has it.';
+comment on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text) is 'Like complete_connection, under a name that the user has given and that stays. Returns name_taken, and writes nothing, if another integration of the type in the organization has the name.';
 grant execute on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid)
@@ -2786,7 +2786,7 @@ begin
   );
 end
 $function$;
-comment on function disconnect_integration(uuid,uuid,uuid,text[],text) is 'Deletes an integration, whatever its config holds, and leases the revocation of its newest credential to p_owner. Answers earlier_grant where a grant that was replaced may still exist, and shared: other integrations that a revocation of all that the user granted (p_wide_types) ends, with id and whether the caller may see them; at most 100.';
+comment on function disconnect_integration(uuid,uuid,uuid,text[],text) is 'Deletes an integration, whatever its config contains, and leases the revocation of its newest credential to p_owner. Returns earlier_grant if a replaced grant may still exist, and shared: at most 100 other integrations that a revocation of everything that the user has granted (p_wide_types) ends, each with its id and whether the caller may see it.';
 grant execute on function disconnect_integration(uuid,uuid,uuid,text[],text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid)
@@ -2823,7 +2823,7 @@ begin
   return jsonb_build_object('outcome', 'forgiven');
 end
 $function$;
-comment on function forgive_sign_ins(text,text) is 'Called after a right password: forgets the attempts on the account, not those of the address.';
+comment on function forgive_sign_ins(text,text) is 'Deletes the attempts on an account, not those of the address. Called after a correct password.';
 grant execute on function forgive_sign_ins(text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.key_registry_state()
@@ -2895,7 +2895,7 @@ begin
   return jsonb_build_object('outcome', case when found then 'waiting' else 'unknown' end);
 end
 $function$;
-comment on function offer_accounts(uuid,uuid,jsonb) is 'Lets the user choose one of the grant''s accounts, for ten minutes.';
+comment on function offer_accounts(uuid,uuid,jsonb) is 'Makes a pending connection wait ten minutes for its user to select one of the grant''s accounts.';
 grant execute on function offer_accounts(uuid,uuid,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.pause_provider(p_id uuid, p_endpoint text, p_seconds integer, p_organizations integer)
@@ -2980,7 +2980,7 @@ begin
   );
 end
 $function$;
-comment on function pending_connection(uuid,uuid,text,text) is 'Reads a grant that waits for the user''s choice. Without p_reason (what its credentials are opened for) the config stays here, so the choice can be looked at as often as one likes.';
+comment on function pending_connection(uuid,uuid,text,text) is 'Reads a pending connection that waits for its user to select an account. It returns the config only with p_reason, which says what the config is opened for and is written to the event.';
 grant execute on function pending_connection(uuid,uuid,text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.record_opening(p_kid text, p_reason text, p_after uuid DEFAULT NULL::uuid, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
@@ -3069,7 +3069,7 @@ begin
   return jsonb_build_object('outcome', case when found then 'disabled' else 'unknown' end);
 end
 $function$;
-comment on function replay_webhook_delivery(uuid,uuid,uuid) is 'Delivers an event once more, behind what already waits, with three more days. Returns pending, disabled or unknown.';
+comment on function replay_webhook_delivery(uuid,uuid,uuid) is 'Delivers an event again, after what is already undelivered, within three more days. Returns replayed, disabled or unknown.';
 grant execute on function replay_webhook_delivery(uuid,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.reseal_webhook_secrets(p_resealed jsonb)
@@ -3135,7 +3135,7 @@ begin
   return jsonb_build_object('outcome', case when found then 'retired' else 'allowed' end);
 end
 $function$;
-comment on function retire_key(text,uuid) is 'Retires a key behind the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or needed with the number of credentials that it still opens: refreshed ones that wait to be written, pending connections and revocations, webhook secrets.';
+comment on function retire_key(text,uuid) is 'Retires a key under the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or needed with the number of credentials that it still opens: refreshed ones that are not written yet, pending connections and revocations, webhook secrets.';
 grant execute on function retire_key(text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.rewrap_read(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid, p_look integer DEFAULT NULL::integer)
@@ -3391,7 +3391,7 @@ begin
   return jsonb_build_object('outcome', 'settled');
 end
 $function$;
-comment on function settle_revocation(uuid,uuid,text,text) is 'Ends a leased revocation: revoked, unsupported (the provider has no endpoint for it), unreadable (the config will never open), or failed, which is repeated later.';
+comment on function settle_revocation(uuid,uuid,text,text) is 'Ends a leased revocation: revoked, unsupported (the provider has no endpoint for it), unreadable (the config will never open), or failed, which is retried later.';
 grant execute on function settle_revocation(uuid,uuid,text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_webhook_deliveries(p_owner uuid, p_results jsonb)
