@@ -129,7 +129,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_lease public.credential_leases;
 begin
-  -- Longer than the worker can take: a start up to 45 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
+  -- Longer than the worker can take: a start up to 30 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
   insert into public.credential_leases as l (integration_id, owner, expires_at, attempted_at)
     values (p_row.id, p_owner, now() + interval '90 seconds', now())
     on conflict (integration_id) do update

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-/// The source document's provider comes first on the page; the others follow by name.
+/// Supabase comes first on the page; the others follow by name.
 const FIRST: &str = "supabase";
 
 /// What the page is made of, and what it is served as.

@@ -22,7 +22,7 @@ pub struct Key {
 
 impl Key {
     /// Reads a key as a setting holds it: base64 of 32 bytes, as `openssl rand -base64 32` prints it. White space around
-    /// it does not matter, nor do missing padding and the URL-safe alphabet, which the source's TypeScript took as well.
+    /// it does not matter, nor do missing padding and the URL-safe alphabet, which the old form's writers accepted as well.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         // Far beyond any key: what is longer is a mistake that need not be decoded to be refused.

@@ -61,7 +61,7 @@ id! {
 }
 
 impl UserId {
-    /// The organisation that is the user's own (the source document's rule).
+    /// The organisation that is the user's own.
     pub fn personal_organization(self) -> OrganizationId {
         OrganizationId(self.0)
     }

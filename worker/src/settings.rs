@@ -1,6 +1,6 @@
 //! The settings, read once an isolate and checked whole: a worker that is set up wrongly says so on its first request.
 //!
-//! Every fault names its setting, in the source document's words where it has them, and never shows a value.
+//! Every fault names its setting, and never shows a value.
 
 use crate::auth::attempts::SubjectKey;
 use crate::db::project::{ApiKey, Project, Role};
@@ -27,7 +27,7 @@ pub struct Settings {
     pub ring: KeyRing,
     /// What can be connected, in the order in which it is shown.
     pub offers: Vec<Offer>,
-    /// Whether the sealed credentials also go into cookies, for the source's manual scanner. Deprecated.
+    /// Whether the sealed credentials also go into cookies, for the manual scanner. Deprecated.
     pub legacy_cookies: bool,
     /// Whether webhooks may go to this very machine: for development.
     pub webhook_loopback: bool,
@@ -281,7 +281,7 @@ impl Environment<'_> {
                 "a list of types that are connected with credentials (docs/providers.md), each once",
             ));
         }
-        // A worker that offers nothing is set up wrongly; the source's provider stands for all.
+        // A worker that offers nothing is set up wrongly; Supabase stands for all.
         if offers.is_empty() {
             Err(SettingError::missing("SUPABASE_CLIENT_ID"))
         } else {

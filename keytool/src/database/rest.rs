@@ -101,7 +101,7 @@ impl RestAddress {
     }
 }
 
-/// The way over PostgREST, for those who have only the source document's variables.
+/// The way over PostgREST, for those who have only the worker's variables.
 pub struct Rest {
     address: Arc<RestAddress>,
 }

@@ -28,7 +28,7 @@ use crate::random::RandomToken;
 use crate::recovery::{Exchange, exchange_note};
 use sealed::{PlainConfig, StoredConfig};
 
-/// `GET /api/auth/callback`: the source document's callback, which is Supabase's.
+/// `GET /api/auth/callback`: Supabase's, for apps that are registered with this address.
 pub async fn callback_of_supabase(context: &Context<'_>) -> Result<Response> {
     callback(context, "supabase").await
 }

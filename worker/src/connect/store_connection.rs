@@ -126,7 +126,7 @@ pub async fn persistently<C: Call>(task: &Task, call: &C) -> Result<C::Outcome> 
     }
 }
 
-/// A credential could not be written, whatever the reason: the source document's message.
+/// A credential could not be written, whatever the reason: one message.
 pub fn not_saved(error: Error) -> Error {
     match error {
         Error::Database { detail, .. } => Error::Database {
@@ -137,7 +137,7 @@ pub fn not_saved(error: Error) -> Error {
     }
 }
 
-/// The sealed credentials as cookies, for the source document's manual scanner, with what it takes to open them. They open with
+/// The sealed credentials as cookies, for the manual scanner, with what it takes to open them. They open with
 /// the key alone, which no browser has. Deprecated: read the row instead.
 pub fn legacy_cookies(
     connection: &Connection<'_>,

@@ -3,8 +3,8 @@
 use crate::error::{ClientError, Result};
 use crate::random::RandomToken;
 
-/// A response that names its flow. Whether it is good shows only once the flow is consumed: [`AuthorizationResponse::code`] wants the issuer
-/// that the flow was begun with.
+/// A response that names its flow. Its code can be read only once the flow is consumed: [`AuthorizationResponse::answer`] requires the issuer
+/// that the flow was started with.
 pub struct AuthorizationResponse {
     /// Which flow.
     pub state: RandomToken,
