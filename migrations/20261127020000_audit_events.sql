@@ -16,7 +16,7 @@ create table public.credential_events (
     'succeeded', 'failed', 'unsupported', 'kept', 'active', 'degraded', 'reconnect_required', 'revoked'
   )),
   request_id text check (char_length(request_id) <= 200),
-  actor text not null default 'user' constraint credential_events_actor check (actor in ('user', 'service', 'keytool')),
+  actor text not null default 'user' constraint credential_events_actor check (actor in ('user', 'service', 'keytool', 'scanner')),
   reason text constraint credential_events_reason check (char_length(reason) between 1 and 64),
   details jsonb constraint credential_events_details check (octet_length(details::text) <= 4096),
   constraint credential_events_user check (actor <> 'user' or user_id is not null),
@@ -75,7 +75,7 @@ create trigger keep_young
   execute function private.refuse_young_deletions();
 
 comment on column public.credential_events.actor is
-  'user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator.';
+  'user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator; scanner: the scanner by itself.';
 
 comment on column public.credential_events.reason is
   'A short code: what the credential was opened for, why a refresh or a check failed. Never a value.';

@@ -201,7 +201,9 @@ comment on function public.claim_due_checks(integer, text[], integer, text) is
   'for another''s whole backlog. It leaves out rows of a paused provider, and rows that another worker checks or refreshes. '
   'Together the configs are at most about a megabyte.';
 
-create function public.settle_checks(p_results jsonb, p_user_id uuid default null, p_request_id text default null) returns jsonb
+create function public.settle_checks(
+  p_results jsonb, p_user_id uuid default null, p_request_id text default null, p_scan_types text[] default '{}'
+) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
   v_result record;
@@ -228,7 +230,7 @@ begin
     begin
       v_end := private.settle_check(
         v_result.id, v_result.version, v_result.status, v_result.reason, v_result.forbidden_days, v_result.schedule, v_result.next_check_at, p_user_id,
-        p_request_id
+        p_request_id, p_scan_types
       );
     exception when lock_not_available or deadlock_detected then
       -- One row that cannot be had must not undo the others. Its claim ends by itself.
@@ -240,20 +242,22 @@ begin
 end
 $$;
 
-comment on function public.settle_checks(jsonb, uuid, text) is
+comment on function public.settle_checks(jsonb, uuid, text, text[]) is
   'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the '
-  'claim is released. next_check_at follows from the schedule that was claimed. Returns the end of each: checked with the result, '
-  'changed (another config is stored; nothing was written), released, gone, or busy.';
+  'claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks '
+  'for. Where a slot of the schedule passes, of those an integration that is active is queued for the scanner, and of another a run '
+  'is recorded that did not run. Returns the end of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
 
 create function private.settle_check(
   p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamptz,
-  p_user_id uuid, p_request_id text
+  p_user_id uuid, p_request_id text, p_scan_types text[]
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_old public.integrations;
   v_row public.integrations;
   v_since timestamptz;
+  v_slot timestamptz;
 begin
   select * into v_old from public.integrations i where i.id = p_id for no key update;
   if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
@@ -264,11 +268,20 @@ begin
   if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
     p_next_check_at := v_old.next_check_at;
   end if;
+  -- A slot passes when what was due moves on, also by a check that a user asked for.
+  if v_old.scan_schedule is not null and v_old.next_check_at <= now() and p_next_check_at is distinct from v_old.next_check_at
+    and v_old.integration_type = any (p_scan_types)
+  then
+    v_slot := v_old.next_check_at;
+  end if;
 
   if p_status is null then
     delete from private.check_claims c where c.integration_id = p_id;
     update public.integrations i set next_check_at = p_next_check_at
       where i.id = p_id and i.next_check_at is distinct from p_next_check_at;
+    if v_slot is not null then
+      perform private.record_not_run(v_old, v_slot, 'not_checked');
+    end if;
     return jsonb_build_object('end', 'released');
   end if;
 
@@ -312,11 +325,14 @@ begin
     case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
     v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
   );
+  if v_slot is not null then
+    perform private.settle_slot(v_row, v_slot);
+  end if;
   return jsonb_build_object('end', 'checked') || private.health_of(v_row);
 end
 $$;
 
-comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text) is
+comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[]) is
   'Ends one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) '
   'it is void. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After '
   'p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all rows of the type are forbidden: '
@@ -337,13 +353,13 @@ revoke all on function
   private.take_check(integrations, integer, uuid, text),
   private.health_of(integrations),
   private.due_checks(integer, text[]),
-  private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text),
+  private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[]),
   public.claim_check(uuid, uuid, integer, text),
   public.claim_due_checks(integer, text[], integer, text),
-  public.settle_checks(jsonb, uuid, text)
+  public.settle_checks(jsonb, uuid, text, text[])
 from public, anon, authenticated, service_role;
 grant execute on function 
   public.claim_check(uuid, uuid, integer, text),
   public.claim_due_checks(integer, text[], integer, text),
-  public.settle_checks(jsonb, uuid, text)
+  public.settle_checks(jsonb, uuid, text, text[])
 to service_role;

@@ -6,7 +6,8 @@ create function private.webhook_types() returns text[]
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select array[
     'connection.created', 'connection.reconnected', 'connection.refreshed', 'connection.refresh_failed',
-    'connection.degraded', 'connection.reconnect_required', 'connection.deleted'
+    'connection.degraded', 'connection.reconnect_required', 'connection.deleted',
+    'finding.opened', 'finding.reopened', 'finding.resolved', 'finding.mute_ended', 'assessment.completed', 'assessment.incomplete'
   ];
 $$;
 
@@ -19,6 +20,7 @@ create table public.webhook_endpoints (
   organization_id uuid not null,
   url text not null check (char_length(url) between 1 and 2048),
   events text[] check (cardinality(events) between 1 and 32 and events <@ private.webhook_types()),
+  min_severity text check (min_severity in ('critical', 'high', 'medium', 'low', 'info')),
   enabled boolean not null default true,
   disabled_reason text check (disabled_reason = 'gone'),
   config jsonb not null check (jsonb_typeof(config) = 'object' and octet_length(config::text) <= 4096),
@@ -32,6 +34,9 @@ create table public.webhook_endpoints (
 );
 
 comment on column public.webhook_endpoints.events is 'The types that are wanted. Null: all, also those that come later.';
+
+comment on column public.webhook_endpoints.min_severity is
+  'Events of findings that are less severe are not wanted. Null: all are.';
 
 comment on column public.webhook_endpoints.disabled_reason is
   'gone: the receiver answered 410. Null where a user disabled it, or nobody.';
@@ -54,7 +59,7 @@ alter table public.webhook_endpoints enable row level security;
 
 revoke all on table public.webhook_endpoints from public, anon, authenticated, service_role;
 
-grant select (id, organization_id, url, events, enabled, disabled_reason, previous_secret_ends_at, created_at)
+grant select (id, organization_id, url, events, min_severity, enabled, disabled_reason, previous_secret_ends_at, created_at)
   on table public.webhook_endpoints to authenticated;
 
 create policy "Members can read their organisation's endpoints"
@@ -69,6 +74,7 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
     'organization_id', p_row.organization_id,
     'url', p_row.url,
     'events', p_row.events,
+    'min_severity', p_row.min_severity,
     'enabled', p_row.enabled,
     'disabled_reason', p_row.disabled_reason,
     'previous_secret_ends_at', p_row.previous_secret_ends_at,
@@ -100,7 +106,7 @@ comment on function private.lock_endpoint(uuid, uuid) is
   'Locks and returns an endpoint if the user belongs to its organization; null otherwise.';
 
 create function public.create_webhook_endpoint(
-  p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb
+  p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -116,14 +122,14 @@ begin
     return jsonb_build_object('outcome', 'too_many');
   end if;
 
-  insert into public.webhook_endpoints (id, organization_id, url, events, config)
-    values (p_id, p_organization_id, p_url, p_events, p_config)
+  insert into public.webhook_endpoints (id, organization_id, url, events, min_severity, config)
+    values (p_id, p_organization_id, p_url, p_events, p_min_severity, p_config)
     returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'endpoint', private.shown_endpoint(v_row));
 end
 $$;
 
-comment on function public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb) is
+comment on function public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text) is
   'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
 
 create function public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb) returns jsonb
@@ -132,13 +138,14 @@ declare
   v_row public.webhook_endpoints;
 begin
   if jsonb_typeof(p_changes) is distinct from 'object'
-    or p_changes - array['url', 'events', 'enabled'] <> '{}'
+    or p_changes - array['url', 'events', 'min_severity', 'enabled'] <> '{}'
     or (p_changes ? 'url' and jsonb_typeof(p_changes->'url') <> 'string')
     or (p_changes ? 'events' and jsonb_typeof(p_changes->'events') not in ('array', 'null'))
+    or (p_changes ? 'min_severity' and jsonb_typeof(p_changes->'min_severity') not in ('string', 'null'))
     or (p_changes ? 'enabled' and jsonb_typeof(p_changes->'enabled') <> 'boolean')
   then
     raise exception 'p_changes holds something else' using
-      errcode = 'invalid_parameter_value', hint = 'url a text, events a list or null, enabled true or false';
+      errcode = 'invalid_parameter_value', hint = 'url a text, events a list or null, min_severity a text or null, enabled true or false';
   end if;
 
   v_row := private.lock_endpoint(p_id, p_user_id);
@@ -154,6 +161,7 @@ begin
         when p_changes ? 'events' then null
         else e.events
       end,
+      min_severity = case when p_changes ? 'min_severity' then p_changes->>'min_severity' else e.min_severity end,
       enabled = coalesce((p_changes->>'enabled')::boolean, e.enabled),
       disabled_reason = case when not p_changes ? 'enabled' then e.disabled_reason end,
       failing_since = null,
@@ -167,8 +175,8 @@ end
 $$;
 
 comment on function public.change_webhook_endpoint(uuid, uuid, jsonb) is
-  'Changes an endpoint. p_changes holds url, events (null: all) and enabled, each optional. Enabling clears why it was disabled. '
-  'Returns changed or unknown.';
+  'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears '
+  'why it was disabled. Returns changed or unknown.';
 
 create function public.delete_webhook_endpoint(p_id uuid, p_user_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -233,7 +241,7 @@ create table private.webhook_events (
   organization_id uuid not null,
   integration_id uuid not null,
   type text not null check (type = any (private.webhook_types())),
-  data jsonb not null check (jsonb_typeof(data) = 'object' and octet_length(data::text) <= 4096),
+  data jsonb not null check (jsonb_typeof(data) = 'object' and octet_length(data::text) <= 8192),
   occurred_at timestamptz not null default now()
 );
 
@@ -306,9 +314,12 @@ create policy "Members can read their organisation's deliveries"
   for select to authenticated
   using (private.can_access_organization(organization_id));
 
-create function private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb) returns void
+create function private.enqueue_event(
+  p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb, p_severity text default null
+) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  c_severities constant text[] := '{info,low,medium,high,critical}';
   v_endpoints uuid[];
   v_event private.webhook_events;
 begin
@@ -316,6 +327,10 @@ begin
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
     where w.organization_id = p_organization_id and w.enabled and (w.events is null or p_type = any (w.events))
+      and (
+        p_severity is null or w.min_severity is null
+        or array_position(c_severities, p_severity) >= array_position(c_severities, w.min_severity)
+      )
     order by w.id
     for key share
   ) e;
@@ -340,7 +355,7 @@ begin
 end
 $$;
 
-comment on function private.enqueue_event(uuid, uuid, text, jsonb) is
+comment on function private.enqueue_event(uuid, uuid, text, jsonb, text) is
   'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint wants it.';
 
 create function private.webhook_data(p_row public.integrations, p_reason text) returns jsonb
@@ -696,13 +711,13 @@ revoke all on function
   private.webhook_types(),
   private.shown_endpoint(webhook_endpoints),
   private.lock_endpoint(uuid, uuid),
-  private.enqueue_event(uuid, uuid, text, jsonb),
+  private.enqueue_event(uuid, uuid, text, jsonb, text),
   private.webhook_data(integrations, text),
   private.announce_integration(),
   private.announce_event(),
   private.webhook_pause(integer),
   private.sweep_webhooks(),
-  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb),
+  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text),
   public.change_webhook_endpoint(uuid, uuid, jsonb),
   public.delete_webhook_endpoint(uuid, uuid),
   public.find_webhook_endpoint(uuid, uuid),
@@ -712,7 +727,7 @@ revoke all on function
   public.replay_webhook_delivery(uuid, uuid, uuid)
 from public, anon, authenticated, service_role;
 grant execute on function 
-  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb),
+  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text),
   public.change_webhook_endpoint(uuid, uuid, jsonb),
   public.delete_webhook_endpoint(uuid, uuid),
   public.find_webhook_endpoint(uuid, uuid),

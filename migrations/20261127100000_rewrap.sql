@@ -194,13 +194,14 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.delete_old_events(p_event_days) or v_more;
+  v_more := private.sweep_assessments(p_event_days) or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $$;
 
 comment on function public.clean_up(integer) is
-  'Deletes what has expired: authorization transactions, rate limits, settled deliveries of two weeks ago, events older than '
-  'p_event_days. more: a bound was reached.';
+  'Deletes what has expired: authorization transactions, rate limits, settled deliveries of two weeks ago; events, runs of the '
+  'scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
 revoke all on function 
   public.rewrap_vitals(),

@@ -8,6 +8,18 @@ create table private.check_claims (
 );
 alter table private.check_claims enable row level security;
 
+create table private.check_states (
+  integration_id uuid not null,
+  check_id text not null,
+  account_id text,
+  check_version integer not null,
+  reason text,
+  seen_at timestamp with time zone,
+  constraint check_states_pkey PRIMARY KEY (integration_id, check_id),
+  constraint check_states_integration_id_fkey FOREIGN KEY (integration_id) REFERENCES integrations(id) ON DELETE CASCADE
+);
+alter table private.check_states enable row level security;
+
 create table private.fence (
   single boolean default true not null,
   id uuid,
@@ -97,6 +109,56 @@ create table private.rate_limits (
 CREATE INDEX rate_limits_ends_at ON private.rate_limits USING btree (ends_at);
 alter table private.rate_limits enable row level security;
 
+create table private.scan_claims (
+  assessment_id uuid not null,
+  organization_id uuid not null,
+  integration_id uuid not null,
+  integration_type text not null,
+  due_at timestamp with time zone default now() not null,
+  owner uuid,
+  generation bigint,
+  claims integer default 0 not null,
+  account_id text,
+  catalogue text,
+  position text,
+  results integer default 0 not null,
+  is_full boolean default false not null,
+  constraint scan_claims_pkey PRIMARY KEY (assessment_id),
+  constraint scan_claims_assessment_id_fkey FOREIGN KEY (assessment_id) REFERENCES assessments(id) ON DELETE CASCADE,
+  constraint scan_claims_position_check CHECK ((octet_length("position") <= 8388608))
+);
+CREATE INDEX scan_claims_due ON private.scan_claims USING btree (integration_type, due_at);
+alter table private.scan_claims enable row level security;
+
+create table private.scan_results (
+  assessment_id uuid not null,
+  identity bytea not null,
+  check_id text not null,
+  check_version integer not null,
+  resource_type text not null,
+  resource_id text not null,
+  resource_name text,
+  item text not null,
+  status text not null,
+  reason text,
+  needs text[] not null,
+  severity text not null,
+  evidence jsonb not null,
+  constraint scan_results_pkey PRIMARY KEY (assessment_id, identity),
+  constraint scan_results_assessment_id_fkey FOREIGN KEY (assessment_id) REFERENCES private.scan_claims(assessment_id) ON DELETE CASCADE,
+  constraint scan_results_check_id_check CHECK (((char_length(check_id) >= 1) AND (char_length(check_id) <= 100))),
+  constraint scan_results_evidence_check CHECK (((jsonb_typeof(evidence) = 'object'::text) AND (octet_length((evidence)::text) <= 16384) AND (NOT (evidence @? 'strict $.*?(@.type() == "object" || @.type() == "array")'::jsonpath)))),
+  constraint scan_results_item_check CHECK ((char_length(item) <= 300)),
+  constraint scan_results_needs_check CHECK (((cardinality(needs) <= 20) AND (octet_length(array_to_string(needs, ' '::text)) <= 2000))),
+  constraint scan_results_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 64))),
+  constraint scan_results_resource_id_check CHECK ((char_length(resource_id) <= 1000)),
+  constraint scan_results_resource_name_check CHECK ((char_length(resource_name) <= 1000)),
+  constraint scan_results_resource_type_check CHECK (((char_length(resource_type) >= 1) AND (char_length(resource_type) <= 300))),
+  constraint scan_results_severity_check CHECK ((severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text, 'info'::text]))),
+  constraint scan_results_status_check CHECK ((status = ANY (ARRAY['pass'::text, 'not_applicable'::text, 'manual'::text, 'unknown'::text, 'fail'::text])))
+);
+alter table private.scan_results enable row level security;
+
 create table private.webhook_events (
   id uuid default gen_random_uuid() not null,
   organization_id uuid not null,
@@ -105,11 +167,93 @@ create table private.webhook_events (
   data jsonb not null,
   occurred_at timestamp with time zone default now() not null,
   constraint webhook_events_pkey PRIMARY KEY (id),
-  constraint webhook_events_data_check CHECK (((jsonb_typeof(data) = 'object'::text) AND (octet_length((data)::text) <= 4096))),
+  constraint webhook_events_data_check CHECK (((jsonb_typeof(data) = 'object'::text) AND (octet_length((data)::text) <= 8192))),
   constraint webhook_events_type_check CHECK ((type = ANY (private.webhook_types())))
 );
 CREATE INDEX webhook_events_occurred_at ON private.webhook_events USING btree (occurred_at);
 alter table private.webhook_events enable row level security;
+
+-- What one check saw in a run: how many resources, and why not all of them.
+create table public.assessment_checks (
+  assessment_id uuid not null,
+  organization_id uuid not null,
+  check_id text not null,
+  check_version integer not null,
+  status text not null,
+  reason text,
+  needs text[] default '{}'::text[] not null,
+  -- Every resource was looked at and could be told: only then is one that was not listed gone.
+  complete boolean not null,
+  passed integer not null,
+  failed integer not null,
+  unknown integer not null,
+  not_applicable integer not null,
+  constraint assessment_checks_pkey PRIMARY KEY (assessment_id, check_id),
+  constraint assessment_checks_assessment_id_fkey FOREIGN KEY (assessment_id) REFERENCES assessments(id) ON DELETE CASCADE,
+  constraint assessment_checks_check_id_check CHECK (((char_length(check_id) >= 1) AND (char_length(check_id) <= 100))),
+  constraint assessment_checks_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 64))),
+  constraint assessment_checks_status_check CHECK ((status = ANY (ARRAY['pass'::text, 'fail'::text, 'unknown'::text, 'not_applicable'::text, 'manual'::text])))
+);
+alter table public.assessment_checks enable row level security;
+create policy "Members can read their organisation's assessment checks" on public.assessment_checks for select using (private.can_access_organization(organization_id));
+grant select (assessment_id, organization_id, check_id, check_version, status, reason, needs, complete, passed, failed, unknown, not_applicable) on public.assessment_checks to authenticated;
+
+-- A run of the scanner over one integration. Without foreign keys: a run outlives its integration.
+create table public.assessments (
+  id uuid default gen_random_uuid() not null,
+  organization_id uuid not null,
+  integration_id uuid not null,
+  integration_type text not null,
+  account_id text,
+  trigger text not null,
+  -- Which moment of the schedule the run is for.
+  slot timestamp with time zone,
+  requested_by uuid,
+  state text default 'queued'::text not null,
+  -- complete: every check was judged. incomplete: some could not be. not_run: nothing was asked; the reason says why.
+  outcome text,
+  -- Why it is incomplete or did not run: a reason of a check, the status_reason of the integration, disconnected, account_replaced, not_checked (the health check was put off), still_running (the slot of a run that has not ended), timed_out, scanner_failed.
+  reason text,
+  -- The hash of the checks that judged.
+  catalogue text,
+  -- The account's first run: what it opens is no news.
+  baseline boolean,
+  requests integer default 0 not null,
+  passed integer,
+  failed integer,
+  unknown integer,
+  not_applicable integer,
+  -- How many open findings were muted when the run ended.
+  muted integer,
+  opened integer,
+  reopened integer,
+  resolved integer,
+  unverified integer,
+  queued_at timestamp with time zone default now() not null,
+  started_at timestamp with time zone,
+  finished_at timestamp with time zone,
+  -- Which scanner ended it, so that a call whose answer was lost can be repeated.
+  ended_by uuid,
+  constraint assessments_pkey PRIMARY KEY (id),
+  constraint assessments_catalogue_check CHECK (((char_length(catalogue) >= 1) AND (char_length(catalogue) <= 128))),
+  constraint assessments_check CHECK ((((state = 'done'::text) = (outcome IS NOT NULL)) AND ((state = 'done'::text) = (finished_at IS NOT NULL)))),
+  constraint assessments_check1 CHECK (((trigger = 'user'::text) = (requested_by IS NOT NULL))),
+  constraint assessments_check2 CHECK (((outcome IS DISTINCT FROM 'not_run'::text) OR (reason IS NOT NULL))),
+  constraint assessments_outcome_check CHECK ((outcome = ANY (ARRAY['complete'::text, 'incomplete'::text, 'not_run'::text]))),
+  constraint assessments_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 64))),
+  constraint assessments_requests_check CHECK ((requests >= 0)),
+  constraint assessments_state_check CHECK ((state = ANY (ARRAY['queued'::text, 'running'::text, 'done'::text]))),
+  constraint assessments_trigger_check CHECK ((trigger = ANY (ARRAY['schedule'::text, 'user'::text])))
+);
+CREATE INDEX assessments_integration ON public.assessments USING btree (integration_id, queued_at DESC, id);
+CREATE INDEX assessments_organization ON public.assessments USING btree (organization_id, queued_at DESC, id);
+CREATE INDEX assessments_queued_at ON public.assessments USING btree (queued_at);
+CREATE UNIQUE INDEX assessments_open ON public.assessments USING btree (integration_id) WHERE (state <> 'done'::text);
+alter table public.assessments enable row level security;
+create policy "Members can read their organisation's assessments" on public.assessments for select using (private.can_access_organization(organization_id));
+CREATE TRIGGER announce_assessment AFTER UPDATE OF state ON public.assessments FOR EACH ROW WHEN (((new.state = 'done'::text) AND (old.state <> 'done'::text) AND (new.outcome <> 'not_run'::text))) EXECUTE FUNCTION private.announce_assessment();
+grant select on public.assessments to service_role;
+grant select (id, organization_id, integration_id, integration_type, account_id, trigger, slot, requested_by, state, outcome, reason, catalogue, baseline, requests, passed, failed, unknown, not_applicable, muted, opened, reopened, resolved, unverified, queued_at, started_at, finished_at) on public.assessments to authenticated;
 
 -- Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives the integration it tells of.
 create table public.credential_events (
@@ -125,7 +269,7 @@ create table public.credential_events (
   -- succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the grant); of a check the status that it found.
   outcome text not null,
   request_id text,
-  -- user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator.
+  -- user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator; scanner: the scanner by itself.
   actor text default 'user'::text not null,
   -- A short code: what the credential was opened for, why a refresh or a check failed. Never a value.
   reason text,
@@ -133,7 +277,7 @@ create table public.credential_events (
   details jsonb,
   constraint credential_events_pkey PRIMARY KEY (id),
   constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'rotated'::text, 'revoked'::text]))),
-  constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'keytool'::text]))),
+  constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'keytool'::text, 'scanner'::text]))),
   constraint credential_events_details CHECK ((octet_length((details)::text) <= 4096)),
   constraint credential_events_integration CHECK ((((integration_id IS NULL) = (integration_type IS NULL)) AND ((integration_id IS NOT NULL) OR (actor = 'keytool'::text)))),
   constraint credential_events_outcome CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'unsupported'::text, 'kept'::text, 'active'::text, 'degraded'::text, 'reconnect_required'::text, 'revoked'::text]))),
@@ -178,6 +322,123 @@ create table public.credential_leases (
 CREATE INDEX credential_leases_journal ON public.credential_leases USING btree (integration_id) WHERE (journal IS NOT NULL);
 alter table public.credential_leases enable row level security;
 
+-- The history of findings, append-only until clean_up deletes what is older than the retention. Mutes are rows of their own.
+create table public.finding_events (
+  id bigint generated always as identity not null,
+  occurred_at timestamp with time zone default now() not null,
+  finding_id uuid not null,
+  organization_id uuid not null,
+  assessment_id uuid,
+  action text not null,
+  -- What changed: the account's configuration, the check, what the credential may see, a user, or only the time. Null: nothing that is known of (the first run, an outage).
+  cause text,
+  -- How it ended (passed, gone …), or why it could not be looked at.
+  reason text,
+  -- Webhooks are told of it.
+  announced boolean default false not null,
+  constraint finding_events_pkey PRIMARY KEY (id),
+  constraint finding_events_action_check CHECK ((action = ANY (ARRAY['opened'::text, 'reopened'::text, 'resolved'::text, 'archived'::text, 'unverified'::text, 'verified'::text, 'severity_changed'::text]))),
+  constraint finding_events_cause_check CHECK ((cause = ANY (ARRAY['configuration'::text, 'check'::text, 'permission'::text, 'user'::text, 'time'::text]))),
+  constraint finding_events_reason_check CHECK (((char_length(reason) >= 1) AND (char_length(reason) <= 64)))
+);
+CREATE INDEX finding_events_finding ON public.finding_events USING btree (finding_id, id);
+alter table public.finding_events enable row level security;
+create policy "Members can read their organisation's finding events" on public.finding_events for select using (private.can_access_organization(organization_id));
+CREATE TRIGGER announce_finding AFTER INSERT ON public.finding_events FOR EACH ROW WHEN ((new.announced AND (new.action = ANY (ARRAY['opened'::text, 'reopened'::text, 'resolved'::text])))) EXECUTE FUNCTION private.announce_finding();
+CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.finding_events FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
+CREATE TRIGGER keep_young AFTER DELETE ON public.finding_events REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_young_deletions();
+grant select (id, occurred_at, finding_id, organization_id, assessment_id, action, cause, reason) on public.finding_events to authenticated;
+
+-- A user's decision not to be bothered. It is joined where findings are read, so it holds at once and ends at once, without a scan.
+create table public.finding_mutes (
+  id uuid default gen_random_uuid() not null,
+  organization_id uuid not null,
+  -- Null: all of the organization. Likewise resource_id and item.
+  integration_id uuid,
+  check_id text not null,
+  resource_id text,
+  item text,
+  reason text not null,
+  note text not null,
+  created_by uuid not null,
+  created_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone not null,
+  ended_at timestamp with time zone,
+  -- The user who ended it early. Null: its time ended it.
+  ended_by uuid,
+  constraint finding_mutes_pkey PRIMARY KEY (id),
+  constraint finding_mutes_check CHECK (((expires_at > created_at) AND (expires_at <= (created_at + '1 year'::interval)))),
+  constraint finding_mutes_check1 CHECK (((resource_id IS NULL) OR (integration_id IS NOT NULL))),
+  constraint finding_mutes_check2 CHECK (((item IS NULL) OR (resource_id IS NOT NULL))),
+  constraint finding_mutes_check_id_check CHECK (((char_length(check_id) >= 1) AND (char_length(check_id) <= 100))),
+  constraint finding_mutes_item_check CHECK (((char_length(item) >= 1) AND (char_length(item) <= 300))),
+  constraint finding_mutes_note_check CHECK (((char_length(note) >= 3) AND (char_length(note) <= 500))),
+  constraint finding_mutes_reason_check CHECK ((reason = ANY (ARRAY['accepted_risk'::text, 'false_positive'::text, 'compensating_control'::text, 'wont_fix'::text]))),
+  constraint finding_mutes_resource_id_check CHECK (((char_length(resource_id) >= 1) AND (char_length(resource_id) <= 1000)))
+);
+CREATE INDEX finding_mutes_active ON public.finding_mutes USING btree (organization_id, check_id) WHERE (ended_at IS NULL);
+CREATE INDEX finding_mutes_ended ON public.finding_mutes USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX finding_mutes_expiry ON public.finding_mutes USING btree (expires_at) WHERE (ended_at IS NULL);
+alter table public.finding_mutes enable row level security;
+create policy "Members can read their organisation's finding mutes" on public.finding_mutes for select using (private.can_access_organization(organization_id));
+CREATE TRIGGER announce_mute_end AFTER UPDATE OF ended_at ON public.finding_mutes FOR EACH ROW WHEN (((new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION private.announce_mute_end();
+grant select (id, organization_id, integration_id, check_id, resource_id, item, reason, note, created_by, created_at, expires_at, ended_at, ended_by) on public.finding_mutes to authenticated;
+
+-- A failure of a check at one resource, across runs, from its first one on. Without foreign keys: it outlives its integration.
+create table public.findings (
+  id uuid default gen_random_uuid() not null,
+  organization_id uuid not null,
+  integration_id uuid not null,
+  integration_type text not null,
+  account_id text,
+  -- private.finding_identity of account, check, resource and item: ids of the provider, never names.
+  identity bytea not null,
+  check_id text not null,
+  check_version integer not null,
+  resource_type text not null,
+  resource_id text not null,
+  resource_name text,
+  item text not null,
+  severity text not null,
+  -- The order of lists, and their cursor: the most severe first, of those the youngest.
+  sort_key text generated always as (((
+CASE severity
+    WHEN 'critical'::text THEN '1'::text
+    WHEN 'high'::text THEN '2'::text
+    WHEN 'medium'::text THEN '3'::text
+    WHEN 'low'::text THEN '4'::text
+    ELSE '5'::text
+END || lpad(to_hex(('9007199254740991'::bigint - ((EXTRACT(epoch FROM (opened_at - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000000)::numeric))::bigint)), 14, '0'::text)) || (id)::text)) stored not null,
+  -- resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nobody looks any more.
+  state text default 'open'::text not null,
+  ended_as text,
+  -- Open, and since then no run could look. Null: the last run saw it fail.
+  unverified_since timestamp with time zone,
+  unverified_reason text,
+  evidence jsonb default '{}'::jsonb not null,
+  reopened integer default 0 not null,
+  first_seen_at timestamp with time zone default now() not null,
+  opened_at timestamp with time zone default now() not null,
+  ended_at timestamp with time zone,
+  constraint findings_pkey PRIMARY KEY (id),
+  constraint findings_check CHECK ((((state = 'open'::text) = (ended_as IS NULL)) AND ((state = 'open'::text) = (ended_at IS NULL)))),
+  constraint findings_check1 CHECK (((state = 'resolved'::text) = (COALESCE(ended_as, ''::text) = ANY (ARRAY['passed'::text, 'gone'::text])))),
+  constraint findings_check2 CHECK (((unverified_since IS NULL) OR (state = 'open'::text))),
+  constraint findings_check3 CHECK (((unverified_since IS NULL) = (unverified_reason IS NULL))),
+  constraint findings_ended_as_check CHECK ((ended_as = ANY (ARRAY['passed'::text, 'gone'::text, 'check_removed'::text, 'account_replaced'::text, 'disconnected'::text]))),
+  constraint findings_severity_check CHECK ((severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text, 'info'::text]))),
+  constraint findings_state_check CHECK ((state = ANY (ARRAY['open'::text, 'resolved'::text, 'archived'::text]))),
+  constraint findings_unverified_reason_check CHECK (((char_length(unverified_reason) >= 1) AND (char_length(unverified_reason) <= 64)))
+);
+CREATE INDEX findings_check ON public.findings USING btree (organization_id, check_id, state, sort_key);
+CREATE INDEX findings_ended_at ON public.findings USING btree (ended_at) WHERE (state <> 'open'::text);
+CREATE INDEX findings_integration ON public.findings USING btree (integration_id, state, sort_key);
+CREATE INDEX findings_organization ON public.findings USING btree (organization_id, state, sort_key);
+CREATE UNIQUE INDEX findings_identity ON public.findings USING btree (integration_id, identity);
+alter table public.findings enable row level security;
+create policy "Members can read their organisation's findings" on public.findings for select using (private.can_access_organization(organization_id));
+grant select (id, organization_id, integration_id, integration_type, account_id, check_id, check_version, resource_type, resource_id, resource_name, item, severity, sort_key, state, ended_as, unverified_since, unverified_reason, evidence, reopened, first_seen_at, opened_at, ended_at) on public.findings to authenticated;
+
 create table public.integrations (
   id uuid default gen_random_uuid() not null,
   organization_id uuid not null,
@@ -219,6 +480,7 @@ CREATE TRIGGER announce_degradation AFTER UPDATE OF status ON public.integration
 CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = ANY (ARRAY['reconnect_required'::text, 'revoked'::text])) AND (old.status <> ALL (ARRAY['reconnect_required'::text, 'revoked'::text])))) EXECUTE FUNCTION private.announce_integration();
 CREATE TRIGGER clear_status_reason BEFORE UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = 'active'::text) AND (new.status_reason IS NOT NULL))) EXECUTE FUNCTION private.clear_status_reason();
 CREATE TRIGGER drop_lease AFTER UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.drop_lease();
+CREATE TRIGGER end_runs AFTER DELETE ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.end_runs_of_deleted();
 CREATE TRIGGER follow_status BEFORE UPDATE OF status, next_check_at ON public.integrations FOR EACH ROW WHEN ((new.scan_schedule IS NOT NULL)) EXECUTE FUNCTION private.follow_status();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key(); -- disabled until a rotation declares its fence
 CREATE TRIGGER set_token_expiry BEFORE INSERT OR UPDATE OF config, token_expires_at ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_token_expiry();
@@ -346,6 +608,8 @@ create table public.webhook_endpoints (
   url text not null,
   -- The types that are wanted. Null: all, also those that come later.
   events text[],
+  -- Events of findings that are less severe are not wanted. Null: all are.
+  min_severity text,
   enabled boolean default true not null,
   -- gone: the receiver answered 410. Null where a user disabled it, or nobody.
   disabled_reason text,
@@ -365,6 +629,7 @@ create table public.webhook_endpoints (
   constraint webhook_endpoints_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 4096))),
   constraint webhook_endpoints_disabled_reason_check CHECK ((disabled_reason = 'gone'::text)),
   constraint webhook_endpoints_events_check CHECK ((((cardinality(events) >= 1) AND (cardinality(events) <= 32)) AND (events <@ private.webhook_types()))),
+  constraint webhook_endpoints_min_severity_check CHECK ((min_severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text, 'info'::text]))),
   constraint webhook_endpoints_url_check CHECK (((char_length(url) >= 1) AND (char_length(url) <= 2048)))
 );
 CREATE INDEX webhook_endpoints_organization ON public.webhook_endpoints USING btree (organization_id);
@@ -372,7 +637,61 @@ alter table public.webhook_endpoints enable row level security;
 create policy "Members can read their organisation's endpoints" on public.webhook_endpoints for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
-grant select (id, organization_id, url, events, enabled, disabled_reason, previous_secret_ends_at, created_at) on public.webhook_endpoints to authenticated;
+grant select (id, organization_id, url, events, min_severity, enabled, disabled_reason, previous_secret_ends_at, created_at) on public.webhook_endpoints to authenticated;
+
+-- Findings, and until when they are muted.
+create view public.finding_list with (security_invoker=true) as
+ SELECT f.id,
+    f.organization_id,
+    f.integration_id,
+    f.integration_type,
+    f.account_id,
+    f.check_id,
+    f.check_version,
+    f.resource_type,
+    f.resource_id,
+    f.resource_name,
+    f.item,
+    f.severity,
+    f.sort_key,
+    f.state,
+    f.ended_as,
+    f.unverified_since,
+    f.unverified_reason,
+    f.evidence,
+    f.reopened,
+    f.first_seen_at,
+    f.opened_at,
+    f.ended_at,
+    m.muted_until,
+    COALESCE((m.muted_until > now()), false) AS muted
+   FROM (findings f
+     CROSS JOIN LATERAL ( SELECT max(a.expires_at) AS muted_until
+           FROM finding_mutes a
+          WHERE ((a.organization_id = f.organization_id) AND (a.check_id = f.check_id) AND (a.ended_at IS NULL) AND (a.expires_at > now()) AND ((a.integration_id IS NULL) OR (a.integration_id = f.integration_id)) AND ((a.resource_id IS NULL) OR (a.resource_id = f.resource_id)) AND ((a.item IS NULL) OR (a.item = f.item)))) m);
+grant select on public.finding_list to authenticated;
+
+-- Mutes, and whether an open finding matches.
+create view public.mute_list with (security_invoker=true) as
+ SELECT id,
+    organization_id,
+    integration_id,
+    check_id,
+    resource_id,
+    item,
+    reason,
+    note,
+    created_by,
+    created_at,
+    expires_at,
+    ended_at,
+    ended_by,
+    ((ended_at IS NULL) AND (expires_at > now())) AS active,
+    (EXISTS ( SELECT
+           FROM findings f
+          WHERE ((f.organization_id = m.organization_id) AND (f.check_id = m.check_id) AND (f.state = 'open'::text) AND ((m.integration_id IS NULL) OR (m.integration_id = f.integration_id)) AND ((m.resource_id IS NULL) OR (m.resource_id = f.resource_id)) AND ((m.item IS NULL) OR (m.item = f.item))))) AS matches
+   FROM finding_mutes m;
+grant select on public.mute_list to authenticated;
 
 CREATE OR REPLACE FUNCTION private.account_of(p_row integrations)
  RETURNS text
@@ -455,6 +774,29 @@ AS $function$
 $function$;
 comment on function private.adopt_external_accounts() is 'Gives rows of an earlier application their account: the config''s project_id. Of several rows of one account the newest gets it; an account that already has a row keeps that one. Run it again when the earlier application no longer inserts.';
 
+CREATE OR REPLACE FUNCTION private.announce_assessment()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row public.integrations;
+begin
+  select * into v_row from public.integrations i where i.id = new.integration_id;
+  perform private.enqueue_event(
+    new.organization_id, new.integration_id,
+    case new.outcome when 'complete' then 'assessment.completed' else 'assessment.incomplete' end,
+    private.shown_run(new) - array['id', 'state'] || jsonb_build_object(
+      'organization_id', new.organization_id, 'integration_id', new.integration_id, 'integration_type', left(new.integration_type, 64),
+      'name', left(v_row.name, 200), 'assessment_id', new.id, 'trigger', new.trigger
+    )
+  );
+  return null;
+end
+$function$;
+comment on function private.announce_assessment() is 'Announces the end of a run. Of one that did not run the connection''s own events have told.';
+
 CREATE OR REPLACE FUNCTION private.announce_event()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -474,6 +816,25 @@ begin
 end
 $function$;
 comment on function private.announce_event() is 'Announces what a row does not show: that its credential was refreshed, or that a refresh failed.';
+
+CREATE OR REPLACE FUNCTION private.announce_finding()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_finding public.findings;
+begin
+  select * into v_finding from public.findings f where f.id = new.finding_id;
+  perform private.enqueue_event(
+    new.organization_id, v_finding.integration_id, 'finding.' || new.action,
+    private.finding_data(v_finding, new.assessment_id, new.cause), v_finding.severity
+  );
+  return null;
+end
+$function$;
+comment on function private.announce_finding() is 'Announces that a finding was opened, reopened or resolved.';
 
 CREATE OR REPLACE FUNCTION private.announce_integration()
  RETURNS trigger
@@ -497,6 +858,59 @@ begin
 end
 $function$;
 comment on function private.announce_integration() is 'Announces that a connection was created or deleted, or that its user must act, whoever wrote the row.';
+
+CREATE OR REPLACE FUNCTION private.announce_mute_end()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_finding public.findings;
+begin
+  for v_finding in
+    select f.* from public.findings f join public.finding_list l on l.id = f.id
+    where f.organization_id = new.organization_id and f.check_id = new.check_id and f.state = 'open'
+      and (new.integration_id is null or f.integration_id = new.integration_id)
+      and (new.resource_id is null or f.resource_id = new.resource_id)
+      and (new.item is null or f.item = new.item)
+      and not l.muted
+    order by f.sort_key
+    limit 100
+  loop
+    perform private.enqueue_event(
+      v_finding.organization_id, v_finding.integration_id, 'finding.mute_ended',
+      private.finding_data(v_finding, null, case when new.ended_by is null then 'time' else 'user' end), v_finding.severity
+    );
+  end loop;
+  return null;
+end
+$function$;
+comment on function private.announce_mute_end() is 'Announces the open findings that a mute no longer covers, nor another one; the 100 most severe.';
+
+CREATE OR REPLACE FUNCTION private.archive_findings(p_integration_id uuid, p_account_id text, p_assessment_id uuid, p_ended_as text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_count integer;
+begin
+  with archived as (
+    update public.findings f
+      set state = 'archived', ended_as = p_ended_as, ended_at = now(), unverified_since = null, unverified_reason = null
+      where f.integration_id = p_integration_id and f.state = 'open'
+        and (p_ended_as = 'disconnected' or f.account_id is distinct from p_account_id)
+      returning f.id, f.organization_id
+  )
+  insert into public.finding_events (finding_id, organization_id, assessment_id, action, cause, reason)
+    select a.id, a.organization_id, p_assessment_id, 'archived', 'user', p_ended_as from archived a;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$function$;
+comment on function private.archive_findings(uuid,text,uuid,text) is 'Archives the open findings of an integration that nobody will look at again: all (disconnected), or those of other accounts than this one (account_replaced). Nothing says that they are resolved.';
 
 CREATE OR REPLACE FUNCTION private.brings_credentials(p_old jsonb, p_new jsonb)
  RETURNS boolean
@@ -537,6 +951,181 @@ begin
 end
 $function$;
 comment on function private.clear_status_reason() is 'Clears status_reason when a row becomes active, whoever writes it.';
+
+CREATE OR REPLACE FUNCTION private.compare_findings(p_run assessments, p_checks jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  c_permission constant text[] := '{forbidden,hidden,no_scope,unauthorized}';
+  v_clock text[] := array(
+    select k.check_id from jsonb_to_recordset(p_checks) as k (check_id text, clock boolean) where k.clock
+  );
+  v_changes jsonb;
+begin
+  with compared as (
+    select f.id, f.unverified_since, r.status, r.check_version, r.resource_name, r.severity, r.evidence, f.check_id,
+      case
+        when f.state <> 'open' then 'reopened'
+        when r.status = 'fail' and f.unverified_since is not null then 'verified'
+        when r.status = 'fail' and f.severity <> r.severity then 'severity_changed'
+        when r.status = 'fail' then 'seen'
+        when r.status = 'pass' then 'resolved'
+        when r.status is not null then 'unverified'
+        when c.check_id is null then 'archived'
+        when c.complete then 'resolved'
+        else 'unverified'
+      end as action,
+      case
+        when r.status = 'pass' then 'passed'
+        when r.status is null and c.check_id is null then 'check_removed'
+        when r.status is null and c.complete then 'gone'
+      end as ended_as,
+      case when r.status <> 'fail' then coalesce(r.reason, r.status) when r.status is null then coalesce(c.reason, 'absent') end as unseen
+    from public.findings f
+    left join private.scan_results r on r.assessment_id = p_run.id and r.identity = f.identity
+    left join public.assessment_checks c on c.assessment_id = p_run.id and c.check_id = f.check_id
+    where f.integration_id = p_run.integration_id and (f.state = 'open' or r.status = 'fail')
+  ), updated as (
+    update public.findings f
+      set state = case k.action when 'resolved' then 'resolved' when 'archived' then 'archived' else 'open' end,
+        ended_as = k.ended_as,
+        ended_at = case when k.action in ('resolved', 'archived') then now() end,
+        unverified_since = case when k.action = 'unverified' then coalesce(f.unverified_since, now()) end,
+        unverified_reason = case when k.action = 'unverified' then k.unseen end,
+        opened_at = case when k.action = 'reopened' then now() else f.opened_at end,
+        reopened = f.reopened + (k.action = 'reopened')::integer,
+        check_version = coalesce(k.check_version, f.check_version),
+        resource_name = coalesce(k.resource_name, f.resource_name),
+        severity = case k.status when 'fail' then k.severity else f.severity end,
+        evidence = case k.status when 'fail' then k.evidence else f.evidence end
+      from compared k
+      where f.integration_id = p_run.integration_id and f.id = k.id and (
+        k.action not in ('seen', 'unverified')
+        or (k.action = 'unverified' and f.unverified_reason is distinct from k.unseen)
+        or (k.action = 'seen' and (f.evidence, f.check_version, f.resource_name)
+          is distinct from (k.evidence, k.check_version, coalesce(k.resource_name, f.resource_name)))
+      )
+      returning f.id, f.check_id, k.action, k.ended_as, k.unseen, k.unverified_since
+  ), inserted as (
+    insert into public.findings as f (
+      organization_id, integration_id, integration_type, account_id, identity, check_id, check_version, resource_type, resource_id,
+      resource_name, item, severity, evidence
+    )
+      select p_run.organization_id, p_run.integration_id, p_run.integration_type, p_run.account_id, r.identity, r.check_id, r.check_version,
+        r.resource_type, r.resource_id, r.resource_name, r.item, r.severity, r.evidence
+      from private.scan_results r
+      where r.assessment_id = p_run.id and r.status = 'fail' and not exists (
+        select from public.findings o where o.integration_id = p_run.integration_id and o.identity = r.identity
+      )
+      returning f.id, f.check_id
+  ), changes as (
+    -- Of what goes on unseen the first time is the event.
+    select u.id, u.check_id, u.action, coalesce(u.ended_as, case when u.action = 'unverified' then u.unseen end) as reason from updated u
+    where u.action <> 'seen' and (u.action <> 'unverified' or u.unverified_since is null)
+    union all
+    select i.id, i.check_id, 'opened', null from inserted i
+  )
+  select jsonb_agg(jsonb_build_object('id', h.id, 'check_id', h.check_id, 'action', h.action, 'reason', h.reason)) into v_changes
+    from changes h;
+
+  with checks as materialized (
+    select a.check_id,
+      case
+        when p_run.baseline then null
+        when s.check_id is null or s.check_version <> a.check_version then 'check'
+        when s.reason = any (c_permission) then 'permission'
+        when a.check_id = any (v_clock) then 'time'
+        else 'configuration'
+      end as cause,
+      -- News is what the same check, which has seen something before, finds otherwise than then.
+      not p_run.baseline and s.seen_at is not null and s.check_version = a.check_version as is_news
+    from public.assessment_checks a
+    left join private.check_states s on s.integration_id = p_run.integration_id and s.check_id = a.check_id
+    where a.assessment_id = p_run.id
+  ), causes as materialized (
+    select jsonb_object_agg(c.check_id, c.cause) as of_check, array_agg(c.check_id) filter (where c.is_news) as news from checks c
+  ), told as (
+    select h.id, h.action, h.reason, l.sort_key,
+      case h.action
+        when 'archived' then 'check'
+        when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
+        else k.of_check->>h.check_id
+      end as cause,
+      h.action in ('opened', 'reopened', 'resolved') and h.check_id = any (k.news) and not l.muted as is_news
+    from jsonb_to_recordset(coalesce(v_changes, '[]')) as h (id uuid, check_id text, action text, reason text)
+    join public.finding_list l on l.integration_id = p_run.integration_id and l.id = h.id
+    cross join causes k
+  )
+  insert into public.finding_events (finding_id, organization_id, assessment_id, action, cause, reason, announced)
+    select t.id, p_run.organization_id, p_run.id, t.action, t.cause, t.reason,
+      coalesce(t.is_news, false) and row_number() over (partition by coalesce(t.is_news, false) order by t.sort_key) <= 100
+    from told t
+    order by t.sort_key;
+
+  update public.assessments a
+    set opened = c.opened, reopened = c.reopened, resolved = c.resolved, unverified = c.unverified
+    from (
+      select count(*) filter (where h.action = 'opened') as opened, count(*) filter (where h.action = 'reopened') as reopened,
+        count(*) filter (where h.action = 'resolved') as resolved, count(*) filter (where h.action = 'unverified') as unverified
+      from jsonb_to_recordset(coalesce(v_changes, '[]')) as h (action text)
+    ) c
+    where a.id = p_run.id;
+end
+$function$;
+comment on function private.compare_findings(assessments,jsonb) is 'Compares the results of a run with the findings of its integration, and writes an event for each change. A failure opens or reopens. A pass of the same resource resolves, as does its absence where the check is complete. What could not be looked at stays open and is unverified. What only a check found that is gone itself is archived. Announced are changes that are news and not muted, the 100 most severe.';
+
+CREATE OR REPLACE FUNCTION private.cover_checks(p_run assessments, p_claim private.scan_claims, p_checks jsonb)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with given as (
+    select c.check_id, c.check_version, c.incomplete from jsonb_to_recordset(p_checks) as c (check_id text, check_version integer, incomplete text)
+  ), counted as (
+    select r.check_id,
+      count(*) filter (where r.status = 'pass') as passed, count(*) filter (where r.status = 'fail') as failed,
+      count(*) filter (where r.status = 'unknown') as unknown, count(*) filter (where r.status = 'not_applicable') as not_applicable,
+      count(*) filter (where r.status = 'manual') as manual,
+      min(r.reason) filter (where r.status = 'unknown') as unknown_reason,
+      min(r.reason) filter (where r.status = 'not_applicable') as not_applicable_reason
+    from private.scan_results r where r.assessment_id = p_run.id group by r.check_id
+  ), needed as (
+    select r.check_id, array_agg(distinct n.scope order by n.scope) as scopes
+    from private.scan_results r cross join unnest(r.needs) n (scope)
+    where r.assessment_id = p_run.id and r.needs <> '{}' group by r.check_id
+  ), judged as (
+    select g.*, coalesce(c.passed, 0) as passed, coalesce(c.failed, 0) as failed, coalesce(c.unknown, 0) as unknown,
+      coalesce(c.not_applicable, 0) as not_applicable, c.unknown_reason, c.not_applicable_reason,
+      g.incomplete is null and coalesce(c.unknown, 0) = 0 and not p_claim.is_full as complete,
+      case
+        when c.failed > 0 then 'fail'
+        when c.unknown > 0 or coalesce(g.incomplete not in ('plan', 'off', 'paused'), p_claim.is_full) then 'unknown'
+        when c.manual > 0 then 'manual'
+        when coalesce(c.passed, 0) = 0 and (c.not_applicable > 0 or g.incomplete is not null) then 'not_applicable'
+        else 'pass'
+      end as status
+    from given g left join counted c on c.check_id = g.check_id
+  )
+  insert into public.assessment_checks (
+    assessment_id, organization_id, check_id, check_version, status, reason, needs, complete, passed, failed, unknown, not_applicable
+  )
+    select p_run.id, p_run.organization_id, j.check_id, j.check_version, j.status,
+      case
+        when j.status in ('unknown', 'fail') then
+          coalesce(j.unknown_reason, j.incomplete, case when p_claim.is_full then 'truncated' end)
+        when j.status = 'not_applicable' then coalesce(j.not_applicable_reason, j.incomplete)
+        else j.incomplete
+      end,
+      coalesce(n.scopes[1:20], '{}'),
+      j.complete, j.passed, j.failed, j.unknown, j.not_applicable
+    from judged j left join needed n on n.check_id = j.check_id;
+$function$;
+comment on function private.cover_checks(assessments,private.scan_claims,jsonb) is 'Writes what each check saw: fail if one fails, otherwise unknown if one is or a part was not looked at, otherwise what the others are. Complete, so that what is absent is gone, only if nothing was left out and nothing is unknown: an unknown result may be a resource whose id the answer did not say.';
 
 CREATE OR REPLACE FUNCTION private.delete_old_events(p_days integer)
  RETURNS boolean
@@ -647,6 +1236,33 @@ AS $function$
 $function$;
 comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types whose tokens end within p_within seconds, by turns of their organizations.';
 
+CREATE OR REPLACE FUNCTION private.due_scans(p_limit integer, p_types text[])
+ RETURNS TABLE(id uuid, turn integer)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select t.id, t.turn from private.in_turns(
+    $q$
+      select d.* from unnest($1) t (kind)
+      cross join lateral (
+        select c.assessment_id as id, c.organization_id, c.due_at from private.scan_claims c
+        where c.integration_type = t.kind and c.due_at <= $2 and c.organization_id <> all ($3)
+          and not exists (
+            select from private.integration_pauses p
+            where p.integration_id = c.integration_id and p.endpoint = 'api' and p.until > now()
+          )
+        order by c.due_at
+        limit $4
+      ) d
+      order by d.due_at
+      limit $4
+    $q$,
+    p_types, now(), p_limit
+  ) t;
+$function$;
+comment on function private.due_scans(integer,text[]) is 'The runs of these types that a scanner may claim, by turns of their organizations.';
+
 CREATE OR REPLACE FUNCTION private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text)
  RETURNS void
  LANGUAGE plpgsql
@@ -663,13 +1279,58 @@ end
 $function$;
 comment on function private.end_revocation(private.pending_revocations,text,text) is 'Ends a revocation and records the result.';
 
-CREATE OR REPLACE FUNCTION private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb)
+CREATE OR REPLACE FUNCTION private.end_run(p_assessment_id uuid, p_outcome text, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
+  v_run public.assessments;
+  v_unverified integer;
+begin
+  select * into v_run from public.assessments a where a.id = p_assessment_id and a.state <> 'done';
+  if not found then
+    return;
+  end if;
+  v_unverified := private.mark_unverified(v_run.integration_id, v_run.id, p_reason);
+  update public.assessments a
+    set state = 'done', outcome = case when a.started_at is null then 'not_run' else p_outcome end, reason = p_reason,
+      finished_at = now(), unverified = v_unverified
+    where a.id = v_run.id;
+  delete from private.scan_claims c where c.assessment_id = v_run.id;
+end
+$function$;
+comment on function private.end_run(uuid,text,text) is 'Ends a run that was not judged to its end: not_run if no scanner had it, otherwise p_outcome. The integration and the claim are locked, or gone.';
+
+CREATE OR REPLACE FUNCTION private.end_runs_of_deleted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_id uuid;
+begin
+  perform private.archive_findings(old.id, null, null, 'disconnected');
+  select a.id into v_id from public.assessments a where a.integration_id = old.id and a.state <> 'done';
+  if found then
+    perform from private.scan_claims c where c.assessment_id = v_id for update;
+    perform private.end_run(v_id, 'incomplete', 'disconnected');
+  end if;
+  return null;
+end
+$function$;
+comment on function private.end_runs_of_deleted() is 'Ends the open run of an integration that is deleted, and archives its open findings, whoever deletes it.';
+
+CREATE OR REPLACE FUNCTION private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb, p_severity text DEFAULT NULL::text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  c_severities constant text[] := '{info,low,medium,high,critical}';
   v_endpoints uuid[];
   v_event private.webhook_events;
 begin
@@ -677,6 +1338,10 @@ begin
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
     where w.organization_id = p_organization_id and w.enabled and (w.events is null or p_type = any (w.events))
+      and (
+        p_severity is null or w.min_severity is null
+        or array_position(c_severities, p_severity) >= array_position(c_severities, w.min_severity)
+      )
     order by w.id
     for key share
   ) e;
@@ -700,7 +1365,7 @@ begin
     ) b;
 end
 $function$;
-comment on function private.enqueue_event(uuid,uuid,text,jsonb) is 'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint wants it.';
+comment on function private.enqueue_event(uuid,uuid,text,jsonb,text) is 'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint wants it.';
 
 CREATE OR REPLACE FUNCTION private.expiry_of(p_config jsonb)
  RETURNS timestamp with time zone
@@ -820,6 +1485,41 @@ AS $function$
     );
 $function$;
 comment on function private.fence_is_up() is 'Whether the fence is declared and its trigger enabled.';
+
+CREATE OR REPLACE FUNCTION private.finding_data(p_finding findings, p_assessment_id uuid, p_cause text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'organization_id', p_finding.organization_id,
+    'integration_id', p_finding.integration_id,
+    'integration_type', left(p_finding.integration_type, 64),
+    'name', (select left(i.name, 200) from public.integrations i where i.id = p_finding.integration_id),
+    'finding_id', p_finding.id,
+    'assessment_id', p_assessment_id,
+    'check_id', p_finding.check_id,
+    'severity', p_finding.severity,
+    'state', p_finding.state,
+    'resource', jsonb_build_object(
+      'type', left(p_finding.resource_type, 64), 'id', left(p_finding.resource_id, 200), 'name', left(p_finding.resource_name, 100)
+    ),
+    'item', left(p_finding.item, 200),
+    'cause', p_cause
+  );
+$function$;
+comment on function private.finding_data(findings,uuid,text) is 'What a webhook event says about a finding, bounded. Its evidence is read from the API.';
+
+CREATE OR REPLACE FUNCTION private.finding_identity(p_account_id text, p_check_id text, p_resource_type text, p_resource_id text, p_item text)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select sha256(convert_to(jsonb_build_array(p_account_id, p_check_id, p_resource_type, p_resource_id, p_item)::text, 'UTF8'));
+$function$;
+comment on function private.finding_identity(text,text,text,text,text) is 'What makes two results one finding. A hash, because ids of a provider may be longer than an index takes.';
 
 CREATE OR REPLACE FUNCTION private.follow_status()
  RETURNS trigger
@@ -974,6 +1674,18 @@ AS $function$
 $function$;
 comment on function private.is_member(uuid,uuid) is 'Whether a user may access an organization.';
 
+CREATE OR REPLACE FUNCTION private.is_usable(p_row integrations, p_soon integer)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(p_row.token_expires_at > now() + make_interval(secs => p_soon), true) and not exists (
+    select from public.credential_leases l where l.integration_id = p_row.id and l.journal is not null
+  );
+$function$;
+comment on function private.is_usable(integrations,integer) is 'Whether the stored access token is good for p_soon more seconds, and no newer one waits to be stored.';
+
 CREATE OR REPLACE FUNCTION private.leaves_room(p_config jsonb)
  RETURNS boolean
  LANGUAGE sql
@@ -1054,6 +1766,56 @@ AS $function$
 $function$;
 comment on function private.lock_names(uuid,text) is 'Serializes the choice of a name within an organization and type. It is called before any row lock. There is no unique index because an earlier application may have used a name twice.';
 
+CREATE OR REPLACE FUNCTION private.lock_run(p_id uuid, p_owner uuid, p_generation bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_run public.assessments;
+  v_claim private.scan_claims;
+begin
+  select * into v_run from public.assessments a where a.id = p_id;
+  if not found then
+    return 'gone';
+  end if;
+  perform from public.integrations i where i.id = v_run.integration_id for no key update;
+  if not found then
+    return 'gone';
+  end if;
+  select * into v_claim from private.scan_claims c where c.assessment_id = p_id for update;
+  if v_claim.owner = p_owner and v_claim.generation = p_generation then
+    return null;
+  end if;
+  select * into v_run from public.assessments a where a.id = p_id;
+  return case when v_run.ended_by = p_owner then 'finished' else 'changed' end;
+end
+$function$;
+comment on function private.lock_run(uuid,uuid,bigint) is 'Locks a run''s integration, then its claim. Null if the caller holds it; otherwise why not: gone (the integration was deleted), changed (another scanner has it, or it ended), or finished (the caller finished it earlier).';
+
+CREATE OR REPLACE FUNCTION private.mark_unverified(p_integration_id uuid, p_assessment_id uuid, p_reason text)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_count integer;
+begin
+  with marked as (
+    update public.findings f set unverified_since = now(), unverified_reason = p_reason
+      where f.integration_id = p_integration_id and f.state = 'open' and f.unverified_since is null
+      returning f.id, f.organization_id
+  )
+  insert into public.finding_events (finding_id, organization_id, assessment_id, action, reason)
+    select m.id, m.organization_id, p_assessment_id, 'unverified', p_reason from marked m;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$function$;
+comment on function private.mark_unverified(uuid,uuid,text) is 'Marks the open findings of an integration that no run could look at. Their state stays.';
+
 CREATE OR REPLACE FUNCTION private.merged(p_refreshed jsonb, p_base jsonb, p_current jsonb)
  RETURNS jsonb
  LANGUAGE sql
@@ -1127,6 +1889,29 @@ end
 $function$;
 comment on function private.note_success(text,text) is 'Notes a success. It waits for nobody: whoever holds the row is noting the same.';
 
+CREATE OR REPLACE FUNCTION private.open_run(p_row integrations, p_trigger text, p_slot timestamp with time zone, p_user_id uuid)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_id uuid;
+begin
+  insert into public.assessments (organization_id, integration_id, integration_type, account_id, trigger, slot, requested_by)
+    values (p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), p_trigger, p_slot, p_user_id)
+    on conflict (integration_id) where state <> 'done' do nothing
+    returning id into v_id;
+  if v_id is not null then
+    insert into private.scan_claims (assessment_id, organization_id, integration_id, integration_type)
+      values (v_id, p_row.organization_id, p_row.id, p_row.integration_type);
+    perform private.trim_runs(p_row.id);
+  end if;
+  return v_id;
+end
+$function$;
+comment on function private.open_run(integrations,text,timestamp with time zone,uuid) is 'Queues a run of a locked integration. Null: one is open already.';
+
 CREATE OR REPLACE FUNCTION private.organizations_of(p_user_id uuid)
  RETURNS uuid[]
  LANGUAGE sql
@@ -1171,6 +1956,30 @@ AS $function$
   on conflict (id) do nothing;
 $function$;
 comment on function private.queue_revocation(integrations,jsonb,uuid,text) is 'Queues a credential of an integration for revocation. The same credential is queued once.';
+
+CREATE OR REPLACE FUNCTION private.record_not_run(p_row integrations, p_slot timestamp with time zone, p_reason text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_id uuid := gen_random_uuid();
+  v_unverified integer := 0;
+begin
+  if p_reason not in ('still_running', 'not_checked') then
+    v_unverified := private.mark_unverified(p_row.id, v_id, p_reason);
+  end if;
+  insert into public.assessments (
+    id, organization_id, integration_id, integration_type, account_id, trigger, slot, state, outcome, reason, unverified, finished_at
+  ) values (
+    v_id, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), 'schedule', p_slot, 'done', 'not_run',
+    p_reason, v_unverified, now()
+  );
+  perform private.trim_runs(p_row.id);
+end
+$function$;
+comment on function private.record_not_run(integrations,timestamp with time zone,text) is 'Records that nothing ran at a slot of the schedule, so that a gap shows.';
 
 CREATE OR REPLACE FUNCTION private.refuse_change()
  RETURNS trigger
@@ -1232,6 +2041,71 @@ end
 $function$;
 comment on function private.refuse_young_deletions() is 'Rejects the deletion of an event younger than 30 days, whatever the retention says.';
 
+CREATE OR REPLACE FUNCTION private.remember_checks(p_run assessments)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  delete from private.check_states s
+    where s.integration_id = p_run.integration_id and (
+      s.account_id is distinct from p_run.account_id
+      or not exists (select from public.assessment_checks c where c.assessment_id = p_run.id and c.check_id = s.check_id)
+    );
+  insert into private.check_states as s (integration_id, account_id, check_id, check_version, reason, seen_at)
+    select p_run.integration_id, p_run.account_id, c.check_id, c.check_version, case when c.status in ('unknown', 'fail') then c.reason end,
+      case when c.complete or c.passed + c.failed + c.not_applicable > 0 then now() end
+    from public.assessment_checks c where c.assessment_id = p_run.id
+    on conflict (integration_id, check_id) do update
+      set check_version = excluded.check_version, reason = excluded.reason, seen_at = coalesce(s.seen_at, excluded.seen_at);
+$function$;
+comment on function private.remember_checks(assessments) is 'Keeps how a run left each check, for the next one.';
+
+CREATE OR REPLACE FUNCTION private.rename_checks(p_organization_id uuid, p_checks jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_nestloop TO 'on'
+AS $function$
+declare
+  v_check record;
+begin
+  if not p_checks @? '$[*].was[*]' then
+    return;
+  end if;
+  -- The findings of other integrations are renamed too: a mute of the whole organization goes with all of them. One at a time, so that
+  -- two runs do not wait for each other's.
+  perform pg_advisory_xact_lock(hashtextextended('checks of ' || p_organization_id, 0));
+  for v_check in
+    select c.check_id, w.id as was
+    from jsonb_to_recordset(p_checks) as c (check_id text, was jsonb)
+    cross join lateral (
+      select e.id from jsonb_array_elements_text(case jsonb_typeof(c.was) when 'array' then c.was else '[]' end) e (id) limit 20
+    ) w
+  loop
+    update public.findings f
+      set check_id = v_check.check_id,
+        identity = private.finding_identity(f.account_id, v_check.check_id, f.resource_type, f.resource_id, f.item)
+      where f.organization_id = p_organization_id and f.check_id = v_check.was
+        and not exists (
+          select from public.findings o
+          where o.integration_id = f.integration_id
+            and o.identity = private.finding_identity(f.account_id, v_check.check_id, f.resource_type, f.resource_id, f.item)
+        );
+    update public.finding_mutes m set check_id = v_check.check_id
+      where m.organization_id = p_organization_id and m.check_id = v_check.was and m.ended_at is null;
+    update private.check_states s set check_id = v_check.check_id
+      where s.integration_id = any (array(select i.id from public.integrations i where i.organization_id = p_organization_id))
+        and s.check_id = v_check.was
+        and not exists (
+          select from private.check_states o where o.integration_id = s.integration_id and o.check_id = v_check.check_id
+        );
+  end loop;
+end
+$function$;
+comment on function private.rename_checks(uuid,jsonb) is 'Gives an organization''s findings and mutes the present ids of their checks, so that a renamed check neither opens nor ends one.';
+
 CREATE OR REPLACE FUNCTION private.revocation_claim(p_row private.pending_revocations)
  RETURNS jsonb
  LANGUAGE sql
@@ -1273,7 +2147,7 @@ end
 $function$;
 comment on function private.set_updated_at() is 'Keeps updated_at. A rewrap sets integrations.rewrap and leaves it as it was.';
 
-CREATE OR REPLACE FUNCTION private.settle_check(p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamp with time zone, p_user_id uuid, p_request_id text)
+CREATE OR REPLACE FUNCTION private.settle_check(p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamp with time zone, p_user_id uuid, p_request_id text, p_scan_types text[])
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1283,6 +2157,7 @@ declare
   v_old public.integrations;
   v_row public.integrations;
   v_since timestamptz;
+  v_slot timestamptz;
 begin
   select * into v_old from public.integrations i where i.id = p_id for no key update;
   if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
@@ -1293,11 +2168,20 @@ begin
   if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
     p_next_check_at := v_old.next_check_at;
   end if;
+  -- A slot passes when what was due moves on, also by a check that a user asked for.
+  if v_old.scan_schedule is not null and v_old.next_check_at <= now() and p_next_check_at is distinct from v_old.next_check_at
+    and v_old.integration_type = any (p_scan_types)
+  then
+    v_slot := v_old.next_check_at;
+  end if;
 
   if p_status is null then
     delete from private.check_claims c where c.integration_id = p_id;
     update public.integrations i set next_check_at = p_next_check_at
       where i.id = p_id and i.next_check_at is distinct from p_next_check_at;
+    if v_slot is not null then
+      perform private.record_not_run(v_old, v_slot, 'not_checked');
+    end if;
     return jsonb_build_object('end', 'released');
   end if;
 
@@ -1341,10 +2225,13 @@ begin
     case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
     v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
   );
+  if v_slot is not null then
+    perform private.settle_slot(v_row, v_slot);
+  end if;
   return jsonb_build_object('end', 'checked') || private.health_of(v_row);
 end
 $function$;
-comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text) is 'Ends one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is void. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
+comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text,text[]) is 'Ends one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is void. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
 
 CREATE OR REPLACE FUNCTION private.settle_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text)
  RETURNS text
@@ -1392,6 +2279,22 @@ end
 $function$;
 comment on function private.settle_refresh(uuid,uuid,bigint,jsonb,uuid,text) is 'Stores a refreshed config. If the row may not be written now, because of a rotation''s fence, the config is kept in the lease for the next claim.';
 
+CREATE OR REPLACE FUNCTION private.settle_slot(p_row integrations, p_slot timestamp with time zone)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_row.status <> 'active' then
+    perform private.record_not_run(p_row, p_slot, left(coalesce(p_row.status_reason, p_row.status), 64));
+  elsif private.open_run(p_row, 'schedule', p_slot, null) is null then
+    perform private.record_not_run(p_row, p_slot, 'still_running');
+  end if;
+end
+$function$;
+comment on function private.settle_slot(integrations,timestamp with time zone) is 'What a slot of the schedule becomes once its health check is settled: a queued run if the integration is active, otherwise a run that did not run, with the reason.';
+
 CREATE OR REPLACE FUNCTION private.shown_endpoint(p_row webhook_endpoints)
  RETURNS jsonb
  LANGUAGE sql
@@ -1403,6 +2306,7 @@ AS $function$
     'organization_id', p_row.organization_id,
     'url', p_row.url,
     'events', p_row.events,
+    'min_severity', p_row.min_severity,
     'enabled', p_row.enabled,
     'disabled_reason', p_row.disabled_reason,
     'previous_secret_ends_at', p_row.previous_secret_ends_at,
@@ -1410,6 +2314,155 @@ AS $function$
   );
 $function$;
 comment on function private.shown_endpoint(webhook_endpoints) is 'An endpoint as members of its organization see it.';
+
+CREATE OR REPLACE FUNCTION private.shown_run(p_run assessments)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', p_run.id, 'state', p_run.state, 'result', p_run.outcome, 'reason', p_run.reason, 'baseline', p_run.baseline,
+    'requests', p_run.requests, 'passed', p_run.passed, 'failed', p_run.failed, 'unknown', p_run.unknown,
+    'not_applicable', p_run.not_applicable, 'muted', p_run.muted, 'opened', p_run.opened, 'reopened', p_run.reopened,
+    'resolved', p_run.resolved, 'unverified', p_run.unverified
+  );
+$function$;
+comment on function private.shown_run(assessments) is 'A run and its counts; result is its outcome.';
+
+CREATE OR REPLACE FUNCTION private.stage_results(p_id uuid, p_catalogue text, p_results jsonb)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  c_order constant text[] := '{pass,not_applicable,manual,unknown,fail}';
+  v_claim private.scan_claims;
+  v_added integer;
+begin
+  if p_catalogue is null or char_length(p_catalogue) not between 1 and 128
+    or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 5000
+  then
+    raise exception 'p_results is no list of at most 5000, or p_catalogue not 1 to 128 characters' using
+      errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_claim from private.scan_claims c where c.assessment_id = p_id;
+  if v_claim.catalogue is distinct from p_catalogue then
+    -- Other checks have judged what is there.
+    delete from private.scan_results r where r.assessment_id = p_id;
+    update private.scan_claims c set catalogue = p_catalogue, results = 0, is_full = c.is_full and c.catalogue is null
+      where c.assessment_id = p_id;
+    v_claim.results := 0;
+  end if;
+  if v_claim.results + jsonb_array_length(p_results) > 50000 then
+    update private.scan_claims c set is_full = true where c.assessment_id = p_id;
+    return false;
+  end if;
+
+  with given as (
+    select distinct on (s.identity) s.* from (
+      select private.finding_identity(
+          v_claim.account_id, r.check_id, r.resource->>'type', r.resource->>'id', coalesce(r.item, '')
+        ) as identity,
+        r.check_id, r.check_version, r.resource->>'type' as resource_type, r.resource->>'id' as resource_id, r.resource_name,
+        coalesce(r.item, '') as item, r.status, r.reason, coalesce(r.needs, '{}') as needs, r.severity, coalesce(r.evidence, '{}') as evidence
+      from jsonb_to_recordset(p_results) as r (
+        check_id text, check_version integer, resource jsonb, resource_name text, item text, status text, reason text, needs text[],
+        severity text, evidence jsonb
+      )
+    ) s
+    order by s.identity, array_position(c_order, s.status) desc
+  ), written as (
+    insert into private.scan_results as k (
+      assessment_id, identity, check_id, check_version, resource_type, resource_id, resource_name, item, status, reason, needs, severity,
+      evidence
+    )
+      select p_id, g.identity, g.check_id, g.check_version, g.resource_type, g.resource_id, g.resource_name, g.item, g.status, g.reason,
+        g.needs, g.severity, g.evidence
+      from given g
+      on conflict (assessment_id, identity) do update
+        set check_version = excluded.check_version, resource_name = excluded.resource_name, status = excluded.status,
+          reason = excluded.reason, needs = excluded.needs, severity = excluded.severity, evidence = excluded.evidence
+        where array_position(c_order, excluded.status) > array_position(c_order, k.status)
+      returning k.xmax = 0 as is_new
+  )
+  select count(*) filter (where w.is_new) into v_added from written w;
+  update private.scan_claims c set results = c.results + v_added where c.assessment_id = p_id and v_added > 0;
+  return true;
+end
+$function$;
+comment on function private.stage_results(uuid,text,jsonb) is 'Keeps results of a run until it ends, each once: of two about the same the worse one stays, as in a list that changes between two pages. Results of another catalogue are dropped. False: with these they would be more than 50,000; none of these is kept, and the run is marked so.';
+
+CREATE OR REPLACE FUNCTION private.sweep_assessments(p_days integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_due record;
+  v_count integer := 0;
+  v_more boolean := false;
+begin
+  for v_due in
+    select a.id from public.assessments a
+    join public.integrations i on i.id = a.integration_id
+    where a.state <> 'done' and a.queued_at <= now() - interval '1 day'
+    order by i.id
+    limit 100
+    for no key update of i skip locked
+  loop
+    perform from private.scan_claims c where c.assessment_id = v_due.id for update;
+    perform private.end_run(v_due.id, 'incomplete', 'timed_out');
+    v_count := v_count + 1;
+  end loop;
+  v_more := v_count = 100;
+
+  update public.finding_mutes m set ended_at = m.expires_at
+    where m.id = any (array(
+      select e.id from public.finding_mutes e
+      where e.ended_at is null and e.expires_at <= now() order by e.expires_at limit 100 for update skip locked
+    ));
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 100;
+
+  delete from public.assessments a
+    where a.id = any (array(
+      select o.id from public.assessments o
+      where o.queued_at < now() - make_interval(days => p_days) and o.state = 'done' order by o.queued_at limit 500
+    ));
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 500;
+
+  delete from public.findings f
+    where f.id = any (array(
+      select o.id from public.findings o
+      where o.state <> 'open' and o.ended_at < now() - make_interval(days => p_days) order by o.ended_at limit 1000 for update skip locked
+    ));
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 1000;
+
+  delete from public.finding_mutes m
+    where m.id = any (array(
+      select o.id from public.finding_mutes o
+      where o.ended_at is not null and o.ended_at < now() - make_interval(days => p_days) order by o.ended_at limit 500
+    ));
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 500;
+
+  perform set_config('integrations.deletes_old_events', 'on', true);
+  delete from public.finding_events e
+    where e.id = any (array(
+      select o.id from (select n.id, n.occurred_at from public.finding_events n order by n.id limit 5000) o
+      where o.occurred_at < now() - make_interval(days => p_days)
+    ));
+  get diagnostics v_count = row_count;
+  perform set_config('integrations.deletes_old_events', 'off', true);
+  return v_more or v_count = 5000;
+end
+$function$;
+comment on function private.sweep_assessments(integer) is 'Ends runs that have not ended within a day and mutes whose time is over, and deletes runs, ended findings, ended mutes and findings'' events older than p_days days; a bounded number of each. Returns whether there may be more.';
 
 CREATE OR REPLACE FUNCTION private.sweep_webhooks()
  RETURNS boolean
@@ -1541,6 +2594,19 @@ AS $function$
 $function$;
 comment on function private.tell(integrations,uuid,text,text,text,text) is 'Records how a refresh ended.';
 
+CREATE OR REPLACE FUNCTION private.trim_runs(p_integration_id uuid)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  delete from public.assessments a where a.state = 'done' and a.id = any (array(
+    select o.id from public.assessments o where o.integration_id = p_integration_id
+    order by o.queued_at desc, o.id offset 10000 limit 10
+  ));
+$function$;
+comment on function private.trim_runs(uuid) is 'Keeps the newest 10,000 runs of an integration: more than three months at one every quarter of an hour.';
+
 CREATE OR REPLACE FUNCTION private.version_of(p_config jsonb)
  RETURNS text
  LANGUAGE sql
@@ -1589,7 +2655,8 @@ CREATE OR REPLACE FUNCTION private.webhook_types()
 AS $function$
   select array[
     'connection.created', 'connection.reconnected', 'connection.refreshed', 'connection.refresh_failed',
-    'connection.degraded', 'connection.reconnect_required', 'connection.deleted'
+    'connection.degraded', 'connection.reconnect_required', 'connection.deleted',
+    'finding.opened', 'finding.reopened', 'finding.resolved', 'finding.mute_ended', 'assessment.completed', 'assessment.incomplete'
   ];
 $function$;
 comment on function private.webhook_types() is 'Every event type. A new type is a new definition of this function.';
@@ -1901,13 +2968,14 @@ declare
   v_row public.webhook_endpoints;
 begin
   if jsonb_typeof(p_changes) is distinct from 'object'
-    or p_changes - array['url', 'events', 'enabled'] <> '{}'
+    or p_changes - array['url', 'events', 'min_severity', 'enabled'] <> '{}'
     or (p_changes ? 'url' and jsonb_typeof(p_changes->'url') <> 'string')
     or (p_changes ? 'events' and jsonb_typeof(p_changes->'events') not in ('array', 'null'))
+    or (p_changes ? 'min_severity' and jsonb_typeof(p_changes->'min_severity') not in ('string', 'null'))
     or (p_changes ? 'enabled' and jsonb_typeof(p_changes->'enabled') <> 'boolean')
   then
     raise exception 'p_changes holds something else' using
-      errcode = 'invalid_parameter_value', hint = 'url a text, events a list or null, enabled true or false';
+      errcode = 'invalid_parameter_value', hint = 'url a text, events a list or null, min_severity a text or null, enabled true or false';
   end if;
 
   v_row := private.lock_endpoint(p_id, p_user_id);
@@ -1923,6 +2991,7 @@ begin
         when p_changes ? 'events' then null
         else e.events
       end,
+      min_severity = case when p_changes ? 'min_severity' then p_changes->>'min_severity' else e.min_severity end,
       enabled = coalesce((p_changes->>'enabled')::boolean, e.enabled),
       disabled_reason = case when not p_changes ? 'enabled' then e.disabled_reason end,
       failing_since = null,
@@ -1934,7 +3003,7 @@ begin
   return jsonb_build_object('outcome', 'changed', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function change_webhook_endpoint(uuid,uuid,jsonb) is 'Changes an endpoint. p_changes holds url, events (null: all) and enabled, each optional. Enabling clears why it was disabled. Returns changed or unknown.';
+comment on function change_webhook_endpoint(uuid,uuid,jsonb) is 'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears why it was disabled. Returns changed or unknown.';
 grant execute on function change_webhook_endpoint(uuid,uuid,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.change_webhook_secret(p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb)
@@ -2259,6 +3328,90 @@ $function$;
 comment on function claim_revocations(uuid,integer,text[],text[],text) is 'Claims up to p_limit due revocations of these types, in turns between organizations. First it queues the grants of expired pending connections, gives up what has failed for a day, and keeps grants of p_wide_types that another integration now uses.';
 grant execute on function claim_revocations(uuid,integer,text[],text[],text) to service_role;
 
+CREATE OR REPLACE FUNCTION public.claim_scan_runs(p_owner uuid, p_limit integer, p_types text[], p_soon integer, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  v_due record;
+  v_row public.integrations;
+  v_claim private.scan_claims;
+  v_claims jsonb[] := '{}';
+  v_room integer := 8388608;
+begin
+  if p_owner is null or p_limit is null or p_limit not between 1 and 50 or p_types is null or p_soon is null or p_soon not between 0 and 3600
+  then
+    raise exception 'p_limit is not between 1 and 50, p_soon not between 0 and 3600, or an argument is null' using
+      errcode = 'invalid_parameter_value';
+  end if;
+
+  for v_due in
+    select d.id, i as integration from private.due_scans(p_limit, private.without_paused(p_types, 'api')) d
+    join private.scan_claims c on c.assessment_id = d.id
+    join public.integrations i on i.id = c.integration_id
+    order by d.turn, c.due_at
+    limit p_limit
+    for no key update of i skip locked
+  loop
+    exit when v_room <= 0;
+    v_row := v_due.integration;
+    -- Once more, for a run that was claimed between the look and the lock.
+    select * into v_claim from private.scan_claims c where c.assessment_id = v_due.id and c.due_at <= now() for update skip locked;
+    continue when not found;
+
+    if v_row.status not in ('active', 'degraded') then
+      perform private.end_run(v_claim.assessment_id, 'incomplete', left(coalesce(v_row.status_reason, v_row.status), 64));
+      continue;
+    end if;
+    if v_claim.claims >= 5 then
+      perform private.end_run(v_claim.assessment_id, 'incomplete', 'scanner_failed');
+      continue;
+    end if;
+    if v_claim.generation is not null and v_claim.account_id is distinct from private.account_of(v_row) then
+      perform private.end_run(v_claim.assessment_id, 'incomplete', 'account_replaced');
+      continue;
+    end if;
+    if not private.is_usable(v_row, p_soon) then
+      update private.scan_claims c set owner = null, due_at = now() + interval '1 minute' where c.assessment_id = v_claim.assessment_id;
+      continue;
+    end if;
+
+    -- Longer than a slice can take, its writes included. Each save_scan_position prolongs it.
+    update private.scan_claims c
+      set owner = p_owner, due_at = now() + interval '3 minutes', generation = nextval('private.scan_generations'), claims = c.claims + 1,
+        account_id = private.account_of(v_row)
+      where c.assessment_id = v_claim.assessment_id
+      returning * into v_claim;
+    update public.assessments a
+      set state = 'running', started_at = coalesce(a.started_at, now()), account_id = v_claim.account_id
+      where a.id = v_claim.assessment_id;
+    perform private.write_event(
+      'scanner', null, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened',
+      p_reason => 'scan', p_request_id => p_request_id
+    );
+    v_claims := v_claims || jsonb_build_object(
+      'id', v_claim.assessment_id,
+      'generation', v_claim.generation,
+      'organization_id', v_row.organization_id,
+      'integration_id', v_row.id,
+      'integration_type', v_row.integration_type,
+      'account_id', v_claim.account_id,
+      'config', v_row.config::text,
+      'version', private.version_of(v_row.config),
+      'catalogue', v_claim.catalogue,
+      'position', v_claim.position
+    );
+    v_room := v_room - octet_length(v_row.config::text) - coalesce(octet_length(v_claim.position), 0);
+  end loop;
+  return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
+end
+$function$;
+comment on function claim_scan_runs(uuid,integer,text[],integer,text) is 'Claims up to p_limit runs of these types for three minutes, organizations in turns, and hands out their sealed configs. Each claim has a higher generation; what an earlier one writes is rejected. A run whose token ends within p_soon seconds, or whose refreshed one is not stored yet, is put off by a minute: the worker refreshes it. Runs of a paused provider wait. A run whose integration needs a reconnection, that has another account by now, or that five claims have not moved, ends here. position is null at the beginning; with another catalogue than the scanner''s the scan begins anew. Together configs and positions are at most about 8 MiB.';
+grant execute on function claim_scan_runs(uuid,integer,text[],integer,text) to service_role;
+
 CREATE OR REPLACE FUNCTION public.claim_webhook_deliveries(p_owner uuid, p_limit integer, p_slow integer DEFAULT 100, p_skip uuid[] DEFAULT '{}'::uuid[])
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2403,10 +3556,11 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.delete_old_events(p_event_days) or v_more;
+  v_more := private.sweep_assessments(p_event_days) or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $function$;
-comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, settled deliveries of two weeks ago, events older than p_event_days. more: a bound was reached.';
+comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, settled deliveries of two weeks ago; events, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text)
@@ -2629,7 +3783,7 @@ $function$;
 comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
 grant execute on function consume_transaction(text,text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.create_webhook_endpoint(p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb)
+CREATE OR REPLACE FUNCTION public.create_webhook_endpoint(p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2648,14 +3802,14 @@ begin
     return jsonb_build_object('outcome', 'too_many');
   end if;
 
-  insert into public.webhook_endpoints (id, organization_id, url, events, config)
-    values (p_id, p_organization_id, p_url, p_events, p_config)
+  insert into public.webhook_endpoints (id, organization_id, url, events, min_severity, config)
+    values (p_id, p_organization_id, p_url, p_events, p_min_severity, p_config)
     returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb) is 'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
-grant execute on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb) to service_role;
+comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text) is 'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
+grant execute on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.declare_fence(p_kids text[])
  RETURNS jsonb
@@ -2789,6 +3943,27 @@ $function$;
 comment on function disconnect_integration(uuid,uuid,uuid,text[],text) is 'Deletes an integration, whatever its config contains, and leases the revocation of its newest credential to p_owner. Returns earlier_grant if a replaced grant may still exist, and shared: at most 100 other integrations that a revocation of everything that the user has granted (p_wide_types) ends, each with its id and whether the caller may see it.';
 grant execute on function disconnect_integration(uuid,uuid,uuid,text[],text) to service_role;
 
+CREATE OR REPLACE FUNCTION public.end_mute(p_id uuid, p_user_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_organization_id uuid;
+begin
+  select m.organization_id into v_organization_id from public.finding_mutes m where m.id = p_id;
+  if not found or not private.lock_membership(p_user_id, v_organization_id) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  update public.finding_mutes m set ended_at = now(), ended_by = p_user_id
+    where m.id = p_id and m.organization_id = v_organization_id and m.ended_at is null;
+  return jsonb_build_object('outcome', 'ended');
+end
+$function$;
+comment on function end_mute(uuid,uuid) is 'Ends a mute early. Returns ended, also of one that had ended, or unknown.';
+grant execute on function end_mute(uuid,uuid) to service_role;
+
 CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -2808,6 +3983,93 @@ end
 $function$;
 comment on function find_webhook_endpoint(uuid,uuid) is 'Reads an endpoint''s sealed secrets for a change of the secret. Returns found or unknown.';
 grant execute on function find_webhook_endpoint(uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.finish_scan_run(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_checks jsonb, p_results jsonb DEFAULT '[]'::jsonb, p_requests integer DEFAULT 0, p_reason text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET enable_nestloop TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  v_end text;
+  v_row public.integrations;
+  v_claim private.scan_claims;
+  v_run public.assessments;
+begin
+  if jsonb_typeof(p_checks) is distinct from 'array' or jsonb_array_length(p_checks) not between 1 and 500
+    or p_requests is null or p_requests not between 0 and 100000
+  then
+    raise exception 'p_checks is no list of 1 to 500, or p_requests not between 0 and 100000' using errcode = 'invalid_parameter_value';
+  end if;
+  v_end := private.lock_run(p_id, p_owner, p_generation);
+  if v_end = 'finished' then
+    select * into v_run from public.assessments a where a.id = p_id;
+    return jsonb_build_object('outcome', 'finished') || private.shown_run(v_run);
+  elsif v_end is not null then
+    return jsonb_build_object('outcome', v_end);
+  end if;
+
+  select i.* into v_row from public.assessments a join public.integrations i on i.id = a.integration_id where a.id = p_id;
+  select * into v_claim from private.scan_claims c where c.assessment_id = p_id;
+  if v_claim.account_id is distinct from private.account_of(v_row) then
+    -- What was seen is of an account that this integration no longer is.
+    perform private.end_run(p_id, 'incomplete', 'account_replaced');
+    return jsonb_build_object('outcome', 'changed');
+  end if;
+
+  perform private.stage_results(p_id, p_catalogue, p_results);
+  select * into v_claim from private.scan_claims c where c.assessment_id = p_id;
+  perform private.rename_checks(v_row.organization_id, p_checks);
+  update public.assessments a
+    set catalogue = p_catalogue, requests = a.requests + p_requests, ended_by = p_owner,
+      baseline = not exists (
+        select from private.check_states s where s.integration_id = v_row.id and s.account_id is not distinct from v_claim.account_id
+      )
+    where a.id = p_id
+    returning * into v_run;
+  perform private.archive_findings(v_row.id, v_claim.account_id, p_id, 'account_replaced');
+  perform private.cover_checks(v_run, v_claim, p_checks);
+  perform from private.scan_results r where r.assessment_id = p_id and not exists (
+    select from public.assessment_checks c where c.assessment_id = p_id and c.check_id = r.check_id
+  );
+  if found then
+    raise exception 'a result is of a check that p_checks does not name' using errcode = 'invalid_parameter_value';
+  end if;
+  perform private.compare_findings(v_run, p_checks);
+  perform private.remember_checks(v_run);
+
+  with counted as (
+    select sum(c.passed) as passed, sum(c.failed) as failed, sum(c.unknown) as unknown, sum(c.not_applicable) as not_applicable,
+      bool_and(c.unknown = 0 and (c.complete or coalesce(c.reason in ('plan', 'off', 'paused'), false))) as is_complete,
+      min(c.reason) filter (where c.reason not in ('plan', 'off', 'paused')) as first_reason
+    from public.assessment_checks c where c.assessment_id = p_id
+  )
+  update public.assessments a
+    set state = 'done', finished_at = now(), passed = c.passed, failed = c.failed, unknown = c.unknown, not_applicable = c.not_applicable,
+      outcome = case when p_reason is null and c.is_complete and not v_claim.is_full then 'complete' else 'incomplete' end,
+      reason = case
+        when p_reason is not null then p_reason
+        when v_claim.is_full then 'truncated'
+        when not c.is_complete then coalesce(c.first_reason, 'truncated')
+      end,
+      muted = case when exists (
+        select from public.finding_mutes m where m.organization_id = v_row.organization_id and m.ended_at is null
+      ) then (
+        select count(*) from public.finding_list l where l.integration_id = v_row.id and l.state = 'open' and l.muted
+      ) else 0 end
+    from counted c
+    where a.id = p_id
+    returning a.* into v_run;
+  delete from private.scan_claims c where c.assessment_id = p_id;
+  return jsonb_build_object('outcome', 'finished') || private.shown_run(v_run);
+end
+$function$;
+comment on function finish_scan_run(uuid,uuid,bigint,text,jsonb,jsonb,integer,text) is 'Ends a claimed run: compares what it saw with what was known, in one transaction. p_checks: [{check_id, check_version, incomplete?, was?, clock?}], every check of the type, of which a part was not looked at for the reason incomplete; was: its former ids; clock: it compares with the time. p_results: up to 5,000 results that were not saved yet. p_reason: why the scan ended before its end. Returns finished with the run and its counts, also when repeated; changed (another scanner has it, it ended, or the integration has another account), or gone.';
+grant execute on function finish_scan_run(uuid,uuid,bigint,text,jsonb,jsonb,integer,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.forgive_sign_ins(p_account text, p_address text)
  RETURNS jsonb
@@ -2873,6 +4135,48 @@ end
 $function$;
 comment on function lift_fence() is 'Lifts the fence. Returns lifted, not_fenced or busy.';
 grant execute on function lift_fence() to service_role;
+
+CREATE OR REPLACE FUNCTION public.mute_findings(p_user_id uuid, p_organization_id uuid, p_mute jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_mute public.finding_mutes;
+begin
+  if jsonb_typeof(p_mute) is distinct from 'object'
+    or p_mute - array['check_id', 'integration_id', 'resource_id', 'item', 'reason', 'note', 'expires_at'] <> '{}'
+  then
+    raise exception 'p_mute holds something else' using
+      errcode = 'invalid_parameter_value',
+      hint = 'check_id, reason, note and expires_at, and as it is wished integration_id, resource_id, item';
+  end if;
+  -- An organization's creations queue here: counted side by side, each would see room for one more.
+  perform pg_advisory_xact_lock(hashtextextended('mutes ' || p_organization_id, 0));
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  if p_mute->>'integration_id' is not null and not exists (
+    select from public.integrations i
+    where i.id = (p_mute->>'integration_id')::uuid and i.organization_id = p_organization_id
+  ) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if (select count(*) from public.finding_mutes m where m.organization_id = p_organization_id and m.ended_at is null) >= 1000 then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+  insert into public.finding_mutes (organization_id, integration_id, check_id, resource_id, item, reason, note, created_by, expires_at)
+    values (
+      p_organization_id, (p_mute->>'integration_id')::uuid, p_mute->>'check_id', p_mute->>'resource_id', p_mute->>'item', p_mute->>'reason',
+      p_mute->>'note', p_user_id, (p_mute->>'expires_at')::timestamptz
+    )
+    returning * into v_mute;
+  return jsonb_build_object('outcome', 'muted', 'mute', to_jsonb(v_mute));
+end
+$function$;
+comment on function mute_findings(uuid,uuid,jsonb) is 'Mutes the findings of a check: all of an organization, of an integration, of a resource, or one item. p_mute: {check_id, reason, note, expires_at, integration_id?, resource_id?, item?}; expires_at is within a year. Returns muted with the mute, not_a_member, unknown (the integration is not the organization''s), or too_many (1,000 at a time).';
+grant execute on function mute_findings(uuid,uuid,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb)
  RETURNS jsonb
@@ -3043,6 +4347,40 @@ $function$;
 comment on function record_rotation(text,jsonb) is 'Ends a rotation to p_kid: writes an event for each organization that had rows moved ([{id, rows, from}], from being key ids, or legacy for rows without one), and takes everything that rewrap_write has written before to the disk. Returns the number of events.';
 grant execute on function record_rotation(text,jsonb) to service_role;
 
+CREATE OR REPLACE FUNCTION public.reopen_scan_credential(p_id uuid, p_owner uuid, p_generation bigint, p_soon integer, p_request_id text DEFAULT NULL::text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_end text;
+  v_row public.integrations;
+  v_account_id text;
+begin
+  v_end := private.lock_run(p_id, p_owner, p_generation);
+  if v_end is not null then
+    return jsonb_build_object('outcome', v_end);
+  end if;
+  select c.account_id into v_account_id from private.scan_claims c where c.assessment_id = p_id;
+  select i.* into v_row from public.assessments a join public.integrations i on i.id = a.integration_id where a.id = p_id;
+  if v_row.status not in ('active', 'degraded') or v_account_id is distinct from private.account_of(v_row) then
+    return jsonb_build_object('outcome', 'changed');
+  end if;
+  if not private.is_usable(v_row, coalesce(p_soon, 0)) then
+    return jsonb_build_object('outcome', 'not_usable');
+  end if;
+  perform private.write_event(
+    'scanner', null, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened',
+    p_reason => 'scan', p_request_id => p_request_id
+  );
+  return jsonb_build_object('outcome', 'opened', 'config', v_row.config::text, 'version', private.version_of(v_row.config));
+end
+$function$;
+comment on function reopen_scan_credential(uuid,uuid,bigint,integer,text) is 'Hands out the stored credential of a claimed run once more, for a provider that no longer accepts the one at hand. Returns opened, not_usable (its token ends: save the position and let go), changed, finished or gone.';
+grant execute on function reopen_scan_credential(uuid,uuid,bigint,integer,text) to service_role;
+
 CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -3071,6 +4409,53 @@ end
 $function$;
 comment on function replay_webhook_delivery(uuid,uuid,uuid) is 'Delivers an event again, after what is already undelivered, within three more days. Returns replayed, disabled or unknown.';
 grant execute on function replay_webhook_delivery(uuid,uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.request_scan(p_id uuid, p_user_id uuid, p_types text[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row public.integrations;
+  v_run public.assessments;
+  v_id uuid;
+  v_seconds integer;
+begin
+  if p_types is null then
+    raise exception 'p_types is null' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id;
+  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  -- The organization once more: it is the one whose membership is locked.
+  select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if v_row.integration_type <> all (p_types) then
+    return jsonb_build_object('outcome', 'not_assessable');
+  end if;
+  if v_row.status not in ('active', 'degraded') then
+    return jsonb_build_object('outcome', 'reconnect_required');
+  end if;
+
+  select * into v_run from public.assessments a where a.integration_id = p_id and a.state <> 'done';
+  if found then
+    return jsonb_build_object('outcome', 'already_open', 'id', v_run.id, 'state', v_run.state);
+  end if;
+  v_seconds := private.admit('scans', p_user_id::text, 20, '1 hour');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  v_id := private.open_run(v_row, 'user', null, p_user_id);
+  return jsonb_build_object('outcome', 'queued', 'id', v_id, 'state', 'queued');
+end
+$function$;
+comment on function request_scan(uuid,uuid,text[]) is 'Queues a run of an integration for a user ("scan now"). p_types: the types that have checks. Returns queued with id and state, already_open with those of the run that has not ended, not_assessable (nothing is checked of this type), reconnect_required, too_many with seconds (20 in an hour for each user), or unknown.';
+grant execute on function request_scan(uuid,uuid,text[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.reseal_webhook_secrets(p_resealed jsonb)
  RETURNS jsonb
@@ -3248,7 +4633,44 @@ $function$;
 comment on function rewrap_write(uuid[],text[],jsonb[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns how many were written of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
 grant execute on function rewrap_write(uuid[],text[],jsonb[]) to service_role;
 
-CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.save_scan_position(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_position text, p_results jsonb, p_requests integer, p_not_before timestamp with time zone DEFAULT NULL::timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_end text;
+begin
+  if p_position is null or p_requests is null or p_requests not between 0 and 100000 then
+    raise exception 'p_position is null, or p_requests not between 0 and 100000' using errcode = 'invalid_parameter_value';
+  end if;
+  v_end := private.lock_run(p_id, p_owner, p_generation);
+  if v_end is not null then
+    return jsonb_build_object('outcome', v_end);
+  end if;
+  if octet_length(p_position) > 8388608 then
+    update private.scan_claims c set is_full = true where c.assessment_id = p_id;
+    return jsonb_build_object('outcome', 'full');
+  end if;
+  if not private.stage_results(p_id, p_catalogue, p_results) then
+    return jsonb_build_object('outcome', 'full');
+  end if;
+  update private.scan_claims c
+    set claims = case when c.position is distinct from p_position then 0 else c.claims end,
+      position = p_position,
+      owner = case when p_not_before is null then p_owner end,
+      due_at = coalesce(least(p_not_before, now() + interval '1 day'), now() + interval '3 minutes')
+    where c.assessment_id = p_id;
+  update public.assessments a set requests = a.requests + p_requests where a.id = p_id;
+  return jsonb_build_object('outcome', 'saved');
+end
+$function$;
+comment on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) is 'Keeps where a claimed run is (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one transaction. p_requests: how many were made since. Without p_not_before the claim is prolonged by three minutes; with it the run is let go until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
+grant execute on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) to service_role;
+
+CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_scan_types text[] DEFAULT '{}'::text[])
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3280,7 +4702,7 @@ begin
     begin
       v_end := private.settle_check(
         v_result.id, v_result.version, v_result.status, v_result.reason, v_result.forbidden_days, v_result.schedule, v_result.next_check_at, p_user_id,
-        p_request_id
+        p_request_id, p_scan_types
       );
     exception when lock_not_available or deadlock_detected then
       -- One row that cannot be had must not undo the others. Its claim ends by itself.
@@ -3291,8 +4713,8 @@ begin
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end
 $function$;
-comment on function settle_checks(jsonb,uuid,text) is 'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the claim is released. next_check_at follows from the schedule that was claimed. Returns the end of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
-grant execute on function settle_checks(jsonb,uuid,text) to service_role;
+comment on function settle_checks(jsonb,uuid,text,text[]) is 'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks for. Where a slot of the schedule passes, of those an integration that is active is queued for the scanner, and of another a run is recorded that did not run. Returns the end of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
+grant execute on function settle_checks(jsonb,uuid,text,text[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_refreshes(p_owner uuid, p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text)
  RETURNS jsonb

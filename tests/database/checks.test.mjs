@@ -309,15 +309,16 @@ describe("a verdict", () => {
 
   test("tells the organisation once when nobody knows, and once when only a reconnection helps, where there is an outbox", async () => {
     const fresh = await server.createProject();
-    const has = await fresh.owner`select to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb)') as outbox`;
+    const has = await fresh.owner`select to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb, text)') as outbox`;
     const told = fresh.owner;
     // In place of whatever outbox there is: what it is told, by whom, is what counts here.
     await told`create table private.told (organization_id uuid, integration_id uuid, type text, data jsonb)`;
     if (has[0].outbox === null) {
       await told.unsafe(`create function private.enqueue_event(uuid, uuid, text, jsonb) returns void language sql as 'insert into private.told values ($1, $2, $3, $4)'`);
     } else {
-      await told.unsafe(`create or replace function private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb)
-        returns void language sql as 'insert into private.told values ($1, $2, $3, $4)'`);
+      await told.unsafe(`create or replace function private.enqueue_event(
+          p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb, p_severity text default null
+        ) returns void language sql as 'insert into private.told values ($1, $2, $3, $4)'`);
     }
     const args = completion();
     await call(fresh.service, "complete_connection", args);

@@ -68,6 +68,10 @@ async function catalogue(sql) {
         select jsonb_agg(jsonb_build_array(ours.name, conname, pg_get_constraintdef(k.oid)) order by ours.name, conname)
         from ours join pg_constraint k on conrelid = ours.oid
       ),
+      'views', (
+        select jsonb_agg(jsonb_build_array(name, c.reloptions, pg_get_viewdef(ours.oid)) order by name)
+        from ours join pg_class c on c.oid = ours.oid where ours.relkind = 'v'
+      ),
       'policies', (select jsonb_agg(to_jsonb(p) order by tablename, policyname) from pg_policies p where schemaname = 'public'),
       'triggers', (
         select jsonb_agg(jsonb_build_array(pg_get_triggerdef(t.oid), tgenabled) order by tgname, pg_get_triggerdef(t.oid))

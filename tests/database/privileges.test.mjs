@@ -36,12 +36,21 @@ const EVENT_COLUMNS = [
   "request_id", "details",
 ];
 const ENDPOINT_COLUMNS = [
-  "id", "organization_id", "url", "events", "enabled", "disabled_reason", "previous_secret_ends_at", "created_at",
+  "id", "organization_id", "url", "events", "min_severity", "enabled", "disabled_reason", "previous_secret_ends_at", "created_at",
 ];
 const DELIVERY_COLUMNS = [
   "endpoint_id", "event_id", "position", "organization_id", "integration_id", "type", "occurred_at", "state", "attempts",
   "next_attempt_at", "last_attempt_at", "last_status", "last_error", "delivered_at",
 ];
+const SCANNER_COLUMNS = {
+  assessments: `id organization_id integration_id integration_type account_id trigger slot requested_by state outcome reason catalogue
+    baseline requests passed failed unknown not_applicable muted opened reopened resolved unverified queued_at started_at finished_at`,
+  assessment_checks: `assessment_id organization_id check_id check_version status reason needs complete passed failed unknown not_applicable`,
+  findings: `id organization_id integration_id integration_type account_id check_id check_version resource_type resource_id resource_name
+    item severity sort_key state ended_as unverified_since unverified_reason evidence reopened first_seen_at opened_at ended_at`,
+  finding_events: `id occurred_at finding_id organization_id assessment_id action cause reason`,
+  finding_mutes: `id organization_id integration_id check_id resource_id item reason note created_by created_at expires_at ended_at ended_by`,
+};
 
 describe("what is granted, object by object", () => {
   test("functions: the API to the service key alone, the policies' two to users, the rest to nobody", async () => {
@@ -108,6 +117,9 @@ describe("what is granted, object by object", () => {
       "public.integrations": { service_role: all },
       "public.organization_members": { authenticated: ["select"], service_role: all },
       "public.credential_events": { service_role: ["select"] },
+      "public.assessments": { service_role: ["select"] },
+      "public.finding_list": { authenticated: ["select"] },
+      "public.mute_list": { authenticated: ["select"] },
     });
 
     const columns = await owner`
@@ -125,6 +137,9 @@ describe("what is granted, object by object", () => {
         ...EVENT_COLUMNS.map((column) => `authenticated select credential_events.${column}`),
         ...ENDPOINT_COLUMNS.map((column) => `authenticated select webhook_endpoints.${column}`),
         ...DELIVERY_COLUMNS.map((column) => `authenticated select webhook_deliveries.${column}`),
+        ...Object.entries(SCANNER_COLUMNS).flatMap(([table, names]) =>
+          names.split(/\s+/).map((column) => `authenticated select ${table}.${column}`),
+        ),
       ].sort(),
     );
 
@@ -145,9 +160,10 @@ describe("what is granted, object by object", () => {
     const policies = await owner`select tablename, cmd, roles::text from pg_policies where schemaname = 'public' order by tablename`;
     assert.deepEqual(
       policies.map(({ tablename, cmd, roles }) => [tablename, cmd, roles]),
-      ["credential_events", "integrations", "organization_members", "webhook_deliveries", "webhook_endpoints"].map((table) => [
-        table, "SELECT", "{authenticated}",
-      ]),
+      [
+        "assessment_checks", "assessments", "credential_events", "finding_events", "finding_mutes", "findings", "integrations",
+        "organization_members", "webhook_deliveries", "webhook_endpoints",
+      ].map((table) => [table, "SELECT", "{authenticated}"]),
     );
   });
 
@@ -305,10 +321,16 @@ describe("through PostgREST (threat model 26)", () => {
         [`/organization_members?user_id=eq.${user}`, { method: "DELETE" }],
         ...[
           "oauth_transactions", "pending_connections", "credential_events", "key_registry", "webhook_endpoints", "webhook_deliveries",
+          "assessments", "findings", "finding_events",
         ].flatMap((table) => [
           [`/${table}`, {}],
           [`/${table}`, { method: "POST", body: {} }],
           [`/${table}`, { method: "DELETE" }],
+        ]),
+        ...["assessment_checks", "finding_mutes", "mute_list"].flatMap((table) => [
+          [`/${table}`, { method: "POST", body: { organization_id: user } }],
+          [`/${table}?organization_id=eq.${user}`, { method: "PATCH", body: { organization_id: randomUUID() } }],
+          [`/${table}?organization_id=eq.${user}`, { method: "DELETE" }],
         ]),
       ];
       for (const [path, options] of attempts) {

@@ -21,7 +21,7 @@ async function tables(sql) {
   const texts = [];
   for (const { oid, name, secured, comment } of relations) {
     const columns = await sql`
-      select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as required, a.attidentity <> '' as identity,
+      select a.attname as name, format_type(a.atttypid, a.atttypmod) as type, a.attnotnull as required, a.attidentity <> '' as identity, a.attgenerated <> '' as generated,
         pg_get_expr(d.adbin, d.adrelid) as fallback, col_description(a.attrelid, a.attnum) as comment
       from pg_attribute a left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
       where a.attrelid = ${oid} and a.attnum > 0 and not a.attisdropped order by a.attnum`;
@@ -46,8 +46,9 @@ async function tables(sql) {
       where a.attrelid = ${oid} and a.attnum > 0 and not a.attisdropped
         and not has_table_privilege('authenticated', ${oid}::oid, 'select') and has_column_privilege('authenticated', ${oid}::oid, a.attnum, 'select')`;
     const parts = [
-      ...columns.map(({ name: column, type, required, identity, fallback, comment: note }) => {
-        const made = identity ? " generated always as identity" : fallback === null ? "" : ` default ${fallback}`;
+      ...columns.map(({ name: column, type, required, identity, generated, fallback, comment: note }) => {
+        const computed = generated ? ` generated always as (${fallback}) stored` : ` default ${fallback}`;
+        const made = identity ? " generated always as identity" : fallback === null ? "" : computed;
         return [`${column} ${type}${made}${required ? " not null" : ""}`, note];
       }),
       ...constraints.map(({ name: constraint, definition }) => [`constraint ${constraint} ${definition}`, null]),
@@ -72,6 +73,22 @@ async function tables(sql) {
   return texts;
 }
 
+async function views(sql) {
+  const rows = await sql`
+    select n.nspname || '.' || c.relname as name, array_to_string(c.reloptions, ', ') as options, pg_get_viewdef(c.oid) as definition,
+      obj_description(c.oid) as comment,
+      array(select r from unnest(array['anon', 'authenticated', 'service_role']) r where has_table_privilege(r, c.oid, 'select')) as readers
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname in ('public', 'private') and c.relkind = 'v' order by 1`;
+  return rows.map(({ name, options, definition, comment, readers }) =>
+    [
+      ...(comment === null ? [] : [`-- ${comment}`]),
+      `create view ${name} with (${options}) as\n${definition}`,
+      ...readers.map((role) => `grant select on ${name} to ${role};`),
+    ].join("\n"),
+  );
+}
+
 const functionsOf = (sql) => sql`
   select n.nspname as schema, p.proname as name, p.oid::regprocedure::text as signature, pg_get_functiondef(p.oid) as definition,
     obj_description(p.oid) as comment, has_function_privilege('service_role', p.oid, 'execute') as service,
@@ -88,7 +105,7 @@ export async function schemaOf(sql) {
       ...grants.map((role) => `grant execute on function ${signature} to ${role};`),
     ].join("\n");
   });
-  return `${HEAD}\n${[...(await tables(sql)), ...functions].join("\n\n")}\n`;
+  return `${HEAD}\n${[...(await tables(sql)), ...(await views(sql)), ...functions].join("\n\n")}\n`;
 }
 
 /** The table of the functions that the worker and keytool call, by their comments. */

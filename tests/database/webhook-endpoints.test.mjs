@@ -25,8 +25,8 @@ describe("an endpoint", () => {
     const { outcome, endpoint } = await create(args);
     assert.equal(outcome, "created");
     assert.deepEqual({ ...endpoint, created_at: null }, {
-      id: args.p_id, organization_id: args.p_organization_id, url: args.p_url, events: args.p_events, enabled: true, disabled_reason: null,
-      previous_secret_ends_at: null, created_at: null,
+      id: args.p_id, organization_id: args.p_organization_id, url: args.p_url, events: args.p_events, min_severity: null, enabled: true,
+      disabled_reason: null, previous_secret_ends_at: null, created_at: null,
     });
   });
 

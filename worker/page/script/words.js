@@ -86,6 +86,7 @@ export const PURPOSES = {
   disconnect: 'to revoke the access at the provider',
   refresh: 'to renew the access',
   revoke: 'to revoke the access at the provider',
+  scan: 'to scan the account',
 };
 
 /** What a check found, by the event's outcome. */
@@ -140,7 +141,7 @@ export function eventText(event) {
 
 export function actorName({ actor, user_id: id }, me) {
   if (actor === 'user') return id === me ? 'You' : 'Another member';
-  return actor === 'service' ? 'Automatic' : 'Operator';
+  return { service: 'Automatic', scanner: 'Scanner' }[actor] ?? 'Operator';
 }
 
 const relative = (minutes) => {
