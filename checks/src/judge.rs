@@ -195,15 +195,15 @@ fn severity(check: &Check, value: Option<&Value>) -> Severity {
 }
 
 fn evidence(check: &Check, value: &Value) -> BTreeMap<String, Value> {
-    let kept = check.evidence.iter().filter_map(|at| {
-        let found = match value.pointer(at)? {
-            Value::String(text) => text.chars().take(LONGEST).collect::<String>().into(),
+    let found = check.evidence.iter().filter_map(|at| {
+        let scalar = match value.pointer(at)? {
+            Value::String(text) => kept(text, LONGEST).into(),
             Value::Array(_) | Value::Object(_) => return None,
             other => other.clone(),
         };
-        Some((at.clone(), found))
+        Some((at.clone(), scalar))
     });
-    kept.collect()
+    found.collect()
 }
 
 fn text_of(text: &str, value: &Value, bound: &Bound) -> Option<String> {
@@ -217,13 +217,32 @@ fn text_of(text: &str, value: &Value, bound: &Bound) -> Option<String> {
 /// A text that is not empty, or a number, as text.
 pub(crate) fn scalar(value: &Value, at: &str) -> Option<String> {
     match value.pointer(at)? {
-        Value::String(text) if !text.is_empty() => Some(text.chars().take(300).collect()),
+        Value::String(text) => Some(kept(text, 300)).filter(|text| !text.is_empty()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }
 }
 
+/// A provider's text as it is kept: at most so many characters, without NUL, which a PostgreSQL text cannot hold.
+fn kept(text: &str, most: usize) -> String {
+    text.chars().filter(|c| *c != '\0').take(most).collect()
+}
+
 /// Whether the check judges items one by one.
 pub(crate) fn is_by_item(check: &Check) -> bool {
     matches!(check.over, Over::Items | Over::Each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_text_is_kept_without_nul_and_within_its_bound() {
+        let value = json!({"id": "a\0b", "nothing": "\0\0", "long": "é".repeat(400)});
+        assert_eq!(scalar(&value, "/id").as_deref(), Some("ab"));
+        assert_eq!(scalar(&value, "/nothing"), None);
+        assert_eq!(scalar(&value, "/long"), Some("é".repeat(300)));
+    }
 }
