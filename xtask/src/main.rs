@@ -43,7 +43,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the worker for release into worker/build (what wrangler's [build] runs)
+    /// Build the worker for release into worker/build (wrangler runs it too)
     Build,
     /// Bring up the local stack and the worker, and keep them until Ctrl-C
     Dev(dev::Options),

@@ -3,6 +3,7 @@
 mod counts;
 mod layout;
 mod links;
+mod rustdoc;
 mod stack;
 mod suite;
 mod threat_model;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     counts::{self, Counts, Findings},
-    layout, links, threat_model,
+    layout, links, rustdoc, threat_model,
 };
 use crate::{chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
 
@@ -62,19 +62,26 @@ pub struct Selection<'a> {
     pub stack: Option<PathBuf>,
 }
 
-/// Links that point at nothing, and the threat model's lines against the tests.
+/// Links that point at nothing, the threat model's lines against the tests, and doc comments.
 fn documents(project: &Project) -> Result<Findings, Failure> {
     let mut findings = links::broken(project)?;
-    let others = threat_model::mismatches(project)?;
-    findings.checked += others.checked;
-    findings.faults.extend(others.faults);
+    for others in [
+        threat_model::mismatches(project)?,
+        rustdoc::faults(project)?,
+    ] {
+        findings.checked += others.checked;
+        findings.faults.extend(others.faults);
+    }
     Ok(findings)
 }
 
 pub const ALL: [Suite; 17] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
-    Suite::cheap("docs", Lane::Debug, Check::Own(documents)),
+    Suite {
+        needs: &[Need::WasmTarget],
+        ..Suite::cheap("docs", Lane::Debug, Check::Own(documents))
+    },
     Suite::cheap("clippy", Lane::Debug, Check::Command(clippy)),
     Suite {
         needs: &[Need::WasmTarget],
