@@ -129,7 +129,7 @@ comment on column public.findings.identity is
   'private.finding_identity of account, check, resource and item: ids of the provider, never names.';
 
 comment on column public.findings.sort_key is
-  'The order of lists, and their cursor: the most severe first, of those the youngest.';
+  'The order of lists, and their cursor: the most severe first (1 is critical, 5 info), of those the youngest.';
 
 comment on column public.findings.state is
   'resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nobody looks any more.';

@@ -400,7 +400,7 @@ create table public.findings (
   resource_name text,
   item text not null,
   severity text not null,
-  -- The order of lists, and their cursor: the most severe first, of those the youngest.
+  -- The order of lists, and their cursor: the most severe first (1 is critical, 5 info), of those the youngest.
   sort_key text generated always as (((
 CASE severity
     WHEN 'critical'::text THEN '1'::text

@@ -74,6 +74,7 @@ describe("a list of findings", () => {
     for (const [index, where] of [
       ["findings_organization", `organization_id = '${organization}' and state = 'open'`],
       ["findings_organization", `organization_id = '${organization}' and state = 'open' and sort_key > '${cursor}'`],
+      ["findings_organization", `organization_id = '${organization}' and state = 'open' and sort_key >= '4' and sort_key < '5'`],
       ["findings_integration", `integration_id = '${integration}' and state = 'open'`],
       ["findings_check", `organization_id = '${organization}' and check_id = 't_7' and state = 'open'`],
       ["findings_organization", `organization_id = '${organization}' and state = 'open' and not muted`],
@@ -95,6 +96,7 @@ describe("a list of findings", () => {
     for (const [i, row] of whole.entries()) {
       if (i === 0) continue;
       const before = whole[i - 1];
+      assert.equal(row.sort_key[0], String(1 + rank(row.severity)));
       assert.ok(rank(before.severity) < rank(row.severity) || (before.severity === row.severity && before.opened_at >= row.opened_at), `${i}`);
     }
     const pages = [];

@@ -50,6 +50,9 @@ describe("a failure", () => {
     const done = await scan(service, integration, [result("fail")]);
     assert.deepEqual([done.opened, done.reopened, done.resolved, done.failed], [0, 0, 0, 1]);
     assert.deepEqual(await findingsOf(owner, integration), [before]);
+    await scan(service, integration, [result("fail", "one", { resource_name: "Other name", evidence: { "/enabled": "off" } })]);
+    const [other] = await findingsOf(owner, integration);
+    assert.deepEqual([other.id, other.resource_name, other.evidence], [before.id, "Other name", { "/enabled": "off" }]);
     await scan(service, integration, [result("fail", "one", { resource_name: "New name", severity: "low", evidence: { "/enabled": null } })]);
     const [after] = await findingsOf(owner, integration);
     assert.deepEqual([after.id, after.resource_name, after.severity, after.evidence], [before.id, "New name", "low", { "/enabled": null }]);
