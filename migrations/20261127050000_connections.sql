@@ -60,6 +60,34 @@ alter table public.pending_connections enable row level security;
 
 revoke all on table public.pending_connections from public, anon, authenticated, service_role;
 
+-- The pending connections that have ended: a call that stored one and arrives late must not store it again.
+create table private.ended_connections (
+  id uuid primary key,
+  ended_at timestamptz not null default now()
+);
+
+create index ended_connections_ended_at on private.ended_connections (ended_at);
+
+alter table private.ended_connections enable row level security;
+
+revoke all on table private.ended_connections from public, anon, authenticated, service_role;
+
+create function private.record_ended_connection() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  insert into private.ended_connections (id) values (old.id) on conflict (id) do nothing;
+  return null;
+end
+$$;
+
+comment on function private.record_ended_connection() is
+  'Records that a pending connection has ended, whether it was stored, given up or expired.';
+
+create trigger record_ended_connection
+  after delete on public.pending_connections
+  for each row
+  execute function private.record_ended_connection();
+
 -- Grants to be revoked at the provider. The schedule repeats a revocation that fails, for a day.
 create table private.pending_revocations (
   id uuid primary key default gen_random_uuid(),
@@ -227,12 +255,16 @@ begin
   insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
     values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
     on conflict (id) do nothing;
+  -- A statement of its own, so that it sees what ended while the one before waited.
+  delete from public.pending_connections p
+    where p.id = p_id and exists (select from private.ended_connections e where e.id = p_id);
   return jsonb_build_object('outcome', 'pending');
 end
 $$;
 
 comment on function public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text) is
-  'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated.';
+  'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, '
+  'and writes nothing once that has happened: a call may arrive long after its repetition.';
 
 create function public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
@@ -733,6 +765,7 @@ comment on function public.settle_revocation(uuid, uuid, text, text) is
   'or failed, which is retried later.';
 
 revoke all on function 
+  private.record_ended_connection(),
   private.grant_is_shared(text, text, uuid, uuid),
   private.revocation_claim(private.pending_revocations),
   private.queue_revocation(integrations, jsonb, uuid, text),

@@ -128,7 +128,13 @@ create function private.take_lease(p_row public.integrations, p_owner uuid) retu
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_lease public.credential_leases;
+  v_merged jsonb;
 begin
+  select private.merged(l.journal, l.base, p_row.config) into v_merged from public.credential_leases l where l.integration_id = p_row.id;
+  if octet_length(v_merged::text) > 262144 then
+    -- Too large to wait here. It is merged when the refreshed config is written.
+    v_merged := null;
+  end if;
   -- Longer than the worker can take: a start up to 30 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
   insert into public.credential_leases as l (integration_id, owner, expires_at, attempted_at)
     values (p_row.id, p_owner, now() + interval '90 seconds', now())
@@ -138,8 +144,8 @@ begin
         generation = excluded.generation,
         unsettled = l.unsettled + (l.attempted_at is not null)::integer,
         attempted_at = case when l.journal is null then now() end,
-        journal = private.merged(l.journal, l.base, p_row.config),
-        base = null,
+        journal = coalesce(v_merged, l.journal),
+        base = case when v_merged is null and l.journal is not null then l.base end,
         ended_by = null,
         ended_as = null
       where l.owner is null or l.expires_at <= now()

@@ -185,6 +185,15 @@ begin
   get diagnostics v_count = row_count;
   v_more := v_more or v_count = 1000;
 
+  -- Longer than any call is on its way.
+  delete from private.ended_connections c
+    where c.id in (
+      select e.id from private.ended_connections e
+      where e.ended_at <= now() - interval '1 hour' order by e.ended_at limit 1000 for update skip locked
+    );
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 1000;
+
   delete from private.rate_limits r
     where (r.kind, r.subject) in (
       select e.kind, e.subject from private.rate_limits e
@@ -200,8 +209,8 @@ end
 $$;
 
 comment on function public.clean_up(integer) is
-  'Deletes what has expired: authorization transactions, rate limits, settled deliveries of two weeks ago; events, runs of the '
-  'scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
+  'Deletes what has expired: authorization transactions, rate limits, ended connections, settled deliveries of two weeks ago; events, '
+  'runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
 revoke all on function 
   public.rewrap_vitals(),

@@ -20,6 +20,14 @@ create table private.check_states (
 );
 alter table private.check_states enable row level security;
 
+create table private.ended_connections (
+  id uuid not null,
+  ended_at timestamp with time zone default now() not null,
+  constraint ended_connections_pkey PRIMARY KEY (id)
+);
+CREATE INDEX ended_connections_ended_at ON private.ended_connections USING btree (ended_at);
+alter table private.ended_connections enable row level security;
+
 create table private.fence (
   single boolean default true not null,
   id uuid,
@@ -563,6 +571,7 @@ CREATE INDEX pending_connections_expires_at ON public.pending_connections USING 
 CREATE INDEX pending_connections_organization_id ON public.pending_connections USING btree (organization_id);
 CREATE INDEX pending_connections_user_id ON public.pending_connections USING btree (user_id);
 alter table public.pending_connections enable row level security;
+CREATE TRIGGER record_ended_connection AFTER DELETE ON public.pending_connections FOR EACH ROW EXECUTE FUNCTION private.record_ended_connection();
 
 create table public.webhook_deliveries (
   endpoint_id uuid not null,
@@ -1957,6 +1966,19 @@ AS $function$
 $function$;
 comment on function private.queue_revocation(integrations,jsonb,uuid,text) is 'Queues a credential of an integration for revocation. The same credential is queued once.';
 
+CREATE OR REPLACE FUNCTION private.record_ended_connection()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  insert into private.ended_connections (id) values (old.id) on conflict (id) do nothing;
+  return null;
+end
+$function$;
+comment on function private.record_ended_connection() is 'Records that a pending connection has ended, whether it was stored, given up or expired.';
+
 CREATE OR REPLACE FUNCTION private.record_not_run(p_row integrations, p_slot timestamp with time zone, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -2550,7 +2572,13 @@ CREATE OR REPLACE FUNCTION private.take_lease(p_row integrations, p_owner uuid)
 AS $function$
 declare
   v_lease public.credential_leases;
+  v_merged jsonb;
 begin
+  select private.merged(l.journal, l.base, p_row.config) into v_merged from public.credential_leases l where l.integration_id = p_row.id;
+  if octet_length(v_merged::text) > 262144 then
+    -- Too large to wait here. It is merged when the refreshed config is written.
+    v_merged := null;
+  end if;
   -- Longer than the worker can take: a start up to 30 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
   insert into public.credential_leases as l (integration_id, owner, expires_at, attempted_at)
     values (p_row.id, p_owner, now() + interval '90 seconds', now())
@@ -2560,8 +2588,8 @@ begin
         generation = excluded.generation,
         unsettled = l.unsettled + (l.attempted_at is not null)::integer,
         attempted_at = case when l.journal is null then now() end,
-        journal = private.merged(l.journal, l.base, p_row.config),
-        base = null,
+        journal = coalesce(v_merged, l.journal),
+        base = case when v_merged is null and l.journal is not null then l.base end,
         ended_by = null,
         ended_as = null
       where l.owner is null or l.expires_at <= now()
@@ -2738,10 +2766,13 @@ begin
   insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
     values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
     on conflict (id) do nothing;
+  -- A statement of its own, so that it sees what ended while the one before waited.
+  delete from public.pending_connections p
+    where p.id = p_id and exists (select from private.ended_connections e where e.id = p_id);
   return jsonb_build_object('outcome', 'pending');
 end
 $function$;
-comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) is 'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated.';
+comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) is 'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, and writes nothing once that has happened: a call may arrive long after its repetition.';
 grant execute on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.admit_credentials(p_user_id uuid, p_organization_id uuid)
@@ -3547,6 +3578,15 @@ begin
   get diagnostics v_count = row_count;
   v_more := v_more or v_count = 1000;
 
+  -- Longer than any call is on its way.
+  delete from private.ended_connections c
+    where c.id in (
+      select e.id from private.ended_connections e
+      where e.ended_at <= now() - interval '1 hour' order by e.ended_at limit 1000 for update skip locked
+    );
+  get diagnostics v_count = row_count;
+  v_more := v_more or v_count = 1000;
+
   delete from private.rate_limits r
     where (r.kind, r.subject) in (
       select e.kind, e.subject from private.rate_limits e
@@ -3560,7 +3600,7 @@ begin
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $function$;
-comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, settled deliveries of two weeks ago; events, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
+comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, ended connections, settled deliveries of two weeks ago; events, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text)

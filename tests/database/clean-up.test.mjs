@@ -83,6 +83,15 @@ test("connections that were begun and not finished are deleted, whoever begins o
   assert.deepEqual(rows.map(({ id }) => id), [open.p_id]);
 });
 
+test("that a pending connection has ended is kept for an hour", async () => {
+  for (const minutes of [59, 61]) {
+    await owner`insert into private.ended_connections (id, ended_at) values (gen_random_uuid(), now() - make_interval(mins => ${minutes}))`;
+  }
+  await cleanUp();
+  const left = await owner`select now() - ended_at < interval '1 hour' as young from private.ended_connections`;
+  assert.deepEqual(left.map(({ young }) => young), [true]);
+});
+
 test("an outbox that is full takes no more: the next event has failed from the start, and can be sent again", async () => {
   const made = await endpointOf(service, randomUUID());
   const happened = (count) => owner`

@@ -244,6 +244,23 @@ describe("another writer's change of plaintext", () => {
     assert.deepEqual((await row(args.p_id)).config, { ...fresh, note: "later still" });
   });
 
+  test("that is too large to wait with the refreshed config is merged when that is written, and delays nobody else", async () => {
+    const args = await start();
+    const mine = await claimed(args.p_id);
+    const fresh = refreshed(args);
+    assert.equal(await fenced(() => end(mine, { config: fresh })), "journalled");
+    await edit(args.p_id, { note: "x".repeat(262_144) });
+    await owner`update public.credential_leases set retry_at = null where integration_id = ${args.p_id}`;
+    const other = await start();
+    const p_owner = randomUUID();
+    const { claims } = await call(service, "claim_due_refreshes", { p_owner, p_limit: 500, p_within: 600, p_types: ["supabase"] });
+    const [own, others] = [args, other].map(({ p_id }) => claims.find(({ id }) => id === p_id));
+    assert.ok(others, "the other row is claimed");
+    assert.equal(await end({ ...own, owner: p_owner }, { config: JSON.parse(own.config) }), "settled");
+    assert.deepEqual((await row(args.p_id)).config, { ...fresh, note: "x".repeat(262_144) });
+    await end({ ...others, owner: p_owner }, { fault: "released" });
+  });
+
   test("and a rotation of the row leave no member of the older key", async () => {
     const args = await start();
     const mine = await claimed(args.p_id);

@@ -154,6 +154,24 @@ describe("complete_connection", () => {
   });
 });
 
+describe("add_pending_connection", () => {
+  for (const [what, ending] of [
+    ["stored", (grant) => call(service, "complete_connection", completion({ p_user_id: grant.p_user_id, p_pending_id: grant.p_id }))],
+    ["given up", (grant) => call(service, "abandon_connection", abandonment(grant))],
+  ]) {
+    test(`that arrives after its repetition, once the grant was ${what}, writes nothing: nobody would end it but the schedule`, async () => {
+      const { p_accounts: _, ...grant } = pending();
+      await call(service, "add_pending_connection", grant);
+      await ending(grant);
+      await owner`delete from private.pending_revocations`;
+      await call(service, "add_pending_connection", grant);
+      assert.equal((await owner`select from public.pending_connections where id = ${grant.p_id}`).length, 0);
+      await owner`update public.pending_connections set expires_at = now() - interval '1 second'`;
+      assert.deepEqual(await claim(), []);
+    });
+  }
+});
+
 describe("abandon_connection", () => {
   test("keeps a grant that another integration of the account uses, where a revocation would end that too", async () => {
     const p_external_account_id = `account ${randomUUID()}`;
