@@ -12,7 +12,8 @@ const TYPES = { gitlab: "client_secret_post", supabase: "client_secret_basic" };
 
 export class Deployment {
   #worker;
-  #started = 0;
+  /** All that were started. */
+  #workers = [];
   #stopped = false;
   #scheduled = Promise.resolve();
 
@@ -41,7 +42,7 @@ export class Deployment {
     const before = new Set(children());
     const bindings = { APP_URL: this.url, ...Object.fromEntries(settings) };
     this.#worker = await startWorker(this.info, bindings, { build: this.faulty.build });
-    this.#started += 1;
+    this.#workers.push(this.#worker);
     this.pids = children().filter((pid) => !before.has(pid));
   }
 
@@ -63,14 +64,25 @@ export class Deployment {
     const worker = this.#worker;
     for (const pid of this.pids) process.kill(pid, "SIGKILL");
     this.#worker = undefined;
-    this.#keepLog(worker);
     await Promise.race([worker.stop().catch(() => {}), delay(5000)]);
+    this.#keepLog(worker);
     if (!this.#stopped) await this.#begin();
   }
 
   #keepLog(worker) {
     const lines = worker.logs().map(({ level, message }) => `${level} ${message}\n`);
-    writeFileSync(path.join(this.logs, `worker-${this.#started}.log`), lines.join(""));
+    writeFileSync(path.join(this.logs, `worker-${this.started}.log`), lines.join(""));
+  }
+
+  /** How many were started; the last of them runs. */
+  get started() {
+    return this.#workers.length;
+  }
+
+  /** How many jobs have ended with a trap so far, by the logs of all workers. */
+  endedByTrap() {
+    const lines = this.#workers.flatMap((worker) => worker.logs());
+    return lines.filter(({ message }) => message.includes("the request ended with RuntimeError")).length;
   }
 
   async stop() {

@@ -83,9 +83,13 @@ export class Judge {
       if (stored.has(grant) || queued.has(grant) || !(await this.#lives(grant))) continue;
       this.#judgeOrphan(grant, history);
     }
-    for (const { id, revoked } of users.flatMap(({ ends }) => ends)) {
+    for (const { id, revoked, at } of users.flatMap(({ ends }) => ends)) {
       report.count(`disconnections answered ${JSON.stringify(revoked)}`);
       if (revoked !== true) continue;
+      // Later the schedule may have revoked what the answer was wrong about.
+      const last = history.get(id)?.last;
+      const wasAsked = !last || last.withdrawn || last.revocationAnsweredAt <= at;
+      report.require(wasAsked, "revoked: true is what the provider said", `row ${id}: the provider was asked before the answer`, "it was not");
       for (const grant of history.get(id)?.grants ?? []) {
         if (stored.has(grant)) continue;
         report.require(!(await this.#lives(grant)), "revoked: true is true", `every grant that row ${id} had is dead`, "one lives");

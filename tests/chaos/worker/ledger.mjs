@@ -6,6 +6,8 @@ class Grant {
   tokens = [];
   /** The user took it back at the provider. */
   withdrawn = false;
+  /** When the server first answered a request to revoke it; undefined: nobody has asked. */
+  revocationAnsweredAt;
   /** Redemptions, exchanges included: `[{ from, until }]`, until the answer was passed on. */
   redemptions = [];
 

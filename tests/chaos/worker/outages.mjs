@@ -1,5 +1,6 @@
 // What hits everybody: the database crashes, its sessions are ended, its rows are locked, workerd is killed. Each is a window in time, in
 // which a request may fail without anybody's fault.
+import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { bounded } from "./bounded.mjs";
@@ -70,13 +71,17 @@ export class Outages {
     const names = Object.keys(counts);
     const name = names.length ? this.random.pick(names) : "poll";
     const from = Date.now();
+    const worker = this.deployment.started;
+    const logged = this.deployment.endedByTrap();
     await this.deployment.trap({ name, nth: this.random.between(1, Math.max(1, Math.min(counts[name] ?? 1, 50))) });
     await delay(this.random.between(300, 1500));
     const counted = await this.deployment.trap();
-    if (!counted) return;
-    for (const [name, count] of Object.entries(counted.counts)) counts[name] = Math.max(counts[name] ?? 0, count);
-    this.report.count("traps", counted.hits);
-    if (counted.hits > 0) this.traps.push({ from, until: Date.now(), hits: counted.hits });
+    for (const [name, count] of Object.entries(counted?.counts ?? {})) counts[name] = Math.max(counts[name] ?? 0, count);
+    // A worker that was killed meanwhile took its count along; its log has the trap. A fault is hit once at the most.
+    const isSame = counted && worker === this.deployment.started;
+    const hits = isSame ? counted.hits : Math.min(1, this.deployment.endedByTrap() - logged);
+    this.report.count("traps", hits);
+    if (hits > 0) this.traps.push({ from, until: Date.now(), hits });
   }
 
   /** Those of these failures, `{ from, until }`, that no trap explains: each trap ends one request of its time. */
@@ -106,9 +111,9 @@ export class Outages {
       const answer = await fetch(`${url}/rest/v1/rpc/pause_provider`, {
         method: "POST",
         headers: { apikey, "content-type": "application/json" },
-        body: JSON.stringify({ p_integration_type: "nothing", p_seconds: 1 }),
+        body: JSON.stringify({ p_id: randomUUID(), p_endpoint: "api", p_seconds: 1, p_organizations: null }),
       }).catch(() => undefined);
-      if (answer && answer.status < 500) return;
+      if (answer?.ok) return;
     }
     this.report.violation("the database comes back", `within ${DEADLINE_MS / 1000} s`, "it does not answer");
   }

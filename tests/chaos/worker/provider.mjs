@@ -141,11 +141,13 @@ export async function startProvider({ server, ledger, random, isVictim, report }
 
     async revoke({ route, body, type, ask, response }) {
       const token = type?.includes("json") ? JSON.parse(body).refresh_token : new URLSearchParams(body).get("token");
-      const owner = ledger.byToken(token)?.owner;
+      const grant = ledger.byToken(token);
+      const owner = grant?.owner;
       if (choose(owner, 0.3)) return fail(BEFORE, { response });
       if (choose(owner, 0.1)) await delay(random.between(200, 4000));
       const answer = await ask(route.to);
       const text = await answer.text();
+      if (grant) grant.revocationAnsweredAt ??= Date.now();
       report.count("revocations at the provider");
       if (choose(owner, 0.1)) return response.destroy();
       response.writeHead(answer.status).end(answer.status === 204 ? undefined : text);

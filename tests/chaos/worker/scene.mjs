@@ -8,7 +8,7 @@ import postgres from "postgres";
 import { opened } from "../../support/integrations.mjs";
 import { startProxy } from "../../support/proxy.mjs";
 import { startStack } from "../../stack/stack.mjs";
-import { bounded } from "./bounded.mjs";
+import { bounded, countLostWrites } from "./bounded.mjs";
 import { Deployment } from "./deployment.mjs";
 import { gatewayFaults } from "./gateway-faults.mjs";
 import { attack } from "./hostile.mjs";
@@ -42,6 +42,7 @@ export class Scene {
 
   async #start({ dir, random, report, size }) {
     mkdirSync(path.join(dir, "logs"), { recursive: true });
+    countLostWrites(report);
     Object.assign(this, { dir, report, size, random, logs: path.join(dir, "logs"), ledger: new Ledger(), failures: [] });
     const onExit = (error) => report.violation("the servers go on running", "no server ends by itself", error.message);
     const stack = await startStack({ dir, appUrl: "http://localhost:3000", onExit });

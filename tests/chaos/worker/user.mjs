@@ -166,7 +166,7 @@ export class User {
     this.tried.add(id);
     const answer = await this.browser.delete(`/api/integrations/${id}`);
     if (answer.status === 200) {
-      this.ends.push({ id, revoked: answer.json.revoked });
+      this.ends.push({ id, revoked: answer.json.revoked, at: Date.now() });
       this.connections = this.connections.filter((other) => other !== connection);
     }
     return answer;
