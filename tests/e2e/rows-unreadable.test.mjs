@@ -84,7 +84,8 @@ describe("a row that cannot be read", () => {
       (await refresh(made)).expect(500);
       const shown = (await made.browser.get(`/api/integrations/${made.id}`)).expect(200).json;
       assert.deepEqual([shown.status, shown.status_reason], ["degraded", "unreadable"]);
-      (await made.browser.delete(`/api/integrations/${made.id}`)).expect(200);
+      const { revoked } = (await made.browser.delete(`/api/integrations/${made.id}`)).expect(200).json;
+      assert.equal(revoked, text === ALIAS, "what can be parsed is revoked, as nothing is written back");
       assert.equal(await rowOf(scene, made.id), undefined);
     });
   }

@@ -176,13 +176,10 @@ async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed
     let id = revocation.sealed_for;
     // What a value is bound to is the id alone: a pending connection's is told as an integration's.
     let row = Row::Integration(IntegrationId(id));
-    let unreadable = |_| {
-        failed(
-            "unreadable",
-            format!("integrations {id}: no readable config"),
-        )
-    };
-    let config = serde_json::from_str(&revocation.config).map_err(unreadable)?;
+    let config = credentials::parse_to_read(&revocation.config).ok_or_else(|| {
+        let detail = format!("integrations {id}: no readable config");
+        failed("unreadable", detail)
+    })?;
     let (ring, organization) = (&task.settings.ring, revocation.organization_id);
     let config = credentials::open(ring, organization, row, &config).map_err(|error| {
         let result = match credentials::may_open_later(ring, organization, row, &config) {
