@@ -1,5 +1,6 @@
 // What a provider can make the worker hold in memory (threat model 105). Measured is the whole process, so it has a worker of its own.
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
@@ -9,6 +10,7 @@ import { bearer, call } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
 import { tellOnFailure } from "../support/failures.mjs";
 import { insertRows } from "../support/own-stack.mjs";
+import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signES256, userClaims } from "../support/tokens.mjs";
 import { startWorker } from "../support/worker.mjs";
@@ -19,7 +21,11 @@ const ISOLATE = 128 * MEGABYTE;
 const AT_ONCE = 50;
 /** The largest answer that names accounts and is still read. */
 const LIMIT = 512 * 1024;
+/** The largest config that is refreshed. */
+const CONFIG = 192 * 1024;
 const CHUNK = Buffer.from(`10000\r\n${" ".repeat(0x10000)}\r\n`);
+
+const CHECK = `/api/integrations/${randomUUID()}/check`;
 
 const zeros = (bytes) => `[${"0,".repeat((bytes - 3) / 2)}0]`;
 const wide = (bytes) => JSON.stringify(["ж".repeat(bytes / 2 - 2)]);
@@ -92,6 +98,55 @@ describe("fifty answers at once", () => {
       const peak = memoryOf(pid, "VmHWM") - idle;
       context.diagnostic(`${(peak / MEGABYTE).toFixed(1)} MB over ${(idle / MEGABYTE).toFixed(1)}`);
       for (const answer of found) assert.deepEqual([answer.expect(200).json.status, answer.json.status_reason], ["degraded", "bad_answer"]);
+      assert.ok(peak < ISOLATE, `${(peak / MEGABYTE).toFixed(1)} MB`);
+    });
+  }
+});
+
+describe("fifty answers of PostgREST's at once", () => {
+  const info = stack();
+  let gateway;
+  let worker;
+
+  before(async () => {
+    gateway = await startProxy(info.supabase_url);
+  });
+  beforeEach(async () => {
+    worker = await startWorker({ ...info, supabase_url: gateway.url });
+  });
+  afterEach(tellOnFailure(() => worker));
+  afterEach(() => worker?.stop());
+  after(() => gateway.stop());
+
+  const json = (body, headers = {}) => ({ response }) =>
+    void response.writeHead(200, { "content-type": "application/json", ...headers }).end(body);
+  const row = { id: randomUUID(), integration_type: "supabase", name: "n".repeat(100), status: "active", created_at: "2026-11-27T00:00:00Z" };
+  const rows = JSON.stringify(Array.from({ length: 1000 }, () => row));
+  const claim = (text) => JSON.stringify({
+    outcome: "claimed", id: randomUUID(), organization_id: randomUUID(), integration_type: "supabase", account_id: "a", scan_schedule: null,
+    version: "0".repeat(64), config: text,
+  });
+  // As large as our own rows make them. The bound on such answers is higher, as other writers' rows may be larger: 2 MiB.
+  for (const [what, path, answers, method, route, status] of [
+    ["a list of a thousand rows", "/rest/v1/integrations", json(rows, { "content-range": "0-999/1000" }), "GET", "/api/integrations", 200],
+    ["a claim of the largest config", "/rest/v1/rpc/claim_check", json(claim(JSON.stringify({ access_token: "x".repeat(CONFIG) }))), "POST", CHECK, 404],
+  ]) {
+    it(`${what} stay under 128 MB`, async (context) => {
+      const asks = await Promise.all(Array.from({ length: AT_ONCE + 1 }, async () => {
+        const headers = bearer(await signES256(worker.info, userClaims(worker.info)));
+        return () => call(worker, method, route, { headers, ...(method === "POST" && { body: {} }) });
+      }));
+      const [first, ...rest] = asks;
+      await first();
+      const mend = gateway.fault(path, answers);
+      const pid = workerdOf(process.pid);
+      const idle = memoryOf(pid, "VmRSS");
+      writeFileSync(`/proc/${pid}/clear_refs`, "5");
+      const found = await Promise.all(rest.map((ask) => ask()));
+      mend();
+      const peak = memoryOf(pid, "VmHWM") - idle;
+      context.diagnostic(`${(peak / MEGABYTE).toFixed(1)} MB over ${(idle / MEGABYTE).toFixed(1)}`);
+      assert.deepEqual(found.map((answer) => answer.status), found.map(() => status));
       assert.ok(peak < ISOLATE, `${(peak / MEGABYTE).toFixed(1)} MB`);
     });
   }
