@@ -95,6 +95,21 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.deepEqual(await queued(browser), ["abandoned"]);
   });
 
+  it("102. a grant's first write that arrives late, after its repetition and the save, writes nothing that the schedule would revoke", async () => {
+    const { browser, callback } = await begun("early");
+    let late;
+    scene.gateway.fault(callsOf("add_pending_connection", browser), first(1, ({ request, response }) => {
+      late = request;
+      response.destroy();
+    }));
+    (await browser.get(callback)).expect(303);
+    const { authorization, apikey, "content-type": type } = late.headers;
+    const headers = { apikey, "content-type": type, ...(authorization && { authorization }) };
+    assert.equal((await fetch(scene.info.supabase_url + late.path, { method: "POST", headers, body: late.body })).status, 200);
+    assert.deepEqual([...(await scene.sql`select id from public.pending_connections where user_id = ${browser.user.id}`)], []);
+    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), true);
+  });
+
   it("102. where the database cannot be asked, nothing is revoked: the grant is stored after all", async () => {
     const { browser, callback } = await begun("stalled");
     const undo = ["complete_connection", "abandon_connection"].map((name) => scene.gateway.fault(callsOf(name, browser), cut()));
