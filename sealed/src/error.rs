@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::key::Kid;
+use crate::kid::Kid;
 use crate::pointer::Whereabouts;
 
 /// What is wrong with a config, for the log and for lists: never shown to a caller, never with a value.

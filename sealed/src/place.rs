@@ -1,6 +1,6 @@
 use uuid::Uuid;
 
-use crate::key::Kid;
+use crate::kid::Kid;
 
 /// Where a config lies: a sealed value opens in its own row of its own organisation and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

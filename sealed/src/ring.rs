@@ -6,7 +6,8 @@ use crate::config::{
 };
 use crate::enc::{self, ENC};
 use crate::error::{Fault, KeyError, OpenError, Refused, ResealError, SealError};
-use crate::key::{Key, Kid};
+use crate::key::Key;
+use crate::kid::Kid;
 use crate::old;
 use crate::place::{Aad, Place};
 use crate::plain::PlainConfig;
