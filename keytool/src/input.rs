@@ -3,6 +3,7 @@ use std::io::{self, IsTerminal, Read};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
+use crate::config::parse;
 use crate::error::{Blame, Error, Result};
 
 /// More than any config that can be sealed, written as JSON.
@@ -20,18 +21,8 @@ pub fn config() -> Result<Map<String, Value>> {
             let message = format!("the config on stdin is larger than {MAX_STDIN} bytes");
             Error::new(Blame::Input, message)
         })?;
-    // Not straight into a map: serde's message for another type would quote the value.
-    match serde_json::from_slice(&text) {
-        Ok(Value::Object(config)) => Ok(config),
-        Ok(_) => Err(not_a_config("it is JSON, but no object".into())),
-        Err(error) if error.is_eof() => Err(not_a_config("it ends too early".into())),
-        Err(error) => {
-            let (line, column) = (error.line(), error.column());
-            Err(not_a_config(format!(
-                "no JSON at line {line} column {column}"
-            )))
-        }
-    }
+    let text = str::from_utf8(&text).map_err(|_| not_a_config("not UTF-8 text".into()))?;
+    parse(text).map_err(|why| not_a_config(why.to_string()))
 }
 
 fn not_a_config(why: String) -> Error {

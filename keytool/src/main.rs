@@ -9,9 +9,9 @@
 //! stdout is data and stderr is for people. Keys come from the environment or from a file that only its owner reads,
 //! never from an argument. The exit status is one of [`exit`]'s.
 
-mod args;
+mod cli;
 mod commands;
-mod database;
+mod config;
 mod error;
 mod exit;
 mod input;
@@ -19,24 +19,50 @@ mod keys;
 mod output;
 mod progress;
 mod random;
-mod registry;
 mod rotation;
 mod session;
 mod settings;
 mod shown;
+mod store;
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
+
+use cli::{Args, Command};
+use commands::{
+    fence, generate, id, open, registry, retire, rotate, seal, selftest, status, topics, verify,
+    wait,
+};
+
 fn main() -> ExitCode {
-    let args = match args::parse() {
+    let args = match cli::parse() {
         Ok(args) => args,
         Err(status) => return status,
     };
-    match commands::run(&args) {
+    match run(&args) {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(error) => {
             error.print();
             ExitCode::from(exit::status(error.blame()))
         }
+    }
+}
+
+fn run(args: &Args) -> error::Result<()> {
+    let (keys, json) = (&args.keys, args.json);
+    match &args.command {
+        Command::Generate(generate) => generate::run(generate, json),
+        Command::Id(id) => id::run(id, keys, json),
+        Command::Seal(place) => seal::run(&place.place(), keys),
+        Command::Open(place) => open::run(&place.place(), keys),
+        Command::Selftest => selftest::run(json),
+        Command::Status(status) => wait(status::run(status, keys, json)),
+        Command::Rotate(rotate) => wait(rotate::run(rotate, keys, json)),
+        Command::Verify(verify) => wait(verify::run(verify, keys, json)),
+        Command::Fence(fence) => wait(fence::run(fence, keys, json)),
+        Command::Retire(retire) => wait(retire::run(retire, keys, json)),
+        Command::Registry(registry) => wait(registry::run(registry, json)),
+        Command::Help(topic) => topics::run(topic, Args::command()),
     }
 }

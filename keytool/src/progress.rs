@@ -1,95 +1,124 @@
-//! What a long command says while it works: findings on stdout, because they are data; how far it is on stderr if that is a
-//! terminal, or as events among the data if JSON was asked for.
+//! What a long command says while it works. Findings and steps go to stdout, because they are data. How far it is goes to stderr: as
+//! a bar on a terminal, otherwise as a line every ten seconds; or, with `--json`, as events among the data.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal, Write};
+use std::env;
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::error::Result;
 use crate::output;
-use crate::rotation::finding::Finding;
 
 pub struct Progress {
-    json: bool,
-    is_terminal: bool,
+    display: Display,
+    bar: ProgressBar,
     started: Instant,
     phase: Cell<&'static str>,
     phase_started: Cell<Instant>,
+    /// Whether rows are written in this phase: then those are what its speed is about.
+    writes: Cell<bool>,
     looked: Cell<u64>,
     written: Cell<u64>,
     /// How many rows there are, if the database has an idea.
     estimate: Cell<Option<u64>>,
-    bar_stands: Cell<bool>,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Display {
+    Bar,
+    Lines,
+    Json,
+}
+
+impl Display {
+    fn of(json: bool, is_terminal: bool, term: Option<&str>) -> Self {
+        match term {
+            _ if json => Self::Json,
+            // A terminal that cannot move its cursor, or does not say that it can.
+            None | Some("" | "dumb") => Self::Lines,
+            Some(_) if is_terminal => Self::Bar,
+            Some(_) => Self::Lines,
+        }
+    }
+
+    fn every(self) -> Duration {
+        match self {
+            Self::Bar => Duration::from_millis(200),
+            Self::Lines => Duration::from_secs(10),
+            Self::Json => Duration::from_secs(1),
+        }
+    }
 }
 
 impl Progress {
     pub fn new(json: bool) -> Self {
+        let term = env::var("TERM").ok();
+        let display = Display::of(json, io::stderr().is_terminal(), term.as_deref());
+        let target = match display {
+            Display::Bar => ProgressDrawTarget::stderr(),
+            Display::Lines | Display::Json => ProgressDrawTarget::hidden(),
+        };
+        Self::with(display, target)
+    }
+
+    fn with(display: Display, target: ProgressDrawTarget) -> Self {
         Self {
-            json,
-            is_terminal: io::stderr().is_terminal(),
+            display,
+            bar: ProgressBar::with_draw_target(None, target),
             started: Instant::now(),
             phase: Cell::new(""),
             phase_started: Cell::new(Instant::now()),
+            writes: Cell::new(false),
             looked: Cell::new(0),
             written: Cell::new(0),
             estimate: Cell::new(None),
-            bar_stands: Cell::new(false),
         }
     }
 
     /// A new phase begins: what is counted from here on is its own.
-    pub fn phase(&self, name: &'static str, estimate: Option<u64>) {
-        self.clear();
+    pub fn phase(&self, name: &'static str, estimate: Option<u64>, writes: bool) {
         self.phase.set(name);
         self.phase_started.set(Instant::now());
+        self.writes.set(writes);
         self.looked.set(0);
         self.written.set(0);
-        self.estimate.set(estimate);
+        self.estimate.set(estimate.filter(|rows| *rows > 0));
     }
 
     pub fn looked(&self, rows: u64) {
-        self.looked.set(self.looked.get() + rows);
+        self.looked.set(self.looked.get().saturating_add(rows));
     }
 
     pub fn wrote(&self, rows: u64) {
-        self.written.set(self.written.get() + rows);
+        self.written.set(self.written.get().saturating_add(rows));
     }
 
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// A row that does not open.
-    pub fn finding(&self, finding: &Finding) -> Result<()> {
-        if self.json {
-            return output::json(&finding.to_event());
-        }
-        self.clear();
-        output::line(&finding.to_line())
-    }
-
-    /// A step that is worth a line: an event for machines, a sentence for people.
+    /// Something that is worth a line: an event for machines, a sentence for people.
     pub fn step(&self, event: &Value, sentence: &str) -> Result<()> {
-        if self.json {
+        if self.display == Display::Json {
             return output::json(event);
         }
-        self.clear();
-        output::line(sentence)
+        self.bar.suspend(|| output::line(sentence))
     }
 
     /// Shows how far it is, again and again, until it is dropped.
     pub async fn show(&self) {
-        let every = Duration::from_millis(if self.json { 1000 } else { 200 });
         loop {
-            sleep(every).await;
-            if self.json {
+            sleep(self.display.every()).await;
+            match self.display {
+                Display::Bar => self.draw(),
+                Display::Lines => eprintln!("{}", self.line()),
                 // If nobody reads it any more, the next finding or the end will say so.
-                let _ = output::json(&self.event());
-            } else if self.is_terminal {
-                self.draw();
+                Display::Json => drop(output::json(&self.event())),
             }
         }
     }
@@ -101,59 +130,130 @@ impl Progress {
             "looked_at": self.looked.get(),
             "written": self.written.get(),
             "estimated_rows": self.estimate.get(),
-            "rows_per_second": self.rate().round() as u64,
+            "rows_per_second": self.rate(),
             "elapsed_ms": self.started.elapsed().as_millis() as u64,
         })
     }
 
-    fn rate(&self) -> f64 {
-        self.looked.get() as f64 / self.phase_started.get().elapsed().as_secs_f64().max(0.001)
+    fn line(&self) -> String {
+        let looked = self.looked.get();
+        let of = match self.estimate.get() {
+            Some(rows) if rows >= looked => format!(" of about {rows}"),
+            _ => String::new(),
+        };
+        let written = match self.written.get() {
+            0 => String::new(),
+            rows => format!(", {rows} moved"),
+        };
+        let (phase, rate) = (self.phase.get(), self.rate());
+        format!("{phase}: {looked} rows{of}{written}, {rate}/s")
+    }
+
+    /// Rows a second: written ones where the phase writes.
+    fn rate(&self) -> u64 {
+        let rows = if self.writes.get() {
+            self.written.get()
+        } else {
+            self.looked.get()
+        };
+        (rows as f64 / self.phase_started.get().elapsed().as_secs_f64().max(0.001)).round() as u64
     }
 
     fn draw(&self) {
         let looked = self.looked.get();
-        let rate = self.rate();
-        let of = match self.estimate.get() {
-            // The estimate is the planner's: near the end it may be off.
-            Some(rows) if rows > 0 => {
-                let share = (looked as f64 / rows as f64).min(0.99);
-                let filled = (share * 20.0) as usize;
-                let left = (rows.saturating_sub(looked)) as f64 / rate.max(1.0);
-                format!(
-                    "[{}{}] {:2.0} %, {} left",
-                    "#".repeat(filled),
-                    " ".repeat(20 - filled),
-                    share * 100.0,
-                    duration(left)
-                )
-            }
-            _ => String::new(),
+        // The estimate is the planner's. What is beyond it has no share to show.
+        let is_known = self.estimate.get().is_some_and(|rows| rows >= looked);
+        let template = if is_known {
+            "{prefix} [{wide_bar}] {pos}, {msg}/s"
+        } else {
+            "{prefix} {spinner} {pos}, {msg}/s"
         };
-        let phase = self.phase.get();
-        let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "\r\x1b[K{phase}: {looked} rows, {rate:.0}/s {of}");
-        let _ = stderr.flush();
-        self.bar_stands.set(true);
-    }
-
-    fn clear(&self) {
-        if self.bar_stands.replace(false) {
-            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style.progress_chars("#  "));
         }
+        self.bar
+            .set_length(self.estimate.get().unwrap_or(looked).max(looked));
+        self.bar.set_position(looked);
+        self.bar.set_prefix(self.phase.get());
+        self.bar.set_message(self.rate().to_string());
+        self.bar.tick();
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.clear();
+        self.bar.finish_and_clear();
     }
 }
 
-fn duration(seconds: f64) -> String {
-    let seconds = seconds.round() as u64;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        _ => format!("{} h {} min", seconds / 3600, seconds / 60 % 60),
+#[cfg(test)]
+mod tests {
+    use indicatif::InMemoryTerm;
+
+    use super::*;
+
+    #[test]
+    fn a_bar_needs_a_terminal_that_can_move_its_cursor() {
+        for (json, is_terminal, term, display) in [
+            (false, true, Some("xterm"), Display::Bar),
+            (false, true, Some("dumb"), Display::Lines),
+            (false, true, Some(""), Display::Lines),
+            (false, true, None, Display::Lines),
+            (false, false, Some("xterm"), Display::Lines),
+            (true, true, Some("xterm"), Display::Json),
+        ] {
+            assert_eq!(Display::of(json, is_terminal, term), display);
+        }
+    }
+
+    #[test]
+    fn the_bar_fits_forty_columns_and_goes_away() {
+        let terminal = InMemoryTerm::new(5, 40);
+        let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
+        let progress = Progress::with(Display::Bar, target);
+        progress.phase("rewrap", Some(2_000_000), true);
+        progress.looked(1_234_567);
+        progress.wrote(1_234_567);
+        // As after a minute or so: in a test no time passes, and the rate would be wide.
+        progress
+            .phase_started
+            .set(Instant::now().checked_sub(Duration::from_secs(20)).unwrap());
+        progress.draw();
+        let shown = terminal.contents();
+        assert_eq!(shown.lines().count(), 1, "{shown}");
+        assert!(shown.starts_with("rewrap [#"), "{shown}");
+        assert!(
+            shown.contains("] 1234567, 617") && shown.ends_with("/s"),
+            "{shown}"
+        );
+        assert!(shown.chars().count() <= 40, "{shown}");
+        // More than was estimated: no bar that stands still near its end.
+        progress.looked(2_000_000);
+        progress.draw();
+        let shown = terminal.contents();
+        assert!(!shown.contains('#') && shown.contains("3234567"), "{shown}");
+        drop(progress);
+        assert_eq!(terminal.contents(), "");
+    }
+
+    #[test]
+    fn a_line_says_how_many_rows_were_moved_and_how_fast() {
+        let progress = Progress::with(Display::Lines, ProgressDrawTarget::hidden());
+        progress.phase("rewrap", Some(500), true);
+        progress.looked(400);
+        progress.wrote(100);
+        progress
+            .phase_started
+            .set(Instant::now().checked_sub(Duration::from_secs(10)).unwrap());
+        assert_eq!(
+            progress.line(),
+            "rewrap: 400 rows of about 500, 100 moved, 10/s"
+        );
+        progress.looked(u64::MAX);
+        assert!(
+            progress
+                .line()
+                .starts_with("rewrap: 18446744073709551615 rows, 100 moved")
+        );
     }
 }

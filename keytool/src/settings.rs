@@ -25,3 +25,8 @@ pub fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
         )),
     }
 }
+
+/// An argument that is a UUID. The parser's own message quotes a character of what was given.
+pub fn uuid(text: &str) -> Result<uuid::Uuid, &'static str> {
+    text.parse().map_err(|_| "not a UUID")
+}

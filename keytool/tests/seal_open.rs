@@ -127,28 +127,28 @@ fn what_cannot_be_sealed_is_refused() {
 fn stdin_that_is_no_config() {
     let huge = format!(r#"{{"hunter2":"{}"}}"#, "x".repeat(8 * 1024 * 1024));
     for (stdin, why) in [
-        ("", "the config on stdin: it ends too early"),
+        ("", "the config on stdin: the JSON ends too early"),
         (
             r#"{"token":"hunter2""#,
-            "the config on stdin: it ends too early",
+            "the config on stdin: the JSON ends too early",
         ),
         (
             "token: hunter2",
-            "the config on stdin: no JSON at line 1 column 2",
+            "the config on stdin: not JSON at line 1 column 2",
         ),
         (
             r#""hunter2""#,
-            "the config on stdin: it is JSON, but no object",
+            "the config on stdin: valid JSON, but not an object",
         ),
         (
             r#"[{"token":"hunter2"}]"#,
-            "the config on stdin: it is JSON, but no object",
+            "the config on stdin: valid JSON, but not an object",
         ),
-        ("null", "the config on stdin: it is JSON, but no object"),
+        ("null", "the config on stdin: valid JSON, but not an object"),
         (&huge, "the config on stdin is larger than 8388608 bytes"),
         (
             &"[".repeat(100_000),
-            "the config on stdin: no JSON at line 1 column",
+            "the config on stdin: not JSON at line 1 column",
         ),
     ] {
         for command in ["seal", "open"] {
@@ -159,7 +159,8 @@ fn stdin_that_is_no_config() {
     }
     let mut command = keytool(&["seal"]);
     command.args(PLACE).env("ENCRYPTION_KEY", KEY);
-    run(command, b"{\"token\":\"hunter2\xff\"}").assert_error(1, "the config on stdin: no JSON");
+    run(command, b"{\"token\":\"hunter2\xff\"}")
+        .assert_error(1, "the config on stdin: not UTF-8 text");
 }
 
 #[test]

@@ -65,6 +65,8 @@ mod ring;
 mod secret;
 mod sensitive;
 mod value;
+#[cfg(feature = "vectors")]
+pub mod vectors;
 
 pub use config::{MAX_CONFIG_TEXT, MAX_DEPTH, MAX_VALUE, MAX_VALUES, StoredConfig};
 pub use enc::ENC;

@@ -113,7 +113,7 @@ describe("settings", () => {
       const answer = await fetch(newKey.SUPABASE_URL + request.url, { method: request.method, headers, body });
       let text = await answer.text();
       const { pathname } = new URL(request.url, "http://localhost");
-      if (/rewrap_(read|look)$/.test(pathname)) {
+      if (/rewrap_read$/.test(pathname)) {
         const first = pages.get(pathname) ?? { text, count: 0 };
         pages.set(pathname, { text: first.text, count: first.count + 1 });
         text = first.text;
@@ -130,6 +130,39 @@ describe("settings", () => {
       assert.ok(counts.length > 0 && counts.every((count) => count < 50), `pages: ${JSON.stringify([...pages])}`);
     } finally {
       server.close();
+    }
+  });
+
+  // docs/threat-model.md 109
+  test("a server that counts what cannot be, or names rows by no UUID, is an end, and nothing of it is repeated", async () => {
+    const lies = {
+      "a page longer than was asked for": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, looked: 4_294_967_295 })), /rows that are not the next ones/],
+      "a count below zero": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, looked: -1 })), /not PostgREST's/],
+      "an id that is none": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, id: "\u001b[31mZ\u202eplanted" })), /an id that is no UUID/],
+      "more rows written than were given": ["rewrap_write", () => ({ [randomUUID()]: 1_000_000 }), /more rows than it was given/],
+      "fewer than none": ["rewrap_write", () => ({ [randomUUID()]: -1 }), /not PostgREST's/],
+      "rows of an organization that is none": ["rewrap_write", () => ({ "\u001b[31mZ\u202eplanted": 1 }), /not PostgREST's/],
+    };
+    for (const [name, [lying, lie, message]] of Object.entries(lies)) {
+      const fresh = await databases.project();
+      await fresh.insertMany(3, A);
+      const { newKey } = await fresh.rest();
+      const server = createHttpServer(async (request, response) => {
+        const body = Buffer.concat(await request.toArray());
+        const { apikey, "content-type": type } = request.headers;
+        const answer = await fetch(newKey.SUPABASE_URL + request.url, { method: request.method, headers: { apikey, "content-type": type }, body });
+        let text = await answer.text();
+        if (request.url.endsWith(lying)) text = JSON.stringify(lie(request.url.endsWith("rewrap_write") ? 0 : JSON.parse(text)));
+        response.writeHead(answer.status, { "content-type": "application/json" }).end(text);
+      });
+      const url = await listen(server);
+      try {
+        const done = await keytool({ ...A_TO_B, ...newKey, SUPABASE_URL: url }, "rotate", "--jobs", "1");
+        assertError(done, 1, message);
+        assert.doesNotMatch(done.stdout + done.stderr, /planted|`Z`|found `/, name);
+      } finally {
+        server.close();
+      }
     }
   });
 

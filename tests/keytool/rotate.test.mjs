@@ -149,13 +149,23 @@ describe("what is in the table", () => {
         const done = await keytool({ ...A_TO_B, ...way }, "--json", ...command);
         assertError(done, 3, /^error: 1 rows do not open$/);
         const found = done.events().filter(({ event }) => event === "does_not_open");
-        assert.deepEqual(found.map(({ id }) => id), [broken], command[0]);
+        assert.deepEqual(found.map((event) => [event.id, event.class]), [[broken, "too-deep"]], command[0]);
       }
     }
     for (const row of await table.rows()) {
       if (row.id === broken) assert.deepEqual(row, before);
       else assert.equal(row.config._enc.kid, B.kid, row.id === large ? "the number beyond a double" : row.id);
     }
+  });
+
+  test("plaintext that looks like the parser's own is left as it is, beside a secret in the same object", async () => {
+    const table = await databases.project();
+    const x = { "$serde_json::private::Number": "5" };
+    const id = await table.insertSealed(A, { nested: { api_key: "s", x }, access_token: "t" });
+    assertDone(await rotate(table));
+    const [row] = await table.rows();
+    assert.deepEqual([row.id, row.config.nested.x, row.config._enc.kid], [id, x, B.kid]);
+    assert.equal(openRow([B], row).nested.api_key, "s");
   });
 
   test("rows that do not open are listed by id and class and left, the others are done, and the status is 3", async () => {

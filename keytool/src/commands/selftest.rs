@@ -1,12 +1,12 @@
 //! The source document's `test-encryption`: this program, as it was built and on this machine, seals and opens as
 //! docs/format.md says. The vectors of both implementations are compiled in; no key and no database is needed.
 
+use sealed::vectors::Vectors;
 use sealed::{Key, KeyRing, Place, PlainConfig, StoredConfig};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::vectors::Vectors;
 use crate::error::{Blame, Error, Result};
 use crate::{output, random};
 

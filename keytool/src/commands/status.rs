@@ -2,14 +2,15 @@ use clap::{Args, ValueEnum};
 use sealed::{KeyRing, Kid};
 use serde_json::{Value, json};
 
-use super::registry;
 use crate::error::Result;
 use crate::keys::KeyArgs;
 use crate::output;
-use crate::registry::Registry;
-use crate::rotation::inspect::{Inspect, Seen, Tally};
+use crate::rotation::finding::ensure_none;
+use crate::rotation::scan::scan;
 use crate::rotation::scope::Scope;
+use crate::rotation::verify::{Inspect, RowCounts, Seen};
 use crate::session::{Session, SessionArgs};
+use crate::store::registry::Registry;
 
 #[derive(Args, Debug)]
 pub struct StatusArgs {
@@ -37,15 +38,16 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     if let Some(By::Organization) = args.by {
         inspect = inspect.by_organization();
     }
-    session
-        .scan(
-            "status",
-            ring.as_ref().map(|_| "verify"),
-            &args.scope,
-            None,
-            async |_, rows| inspect.page(rows),
-        )
-        .await?;
+    let opens_to = ring.as_ref().map(|_| "verify");
+    scan(
+        &session,
+        "status",
+        opens_to,
+        &args.scope,
+        None,
+        async |_, rows| inspect.page(rows),
+    )
+    .await?;
     let seen = inspect.seen();
     // The bar goes before the result comes.
     drop(session);
@@ -54,10 +56,7 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     } else {
         print(&seen, &registry, ring.as_ref())?;
     }
-    match seen.all.do_not_open() {
-        0 => Ok(()),
-        rows => Err(super::rotate::does_not_open(rows)),
-    }
+    ensure_none(seen.all.do_not_open())
 }
 
 fn to_json(seen: &Seen, registry: &Registry, ring: Option<&KeyRing>) -> Value {
@@ -65,7 +64,7 @@ fn to_json(seen: &Seen, registry: &Registry, ring: Option<&KeyRing>) -> Value {
     organizations.sort_by_key(|(id, _)| **id);
     let organizations: Vec<Value> = organizations
         .into_iter()
-        .map(|(id, tally)| json!({"id": id.to_string(), "tally": tally.to_json()}))
+        .map(|(id, counts)| json!({"id": id.to_string(), "tally": counts.to_json()}))
         .collect();
     json!({
         "event": "status",
@@ -81,15 +80,15 @@ fn to_json(seen: &Seen, registry: &Registry, ring: Option<&KeyRing>) -> Value {
 }
 
 fn print(seen: &Seen, registry: &Registry, ring: Option<&KeyRing>) -> Result<()> {
-    let tally = &seen.all;
-    output::line(&format!("rows: {}", tally.rows))?;
-    for line in tally_lines(tally, ring) {
+    let counts = &seen.all;
+    output::line(&format!("rows: {}", counts.rows))?;
+    for line in count_lines(counts, ring) {
         output::line(&format!("  {line}"))?;
     }
     match ring {
         Some(ring) => {
-            let sealed = tally.rows - tally.empty;
-            let left = tally.not_on(ring.primary_kid());
+            let sealed = counts.rows - counts.empty;
+            let left = counts.not_on(ring.primary_kid());
             let done = if sealed == 0 {
                 100.0
             } else {
@@ -104,38 +103,39 @@ fn print(seen: &Seen, registry: &Registry, ring: Option<&KeyRing>) -> Result<()>
     }
     let mut organizations: Vec<_> = seen.organizations.iter().collect();
     organizations.sort_by_key(|(id, _)| **id);
-    for (id, tally) in organizations {
-        let parts = tally_lines(tally, ring).join("; ");
-        output::line(&format!("organization {id}: {} rows: {parts}", tally.rows))?;
+    for (id, counts) in organizations {
+        let parts = count_lines(counts, ring).join("; ");
+        output::line(&format!("organization {id}: {} rows: {parts}", counts.rows))?;
     }
     if seen.others.rows > 0 {
-        let parts = tally_lines(&seen.others, ring).join("; ");
+        let parts = count_lines(&seen.others, ring).join("; ");
         output::line(&format!(
             "other organizations: {} rows: {parts}",
             seen.others.rows
         ))?;
     }
-    registry::lines(registry)
+    registry
+        .lines()
         .iter()
         .try_for_each(|line| output::line(line))
 }
 
-fn tally_lines(tally: &Tally, ring: Option<&KeyRing>) -> Vec<String> {
+fn count_lines(counts: &RowCounts, ring: Option<&KeyRing>) -> Vec<String> {
     let role = |kid: Kid| match ring.and_then(|ring| ring.kids().position(|known| known == kid)) {
         Some(0) => " (primary)",
         Some(_) => " (fallback)",
         None if ring.is_some() => " (not in the ring)",
         None => "",
     };
-    let mut lines: Vec<String> = tally
+    let mut lines: Vec<String> = counts
         .by_kid
         .iter()
         .map(|(kid, rows)| format!("key {kid}{}: {rows}", role(*kid)))
         .collect();
     let others = [
-        ("other keys", tally.other_kids),
-        ("old form", tally.old),
-        ("nothing sealed", tally.empty),
+        ("other keys", counts.other_kids),
+        ("old form", counts.old),
+        ("nothing sealed", counts.empty),
     ];
     lines.extend(
         others
@@ -144,7 +144,7 @@ fn tally_lines(tally: &Tally, ring: Option<&KeyRing>) -> Vec<String> {
             .map(|(what, rows)| format!("{what}: {rows}")),
     );
     lines.extend(
-        tally
+        counts
             .findings
             .iter()
             .map(|(class, rows)| format!("does not open, {}: {rows}", class.as_str())),

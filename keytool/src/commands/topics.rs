@@ -1,20 +1,19 @@
-use clap::{Args as ClapArgs, CommandFactory};
+use clap::{Args, Command};
 
-use crate::args::Args;
 use crate::error::{Blame, Error, Result};
 use crate::output;
 
 /// The short form of docs/rotation.md.
 const ROTATION: &str = include_str!("rotation.txt");
 
-#[derive(ClapArgs, Debug)]
+#[derive(Args, Debug)]
 pub struct TopicArgs {
     /// A command, or `rotation` for how to change the key
     topic: Option<String>,
 }
 
-pub fn run(args: &TopicArgs) -> Result<()> {
-    let mut command = Args::command();
+/// `command` is all of the command line.
+pub fn run(args: &TopicArgs, mut command: Command) -> Result<()> {
     let text = match args.topic.as_deref() {
         None => command.render_long_help().to_string(),
         Some("rotation") => ROTATION.to_owned(),

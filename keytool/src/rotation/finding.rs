@@ -1,6 +1,9 @@
 use sealed::{Fault, OpenError, Place};
 use serde_json::{Value, json};
 
+use crate::config::NotAConfig;
+use crate::error::{Blame, Error, Result};
+
 /// A row that does not open: which one, why, and where in its config. Never what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -28,10 +31,15 @@ impl Class {
 }
 
 impl Finding {
-    pub fn no_object(place: Place) -> Self {
+    /// A row whose config cannot be read as one.
+    pub fn not_a_config(place: Place, why: NotAConfig) -> Self {
+        let class = match why {
+            NotAConfig::TooDeep => Class::Fault(Fault::TooDeep),
+            _ => Class::NoObject,
+        };
         Self {
             place,
-            class: Class::NoObject,
+            class,
             pointer: String::new(),
         }
     }
@@ -67,4 +75,16 @@ impl Finding {
             "pointer": self.pointer,
         })
     }
+}
+
+/// Rows that do not open end a command, after everything else was done.
+pub fn ensure_none(findings: u64) -> Result<()> {
+    if findings == 0 {
+        return Ok(());
+    }
+    Err(
+        Error::new(Blame::Row, format!("{findings} rows do not open")).hint(
+            "each is listed with its class, which docs/format.md explains; mend or delete them, then run this again",
+        ),
+    )
 }

@@ -1,106 +1,158 @@
+//! Moves rows to the primary key, pass after pass, until nothing is left.
+
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use sealed::{KeyRing, Kid, Place};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::yield_now;
-use uuid::Uuid;
 
-use super::finding::{Class, Finding};
-use super::pace::{Pace, patiently};
+use super::finding::{Class, Finding, ensure_none};
+use super::moved::Moved;
 use super::reseal::{Verdict, reseal};
-use crate::database::{Function, Patch, Row, Rows, Written};
-use crate::error::Result;
-use crate::progress::Progress;
+use super::scan::{Rotation, scan};
+use super::scope::Scope;
+use super::throttle::Throttle;
+use crate::error::{Blame, Error, Result};
 use crate::random;
+use crate::session::Session;
+use crate::store::retry::retry;
+use crate::store::{Patch, Row, Rows};
+
+/// Passes after which rows on another key are no leftovers any more: somebody goes on writing them.
+const MAX_PASSES: u32 = 8;
 
 /// How many rows are sealed before it is looked whether an answer has come: its connection, and the server behind it, would otherwise
 /// stand idle until a whole page is sealed.
 const AT_ONCE: usize = 32;
 
-/// Moves rows to the primary key.
-pub struct Rewrap<'a> {
-    pub ring: &'a KeyRing,
-    pub pace: &'a Pace,
-    pub progress: &'a Progress,
-    /// Seals, but writes nothing.
-    pub dry_run: bool,
-    /// Tells of each row that does not open, not only how many there are.
-    pub lists: bool,
-    pub moved: &'a Moved,
-    pub counts: Counts,
-}
-
-/// What a rotation has moved of each organization, over all its passes.
-#[derive(Default)]
-pub struct Moved(RefCell<HashMap<Uuid, Organization>>);
-
-#[derive(Default)]
-struct Organization {
-    rows: u64,
-    from: BTreeSet<Option<Kid>>,
-}
-
-/// How many organizations one call of `record_rotation` takes.
-const RECORDED: usize = 10_000;
-
-impl Moved {
-    fn add(&self, patches: &[Patch], written: &Written) {
-        let mut moved = self.0.borrow_mut();
-        for patch in patches {
-            if written.contains_key(&patch.organization_id) {
-                let organization = moved.entry(patch.organization_id).or_default();
-                organization.from.insert(patch.from);
-            }
-        }
-        for (id, rows) in written {
-            let organization = moved.entry(*id).or_default();
-            organization.rows = organization.rows.saturating_add(*rows);
+/// Passes over the rows until one finds nothing more to do.
+pub async fn rewrap(
+    session: &Session,
+    ring: &KeyRing,
+    scope: &Scope,
+    throttle: &Throttle,
+) -> Result<()> {
+    let kid = ring.primary_kid();
+    let (mut written, mut lost) = (0, 0);
+    let moved = Moved::default();
+    for number in 1..=MAX_PASSES {
+        let pass = Pass::new(session, ring, throttle, &moved, number == 1, false);
+        pass.run(scope).await?;
+        written += pass.written.get();
+        lost += pass.lost.get();
+        if pass.written.get() == 0 && pass.lost.get() == 0 {
+            moved.record(session.connection(), kid).await?;
+            return finish(session, kid, number, (written, lost), pass.do_not_open());
         }
     }
-
-    /// Writes an event for each organization. Until then a crash of the server may undo what was written; what is recorded is on the
-    /// disk.
-    pub async fn record(&self, connection: &dyn Rows, kid: Kid) -> Result<()> {
-        let moved = self.0.take();
-        let all: Vec<Value> = moved
-            .iter()
-            .map(|(id, organization)| {
-                let from = organization.from.iter().map(|kid| match kid {
-                    Some(kid) => kid.to_string(),
-                    None => "legacy".to_owned(),
-                });
-                let from: Vec<String> = from.collect();
-                json!({"id": id.to_string(), "rows": organization.rows, "from": from})
-            })
-            .collect();
-        for some in all.chunks(RECORDED) {
-            let organizations = &Value::from(some);
-            let call = Function::RecordRotation { kid, organizations };
-            patiently(async || connection.call(call).await).await?;
-        }
-        Ok(())
-    }
+    moved.record(session.connection(), kid).await?;
+    let message = format!("rows on other keys keep coming after {MAX_PASSES} passes");
+    Err(Error::new(Blame::Database, message).hint(format!(
+        "something still seals with another key than {kid}: switch every deployment first"
+    )))
 }
 
-/// What a pass has come upon. Rows that were on the primary key already are not in it: they do not travel.
-#[derive(Default)]
-pub struct Counts {
+/// Opens and seals everything, and writes nothing.
+pub async fn dry_run(
+    session: &Session,
+    ring: &KeyRing,
+    scope: &Scope,
+    throttle: &Throttle,
+) -> Result<()> {
+    let moved = Moved::default();
+    let pass = Pass::new(session, ring, throttle, &moved, true, true);
+    pass.run(scope).await?;
+    let (rows, findings) = (pass.written.get(), pass.do_not_open());
+    let kid = ring.primary_kid();
+    session.progress.step(
+        &json!({"event": "dry_run", "kid": kid.to_string(), "would_write": rows, "does_not_open": findings}),
+        &format!("would move {rows} rows to key {kid}; {findings} do not open"),
+    )?;
+    ensure_none(findings)
+}
+
+fn finish(
+    session: &Session,
+    kid: Kid,
+    passes: u32,
+    (written, lost): (u64, u64),
+    findings: u64,
+) -> Result<()> {
+    let elapsed = session.progress.elapsed();
+    session.progress.step(
+        &json!({
+            "event": "rewrapped", "kid": kid.to_string(), "written": written, "lost_races": lost, "passes": passes,
+            "does_not_open": findings, "elapsed_ms": elapsed.as_millis() as u64,
+        }),
+        &format!(
+            "moved {written} rows to key {kid} in {:.1} s, {lost} were rewritten by others meanwhile and read again; {findings} do not open",
+            elapsed.as_secs_f64()
+        ),
+    )?;
+    ensure_none(findings)
+}
+
+/// One pass, and what it has come upon. Rows that were on the primary key already are not in it: they do not travel.
+struct Pass<'a> {
+    session: &'a Session,
+    ring: &'a KeyRing,
+    throttle: &'a Throttle,
+    moved: &'a Moved,
+    /// Lists each row that does not open, rather than only counting them.
+    lists: bool,
+    dry_run: bool,
     /// Written, or in a dry run: would be.
-    pub written: Cell<u64>,
+    written: Cell<u64>,
     /// Somebody else wrote the row between our reading and our writing; theirs stands.
-    pub lost: Cell<u64>,
-    pub findings: RefCell<BTreeMap<Class, u64>>,
+    lost: Cell<u64>,
+    findings: RefCell<BTreeMap<Class, u64>>,
 }
 
-impl Counts {
-    pub fn do_not_open(&self) -> u64 {
+impl<'a> Pass<'a> {
+    fn new(
+        session: &'a Session,
+        ring: &'a KeyRing,
+        throttle: &'a Throttle,
+        moved: &'a Moved,
+        lists: bool,
+        dry_run: bool,
+    ) -> Self {
+        Self {
+            session,
+            ring,
+            throttle,
+            moved,
+            lists,
+            dry_run,
+            written: Cell::new(0),
+            lost: Cell::new(0),
+            findings: RefCell::default(),
+        }
+    }
+
+    async fn run(&self, scope: &Scope) -> Result<()> {
+        let rotation = Rotation {
+            kid: self.ring.primary_kid(),
+            throttle: self.throttle,
+        };
+        let each = async |connection: &dyn Rows, rows| self.page(connection, rows).await;
+        scan(
+            self.session,
+            "rewrap",
+            Some("rotate"),
+            scope,
+            Some(rotation),
+            each,
+        )
+        .await
+    }
+
+    fn do_not_open(&self) -> u64 {
         self.findings.borrow().values().sum()
     }
-}
 
-impl Rewrap<'_> {
-    pub async fn page(&self, connection: &dyn Rows, rows: Vec<Row>) -> Result<()> {
+    async fn page(&self, connection: &dyn Rows, rows: Vec<Row>) -> Result<()> {
         let patches = self.seal(rows).await?;
         if patches.is_empty() {
             return Ok(());
@@ -108,21 +160,23 @@ impl Rewrap<'_> {
         let written = if self.dry_run {
             patches.len() as u64
         } else {
-            self.pace.admit(patches.len()).await;
+            self.throttle.admit(patches.len()).await?;
             // Asked a second time after a lost answer it may count what it wrote the first time as lost. The next pass
             // finds those rows where they should be.
-            let written = patiently(async || connection.apply(&patches).await).await?;
+            let written = retry(async || connection.write(&patches).await).await?;
             self.moved.add(&patches, &written);
             written
                 .values()
                 .fold(0, |sum: u64, rows| sum.saturating_add(*rows))
         };
-        add(&self.counts.written, written);
-        add(
-            &self.counts.lost,
-            (patches.len() as u64).saturating_sub(written),
-        );
-        self.progress.wrote(written);
+        let Some(lost) = (patches.len() as u64).checked_sub(written) else {
+            let message = "the database says that it wrote more rows than it was given";
+            return Err(Error::new(Blame::Database, message)
+                .hint("is it the right database, and are its migrations those of this version?"));
+        };
+        self.written.set(self.written.get() + written);
+        self.lost.set(self.lost.get() + lost);
+        self.session.progress.wrote(written);
         Ok(())
     }
 
@@ -147,26 +201,20 @@ impl Rewrap<'_> {
                     version: row.version,
                     json,
                 }),
-                Verdict::Finding(finding) => self.tell(&finding)?,
+                Verdict::Finding(finding) => self.report(&finding)?,
             }
         }
         Ok(patches)
     }
 
-    fn tell(&self, finding: &Finding) -> Result<()> {
-        *self
-            .counts
-            .findings
-            .borrow_mut()
-            .entry(finding.class)
-            .or_default() += 1;
+    fn report(&self, finding: &Finding) -> Result<()> {
+        let mut findings = self.findings.borrow_mut();
+        *findings.entry(finding.class).or_default() += 1;
         if self.lists {
-            self.progress.finding(finding)?;
+            self.session
+                .progress
+                .step(&finding.to_event(), &finding.to_line())?;
         }
         Ok(())
     }
-}
-
-fn add(counter: &Cell<u64>, more: u64) {
-    counter.set(counter.get().saturating_add(more));
 }

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, HashSet};
 
 use sealed::{Form, KeyRing, Kid, Place, form};
-use serde_json::Value;
 use uuid::Uuid;
 
-use super::pace::patiently;
-use crate::database::{Page, Rows};
+use crate::config;
 use crate::error::{Blame, Error, Result};
+use crate::store::retry::retry;
+use crate::store::{Page, Rows};
 
 /// From how many places of the id space rows are taken, and how many from each.
 const PLACES: u128 = 16;
@@ -35,13 +35,13 @@ pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Resul
     let mut groups: BTreeMap<Group, Count> = BTreeMap::new();
     let mut seen = HashSet::new();
     for page in pages(first) {
-        for row in patiently(async || connection.page(&page).await).await? {
+        for row in retry(async || connection.read(&page).await).await? {
             let place = Place {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
             let config = row.config.unwrap_or_default();
-            let Ok(Value::Object(config)) = serde_json::from_str(&config) else {
+            let Ok(config) = config::parse(&config) else {
                 continue;
             };
             let group = match form(&config) {

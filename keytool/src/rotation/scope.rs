@@ -3,17 +3,18 @@ use std::str::FromStr;
 use clap::Args;
 use uuid::Uuid;
 
-use crate::database::Page;
+use crate::settings::uuid;
+use crate::store::Page;
 
 /// Which part of the table a command works on.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Rows")]
 pub struct Scope {
-    /// Only the rows of this organisation
-    #[arg(long, value_name = "UUID")]
+    /// Only the rows of this organization
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     pub only_organization: Option<Uuid>,
 
-    /// Only the i-th of n parts of the ids, as 1/4: several machines then share the work
+    /// Only the I-th of N parts of the ids, for example 1/4, so that several machines share the work
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
 }

@@ -10,7 +10,8 @@ use tokio_postgres::{CancelToken, Client, Row as SqlRow};
 use uuid::Uuid;
 
 use super::address::DirectAddress;
-use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows, Written};
+use super::failure::{Cause, Failure};
+use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written};
 
 /// Longer than any call should take, waiting for locks included (two seconds, in the functions' own settings).
 const CALL: Duration = Duration::from_secs(30);
@@ -74,7 +75,7 @@ impl Direct {
 }
 
 impl Rows for Direct {
-    fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
+    fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
             let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5, $6)";
             let (limit, look) = (i32::from(page.limit), page.look.map(i32::from));
@@ -96,7 +97,7 @@ impl Rows for Direct {
         })
     }
 
-    fn apply<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
+    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
             let versions: Vec<&str> = patches.iter().map(|patch| &*patch.version).collect();
@@ -168,7 +169,8 @@ fn read_row(row: &SqlRow) -> Result<Row, Failure> {
         organization_id: row.try_get(1).map_err(failure)?,
         config: config.map(|Json(text)| text.to_owned()),
         version: row.try_get(3).map_err(failure)?,
-        looked: looked.unsigned_abs(),
+        looked: u32::try_from(looked)
+            .map_err(|_| Failure::new(Cause::Refused, "a negative count"))?,
     })
 }
 

@@ -16,6 +16,7 @@ use crate::commands::topics::TopicArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::exit;
 use crate::keys::KeyArgs;
+use crate::settings::uuid;
 use crate::shown::on_one_line;
 
 const AFTER_HELP: &str = "\
@@ -50,15 +51,15 @@ pub enum Command {
     Open(PlaceArgs),
     /// Check that this program seals and opens as the format says, with known vectors and with a fresh key
     Selftest,
-    /// Count the rows by key, and open them all: how far a rotation is, and what does not open
+    /// Count the rows by key and open them all: how far a rotation is, and which rows do not open
     Status(StatusArgs),
-    /// Move every row to the primary key while the worker keeps writing; killed, it is simply run again
+    /// Move every row to the primary key while the worker keeps writing; if it is killed, run it again
     Rotate(RotateArgs),
     /// Open every row with the given keys, and list those that do not open
     Verify(VerifyArgs),
-    /// Let the database refuse what is not sealed with the primary key, once every row is
+    /// Make the database reject writes that are not sealed with the primary key
     Fence(FenceArgs),
-    /// Prove that fallback keys open nothing any more, and retire them for good
+    /// Verify that no row needs a fallback key, then retire those keys permanently
     Retire(RetireArgs),
     /// Show the fence and the state of each key
     Registry(RegistryArgs),
@@ -70,11 +71,11 @@ pub enum Command {
 #[derive(ClapArgs, Debug)]
 pub struct PlaceArgs {
     /// The row's organization_id
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     organization: Uuid,
 
     /// The row's id
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", value_parser = uuid)]
     integration: Uuid,
 }
 

@@ -5,10 +5,14 @@ use sealed::{Form, KeyRing, Kid, Place, form};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::finding::{Class, Finding};
-use crate::database::Row;
-use crate::error::Result;
+use super::finding::{Class, Finding, ensure_none};
+use super::scan::scan;
+use super::scope::Scope;
+use crate::config;
+use crate::error::{Blame, Error, Result};
 use crate::progress::Progress;
+use crate::session::Session;
+use crate::store::Row;
 
 /// How many different keys, and how many organisations, are counted one by one, so that memory is bounded whatever the table
 /// holds. The rest is counted together.
@@ -20,13 +24,12 @@ pub struct Inspect<'a> {
     ring: Option<&'a KeyRing>,
     progress: &'a Progress,
     by_organization: bool,
-    lists: bool,
     seen: RefCell<Seen>,
 }
 
 /// What was found in the table, or of one organisation.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct RowCounts {
     pub rows: u64,
     pub by_kid: BTreeMap<Kid, u64>,
     pub other_kids: u64,
@@ -37,13 +40,13 @@ pub struct Tally {
 
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    pub all: Tally,
-    pub organizations: HashMap<Uuid, Tally>,
+    pub all: RowCounts,
+    pub organizations: HashMap<Uuid, RowCounts>,
     /// Rows of organisations beyond those that are counted one by one.
-    pub others: Tally,
+    pub others: RowCounts,
 }
 
-impl Tally {
+impl RowCounts {
     pub fn do_not_open(&self) -> u64 {
         self.findings.values().sum()
     }
@@ -102,7 +105,6 @@ impl<'a> Inspect<'a> {
             ring,
             progress,
             by_organization: false,
-            lists: true,
             seen: RefCell::default(),
         }
     }
@@ -130,26 +132,85 @@ impl<'a> Inspect<'a> {
             if self.by_organization {
                 let organization = row.organization_id;
                 let is_known = seen.organizations.contains_key(&organization);
-                let tally = if is_known || seen.organizations.len() < MAX_ORGANIZATIONS {
+                let counts = if is_known || seen.organizations.len() < MAX_ORGANIZATIONS {
                     seen.organizations.entry(organization).or_default()
                 } else {
                     &mut seen.others
                 };
-                tally.count(form, class);
+                counts.count(form, class);
             }
-            if let Some(finding) = finding.filter(|_| self.lists) {
-                self.progress.finding(&finding)?;
+            if let Some(finding) = finding {
+                self.progress
+                    .step(&finding.to_event(), &finding.to_line())?;
             }
         }
         Ok(())
     }
 
     fn judge(&self, place: Place, config: &str) -> (Option<Form>, Option<Finding>) {
-        let Ok(Value::Object(config)) = serde_json::from_str(config) else {
-            return (None, Some(Finding::no_object(place)));
+        let config = match config::parse(config) {
+            Ok(config) => config,
+            Err(why) => return (None, Some(Finding::not_a_config(place, why))),
         };
         let form = form(&config);
         let error = self.ring.and_then(|ring| ring.open(&place, &config).err());
         (Some(form), error.map(|error| Finding::new(place, &error)))
+    }
+}
+
+/// Opens every row and counts; those that do not open are listed.
+pub async fn count(
+    session: &Session,
+    phase: &'static str,
+    ring: &KeyRing,
+    scope: &Scope,
+) -> Result<RowCounts> {
+    let inspect = Inspect::new(Some(ring), &session.progress);
+    scan(
+        session,
+        phase,
+        Some("verify"),
+        scope,
+        None,
+        async |_, rows| inspect.page(rows),
+    )
+    .await?;
+    Ok(inspect.seen().all)
+}
+
+/// Opens every row, says how many there are, and fails if one does not open.
+pub async fn ensure_all_open(
+    session: &Session,
+    ring: &KeyRing,
+    scope: &Scope,
+) -> Result<RowCounts> {
+    let counts = count(session, "verify", ring, scope).await?;
+    let kids: Vec<String> = ring.kids().map(|kid| kid.to_string()).collect();
+    let findings = counts.do_not_open();
+    session.progress.step(
+        &json!({"event": "verified", "kids": kids, "tally": counts.to_json()}),
+        &format!(
+            "{} of {} rows open with {}, {} of them hold nothing sealed",
+            counts.rows - findings,
+            counts.rows,
+            kids.join(", "),
+            counts.empty
+        ),
+    )?;
+    ensure_none(findings)?;
+    Ok(counts)
+}
+
+/// Every row opens with the ring's one key and is sealed with it: no other key is needed for anything.
+pub async fn ensure_no_other_key(session: &Session, alone: &KeyRing) -> Result<()> {
+    let kid = alone.primary_kid();
+    let counts = ensure_all_open(session, alone, &Scope::default()).await?;
+    match counts.not_on(kid) {
+        0 => Ok(()),
+        rows => Err(Error::new(
+            Blame::Database,
+            format!("{rows} rows are not sealed with key {kid}"),
+        )
+        .hint("run `keytool rotate` again")),
     }
 }

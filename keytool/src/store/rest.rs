@@ -9,8 +9,9 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use super::failure::{Cause, Failure};
+use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written};
 use super::tls::Authorities;
-use super::{Answer, Cause, Failure, Function, Page, Patch, Row, Rows, Written};
 use crate::error::{Blame, Error, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
 
@@ -131,7 +132,7 @@ struct PageRow<'a> {
 }
 
 impl Rows for Rest {
-    fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
+    fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
             let mut body = range(page);
             // PostgREST may cut the answer ("Max rows"). The last row that came is where the next page begins.
@@ -143,8 +144,8 @@ impl Rows for Rest {
             rows.into_iter()
                 .map(|row| {
                     Ok(Row {
-                        id: row.id.parse().map_err(unreadable)?,
-                        organization_id: row.organization_id.parse().map_err(unreadable)?,
+                        id: id(row.id)?,
+                        organization_id: id(row.organization_id)?,
                         config: (!row.current || row.config.get() != "null")
                             .then(|| row.config.get().to_owned()),
                         version: row.version,
@@ -155,7 +156,7 @@ impl Rows for Rest {
         })
     }
 
-    fn apply<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
+    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
             let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
@@ -207,6 +208,12 @@ fn range(page: &Page) -> Value {
         "p_until": page.until.map(|id| id.to_string()),
         "p_organization_id": page.organization.map(|id| id.to_string()),
     })
+}
+
+/// An id, of which nothing is repeated where it is none: the parser's own message quotes a character.
+fn id(text: &str) -> Result<Uuid, Failure> {
+    text.parse()
+        .map_err(|_| unreadable("an id that is no UUID"))
 }
 
 /// Which of PostgREST's error bodies this is. Its `details` may quote a row and are left out.

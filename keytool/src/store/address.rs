@@ -29,11 +29,14 @@ impl DirectAddress {
             )
             .hint("it looks like postgres://user:password@host:5432/postgres, special characters percent-encoded")
         })?;
-        let wants_tls = match mode.as_deref() {
-            Some("disable") => false,
-            Some("require" | "verify-ca" | "verify-full") => true,
-            None | Some("prefer" | "allow") => !stays_here(&config),
-            Some(_) => {
+        let wants_tls = match (mode.as_deref(), config.get_ssl_mode()) {
+            (Some("disable"), _) => false,
+            (Some("require" | "verify-ca" | "verify-full"), _) => true,
+            // `host=... sslmode=...`, or a name written in another way: read by tokio-postgres, which refuses what it does not know.
+            (None, SslMode::Disable) => false,
+            (None, SslMode::Require) => true,
+            (None | Some("prefer" | "allow"), _) => !stays_here(&config),
+            (Some(_), _) => {
                 return Err(Error::new(
                     Blame::Caller,
                     format!("{DATABASE_URL} has an sslmode that PostgreSQL does not know"),
@@ -137,6 +140,18 @@ mod tests {
                 "postgres:///postgres?host=/run/postgresql",
                 SslMode::Disable,
             ),
+            ("host=localhost user=u sslmode=require", SslMode::Require),
+            (
+                "host='localhost' user=u sslmode = 'require'",
+                SslMode::Require,
+            ),
+            ("host=db.example.com sslmode=disable", SslMode::Disable),
+            ("host=db.example.com", SslMode::Require),
+            ("host=localhost options='a?b'", SslMode::Disable),
+            (
+                "postgres://u:p@localhost/postgres?ssl%6dode=require",
+                SslMode::Require,
+            ),
             // Where a connection goes is what its address says.
             (
                 "postgres://u:p@localhost/postgres?hostaddr=203.0.113.7",
@@ -166,6 +181,8 @@ mod tests {
             "postgres://user:hunter2@host:port/db",
             "postgres://user:hunter2@host/db?sslmode=hunter2",
             "postgres://user@host/db?password=hunter2&hunter2=1",
+            "host=localhost password=hunter2 sslmode=verify-full",
+            "host=localhost password=hunter2 sslmode=hunter2",
         ] {
             let Err(error) = DirectAddress::parse(url, None) else {
                 panic!("{url}")

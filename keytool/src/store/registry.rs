@@ -55,18 +55,19 @@ impl Registry {
         self.with_state("allowed")
     }
 
-    pub fn is_retired(&self, kid: Kid) -> bool {
-        let kid = kid.to_string();
-        self.with_state("retired").any(|retired| retired == kid)
-    }
-
-    /// Refuses to seal with a key that could not be written, or must not be.
-    pub fn demand_usable(&self, primary: Kid) -> Result<()> {
-        if self.is_retired(primary) {
+    pub fn ensure_not_retired(&self, primary: Kid) -> Result<()> {
+        let kid = primary.to_string();
+        if self.with_state("retired").any(|retired| retired == kid) {
             let message = format!("the primary key {primary} is retired");
             return Err(Error::new(Blame::Caller, message)
                 .hint("ENCRYPTION_KEY is an old key: set the one that the worker seals with"));
         }
+        Ok(())
+    }
+
+    /// Refuses to seal with a key that could not be written, or must not be.
+    pub fn ensure_usable(&self, primary: Kid) -> Result<()> {
+        self.ensure_not_retired(primary)?;
         let kid = primary.to_string();
         if self.fence.is_some() && !self.allowed().any(|allowed| allowed == kid) {
             let allowed: Vec<&str> = self.allowed().collect();
@@ -86,6 +87,19 @@ impl Registry {
             .iter()
             .filter(move |key| key.state == state)
             .map(|key| &*key.kid)
+    }
+
+    /// For a person: the fence, and each key with its state.
+    pub fn lines(&self) -> Vec<String> {
+        let fence = match &self.fence {
+            Some(fence) => format!("fence: up since {}", fence.declared_at),
+            None => "fence: none".to_owned(),
+        };
+        let keys = self
+            .keys
+            .iter()
+            .map(|key| format!("key {}: {} since {}", key.kid, key.state, key.changed_at));
+        std::iter::once(fence).chain(keys).collect()
     }
 
     pub fn to_json(&self) -> Value {

@@ -95,3 +95,12 @@ impl From<Failure> for Error {
         }
     }
 }
+
+/// The answer of a function is none of those that this program knows.
+pub fn unexpected_outcome(outcome: &str) -> Error {
+    Error::new(
+        Blame::Database,
+        format!("the database answers \"{outcome}\", which this program does not know"),
+    )
+    .hint("is keytool older than the migrations?")
+}

@@ -1,25 +1,11 @@
-//! The way to the rows: one trait, and the same functions of the database behind both implementations. `migrations/`
-//! defines them.
-
-mod address;
-mod direct;
-mod failure;
-mod rest;
-mod tls;
-
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
 
 use sealed::Kid;
 use serde_json::Value;
 use uuid::Uuid;
 
-pub use failure::{Cause, Failure};
-
-use crate::error::{Blame, Error, Result};
-use crate::settings::{self, DATABASE_URL, SERVICE_KEY, SUPABASE_URL};
+use super::failure::Failure;
 
 /// What a database call gives, once it is there. Everything runs on one thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
@@ -27,16 +13,16 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 /// One connection. Calls may overlap: a direct connection sends each once the one before is answered.
 pub trait Rows {
     /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read`.
-    fn page<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
+    fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
 
     /// Writes each patch if its row is still of the version that was read. See `rewrap_write`.
-    fn apply<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written>;
+    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written>;
 
     /// Calls a function that answers with one JSON value.
     fn call<'a>(&'a self, function: Function<'a>) -> Answer<'a, Value>;
 }
 
-/// Which rows to look at next.
+/// Which rows to read next.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Those behind this id; the first ones without.
@@ -106,7 +92,7 @@ pub enum Function<'a> {
 }
 
 impl Function<'_> {
-    fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::DeclareFence { .. } => "declare_fence",
             Self::LiftFence => "lift_fence",
@@ -115,50 +101,6 @@ impl Function<'_> {
             Self::RewrapVitals => "rewrap_vitals",
             Self::RecordOpening { .. } => "record_opening",
             Self::RecordRotation { .. } => "record_rotation",
-        }
-    }
-}
-
-/// How to get at the database, from the settings.
-#[derive(Clone)]
-pub enum Address {
-    Direct(Rc<address::DirectAddress>),
-    Rest(Arc<rest::RestAddress>),
-}
-
-impl Address {
-    /// `DATABASE_URL` if it is set, because it is the faster way; otherwise `SUPABASE_URL` and the service key.
-    pub fn from_settings(ca_file: Option<&std::path::Path>) -> Result<Self> {
-        let authorities = ca_file.map(tls::read_authorities).transpose()?;
-        if let Some(url) = settings::secret(DATABASE_URL)? {
-            let address = address::DirectAddress::parse(&url, authorities)?;
-            return Ok(Self::Direct(Rc::new(address)));
-        }
-        let Some(url) = settings::secret(SUPABASE_URL)? else {
-            return Err(Error::new(
-                Blame::Caller,
-                format!("{DATABASE_URL} environment variable is not set"),
-            )
-            .hint(format!("set it, or {SUPABASE_URL} and {SERVICE_KEY}")));
-        };
-        let Some(key) = settings::secret(SERVICE_KEY)? else {
-            return Err(Error::new(
-                Blame::Caller,
-                format!("{SERVICE_KEY} environment variable is not set"),
-            )
-            .hint(format!(
-                "set it beside {SUPABASE_URL}, or set {DATABASE_URL} instead"
-            )));
-        };
-        let address = rest::RestAddress::parse(&url, &key, authorities)?;
-        Ok(Self::Rest(Arc::new(address)))
-    }
-
-    /// A connection, which is made when it is first used.
-    pub fn connection(&self) -> Rc<dyn Rows> {
-        match self {
-            Self::Direct(address) => Rc::new(direct::Direct::new(Rc::clone(address))),
-            Self::Rest(address) => Rc::new(rest::Rest::new(Arc::clone(address))),
         }
     }
 }

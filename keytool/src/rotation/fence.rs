@@ -1,0 +1,87 @@
+//! The database's own guard: while the fence is up it rejects what is not sealed with the primary key.
+
+use std::time::Duration;
+
+use sealed::KeyRing;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use super::finding::ensure_none;
+use super::rewrap::rewrap;
+use super::scope::Scope;
+use super::throttle::Throttle;
+use super::verify;
+use crate::error::{Blame, Error, Result};
+use crate::session::Session;
+use crate::store::{Function, unexpected_outcome};
+
+/// How often the fence is tried when long transactions of others are in the way; each attempt waits two seconds.
+const ATTEMPTS: u32 = 15;
+
+/// Puts the fence up if every row opens and is sealed with the primary key.
+pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
+    let counts = verify::count(session, "check", ring, &Scope::default()).await?;
+    ensure_none(counts.do_not_open())?;
+    let kid = ring.primary_kid();
+    match counts.not_on(kid) {
+        0 => raise(session, ring, &Throttle::none()).await,
+        rows => Err(Error::new(
+            Blame::Database,
+            format!("{rows} rows are not sealed with key {kid}: no fence"),
+        )
+        .hint("run `keytool rotate` first")),
+    }
+}
+
+/// Puts the fence up for the primary key, and moves what was written with another one until then.
+pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Result<()> {
+    let kids = [ring.primary_kid().to_string()];
+    let answer = retry_while_busy(session, Function::DeclareFence { kids: &kids }).await?;
+    match outcome(&answer) {
+        "fenced" => {}
+        "retired" => {
+            let message = format!("the primary key {} is retired", kids[0]);
+            return Err(Error::new(Blame::Caller, message));
+        }
+        other => return Err(unexpected_outcome(other)),
+    }
+    let declared_at = answer["declared_at"].as_str().unwrap_or_default();
+    session.progress.step(
+        &json!({"event": "fenced", "kid": kids[0], "fence": answer["fence"], "declared_at": declared_at}),
+        &format!("the fence is up since {declared_at}: only key {} may write", kids[0]),
+    )?;
+    rewrap(session, ring, &Scope::default(), throttle).await
+}
+
+/// Takes the fence down.
+pub async fn lift(session: &Session) -> Result<()> {
+    let answer = retry_while_busy(session, Function::LiftFence).await?;
+    let sentence = match outcome(&answer) {
+        "lifted" => "the fence is down: every key may write",
+        "not_fenced" => "there was no fence",
+        other => return Err(unexpected_outcome(other)),
+    };
+    session
+        .progress
+        .step(&json!({"event": outcome(&answer)}), sentence)
+}
+
+/// Both need a moment without a writing transaction, and give up after two seconds so that writers do not queue behind them.
+async fn retry_while_busy(session: &Session, function: Function<'_>) -> Result<Value> {
+    for _ in 0..ATTEMPTS {
+        let answer = session.call(function).await?;
+        if outcome(&answer) != "busy" {
+            return Ok(answer);
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    Err(Error::new(
+        Blame::Database,
+        "could not lock integrations: another transaction holds it",
+    )
+    .hint("find it in pg_stat_activity, and run this again when it has ended"))
+}
+
+fn outcome(answer: &Value) -> &str {
+    answer["outcome"].as_str().unwrap_or_default()
+}

@@ -1,0 +1,245 @@
+use std::rc::Rc;
+
+use futures_util::future::{Either, select, try_join_all};
+use sealed::Kid;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::scope::Scope;
+use super::throttle::Throttle;
+use crate::error::{Blame, Error, Result};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::store::retry::retry;
+use crate::store::{Function, Page, Row, Rows};
+
+/// How many pages each connection has under way: while one is sealed the next one is read.
+const PAGES_PER_CONNECTION: usize = 2;
+
+/// How many rows are looked at at once where none needs anything: they do not travel.
+const IDLE: u16 = 50_000;
+
+/// What a scan needs to know of the rotation that it is a pass of.
+#[derive(Clone, Copy)]
+pub struct Rotation<'a> {
+    /// The key that rows are moved to.
+    pub kid: Kid,
+    pub throttle: &'a Throttle,
+}
+
+/// The page to read next in a part of the table, which looks further where the last one had nothing to do; `None` when the part is
+/// done.
+type Cursor = Mutex<Option<Page>>;
+
+/// Lets `each` see every row of the scope once, page by page; in a rotation, not those that are on its key.
+///
+/// Each connection begins with a part of the ids of its own, in pages that are read one after the other, each where the last one
+/// ended. Whoever is done helps with the other parts, so that it does not matter how ids are spread.
+///
+/// Where it opens rows, the trail says what for before the first one is read.
+pub async fn scan(
+    session: &Session,
+    phase: &'static str,
+    opens_to: Option<&'static str>,
+    scope: &Scope,
+    rotation: Option<Rotation<'_>>,
+    each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
+) -> Result<()> {
+    let progress = &session.progress;
+    let estimate = if scope.is_everything() {
+        estimate(session).await
+    } else {
+        None
+    };
+    progress.phase(phase, estimate, rotation.is_some());
+    let first = Page {
+        limit: rotation.map_or(session.batch, |rotation| {
+            rotation.throttle.limit(session.batch)
+        }),
+        current: rotation.map(|rotation| rotation.kid),
+        ..scope.start()
+    };
+    if let Some(reason) = opens_to {
+        let page = &first;
+        session
+            .call(Function::RecordOpening { page, reason })
+            .await?;
+    }
+    let cursors: Vec<Cursor> = parts(&first, session.connections.len())
+        .map(|page| Mutex::new(Some(page)))
+        .collect();
+    let workers = session
+        .connections
+        .iter()
+        .enumerate()
+        .flat_map(|(own, connection)| {
+            let (others, own) = cursors.split_at(own);
+            let worker = (own, others, connection);
+            std::iter::repeat_n(worker, PAGES_PER_CONNECTION)
+        })
+        .map(|(own, others, connection)| {
+            work(connection, own.iter().chain(others), progress, &each)
+        });
+    let watch = async {
+        match rotation {
+            Some(rotation) => rotation.throttle.watch(session.connection()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let meanwhile = std::pin::pin!(futures_util::future::join(progress.show(), watch));
+    match select(std::pin::pin!(try_join_all(workers)), meanwhile).await {
+        Either::Left((outcome, _)) => outcome.map(drop),
+        Either::Right((_, workers)) => workers.await.map(drop),
+    }
+}
+
+/// How many rows there are, as the planner sees it: for the progress bar.
+async fn estimate(session: &Session) -> Option<u64> {
+    let vitals = session
+        .connection()
+        .call(Function::RewrapVitals)
+        .await
+        .ok()?;
+    vitals["estimated_rows"].as_u64()
+}
+
+async fn work<'a>(
+    connection: &Rc<dyn Rows>,
+    cursors: impl Iterator<Item = &'a Cursor>,
+    progress: &Progress,
+    each: &impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
+) -> Result<()> {
+    for cursor in cursors {
+        while let Some(rows) = next(&**connection, cursor).await? {
+            progress.looked(rows.last().map_or(0, |last| last.looked.into()));
+            each(&**connection, rows).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the next page and moves the cursor behind it. On a failure the cursor stays exhausted: the whole scan fails.
+async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>> {
+    let mut cursor = cursor.lock().await;
+    let Some(page) = cursor.take() else {
+        return Ok(None);
+    };
+    let rows = retry(async || connection.read(&page).await).await?;
+    let Some(last) = rows.last() else {
+        return Ok(None);
+    };
+    ensure_next(&page, &rows)?;
+    let is_idle = rows.iter().all(|row| row.config.is_none());
+    *cursor = Some(Page {
+        after: Some(last.id),
+        look: is_idle.then_some(IDLE),
+        ..page
+    });
+    Ok(Some(rows))
+}
+
+/// A page that is none of those asked for would be read again and again.
+fn ensure_next(page: &Page, rows: &[Row]) -> Result<()> {
+    let ids = page.after.into_iter().chain(rows.iter().map(|row| row.id));
+    let is_within = |row: &Row| {
+        page.until.is_none_or(|until| row.id <= until)
+            && (1..=u32::from(page.look.unwrap_or(page.limit))).contains(&row.looked)
+    };
+    if ids.is_sorted_by(|one, other| one < other) && rows.iter().all(is_within) {
+        return Ok(());
+    }
+    let message = "the database answers rows that are not the next ones";
+    Err(Error::new(Blame::Database, message)
+        .hint("is it the right database, and are its migrations those of this version?"))
+}
+
+/// Equal parts of the ids between the page's ends.
+fn parts(first: &Page, of: usize) -> impl Iterator<Item = Page> {
+    let low = first.after.map_or(0, |id| id.as_u128());
+    let high = first.until.map_or(u128::MAX, |id| id.as_u128());
+    let step = (high - low) / of as u128;
+    (0..of).map(move |part| Page {
+        after: match part {
+            0 => first.after,
+            _ => Some(Uuid::from_u128(low + step * part as u128)),
+        },
+        until: match part + 1 {
+            last if last == of => first.until,
+            next => Some(Uuid::from_u128(low + step * next as u128)),
+        },
+        ..first.clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: u128, looked: u32) -> Row {
+        Row {
+            id: Uuid::from_u128(id),
+            organization_id: Uuid::from_u128(1),
+            config: None,
+            version: "1".into(),
+            looked,
+        }
+    }
+
+    /// Threat model 109.
+    #[test]
+    fn a_page_is_the_next_one_and_no_longer_than_asked_for() {
+        let page = Page {
+            after: Some(Uuid::from_u128(5)),
+            until: Some(Uuid::from_u128(9)),
+            limit: 3,
+            ..Page::default()
+        };
+        for rows in [&[][..], &[(6, 1)], &[(6, 1), (9, 3)], &[(7, 2), (8, 3)]] {
+            let rows: Vec<Row> = rows.iter().map(|(id, looked)| row(*id, *looked)).collect();
+            ensure_next(&page, &rows).unwrap();
+        }
+        for rows in [
+            &[(5, 1)][..],
+            &[(4, 1)],
+            &[(10, 1)],
+            &[(7, 1), (7, 2)],
+            &[(7, 1), (6, 2)],
+            &[(6, 0)],
+            &[(6, 4)],
+            &[(6, u32::MAX)],
+        ] {
+            let rows: Vec<Row> = rows.iter().map(|(id, looked)| row(*id, *looked)).collect();
+            assert!(ensure_next(&page, &rows).is_err(), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn parts_cover_every_id_once() {
+        let ends = [
+            None,
+            Some(Uuid::from_u128(5)),
+            Some(Uuid::from_u128(u128::MAX / 3)),
+        ];
+        for (after, until) in ends
+            .into_iter()
+            .flat_map(|after| ends.map(|until| (after, until)))
+        {
+            if until.is_some() && until <= after {
+                continue;
+            }
+            let first = Page {
+                after,
+                until,
+                ..Page::default()
+            };
+            for of in [1, 2, 3, 32] {
+                let parts: Vec<Page> = parts(&first, of).collect();
+                assert_eq!(
+                    (parts.len(), parts[0].after, parts[of - 1].until),
+                    (of, after, until)
+                );
+                assert!(parts.windows(2).all(|pair| pair[0].until == pair[1].after));
+            }
+        }
+    }
+}

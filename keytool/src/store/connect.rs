@@ -1,0 +1,55 @@
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::address::DirectAddress;
+use super::direct::Direct;
+use super::rest::{Rest, RestAddress};
+use super::rows::Rows;
+use super::tls;
+use crate::error::{Blame, Error, Result};
+use crate::settings::{self, DATABASE_URL, SERVICE_KEY, SUPABASE_URL};
+
+/// How to get at the database, from the settings.
+#[derive(Clone)]
+pub enum Connector {
+    Direct(Rc<DirectAddress>),
+    Rest(Arc<RestAddress>),
+}
+
+impl Connector {
+    /// `DATABASE_URL` if it is set, because it is the faster way; otherwise `SUPABASE_URL` and the service key.
+    pub fn from_settings(ca_file: Option<&Path>) -> Result<Self> {
+        let authorities = ca_file.map(tls::read_authorities).transpose()?;
+        if let Some(url) = settings::secret(DATABASE_URL)? {
+            let address = DirectAddress::parse(&url, authorities)?;
+            return Ok(Self::Direct(Rc::new(address)));
+        }
+        let Some(url) = settings::secret(SUPABASE_URL)? else {
+            return Err(Error::new(
+                Blame::Caller,
+                format!("{DATABASE_URL} environment variable is not set"),
+            )
+            .hint(format!("set it, or {SUPABASE_URL} and {SERVICE_KEY}")));
+        };
+        let Some(key) = settings::secret(SERVICE_KEY)? else {
+            return Err(Error::new(
+                Blame::Caller,
+                format!("{SERVICE_KEY} environment variable is not set"),
+            )
+            .hint(format!(
+                "set it beside {SUPABASE_URL}, or set {DATABASE_URL} instead"
+            )));
+        };
+        let address = RestAddress::parse(&url, &key, authorities)?;
+        Ok(Self::Rest(Arc::new(address)))
+    }
+
+    /// A connection, which is made when it is first used.
+    pub fn connection(&self) -> Rc<dyn Rows> {
+        match self {
+            Self::Direct(address) => Rc::new(Direct::new(Rc::clone(address))),
+            Self::Rest(address) => Rc::new(Rest::new(Arc::clone(address))),
+        }
+    }
+}
