@@ -148,7 +148,15 @@ fn stdin_that_is_no_config() {
         (&huge, "the config on stdin is larger than 8388608 bytes"),
         (
             &"[".repeat(100_000),
-            "the config on stdin: not JSON at line 1 column",
+            "the config on stdin: the JSON ends too early",
+        ),
+        (
+            &format!(
+                r#"{{"hunter2":{}{}}}"#,
+                "[".repeat(100_000),
+                "]".repeat(100_000)
+            ),
+            "the config on stdin: more than 128 levels",
         ),
     ] {
         for command in ["seal", "open"] {

@@ -24,7 +24,7 @@ describe("step by step", () => {
 
     const status = await run(table, A_TO_B, "status", "--json");
     assertDone(status);
-    const { tally, not_on_primary } = JSON.parse(status.stdout);
+    const { tally, not_on_primary } = status.events().at(-1);
     assert.deepEqual([tally.rows, tally.by_kid, tally.old_form, tally.nothing_sealed, not_on_primary], [312, { [A.kid]: 300, [B.kid]: 10 }, 1, 1, 301]);
 
     // Too early, each of them, and each says what comes first.
