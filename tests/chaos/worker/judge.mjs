@@ -105,7 +105,8 @@ export class Judge {
 
   async #judgeRow(row, grant, tokens) {
     const { report, outages } = this;
-    const works = tokens.refresh_token === grant.newest.refresh && (await this.#lives(grant));
+    const isNewest = tokens.refresh_token === grant.newest.refresh;
+    const works = isNewest && (await this.#lives(grant));
     const { id, status, status_reason: reason } = row;
     const trail = (await this.sql`
       select to_char(occurred_at at time zone 'UTC', 'HH24:MI:SS') || ' ' || concat_ws('/', action, outcome, reason) as said
@@ -117,10 +118,12 @@ export class Judge {
       return;
     }
     if (grant.withdrawn) return report.count("connections ended by their user at the provider");
-    if (grant.wasLost) return report.count("connections lost with an answer of the provider");
-    const killed = grant.redemptions.some(({ from, until }) => outages.overlaps(from, Math.min(until, Date.now()) + IN_MEMORY_MS, ["kill"]));
-    if (killed) return report.count("connections lost to a kill");
-    report.violation("no connection is lost", `${what} is alive: nobody ended it and no answer was lost`, works ? "its tokens work all the same" : "its tokens are dead");
+    // Only what was never written can have been lost on its way: a row with the newest tokens was ended by somebody else.
+    if (!isNewest && grant.newest.lost) return report.count("connections lost with an answer of the provider");
+    const { from, until } = grant.redemptions.at(-1);
+    const killed = outages.overlaps(from, Math.min(until, Date.now()) + IN_MEMORY_MS, ["kill"]);
+    if (!isNewest && killed) return report.count("connections lost to a kill");
+    report.violation("no connection is lost", `${what}, with ${isNewest ? "the newest tokens" : "older tokens"}, is alive: nobody ended it and no answer was lost`, works ? "its tokens work all the same" : "its tokens are dead");
   }
 
   #judgeOrphan(grant, history) {

@@ -131,6 +131,8 @@ export class Scene {
     await delay(ms);
     this.#ended.abort();
     await Promise.all([...this.#loops, ...users.map((user) => user.stop())]);
+    // Still with faults: a short run would see hardly any revocation fail.
+    await Promise.all(users.filter(({ isVictim }) => isVictim).map((user) => user.endSome()));
     const unexplained = outages.unexplained(this.failures);
     report.count("requests that a trap ended", this.failures.length - unexplained.length);
     for (const { what, came } of unexplained) report.violation("nobody else's request fails", what, came);

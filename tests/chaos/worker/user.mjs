@@ -47,6 +47,15 @@ export class User {
     await this.running;
   }
 
+  /** Ends all connections but one. */
+  async endSome() {
+    while (this.connections.length > 1) {
+      const before = this.connections.length;
+      await this.#judged("disconnect");
+      if (this.connections.length === before) return;
+    }
+  }
+
   async #run() {
     while (!this.#stopping) {
       await delay(this.random.between(100, 900));
