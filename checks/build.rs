@@ -7,7 +7,7 @@ mod condition;
 #[allow(dead_code, reason = "the rules do not look at every field")]
 #[path = "src/entry.rs"]
 mod entry;
-#[path = "src/rules.rs"]
+#[path = "src/rules/mod.rs"]
 mod rules;
 #[path = "../sealed/src/sensitive.rs"]
 mod sensitive;

@@ -1,6 +1,6 @@
 //! A request as plain data, and what an answer to it means.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use chrono::DateTime;
 use serde::Serialize;
@@ -29,8 +29,8 @@ pub struct Request {
     pub fresh_credential: bool,
 }
 
-/// What came of a request.
-#[derive(Debug, Clone)]
+/// What came of a request. Its `Debug` shows no body: a provider may answer with secrets.
+#[derive(Clone)]
 pub enum Answer {
     /// An HTTP response.
     Http {
@@ -45,6 +45,16 @@ pub enum Answer {
     TooLarge,
     /// There was no response, or its body broke off: connection, TLS, timeout.
     Failed,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http { status, body, .. } => write!(f, "Http {status} of {} bytes", body.len()),
+            Self::TooLarge => f.write_str("TooLarge"),
+            Self::Failed => f.write_str("Failed"),
+        }
+    }
 }
 
 /// What an answer means for whoever asked.

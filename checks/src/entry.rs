@@ -119,7 +119,7 @@ pub enum Pages {
 }
 
 /// The read whose items a read is asked for.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForEach {
     /// Its name.
@@ -127,6 +127,8 @@ pub struct ForEach {
     /// Placeholders, and where their values are in the item.
     #[serde(rename = "let", deserialize_with = "unique::map")]
     pub bind: BTreeMap<String, String>,
+    /// Which of several placeholders is the provider's id of the item.
+    pub id: Option<String>,
     /// Which items; all if it is not said.
     #[serde(rename = "where")]
     pub filter: Option<Condition>,
@@ -196,6 +198,9 @@ pub struct Check {
     pub unknown: Option<Condition>,
     /// The condition for a pass; not with `over: each`.
     pub pass: Option<Condition>,
+    /// Another read that may say the same: the check passes if either does, and fails if both do.
+    #[serde(rename = "or")]
+    pub alternative: Option<Alternative>,
     /// With `over: listing`, the least and most items for which `pass` may hold.
     pub count: Option<Count>,
     /// What the result is about.
@@ -208,6 +213,8 @@ pub struct Check {
     pub title: String,
     /// What happens otherwise.
     pub why: String,
+    /// Where the numbers of its conditions come from: a standard, or the provider's own default.
+    pub basis: Option<String>,
     /// How it is put right.
     pub remediation: Remediation,
     /// Pointers to the scalars that are kept.
@@ -219,6 +226,18 @@ pub struct Check {
     /// `check:item` of an `over: each` check that says the same; those items are left out there.
     #[serde(default)]
     pub supersedes: Vec<String>,
+}
+
+/// The other read of a check over two: a list, of which some items meet `pass`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Alternative {
+    /// Its name. It is asked for the same items as the check's own read.
+    pub read: String,
+    /// What is counted.
+    pub pass: Condition,
+    /// The least and most items for which `pass` may hold.
+    pub count: Count,
 }
 
 /// What is known of a check's correctness.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::entry::{Check, Entry, Over, Severity, SeverityOf};
+use crate::condition::Condition;
+use crate::entry::{Check, Entry, Severity, SeverityOf};
 use crate::evaluate::{Truth, evaluate};
+use crate::lookup::Part;
 use crate::outcome::{Outcome, Reason, ResourceId, Status};
 use crate::template;
 
@@ -15,14 +18,9 @@ pub(crate) type Bound = BTreeMap<String, String>;
 /// The longest text of evidence, in characters.
 const LONGEST: usize = 200;
 
-/// What the check says of one value: the answer, or an item of its list. None if another check says the same (`supersedes`).
-pub(crate) fn judge(
-    entry: &Entry,
-    check: &Check,
-    bound: &Bound,
-    value: &Value,
-    now: i64,
-) -> Option<Outcome> {
+/// What the check says of one value: the answer, or an item of its list.
+pub(crate) fn judge(entry: &Entry, part: &Part, bound: &Bound, value: &Value, now: i64) -> Outcome {
+    let check = part.check;
     let item = match &check.item {
         Some(at) => scalar(value, at),
         None => Some(String::new()),
@@ -32,48 +30,36 @@ pub(crate) fn judge(
     let kind = text_of(&check.resource.kind, value, bound);
     let (Some(id), Some(kind), Some(item)) = (id, kind, item) else {
         outcome.reason = Some(Reason::Absent);
-        return Some(outcome);
+        return outcome;
     };
-    let superseded = format!("{}:{item}", check.id);
-    if entry
-        .checks
-        .iter()
-        .any(|other| other.supersedes.contains(&superseded))
-    {
-        return None;
-    }
     outcome.resource = ResourceId { kind, id };
-    outcome.resource_name = check
-        .resource
-        .name
-        .as_ref()
-        .and_then(|name| text_of(name, value, bound));
+    let name = check.resource.name.as_ref();
+    outcome.resource_name = name.and_then(|name| text_of(name, value, bound));
     outcome.item = item;
     outcome.severity = severity(check, Some(value));
-    (outcome.status, outcome.reason) = status(check, value, now);
+    (outcome.status, outcome.reason) = status(part, value, now);
     outcome.evidence = evidence(check, value);
-    Some(outcome)
+    outcome
 }
 
 /// Whether the check applies to the value and whether it passes.
-fn status(check: &Check, value: &Value, now: i64) -> (Status, Option<Reason>) {
-    let holds = |condition: &Option<crate::Condition>, otherwise: Truth| {
-        condition
-            .as_ref()
-            .map_or(otherwise, |condition| evaluate(condition, value, now))
+fn status(part: &Part, value: &Value, now: i64) -> (Status, Option<Reason>) {
+    let check = part.check;
+    let holds = |condition: Option<&Condition>, otherwise: Truth| {
+        condition.map_or(otherwise, |condition| evaluate(condition, value, now))
     };
-    match holds(&check.filter, Truth::True) {
+    match holds(check.filter.as_ref(), Truth::True) {
         Truth::False => return (Status::NotApplicable, Some(Reason::Off)),
         Truth::Unknown => return (Status::Unknown, Some(Reason::Absent)),
         Truth::True => {}
     }
-    match holds(&check.unknown, Truth::False) {
+    match holds(check.unknown.as_ref(), Truth::False) {
         Truth::True => return (Status::Unknown, Some(Reason::Unavailable)),
         Truth::Unknown => return (Status::Unknown, Some(Reason::Absent)),
         Truth::False => {}
     }
     // Without `pass` the item is a finding: `over: each`.
-    match holds(&check.pass, Truth::False) {
+    match holds(part.pass, Truth::False) {
         Truth::True => (Status::Pass, None),
         Truth::False => (Status::Fail, None),
         Truth::Unknown => (Status::Unknown, Some(Reason::Absent)),
@@ -91,23 +77,63 @@ pub(crate) fn without(
     let mut outcome = blank(entry, check, bound);
     outcome.reason = Some(reason);
     match reason {
-        Reason::Plan | Reason::Off | Reason::Paused => outcome.status = Status::NotApplicable,
+        _ if reason.is_inapplicable() => outcome.status = Status::NotApplicable,
         Reason::Forbidden | Reason::Hidden | Reason::NoScope => outcome.needs = needs.to_vec(),
         _ => {}
     }
     outcome
 }
 
-/// How many items meet `pass`, and of how many it is not known.
-#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+/// The outcome of a check that a person must look at.
+pub(crate) fn manual(entry: &Entry, check: &Check, bound: &Bound) -> Outcome {
+    let mut outcome = blank(entry, check, bound);
+    outcome.status = Status::Manual;
+    outcome
+}
+
+/// The outcome where the provider was asked for findings and has none.
+pub(crate) fn passed(entry: &Entry, check: &Check, bound: &Bound) -> Outcome {
+    let mut outcome = blank(entry, check, bound);
+    outcome.status = Status::Pass;
+    outcome
+}
+
+/// What two reads say of one resource, either of which is enough to pass.
+pub(crate) fn either(one: Outcome, other: Outcome) -> Outcome {
+    let rank = |outcome: &Outcome| match outcome.status {
+        Status::Pass => 3,
+        Status::Unknown | Status::Manual => 2,
+        // Where the plan does not have one of the two, the other alone is no failure.
+        Status::NotApplicable => 1,
+        Status::Fail => 0,
+    };
+    let (mut whole, less) = if rank(&other) > rank(&one) {
+        (other, one)
+    } else {
+        (one, other)
+    };
+    if whole.status == less.status {
+        whole.evidence.extend(less.evidence);
+        whole.needs.extend(less.needs);
+        whole.needs.sort();
+        whole.needs.dedup();
+    }
+    whole
+}
+
+/// How many items of a list were told of, meet `pass`, or are not known to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Tally {
+    /// Outcomes of items.
+    #[serde(default)]
+    pub(crate) told: u64,
     met: u64,
     unknown: u64,
 }
 
 impl Tally {
-    pub(crate) fn count(&mut self, check: &Check, item: &Value, now: i64) {
-        match status(check, item, now).0 {
+    pub(crate) fn count(&mut self, part: &Part, item: &Value, now: i64) {
+        match status(part, item, now).0 {
             Status::Pass => self.met += 1,
             Status::Unknown => self.unknown += 1,
             _ => {}
@@ -118,17 +144,17 @@ impl Tally {
     pub(crate) fn outcome(
         self,
         entry: &Entry,
-        check: &Check,
+        part: &Part,
         bound: &Bound,
         cut: Option<Reason>,
     ) -> Outcome {
-        let mut outcome = blank(entry, check, bound);
+        let mut outcome = blank(entry, part.check, bound);
         let most = if cut.is_some() {
             u64::MAX
         } else {
             self.met + self.unknown
         };
-        let count = check.count.as_ref();
+        let count = part.count;
         let at_least = count.and_then(|count| count.at_least).unwrap_or(0);
         let at_most = count.and_then(|count| count.at_most).unwrap_or(u64::MAX);
         outcome.evidence.insert("count".to_owned(), self.met.into());
@@ -165,18 +191,18 @@ fn blank(entry: &Entry, check: &Check, bound: &Bound) -> Outcome {
     }
 }
 
-/// What a list belongs to: the values that its read's parents bound, else the account.
+/// What a list belongs to: the item that its read is asked for, else the account.
 fn parent(entry: &Entry, check: &Check, bound: &Bound) -> (String, String) {
     let read = check.read.as_ref().and_then(|name| entry.reads.get(name));
     let each = read.and_then(|read| read.for_each.as_ref());
-    let ids: Vec<&str> = each
-        .iter()
-        .flat_map(|each| each.bind.keys())
-        .filter_map(|name| bound.get(name).map(String::as_str))
-        .collect();
-    match each {
-        Some(each) if !ids.is_empty() => (ids.join(" "), each.read.clone()),
-        _ => (
+    // The rules want an `id` where there are several placeholders.
+    let id = each.and_then(|each| {
+        let name = each.id.as_ref().or_else(|| each.bind.keys().next())?;
+        Some((each, bound.get(name)?))
+    });
+    match id {
+        Some((each, id)) => (id.clone(), each.read.clone()),
+        None => (
             template::fill(&entry.account, bound).unwrap_or_default(),
             "account".to_owned(),
         ),
@@ -226,11 +252,6 @@ pub(crate) fn scalar(value: &Value, at: &str) -> Option<String> {
 /// A provider's text as it is kept: at most so many characters, without NUL, which a PostgreSQL text cannot hold.
 fn kept(text: &str, most: usize) -> String {
     text.chars().filter(|c| *c != '\0').take(most).collect()
-}
-
-/// Whether the check judges items one by one.
-pub(crate) fn is_by_item(check: &Check) -> bool {
-    matches!(check.over, Over::Items | Over::Each)
 }
 
 #[cfg(test)]

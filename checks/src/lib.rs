@@ -26,17 +26,23 @@
 //! ```
 
 mod answer;
+mod compare;
 mod condition;
 mod entry;
 mod evaluate;
+mod export;
 mod judge;
+mod lookup;
 mod outcome;
+mod page;
 mod pages;
 mod report;
 mod rules;
 mod run;
+mod state;
 mod template;
 mod unique;
+mod unseen;
 
 use std::sync::LazyLock;
 
@@ -45,13 +51,15 @@ use sha2::{Digest, Sha256};
 pub use answer::{Answer, Request};
 pub use condition::{Condition, Quantity, Test};
 pub use entry::{
-    Check, Count, Entry, ForEach, Gate, Meaning, Method, Over, Pages, Read, Remediation, Resource,
-    Severity, SeverityMap, SeverityOf, Special, Stability, State,
+    Alternative, Check, Count, Entry, ForEach, Gate, Meaning, Method, Over, Pages, Read,
+    Remediation, Resource, Severity, SeverityMap, SeverityOf, Special, Stability, State,
 };
 pub use evaluate::{Truth, evaluate};
-pub use outcome::{Outcome, Reason, ResourceId, Status};
+pub use export::{Export, Format, Row};
+pub use outcome::{Outcome, Reason, ResourceId, Status, hex};
 pub use report::{Coverage, Report};
-pub use run::{Bounds, Position, Run, Step};
+pub use run::{Run, Step};
+pub use state::{Bounds, Position};
 
 /// The entries, as the build checked them.
 const ENTRIES: &str = include_str!(concat!(env!("OUT_DIR"), "/entries.json"));
@@ -82,21 +90,4 @@ pub fn catalogue_hash() -> &'static str {
     static HASH: LazyLock<String> =
         LazyLock::new(|| outcome::hex(&Sha256::digest(ENTRIES.as_bytes())));
     &HASH
-}
-
-impl Entry {
-    /// The checks that judge the answers of a read.
-    fn checks_of<'a>(&'a self, read: &'a str) -> impl Iterator<Item = &'a Check> {
-        self.checks
-            .iter()
-            .filter(move |check| check.read.as_deref() == Some(read))
-    }
-
-    /// Whether a read is asked of itself: a fallback is asked only in another's stead.
-    fn is_asked(&self, read: &str) -> bool {
-        !self
-            .reads
-            .values()
-            .any(|other| other.fallback.as_deref() == Some(read))
-    }
 }

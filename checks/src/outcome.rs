@@ -56,6 +56,15 @@ pub enum Reason {
     Off,
     /// Not applicable: the account is paused.
     Paused,
+    /// Not applicable: a list that was read to its end has nothing that the check is about.
+    Empty,
+}
+
+impl Reason {
+    /// Whether it says that there is nothing to see, rather than that it could not be seen.
+    pub fn is_inapplicable(self) -> bool {
+        matches!(self, Self::Plan | Self::Off | Self::Paused | Self::Empty)
+    }
 }
 
 /// What a result is about, by the provider's id.

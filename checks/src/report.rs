@@ -29,7 +29,7 @@ pub struct Coverage {
     /// The scopes that would make it known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,
-    /// Whether every resource was looked at: only then is one that is not listed gone.
+    /// Whether every list was read to its end and nothing in it is unknown: only then is a resource that is not listed gone.
     pub complete: bool,
     /// Results that passed.
     pub passed: usize,
@@ -81,24 +81,20 @@ impl Report {
                 .count()
         };
         let first = |status| of_check().find(|outcome| outcome.status == status);
-        let inapplicable = matches!(
-            incomplete,
-            Some(Reason::Plan | Reason::Off | Reason::Paused)
-        );
-        let complete = incomplete.is_none() || inapplicable;
         let (passed, failed, unknown) = (
             count(Status::Pass),
             count(Status::Fail),
             count(Status::Unknown),
         );
         let not_applicable = count(Status::NotApplicable);
+        let gap = incomplete.is_some_and(|reason| !reason.is_inapplicable());
         let status = if failed > 0 {
             Status::Fail
-        } else if unknown > 0 || !complete {
+        } else if unknown > 0 || gap {
             Status::Unknown
         } else if first(Status::Manual).is_some() {
             Status::Manual
-        } else if passed == 0 && not_applicable > 0 {
+        } else if passed == 0 && (not_applicable > 0 || incomplete.is_some()) {
             Status::NotApplicable
         } else {
             Status::Pass
@@ -107,7 +103,9 @@ impl Report {
             Status::Unknown => first(status)
                 .and_then(|outcome| outcome.reason)
                 .or(incomplete),
-            Status::NotApplicable => first(status).and_then(|outcome| outcome.reason),
+            Status::NotApplicable => first(status)
+                .and_then(|outcome| outcome.reason)
+                .or(incomplete),
             _ => None,
         };
         let mut needs: Vec<String> = of_check()
@@ -121,7 +119,7 @@ impl Report {
             status,
             reason,
             needs,
-            complete,
+            complete: incomplete.is_none() && unknown == 0,
             passed,
             failed,
             unknown,

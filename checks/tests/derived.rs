@@ -3,7 +3,9 @@
 
 mod derive;
 
-use checks::{Answer, Bounds, Check, Entry, Request, Status};
+use checks::{
+    Answer, Bounds, Check, Entry, Export, Format, Report, Request, Row, Run, Status, Step,
+};
 use derive::{NOW, Provider, Said, every_check, http, satisfy, scan};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -169,7 +171,8 @@ fn without_is_no_pass(
         remove(less.0.get_mut(read).expect("a read"), at);
     }
     let after = scan(entry, check, |request| less.answer(entry, request)).check;
-    let better = matches!(before, Status::Fail | Status::Unknown) && after == Status::Pass;
+    let better = matches!(before, Status::Fail | Status::Unknown)
+        && !matches!(after, Status::Fail | Status::Unknown);
     assert!(
         !better,
         "{}: {before:?} became {after:?} without {absent:?} in {provider:?}",
@@ -228,5 +231,204 @@ proptest! {
         prop_assume!(!all.is_empty());
         let absent: Vec<_> = absent.iter().map(|place| all[place.index(all.len())].clone()).collect();
         without_is_no_pass(entry, check, &provider, &absent);
+    }
+}
+
+/// A secret in every object of an answer, beside what the checks look at.
+fn plant(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.values_mut().for_each(plant);
+            for name in ["access_token", "jwt_secret", "smtp_pass", "remark"] {
+                members.insert(name.to_owned(), PLANTED.into());
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(plant),
+        _ => {}
+    }
+}
+
+const PLANTED: &str = "planted-secret";
+
+#[test]
+fn a_secret_in_an_answer_is_nowhere_afterwards() {
+    for (entry, check) in every_check() {
+        for passes in [true, false] {
+            let mut provider = Provider::for_check(entry, check, passes);
+            provider.0.values_mut().for_each(plant);
+            let settings = entry
+                .settings
+                .iter()
+                .map(|name| (name.clone(), "id".to_owned()));
+            let mut run = Run::new(entry, settings.collect(), None, Bounds::default());
+            let mut report = Report::default();
+            report.add(run.start());
+            let mut now = NOW;
+            let mut looked = 0;
+            loop {
+                match run.next(now) {
+                    Step::Ask(request) => {
+                        let mut answer = provider.answer(entry, &request);
+                        if let Answer::Http {
+                            status: 404, body, ..
+                        } = &mut answer
+                        {
+                            *body = format!("{{\"message\":\"{PLANTED}\"}}").into_bytes();
+                        }
+                        assert!(!format!("{answer:?}{request:?}").contains(PLANTED));
+                        report.add(run.take(answer, now));
+                        looked += 1;
+                    }
+                    Step::Wait(until) => now = until,
+                    Step::Done => break,
+                }
+                if looked < 12 {
+                    let kept = serde_json::to_string(run.position()).expect("JSON");
+                    assert!(!kept.contains(PLANTED), "{}", check.id);
+                    assert!(!format!("{:?}", run.position()).contains(PLANTED));
+                }
+            }
+            let coverage = report.coverage(entry, &run);
+            let rows = report.outcomes().map(|outcome| Row {
+                outcome,
+                mute: None,
+            });
+            let export = Export {
+                entry,
+                account: "id",
+                rows: rows.collect(),
+                coverage: &coverage,
+                time: NOW,
+                ended: run.ended(),
+                version: "0",
+            };
+            for format in [Format::Json, Format::Csv, Format::Sarif, Format::Ocsf] {
+                assert!(
+                    !export.write(format).contains(PLANTED),
+                    "{} {format:?}",
+                    check.id
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn each_providers_own_refusal_is_unknown() {
+    // As each provider writes 401, 403 and 404, and a refusal with status 200.
+    let refusals = [
+        ("supabase", 401, json!({"message": "Unauthorized"})),
+        (
+            "supabase",
+            403,
+            json!({"message": "Your account does not have the necessary privileges to access this endpoint."}),
+        ),
+        ("supabase", 404, json!({"message": "Project not found"})),
+        (
+            "supabase",
+            402,
+            json!({"message": "This feature is not available on your plan"}),
+        ),
+        (
+            "github",
+            401,
+            json!({"message": "Bad credentials", "status": "401"}),
+        ),
+        (
+            "github",
+            403,
+            json!({"message": "Resource not accessible by integration", "status": "403"}),
+        ),
+        (
+            "github",
+            404,
+            json!({"message": "Not Found", "status": "404"}),
+        ),
+        ("github", 422, json!({"message": "Validation Failed"})),
+        ("gitlab", 401, json!({"message": "401 Unauthorized"})),
+        (
+            "gitlab",
+            403,
+            json!({"error": "insufficient_scope", "error_description": "The request requires higher privileges than provided by the access token.", "scope": "api read_api"}),
+        ),
+        ("gitlab", 404, json!({"message": "404 Project Not Found"})),
+        (
+            "auth0",
+            401,
+            json!({"statusCode": 401, "error": "Unauthorized", "message": "Invalid token"}),
+        ),
+        (
+            "auth0",
+            403,
+            json!({"statusCode": 403, "error": "Forbidden", "errorCode": "insufficient_scope", "message": "Insufficient scope"}),
+        ),
+        (
+            "vercel",
+            401,
+            json!({"error": {"code": "unauthorized", "message": "The request requires authentication."}}),
+        ),
+        (
+            "vercel",
+            403,
+            json!({"error": {"code": "forbidden", "message": "Not authorized", "invalidToken": true}}),
+        ),
+        (
+            "vercel",
+            404,
+            json!({"error": {"code": "not_found", "message": "Not found"}}),
+        ),
+        (
+            "heroku",
+            401,
+            json!({"id": "unauthorized", "message": "Invalid credentials provided."}),
+        ),
+        (
+            "heroku",
+            403,
+            json!({"id": "forbidden", "message": "You do not have access to the team."}),
+        ),
+        (
+            "heroku",
+            404,
+            json!({"id": "not_found", "message": "Couldn't find that app."}),
+        ),
+        (
+            "discord",
+            401,
+            json!({"message": "401: Unauthorized", "code": 0}),
+        ),
+        (
+            "discord",
+            403,
+            json!({"message": "Missing Access", "code": 50001}),
+        ),
+        (
+            "slack like",
+            200,
+            json!({"ok": false, "error": "missing_scope", "needed": "team:read", "provided": "users:read"}),
+        ),
+    ];
+    for (entry, check) in every_check() {
+        for (kind, status, body) in &refusals {
+            if *kind != entry.kind && *status != 200 {
+                continue;
+            }
+            for read in chain(entry, check) {
+                let said = with(entry, check, &read, &|_| {
+                    http(*status, body.to_string().into())
+                });
+                let fork_of_a_private_repository = *status == 422 && read == "fork_approval";
+                if fork_of_a_private_repository {
+                    assert_eq!(said.check, Status::NotApplicable);
+                } else {
+                    assert_eq!(
+                        said.check,
+                        Status::Unknown,
+                        "{} {read} {status} {body}",
+                        check.id
+                    );
+                }
+            }
+        }
     }
 }

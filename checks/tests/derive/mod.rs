@@ -198,6 +198,10 @@ impl Provider {
         };
         let mut provider = Self::default();
         provider.put(entry, &name, wanted);
+        // The other read of a check over two says nothing for it.
+        if let Some(other) = &check.alternative {
+            provider.put(entry, &other.read, vec![]);
+        }
         provider.parents(entry, &name);
         provider
     }
