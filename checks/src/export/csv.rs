@@ -1,0 +1,87 @@
+//! CSV (RFC 4180). Every cell is quoted, which is all that a writer needs: no crate for that.
+
+use super::{Export, word};
+
+const HEAD: [&str; 15] = [
+    "check_id",
+    "check_version",
+    "severity",
+    "status",
+    "reason",
+    "needs",
+    "resource_type",
+    "resource_id",
+    "resource_name",
+    "item",
+    "title",
+    "remediation",
+    "evidence",
+    "mute",
+    "fingerprint",
+];
+
+pub(super) fn write(export: &Export) -> String {
+    let mut text = line(&HEAD.map(str::to_owned));
+    for (check, row) in export.results() {
+        let outcome = row.outcome;
+        let evidence = match outcome.evidence.is_empty() {
+            true => String::new(),
+            false => serde_json::json!(outcome.evidence).to_string(),
+        };
+        text += &line(&[
+            outcome.check_id.clone(),
+            outcome.check_version.to_string(),
+            word(&outcome.severity),
+            word(&outcome.status),
+            word(&outcome.reason),
+            outcome.needs.join(" "),
+            outcome.resource.kind.clone(),
+            outcome.resource.id.clone(),
+            outcome.resource_name.clone().unwrap_or_default(),
+            outcome.item.clone(),
+            check.title.clone(),
+            check.remediation.text.clone(),
+            evidence,
+            row.mute.unwrap_or_default().to_owned(),
+            export.fingerprint(outcome),
+        ]);
+    }
+    text
+}
+
+fn line(cells: &[String]) -> String {
+    let cells: Vec<String> = cells.iter().map(|text| cell(text)).collect();
+    cells.join(",") + "\r\n"
+}
+
+/// A cell that no spreadsheet takes for a formula: what starts as one gets an apostrophe (OWASP, CSV Injection).
+fn cell(text: &str) -> String {
+    let first = text.trim_start_matches([' ', '\u{a0}']).chars().next();
+    let formula = first.is_some_and(|first| "=+-@\t\r\n|%＝＋－＠".contains(first));
+    let mark = if formula { "'" } else { "" };
+    format!("\"{mark}{}\"", text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (text, written) in [
+            ("plain", "\"plain\""),
+            ("a=b", "\"a=b\""),
+            ("say \"hi\"", "\"say \"\"hi\"\"\""),
+            ("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\""),
+            (" =1", "\"' =1\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@SUM(A1)", "\"'@SUM(A1)\""),
+            ("\t=1", "\"'\t=1\""),
+            ("\r=1", "\"'\r=1\""),
+            ("＝1", "\"'＝1\""),
+        ] {
+            assert_eq!(cell(text), written);
+        }
+    }
+}

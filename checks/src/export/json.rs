@@ -1,0 +1,28 @@
+//! Our own JSON.
+
+use serde_json::{Value, json};
+
+use super::Export;
+
+pub(super) fn write(export: &Export) -> Value {
+    let results = export.results().map(|(check, row)| {
+        let mut result = json!(row.outcome);
+        result["fingerprint"] = export.fingerprint(row.outcome).into();
+        result["title"] = check.title.as_str().into();
+        result["remediation"] = check.remediation.text.as_str().into();
+        if let Some(note) = row.mute {
+            result["mute"] = note.into();
+        }
+        result
+    });
+    json!({
+        "type": export.entry.kind,
+        "account": export.account,
+        "time": export.time,
+        "version": export.version,
+        "catalogue": crate::catalogue_hash(),
+        "ended": export.ended,
+        "checks": export.coverage,
+        "results": results.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,115 @@
+//! The results of a scan in the formats that other tools read. All of them hold what passed and what is unknown, too.
+
+mod csv;
+mod json;
+mod ocsf;
+mod sarif;
+
+use serde_json::Value;
+
+use crate::entry::{Check, Entry};
+use crate::outcome::{Outcome, Reason, Status, hex};
+use crate::report::Coverage;
+
+/// What is exported.
+#[derive(Debug, Clone)]
+pub struct Export<'a> {
+    /// The checks.
+    pub entry: &'a Entry,
+    /// The provider's id of the account.
+    pub account: &'a str,
+    /// The results.
+    pub rows: Vec<Row<'a>>,
+    /// What each check saw.
+    pub coverage: &'a [Coverage],
+    /// When the scan ended, in Unix seconds.
+    pub time: i64,
+    /// Why it ended before its end.
+    pub ended: Option<Reason>,
+    /// The version of this program.
+    pub version: &'a str,
+}
+
+/// One result.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// What a check says of one resource.
+    pub outcome: &'a Outcome,
+    /// The note of the mute that holds for it.
+    pub mute: Option<&'a str>,
+}
+
+/// A format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// All that is known, in our own words.
+    Json,
+    /// RFC 4180, a line for each result; no cell is a formula.
+    Csv,
+    /// SARIF 2.1.0 (OASIS). Unknown is `kind: open`.
+    Sarif,
+    /// An array of OCSF 1.8.0 Compliance Findings (class 2003). Unknown is the status Warning.
+    Ocsf,
+}
+
+impl Export<'_> {
+    /// The text in a format, with a newline at its end.
+    pub fn write(&self, format: Format) -> String {
+        match format {
+            Format::Json => pretty(&json::write(self)),
+            Format::Csv => csv::write(self),
+            Format::Sarif => pretty(&sarif::write(self)),
+            Format::Ocsf => pretty(&ocsf::write(self)),
+        }
+    }
+
+    /// The results, each with its check. A result of a check that is not in the entry has none, and is left out.
+    fn results(&self) -> impl Iterator<Item = (&Check, Row<'_>)> {
+        self.rows.iter().filter_map(|row| {
+            let mut checks = self.entry.checks.iter();
+            let check = checks.find(|check| check.id == row.outcome.check_id)?;
+            Some((check, *row))
+        })
+    }
+
+    fn fingerprint(&self, outcome: &Outcome) -> String {
+        hex(&outcome.fingerprint(&self.entry.kind, self.account))
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// One sentence about a result, for people.
+fn message(check: &Check, outcome: &Outcome) -> String {
+    let resource = match &outcome.resource_name {
+        Some(name) => format!("{} {name}", outcome.resource.kind),
+        None => format!("{} {}", outcome.resource.kind, outcome.resource.id),
+    };
+    let reason = word(&outcome.reason);
+    match outcome.status {
+        Status::Pass => format!("{resource}: {}.", check.title),
+        Status::Fail => format!("{resource} fails: {}. {}", check.title, check.why),
+        Status::NotApplicable => format!("{resource}: does not apply ({reason}). {}", check.title),
+        Status::Manual => format!("{resource}: a person must look. {}", check.title),
+        Status::Unknown if outcome.needs.is_empty() => {
+            format!("{resource}: could not be seen ({reason}). {}", check.title)
+        }
+        Status::Unknown => {
+            let needs = outcome.needs.join(", ");
+            format!(
+                "{resource}: could not be seen ({reason}; needs {needs}). {}",
+                check.title
+            )
+        }
+    }
+}
+
+/// The word that JSON has for a value; empty for null.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
