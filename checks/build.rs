@@ -11,6 +11,9 @@ mod entry;
 mod rules;
 #[path = "../sealed/src/sensitive.rs"]
 mod sensitive;
+#[allow(dead_code, reason = "the rules compare no severities")]
+#[path = "src/severity.rs"]
+mod severity;
 #[allow(dead_code, reason = "the rules fill nothing in")]
 #[path = "src/template.rs"]
 mod template;

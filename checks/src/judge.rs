@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::condition::Condition;
-use crate::entry::{Check, Entry, Severity, SeverityOf};
+use crate::entry::{Check, Entry};
 use crate::evaluate::{Truth, evaluate};
 use crate::lookup::Part;
 use crate::outcome::{Outcome, Reason, ResourceId, Status};
+use crate::severity::{Severity, SeverityOf};
 use crate::template;
 
 /// Placeholders and their values.

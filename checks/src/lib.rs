@@ -39,6 +39,7 @@ mod pages;
 mod report;
 mod rules;
 mod run;
+mod severity;
 mod state;
 mod template;
 mod unique;
@@ -52,13 +53,14 @@ pub use answer::{Answer, Request};
 pub use condition::{Condition, Quantity, Test};
 pub use entry::{
     Alternative, Check, Count, Entry, ForEach, Gate, Meaning, Method, Over, Pages, Read,
-    Remediation, Resource, Severity, SeverityMap, SeverityOf, Special, Stability, State,
+    Remediation, Resource, Special, Stability, State,
 };
 pub use evaluate::{Truth, evaluate};
 pub use export::{Export, Format, Row};
 pub use outcome::{Outcome, Reason, ResourceId, Status, hex};
 pub use report::{Coverage, Report};
 pub use run::{Run, Step};
+pub use severity::{Severity, SeverityMap, SeverityOf};
 pub use state::{Bounds, Position};
 
 /// The entries, as the build checked them.

@@ -11,7 +11,7 @@ use small::{answer, check, entry, provider, read, scan};
 /// A scan with a pass, a fail, an unknown, one that does not apply, one for a person, and names that are no friends of spreadsheets.
 fn export(format: Format, muted: bool) -> String {
     let mut small = entry();
-    let checks = small["checks"].as_array_mut().unwrap();
+    let checks = small["checks"].as_array_mut().expect("a list");
     checks.push(check(
         "small_manual",
         json!({ "resource": { "type": "account", "id": "{account_id}" } }),
@@ -63,8 +63,8 @@ fn sarif_schema() -> String {
 }
 
 fn valid(schema: &str, value: &Value) {
-    let schema: Value = serde_json::from_str(schema).unwrap();
-    let validator = jsonschema::validator_for(&schema).unwrap();
+    let schema: Value = serde_json::from_str(schema).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
     let faults: Vec<String> = validator
         .iter_errors(value)
         .map(|fault| format!("{} at {}", fault, fault.instance_path()))

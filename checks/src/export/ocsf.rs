@@ -3,8 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{Export, Row, message, word};
-use crate::entry::{Check, Severity};
+use crate::entry::Check;
 use crate::outcome::Status;
+use crate::severity::Severity;
 
 const CLASS: u64 = 2003;
 

@@ -4,8 +4,9 @@
 use serde_json::{Value, json};
 
 use super::{Export, Row, message, word};
-use crate::entry::{Check, Severity, SeverityOf};
+use crate::entry::Check;
 use crate::outcome::Status;
+use crate::severity::{Severity, SeverityOf};
 
 pub(super) fn write(export: &Export) -> Value {
     let checks = &export.entry.checks;

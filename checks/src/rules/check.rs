@@ -2,7 +2,8 @@
 
 use super::conditions::{condition, has_numbers};
 use super::{Rules, https, need};
-use crate::entry::{Check, Over, Read, SeverityOf, State};
+use crate::entry::{Check, Over, Read, State};
+use crate::severity::SeverityOf;
 
 impl Rules<'_> {
     pub(super) fn check(&self, check: &Check) -> Result<(), String> {
