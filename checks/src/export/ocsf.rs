@@ -1,4 +1,4 @@
-//! OCSF 1.8.0, class 2003 Compliance Finding (https://schema.ocsf.io/1.8.0/classes/compliance_finding).
+//! OCSF 1.8.0, class 2003 Compliance Finding (<https://schema.ocsf.io/1.8.0/classes/compliance_finding>).
 
 use serde_json::{Value, json};
 
