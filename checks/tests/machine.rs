@@ -104,6 +104,7 @@ fn what_is_forbidden_after_what_is_not_in_the_plan_is_a_gap() {
     let key = said.check("small_key");
     assert_eq!((key.status, key.complete), (Status::Unknown, false));
     assert_eq!(key.reason, Some(Reason::Forbidden));
+    assert_eq!(said.incomplete["small_key"], Reason::Forbidden);
     assert_eq!((key.passed, key.not_applicable, key.unknown), (2, 1, 1));
 }
 

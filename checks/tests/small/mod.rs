@@ -74,6 +74,7 @@ pub struct Said {
     pub requests: u32,
     pub waited: i64,
     pub ended: Option<checks::Reason>,
+    pub incomplete: BTreeMap<String, checks::Reason>,
 }
 
 impl Said {
@@ -129,6 +130,7 @@ pub fn scan(
         requests: run.requests(),
         waited: now - NOW,
         ended: run.ended(),
+        incomplete: run.incomplete().clone(),
     }
 }
 
