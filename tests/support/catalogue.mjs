@@ -1,7 +1,7 @@
 // The entries of the catalogue as a reader of docs/providers.md sees them.
 import { readdirSync, readFileSync } from "node:fs";
 
-const FOLDER = new URL("../../worker/providers/", import.meta.url);
+const FOLDER = new URL("../../catalogue/providers/", import.meta.url);
 /** What an entry leaves out: docs/providers.md. */
 const DEFAULTS = {
   auth: "oauth",

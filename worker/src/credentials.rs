@@ -221,7 +221,7 @@ mod tests {
     }
 
     fn provider() -> Provider {
-        Provider::catalogue().unwrap().remove(0)
+        crate::providers::all().unwrap().remove(0)
     }
 
     #[test]

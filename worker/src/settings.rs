@@ -253,7 +253,7 @@ impl Environment<'_> {
         let types = self.optional(TYPES).unwrap_or_default();
         let types = types.split(',').map(str::trim);
         let mut types: Vec<_> = types.filter(|kind| !kind.is_empty()).collect();
-        for provider in Provider::catalogue().map_err(SettingError)? {
+        for provider in crate::providers::all().map_err(SettingError)? {
             let prefix = provider.kind.to_ascii_uppercase();
             if provider.auth != Auth::Oauth {
                 if let Some(at) = types.iter().position(|kind| *kind == provider.kind) {

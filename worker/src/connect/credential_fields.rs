@@ -67,7 +67,7 @@ mod tests {
     use serde_json::json;
 
     fn provider(kind: &str) -> Provider {
-        let mut all = Provider::catalogue().unwrap().into_iter();
+        let mut all = crate::providers::all().unwrap().into_iter();
         all.find(|provider| provider.kind == kind).unwrap()
     }
 

@@ -56,7 +56,7 @@ mod tests {
     // A server ignores parameters that it does not know (RFC 6749, 3.1).
     #[test]
     fn every_provider_gets_a_challenge_save_one_that_documents_a_refusal() {
-        let apps = Provider::catalogue().unwrap().into_iter();
+        let apps = crate::providers::all().unwrap().into_iter();
         let apps = apps.filter(|provider| provider.auth == Auth::Oauth);
         let without: Vec<_> = apps
             .map(|provider| provider.kind)

@@ -128,7 +128,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn client(kind: &str) -> Client {
-        let provider = Provider::catalogue()
+        let provider = crate::providers::all()
             .unwrap()
             .into_iter()
             .find(|provider| provider.kind == kind)

@@ -27,21 +27,37 @@ struct Rule {
     reason: &'static str,
 }
 
-const RULES: [Rule; 3] = [
+/// What a pure crate must not be built of.
+const EFFECTS: [&str; 9] = [
+    "worker",
+    "web-sys",
+    "js-sys",
+    "wasm-bindgen",
+    "tokio",
+    "getrandom",
+    "edge",
+    "keytool",
+    "wasm-bindgen-futures",
+];
+
+const RULES: [Rule; 5] = [
     Rule {
         package: "sealed",
         target: Some("all"),
-        forbidden: &[
-            "worker",
-            "web-sys",
-            "js-sys",
-            "wasm-bindgen",
-            "tokio",
-            "getrandom",
-            "edge",
-            "keytool",
-        ],
+        forbidden: &EFFECTS,
         reason: "the format is pure: no host, no IO, randomness is an argument",
+    },
+    Rule {
+        package: "catalogue",
+        target: Some("all"),
+        forbidden: &EFFECTS,
+        reason: "entries are data and pure checks of it",
+    },
+    Rule {
+        package: "checks",
+        target: Some("all"),
+        forbidden: &EFFECTS,
+        reason: "a check is judged by its answers: no host, no IO, no clock",
     },
     Rule {
         package: "edge",

@@ -308,6 +308,10 @@ fn clippy_wasm(project: &Project) -> Command {
         "--package",
         "sealed",
         "--package",
+        "catalogue",
+        "--package",
+        "checks",
+        "--package",
         "edge",
         "--all-targets",
     ]);

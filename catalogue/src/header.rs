@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 pub struct HeaderName(&'static str);
 
 impl HeaderName {
-    pub(super) fn new(name: String) -> Self {
+    fn new(name: String) -> Self {
         Self(name.leak())
     }
 

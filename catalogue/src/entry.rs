@@ -1,8 +1,8 @@
 //! The vocabulary: what an entry of the catalogue can say. It is closed (enums, unknown fields refused), so a misspelt quirk is an
-//! error and not ignored. docs/providers.md explains it to those who write entries; `build.rs` reads entries with this very code.
+//! error and not ignored. docs/providers.md explains it to those who write entries.
 
-use super::fields::Field;
-use super::header::HeaderName;
+use crate::fields::Field;
+use crate::header::HeaderName;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -393,26 +393,26 @@ fn needed(limit: Option<RateLimit>, of_app: u32) -> Option<u32> {
     }
 }
 
-pub(super) fn scope() -> String {
+fn scope() -> String {
     "scope".to_owned()
 }
 
-pub(super) fn json() -> Encoding {
+fn json() -> Encoding {
     Encoding::Json
 }
 
-pub(super) fn bearer() -> String {
+fn bearer() -> String {
     "bearer".to_owned()
 }
 
-pub(super) fn error_pointer() -> String {
+fn error_pointer() -> String {
     "/error".to_owned()
 }
 
-pub(super) fn refused_tries() -> u32 {
+fn refused_tries() -> u32 {
     8
 }
 
-pub(super) fn forbidden_days() -> u32 {
+fn forbidden_days() -> u32 {
     7
 }

@@ -24,7 +24,7 @@ pub struct Field {
     pub max: usize,
 }
 
-pub(super) fn usual() -> usize {
+fn usual() -> usize {
     255
 }
 

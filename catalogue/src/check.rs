@@ -1,59 +1,16 @@
-//! What must be right about an entry besides its shape. `build.rs` asks, so that a worker with a wrong catalogue cannot be built.
+//! What must be right about an entry besides its shape.
 
-use super::check_fields;
-use super::entry::{Auth, IdentityStyle, Pkce, Provider, RefusedGrant};
-use chrono::NaiveDate;
-use serde::Deserialize;
+use crate::about::{About, Refresh};
+use crate::check_fields;
+use crate::entry::{Auth, IdentityStyle, Pkce, Provider, RefusedGrant};
+use sealed::is_sensitive;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// What an entry tells people and tests, and the worker has no use for.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct About {
-    /// The day on which the entry was last compared with the provider's documentation.
-    pub verified: NaiveDate,
-    /// Where that is.
-    pub docs: String,
-    /// What a user of the entry should know, and what could not be confirmed.
-    #[serde(default)]
-    pub note: Option<String>,
-    /// Where the provider documents that it refuses a PKCE challenge. An entry without PKCE must say so.
-    #[serde(default)]
-    pub pkce_reason: Option<String>,
-    /// What becomes of the refresh token, where the user consents to one.
-    #[serde(default)]
-    pub refresh: Refresh,
-}
-
-/// What becomes of the refresh token.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refresh {
-    /// There is none.
-    #[default]
-    None,
-    /// It goes on being good.
-    Keeps,
-    /// Each refresh brings another.
-    Rotates,
-}
-
-/// Reads and checks an entry: what the worker needs of it, as it stands there and as it is understood, and what it tells people.
-pub fn read(
-    text: &str,
-    is_sensitive: impl Fn(&str) -> bool + Copy,
-) -> Result<(Map<String, Value>, Provider, About), String> {
-    let mut entry: Map<String, Value> = parse(text)?;
-    let whole = entry.clone();
-    let about = ["verified", "docs", "note", "pkce_reason", "refresh"]
-        .into_iter()
-        .filter_map(|key| entry.remove_entry(key))
-        .collect();
-    let about: About = shaped(Value::Object(about))?;
-    let provider: Provider = shaped(Value::Object(entry.clone()))?;
-    check_fields::keys(provider.auth, &whole)?;
-    check(&provider, is_sensitive)?;
+/// Whether an entry is right: `keys` are all that stand in it.
+pub fn entry(provider: &Provider, about: &About, keys: &Map<String, Value>) -> Result<(), String> {
+    check_fields::keys(provider.auth, keys)?;
+    provider_itself(provider)?;
     let is_explained = about
         .pkce_reason
         .as_ref()
@@ -78,18 +35,10 @@ pub fn read(
     if !refreshed && provider.assumed_lifetime.is_some() {
         return Err("assumed_lifetime is of no use where nothing can be refreshed".to_owned());
     }
-    Ok((entry, provider, about))
+    Ok(())
 }
 
-fn parse(text: &str) -> Result<Map<String, Value>, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
-}
-
-fn shaped<T: for<'a> Deserialize<'a>>(value: Value) -> Result<T, String> {
-    serde_json::from_value(value).map_err(|error| error.to_string())
-}
-
-fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool + Copy) -> Result<(), String> {
+fn provider_itself(provider: &Provider) -> Result<(), String> {
     if !is_name(&provider.kind) {
         return Err("type must be lower-case letters, digits and underscores".to_owned());
     }
@@ -216,7 +165,7 @@ fn check(provider: &Provider, is_sensitive: impl Fn(&str) -> bool + Copy) -> Res
     if provider.auth == Auth::Oauth {
         return Ok(());
     }
-    check_fields::fields(provider, &keys, is_sensitive)
+    check_fields::fields(provider, &keys)
 }
 
 fn refused_grant(refused: &RefusedGrant) -> Result<(), String> {

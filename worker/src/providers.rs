@@ -1,0 +1,33 @@
+//! The catalogue's providers, as `build.rs` has compiled them in.
+
+pub use catalogue::*;
+
+const COMPILED: &str = include_str!(concat!(env!("OUT_DIR"), "/providers.json"));
+
+/// All providers of the catalogue.
+pub fn all() -> Result<Vec<Provider>, String> {
+    parse(COMPILED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_read_and_every_type_stands_once() {
+        let providers = all().unwrap();
+        let mut kinds: Vec<_> = providers
+            .iter()
+            .map(|provider| provider.kind.as_str())
+            .collect();
+        assert_eq!(
+            kinds[..2],
+            ["supabase", "airtable"],
+            "the source document's first, then by name"
+        );
+        kinds.sort_unstable();
+        kinds.dedup();
+        assert_eq!(kinds.len(), providers.len());
+        assert!(kinds.len() >= 20);
+    }
+}
