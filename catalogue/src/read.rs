@@ -134,12 +134,12 @@ mod tests {
             (
                 "\"url\"",
                 "\"uri\"",
-                "supabase.json: identity.uri: unknown field `uri`",
+                "supabase.json: revocation.uri: unknown field `uri`",
             ),
             (
                 "\"docs\"",
                 "\"docks\"",
-                "supabase.json: docks: unknown field `docks`",
+                "supabase.json: missing field `docs`",
             ),
             (
                 "\"name\": \"Supabase\",",

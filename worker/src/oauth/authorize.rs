@@ -42,7 +42,7 @@ pub fn authorization_url(client: &Client, flow: &Flow) -> String {
 mod tests {
     use super::*;
     use crate::oauth::tests::client;
-    use crate::providers::{Auth, Provider};
+    use crate::providers::Auth;
 
     // RFC 7636, appendix B
     fn flow() -> Flow {
