@@ -9,9 +9,10 @@ use crate::db::{Admission, AdmitWrite};
 use crate::error::{ClientError, Error, Result};
 use crate::host::{self, Incoming};
 use crate::http::{ContentType, Response};
-use crate::json::{Read, parse_once};
+use crate::json::parse_untrusted;
 use crate::random::hex;
 use crate::settings::Settings;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::ops::Deref;
 
@@ -82,12 +83,12 @@ impl Context<'_> {
     }
 
     /// The body as JSON of this shape; `expected` is what the client reads otherwise.
-    pub async fn json<T: Read>(&self, expected: &'static str) -> Result<T> {
+    pub async fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T> {
         if !self.incoming.head.is_json() {
             return Err(ClientError::MediaType.into());
         }
         let body = self.incoming.body().await?;
-        parse_once(&body).ok_or(ClientError::Body(expected).into())
+        parse_untrusted(&body).ok_or(ClientError::Body(expected).into())
     }
 }
 

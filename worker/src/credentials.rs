@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, TransactionId};
-use crate::json;
 use crate::oauth::{Account, Grant, token};
 use crate::providers::Provider;
 use crate::random::RandomToken;
@@ -70,7 +69,7 @@ pub fn parse(text: &str) -> Option<Map<String, Value>> {
 
 /// Reads the config of a row that is deleted: nobody writes it back, so such a name keeps nobody from revoking the grant.
 pub fn parse_to_read(text: &str) -> Option<Map<String, Value>> {
-    json::parse(text)
+    serde_json::from_str(text).ok()
 }
 
 /// A credential of a config.

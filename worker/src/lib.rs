@@ -29,7 +29,6 @@ pub mod providers;
 pub mod random;
 pub mod refresh;
 pub mod routes;
-pub mod seconds;
 pub mod settings;
 pub mod webhooks;
 

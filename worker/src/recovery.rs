@@ -9,38 +9,37 @@ use crate::error::{Error, Result};
 use crate::host::{UpstreamResponse, log};
 use crate::http::SendError;
 use crate::ids::{OrganizationId, UserId};
-use crate::json::{object, parse, tagged};
+use crate::json;
 use crate::refresh::refresh_grant::{self, Redeemer};
 use crate::settings::{SettingError, Settings};
+use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-tagged! {
-    "request"
-    enum Note {
-        "refresh" => Refresh {
-            owner: Uuid,
-            user: Option<UserId>,
-            claim: Claim,
-        },
-        "exchange" => Exchange(Exchange),
-    }
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Note {
+    Refresh {
+        owner: Uuid,
+        user: Option<UserId>,
+        claim: Claim,
+    },
+    Exchange(Exchange),
 }
 
-object! {
-    /// The exchange of a code.
-    pub struct Exchange {
-        /// Another one each time.
-        pub id: Uuid,
-        /// With which provider.
-        pub integration_type: String,
-        /// Who connects.
-        pub user: UserId,
-        /// For which organization.
-        pub organization: OrganizationId,
-        /// Where the browser goes in the end.
-        pub return_to: String,
-    }
+/// The exchange of a code.
+#[derive(Deserialize)]
+pub struct Exchange {
+    /// Another one each time.
+    pub id: Uuid,
+    /// With which provider.
+    pub integration_type: String,
+    /// Who connects.
+    pub user: UserId,
+    /// For which organization.
+    pub organization: OrganizationId,
+    /// Where the browser goes in the end.
+    pub return_to: String,
 }
 
 /// The note of a redemption.
@@ -74,7 +73,10 @@ pub async fn recover(
         settings,
         request_id,
     };
-    let resumed = match parse::<Note>(note) {
+    let resumed = match serde_json::from_str(note)
+        .ok()
+        .and_then(|note| json::read_tagged("request", note).ok())
+    {
         Some(Note::Refresh { owner, user, claim }) => {
             refresh_grant::resume(&task, Redeemer { owner, user }, &claim, answer).await
         }

@@ -6,9 +6,9 @@
 use crate::auth::jwt::Algorithm;
 use crate::error::{Error, Result};
 use crate::http::HttpResponse;
-use crate::json::{Read, object, parse};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// How long keys are used before they are fetched anew, in milliseconds: as long as Supabase's own edge keeps them.
@@ -36,29 +36,27 @@ pub struct Jwk {
 /// Reads a JWK set. Keys of other kinds, without id, or meant for encryption are passed over; symmetric ones above all: a
 /// public answer cannot hold a secret.
 pub fn read(answer: &HttpResponse) -> Result<Vec<Jwk>> {
-    object! {
-        struct Set {
-            keys: Vec<Value>,
-        }
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<Value>,
     }
-    object! {
-        struct Key {
-            kty: String,
-            crv: Option<String>,
-            kid: Option<String>,
-            r#use: Option<String>,
-            alg: Option<String>,
-            n: Option<String>,
-        }
+    #[derive(Deserialize)]
+    struct Key {
+        kty: String,
+        crv: Option<String>,
+        kid: Option<String>,
+        r#use: Option<String>,
+        alg: Option<String>,
+        n: Option<String>,
     }
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("JWKS", answer.status, &answer.body));
     }
-    let set: Set =
-        parse(&answer.body).ok_or_else(|| Error::database_answer("JWKS: not a JWK set"))?;
+    let set: Set = serde_json::from_str(&answer.body)
+        .map_err(|_| Error::database_answer("JWKS: not a JWK set"))?;
     let keys = set.keys.into_iter().take(KEYS_MAX).filter_map(|value| {
         let json = value.to_string();
-        let key = Key::read(value).ok()?;
+        let key = Key::deserialize(value).ok()?;
         let algorithm = match (key.kty.as_str(), key.crv.as_deref()) {
             ("EC", Some("P-256")) => Algorithm::Es256,
             ("RSA", _) if key.n.as_deref().is_some_and(is_long_enough) => Algorithm::Rs256,

@@ -5,10 +5,11 @@
 
 use crate::error::{ClientError, Result};
 use crate::ids::UserId;
-use crate::json::{Given, Read, Shape, object, parse_once};
-use crate::seconds::Seconds;
+use crate::json;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -60,32 +61,26 @@ pub struct User {
     pub expires_at: i64,
 }
 
-object! {
-    #[derive(Debug)]
-    struct Claims {
-        iss: Option<String>,
-        aud: Option<Audience>,
-        role: Option<String>,
-        sub: Option<String>,
-        exp: Option<Seconds>,
-        nbf: Option<Seconds>,
-        iat: Option<Seconds>,
-        email: Option<String>,
-        is_anonymous: Given<bool>,
-    }
+#[derive(Deserialize, Debug)]
+struct Claims {
+    iss: Option<String>,
+    aud: Option<Audience>,
+    role: Option<String>,
+    sub: Option<String>,
+    exp: Option<f64>,
+    nbf: Option<f64>,
+    iat: Option<f64>,
+    email: Option<String>,
+    #[serde(default, deserialize_with = "json::given")]
+    is_anonymous: Option<bool>,
 }
 
 /// One, or a list.
-#[derive(Debug)]
-struct Audience(Vec<String>);
-
-impl Read for Audience {
-    fn read(value: Value) -> Shape<Self> {
-        match value {
-            Value::String(one) => Ok(Self(vec![one])),
-            many => Vec::read(many).map(Self),
-        }
-    }
+#[derive(Deserialize, Debug)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
 }
 
 /// The longest token that is looked at, in bytes.
@@ -93,7 +88,7 @@ const TOKEN_MAX: usize = 8 * 1024;
 /// The longest kid.
 const KID_MAX: usize = 128;
 /// How far clocks may differ, in seconds.
-const LEEWAY: i64 = 30;
+const LEEWAY: f64 = 30.0;
 
 impl Unverified {
     /// Reads a token's form.
@@ -102,17 +97,16 @@ impl Unverified {
     }
 
     fn read(token: &str) -> Option<Self> {
-        object! {
-            struct Header {
-                alg: String,
-                kid: Option<String>,
-                crit: Option<Value>,
-            }
+        #[derive(Deserialize)]
+        struct Header {
+            alg: String,
+            kid: Option<String>,
+            crit: Option<Value>,
         }
-        fn part<T: Read>(text: &str) -> Option<T> {
+        fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
             let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
             // Of a str like all other JSON here: a second reader would be a second copy of the parser.
-            parse_once(str::from_utf8(&json).ok()?)
+            json::parse_untrusted(str::from_utf8(&json).ok()?)
         }
         if token.len() > TOKEN_MAX {
             return None;
@@ -151,17 +145,18 @@ impl Unverified {
     fn read_user(self, issuer: &str, now: i64) -> Option<User> {
         const AUTHENTICATED: &str = "authenticated";
         let claims = self.claims;
-        let Audience(audiences) = claims.aud?;
-        let audience = audiences.iter().any(|audience| audience == AUTHENTICATED);
-        let exp = claims.exp.map(|exp| exp.whole)?;
-        let started = |moment: Option<Seconds>| {
-            moment.is_none_or(|moment| moment.rounded_up() <= now + LEEWAY)
+        let audience = match claims.aud? {
+            Audience::One(audience) => audience == AUTHENTICATED,
+            Audience::Many(audiences) => audiences.iter().any(|one| one == AUTHENTICATED),
         };
+        let exp = claims.exp?;
+        let now = now as f64;
+        let started = |moment: Option<f64>| moment.is_none_or(|moment| moment <= now + LEEWAY);
         let right = audience
             && exp + LEEWAY > now
             && claims.iss.as_deref() == Some(issuer)
             && claims.role.as_deref() == Some(AUTHENTICATED)
-            && !claims.is_anonymous.0.unwrap_or_default()
+            && !claims.is_anonymous.unwrap_or_default()
             && started(claims.nbf)
             && started(claims.iat);
         let id = claims
@@ -172,7 +167,7 @@ impl Unverified {
         right.then_some(User {
             id: UserId(id),
             email: claims.email,
-            expires_at: exp,
+            expires_at: exp as i64,
         })
     }
 }

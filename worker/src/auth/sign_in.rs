@@ -8,22 +8,28 @@ use crate::db::{Admission, AdmitRenewal, AdmitSignIn, ForgiveSignIns, lists};
 use crate::error::{ClientError, Error, Result};
 use crate::host;
 use crate::http::{HttpRequest, Response};
-use crate::json::{Given, object};
+use crate::json;
 use chrono::DateTime;
 use sealed::Secret;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How long a browser keeps what renews a session, in seconds: 30 days. Supabase Auth decides whether it still does.
 const REFRESH_SECONDS: i64 = 30 * 86_400;
 
-object! {
-    exact struct Body {
-        email: Given<String>,
-        password: Given<String>,
-        access_token: Given<String>,
-        refresh_token: Given<Option<String>>,
-        refresh: Given<bool>,
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(default, deserialize_with = "json::given")]
+    email: Option<String>,
+    #[serde(default, deserialize_with = "json::given")]
+    password: Option<String>,
+    #[serde(default, deserialize_with = "json::given")]
+    access_token: Option<String>,
+    #[serde(default, deserialize_with = "json::given")]
+    refresh_token: Option<Option<String>>,
+    #[serde(default, deserialize_with = "json::given")]
+    refresh: Option<bool>,
 }
 
 /// `POST /api/session`
@@ -33,11 +39,11 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     let expected = r#"expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
     let body: Body = context.json(expected).await?;
     let given = (
-        body.email.0,
-        body.password.0,
-        body.access_token.0,
-        body.refresh_token.0,
-        body.refresh.0,
+        body.email,
+        body.password,
+        body.access_token,
+        body.refresh_token,
+        body.refresh,
     );
     let (access, refresh) = match given {
         (Some(email), Some(password), None, None, None) => {

@@ -3,19 +3,21 @@
 use crate::db::project::{ApiKey, Project};
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
-use crate::json::{object, parse};
+use crate::json;
 use sealed::Secret;
+use serde::Deserialize;
 use serde_json::json;
 use std::net::IpAddr;
 
-object! {
-    /// What a sign-in yields.
-    pub struct Tokens {
-        /// The user's token (a JWT).
-        pub access_token: Secret,
-        /// What renews it.
-        pub refresh_token: Secret,
-    }
+/// What a sign-in yields.
+#[derive(Deserialize)]
+pub struct Tokens {
+    /// The user's token (a JWT).
+    #[serde(deserialize_with = "json::secret")]
+    pub access_token: Secret,
+    /// What renews it.
+    #[serde(deserialize_with = "json::secret")]
+    pub refresh_token: Secret,
 }
 
 /// How large its answers may be, in bytes: a user with all metadata, or the project's keys.
@@ -72,9 +74,8 @@ fn forwarded(project: &Project, path: &str, client: &str, body: String) -> HttpR
 /// Reads the answer to either: 400 and 422 mean that the credentials are not good, 429 too many tries; 401 is about our API key.
 pub fn read_tokens(answer: &HttpResponse) -> Result<Tokens> {
     match answer.status {
-        200 if answer.is_json() => {
-            parse(&answer.body).ok_or_else(|| Error::database_answer("sign-in: unexpected tokens"))
-        }
+        200 if answer.is_json() => serde_json::from_str(&answer.body)
+            .map_err(|_| Error::database_answer("sign-in: unexpected tokens")),
         429 => Err(ClientError::TooManySignIns { seconds: 60 }.into()),
         400 | 422 => Err(ClientError::BadCredentials.into()),
         status => Err(Error::refused("sign-in", status, &answer.body)),

@@ -10,9 +10,9 @@ use crate::http::Response;
 use crate::http::url::with_parameter;
 use crate::ids::PendingId;
 use crate::jobs::revocations::{self, Ended};
-use crate::json::object;
 use crate::oauth::{Account, Client};
 use sealed::PlainConfig;
+use serde::Deserialize;
 use serde_json::json;
 
 /// What there is to choose from.
@@ -26,10 +26,10 @@ pub async fn list(context: &Context<'_>, id: &str) -> Result<Response> {
 
 /// Connects the chosen account.
 pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
-    object! {
-        exact struct Body {
-            account_id: String,
-        }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        account_id: String,
     }
     let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;

@@ -15,21 +15,21 @@ use crate::http::{HttpResponse, Response, SendError};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::integrations::detail;
 use crate::jobs::revocations;
-use crate::json::object;
 use crate::oauth::{Account, identity, token};
 use crate::offer::Offer;
 use sealed::PlainConfig;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// `POST /api/integrations`
 pub async fn create(context: &Context<'_>) -> Result<Response> {
-    object! {
-        exact struct Body {
-            integration_type: String,
-            organization_id: Option<String>,
-            name: Option<String>,
-            fields: Map<String, Value>,
-        }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        integration_type: String,
+        organization_id: Option<String>,
+        name: Option<String>,
+        fields: Map<String, Value>,
     }
     const EXPECTED: &str =
         r#"expected {"integration_type", "organization_id"?, "name"?, "fields"}"#;
@@ -61,10 +61,10 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
 
 /// `PUT /api/integrations/:id/credentials`: others in place of those that stand, of the same account.
 pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
-    object! {
-        exact struct Body {
-            fields: Map<String, Value>,
-        }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        fields: Map<String, Value>,
     }
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;

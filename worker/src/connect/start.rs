@@ -11,21 +11,21 @@ use crate::host::random_uuid;
 use crate::http::Response;
 use crate::http::url::parse_return_path;
 use crate::ids::{IntegrationId, OrganizationId, TransactionId, UserId};
-use crate::json::object;
 use crate::oauth::Client;
 use crate::oauth::authorize::{Flow, authorization_url};
 use crate::random::RandomToken;
+use serde::Deserialize;
 use serde_json::json;
 
 /// How long a flow may take, in seconds; the database's rows live as long.
 const FLOW_SECONDS: i64 = 600;
 
-object! {
-    exact struct Body {
-        integration_type: String,
-        organization_id: Option<String>,
-        return_to: Option<String>,
-    }
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    integration_type: String,
+    organization_id: Option<String>,
+    return_to: Option<String>,
 }
 
 /// `POST /api/auth/authorize`

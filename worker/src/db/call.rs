@@ -3,16 +3,17 @@
 use crate::db::project::Project;
 use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
-use crate::json::Read;
+use crate::json;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// A call of a function: its name, its arguments, and what it answers.
 pub trait Call: Serialize {
     /// The function's name in schema public.
     const NAME: &'static str;
-    /// Its outcomes.
-    type Outcome: Read;
+    /// Its outcomes: the field `outcome` of the answer names the variant, the other fields are its own.
+    type Outcome: DeserializeOwned;
 }
 
 /// The body of a call's request.
@@ -42,7 +43,7 @@ pub fn read(name: &str, answer: &HttpResponse) -> Result<Value> {
 
 /// The outcome that a response holds.
 pub fn outcome<C: Call>(value: Value) -> Result<C::Outcome> {
-    C::Outcome::read(value).map_err(|place| unexpected(C::NAME, place))
+    json::read_tagged("outcome", value).map_err(|place| unexpected(C::NAME, &place))
 }
 
 /// Names the field, never what it holds.

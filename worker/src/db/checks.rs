@@ -3,9 +3,10 @@
 use crate::db::call::Call;
 use crate::health::verdict::{Reason, Status};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use crate::json::{ById, object, tagged};
 use crate::providers::Endpoint;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// The check of one integration is claimed.
 #[derive(Serialize)]
@@ -20,59 +21,55 @@ pub struct ClaimCheck<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ClaimCheck`].
-    pub enum ClaimingCheck {
-        /// The caller checks and settles.
-        "claimed" => Claimed(CheckClaim),
-        /// It was checked a moment ago.
-        "recent" => Recent(Health),
-        /// Somebody else is at it; ask again.
-        "busy" => Busy,
-        /// The provider wants no requests.
-        "paused" => Paused {
-            /// For so many seconds.
-            seconds: u32,
-        },
-        /// It is not the user's to see, or there is none.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`ClaimCheck`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimingCheck {
+    /// The caller checks and settles.
+    Claimed(CheckClaim),
+    /// It was checked a moment ago.
+    Recent(Health),
+    /// Somebody else is at it; ask again.
+    Busy,
+    /// The provider wants no requests.
+    Paused {
+        /// For so many seconds.
+        seconds: u32,
+    },
+    /// It is not the user's to see, or there is none.
+    Unknown,
 }
 
-object! {
-    /// A claimed check.
-    pub struct CheckClaim {
-        /// Which integration.
-        pub id: IntegrationId,
-        /// Whose it is.
-        pub organization_id: OrganizationId,
-        /// With which provider.
-        pub integration_type: String,
-        /// The account that must answer, where that is known.
-        pub account_id: Option<String>,
-        /// When it is checked, in the words of whoever wrote it.
-        pub scan_schedule: Option<String>,
-        /// Which config the claim is about.
-        pub version: String,
-        /// The config as JSON text; None: its token ends soon, ask for a fresh one.
-        pub config: Option<String>,
-    }
+/// A claimed check.
+#[derive(Deserialize)]
+pub struct CheckClaim {
+    /// Which integration.
+    pub id: IntegrationId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// The account that must answer, where that is known.
+    pub account_id: Option<String>,
+    /// When it is checked, in the words of whoever wrote it.
+    pub scan_schedule: Option<String>,
+    /// Which config the claim is about.
+    pub version: String,
+    /// The config as JSON text; None: its token ends soon, ask for a fresh one.
+    pub config: Option<String>,
 }
 
-object! {
-    /// How an integration fares, as its members are shown it.
-    #[derive(Serialize)]
-    pub struct Health {
-        /// Its status.
-        pub status: String,
-        /// Why it is not active.
-        pub status_reason: Option<String>,
-        /// When it was checked (RFC 3339).
-        pub last_checked_at: Option<String>,
-        /// When it will be.
-        pub next_check_at: Option<String>,
-    }
+/// How an integration fares, as its members are shown it.
+#[derive(Deserialize, Serialize)]
+pub struct Health {
+    /// Its status.
+    pub status: String,
+    /// Why it is not active.
+    pub status_reason: Option<String>,
+    /// When it was checked (RFC 3339).
+    pub last_checked_at: Option<String>,
+    /// When it will be.
+    pub next_check_at: Option<String>,
 }
 
 impl Call for ClaimCheck<'_> {
@@ -93,16 +90,15 @@ pub struct ClaimDueChecks<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ClaimDueChecks`].
-    pub enum ClaimingDueChecks {
-        /// These, the longest due first; none: nothing is due.
-        "claimed" => Claimed {
-            /// The claims.
-            claims: Vec<CheckClaim>,
-        },
-    }
+/// What becomes of [`ClaimDueChecks`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimingDueChecks {
+    /// These, the longest due first; none: nothing is due.
+    Claimed {
+        /// The claims.
+        claims: Vec<CheckClaim>,
+    },
 }
 
 impl Call for ClaimDueChecks<'_> {
@@ -140,33 +136,31 @@ pub struct CheckResult {
     pub next_check_at: Option<String>,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`SettleChecks`].
-    pub enum SettlingChecks {
-        /// Each for itself.
-        "ended" => Ended {
-            /// By integration.
-            ends: ById<CheckEnd>,
-        },
-    }
+/// What becomes of [`SettleChecks`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettlingChecks {
+    /// Each for itself.
+    Ended {
+        /// By integration.
+        ends: BTreeMap<Uuid, CheckEnd>,
+    },
 }
 
-tagged! {
-    "end"
-    /// What became of one check.
-    pub enum CheckEnd {
-        /// It is written.
-        "checked" => Checked(Health),
-        /// The row holds another credential by now; nothing was written.
-        "changed" => Changed,
-        /// The claim was given back.
-        "released" => Released,
-        /// The integration was deleted.
-        "gone" => Gone,
-        /// The row could not be had in time.
-        "busy" => Busy,
-    }
+/// What became of one check.
+#[derive(Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum CheckEnd {
+    /// It is written.
+    Checked(Health),
+    /// The row holds another credential by now; nothing was written.
+    Changed,
+    /// The claim was given back.
+    Released,
+    /// The integration was deleted.
+    Gone,
+    /// The row could not be had in time.
+    Busy,
 }
 
 impl Call for SettleChecks<'_> {
@@ -187,17 +181,16 @@ pub struct PauseProvider {
     pub p_organizations: Option<u32>,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`PauseProvider`].
-    pub enum Pausing {
-        /// The integration waits.
-        "paused" => Paused,
-        /// All of its type wait.
-        "type_paused" => TypePaused,
-        /// The integration is gone.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`PauseProvider`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pausing {
+    /// The integration waits.
+    Paused,
+    /// All of its type wait.
+    TypePaused,
+    /// The integration is gone.
+    Unknown,
 }
 
 impl Call for PauseProvider {
@@ -208,9 +201,8 @@ impl Call for PauseProvider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::parse;
+    use crate::json;
     use serde_json::json;
-    use uuid::Uuid;
 
     #[test]
     fn a_result_without_status_gives_the_claim_back() {
@@ -237,10 +229,11 @@ mod tests {
                 {"end":"checked","status":"degraded","status_reason":"timeout","last_checked_at":"x","next_check_at":null},
             "67e55044-10b1-426f-9247-bb680e5fe0c9":{"end":"changed"}
         }}"#;
-        let SettlingChecks::Ended { ends } = parse(body).unwrap();
+        let SettlingChecks::Ended { ends } =
+            json::read_tagged("outcome", serde_json::from_str(body).unwrap()).unwrap();
         let end = |last: &str| {
             let id = format!("67e55044-10b1-426f-9247-bb680e5fe0c{last}");
-            ends.get(id.parse().unwrap())
+            ends.get(&id.parse::<Uuid>().unwrap())
         };
         assert!(matches!(end("8"), Some(CheckEnd::Checked(_))));
         assert!(matches!(end("9"), Some(CheckEnd::Changed)));

@@ -2,11 +2,10 @@
 
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, OrganizationId, PendingId, TransactionId, UserId};
-use crate::json::{object, tagged};
 use crate::oauth::Account;
 use crate::providers::SecondGrant;
 use sealed::StoredConfig;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A connection is started.
 #[derive(Serialize)]
@@ -35,21 +34,20 @@ pub struct BeginConnection<'a> {
     pub p_integration_id: Option<IntegrationId>,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`BeginConnection`].
-    pub enum Begun {
-        /// It stands for ten minutes.
-        "begun" => Begun,
-        /// The user is no member of the organisation.
-        "not_a_member" => NotAMember,
-        /// The user has too many open.
-        "too_many" => TooMany,
-        /// The integration that was to be reconnected is gone.
-        "unknown" => Unknown,
-        /// It does not say which account it stands for, or another integration has that account.
-        "no_account" => NoAccount,
-    }
+/// What becomes of [`BeginConnection`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Begun {
+    /// It stands for ten minutes.
+    Begun,
+    /// The user is no member of the organisation.
+    NotAMember,
+    /// The user has too many open.
+    TooMany,
+    /// The integration that was to be reconnected is gone.
+    Unknown,
+    /// It does not say which account it stands for, or another integration has that account.
+    NoAccount,
 }
 
 impl Call for BeginConnection<'_> {
@@ -68,43 +66,41 @@ pub struct ConsumeTransaction<'a> {
     pub p_user_id: UserId,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ConsumeTransaction`].
-    pub enum Consumed {
-        /// It is this caller's alone now.
-        "consumed" => Consumed(Transaction),
-        /// The user has left the organisation meanwhile.
-        "not_a_member" => NotAMember,
-        /// Another browser's or another user's.
-        "foreign" => Foreign,
-        /// It never was, has expired, or was taken.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`ConsumeTransaction`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consumed {
+    /// It is this caller's alone now.
+    Consumed(Transaction),
+    /// The user has left the organisation meanwhile.
+    NotAMember,
+    /// Another browser's or another user's.
+    Foreign,
+    /// It never was, has expired, or was taken.
+    Unknown,
 }
 
-object! {
-    /// What [`BeginConnection`] stored.
-    pub struct Transaction {
-        /// The transaction.
-        pub id: TransactionId,
-        /// For which organisation.
-        pub organization_id: OrganizationId,
-        /// With which provider.
-        pub integration_type: String,
-        /// The issuer that the callback must name.
-        pub issuer: Option<String>,
-        /// Exactly what the authorization request said.
-        pub redirect_uri: String,
-        /// The PKCE verifier, sealed.
-        pub verifier: StoredConfig,
-        /// Where to go in the end.
-        pub return_to: String,
-        /// The integration that is reconnected, if it is one.
-        pub integration_id: Option<IntegrationId>,
-        /// The account that it must come back with; none: it is gone.
-        pub account_id: Option<String>,
-    }
+/// What [`BeginConnection`] stored.
+#[derive(Deserialize)]
+pub struct Transaction {
+    /// The transaction.
+    pub id: TransactionId,
+    /// For which organisation.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// The issuer that the callback must name.
+    pub issuer: Option<String>,
+    /// Exactly what the authorization request said.
+    pub redirect_uri: String,
+    /// The PKCE verifier, sealed.
+    pub verifier: StoredConfig,
+    /// Where to go in the end.
+    pub return_to: String,
+    /// The integration that is reconnected, if it is one.
+    pub integration_id: Option<IntegrationId>,
+    /// The account that it must come back with; none: it is gone.
+    pub account_id: Option<String>,
 }
 
 impl Call for ConsumeTransaction<'_> {
@@ -121,20 +117,19 @@ pub struct AdmitCredentials {
     pub p_organization_id: OrganizationId,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`AdmitCredentials`].
-    pub enum Admitted {
-        /// They may be tried, once.
-        "admitted" => Admitted,
-        /// The user is no member of the organisation.
-        "not_a_member" => NotAMember,
-        /// The user has tried too many.
-        "too_many" => TooMany {
-            /// The next ones may come in so many seconds.
-            seconds: u32,
-        },
-    }
+/// What becomes of [`AdmitCredentials`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admitted {
+    /// They may be tried, once.
+    Admitted,
+    /// The user is no member of the organisation.
+    NotAMember,
+    /// The user has tried too many.
+    TooMany {
+        /// The next ones may come in so many seconds.
+        seconds: u32,
+    },
 }
 
 impl Call for AdmitCredentials {
@@ -169,34 +164,33 @@ pub struct CompleteConnection<'a> {
     pub p_second_grant: Option<SecondGrant>,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`CompleteConnection`].
-    pub enum Completed {
-        /// A new row.
-        "created" => Created {
-            /// Its id.
-            id: IntegrationId,
-        },
-        /// The row had the same account.
-        "updated" => Updated {
-            /// Its id.
-            id: IntegrationId,
-        },
-        /// The account stands under another id; nothing was written. Seal for that id and repeat.
-        "exists" => Exists {
-            /// That id.
-            id: IntegrationId,
-        },
-        /// The user has left the organisation meanwhile.
-        "not_a_member" => NotAMember,
-        /// The grant is not pending any more, or the row that was to be reconnected is gone.
-        "unknown" => Unknown,
-        /// The row that was to be reconnected stands for another account, or another row for this one.
-        "mismatch" => Mismatch,
-        /// Another integration has the name that was given ([`ConnectNamed`]).
-        "name_taken" => NameTaken,
-    }
+/// What becomes of [`CompleteConnection`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completed {
+    /// A new row.
+    Created {
+        /// Its id.
+        id: IntegrationId,
+    },
+    /// The row had the same account.
+    Updated {
+        /// Its id.
+        id: IntegrationId,
+    },
+    /// The account stands under another id; nothing was written. Seal for that id and repeat.
+    Exists {
+        /// That id.
+        id: IntegrationId,
+    },
+    /// The user has left the organisation meanwhile.
+    NotAMember,
+    /// The grant is not pending any more, or the row that was to be reconnected is gone.
+    Unknown,
+    /// The row that was to be reconnected stands for another account, or another row for this one.
+    Mismatch,
+    /// Another integration has the name that was given ([`ConnectNamed`]).
+    NameTaken,
 }
 
 impl Call for CompleteConnection<'_> {
@@ -236,13 +230,12 @@ pub struct AddPendingConnection<'a> {
     pub p_return_to: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`AddPendingConnection`].
-    pub enum Added {
-        /// It is stored or revoked from now on, whatever becomes of this worker.
-        "pending" => Pending,
-    }
+/// The outcome of [`AddPendingConnection`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Added {
+    /// It is stored or revoked from now on, whatever becomes of this worker.
+    Pending,
 }
 
 impl Call for AddPendingConnection<'_> {
@@ -261,17 +254,16 @@ pub struct OfferAccounts<'a> {
     pub p_accounts: &'a [Account],
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`OfferAccounts`].
-    pub enum Offered {
-        /// The grant waits for ten minutes.
-        "waiting" => Waiting,
-        /// The user has left the organization.
-        "not_a_member" => NotAMember,
-        /// The grant is not pending any more.
-        "unknown" => Unknown,
-    }
+/// The outcome of [`OfferAccounts`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Offered {
+    /// The grant waits for ten minutes.
+    Waiting,
+    /// The user has left the organization.
+    NotAMember,
+    /// The grant is not pending any more.
+    Unknown,
 }
 
 impl Call for OfferAccounts<'_> {
@@ -292,33 +284,31 @@ pub struct PendingConnection<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`PendingConnection`].
-    pub enum Pending {
-        /// It waits.
-        "waiting" => Waiting(PendingGrant),
-        /// Not found, expired, chosen from already, or another user's.
-        "unknown" => Unknown,
-    }
+/// The outcome of [`PendingConnection`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pending {
+    /// It waits.
+    Waiting(PendingGrant),
+    /// Not found, expired, chosen from already, or another user's.
+    Unknown,
 }
 
-object! {
-    /// A grant that waits for the user's choice.
-    pub struct PendingGrant {
-        /// For which organization.
-        pub organization_id: OrganizationId,
-        /// With which provider.
-        pub integration_type: String,
-        /// The config without account, sealed; empty where it was not asked for.
-        pub config: StoredConfig,
-        /// The choice.
-        pub accounts: Vec<Account>,
-        /// Where the browser goes in the end.
-        pub return_to: String,
-        /// When the choice expires (RFC 3339).
-        pub expires_at: String,
-    }
+/// A grant that waits for the user's choice.
+#[derive(Deserialize)]
+pub struct PendingGrant {
+    /// For which organization.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// The config without account, sealed; empty where it was not asked for.
+    pub config: StoredConfig,
+    /// The choice.
+    pub accounts: Vec<Account>,
+    /// Where the browser goes in the end.
+    pub return_to: String,
+    /// When the choice expires (RFC 3339).
+    pub expires_at: String,
 }
 
 impl Call for PendingConnection<'_> {

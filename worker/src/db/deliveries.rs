@@ -2,10 +2,9 @@
 
 use crate::db::call::Call;
 use crate::ids::{EndpointId, EventId, OrganizationId, UserId};
-use crate::json::{object, tagged};
 use chrono::{DateTime, Utc};
 use sealed::StoredConfig;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -20,17 +19,16 @@ pub struct Replay {
     pub p_user_id: UserId,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`Replay`].
-    pub enum Replayed {
-        /// It is delivered with the next run.
-        "replayed" => Replayed,
-        /// The endpoint is disabled.
-        "disabled" => Disabled,
-        /// The endpoint is not the user's, or the event was never for it, or is no longer kept.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`Replay`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replayed {
+    /// It is delivered with the next run.
+    Replayed,
+    /// The endpoint is disabled.
+    Disabled,
+    /// The endpoint is not the user's, or the event was never for it, or is no longer kept.
+    Unknown,
 }
 
 impl Call for Replay {
@@ -51,42 +49,40 @@ pub struct ClaimDeliveries<'a> {
     pub p_skip: &'a [EndpointId],
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ClaimDeliveries`].
-    pub enum ClaimingDeliveries {
-        /// These; none: nothing is due.
-        "claimed" => Claimed {
-            /// The claims.
-            deliveries: Vec<Delivery>,
-        },
-    }
+/// What becomes of [`ClaimDeliveries`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimingDeliveries {
+    /// These; none: nothing is due.
+    Claimed {
+        /// The claims.
+        deliveries: Vec<Delivery>,
+    },
 }
 
-object! {
-    /// A claimed delivery.
-    pub struct Delivery {
-        /// To which endpoint.
-        pub endpoint_id: EndpointId,
-        /// Whose that is.
-        pub organization_id: OrganizationId,
-        /// Where it is.
-        pub url: String,
-        /// Its secrets, sealed.
-        pub config: StoredConfig,
-        /// Whether the secret before the current one still signs.
-        pub both: bool,
-        /// Whether the endpoint is slow, failing, or has not answered yet.
-        pub slow: bool,
-        /// Which event.
-        pub event_id: EventId,
-        /// What happened.
-        pub r#type: String,
-        /// When.
-        pub occurred_at: DateTime<Utc>,
-        /// To what, as it is told.
-        pub data: Map<String, Value>,
-    }
+/// A claimed delivery.
+#[derive(Deserialize)]
+pub struct Delivery {
+    /// To which endpoint.
+    pub endpoint_id: EndpointId,
+    /// Whose that is.
+    pub organization_id: OrganizationId,
+    /// Where it is.
+    pub url: String,
+    /// Its secrets, sealed.
+    pub config: StoredConfig,
+    /// Whether the secret before the current one still signs.
+    pub both: bool,
+    /// Whether the endpoint is slow, failing, or has not answered yet.
+    pub slow: bool,
+    /// Which event.
+    pub event_id: EventId,
+    /// What happened.
+    pub r#type: String,
+    /// When.
+    pub occurred_at: DateTime<Utc>,
+    /// To what, as it is told.
+    pub data: Map<String, Value>,
 }
 
 impl Call for ClaimDeliveries<'_> {
@@ -138,13 +134,12 @@ impl WebhookResult {
     }
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`SettleDeliveries`].
-    pub enum SettlingDeliveries {
-        /// Each for itself.
-        "settled" => Settled,
-    }
+/// What becomes of [`SettleDeliveries`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SettlingDeliveries {
+    /// Each for itself.
+    Settled,
 }
 
 impl Call for SettleDeliveries<'_> {

@@ -4,8 +4,7 @@ use crate::db::project::Project;
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, UserId};
-use crate::json::{object, parse};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which page of a trail, the newest events first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,19 +66,17 @@ fn number(text: &str) -> Option<u64> {
         .filter(|number| *number > 0)
 }
 
-object! {
-    /// An event, as the API shows it.
-    #[derive(Debug, Serialize)]
-    pub struct Event {
-        id: u64,
-        occurred_at: String,
-        actor: String,
-        user_id: Option<UserId>,
-        action: String,
-        outcome: String,
-        reason: Option<String>,
-        request_id: Option<String>,
-    }
+/// An event, as the API shows it.
+#[derive(Deserialize, Debug, Serialize)]
+pub struct Event {
+    id: u64,
+    occurred_at: String,
+    actor: String,
+    user_id: Option<UserId>,
+    action: String,
+    outcome: String,
+    reason: Option<String>,
+    request_id: Option<String>,
 }
 
 /// A page of a trail, as the API answers it.
@@ -116,8 +113,8 @@ pub fn read(answer: &HttpResponse, page: Page) -> Result<Trail> {
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("events", answer.status, &answer.body));
     }
-    let mut events: Vec<Event> =
-        parse(&answer.body).ok_or_else(|| Error::database_answer("events: unexpected rows"))?;
+    let mut events: Vec<Event> = serde_json::from_str(&answer.body)
+        .map_err(|_| Error::database_answer("events: unexpected rows"))?;
     let more = events.len() > page.limit;
     events.truncate(page.limit);
     let last = events.last().map(|event| event.id);

@@ -4,7 +4,7 @@ use crate::db::project::Project;
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, OrganizationId};
-use crate::json::{object, parse};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// What is shown of it: the list's columns, and how it fares. Never `config`.
@@ -18,7 +18,7 @@ pub fn details_request(project: &Project, token: &str, id: IntegrationId) -> Htt
 /// Reads it: the row as it came, or none, whether it is somebody else's or nobody's.
 pub fn read_details(answer: &HttpResponse) -> Result<&str> {
     let text = body(answer)?.trim();
-    let rows: Vec<Map<String, Value>> = parse(text).ok_or_else(unexpected)?;
+    let rows: Vec<Map<String, Value>> = serde_json::from_str(text).map_err(|_| unexpected())?;
     if rows.is_empty() {
         return Err(ClientError::UnknownIntegration.into());
     }
@@ -27,14 +27,13 @@ pub fn read_details(answer: &HttpResponse) -> Result<&str> {
     row.filter(|_| rows.len() == 1).ok_or_else(unexpected)
 }
 
-object! {
-    /// Whose an integration is, and with which provider.
-    pub struct Owner {
-        /// The organisation.
-        pub organization_id: OrganizationId,
-        /// The provider.
-        pub integration_type: String,
-    }
+/// Whose an integration is, and with which provider.
+#[derive(Deserialize)]
+pub struct Owner {
+    /// The organisation.
+    pub organization_id: OrganizationId,
+    /// The provider.
+    pub integration_type: String,
 }
 
 /// Builds the request for whose an integration is.
@@ -44,7 +43,7 @@ pub fn owner_request(project: &Project, token: &str, id: IntegrationId) -> HttpR
 
 /// Reads it, if the user may see the integration at all.
 pub fn read_owner(answer: &HttpResponse) -> Result<Option<Owner>> {
-    let rows: Vec<Owner> = parse(body(answer)?).ok_or_else(unexpected)?;
+    let rows: Vec<Owner> = serde_json::from_str(body(answer)?).map_err(|_| unexpected())?;
     Ok(rows.into_iter().next())
 }
 

@@ -2,8 +2,7 @@
 
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, UserId};
-use crate::json::tagged;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// An integration's name or schedule is changed.
@@ -19,17 +18,16 @@ pub struct ChangeIntegration<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ChangeIntegration`].
-    pub enum Changed {
-        /// It is as wished.
-        "changed" => Changed,
-        /// Another integration of the type has the name.
-        "name_taken" => NameTaken,
-        /// It is gone, or is not the user's.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`ChangeIntegration`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Changed {
+    /// It is as wished.
+    Changed,
+    /// Another integration of the type has the name.
+    NameTaken,
+    /// It is gone, or is not the user's.
+    Unknown,
 }
 
 impl Call for ChangeIntegration<'_> {

@@ -4,8 +4,8 @@ use crate::db::project::Project;
 use crate::error::{Error, Result};
 use crate::http::HttpRequest;
 use crate::ids::{OrganizationId, UserId};
-use crate::json::{Read, object, parse};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The most rows that one list answers; `offset` pages on. The project may answer fewer ("Max rows" in its API settings), so a page is as
 /// long as what came.
@@ -64,10 +64,10 @@ pub fn read_list(status: u16, is_json: bool, content_range: &str) -> Result<List
 }
 
 /// Reads the rows of a list's pages.
-pub fn rows<T: Read>(pages: &[String], what: &str) -> Result<Vec<T>> {
+pub fn rows<T: DeserializeOwned>(pages: &[String], what: &str) -> Result<Vec<T>> {
     let mut rows = Vec::new();
     for page in pages {
-        let page: Option<Vec<T>> = parse(page);
+        let page: Option<Vec<T>> = serde_json::from_str(page).ok();
         let unexpected = || Error::database_answer(format!("{what}: unexpected rows"));
         rows.extend(page.ok_or_else(unexpected)?);
     }
@@ -133,11 +133,10 @@ pub fn memberships_request(
 
 /// Reads them; the user's personal organisation comes first, with the role `owner`.
 pub fn read_memberships(pages: &[String], user: UserId) -> Result<Vec<Membership>> {
-    object! {
-        struct Row {
-            organization_id: OrganizationId,
-            role: String,
-        }
+    #[derive(Deserialize)]
+    struct Row {
+        organization_id: OrganizationId,
+        role: String,
     }
     let rows: Vec<Row> = rows(pages, "memberships")?;
     let personal = Membership {

@@ -2,8 +2,7 @@
 
 use crate::db::call::Call;
 use crate::ids::UserId;
-use crate::json::tagged;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A user makes a request that may write.
 #[derive(Serialize)]
@@ -12,18 +11,17 @@ pub struct AdmitWrite {
     pub p_user_id: UserId,
 }
 
-tagged! {
-    "outcome"
-    /// Whether an attempt may be made.
-    pub enum Admission {
-        /// It may, and counts.
-        "admitted" => Admitted,
-        /// There were too many.
-        "too_many" => TooMany {
-            /// The next one may come in so many seconds.
-            seconds: u32,
-        },
-    }
+/// Whether an attempt may be made.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// It may, and counts.
+    Admitted,
+    /// There were too many.
+    TooMany {
+        /// The next one may come in so many seconds.
+        seconds: u32,
+    },
 }
 
 impl Call for AdmitWrite {
@@ -66,13 +64,12 @@ pub struct ForgiveSignIns<'a> {
     pub p_address: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`ForgiveSignIns`].
-    pub enum Forgiving {
-        /// The account's attempts count no longer.
-        "forgiven" => Forgiven,
-    }
+/// The outcome of [`ForgiveSignIns`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Forgiving {
+    /// The account's attempts count no longer.
+    Forgiven,
 }
 
 impl Call for ForgiveSignIns<'_> {
@@ -87,16 +84,15 @@ pub struct CleanUp {
     pub p_event_days: u32,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`CleanUp`].
-    pub enum Cleaning {
-        /// Done.
-        "cleaned" => Cleaned {
-            /// Whether there may be more to delete.
-            more: bool,
-        },
-    }
+/// The outcome of [`CleanUp`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cleaning {
+    /// Done.
+    Cleaned {
+        /// Whether there may be more to delete.
+        more: bool,
+    },
 }
 
 impl Call for CleanUp {

@@ -2,9 +2,9 @@
 
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use crate::json::{ById, object, tagged, words};
 use sealed::StoredConfig;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The refresh of one integration is claimed.
@@ -26,63 +26,59 @@ pub struct ClaimRefresh<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ClaimRefresh`].
-    pub enum Claiming {
-        /// The caller redeems and settles.
-        "claimed" => Claimed(Claim),
-        /// Somebody else does; ask again.
-        "busy" => Busy,
-        /// It failed a moment ago, or the provider wants no requests.
-        "failed" => Failed {
-            /// For so many seconds.
-            paused_seconds: Option<u32>,
-        },
-        /// There is nothing to refresh, or nothing that can be.
-        "current" => Current(Current),
-        /// It is not the user's to see, or there is none.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`ClaimRefresh`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Claiming {
+    /// The caller redeems and settles.
+    Claimed(Claim),
+    /// Somebody else does; ask again.
+    Busy,
+    /// It failed a moment ago, or the provider wants no requests.
+    Failed {
+        /// For so many seconds.
+        paused_seconds: Option<u32>,
+    },
+    /// There is nothing to refresh, or nothing that can be.
+    Current(Current),
+    /// It is not the user's to see, or there is none.
+    Unknown,
 }
 
-object! {
-    /// A claimed refresh.
-    #[derive(Serialize)]
-    pub struct Claim {
-        /// Which integration.
-        pub id: IntegrationId,
-        /// Whose it is.
-        pub organization_id: OrganizationId,
-        /// With which provider.
-        pub integration_type: String,
-        /// Which claim.
-        pub generation: i64,
-        /// The config as JSON text: another writer may have stored anything in it.
-        pub config: String,
-        /// Whether it was refreshed already, and only the write is missing.
-        pub refreshed: bool,
-    }
+/// A claimed refresh.
+#[derive(Deserialize, Serialize)]
+pub struct Claim {
+    /// Which integration.
+    pub id: IntegrationId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// Which claim.
+    pub generation: i64,
+    /// The config as JSON text: another writer may have stored anything in it.
+    pub config: String,
+    /// Whether it was refreshed already, and only the write is missing.
+    pub refreshed: bool,
 }
 
-object! {
-    /// A credential that stands.
-    pub struct Current {
-        /// Whose it is.
-        pub organization_id: OrganizationId,
-        /// With which provider.
-        pub integration_type: String,
-        /// The config as JSON text, if it was asked for.
-        pub config: Option<String>,
-        /// Which config that is, if it was asked for.
-        pub version: Option<String>,
-        /// The integration's status.
-        pub status: String,
-        /// When the access token ends (RFC 3339), if that is known.
-        pub expires_at: Option<String>,
-        /// Whether it was refreshed a moment ago.
-        pub settled: bool,
-    }
+/// A credential that stands.
+#[derive(Deserialize)]
+pub struct Current {
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// With which provider.
+    pub integration_type: String,
+    /// The config as JSON text, if it was asked for.
+    pub config: Option<String>,
+    /// Which config that is, if it was asked for.
+    pub version: Option<String>,
+    /// The integration's status.
+    pub status: String,
+    /// When the access token ends (RFC 3339), if that is known.
+    pub expires_at: Option<String>,
+    /// Whether it was refreshed a moment ago.
+    pub settled: bool,
 }
 
 impl Call for ClaimRefresh<'_> {
@@ -105,16 +101,15 @@ pub struct ClaimDueRefreshes<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ClaimDueRefreshes`].
-    pub enum ClaimingDue {
-        /// These, the soonest first; none: nothing is due.
-        "claimed" => Claimed {
-            /// The claims.
-            claims: Vec<Claim>,
-        },
-    }
+/// What becomes of [`ClaimDueRefreshes`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimingDue {
+    /// These, the soonest first; none: nothing is due.
+    Claimed {
+        /// The claims.
+        claims: Vec<Claim>,
+    },
 }
 
 impl Call for ClaimDueRefreshes<'_> {
@@ -191,20 +186,20 @@ pub enum Fault {
     Released,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`SettleRefreshes`].
-    pub enum Settling {
-        /// Each for itself.
-        "ended" => Ended {
-            /// By integration.
-            ends: ById<End>,
-        },
-    }
+/// What becomes of [`SettleRefreshes`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Settling {
+    /// Each for itself.
+    Ended {
+        /// By integration.
+        ends: BTreeMap<Uuid, End>,
+    },
 }
 
 /// What became of one refresh.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
 pub enum End {
     /// The row has the fresh config.
     Settled,
@@ -222,16 +217,6 @@ pub enum End {
     Gone,
 }
 
-words!(End {
-    "settled" => Settled,
-    "journalled" => Journalled,
-    "backed_off" => BackedOff,
-    "reconnect_required" => ReconnectRequired,
-    "released" => Released,
-    "changed" => Changed,
-    "gone" => Gone,
-});
-
 impl Call for SettleRefreshes<'_> {
     const NAME: &'static str = "settle_refreshes";
     type Outcome = Settling;
@@ -240,7 +225,7 @@ impl Call for SettleRefreshes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::json::parse;
+    use crate::json;
     use serde_json::json;
 
     #[test]
@@ -273,8 +258,9 @@ mod tests {
     fn ends_are_read_by_integration() {
         let body =
             r#"{"outcome":"ended","ends":{"67e55044-10b1-426f-9247-bb680e5fe0c8":"journalled"}}"#;
-        let Settling::Ended { ends } = parse(body).unwrap();
+        let Settling::Ended { ends } =
+            json::read_tagged("outcome", serde_json::from_str(body).unwrap()).unwrap();
         let id = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap();
-        assert_eq!(ends.take(id), Some(End::Journalled));
+        assert_eq!(ends.get(&id), Some(&End::Journalled));
     }
 }

@@ -2,24 +2,22 @@
 
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, OrganizationId, PendingId, RevocationId, UserId};
-use crate::json::{object, tagged};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-object! {
-    /// A leased revocation.
-    pub struct Revocation {
-        /// Which.
-        pub id: RevocationId,
-        /// Whose grant it is.
-        pub organization_id: OrganizationId,
-        /// The row that the config is sealed for.
-        pub sealed_for: Uuid,
-        /// With which provider.
-        pub integration_type: String,
-        /// The config as JSON text: another writer may have stored anything in it.
-        pub config: String,
-    }
+/// A leased revocation.
+#[derive(Deserialize)]
+pub struct Revocation {
+    /// Which.
+    pub id: RevocationId,
+    /// Whose grant it is.
+    pub organization_id: OrganizationId,
+    /// The row that the config is sealed for.
+    pub sealed_for: Uuid,
+    /// With which provider.
+    pub integration_type: String,
+    /// The config as JSON text: another writer may have stored anything in it.
+    pub config: String,
 }
 
 /// A pending grant is given up, and its revocation leased.
@@ -41,20 +39,19 @@ pub struct AbandonConnection<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`AbandonConnection`].
-    pub enum Abandoned {
-        /// The caller revokes it and settles.
-        "abandoned" => Abandoned {
-            /// What to revoke.
-            revocation: Revocation,
-        },
-        /// Another integration uses the grant: nobody revokes it.
-        "kept" => Kept,
-        /// It is not pending any more: it was stored, or given up before.
-        "unknown" => Unknown,
-    }
+/// The outcome of [`AbandonConnection`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Abandoned {
+    /// The caller revokes it and settles.
+    Abandoned {
+        /// What to revoke.
+        revocation: Revocation,
+    },
+    /// Another integration uses the grant: nobody revokes it.
+    Kept,
+    /// It is not pending any more: it was stored, or given up before.
+    Unknown,
 }
 
 impl Call for AbandonConnection<'_> {
@@ -77,37 +74,34 @@ pub struct DisconnectIntegration<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`DisconnectIntegration`].
-    pub enum Disconnected {
-        /// It is deleted; the caller revokes its credential and settles.
-        "disconnected" => Disconnected(Deleted),
-        /// Not found, or not the user's.
-        "unknown" => Unknown,
-    }
+/// The outcome of [`DisconnectIntegration`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disconnected {
+    /// It is deleted; the caller revokes its credential and settles.
+    Disconnected(Deleted),
+    /// Not found, or not the user's.
+    Unknown,
 }
 
-object! {
-    /// What was deleted.
-    pub struct Deleted {
-        /// Its credential.
-        pub revocation: Revocation,
-        /// Whether a grant that it had before may still exist.
-        pub earlier_grant: bool,
-        /// Other integrations that use the same grant.
-        pub shared: Vec<Shared>,
-    }
+/// What was deleted.
+#[derive(Deserialize)]
+pub struct Deleted {
+    /// Its credential.
+    pub revocation: Revocation,
+    /// Whether a grant that it had before may still exist.
+    pub earlier_grant: bool,
+    /// Other integrations that use the same grant.
+    pub shared: Vec<Shared>,
 }
 
-object! {
-    /// An integration that uses the same grant as another one.
-    pub struct Shared {
-        /// Which.
-        pub id: IntegrationId,
-        /// Whether the caller may see it.
-        pub visible: bool,
-    }
+/// An integration that uses the same grant as another one.
+#[derive(Deserialize)]
+pub struct Shared {
+    /// Which.
+    pub id: IntegrationId,
+    /// Whether the caller may see it.
+    pub visible: bool,
 }
 
 impl Call for DisconnectIntegration<'_> {
@@ -130,16 +124,15 @@ pub struct ClaimRevocations<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`ClaimRevocations`].
-    pub enum ClaimingRevocations {
-        /// These; an empty list: none is due.
-        "claimed" => Claimed {
-            /// The revocations.
-            claims: Vec<Revocation>,
-        },
-    }
+/// The outcome of [`ClaimRevocations`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClaimingRevocations {
+    /// These; an empty list: none is due.
+    Claimed {
+        /// The revocations.
+        claims: Vec<Revocation>,
+    },
 }
 
 impl Call for ClaimRevocations<'_> {
@@ -160,15 +153,14 @@ pub struct SettleRevocation<'a> {
     pub p_request_id: &'a str,
 }
 
-tagged! {
-    "outcome"
-    /// The outcome of [`SettleRevocation`].
-    pub enum RevocationSettled {
-        /// It ended, or is repeated later.
-        "settled" => Settled,
-        /// The caller does not hold the lease any more.
-        "unknown" => Unknown,
-    }
+/// The outcome of [`SettleRevocation`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevocationSettled {
+    /// It ended, or is repeated later.
+    Settled,
+    /// The caller does not hold the lease any more.
+    Unknown,
 }
 
 impl Call for SettleRevocation<'_> {

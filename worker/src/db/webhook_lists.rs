@@ -6,8 +6,8 @@ use crate::db::{Endpoint, lists};
 use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{EndpointId, EventId, IntegrationId, OrganizationId};
-use crate::json::{Read, object, parse};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Builds the request for the endpoints of an organisation, which are ten at the most.
@@ -40,23 +40,21 @@ pub fn read_exists(answer: &HttpResponse) -> Result<bool> {
     rows::<Value>(answer, "webhook").map(|rows| !rows.is_empty())
 }
 
-object! {
-    /// A delivery, as the API shows it.
-    #[derive(Debug, Serialize)]
-    pub struct Shown {
-        event_id: EventId,
-        r#type: String,
-        integration_id: IntegrationId,
-        occurred_at: String,
-        state: String,
-        attempts: u32,
-        last_attempt_at: Option<String>,
-        last_status: Option<u16>,
-        last_error: Option<String>,
-        next_attempt_at: Option<String>,
-        #[serde(skip_serializing)]
-        position: u64,
-    }
+/// A delivery, as the API shows it.
+#[derive(Deserialize, Debug, Serialize)]
+pub struct Shown {
+    event_id: EventId,
+    r#type: String,
+    integration_id: IntegrationId,
+    occurred_at: String,
+    state: String,
+    attempts: u32,
+    last_attempt_at: Option<String>,
+    last_status: Option<u16>,
+    last_error: Option<String>,
+    next_attempt_at: Option<String>,
+    #[serde(skip_serializing)]
+    position: u64,
 }
 
 /// A page of deliveries, as the API answers it.
@@ -113,11 +111,12 @@ pub fn read_deliveries(answer: &HttpResponse, page: Page) -> Result<Deliveries> 
     })
 }
 
-fn rows<T: Read>(answer: &HttpResponse, what: &str) -> Result<Vec<T>> {
+fn rows<T: DeserializeOwned>(answer: &HttpResponse, what: &str) -> Result<Vec<T>> {
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused(what, answer.status, &answer.body));
     }
-    parse(&answer.body).ok_or_else(|| Error::database_answer(format!("{what}: unexpected rows")))
+    serde_json::from_str(&answer.body)
+        .map_err(|_| Error::database_answer(format!("{what}: unexpected rows")))
 }
 
 #[cfg(test)]

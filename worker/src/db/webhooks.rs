@@ -2,24 +2,21 @@
 
 use crate::db::call::Call;
 use crate::ids::{EndpointId, OrganizationId, UserId};
-use crate::json::{object, tagged, words};
 use sealed::StoredConfig;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-object! {
-    /// An endpoint, as its members see it.
-    #[derive(Debug, Serialize)]
-    pub struct Endpoint {
-        id: EndpointId,
-        organization_id: OrganizationId,
-        url: String,
-        events: Option<Vec<String>>,
-        enabled: bool,
-        disabled_reason: Option<String>,
-        previous_secret_ends_at: Option<String>,
-        created_at: String,
-    }
+/// An endpoint, as its members see it.
+#[derive(Deserialize, Debug, Serialize)]
+pub struct Endpoint {
+    id: EndpointId,
+    organization_id: OrganizationId,
+    url: String,
+    events: Option<Vec<String>>,
+    enabled: bool,
+    disabled_reason: Option<String>,
+    previous_secret_ends_at: Option<String>,
+    created_at: String,
 }
 
 /// An endpoint is made.
@@ -39,20 +36,19 @@ pub struct CreateEndpoint<'a> {
     pub p_config: &'a StoredConfig,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`CreateEndpoint`].
-    pub enum Created {
-        /// It stands.
-        "created" => Created {
-            /// As it stands.
-            endpoint: Endpoint,
-        },
-        /// The user is no member of the organisation.
-        "not_a_member" => NotAMember,
-        /// The organisation has as many as it may have.
-        "too_many" => TooMany,
-    }
+/// What becomes of [`CreateEndpoint`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Created {
+    /// It stands.
+    Created {
+        /// As it stands.
+        endpoint: Endpoint,
+    },
+    /// The user is no member of the organisation.
+    NotAMember,
+    /// The organisation has as many as it may have.
+    TooMany,
 }
 
 impl Call for CreateEndpoint<'_> {
@@ -61,7 +57,7 @@ impl Call for CreateEndpoint<'_> {
 }
 
 /// What can happen to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum EventType {
     /// It was made.
     #[serde(rename = "connection.created")]
@@ -86,16 +82,6 @@ pub enum EventType {
     Deleted,
 }
 
-words!(EventType {
-    "connection.created" => Created,
-    "connection.reconnected" => Reconnected,
-    "connection.refreshed" => Refreshed,
-    "connection.refresh_failed" => RefreshFailed,
-    "connection.degraded" => Degraded,
-    "connection.reconnect_required" => ReconnectRequired,
-    "connection.deleted" => Deleted,
-});
-
 /// An endpoint is changed.
 #[derive(Serialize)]
 pub struct ChangeEndpoint<'a> {
@@ -107,18 +93,17 @@ pub struct ChangeEndpoint<'a> {
     pub p_changes: &'a Map<String, Value>,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ChangeEndpoint`].
-    pub enum EndpointChanged {
-        /// It is as wished.
-        "changed" => Changed {
-            /// As it stands now.
-            endpoint: Endpoint,
-        },
-        /// It is gone, or is not the user's.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`ChangeEndpoint`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointChanged {
+    /// It is as wished.
+    Changed {
+        /// As it stands now.
+        endpoint: Endpoint,
+    },
+    /// It is gone, or is not the user's.
+    Unknown,
 }
 
 impl Call for ChangeEndpoint<'_> {
@@ -135,15 +120,14 @@ pub struct DeleteEndpoint {
     pub p_user_id: UserId,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`DeleteEndpoint`].
-    pub enum EndpointDeleted {
-        /// It is gone, with all that was to be delivered.
-        "deleted" => Deleted,
-        /// It was already, or is not the user's.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`DeleteEndpoint`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointDeleted {
+    /// It is gone, with all that was to be delivered.
+    Deleted,
+    /// It was already, or is not the user's.
+    Unknown,
 }
 
 impl Call for DeleteEndpoint {
@@ -160,20 +144,19 @@ pub struct FindEndpoint {
     pub p_user_id: UserId,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`FindEndpoint`].
-    pub enum EndpointFound {
-        /// It is the user's to see.
-        "found" => Found {
-            /// Whose it is.
-            organization_id: OrganizationId,
-            /// Its secrets, sealed.
-            config: StoredConfig,
-        },
-        /// It is not, or there is none.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`FindEndpoint`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointFound {
+    /// It is the user's to see.
+    Found {
+        /// Whose it is.
+        organization_id: OrganizationId,
+        /// Its secrets, sealed.
+        config: StoredConfig,
+    },
+    /// It is not, or there is none.
+    Unknown,
 }
 
 impl Call for FindEndpoint {
@@ -194,20 +177,19 @@ pub struct ChangeSecret<'a> {
     pub p_config: &'a StoredConfig,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ChangeSecret`].
-    pub enum SecretChanged {
-        /// It has.
-        "rotated" => Rotated {
-            /// As it stands now.
-            endpoint: Endpoint,
-        },
-        /// It had others by then; nothing was written.
-        "changed" => Changed,
-        /// It is gone, or is not the user's.
-        "unknown" => Unknown,
-    }
+/// What becomes of [`ChangeSecret`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretChanged {
+    /// It has.
+    Rotated {
+        /// As it stands now.
+        endpoint: Endpoint,
+    },
+    /// It had others by then; nothing was written.
+    Changed,
+    /// It is gone, or is not the user's.
+    Unknown,
 }
 
 impl Call for ChangeSecret<'_> {
@@ -224,28 +206,26 @@ pub struct SecretsOn<'a> {
     pub p_limit: u32,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`SecretsOn`].
-    pub enum SecretsFound {
-        /// These.
-        "found" => Found {
-            /// Each with its secrets.
-            endpoints: Vec<SealedEndpoint>,
-        },
-    }
+/// What becomes of [`SecretsOn`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretsFound {
+    /// These.
+    Found {
+        /// Each with its secrets.
+        endpoints: Vec<SealedEndpoint>,
+    },
 }
 
-object! {
-    /// An endpoint's secrets, sealed.
-    pub struct SealedEndpoint {
-        /// Which.
-        pub id: EndpointId,
-        /// Whose it is.
-        pub organization_id: OrganizationId,
-        /// The secrets.
-        pub config: StoredConfig,
-    }
+/// An endpoint's secrets, sealed.
+#[derive(Deserialize)]
+pub struct SealedEndpoint {
+    /// Which.
+    pub id: EndpointId,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// The secrets.
+    pub config: StoredConfig,
 }
 
 impl Call for SecretsOn<'_> {
@@ -271,13 +251,12 @@ pub struct Resealed {
     pub config: StoredConfig,
 }
 
-tagged! {
-    "outcome"
-    /// What becomes of [`ResealSecrets`].
-    pub enum Resealing {
-        /// Those that still had what was read.
-        "resealed" => Resealed,
-    }
+/// What becomes of [`ResealSecrets`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resealing {
+    /// Those that still had what was read.
+    Resealed,
 }
 
 impl Call for ResealSecrets<'_> {

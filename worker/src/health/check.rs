@@ -12,7 +12,6 @@ use crate::host::now;
 use crate::host::{self, UpstreamResponse};
 use crate::http::{HttpRequest, Response, SendError};
 use crate::ids::{IntegrationId, UserId};
-use crate::json::ById;
 use crate::oauth::identity::{self, Asked};
 use crate::oauth::token;
 use crate::offer::Offer;
@@ -23,6 +22,8 @@ use crate::refresh::policy::waits;
 use crate::refresh::provider_backoff;
 use crate::refresh::refresh_grant::open;
 use sealed::PlainConfig;
+use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// How often one caller checks anew, where the row changes under it each time.
 const CHECKS: usize = 3;
@@ -94,7 +95,7 @@ async fn settled(
     let ends = settle(task, &[result], user).await;
     match failure {
         Some(error) => Err(error),
-        None => Ok(ends?.take(id)),
+        None => Ok(ends?.remove(&id)),
     }
 }
 
@@ -233,7 +234,7 @@ pub async fn settle(
     task: &Task,
     results: &[CheckResult],
     user: Option<UserId>,
-) -> Result<ById<CheckEnd>> {
+) -> Result<BTreeMap<Uuid, CheckEnd>> {
     let call = SettleChecks {
         p_results: results,
         p_user_id: user,

@@ -1,6 +1,5 @@
 //! What a provider says of its rate limit. Whose limit that is, the entry says (`rate_limits`).
 
-use crate::seconds::Seconds;
 use chrono::{DateTime, Utc};
 use std::time::UNIX_EPOCH;
 
@@ -18,9 +17,9 @@ pub struct Limits {
 /// The longest pause, in seconds. A provider that wants more says so again; one that is mistaken costs no more than this.
 const PAUSE_MAX: u32 = 3_600;
 /// From here on a reset is a moment: as a number of seconds to wait it would be 30 years.
-const EPOCH_FROM: i64 = 1_000_000_000;
+const EPOCH_FROM: f64 = 1e9;
 /// And from here on one in milliseconds.
-const EPOCH_MS_FROM: i64 = 1_000_000_000_000;
+const EPOCH_MS_FROM: f64 = 1e12;
 
 impl Limits {
     /// How long nobody asks this provider, in seconds: 1 to 3,600. Only an answer that refuses can say so: a request that was answered
@@ -40,15 +39,20 @@ impl Limits {
     }
 
     fn reset_in(&self, now: DateTime<Utc>) -> Option<u32> {
-        let reset = Seconds::parse(self.reset.trim())?.rounded_up();
-        let now = now.timestamp_millis();
+        let reset = self.reset.trim();
+        // Rust's numbers may have a sign or an exponent, or be infinite.
+        if !reset.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            return None;
+        }
+        let reset: f64 = reset.parse().ok()?;
+        let now = now.timestamp_millis() as f64;
         let milliseconds = match reset {
             EPOCH_MS_FROM.. => reset - now,
-            EPOCH_FROM.. => reset * 1_000 - now,
-            _ => reset * 1_000,
+            EPOCH_FROM.. => reset * 1_000.0 - now,
+            _ => reset * 1_000.0,
         };
-        let seconds = u64::try_from(milliseconds).unwrap_or(0).div_ceil(1_000);
-        u32::try_from(seconds.min(PAUSE_MAX.into())).ok()
+        // A moment that has passed becomes 0.
+        Some(((milliseconds / 1_000.0).ceil() as u32).min(PAUSE_MAX))
     }
 }
 

@@ -11,8 +11,9 @@ use crate::host;
 use crate::host::now;
 use crate::http::{ContentType, Response};
 use crate::ids::IntegrationId;
-use crate::json::{Given, object};
+use crate::json;
 use crate::oauth::token;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// `GET /api/integrations/:id`
@@ -24,11 +25,13 @@ pub async fn details(context: &Context<'_>, id: &str) -> Result<Response> {
 
 /// `PATCH /api/integrations/:id`: what is named changes, the rest stays.
 pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
-    object! {
-        exact struct Body {
-            name: Given<String>,
-            scan_schedule: Given<Option<String>>,
-        }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[serde(default, deserialize_with = "json::given")]
+        name: Option<String>,
+        #[serde(default, deserialize_with = "json::given")]
+        scan_schedule: Option<Option<String>>,
     }
     const EXPECTED: &str = r#"expected {"name"?,"scan_schedule"?}, at least one of them; a scan_schedule of null ends the checks"#;
     let id = IntegrationId::parse(id)?;
@@ -36,10 +39,10 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
     let mut set = |column: &str, value: Value| changes.insert(column.to_owned(), value);
-    if let Some(name) = &body.name.0 {
+    if let Some(name) = &body.name {
         set("name", Value::from(Name::parse(name)?.as_str()));
     }
-    if let Some(schedule) = &body.scan_schedule.0 {
+    if let Some(schedule) = &body.scan_schedule {
         let cron = schedule.as_deref().map(Cron::parse).transpose();
         let cron = cron.map_err(|wrong| ClientError::Schedule(wrong.message()))?;
         let next = cron.as_ref().and_then(|cron| cron.next(now()));
@@ -67,10 +70,10 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
 
 /// `POST /api/integrations/:id/reconnect`: the way through the provider once more, for this integration only.
 pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
-    object! {
-        exact struct Body {
-            return_to: Option<String>,
-        }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        return_to: Option<String>,
     }
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;

@@ -3,7 +3,6 @@
 use crate::display_name::{cleaned, confusing};
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
-use crate::json::object;
 use crate::oauth::answer::{is_success, no_answer, parse};
 use crate::oauth::{post, set_headers, with_bearer, with_json};
 use crate::offer::Offer;
@@ -11,18 +10,16 @@ use crate::providers::{Auth, Identity, IdentityStyle, Provider, Source, fill};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sealed::{PlainConfig, Secret};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-object! {
-    /// An account at the provider: at Supabase, a project.
-    #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-    pub struct Account {
-        /// What never changes.
-        pub id: String,
-        /// What people call it.
-        pub name: String,
-    }
+/// An account at the provider: at Supabase, a project.
+#[derive(Deserialize, Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Account {
+    /// What never changes.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
 }
 
 /// The most accounts that one grant may cover.

@@ -2,11 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
-use crate::json::Read;
 use crate::oauth::answer::{body, find_member, is_success, no_answer};
 use crate::oauth::{Account, Client, identity};
 use crate::providers::{Auth, Pkce, Provider, Source};
-use crate::seconds::Seconds;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
 use serde_json::Value;
@@ -188,13 +186,12 @@ fn is_usable(token: &str) -> bool {
 /// The seconds of `expires_in`: a number, which in a form, and at some providers in JSON, is text. Zero, a negative number and what is
 /// longer than ten years say nothing.
 fn lifetime(value: &Value) -> Option<i64> {
-    let seconds = match value {
-        Value::String(text) => Seconds::parse(text),
-        number => Seconds::read(number.clone()).ok(),
+    let seconds: f64 = match value {
+        Value::String(text) => text.parse().ok()?,
+        number => number.as_f64()?,
     };
-    seconds
-        .map(|seconds| seconds.whole)
-        .filter(|seconds| (1..=LIFETIME_MAX).contains(seconds))
+    // Beyond i64 the conversion saturates, and what is not a number becomes 0.
+    Some(seconds as i64).filter(|seconds| (1..=LIFETIME_MAX).contains(seconds))
 }
 
 /// A moment as the source document writes it: `2025-12-08T10:30:00Z`.

@@ -86,7 +86,7 @@ pub async fn renew(
                 let done = redeem(task, redeemer, &claim).await;
                 let fault = done.result.fault;
                 let ends = settle(task, redeemer, vec![done]).await?;
-                let end = ends.get(id.0).copied();
+                let end = ends.get(&id.0).copied();
                 again(id, end, fault, wanted)?;
                 if end == Some(End::Changed) {
                     // Somebody else has just written the row: what stands there now is new.

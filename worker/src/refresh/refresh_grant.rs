@@ -14,7 +14,6 @@ use crate::host::{self, UpstreamResponse, log};
 use crate::http::SendError;
 use crate::http::rate_limit::retry_after;
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use crate::json::ById;
 use crate::oauth::Client;
 use crate::oauth::refresh::{self as oauth, Redemption};
 use crate::offer::ClientOf;
@@ -23,6 +22,7 @@ use crate::recovery;
 use crate::refresh::policy::WRITE_PAUSES_MS;
 use crate::refresh::provider_backoff;
 use sealed::{PlainConfig, StoredConfig};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A claim's result, still to be written.
@@ -238,7 +238,11 @@ fn seal(task: &Task, claim: &Claim, config: &PlainConfig) -> Result<StoredConfig
 }
 
 /// Writes results, again and again for a while: what was redeemed exists nowhere else. A write whose answer was lost may be repeated.
-pub async fn settle(task: &Task, redeemer: Redeemer, done: Vec<Redeemed>) -> Result<ById<End>> {
+pub async fn settle(
+    task: &Task,
+    redeemer: Redeemer,
+    done: Vec<Redeemed>,
+) -> Result<BTreeMap<Uuid, End>> {
     let (results, notes): (Vec<_>, Vec<_>) = done
         .into_iter()
         .map(|redeemed| (redeemed.result, redeemed.note))
@@ -254,7 +258,7 @@ pub async fn settle(task: &Task, redeemer: Redeemer, done: Vec<Redeemed>) -> Res
         host::settled(&note);
     }
     for result in &results {
-        if ends.get(result.id.0) == Some(&End::Journalled) {
+        if ends.get(&result.id.0) == Some(&End::Journalled) {
             log::warning(
                 &task.request_id,
                 &format!(
@@ -267,7 +271,7 @@ pub async fn settle(task: &Task, redeemer: Redeemer, done: Vec<Redeemed>) -> Res
     Ok(ends)
 }
 
-async fn persistently(task: &Task, call: &SettleRefreshes<'_>) -> Result<ById<End>> {
+async fn persistently(task: &Task, call: &SettleRefreshes<'_>) -> Result<BTreeMap<Uuid, End>> {
     let mut failure = None;
     for pause in WRITE_PAUSES_MS {
         if pause > 0 {

@@ -15,11 +15,11 @@ use crate::host::random_uuid;
 use crate::host::{self, log};
 use crate::http::{HttpRequest, HttpResponse, Response};
 use crate::ids::{EndpointId, EventId, OrganizationId};
-use crate::json::{Given, object};
+use crate::json;
 use crate::webhooks::secret::{self, SigningSecret};
 use crate::webhooks::url_policy;
 use sealed::{PlainConfig, StoredConfig};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// An endpoint with the one sight of its secret.
@@ -61,12 +61,12 @@ fn organization(query: &str) -> Result<Option<OrganizationId>> {
 
 /// `POST /api/webhooks`
 pub async fn add(context: &Context<'_>) -> Result<Response> {
-    object! {
-        exact struct Body {
-            organization_id: Option<String>,
-            url: String,
-            events: Option<Vec<EventType>>,
-        }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        organization_id: Option<String>,
+        url: String,
+        events: Option<Vec<EventType>>,
     }
     let user = context.signed_in().await?.user.id;
     let body: Body = context
@@ -116,27 +116,30 @@ fn check_events(events: Option<&[EventType]>) -> Result<()> {
 
 /// `PATCH /api/webhooks/:id`: what is named changes, the rest stays.
 pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
-    object! {
-        exact struct Body {
-            url: Given<String>,
-            events: Given<Option<Vec<EventType>>>,
-            enabled: Given<bool>,
-        }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        #[serde(default, deserialize_with = "json::given")]
+        url: Option<String>,
+        #[serde(default, deserialize_with = "json::given")]
+        events: Option<Option<Vec<EventType>>>,
+        #[serde(default, deserialize_with = "json::given")]
+        enabled: Option<bool>,
     }
     const EXPECTED: &str = r#"expected {"url"?,"events"?,"enabled"?}, at least one of them; events must be documented types"#;
     let id = EndpointId::parse(id)?;
     let user = context.signed_in().await?.user.id;
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
-    if let Some(url) = &body.url.0 {
+    if let Some(url) = &body.url {
         let url = url_policy::check(url, context.settings.webhook_loopback)?;
         changes.insert("url".to_owned(), Value::from(url));
     }
-    if let Some(events) = &body.events.0 {
+    if let Some(events) = &body.events {
         check_events(events.as_deref())?;
         changes.insert("events".to_owned(), json!(events));
     }
-    if let Some(enabled) = body.enabled.0 {
+    if let Some(enabled) = body.enabled {
         changes.insert("enabled".to_owned(), Value::from(enabled));
     }
     if changes.is_empty() {

@@ -77,7 +77,7 @@ mod tests {
             "endpoint_id":"67e55044-10b1-426f-9247-bb680e5fe0c8","organization_id":"00000000-0000-4000-8000-000000000001",
             "url":"https://receiver.example/hook?a=b","config":{},"both":true,"slow":false,"event_id":"00000000-0000-4000-8000-000000000002",
             "type":"connection.created","occurred_at":"2026-11-26T06:00:00.123456+00:00","data":{"name":"Büro \"1\"","reason":null}}"#;
-        crate::json::parse(json).unwrap()
+        serde_json::from_str(json).unwrap()
     }
 
     /// The library's clock: it takes a message of the last five minutes only.
