@@ -73,10 +73,7 @@ pub async fn recover(
         settings,
         request_id,
     };
-    let resumed = match serde_json::from_str(note)
-        .ok()
-        .and_then(|note| json::read_tagged("request", note).ok())
-    {
+    let resumed = match json::read_tagged("request", note).ok() {
         Some(Note::Refresh { owner, user, claim }) => {
             refresh_grant::resume(&task, Redeemer { owner, user }, &claim, answer).await
         }

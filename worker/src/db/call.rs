@@ -6,7 +6,6 @@ use crate::http::{HttpRequest, HttpResponse};
 use crate::json;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 /// A call of a function: its name, its arguments, and what it answers.
 pub trait Call: Serialize {
@@ -28,8 +27,8 @@ pub fn request(project: &Project, name: &str, body: String) -> HttpRequest {
     project.request("POST", &path, &project.service_key, None, Some(body))
 }
 
-/// Reads the response of a call, whatever its outcome.
-pub fn read(name: &str, answer: &HttpResponse) -> Result<Value> {
+/// Rejects a response that holds no outcome at all.
+pub fn check(name: &str, answer: &HttpResponse) -> Result<()> {
     if answer.status != 200 {
         return Err(Error::refused(name, answer.status, &answer.body));
     }
@@ -38,17 +37,15 @@ pub fn read(name: &str, answer: &HttpResponse) -> Result<Value> {
             "{name}: the answer is not JSON"
         )));
     }
-    serde_json::from_str(&answer.body).map_err(|_| unexpected(name, "JSON"))
+    Ok(())
 }
 
 /// The outcome that a response holds.
-pub fn outcome<C: Call>(value: Value) -> Result<C::Outcome> {
-    json::read_tagged("outcome", value).map_err(|place| unexpected(C::NAME, &place))
-}
-
-/// Names the field, never what it holds.
-fn unexpected(name: &str, place: &str) -> Error {
-    Error::database_answer(format!("{name}: unexpected outcome: {place}"))
+pub fn outcome<C: Call>(text: &str) -> Result<C::Outcome> {
+    json::read_tagged("outcome", text).map_err(|place| {
+        let name = C::NAME;
+        Error::database_answer(format!("{name}: unexpected outcome: {place}"))
+    })
 }
 
 #[cfg(test)]
@@ -57,7 +54,8 @@ mod tests {
     use crate::db::{BeginConnection, Begun, CompleteConnection, Completed};
 
     fn outcome_of<C: Call>(answer: &HttpResponse) -> Result<C::Outcome> {
-        outcome::<C>(read(C::NAME, answer)?)
+        check(C::NAME, answer)?;
+        outcome::<C>(&answer.body)
     }
 
     fn answer(status: u16, content_type: &str, body: &str) -> HttpResponse {

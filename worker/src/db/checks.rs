@@ -229,8 +229,7 @@ mod tests {
                 {"end":"checked","status":"degraded","status_reason":"timeout","last_checked_at":"x","next_check_at":null},
             "67e55044-10b1-426f-9247-bb680e5fe0c9":{"end":"changed"}
         }}"#;
-        let SettlingChecks::Ended { ends } =
-            json::read_tagged("outcome", serde_json::from_str(body).unwrap()).unwrap();
+        let SettlingChecks::Ended { ends } = json::read_tagged("outcome", body).unwrap();
         let end = |last: &str| {
             let id = format!("67e55044-10b1-426f-9247-bb680e5fe0c{last}");
             ends.get(&id.parse::<Uuid>().unwrap())

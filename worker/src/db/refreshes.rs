@@ -258,8 +258,7 @@ mod tests {
     fn ends_are_read_by_integration() {
         let body =
             r#"{"outcome":"ended","ends":{"67e55044-10b1-426f-9247-bb680e5fe0c8":"journalled"}}"#;
-        let Settling::Ended { ends } =
-            json::read_tagged("outcome", serde_json::from_str(body).unwrap()).unwrap();
+        let Settling::Ended { ends } = json::read_tagged("outcome", body).unwrap();
         let id = "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap();
         assert_eq!(ends.get(&id), Some(&End::Journalled));
     }
