@@ -1,10 +1,5 @@
 //! How JSON from outside is read: serde's derives, and the rules that they lack.
 
-mod catalogue;
-
-pub use catalogue::{Field, Fields, Read, Shape, parse};
-pub(crate) use catalogue::{fields, words};
-
 use sealed::Secret;
 use serde::de::value::EnumAccessDeserializer;
 use serde::de::{
