@@ -21,7 +21,7 @@ describe("a provider URL that is not https", { concurrency: 3 }, () => {
       const worker = await startWorker(stack(), { ...others, [setting]: value });
       t.after(() => worker.stop());
       const visitor = new Visitor(worker);
-      for (const path of ["/health", "/", "/api/providers"]) {
+      for (const path of ["/health", "/api/session", "/api/providers"]) {
         const answer = (await visitor.get(path)).expect(500, "internal");
         assert.ok(!answer.all.includes("planted") && !answer.all.includes(setting), answer.all);
       }

@@ -12,7 +12,7 @@ const REQUIRED = [
   "APP_URL", "SUPABASE_URL", "SUPABASE_ANON_KEY", "SUPABASE_SERVICE_ROLE_KEY", "ENCRYPTION_KEY", "SUPABASE_CLIENT_ID", "SUPABASE_CLIENT_SECRET",
 ];
 const ROUTES = [
-  ["GET", "/health"], ["GET", "/"], ["GET", "/app.js"], ["GET", "/api/providers"], ["GET", "/api/session"], ["POST", "/api/session"],
+  ["GET", "/health"], ["GET", "/api/providers"], ["GET", "/api/session"], ["POST", "/api/session"],
   ["POST", "/api/auth/authorize"], ["GET", "/api/auth/callback?code=x&state=y"], ["GET", "/api/integrations"],
   ["DELETE", "/api/integrations/0b5f8a86-5d0c-4c8e-9d39-6b1d8f0f2f11"],
 ];
@@ -43,6 +43,7 @@ describe("settings", { concurrency: AT_ONCE }, () => {
       assert.ok(!logs.includes(secret), "a secret stands in the log");
     }
     // What needs no setting is answered as ever.
+    (await call(worker, "GET", "/")).expect(200);
     (await call(worker, "GET", "/nowhere")).expect(404, "not_found");
   }
 

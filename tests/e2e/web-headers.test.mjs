@@ -1,7 +1,10 @@
 // What stands around every answer: the security headers, and cookies of which there is one of each.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
+import { globSync, readFileSync } from "node:fs";
+import path from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { bearer, call, cookiesOf, flowCookies, ofPage } from "../support/caller.mjs";
 import { tellOnFailure } from "../support/failures.mjs";
@@ -15,10 +18,10 @@ const SECURITY = {
   "strict-transport-security": "max-age=63072000; includeSubDomains",
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
-  "cache-control": "no-store",
   "x-frame-options": "DENY",
   "cross-origin-opener-policy": "same-origin",
   "cross-origin-resource-policy": "same-origin",
+  "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
 };
 const DATA_POLICY = { "default-src": "'none'", "frame-ancestors": "'none'" };
 const PAGE_POLICY = {
@@ -57,10 +60,12 @@ describe("every answer", { concurrency: true }, () => {
     const html = { accept: "text/html" };
     const own = { ...json, ...bearer(visitor.user.access_token) };
     const callback = await visitor.consent(`headers-${randomUUID()}`);
+    const etag = (await call(worker, "GET", "/style.css")).headers.get("etag");
     const answers = {
       "200 page": await call(worker, "GET", "/"),
       "200 style": await call(worker, "GET", "/style.css"),
-      "200 script": await call(worker, "GET", "/app.js"),
+      "200 script": await call(worker, "GET", "/script/main.js"),
+      "304 style": await call(worker, "GET", "/style.css", { headers: { "if-none-match": etag } }),
       "200 health": await call(worker, "GET", "/health"),
       "200 HEAD": await call(worker, "HEAD", "/"),
       "200 providers": await call(worker, "GET", "/api/providers"),
@@ -71,6 +76,9 @@ describe("every answer", { concurrency: true }, () => {
       "403 callback again": await visitor.get(callback),
       "400 failure page": await visitor.get("/api/auth/callback/supabase?code=x", html),
       "403 failure page": await call(worker, "GET", callback, { headers: html }),
+      "307 path": await call(worker, "GET", "/index.html"),
+      "405 page": await call(worker, "POST", "/"),
+      "405 script": await call(worker, "PUT", "/script/main.js"),
       "400 body": await call(worker, "POST", "/api/auth/authorize", { headers: own, body: "{" }),
       "401 list": await call(worker, "GET", "/api/integrations"),
       "403 foreign": await call(worker, "DELETE", "/api/session", { headers: { cookie: cookiesOf(visitor) } }),
@@ -85,12 +93,27 @@ describe("every answer", { concurrency: true }, () => {
     for (const [name, answer] of Object.entries(answers)) {
       assert.equal(answer.status, Number(name.slice(0, 3)), `${name}: ${answer.text.slice(0, 300)}`);
       for (const [header, value] of Object.entries(SECURITY)) assert.equal(answer.headers.get(header), value, `${name}: ${header}`);
+      assert.equal(answer.headers.get("cache-control"), isRevalidated(name) ? "no-cache" : "no-store", `${name}: cache-control`);
       const isPage = /page|HEAD/.test(name);
       assert.deepEqual(policy(answer), isPage ? PAGE_POLICY : DATA_POLICY, `${name}: content-security-policy`);
-      if (answer.status !== 303) assert.match(answer.headers.get("content-type"), typeOf(name), name);
+      if (hasBody(name)) assert.match(answer.headers.get("content-type"), typeOf(name), name);
       for (const header of ["server", "x-powered-by"]) assert.equal(answer.headers.get(header), null, `${name}: ${header}`);
-      if (answer.status >= 400) assert.match(answer.headers.get("x-request-id"), /^[0-9a-f]{16}$/, `${name}: x-request-id`);
+      if (answer.status >= 400 && hasBody(name)) assert.match(answer.headers.get("x-request-id"), /^[0-9a-f]{16}$/, `${name}: x-request-id`);
     }
+  });
+
+  it("29. every file of the page has the security headers, and nothing else is a file", async () => {
+    const folder = fileURLToPath(new URL("../../worker/public", import.meta.url));
+    const files = globSync("**/*.*", { cwd: folder }).filter((file) => file !== "index.html");
+    assert.ok(files.length > 20, `${files.length} files`);
+    for (const file of files) {
+      const answer = (await call(worker, "GET", `/${file}`)).expect(200);
+      assert.equal(answer.text, readFileSync(path.join(folder, file), "utf8"), file);
+      for (const [header, value] of Object.entries(SECURITY)) assert.equal(answer.headers.get(header), value, `${file}: ${header}`);
+      assert.deepEqual(policy(answer), DATA_POLICY, file);
+      assert.equal(answer.headers.get("cache-control"), "no-cache", file);
+    }
+    (await call(worker, "GET", "/_headers")).expect(404, "not_found");
   });
 
   it("29. every error has one request id in the answer and in the log", async () => {
@@ -150,6 +173,16 @@ describe("every answer", { concurrency: true }, () => {
 function policy(answer) {
   const directives = (answer.headers.get("content-security-policy") ?? "").split(";").map((directive) => directive.trim());
   return Object.fromEntries(directives.filter(Boolean).map((directive) => directive.split(/\s+(.*)/, 2)));
+}
+
+/** Files that hold nothing of anybody's: a browser may keep them, and asks again each time. */
+function isRevalidated(name) {
+  return /style|script|^307/.test(name);
+}
+
+/** What is served as a file says with its status alone that a request was wrong. */
+function hasBody(name) {
+  return !/^30[347]|405 (page|script)/.test(name);
 }
 
 function typeOf(name) {

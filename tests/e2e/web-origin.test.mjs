@@ -102,7 +102,7 @@ describe("another site's page", { concurrency: true }, () => {
 
   it("28. no origin is ever let in by CORS, preflights included", async () => {
     const cookie = cookiesOf(visitor);
-    const paths = ["/", "/app.js", "/health", "/api/providers", "/api/session", "/api/integrations", `/api/integrations/${id}`, "/api/auth/authorize", "/api/auth/callback", "/nowhere"];
+    const paths = ["/", "/script/main.js", "/health", "/api/providers", "/api/session", "/api/integrations", `/api/integrations/${id}`, "/api/auth/authorize", "/api/auth/callback", "/nowhere"];
     for (const path of paths) {
       for (const origin of ["null", "https://app.example.evil", "https://evil.example", worker.url]) {
         const preflight = { origin, "access-control-request-method": "DELETE", "access-control-request-headers": "content-type" };

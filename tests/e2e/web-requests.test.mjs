@@ -14,7 +14,7 @@ const ID = "0b5f8a86-5d0c-4c8e-9d39-6b1d8f0f2f11";
 const ROUTES = {
   "/": "GET, HEAD",
   "/style.css": "GET, HEAD",
-  "/app.js": "GET, HEAD",
+  "/script/main.js": "GET, HEAD",
   "/health": "GET, HEAD",
   "/api/providers": "GET, HEAD",
   "/api/session": "GET, HEAD, POST, DELETE",
@@ -32,9 +32,13 @@ const ROUTES = {
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"];
 const UNKNOWN = [
   "/nowhere", "/api", "/api/", "/API/integrations", "/api/integrations/", `/api/integrations/${ID}/x`, `/api/integrations/${ID}/`,
-  "/api/auth", "/api/auth/callback/", "/api/auth/callback/supabase/x", "/api/connections", "/index.html", "/.env", "/.dev.vars",
-  "//", "/health/", "/api/integrations%2f", "/style.css%00",
+  "/api/auth", "/api/auth/callback/", "/api/auth/callback/supabase/x", "/api/connections", "/_headers", "/.env", "/.dev.vars",
+  "//nowhere.example/", "/script", "/script/", "/app.js", "/health/", "/api/integrations%2f", "/style.css%00",
 ];
+/** Other spellings of a file's path, with where they lead. Never to another host. */
+const REDIRECTS = { "/index.html?a=b": "/?a=b", "/index": "/", "//": "/", "//index.html": "/", "/style%2ecss": "/style.css", "//nowhere.example/..": "/" };
+/** Files, which the worker does not serve: their 405 has no body. */
+const FILES = ["/", "/style.css", "/script/main.js"];
 const LIMIT = 16 * 1024;
 /** Every route that takes a body, with what it says that it expects. */
 const BODIES = [
@@ -72,7 +76,8 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
         const answer = await call(worker, method, path, { headers: { cookie: cookiesOf(visitor) } });
         assert.equal(answer.status, 405, `${method} ${path}`);
         assert.equal(answer.headers.get("allow"), allow, `${method} ${path}`);
-        if (method !== "HEAD") assert.equal(answer.json.error.code, "method_not_allowed");
+        if (FILES.includes(path)) assert.equal(answer.text, "");
+        else if (method !== "HEAD") assert.equal(answer.json.error.code, "method_not_allowed");
       }
     }
   });
@@ -90,6 +95,13 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
         const answer = await call(worker, method, worker.url + path, { headers: ofPage(worker, cookiesOf(visitor)) });
         assert.equal(`${answer.status} ${answer.text}`, '404 {"error":{"code":"not_found","message":"no such path"}}', `${method} ${path}`);
       }
+    }
+  });
+
+  it("30. another spelling of a file's path -> 307 to the path itself, on this host", async () => {
+    for (const [path, location] of Object.entries(REDIRECTS)) {
+      const answer = await call(worker, "GET", worker.url + path);
+      assert.equal(`${answer.status} ${answer.headers.get("location")}`, `307 ${location}`, path);
     }
   });
 

@@ -1,13 +1,30 @@
 // What wrangler.toml says of the deployment, as wrangler itself reads it.
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { experimental_readRawConfig } from "wrangler";
+import { experimental_readRawConfig, unstable_getMiniflareWorkerOptions } from "wrangler";
+
+import { ASSETS } from "../support/worker.mjs";
 
 const CONFIG = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
 
 test("116. Cloudflare's logs get no query string, so no code and no state", () => {
   const { rawConfig } = experimental_readRawConfig({ config: CONFIG });
   assert.equal(rawConfig.observability.redact_query_string, true);
+});
+
+test("serves the page's files as the tests' worker does", () => {
+  const { assets } = unstable_getMiniflareWorkerOptions(CONFIG).workerOptions;
+  const { compatibility_date, compatibility_flags, ...assetConfig } = assets.assetConfig;
+  // What is undefined there is absent here.
+  assert.deepEqual(JSON.parse(JSON.stringify({ ...assets, assetConfig })), ASSETS);
+});
+
+test("publishes the page's files and nothing else", () => {
+  const files = readdirSync(ASSETS.directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map(({ name }) => name);
+  const others = files.filter((name) => !/^(index\.html|style\.css|_headers|[a-z-]+\.js)$/.test(name));
+  assert.deepEqual(others, []);
+  assert.ok(files.includes("_headers"), "the security headers of what is published");
 });

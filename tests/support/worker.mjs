@@ -17,6 +17,13 @@ const QUEUE = {
   queueProducers: { WORK_QUEUE: { queueName: "work" } },
   queueConsumers: { work: { maxBatchSize: 1, maxBatchTimeout: 0, maxRetries: 0 } },
 };
+/** What wrangler.toml says under `[assets]`, as Miniflare takes it; tests/stack/deployment.test.mjs holds the two together. */
+export const ASSETS = {
+  directory: path.join(ROOT, "worker/public"),
+  run_worker_first: ["/api/*", "/health"],
+  routerConfig: { has_user_worker: true, static_routing: { asset_worker: [], user_worker: ["/api/*", "/health"] } },
+  assetConfig: { html_handling: "auto-trailing-slash", not_found_handling: "none" },
+};
 /** Which of worker-build's files are modules, and of what kind; the rest is for people. */
 const MODULE_TYPES = { ".js": "ESModule", ".mjs": "ESModule", ".wasm": "CompiledWasm" };
 
@@ -54,6 +61,7 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
       modulesRoot: build,
       modules: modulesOf(build),
       bindings: Object.fromEntries(settings),
+      assets: ASSETS,
       ...(queue && QUEUE),
       handleStructuredLogs: ({ level, message }) => {
         logs.push({ level, message });

@@ -3,12 +3,11 @@
 use crate::auth::cookies::Cookies;
 use crate::auth::jwt::User;
 use crate::auth::{origin, presented, verify};
-use crate::connect::failure_page;
 use crate::db::call::{self, Call};
 use crate::db::{Admission, AdmitWrite};
 use crate::error::{ClientError, Error, Result};
 use crate::host::{self, Incoming};
-use crate::http::{ContentType, Response};
+use crate::http::Response;
 use crate::json::parse_untrusted;
 use crate::random::hex;
 use crate::settings::Settings;
@@ -120,19 +119,4 @@ pub fn request_id() -> String {
 /// `GET /health`
 pub async fn health(_: &Context<'_>) -> Result<Response> {
     Ok(Response::json(200, &json!({"status": "ok"})))
-}
-
-/// `GET /`
-pub async fn page(_: &Context<'_>) -> Result<Response> {
-    Ok(Response::fixed(ContentType::Html, failure_page::INDEX))
-}
-
-/// `GET /style.css`
-pub async fn style(_: &Context<'_>) -> Result<Response> {
-    Ok(Response::fixed(ContentType::Css, failure_page::STYLE))
-}
-
-/// `GET /app.js`
-pub async fn script(_: &Context<'_>) -> Result<Response> {
-    Ok(Response::fixed(ContentType::Script, failure_page::SCRIPT))
 }

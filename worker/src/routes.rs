@@ -1,4 +1,4 @@
-//! The routes of the worker: one table of method, path and handler.
+//! The routes of the worker: one table of method, path and handler. `/` and its files are static assets (`worker/public/`).
 
 use crate::error::{ClientError, Error, Result};
 use crate::http::Method;
@@ -32,9 +32,6 @@ macro_rules! routes {
 }
 
 routes! {
-    Page: Get "/" => context::page();
-    Style: Get "/style.css" => context::style();
-    Script: Get "/app.js" => context::script();
     Health: Get "/health" => context::health();
     Providers: Get "/api/providers" => connect::methods::list();
     WhoAmI: Get "/api/session" => auth::sign_in::who_am_i();
@@ -245,6 +242,7 @@ mod tests {
     #[test]
     fn an_unknown_path_is_not_found() {
         for path in [
+            "/",
             "/x",
             "/api",
             "/api/integrations/",

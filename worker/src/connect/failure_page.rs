@@ -1,16 +1,10 @@
-//! The connect page, compiled in, and the page that a browser gets when its connection failed.
+//! The page that a browser gets when its connection failed. The worker renders it, for it says what failed; the connect page is a static
+//! asset (`worker/public/`).
 
 use crate::error::Error;
 use crate::http::{ContentType, Response};
 
-/// `GET /`
-pub const INDEX: &str = include_str!("../../page/index.html");
-/// `GET /style.css`
-pub const STYLE: &str = include_str!(concat!(env!("OUT_DIR"), "/style.css"));
-/// `GET /app.js`: the modules of `page/script/`, joined by `build.rs`.
-pub const SCRIPT: &str = include_str!(concat!(env!("OUT_DIR"), "/app.js"));
-
-const FAILURE: &str = include_str!("../../page/failure.html");
+const FAILURE: &str = include_str!("failure.html");
 
 /// A failed connection, for people: what happened, in our words; the provider's never come here (threat model 10).
 pub fn failure(error: &Error, request_id: &str) -> Response {
@@ -60,7 +54,7 @@ mod tests {
     fn the_failure_page_says_what_happened_and_under_which_id() {
         let page = failure(&ClientError::Declined.into(), "<id>");
         assert_eq!(page.status, 400);
-        let body = page.body.as_str();
+        let body = page.body;
         assert!(
             body.contains("Access was declined at the provider; nothing was connected."),
             "{body}"

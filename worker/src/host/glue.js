@@ -25,8 +25,6 @@ const PAGE = [
 const HEADERS = [
   [...SECURITY, NOTHING, ["content-type", "application/json"]],
   [...SECURITY, PAGE, ["content-type", "text/html; charset=utf-8"]],
-  [...SECURITY, NOTHING, ["content-type", "text/css; charset=utf-8"]],
-  [...SECURITY, NOTHING, ["content-type", "text/javascript; charset=utf-8"]],
   [...SECURITY, NOTHING],
 ].map((pairs) => new Headers(pairs));
 
@@ -196,8 +194,8 @@ export const respond = safe((status, media, lines, body) => {
   const headers = new Headers(HEADERS[media]);
   const parts = lines.split("\n");
   for (let i = 0; i + 1 < parts.length; i += 2) headers.append(parts[i], parts[i + 1]);
-  return new Response(media === 4 ? null : body, { status, headers });
-}, () => new Response(null, { status: 500, headers: HEADERS[4] }));
+  return new Response(media === 2 ? null : body, { status, headers });
+}, () => new Response(null, { status: 500, headers: HEADERS[2] }));
 
 /**
  * The text of a request's body; undefined if it is larger than the limit. What is not much larger is taken all the same: a client that is
@@ -268,7 +266,7 @@ function unread({ body }) {
 /** The rows of an answer as they came, without a way through wasm. */
 export const relay = safe(
   (answer, count) => new Response(`{"integrations":${answer.text},"count":${count}}`, { headers: HEADERS[0] }),
-  () => new Response(null, { status: 500, headers: HEADERS[4] }),
+  () => new Response(null, { status: 500, headers: HEADERS[2] }),
 );
 
 // ------------------------------------------------------------------------------------------------------------------ WebCrypto

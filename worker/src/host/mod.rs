@@ -59,7 +59,7 @@ impl From<Response> for JsResponse {
             response.status,
             response.media as u8,
             &lines,
-            response.body.as_str(),
+            &response.body,
         ))
     }
 }

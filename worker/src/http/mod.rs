@@ -158,12 +158,8 @@ pub enum ContentType {
     Json = 0,
     /// text/html
     Html = 1,
-    /// text/css
-    Css = 2,
-    /// text/javascript
-    Script = 3,
     /// No body.
-    None = 4,
+    None = 2,
 }
 
 /// A response as plain data; `host` adds the security headers that every answer carries.
@@ -174,47 +170,18 @@ pub struct Response {
     /// What the body is.
     pub media: ContentType,
     /// The body.
-    pub body: Body,
+    pub body: String,
     /// Further headers, by lower-case name.
     pub headers: Vec<(&'static str, String)>,
 }
 
-/// A response's body.
-#[derive(Debug)]
-pub enum Body {
-    /// Text that is compiled in.
-    Static(&'static str),
-    /// Text made for this answer.
-    Text(String),
-}
-
-impl Body {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Static(text) => text,
-            Self::Text(text) => text,
-        }
-    }
-}
-
 impl Response {
-    /// A compiled-in body.
-    pub fn fixed(media: ContentType, body: &'static str) -> Self {
-        Self {
-            status: 200,
-            media,
-            body: Body::Static(body),
-            headers: Vec::new(),
-        }
-    }
-
-    /// A body made for this answer.
+    /// 200 with this body.
     pub fn text(media: ContentType, body: String) -> Self {
         Self {
             status: 200,
             media,
-            body: Body::Text(body),
+            body,
             headers: Vec::new(),
         }
     }
@@ -234,7 +201,7 @@ impl Response {
         Self {
             status: 303,
             media: ContentType::None,
-            body: Body::Static(""),
+            body: String::new(),
             headers: vec![("location", location)],
         }
     }

@@ -1,5 +1,5 @@
 /**
- * The connect page. The session lives in HttpOnly cookies: no token reaches this script. The build joins these files into `/app.js`.
+ * The connect page. The session lives in HttpOnly cookies: no token reaches these scripts.
  */
 import { chooseFound, openChoice, renderChooser } from './connect.js';
 import { submitCredentials } from './credentials.js';
