@@ -74,7 +74,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const callback = await browser.reconsent(id, `other-${randomUUID()}`);
     const page = (await browser.get(callback, { accept: "text/html" })).expect(409);
     assert.match(page.headers.get("content-type"), /^text\/html/);
-    assert.match(page.text, /Another account came back/);
+    assert.match(page.text, /You authorized a different account/);
   });
 
   it("of several accounts in the grant its own is taken, without a choice", async () => {
