@@ -38,7 +38,7 @@ fn a_check_id_is_used_once_in_all_entries() {
 fn every_setting_is_a_field_that_a_connection_stores() {
     for entry in checks::entries() {
         let path = format!(
-            "{}/../worker/providers/{}.json",
+            "{}/../catalogue/providers/{}.json",
             env!("CARGO_MANIFEST_DIR"),
             entry.kind
         );

@@ -104,7 +104,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
       ["", "Must be a cron expression of five fields"],
       ["* * * * *", "The minute (first field) puts two checks less than 15 minutes apart."],
       ["0 24 * * *", "The hour (second field) must be made of *, 0 to 23"],
-      ["0 0 30 2 *", "The day of the month (third field) never comes"],
+      ["0 0 30 2 *", "The day of the month (third field) never occurs"],
     ]) {
       await field.fill(wrong);
       await save.click();
