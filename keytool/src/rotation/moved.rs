@@ -1,5 +1,5 @@
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use sealed::Kid;
 use serde_json::{Value, json};
@@ -9,14 +9,23 @@ use crate::error::Result;
 use crate::store::retry::retry;
 use crate::store::{Function, Patch, Rows, Written};
 
-/// What a rotation has moved of each organization, over all its passes.
+/// What a rotation has moved of each organization, over all its passes. There may be hundreds of thousands of them, so little is kept of
+/// each.
 #[derive(Default)]
-pub struct Moved(RefCell<HashMap<Uuid, Organization>>);
+pub struct Moved(RefCell<Counts>);
 
 #[derive(Default)]
+struct Counts {
+    organizations: HashMap<Uuid, Organization>,
+    /// The keys that rows were sealed with; `None` is the old form.
+    from: Vec<Option<Kid>>,
+}
+
+#[derive(Clone, Copy, Default)]
 struct Organization {
     rows: u64,
-    from: BTreeSet<Option<Kid>>,
+    /// A bit for each of `Counts::from`.
+    from: u64,
 }
 
 /// How many organizations one call of `record_rotation` takes.
@@ -25,15 +34,15 @@ const RECORDED: usize = 10_000;
 impl Moved {
     /// Counts what was written of these patches.
     pub fn add(&self, patches: &[Patch], written: &Written) {
-        let mut moved = self.0.borrow_mut();
+        let counts = &mut *self.0.borrow_mut();
         for patch in patches {
             if written.contains_key(&patch.organization_id) {
-                let organization = moved.entry(patch.organization_id).or_default();
-                organization.from.insert(patch.from);
+                let bit = counts.bit(patch.from);
+                counts.organization(patch.organization_id).from |= bit;
             }
         }
         for (id, rows) in written {
-            let organization = moved.entry(*id).or_default();
+            let organization = counts.organization(*id);
             organization.rows = organization.rows.saturating_add(*rows);
         }
     }
@@ -41,23 +50,44 @@ impl Moved {
     /// Writes an event for each organization. Until then a crash of the server may undo what was written; what is recorded is on the
     /// disk.
     pub async fn record(&self, connection: &dyn Rows, kid: Kid) -> Result<()> {
-        let moved = self.0.take();
-        let all: Vec<Value> = moved
-            .iter()
-            .map(|(id, organization)| {
-                let from = organization.from.iter().map(|kid| match kid {
-                    Some(kid) => kid.to_string(),
-                    None => "legacy".to_owned(),
-                });
-                let from: Vec<String> = from.collect();
-                json!({"id": id.to_string(), "rows": organization.rows, "from": from})
-            })
-            .collect();
+        let counts = self.0.take();
+        let all: Vec<_> = counts.organizations.iter().collect();
         for some in all.chunks(RECORDED) {
-            let organizations = &Value::from(some);
+            let organizations = some.iter().map(|(id, organization)| {
+                let from = counts.names(organization.from);
+                json!({"id": id.to_string(), "rows": organization.rows, "from": from})
+            });
+            let organizations = &Value::Array(organizations.collect());
             let call = Function::RecordRotation { kid, organizations };
             retry(async || connection.call(call).await).await?;
         }
         Ok(())
+    }
+}
+
+impl Counts {
+    fn organization(&mut self, id: Uuid) -> &mut Organization {
+        self.organizations.entry(id).or_default()
+    }
+
+    /// The bit of a key. A key ring has far fewer keys than there are bits.
+    fn bit(&mut self, from: Option<Kid>) -> u64 {
+        let known = self.from.iter().position(|known| *known == from);
+        let position = known.unwrap_or_else(|| {
+            self.from.push(from);
+            self.from.len() - 1
+        });
+        1u64.checked_shl(position as u32).unwrap_or(0)
+    }
+
+    fn names(&self, bits: u64) -> Vec<String> {
+        let is_set = |position: usize| bits.checked_shr(position as u32).unwrap_or(0) & 1 == 1;
+        let set = self
+            .from
+            .iter()
+            .enumerate()
+            .filter(|(position, _)| is_set(*position));
+        let name = |kid: &Option<Kid>| kid.map_or("legacy".to_owned(), |kid| kid.to_string());
+        set.map(|(_, kid)| name(kid)).collect()
     }
 }
