@@ -60,7 +60,7 @@ alter table public.pending_connections enable row level security;
 
 revoke all on table public.pending_connections from public, anon, authenticated, service_role;
 
--- The pending connections that have ended: a call that stored one and arrives late must not store it again.
+-- The pending connections that have ended and the integrations that were disconnected: a call that arrives late must not store one again.
 create table private.ended_connections (
   id uuid primary key,
   ended_at timestamptz not null default now()
@@ -366,6 +366,8 @@ begin
         else jsonb_build_object('outcome', 'unknown')
       end;
     end if;
+  elsif exists (select from private.ended_connections e where e.id = p_id) then
+    return jsonb_build_object('outcome', 'unknown');
   end if;
 
   if p_reconnect then
@@ -631,6 +633,7 @@ begin
     private.newest_config(v_integration), 'disconnected', p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   delete from public.integrations i where i.id = p_id;
+  insert into private.ended_connections (id) values (p_id) on conflict (id) do nothing;
   perform private.write_event(
     'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'opened',
     p_reason => 'disconnect', p_request_id => p_request_id

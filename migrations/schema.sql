@@ -3647,6 +3647,8 @@ begin
         else jsonb_build_object('outcome', 'unknown')
       end;
     end if;
+  elsif exists (select from private.ended_connections e where e.id = p_id) then
+    return jsonb_build_object('outcome', 'unknown');
   end if;
 
   if p_reconnect then
@@ -3953,6 +3955,7 @@ begin
     private.newest_config(v_integration), 'disconnected', p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   delete from public.integrations i where i.id = p_id;
+  insert into private.ended_connections (id) values (p_id) on conflict (id) do nothing;
   perform private.write_event(
     'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'opened',
     p_reason => 'disconnect', p_request_id => p_request_id

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { abandonment, addMember, addPending, beginning, call, completion, config, insertIntegration, KID, pending, startServer } from "./support.mjs";
+import { abandonment, addMember, addPending, beginning, call, completion, config, disconnection, insertIntegration, KID, pending, startServer } from "./support.mjs";
 
 let server, owner, service;
 before(async () => {
@@ -154,6 +154,14 @@ describe("consume_transaction", () => {
 });
 
 describe("complete_connection", () => {
+  test("that arrives after the integration was disconnected brings nothing back", async () => {
+    const args = completion({ p_pending_id: null });
+    await call(service, "complete_connection", args);
+    await call(service, "disconnect_integration", disconnection({ p_id: args.p_id, p_user_id: args.p_user_id }));
+    assert.deepEqual(await call(service, "complete_connection", args), { outcome: "unknown" });
+    assert.deepEqual(await integrations(args.p_organization_id), []);
+  });
+
   test("created: an active row under the given id, and an event", async () => {
     const args = completion();
     assert.deepEqual(await call(service, "complete_connection", args), { outcome: "created", id: args.p_id });
