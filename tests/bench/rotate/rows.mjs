@@ -2,6 +2,8 @@
 import { createCipheriv, createHmac, randomBytes, randomUUID } from "node:crypto";
 
 const CHUNK = 5000;
+/** Integrations of an organization. A rotation writes two events an organization, so with one each it measures those. */
+const PER_ORGANIZATION = 10;
 
 export function newKey() {
   const key = randomBytes(32);
@@ -11,15 +13,16 @@ export function newKey() {
 /** Fills an empty `integrations` with `count` rows, about 700 bytes of config each, two of its fields sealed. */
 export async function makeRows(sql, count, key) {
   for (let done = 0; done < count; done += CHUNK) {
-    const rows = Array.from({ length: Math.min(CHUNK, count - done) }, () => row(key));
+    const organizations = Array.from({ length: CHUNK / PER_ORGANIZATION }, () => randomUUID());
+    const rows = Array.from({ length: Math.min(CHUNK, count - done) }, (_, i) => row(key, organizations[i % organizations.length]));
     await sql`insert into public.integrations ${sql(rows)}`;
   }
   // As a table is that has been in use: vacuumed, analysed, visible to every snapshot.
   await sql.unsafe("vacuum (analyze, freeze) public.integrations");
 }
 
-function row({ key, kid }) {
-  const [id, organization_id] = [randomUUID(), randomUUID()];
+function row({ key, kid }, organization_id) {
+  const id = randomUUID();
   const project = randomBytes(10).toString("hex");
   const seal = (path, text) => {
     const iv = randomBytes(12);
