@@ -3,8 +3,8 @@
 use crate::error::{Error, Result};
 use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, TransactionId};
 use crate::oauth::{Account, Grant, token};
-use crate::providers::Provider;
 use crate::random::RandomToken;
+use catalogue::Provider;
 use sealed::{
     Fault, KeyRing, OpenError, Place, PlainConfig, Random, SealError, Secret, StoredConfig,
 };

@@ -1,7 +1,7 @@
 //! What can be connected here: the entries of the catalogue that the settings offer.
 
 use crate::oauth::Client;
-use crate::providers::{Auth, Provider};
+use catalogue::{Auth, Provider};
 use sealed::{PlainConfig, Secret};
 use std::borrow::Cow;
 use std::ops::Deref;

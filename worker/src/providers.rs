@@ -1,6 +1,6 @@
 //! The catalogue's providers, as `build.rs` has compiled them in.
 
-pub use catalogue::*;
+use catalogue::{Provider, parse};
 
 const COMPILED: &str = include_str!(concat!(env!("OUT_DIR"), "/providers.json"));
 

@@ -8,7 +8,7 @@ use crate::error::ClientError;
 use crate::http::url::{parse_issuer, parse_origin};
 use crate::oauth::Client;
 use crate::offer::Offer;
-use crate::providers::{Auth, Provider};
+use catalogue::{Auth, Provider};
 use sealed::{Key, KeyError, KeyRing, Secret};
 use std::ops::RangeInclusive;
 

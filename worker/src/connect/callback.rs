@@ -23,9 +23,9 @@ use crate::ids::PendingId;
 use crate::jobs::revocations;
 use crate::oauth::{Account, Client, Grant, callback, identity, token};
 use crate::offer::Offer;
-use crate::providers::Source;
 use crate::random::RandomToken;
 use crate::recovery::{Exchange, exchange_note};
+use catalogue::Source;
 use sealed::{PlainConfig, StoredConfig};
 
 /// `GET /api/auth/callback`: Supabase's, for apps that are registered with this address.

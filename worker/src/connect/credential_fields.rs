@@ -2,7 +2,7 @@
 
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpResponse, SendError};
-use crate::providers::{Field, Format, Provider};
+use catalogue::{Field, Format, Provider};
 use sealed::PlainConfig;
 use serde_json::{Map, Value};
 

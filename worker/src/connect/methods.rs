@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::error::Result;
 use crate::http::Response;
 use crate::offer::Offer;
-use crate::providers::{Auth, Field};
+use catalogue::{Auth, Field};
 use serde::Serialize;
 use serde_json::json;
 

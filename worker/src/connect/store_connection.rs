@@ -12,7 +12,7 @@ use crate::host;
 use crate::host::random_uuid;
 use crate::ids::{IntegrationId, OrganizationId, PendingId};
 use crate::oauth::Account;
-use crate::providers::{Auth, Provider, SecondGrant};
+use catalogue::{Auth, Provider, SecondGrant};
 use sealed::{PlainConfig, StoredConfig};
 
 /// What is connected, for whom.

@@ -3,7 +3,7 @@
 use crate::db::call::Call;
 use crate::health::verdict::{Reason, Status};
 use crate::ids::{IntegrationId, OrganizationId, UserId};
-use crate::providers::Endpoint;
+use catalogue::Endpoint;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;

@@ -3,7 +3,7 @@
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, OrganizationId, PendingId, TransactionId, UserId};
 use crate::oauth::Account;
-use crate::providers::SecondGrant;
+use catalogue::SecondGrant;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,7 @@ use crate::error::{ClientError, Error};
 use crate::http::{HttpResponse, SendError};
 use crate::oauth::identity::{self, Asked};
 use crate::offer::Offer;
-use crate::providers::IdentityStyle;
+use catalogue::IdentityStyle;
 use sealed::PlainConfig;
 use serde::Serialize;
 use serde_json::Value;

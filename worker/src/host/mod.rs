@@ -1,6 +1,6 @@
-//! The Cloudflare runtime: the only folder that touches the SDK. Everything else is plain Rust that also runs natively.
+//! The Cloudflare runtime: beside `entry` the only code that touches the SDK.
 //!
-//! It offers what the flows need and decides nothing: a request as text, a response from data, a bounded fetch, the clock, random
+//! It offers what handlers and jobs need and decides nothing: a request as text, a response from data, a bounded fetch, the clock, random
 //! bytes, the environment, and the log.
 
 mod glue;

@@ -9,10 +9,10 @@ use crate::host::{self, log};
 use crate::http::LANES;
 use crate::jobs::progress::Progress;
 use crate::offer::Offer;
-use crate::providers::Endpoint;
 use crate::refresh::live_credential::SOON_SECONDS;
 use crate::refresh::on_demand::Actor;
 use crate::refresh::policy::{BackoffPolicy, RequestOutcome};
+use catalogue::Endpoint;
 use futures_util::{StreamExt, stream};
 use std::cell::RefCell;
 

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::http::{HttpResponse, SendError};
-use crate::providers::{Encoding, Provider};
+use catalogue::{Encoding, Provider};
 use serde_json::{Map, Value};
 
 /// A provider gave no answer.

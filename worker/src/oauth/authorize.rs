@@ -2,8 +2,8 @@
 
 use crate::http::url::form;
 use crate::oauth::Client;
-use crate::providers::Pkce;
 use crate::random::{RandomToken, sha256_base64url};
+use catalogue::Pkce;
 
 /// The secrets of one flow: what binds the callback to this request and this browser.
 pub struct Flow {
@@ -42,7 +42,7 @@ pub fn authorization_url(client: &Client, flow: &Flow) -> String {
 mod tests {
     use super::*;
     use crate::oauth::tests::client;
-    use crate::providers::Auth;
+    use catalogue::Auth;
 
     // RFC 7636, appendix B
     fn flow() -> Flow {

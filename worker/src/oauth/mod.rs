@@ -14,9 +14,9 @@ pub use token::Grant;
 
 use crate::http::HttpRequest;
 use crate::http::url::form;
-use crate::providers::{ClientAuth, Encoding, Headers, Provider};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use catalogue::{ClientAuth, Encoding, Headers, Provider};
 use sealed::Secret;
 use serde_json::{Map, Value};
 

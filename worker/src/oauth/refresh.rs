@@ -6,7 +6,7 @@
 use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::oauth::answer::body;
 use crate::oauth::{Client, Grant, token};
-use crate::providers::{Auth, Provider, RefusedGrant};
+use catalogue::{Auth, Provider, RefusedGrant};
 use chrono::{DateTime, Utc};
 use sealed::PlainConfig;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::oauth::answer::is_success;
 use crate::oauth::{Client, with_bearer, with_form, with_json};
-use crate::providers::{Provider, RevocationStyle};
+use catalogue::{Provider, RevocationStyle};
 use sealed::Secret;
 use serde::{Serialize, Serializer};
 

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::oauth::answer::{body, find_member, is_success, no_answer};
 use crate::oauth::{Account, Client, identity};
-use crate::providers::{Auth, Pkce, Provider, Source};
+use catalogue::{Auth, Pkce, Provider, Source};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
 use serde_json::Value;

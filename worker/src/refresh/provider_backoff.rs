@@ -7,7 +7,7 @@ use crate::host::log;
 use crate::host::now;
 use crate::http::rate_limit::Limits;
 use crate::ids::IntegrationId;
-use crate::providers::{Endpoint, Provider};
+use catalogue::{Endpoint, Provider};
 
 /// Writes down the pause that an answer asked for, so that nothing is claimed until then for which it holds; answers how long it is, in
 /// seconds. Where the write fails, the next request is told the same.
