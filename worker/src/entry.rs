@@ -55,9 +55,7 @@ async fn serve(
             };
             found.serve(&Context { task, incoming }).await
         }
-        Err(SettingError(detail)) => Err(Error::Internal {
-            detail: detail.clone(),
-        }),
+        Err(wrong) => Err(wrong.into()),
     };
     outcome.unwrap_or_else(|error| failed(&found.name(), &error, &request_id, is_page))
 }

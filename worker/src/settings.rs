@@ -4,7 +4,7 @@
 
 use crate::auth::attempts::SubjectKey;
 use crate::db::project::{ApiKey, Project, Role};
-use crate::error::ClientError;
+use crate::error::{ClientError, Error};
 use crate::http::url::{parse_issuer, parse_origin};
 use crate::oauth::Client;
 use crate::offer::Offer;
@@ -40,6 +40,13 @@ pub struct Settings {
 /// A setting that is missing or malformed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SettingError(pub String);
+
+impl From<&SettingError> for Error {
+    fn from(SettingError(detail): &SettingError) -> Self {
+        let detail = detail.clone();
+        Self::Internal { detail }
+    }
+}
 
 impl SettingError {
     fn missing(name: &str) -> Self {

@@ -103,9 +103,8 @@ fn begin(settings: &'static Result<Settings, SettingError>) -> Option<Task> {
             settings,
             request_id,
         }),
-        Err(SettingError(detail)) => {
-            let detail = detail.clone();
-            failed(&request_id, "settings", &Error::Internal { detail });
+        Err(wrong) => {
+            failed(&request_id, "settings", &wrong.into());
             None
         }
     }
