@@ -22,19 +22,19 @@ export function parseOptions(more = {}) {
   }
 }
 
-/** Runs `play` on a scene and ends the process: when it is done, at a signal, or when it takes `graceMinutes` longer than it should. */
-export async function run({ options: { minutes, seed }, report, scene, graceMinutes }, play) {
+/** Runs `play` on a fixture and ends the process: when it is done, at a signal, or when it takes `graceMinutes` longer than it should. */
+export async function run({ options: { minutes, seed }, report, fixture, graceMinutes }, play) {
   const begun = performance.now();
   let ending;
   /** However often it is called, the first call counts. */
   const end = (code) => (ending ??= stopAndTell(code));
   const stopAndTell = async (code) => {
     const found = report.violations;
-    await scene.stop();
+    await fixture.stop();
     if (code === EXIT.interrupted) report.violations = found;
     report.say(`\n${report.closing()}`);
-    if (report.violations > 0) report.say(`seed: ${seed}; logs: ${path.join(scene.dir, "logs")}`);
-    else scene.discard();
+    if (report.violations > 0) report.say(`seed: ${seed}; logs: ${path.join(fixture.dir, "logs")}`);
+    else fixture.discard();
     process.exit(code);
   };
 

@@ -179,7 +179,7 @@ test("connect and disconnect of one account at random: never two rows, and the e
 });
 
 for (const name of ["complete_connection", "consume_transaction", "disconnect_integration", "begin_connection", "offer_accounts"]) {
-  const scene = async () => {
+  const fixture = async () => {
     const [user, organization] = [randomUUID(), randomUUID()];
     const who = { p_user_id: user, p_organization_id: organization };
     await addMember(owner, organization, user);
@@ -203,7 +203,7 @@ for (const name of ["complete_connection", "consume_transaction", "disconnect_in
   const refused = name === "disconnect_integration" ? "unknown" : "not_a_member";
 
   test(`${name} waits for a member's removal and then refuses`, async () => {
-    const { remove, args, organization } = await scene();
+    const { remove, args, organization } = await fixture();
     const rows = await integrations(organization);
     const [, answer] = await interleave(remove, (sql) => call(sql, name, args));
     assert.deepEqual(answer, { outcome: refused });
@@ -211,14 +211,14 @@ for (const name of ["complete_connection", "consume_transaction", "disconnect_in
   });
 
   test(`a member's removal waits for ${name}`, async () => {
-    const { remove, args } = await scene();
+    const { remove, args } = await fixture();
     const [answer, removed] = await interleave((sql) => call(sql, name, args), remove);
     assert.notEqual(answer.outcome, refused);
     assert.equal(removed.count, 1);
   });
 
   test(`${name} goes on when a member's removal is undone`, async () => {
-    const { remove, args } = await scene();
+    const { remove, args } = await fixture();
     const undone = new Error("undone");
     let pending;
     await assert.rejects(

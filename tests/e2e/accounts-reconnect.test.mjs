@@ -7,27 +7,27 @@ import { projectsOf } from "../stack/projects.mjs";
 import { held } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { oauthScene } from "../support/oauth.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const of = (id) => `/api/integrations/${id}`;
 
 describe("reconnecting one integration", { concurrency: true }, () => {
-  const scene = oauthScene({ gateway: true });
+  const fixture = oauthFixture({ gateway: true });
 
   /** A new user with an integration for each login, the oldest first. */
   async function connected(...logins) {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     for (const login of logins) await browser.connect(login);
-    return { browser, rows: await integrationsOf(scene.sql, browser.user.id) };
+    return { browser, rows: await integrationsOf(fixture.sql, browser.user.id) };
   }
-  const rowsOf = (browser) => integrationsOf(scene.sql, browser.user.id);
+  const rowsOf = (browser) => integrationsOf(fixture.sql, browser.user.id);
   /** A row as the source's own writer left it: its account is in its config, if anywhere. */
   async function legacy(config) {
-    const browser = await Visitor.signedIn(scene.worker);
-    const row = { organization_id: browser.user.id, integration_type: "supabase", name: "Old", config: scene.sql.json(config) };
-    const [{ id }] = await scene.sql`insert into public.integrations ${scene.sql(row)} returning id`;
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const row = { organization_id: browser.user.id, integration_type: "supabase", name: "Old", config: fixture.sql.json(config) };
+    const [{ id }] = await fixture.sql`insert into public.integrations ${fixture.sql(row)} returning id`;
     return { browser, id };
   }
 
@@ -35,7 +35,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const [login, other] = [`mine-${randomUUID()}`, `other-${randomUUID()}`];
     const { browser, rows: [row, neighbour] } = await connected(login, other);
     (await browser.patch(of(row.id), { name: "Production" })).expect(200);
-    await scene.sql`update public.integrations set status = 'reconnect_required' where id = ${row.id}`;
+    await fixture.sql`update public.integrations set status = 'reconnect_required' where id = ${row.id}`;
 
     const callback = await browser.reconsent(row.id, login, { return_to: "/settings?tab=1" });
     const { location } = (await browser.get(callback)).expect(303);
@@ -47,8 +47,8 @@ describe("reconnecting one integration", { concurrency: true }, () => {
       [renewed.id, renewed.name, renewed.status, renewed.external_account_id],
       [row.id, "Production", "active", row.external_account_id],
     );
-    assert.equal(opened(scene.info, renewed).access_token, scene.grant(callback).access_token);
-    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), true);
+    assert.equal(opened(fixture.info, renewed).access_token, fixture.grant(callback).access_token);
+    assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), true);
     const { events } = (await browser.get(`${of(row.id)}/events`)).expect(200).json;
     assert.deepEqual(events.map(({ action, reason }) => [action, reason]), [
       ["reconnected", "requested"], ["renamed", null], ["connected", null],
@@ -63,10 +63,10 @@ describe("reconnecting one integration", { concurrency: true }, () => {
       const callback = await browser.reconsent(rows[0].id, wrong);
       const refused = (await browser.get(callback)).expect(409, "account_mismatch");
       assert.deepEqual(await rowsOf(browser), rows);
-      assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
+      assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), false);
       assert.ok(!refused.all.includes(projectsOf(wrong)[0].ref), "whose account it was is not said");
     }
-    assert.equal(await isAlive(scene.worker.info, opened(scene.info, rows[0])), true, "the old grant stands");
+    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, rows[0])), true, "the old grant stands");
   });
 
   it("the browser is shown a page that says so", async () => {
@@ -79,7 +79,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
 
   it("of several accounts in the grant its own is taken, without a choice", async () => {
     const login = `two-${randomUUID()}`;
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const { location } = (await browser.get(await browser.consent(login))).expect(303);
     const [, second] = projectsOf(login);
     const choice = location.replace("/?choose=", "/api/connections/");
@@ -90,8 +90,8 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const [row, ...others] = await rowsOf(browser);
     assert.deepEqual(others, []);
     assert.deepEqual([row.external_account_id, row.name], [second.ref, second.name]);
-    assert.equal(opened(scene.info, row).access_token, scene.grant(callback).access_token);
-    const parked = await scene.sql`select id from public.pending_connections where user_id = ${browser.user.id}`;
+    assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
+    const parked = await fixture.sql`select id from public.pending_connections where user_id = ${browser.user.id}`;
     assert.equal(parked.length, 0);
   });
 
@@ -107,7 +107,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     (await browser.get(callback)).expect(303);
     const [row, ...others] = await rowsOf(browser);
     assert.deepEqual([others, row.id, row.external_account_id, row.name], [[], id, ref, login]);
-    assert.equal(opened(scene.info, row).access_token, scene.grant(callback).access_token);
+    assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
   });
 
   it("a row that names no account, or one that stands already, is not sent through the provider", async () => {
@@ -119,7 +119,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     for (const { browser, id } of [nameless, twin]) {
       const before = await rowsOf(browser);
       (await browser.post(`${of(id)}/reconnect`, {})).expect(409, "account_unknown");
-      const begun = await scene.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
+      const begun = await fixture.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
       assert.deepEqual([begun.length, await rowsOf(browser)], [0, before]);
     }
   });
@@ -130,7 +130,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const callback = await browser.reconsent(id, login);
     (await browser.delete(of(id))).expect(200);
     (await browser.get(callback)).expect(404, "not_found");
-    assert.deepEqual([scene.exchanges(callback), await rowsOf(browser)], [0, []]);
+    assert.deepEqual([fixture.exchanges(callback), await rowsOf(browser)], [0, []]);
     (await browser.post(`${of(id)}/reconnect`, {})).expect(404, "not_found");
   });
 
@@ -139,33 +139,33 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const { browser, rows: [{ id }] } = await connected(login);
     const callback = await browser.reconsent(id, login);
     const wait = held();
-    scene.server.fault(scene.identityOf(callback), wait.behaviour);
+    fixture.server.fault(fixture.identityOf(callback), wait.behaviour);
     const answered = browser.get(callback);
     await wait.arrived;
     (await browser.delete(of(id))).expect(200);
     wait.release();
     (await answered).expect(404, "not_found");
     assert.deepEqual(await rowsOf(browser), []);
-    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
+    assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), false);
   });
 
   it("is any member's to do, in the organisation that the integration is in", async () => {
-    const [one, other] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
-    const organization_id = await createOrganization(scene.sql, [one.user, other.user]);
+    const [one, other] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
+    const organization_id = await createOrganization(fixture.sql, [one.user, other.user]);
     const login = `shared-${randomUUID()}`;
     const id = await one.connect(login, { organization_id });
     (await other.get(await other.reconsent(id, login))).expect(303);
-    assert.deepEqual((await integrationsOf(scene.sql, organization_id)).map((row) => row.id), [id]);
+    assert.deepEqual((await integrationsOf(fixture.sql, organization_id)).map((row) => row.id), [id]);
     assert.deepEqual(await rowsOf(other), []);
   });
 
   it("3. begun by one and opened by another -> 403, nothing is exchanged", async () => {
     const login = `theirs-${randomUUID()}`;
     const { browser, rows } = await connected(login);
-    const stranger = await Visitor.signedIn(scene.worker);
+    const stranger = await BrowserSession.signedIn(fixture.worker);
     const callback = await browser.reconsent(rows[0].id, login);
     (await stranger.get(callback)).expect(403, "flow_foreign");
-    assert.deepEqual([scene.exchanges(callback), await rowsOf(browser)], [0, rows]);
+    assert.deepEqual([fixture.exchanges(callback), await rowsOf(browser)], [0, rows]);
   });
 
   it("8. another site's return_to, or a type that is not offered here, is refused before anything is begun", async () => {
@@ -173,9 +173,9 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     for (const return_to of ["//e.example", "/\\e.example", "https://e.example", "javascript:x", ""]) {
       (await browser.post(`${of(id)}/reconnect`, { return_to })).expect(400, "invalid_request");
     }
-    await scene.sql`update public.integrations set integration_type = 'gitlab' where id = ${id}`;
+    await fixture.sql`update public.integrations set integration_type = 'gitlab' where id = ${id}`;
     (await browser.post(`${of(id)}/reconnect`, {})).expect(400, "provider_unknown");
-    const begun = await scene.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
+    const begun = await fixture.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
     assert.equal(begun.length, 0);
   });
 
@@ -183,12 +183,12 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const login = `trips-${randomUUID()}`;
     const { browser, rows: [{ id }] } = await connected(login);
     // Each names the integration in its path, or the user in its body.
-    const asked = () => scene.gateway.count(({ path, body }) => path.includes(id) || body.includes(browser.user.id));
+    const asked = () => fixture.gateway.count(({ path, body }) => path.includes(id) || body.includes(browser.user.id));
     const before = asked();
     const callback = await browser.reconsent(id, login);
     assert.equal(asked() - before, 3, "the count of writes, whose it is, and begin");
     (await browser.get(callback)).expect(303);
     assert.equal(asked() - before, 6, "consume, write the grant down, complete");
-    assert.deepEqual([scene.exchanges(callback), scene.server.count(scene.identityOf(callback))], [1, 1]);
+    assert.deepEqual([fixture.exchanges(callback), fixture.server.count(fixture.identityOf(callback))], [1, 1]);
   });
 });

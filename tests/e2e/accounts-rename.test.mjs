@@ -6,13 +6,13 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { projectsOf } from "../stack/projects.mjs";
 import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer } from "../support/faults.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const KEYS = [
@@ -37,7 +37,7 @@ describe("one integration of several", { concurrency: true }, () => {
     await gateway?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   const nameOf = async (id) => (await sql`select name from public.integrations where id = ${id}`)[0].name;
   /** Connects the first of the two projects of a login, all of which are called the same. */
@@ -49,7 +49,7 @@ describe("one integration of several", { concurrency: true }, () => {
   }
 
   it("is shown with its documented keys and nothing of its credentials", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const login = `shown-${randomUUID()}`;
     const id = await browser.connect(login);
     const shown = (await browser.get(of(id))).expect(200);
@@ -61,7 +61,7 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("16. another organisation's id is answered byte for byte like one that does not exist, whatever is asked", async () => {
-    const [owner, stranger] = [await Visitor.signedUp(worker), await Visitor.signedUp(worker)];
+    const [owner, stranger] = [await BrowserSession.signedUp(worker), await BrowserSession.signedUp(worker)];
     const id = await owner.connect(`foreign-${randomUUID()}`);
     for (const ask of [
       (other) => stranger.get(of(other)),
@@ -80,7 +80,7 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("two accounts of one name tell themselves apart by the account's id", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const one = await connectFirst(browser, `two-${randomUUID()}`);
     const two = await connectFirst(browser, `two-${randomUUID()}`);
     assert.notEqual(one.id, two.id);
@@ -89,7 +89,7 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("is renamed: the answer is what GET shows, the list follows, and connecting it again leaves the name", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const login = `renamed-${randomUUID()}`;
     const id = await browser.connect(login);
     const renamed = (await browser.patch(of(id), { name: "  Büro 東京 " })).expect(200);
@@ -101,7 +101,7 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("is renamed by any member of its organisation, and by none who was removed", async () => {
-    const [one, other] = [await Visitor.signedUp(worker), await Visitor.signedUp(worker)];
+    const [one, other] = [await BrowserSession.signedUp(worker), await BrowserSession.signedUp(worker)];
     const organization_id = await createOrganization(sql, [one.user, other.user]);
     const id = await one.connect(`shared-${randomUUID()}`, { organization_id });
     (await other.patch(of(id), { name: "Ours" })).expect(200);
@@ -112,7 +112,7 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("a name that another integration of the type has is refused", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     await browser.connect(`taken-${randomUUID()}`);
     const id = await browser.connect(`free-${randomUUID()}`);
     const [{ name: taken }, { name: free }] = await integrationsOf(sql, browser.user.id);
@@ -121,7 +121,7 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("30. anything but a name of 1 to 200 characters on one line -> 400, and nothing changes", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const login = `wrong-${randomUUID()}`;
     const id = await browser.connect(login);
     for (const body of [
@@ -139,7 +139,7 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("28. not by another site's page, a form, or nobody", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const login = `cross-${randomUUID()}`;
     const id = await browser.connect(login);
     const ours = ofPage(worker, cookiesOf(browser));
@@ -161,13 +161,13 @@ describe("one integration of several", { concurrency: true }, () => {
   });
 
   it("31. a database that fails is no success and no unknown integration", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const id = await browser.connect(`down-${randomUUID()}`);
     const mine = (request) => request.path.includes(id) || request.body.includes(id);
     for (const [behaviour, status] of [
       [answer(500, "planted"), 503], [answer(200, "<html>planted", { "content-type": "text/html" }), 502], [answer(401, { message: "planted" }), 502],
     ]) {
-      const mend = gateway.fault(mine, behaviour);
+      const restore = gateway.fault(mine, behaviour);
       for (const asked of [
         await browser.get(of(id)), await browser.patch(of(id), { name: "x" }), await browser.post(`${of(id)}/reconnect`, {}),
         await browser.get(`${of(id)}/events`),
@@ -175,7 +175,7 @@ describe("one integration of several", { concurrency: true }, () => {
         assert.equal(asked.status, status, asked.text);
         assert.ok(!asked.all.includes("planted"));
       }
-      mend();
+      restore();
     }
     (await browser.patch(of(id), { name: "Up again" })).expect(200);
   });

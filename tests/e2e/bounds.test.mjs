@@ -8,7 +8,7 @@ import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { listen } from "../stack/listen.mjs";
 import { bearer, call } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { insertRows } from "../support/own-stack.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
@@ -61,7 +61,7 @@ describe("fifty answers at once", () => {
   beforeEach(async () => {
     worker = await startWorker(info, { SUPABASE_BASE_URL: url });
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
   afterEach(() => worker?.stop());
   after(async () => {
     hostile?.close();
@@ -114,7 +114,7 @@ describe("fifty answers of PostgREST's at once", () => {
   beforeEach(async () => {
     worker = await startWorker({ ...info, supabase_url: gateway.url });
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
   afterEach(() => worker?.stop());
   after(() => gateway.stop());
 
@@ -138,12 +138,12 @@ describe("fifty answers of PostgREST's at once", () => {
       }));
       const [first, ...rest] = asks;
       await first();
-      const mend = gateway.fault(path, answers);
+      const restore = gateway.fault(path, answers);
       const pid = workerdOf(process.pid);
       const idle = memoryOf(pid, "VmRSS");
       writeFileSync(`/proc/${pid}/clear_refs`, "5");
       const found = await Promise.all(rest.map((ask) => ask()));
-      mend();
+      restore();
       const peak = memoryOf(pid, "VmHWM") - idle;
       context.diagnostic(`${(peak / MEGABYTE).toFixed(1)} MB over ${(idle / MEGABYTE).toFixed(1)}`);
       assert.deepEqual(found.map((answer) => answer.status), found.map(() => status));

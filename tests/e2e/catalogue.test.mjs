@@ -1,4 +1,4 @@
-// Every provider of the catalogue, by its entry alone: the authorization server is bent to what the entry says, and takes nothing else.
+// Every provider of the catalogue, by its entry alone: a simulator does what the entry says, and takes nothing else.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -6,11 +6,11 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { catalogue } from "../support/catalogue.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { accountOf, bendTo } from "../support/provider-bends.mjs";
+import { accountOf, simulateProviders } from "../support/provider-simulator.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ENTRIES = catalogue();
@@ -19,21 +19,21 @@ const REFRESH = { none: "no refresh", keeps: "refresh token stays", rotates: "re
 
 describe("the catalogue", { concurrency: 4 }, () => {
   const info = stack();
-  let sql, bent, worker;
+  let sql, simulators, worker;
   before(async () => {
     sql = connect(info);
-    bent = await bendTo(ENTRIES, info);
-    worker = await startWorker(info, bent.settings);
+    simulators = await simulateProviders(ENTRIES, info);
+    worker = await startWorker(info, simulators.settings);
   });
   after(async () => {
     await worker?.stop();
-    await bent?.stop();
+    await simulators?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   it("offers all of it, the source document's provider first", async () => {
-    const visitor = new Visitor(worker);
+    const visitor = new BrowserSession(worker);
     const { providers } = (await visitor.get("/api/providers")).expect(200).json;
     const types = providers.map(({ integration_type }) => integration_type);
     const names = ENTRIES.map(({ type }) => type).filter((type) => type !== "supabase");
@@ -56,8 +56,8 @@ describe("the catalogue", { concurrency: 4 }, () => {
     if (refresh === "none") continue;
 
     it(`${name}: says that a grant is over in the standard's words and in its own`, async () => {
-      const provider = bent.providers[type];
-      const browser = await Visitor.signedIn(worker);
+      const provider = simulators.providers[type];
+      const browser = await BrowserSession.signedIn(worker);
       const login = `${type}-${randomUUID()}`;
       const standard = [{ code: "invalid_grant" }, { status: 403, code: "invalid_grant" }, { text: "invalid_grant" }];
       for (const refusing of [...standard, ...invalid_grant]) {
@@ -70,7 +70,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
         const [{ status_reason }] = await integrationsOf(sql, browser.user.id);
         assert.equal(status_reason, "invalid_grant");
       }
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
     });
   }
 
@@ -79,14 +79,14 @@ describe("the catalogue", { concurrency: 4 }, () => {
 
     // Threat model 115: the simulator complains of a challenge that is missing, or sent where the entry documents a refusal.
     it(`${entry.name}: connects, is checked, refreshes, disconnects, and takes no failure for a grant`, async () => {
-      const provider = bent.providers[type];
-      const browser = await Visitor.signedIn(worker);
+      const provider = simulators.providers[type];
+      const browser = await BrowserSession.signedIn(worker);
       const login = `${type}-${randomUUID()}`;
       const account = accountOf(login);
       const rows = () => integrationsOf(sql, browser.user.id);
 
       const id = await browser.connect(login, { integration_type: type }).catch((error) => error);
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
       const [row, ...others] = await rows();
       assert.equal(row?.id, id);
       assert.deepEqual(others, []);
@@ -104,11 +104,11 @@ describe("the catalogue", { concurrency: 4 }, () => {
       if (assumed_lifetime) assert.ok(Math.abs(Date.parse(expires_at) - Date.now() - assumed_lifetime * 1000) < 60_000);
 
       const checked = (await browser.post(`/api/integrations/${id}/check`, {})).expect(200).json;
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
       assert.deepEqual([checked.status, checked.status_reason], ["active", null]);
 
       const refreshed = await browser.post(`/api/integrations/${id}/refresh`, {});
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
       if (refresh === "none") refreshed.expect(409, "not_refreshable");
       else {
         refreshed.expect(200);
@@ -120,7 +120,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
 
       assert.equal(await provider.isAlive(), true);
       const { revoked } = (await browser.delete(`/api/integrations/${id}`)).expect(200).json;
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
       assert.equal(revoked, revocation ? true : "unsupported");
       assert.equal(await provider.isAlive(), !revocation, "whether the token is still good at the provider");
       assert.deepEqual(await rows(), []);
@@ -129,7 +129,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
       const callback = await browser.consent(login, { integration_type: type });
       (await browser.get(callback)).expect(502, "provider_failed");
       assert.deepEqual(await rows(), []);
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
     });
   }
 });

@@ -6,13 +6,13 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { projectsOf } from "../stack/projects.mjs";
 import { authorize } from "../support/authorization.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { createOrganization, signUp } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const HOUR_MS = 3_600_000;
@@ -32,12 +32,12 @@ describe("connect", { concurrency: true }, () => {
     await worker?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   it("a user signs in, connects, sees the integration, and disconnects", async () => {
     const user = await signUp(worker.info);
     const { email, password } = user;
-    const browser = new Visitor(worker);
+    const browser = new BrowserSession(worker);
     const login = `Zoë & Söhne <b> ${randomUUID()}`;
     const [project] = projectsOf(login);
 
@@ -90,7 +90,7 @@ describe("connect", { concurrency: true }, () => {
   });
 
   it("connecting the same account again renews its row", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const { user } = browser;
     const login = `again-${randomUUID()}`;
     const first = await browser.connect(login);
@@ -114,7 +114,7 @@ describe("connect", { concurrency: true }, () => {
   });
 
   it("two accounts are two integrations, the newest first", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const older = await browser.connect(`one-${randomUUID()}`);
     const newer = await browser.connect(`other-${randomUUID()}`);
     const { integrations, count } = (await browser.get("/api/integrations")).expect(200).json;
@@ -122,7 +122,7 @@ describe("connect", { concurrency: true }, () => {
   });
 
   it("an account is connected for an organisation by its member, and every member sees it", async () => {
-    const [member, colleague, stranger] = await Promise.all([1, 2, 3].map(() => Visitor.signedUp(worker)));
+    const [member, colleague, stranger] = await Promise.all([1, 2, 3].map(() => BrowserSession.signedUp(worker)));
     const organization_id = await createOrganization(sql, [member.user, colleague.user]);
     const login = `organisation-${randomUUID()}`;
     const path = `/api/integrations?organization_id=${organization_id}`;
@@ -165,7 +165,7 @@ describe("connect", { concurrency: true }, () => {
       const own = await startWorker({ ...info, supabase_url: gateway.url }, keys);
       t.after(() => own.stop());
 
-      const browser = await Visitor.signedUp(own);
+      const browser = await BrowserSession.signedUp(own);
       gateway.requests.length = 0;
       const id = await browser.connect(`keys-${randomUUID()}`);
       assert.equal((await browser.get("/api/integrations")).expect(200).json.count, 1);
@@ -188,7 +188,7 @@ describe("connect", { concurrency: true }, () => {
   }
 
   it("LEGACY_CREDENTIAL_COOKIES: off, no credential is in any cookie", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const answer = (await browser.get(await browser.consent(`cookies-${randomUUID()}`))).expect(303);
     const cookies = answer.headers.getSetCookie();
     assert.equal(cookies.length, 1, cookies.join("\n"));
@@ -198,7 +198,7 @@ describe("connect", { concurrency: true }, () => {
   it("LEGACY_CREDENTIAL_COOKIES: on, the sealed credentials are HttpOnly cookies that open with the key alone", async (t) => {
     const own = await startWorker(info, { LEGACY_CREDENTIAL_COOKIES: "true" });
     t.after(() => own.stop());
-    const browser = await Visitor.signedUp(own);
+    const browser = await BrowserSession.signedUp(own);
 
     const direct = (await browser.get(await browser.consent(`cookies-${randomUUID()}`))).expect(303);
     const [row] = await integrationsOf(sql, browser.user.id);

@@ -5,12 +5,12 @@ import { readFileSync } from "node:fs";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { credentialCatalogue } from "../support/catalogue.mjs";
-import { bendToCredentials } from "../support/credential-bends.mjs";
+import { simulateCredentialProviders } from "../support/credential-simulator.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ENTRIES = credentialCatalogue();
@@ -18,21 +18,21 @@ const DOCUMENTATION = new URL("../../docs/providers.md", import.meta.url);
 
 describe("the catalogue of credentials", { concurrency: 4 }, () => {
   const info = stack();
-  let sql, bent, worker;
+  let sql, simulators, worker;
   before(async () => {
     sql = connect(info);
-    bent = await bendToCredentials(ENTRIES, info);
-    worker = await startWorker(info, bent.settings);
+    simulators = await simulateCredentialProviders(ENTRIES, info);
+    worker = await startWorker(info, simulators.settings);
   });
   after(async () => {
     await worker?.stop();
-    await bent?.stop();
+    await simulators?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   it("is offered with what each entry asks for, and no more of it", async () => {
-    const { providers } = (await new Visitor(worker).get("/api/providers")).expect(200).json;
+    const { providers } = (await new BrowserSession(worker).get("/api/providers")).expect(200).json;
     const shown = ({ name, label, secret, help }) => ({ name, label, secret, ...(help && { help }) });
     assert.deepEqual(providers, [
       { integration_type: "supabase", name: "Supabase", auth: "oauth" },
@@ -54,8 +54,8 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
     const { type, auth, identity, fields } = entry;
 
     it(`${entry.name}: connects, takes fresh credentials, disconnects`, async () => {
-      const provider = bent.providers[type];
-      const browser = await Visitor.signedIn(worker);
+      const provider = simulators.providers[type];
+      const browser = await BrowserSession.signedIn(worker);
       const account = await provider.account();
       const rows = () => integrationsOf(sql, browser.user.id);
 
@@ -64,7 +64,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
       assert.deepEqual(await rows(), []);
 
       const created = await browser.post("/api/integrations", { integration_type: type, fields: account.fields });
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
       created.expect(201);
       const [row, ...others] = await rows();
       assert.deepEqual(others, []);
@@ -108,7 +108,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
       const { revoked } = (await browser.delete(`/api/integrations/${row.id}`)).expect(200).json;
       assert.equal(revoked, "unsupported");
       assert.deepEqual(await rows(), []);
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
       const events = (await eventsOf(sql, browser.user.id)).map(({ action, reason, user_id }) => [action, reason, user_id]);
       const by = browser.user.id;
       assert.deepEqual(events, [

@@ -3,23 +3,23 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { json } from "../support/bent-http.mjs";
-import { laterChecked } from "../support/checks.mjs";
-import { connected, credentialScene } from "../support/credentials.mjs";
+import { json } from "../support/simulator-http.mjs";
+import { expireCheck } from "../support/checks.mjs";
+import { connected, credentialFixture } from "../support/credentials.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
-import { endsIn, later, leaseOf, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { expireBackoff, leaseOf, refreshesOf, rowOf, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const TYPE = "auth0";
 const TOKEN_PATH = "/oauth/token";
 
 // The schedule of this worker takes what is due of its own types, and these are no other test's.
 describe("a client of the user's own", () => {
-  const scene = credentialScene({ SUPABASE_CLIENT_ID: undefined, SUPABASE_CLIENT_SECRET: undefined, CREDENTIAL_TYPES: TYPE });
-  const provider = () => scene.providers[TYPE];
+  const fixture = credentialFixture({ SUPABASE_CLIENT_ID: undefined, SUPABASE_CLIENT_SECRET: undefined, CREDENTIAL_TYPES: TYPE });
+  const provider = () => fixture.providers[TYPE];
   const given = (account) => provider().given.filter((one) => one.account === account);
   const begin = async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const account = await provider().account();
     const { id } = await connected(browser, TYPE, account);
     return { browser, account, id };
@@ -28,9 +28,9 @@ describe("a client of the user's own", () => {
 
   it("stores the token that it gets, and when that ends", async () => {
     const { account, id } = await begin();
-    const config = await tokensOf(scene, id);
+    const config = await tokensOf(fixture, id);
     assert.equal(config.access_token, given(account).at(-1).access_token);
-    const { token_expires_at } = await rowOf(scene, id);
+    const { token_expires_at } = await rowOf(fixture, id);
     assert.ok(Math.abs(token_expires_at - Date.now() - 3_600_000) < 60_000);
     assert.equal(config.refresh_token, undefined);
   });
@@ -40,19 +40,19 @@ describe("a client of the user's own", () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(made)));
     for (const one of answers) assert.equal(one.expect(200).json.refreshed, true);
     assert.equal(given(made.account).length, 2, "one to connect, one for all of them");
-    const config = await tokensOf(scene, made.id);
+    const config = await tokensOf(fixture, made.id);
     assert.equal(config.access_token, given(made.account).at(-1).access_token);
     for (const [name, value] of Object.entries(made.account.fields)) assert.equal(config[name], value, "the credentials stay");
-    assert.deepEqual(await refreshesOf(scene, made.id), [["refreshed", "succeeded", null]]);
+    assert.deepEqual(await refreshesOf(fixture, made.id), [["refreshed", "succeeded", null]]);
   });
 
   it("is refreshed by the schedule before its token ends, and not earlier", async () => {
     const [soon, fresh] = [await begin(), await begin()];
-    await endsIn(scene, soon.id, 300);
-    await scene.worker.scheduled();
+    await setTokenExpiry(fixture, soon.id, 300);
+    await fixture.worker.scheduled();
     assert.deepEqual([given(soon.account).length, given(fresh.account).length], [2, 1]);
-    assert.deepEqual(await refreshesOf(scene, soon.id), [["refreshed", "succeeded", null]]);
-    assert.equal((await tokensOf(scene, soon.id)).access_token, given(soon.account).at(-1).access_token);
+    assert.deepEqual(await refreshesOf(fixture, soon.id), [["refreshed", "succeeded", null]]);
+    assert.equal((await tokensOf(fixture, soon.id)).access_token, given(soon.account).at(-1).access_token);
   });
 
   it("that is refused is not asked again, until there are other credentials", async () => {
@@ -62,16 +62,16 @@ describe("a client of the user's own", () => {
     assert.deepEqual([refused.refreshed, refused.status], [false, "reconnect_required"]);
     const shown = (await made.browser.get(`/api/integrations/${made.id}`)).expect(200).json;
     assert.deepEqual([shown.status, shown.status_reason], ["reconnect_required", "invalid_client"]);
-    assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "reconnect_required", "invalid_client"]]);
+    assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "reconnect_required", "invalid_client"]]);
 
     const asked = provider().requests.length;
-    await later(scene, made.id);
+    await expireBackoff(fixture, made.id);
     assert.equal((await refresh(made)).expect(200).json.refreshed, false);
-    await scene.worker.scheduled();
+    await fixture.worker.scheduled();
     assert.equal(provider().requests.length, asked);
 
     // Nor does the token that is still good mend it.
-    await laterChecked(scene, made.id);
+    await expireCheck(fixture, made.id);
     const checked = (await made.browser.post(`/api/integrations/${made.id}/check`, {})).expect(200).json;
     assert.equal(checked.status, "reconnect_required");
 
@@ -80,7 +80,7 @@ describe("a client of the user's own", () => {
     const fresh = await provider().account(made.account);
     const mended = (await made.browser.put(path, { fields: fresh.fields })).expect(200).json;
     assert.deepEqual([mended.status, mended.status_reason], ["active", null]);
-    assert.equal((await tokensOf(scene, made.id)).access_token, given(fresh).at(-1).access_token);
+    assert.equal((await tokensOf(fixture, made.id)).access_token, given(fresh).at(-1).access_token);
     assert.equal((await refresh(made)).expect(200).json.refreshed, true);
   });
 
@@ -90,18 +90,18 @@ describe("a client of the user's own", () => {
     for (const [answer, reason] of [[json(500, {}), "unsettled"], [json(429, {}), "refused"], [json(400, { error: "invalid_scope" }), "refused"]]) {
       provider().behaviour = (request) => (ofThis(request) ? answer : undefined);
       (await refresh(made)).expect(502, "provider_failed");
-      assert.deepEqual((await refreshesOf(scene, made.id)).at(-1), ["refresh_failed", "failed", reason]);
-      assert.equal((await rowOf(scene, made.id)).status, "active");
-      await later(scene, made.id);
+      assert.deepEqual((await refreshesOf(fixture, made.id)).at(-1), ["refresh_failed", "failed", reason]);
+      assert.equal((await rowOf(fixture, made.id)).status, "active");
+      await expireBackoff(fixture, made.id);
     }
     provider().behaviour = (request) => (ofThis(request) ? json(401, { error: "access_denied", error_description: "Unauthorized" }) : undefined);
     assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
     provider().behaviour = undefined;
-    assert.deepEqual((await refreshesOf(scene, made.id)).at(-1), ["refresh_failed", "reconnect_required", "invalid_client"]);
+    assert.deepEqual((await refreshesOf(fixture, made.id)).at(-1), ["refresh_failed", "reconnect_required", "invalid_client"]);
   });
 
   it("whose token is said to end at once, or never, is connected without an end", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     for (const lifetime of [0, -1, 1e300]) {
       const { fields } = await provider().account();
       provider().lifetime = lifetime;
@@ -127,9 +127,9 @@ describe("a client of the user's own", () => {
     held.resolve(json(401, { error: "invalid_client" }));
     (await refreshing).expect(200);
     provider().behaviour = undefined;
-    const row = await rowOf(scene, made.id);
+    const row = await rowOf(fixture, made.id);
     assert.deepEqual([row.status, row.status_reason], ["active", null], "what was refused are not the credentials that stand");
-    assert.equal((await tokensOf(scene, made.id)).client_id, fresh.fields.client_id);
-    assert.equal((await leaseOf(scene, made.id))?.owner ?? null, null);
+    assert.equal((await tokensOf(fixture, made.id)).client_id, fresh.fields.client_id);
+    assert.equal((await leaseOf(fixture, made.id))?.owner ?? null, null);
   });
 });

@@ -3,31 +3,31 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { json } from "../support/bent-http.mjs";
+import { json } from "../support/simulator-http.mjs";
 import { call } from "../support/caller.mjs";
-import { laterChecked } from "../support/checks.mjs";
-import { connected, credentialScene } from "../support/credentials.mjs";
+import { expireCheck } from "../support/checks.mjs";
+import { connected, credentialFixture } from "../support/credentials.mjs";
 import { answer, never } from "../support/faults.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const PATH = "/api/integrations";
 const of = (id) => `${PATH}/${id}/credentials`;
 
 describe("connecting with credentials", { concurrency: true }, () => {
-  const scene = credentialScene();
-  const rows = ({ user }) => integrationsOf(scene.sql, user.id);
+  const fixture = credentialFixture();
+  const rows = ({ user }) => integrationsOf(fixture.sql, user.id);
   /** How many requests came to any provider with this secret, in whatever way it is sent. */
   const requestsWith = (secret) => {
-    const all = Object.values(scene.providers).flatMap(({ requests }) => requests);
+    const all = Object.values(fixture.providers).flatMap(({ requests }) => requests);
     const decoded = ({ headers }) => Buffer.from((headers.authorization ?? "").replace("Basic ", ""), "base64").toString();
     return all.filter((request) => (JSON.stringify(request) + decoded(request)).includes(secret)).length;
   };
 
   it("names the field that is wrong, never its value, and asks nobody", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const right = { subdomain: "acme", email: "a@b.example", api_token: "planted-token-of-mine" };
     const without = ({ email: _, ...rest }) => rest;
     for (const [fields, field] of [
@@ -52,7 +52,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("takes no other host for an answer", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const secret = `x-${randomUUID()}`;
     const hosts = [
       "evil.example/", "evil.example#", "evil.example?", "evil.example\\", "evil.example:443/", "x@evil.example/", "169.254.169.254/",
@@ -79,12 +79,12 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("refuses a config whose host somebody has changed in the database", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const provider = scene.providers.auth0;
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const provider = fixture.providers.auth0;
     const account = await provider.account();
     const { id } = await connected(browser, "auth0", account);
     for (const tenant of ["evil.example/", "x@evil.example", ""]) {
-      await scene.sql`update public.integrations set config = config || ${scene.sql.json({ tenant })} where id = ${id}`;
+      await fixture.sql`update public.integrations set config = config || ${fixture.sql.json({ tenant })} where id = ${id}`;
       const before = requestsWith(account.fields.client_secret);
       (await browser.post(`${PATH}/${id}/refresh`, {})).expect(409, "not_refreshable");
       assert.equal(requestsWith(account.fields.client_secret), before);
@@ -92,7 +92,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("is for JSON of its shape, from the page itself, by somebody signed in, for a type on offer", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const fields = { api_key: "x" };
     for (const body of [
       {}, [], null, "x", { integration_type: "stripe" }, { fields }, { integration_type: 7, fields }, { integration_type: "stripe", fields: "x" },
@@ -107,20 +107,20 @@ describe("connecting with credentials", { concurrency: true }, () => {
     }
     (await browser.post(PATH, { integration_type: "supabase", fields })).expect(409, "connects_by_oauth");
     (await browser.post(PATH, { integration_type: "stripe", fields: { api_key: "x".repeat(20_000) } })).expect(413);
-    (await new Visitor(scene.worker).post(PATH, { integration_type: "stripe", fields })).expect(401);
-    const cookie = browser.jar.header(scene.worker.url);
+    (await new BrowserSession(fixture.worker).post(PATH, { integration_type: "stripe", fields })).expect(401);
+    const cookie = browser.jar.header(fixture.worker.url);
     const text = JSON.stringify({ integration_type: "stripe", fields });
-    (await call(scene.worker, "POST", PATH, { headers: { cookie, "content-type": "application/json" }, body: text })).expect(403);
+    (await call(fixture.worker, "POST", PATH, { headers: { cookie, "content-type": "application/json" }, body: text })).expect(403);
     const origin = "https://evil.example";
-    (await call(scene.worker, "POST", PATH, { headers: { cookie, origin, "content-type": "application/json" }, body: text })).expect(403);
-    (await call(scene.worker, "PUT", of(randomUUID()), { headers: { cookie, origin, "content-type": "application/json" }, body: text })).expect(403);
+    (await call(fixture.worker, "POST", PATH, { headers: { cookie, origin, "content-type": "application/json" }, body: text })).expect(403);
+    (await call(fixture.worker, "PUT", of(randomUUID()), { headers: { cookie, origin, "content-type": "application/json" }, body: text })).expect(403);
     assert.deepEqual(await rows(browser), []);
   });
 
   it("goes no other way: neither authorize nor reconnect nor a callback", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     (await browser.post("/api/auth/authorize", { integration_type: "stripe" })).expect(409, "connects_by_credentials");
-    const { id } = await connected(browser, "stripe", await scene.providers.stripe.account());
+    const { id } = await connected(browser, "stripe", await fixture.providers.stripe.account());
     (await browser.post(`${PATH}/${id}/reconnect`, {})).expect(409, "connects_by_credentials");
     const supabase = await browser.connect(`credentials-${randomUUID()}`);
     (await browser.put(of(supabase), { fields: { api_key: "x" } })).expect(409, "connects_by_oauth");
@@ -128,9 +128,9 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("says that the provider refuses, or that it fails; nothing is stored, and one can try again", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     for (const type of ["postmark", "close", "auth0"]) {
-      const provider = scene.providers[type];
+      const provider = fixture.providers[type];
       const account = await provider.account();
       const connect = () => browser.post(PATH, { integration_type: type, fields: account.fields });
       const of = (request) => Object.values(account.fields).some((value) => JSON.stringify(request).includes(value) || request.headers.authorization);
@@ -159,27 +159,27 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("stores nothing where the database fails, and says so", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const { fields } = await scene.providers.stripe.account();
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const { fields } = await fixture.providers.stripe.account();
     for (const behaviour of [answer(500, {}), answer(200, { outcome: "planted" }), answer(200, "x")]) {
-      const mend = scene.gateway.fault(({ path, body }) => /\/rpc\/(complete_connection|connect_named)/.test(path) && body.includes(browser.user.id), behaviour);
+      const restore = fixture.gateway.fault(({ path, body }) => /\/rpc\/(complete_connection|connect_named)/.test(path) && body.includes(browser.user.id), behaviour);
       (await browser.post(PATH, { integration_type: "stripe", fields })).expect(503, "save_failed");
       (await browser.post(PATH, { integration_type: "stripe", fields, name: "Mine" })).expect(503, "save_failed");
-      mend();
+      restore();
     }
     assert.deepEqual(await rows(browser), []);
   });
 
   it("keeps organisations apart", async () => {
-    const [member, stranger] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
-    const organization_id = await createOrganization(scene.sql, [member.user]);
-    const provider = scene.providers.twilio;
+    const [member, stranger] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
+    const organization_id = await createOrganization(fixture.sql, [member.user]);
+    const provider = fixture.providers.twilio;
     const account = await provider.account();
     const body = { integration_type: "twilio", organization_id, fields: account.fields };
     (await stranger.post(PATH, body)).expect(403, "not_a_member");
     (await stranger.post(PATH, { ...body, name: "Mine" })).expect(403, "not_a_member");
     const { id } = (await member.post(PATH, body)).expect(201).json;
-    const [row] = await integrationsOf(scene.sql, organization_id);
+    const [row] = await integrationsOf(fixture.sql, organization_id);
     const secret = `x-${randomUUID()}`;
     const fields = { ...account.fields, auth_token: secret };
     const foreign = (await stranger.put(of(id), { fields })).expect(404);
@@ -187,26 +187,26 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.equal(foreign.text, unknown.text);
     (await stranger.put(of("x"), { fields: account.fields })).expect(400);
     assert.equal(requestsWith(secret), 0, "the provider is not asked");
-    assert.deepEqual(await integrationsOf(scene.sql, organization_id), [row]);
+    assert.deepEqual(await integrationsOf(fixture.sql, organization_id), [row]);
     // The same account in another organisation is another integration.
     assert.notEqual((await stranger.post(PATH, { ...body, organization_id: undefined })).expect(201).json.id, id);
   });
 
   it("tells the provider nothing of a stranger's credentials", async () => {
-    const [member, stranger] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
-    const organization_id = await createOrganization(scene.sql, [member.user]);
+    const [member, stranger] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
+    const organization_id = await createOrganization(fixture.sql, [member.user]);
     const api_key = `x-${randomUUID()}`;
     (await stranger.post(PATH, { integration_type: "stripe", organization_id, fields: { api_key } })).expect(403, "not_a_member");
     assert.equal(requestsWith(api_key), 0);
   });
 
   it("ends for a while for whoever has tried sixty, and the provider is not asked", async () => {
-    const [browser, other] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
-    const body = async () => ({ integration_type: "stripe", fields: (await scene.providers.stripe.account()).fields });
+    const [browser, other] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
+    const body = async () => ({ integration_type: "stripe", fields: (await fixture.providers.stripe.account()).fields });
     const { id } = (await browser.post(PATH, await body())).expect(201).json;
     // What is malformed is not asked about, and does not count.
     (await browser.post(PATH, { integration_type: "stripe", fields: {} })).expect(400, "invalid_fields");
-    const attempts = scene.sql`
+    const attempts = fixture.sql`
       update private.rate_limits set attempts = 59 where kind = 'credentials' and subject = ${browser.user.id} and attempts = 1 returning 1`;
     assert.equal((await attempts).length, 1);
     (await browser.post(PATH, await body())).expect(201);
@@ -224,9 +224,9 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("takes fresh credentials of the same account only", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     for (const type of ["stripe", "zendesk", "microsoft_app"]) {
-      const provider = scene.providers[type];
+      const provider = fixture.providers[type];
       const [mine, other] = [await provider.account(), await provider.account()];
       const { id } = await connected(browser, type, mine);
       const before = (await rows(browser)).find((row) => row.id === id);
@@ -246,12 +246,12 @@ describe("connecting with credentials", { concurrency: true }, () => {
 
   it("is checked with the credential itself, and mended by fresh ones", async () => {
     for (const type of ["stripe", "zendesk", "microsoft_app"]) {
-      const browser = await Visitor.signedIn(scene.worker);
-      const provider = scene.providers[type];
+      const browser = await BrowserSession.signedIn(fixture.worker);
+      const provider = fixture.providers[type];
       const account = await provider.account();
       const { id } = await connected(browser, type, account);
       const check = async () => {
-        await laterChecked(scene, id);
+        await expireCheck(fixture, id);
         const { status, status_reason } = (await browser.post(`${PATH}/${id}/check`, {})).expect(200).json;
         return [status, status_reason];
       };
@@ -266,8 +266,8 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("has names as other connections do, and one of the user's own", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const provider = scene.providers.stripe;
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const provider = fixture.providers.stripe;
     const one = await provider.account();
     const two = { ...(await provider.account()) };
     const mine = await connected(browser, "stripe", one, { name: "  Mine " });
@@ -282,23 +282,23 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("is stored once, however many ask at once", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const account = await scene.providers.close.account();
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const account = await fixture.providers.close.account();
     const body = { integration_type: "close", fields: account.fields };
     const answers = await Promise.all(Array.from({ length: 10 }, () => browser.post(PATH, body)));
     assert.deepEqual(answers.map(({ status }) => status).sort(), [...Array(9).fill(200), 201]);
     const [row, ...others] = await rows(browser);
     assert.deepEqual(others, []);
-    assert.equal(opened(scene.info, row).api_key, account.fields.api_key);
+    assert.equal(opened(fixture.info, row).api_key, account.fields.api_key);
   });
 
   it("goes away with the offer, and can still be deleted then", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const { id } = await connected(browser, "stripe", await scene.providers.stripe.account());
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const { id } = await connected(browser, "stripe", await fixture.providers.stripe.account());
     // The same project's users, by the URL that their tokens name.
-    const without = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, { CREDENTIAL_TYPES: "twilio" });
+    const without = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, { CREDENTIAL_TYPES: "twilio" });
     try {
-      const elsewhere = new Visitor(without);
+      const elsewhere = new BrowserSession(without);
       await elsewhere.signIn(browser.user);
       (await elsewhere.put(of(id), { fields: { api_key: "x" } })).expect(400, "provider_unknown");
       assert.equal((await elsewhere.delete(`${PATH}/${id}`)).expect(200).json.revoked, false);
@@ -308,10 +308,10 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("waits for a provider no longer than for any other", { timeout: 60_000 }, async () => {
-    const stuck = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, { CREDENTIAL_TYPES: "stripe", STRIPE_BASE_URL: scene.gateway.url });
+    const stuck = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, { CREDENTIAL_TYPES: "stripe", STRIPE_BASE_URL: fixture.gateway.url });
     try {
-      const browser = await Visitor.signedIn(stuck);
-      scene.gateway.fault(({ path }) => path === "/v1/account", never());
+      const browser = await BrowserSession.signedIn(stuck);
+      fixture.gateway.fault(({ path }) => path === "/v1/account", never());
       const begun = Date.now();
       (await browser.post(PATH, { integration_type: "stripe", fields: { api_key: "x" } })).expect(502, "provider_failed");
       assert.ok(Date.now() - begun < 25_000);

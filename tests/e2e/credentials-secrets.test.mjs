@@ -3,29 +3,29 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { json } from "../support/bent-http.mjs";
-import { credentialScene } from "../support/credentials.mjs";
+import { json } from "../support/simulator-http.mjs";
+import { credentialFixture } from "../support/credentials.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { Planted } from "../support/planted.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { SecretCanaries } from "../support/secret-canaries.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const PATH = "/api/integrations";
 
 describe("planted credentials", () => {
-  const scene = credentialScene();
-  const planted = new Planted();
+  const fixture = credentialFixture();
+  const canaries = new SecretCanaries();
   const said = [];
   const plant = ({ fields }, entry) => {
-    for (const { name, secret } of entry.fields) if (secret) planted.add({ [`${entry.type} ${name}`]: fields[name] });
+    for (const { name, secret } of entry.fields) if (secret) canaries.add({ [`${entry.type} ${name}`]: fields[name] });
   };
 
   it("connections and their failures run, with every secret known", async () => {
     const heard = (answer) => (said.push(answer.all), answer);
-    for (const entry of scene.entries) {
+    for (const entry of fixture.entries) {
       // A user each: one may not try as many.
-      const browser = await Visitor.signedIn(scene.worker);
+      const browser = await BrowserSession.signedIn(fixture.worker);
       const { type, fields } = entry;
-      const provider = scene.providers[type];
+      const provider = fixture.providers[type];
       const [account, other] = [await provider.account(), await provider.account()];
       const fresh = await provider.account(account);
       for (const one of [account, other, fresh]) plant(one, entry);
@@ -33,8 +33,8 @@ describe("planted credentials", () => {
 
       const { id } = heard(await connect(account.fields)).expect(201).json;
       const put = (given) => browser.put(`${PATH}/${id}/credentials`, { fields: given });
-      const [row] = (await integrationsOf(scene.sql, browser.user.id)).filter((one) => one.id === id);
-      if (row.config.access_token) planted.add({ [`${type} token`]: opened(scene.info, row).access_token });
+      const [row] = (await integrationsOf(fixture.sql, browser.user.id)).filter((one) => one.id === id);
+      if (row.config.access_token) canaries.add({ [`${type} token`]: opened(fixture.info, row).access_token });
       heard(await put(fresh.fields)).expect(200);
       heard(await put(other.fields)).expect(409);
       heard(await browser.post(`${PATH}/${id}/refresh`, {}));
@@ -65,46 +65,46 @@ describe("planted credentials", () => {
       };
       for (const rpc of [/\/rpc\//, /\/rpc\/complete_connection/]) {
         for (const status of [200, 400, 500]) {
-          const mend = scene.gateway.fault(rpc, echo(status));
+          const restore = fixture.gateway.fault(rpc, echo(status));
           heard(await connect(account.fields));
           heard(await put(fresh.fields));
-          mend();
+          restore();
         }
       }
       heard(await browser.delete(`${PATH}/${id}`)).expect(200);
       heard(await connect(other.fields)).expect(201);
-      assert.deepEqual(provider.complaints, []);
+      assert.deepEqual(provider.errors, []);
     }
     assert.ok(said.length > 200);
   });
 
   it("no secret in any answer", () => {
-    for (const text of said) assert.deepEqual(planted.in(text), [], text.slice(0, 600));
+    for (const text of said) assert.deepEqual(canaries.in(text), [], text.slice(0, 600));
   });
 
   it("no secret in the log, and nothing sealed either", () => {
-    const lines = scene.worker.logs().map(({ message }) => message);
+    const lines = fixture.worker.logs().map(({ message }) => message);
     assert.ok(lines.length > 50);
     for (const line of lines) {
-      assert.deepEqual(planted.in(line), [], line);
+      assert.deepEqual(canaries.in(line), [], line);
       assert.doesNotMatch(line, /[A-Za-z0-9+/]{16}\.[A-Za-z0-9+/]{22}==\./, line);
       assert.doesNotThrow(() => JSON.parse(line), line);
     }
   });
 
   it("no secret in a URL that is asked for", () => {
-    const urls = [...Object.values(scene.providers), scene.gateway].flatMap(({ requests }) => requests.map(({ path }) => path));
-    for (const url of urls) assert.deepEqual(planted.in(url), [], url);
+    const urls = [...Object.values(fixture.providers), fixture.gateway].flatMap(({ requests }) => requests.map(({ path }) => path));
+    for (const url of urls) assert.deepEqual(canaries.in(url), [], url);
   });
 
   it("no secret in the clear in any request to the database, nor in any table", async () => {
-    for (const { path, body } of scene.gateway.requests) assert.deepEqual(planted.in(body), [], path);
-    const tables = await scene.sql`
+    for (const { path, body } of fixture.gateway.requests) assert.deepEqual(canaries.in(body), [], path);
+    const tables = await fixture.sql`
       select table_schema as schema, table_name as name from information_schema.tables
       where table_schema in ('public', 'private') and table_type = 'BASE TABLE'`;
     for (const { schema, name } of tables) {
-      const rows = await scene.sql`select to_jsonb(t)::text as text from ${scene.sql(schema)}.${scene.sql(name)} t`;
-      assert.deepEqual(planted.in(rows.map((row) => row.text).join("\n")), [], `${schema}.${name}`);
+      const rows = await fixture.sql`select to_jsonb(t)::text as text from ${fixture.sql(schema)}.${fixture.sql(name)} t`;
+      assert.deepEqual(canaries.in(rows.map((row) => row.text).join("\n")), [], `${schema}.${name}`);
     }
   });
 });

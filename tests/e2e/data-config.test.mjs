@@ -4,12 +4,12 @@ import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { exchangeOf, rewritten } from "../support/grants.mjs";
 import { integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const KEYS = ["_enc", "access_token", "expires_at", "project_id", "project_name", "refresh_token"];
@@ -44,7 +44,7 @@ describe("a config", { concurrency: true }, () => {
     await server?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** All that the tables hold of this user, as text. */
   async function stored(user) {
@@ -54,21 +54,21 @@ describe("a config", { concurrency: true }, () => {
   }
 
   it("27. secrets under other names, nested and in arrays: none of what a token answer adds is stored", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    const callback = await visitor.consent(`extras-${randomUUID()}`);
+    const browser = await BrowserSession.signedUp(worker);
+    const callback = await browser.consent(`extras-${randomUUID()}`);
     server.fault(exchangeOf(callback), rewritten(info.authorization_server_url, (grant) => ({ ...EXTRAS, ...grant })));
-    (await visitor.get(callback)).expect(303);
-    const [row] = await integrationsOf(sql, visitor.user.id);
+    (await browser.get(callback)).expect(303);
+    const [row] = await integrationsOf(sql, browser.user.id);
     assert.deepEqual(Object.keys(row.config).sort(), KEYS);
     assert.match(row.config.access_token, SEALED);
     assert.match(row.config.refresh_token, SEALED);
-    assert.ok(!(await stored(visitor.user)).includes(PLANTED), "nothing that the answer adds may be stored");
+    assert.ok(!(await stored(browser.user)).includes(PLANTED), "nothing that the answer adds may be stored");
   });
 
   it("27. none of what the list of projects adds is stored, chosen or not", async () => {
     for (const login of [`extras-${randomUUID()}`, `two-${randomUUID()}`]) {
-      const visitor = await Visitor.signedUp(worker);
-      const callback = await visitor.consent(login);
+      const browser = await BrowserSession.signedUp(worker);
+      const callback = await browser.consent(login);
       const isOurs = ({ path, headers }) => path === "/v1/projects" && headers.authorization === bearer;
       let bearer;
       server.fault(exchangeOf(callback), rewritten(info.authorization_server_url, (grant) => {
@@ -76,32 +76,32 @@ describe("a config", { concurrency: true }, () => {
         return grant;
       }));
       server.fault(isOurs, rewritten(info.authorization_server_url, (projects) => projects.map((project) => ({ ...project, ...EXTRAS }))));
-      const { location } = (await visitor.get(callback)).expect(303);
+      const { location } = (await browser.get(callback)).expect(303);
       assert.ok(server.count(isOurs) > 0, "the changed answer was read");
-      assert.ok(!(await stored(visitor.user)).includes(PLANTED), `${login}: nothing that the answer adds may be stored`);
+      assert.ok(!(await stored(browser.user)).includes(PLANTED), `${login}: nothing that the answer adds may be stored`);
       const choice = new URL(location, worker.url).searchParams.get("choose");
       if (!choice) continue;
-      const waiting = (await visitor.get(`/api/connections/${choice}`)).expect(200);
+      const waiting = (await browser.get(`/api/connections/${choice}`)).expect(200);
       for (const account of waiting.json.accounts) assert.deepEqual(Object.keys(account).sort(), ["id", "name"]);
-      (await visitor.post(`/api/connections/${choice}`, { account_id: waiting.json.accounts[0].id })).expect(200);
-      assert.ok(!(await stored(visitor.user)).includes(PLANTED));
-      assert.deepEqual(Object.keys((await integrationsOf(sql, visitor.user.id))[0].config).sort(), KEYS);
+      (await browser.post(`/api/connections/${choice}`, { account_id: waiting.json.accounts[0].id })).expect(200);
+      assert.ok(!(await stored(browser.user)).includes(PLANTED));
+      assert.deepEqual(Object.keys((await integrationsOf(sql, browser.user.id))[0].config).sort(), KEYS);
     }
   });
 
   it("27. a grant that waits for the choice is sealed as well, and so is every verifier", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    await visitor.begin();
-    const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
+    const browser = await BrowserSession.signedUp(worker);
+    await browser.begin();
+    const { location } = (await browser.get(await browser.consent(`two-${randomUUID()}`))).expect(303);
     const id = new URL(location, worker.url).searchParams.get("choose");
     const [{ config }] = await sql`select config from public.pending_connections where id = ${id}`;
     assert.deepEqual(Object.keys(config).sort(), ["_enc", "access_token", "expires_at", "refresh_token"]);
     assert.match(config.access_token, SEALED);
     assert.match(config.refresh_token, SEALED);
-    const plain = opened(info, { organization_id: visitor.user.id, id, config });
+    const plain = opened(info, { organization_id: browser.user.id, id, config });
     assert.ok(plain.access_token && plain.refresh_token, "it opens in its place");
 
-    const transactions = await sql`select verifier from public.oauth_transactions where user_id = ${visitor.user.id}`;
+    const transactions = await sql`select verifier from public.oauth_transactions where user_id = ${browser.user.id}`;
     assert.equal(transactions.length, 1);
     assert.deepEqual(Object.keys(transactions[0].verifier).sort(), ["_enc", "verifier_secret"]);
     assert.match(transactions[0].verifier.verifier_secret, SEALED);

@@ -5,11 +5,11 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { bearer, call, ofPage } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";
@@ -38,7 +38,7 @@ describe("lists and ids", { concurrency: true }, () => {
     await gateway?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   it("24. an id that is none -> 400 before any upstream request, wherever an id is taken", async (t) => {
     // A worker of its own that has fetched nothing yet: not even the public keys may be asked for.
@@ -72,42 +72,42 @@ describe("lists and ids", { concurrency: true }, () => {
   });
 
   it("24. an organization_id that is none -> 400 at the start of a connection, before anything is stored", async () => {
-    const visitor = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     for (const organization_id of WRONG_IDS) {
-      (await visitor.post("/api/auth/authorize", { integration_type: "supabase", organization_id })).expect(400, "invalid_request");
+      (await browser.post("/api/auth/authorize", { integration_type: "supabase", organization_id })).expect(400, "invalid_request");
     }
-    assert.equal(gateway.count(({ path, body }) => /^\/rest\/v1\/rpc\/(?!admit_write)/.test(path) && body.includes(visitor.user.id)), 0);
+    assert.equal(gateway.count(({ path, body }) => /^\/rest\/v1\/rpc\/(?!admit_write)/.test(path) && body.includes(browser.user.id)), 0);
   });
 
   it("25. the list's keys are exactly the documented ones, also where a row holds more", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    const id = await visitor.connect(`list-${randomUUID()}`);
+    const browser = await BrowserSession.signedUp(worker);
+    const id = await browser.connect(`list-${randomUUID()}`);
     await sql`update public.integrations set scan_schedule = 'daily', last_checked_at = now(), next_check_at = now() where id = ${id}`;
-    const { text, json } = (await visitor.get(LIST)).expect(200);
+    const { text, json } = (await browser.get(LIST)).expect(200);
     assert.deepEqual(Object.keys(json), ["integrations", "count"]);
     assert.deepEqual(Object.keys(json.integrations[0]).sort(), ["created_at", "id", "integration_type", "name", "status"]);
-    const [{ config }] = await integrationsOf(sql, visitor.user.id);
+    const [{ config }] = await integrationsOf(sql, browser.user.id);
     for (const value of [config.access_token, config.refresh_token, config.project_id, config._enc.kid]) {
       assert.ok(!text.includes(value), "nothing of the config may be in the list");
     }
   });
 
   it("25. no upstream `select` names config, and no upstream request lacks its filter", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    const { id: user, email, password } = visitor.user;
-    (await visitor.post("/api/session", { email, password })).expect(200);
-    (await visitor.get("/api/session")).expect(200);
-    const id = await visitor.connect(`asked-${randomUUID()}`);
-    (await visitor.get(await visitor.decline(`asked-${randomUUID()}`))).expect(400, "declined");
-    const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
+    const browser = await BrowserSession.signedUp(worker);
+    const { id: user, email, password } = browser.user;
+    (await browser.post("/api/session", { email, password })).expect(200);
+    (await browser.get("/api/session")).expect(200);
+    const id = await browser.connect(`asked-${randomUUID()}`);
+    (await browser.get(await browser.decline(`asked-${randomUUID()}`))).expect(400, "declined");
+    const { location } = (await browser.get(await browser.consent(`two-${randomUUID()}`))).expect(303);
     const choice = `/api/connections/${new URL(location, worker.url).searchParams.get("choose")}`;
-    (await visitor.get(choice)).expect(200);
-    (await visitor.delete(choice)).expect(200);
-    (await visitor.get(LIST)).expect(200);
-    (await visitor.get(`${LIST}?organization_id=${user}&offset=1`)).expect(200);
-    (await visitor.delete(`${LIST}/${id}`)).expect(200);
-    (await visitor.post("/api/session", { refresh: true })).expect(200);
-    (await visitor.delete("/api/session")).expect(200);
+    (await browser.get(choice)).expect(200);
+    (await browser.delete(choice)).expect(200);
+    (await browser.get(LIST)).expect(200);
+    (await browser.get(`${LIST}?organization_id=${user}&offset=1`)).expect(200);
+    (await browser.delete(`${LIST}/${id}`)).expect(200);
+    (await browser.post("/api/session", { refresh: true })).expect(200);
+    (await browser.delete("/api/session")).expect(200);
 
     const rest = gateway.requests.filter(({ path }) => path.startsWith("/rest/v1/"));
     const tables = rest.filter(({ path }) => !path.startsWith("/rest/v1/rpc/"));
@@ -138,30 +138,30 @@ describe("lists and ids", { concurrency: true }, () => {
   });
 
   it("25. a list of more rows than a page is read page by page, each row once", async () => {
-    const visitor = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const rows = Array.from({ length: PAGE + 5 }, (_, index) => ({
-      organization_id: visitor.user.id, integration_type: "supabase", name: `Row ${index}`, external_account_id: `row-${index}`,
+      organization_id: browser.user.id, integration_type: "supabase", name: `Row ${index}`, external_account_id: `row-${index}`,
     }));
     await sql`insert into public.integrations ${sql(rows)}`;
-    const first = (await visitor.get(LIST)).expect(200).json;
-    const second = (await visitor.get(`${LIST}?offset=${first.integrations.length}`)).expect(200).json;
+    const first = (await browser.get(LIST)).expect(200).json;
+    const second = (await browser.get(`${LIST}?offset=${first.integrations.length}`)).expect(200).json;
     assert.deepEqual([first.integrations.length, first.count, second.integrations.length, second.count], [PAGE, PAGE + 5, 5, PAGE + 5]);
     const ids = [...first.integrations, ...second.integrations].map(({ id }) => id);
     assert.equal(new Set(ids).size, PAGE + 5);
   });
 
   it("25. beyond the last row the list is empty and the count is right: rows may have gone meanwhile", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    await visitor.connect(`beyond-${randomUUID()}`);
-    assert.deepEqual((await visitor.get(`${LIST}?offset=1`)).expect(200).json, { integrations: [], count: 1 });
-    assert.deepEqual((await visitor.get(`${LIST}?offset=50`)).expect(200).json, { integrations: [], count: 1 });
+    const browser = await BrowserSession.signedUp(worker);
+    await browser.connect(`beyond-${randomUUID()}`);
+    assert.deepEqual((await browser.get(`${LIST}?offset=1`)).expect(200).json, { integrations: [], count: 1 });
+    assert.deepEqual((await browser.get(`${LIST}?offset=50`)).expect(200).json, { integrations: [], count: 1 });
   });
 
   it("25. a name with quotes, angle brackets and other scripts comes through the list as it is", async () => {
-    const visitor = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const login = `"><script>alert(1)</script>' ☃ ${randomUUID()}`.slice(0, 64);
-    await visitor.connect(login);
-    const list = await call(worker, "GET", LIST, { headers: bearer(visitor.user.access_token) });
+    await browser.connect(login);
+    const list = await call(worker, "GET", LIST, { headers: bearer(browser.user.access_token) });
     assert.equal(list.expect(200).json.integrations[0].name, login);
     assert.equal(list.headers.get("content-type"), "application/json");
   });

@@ -9,8 +9,8 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { startStack } from "../stack/stack.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const MAX_ROWS = 100;
@@ -32,7 +32,7 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
     await stack?.stop();
     rmSync(dir, { recursive: true, force: true });
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** Inserts so many integrations of an organization; returns their ids. */
   async function insert(organization_id, count) {
@@ -41,11 +41,11 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
   }
 
   /** Follows a list's cursor to its end: all of its rows. */
-  async function follow(visitor, url, name) {
+  async function follow(browser, url, name) {
     const rows = [];
     let cursor = null;
     do {
-      const { [name]: page, next_cursor } = (await visitor.get(`${url}${cursor ? `&cursor=${cursor}` : ""}`)).expect(200).json;
+      const { [name]: page, next_cursor } = (await browser.get(`${url}${cursor ? `&cursor=${cursor}` : ""}`)).expect(200).json;
       assert.ok(page.length > 0, "no cursor leads to an empty page");
       rows.push(...page);
       cursor = next_cursor;
@@ -54,12 +54,12 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
   }
 
   it("the list of integrations says how many there are, and goes on from what came", async () => {
-    const visitor = await Visitor.signedIn(worker);
-    const ids = await insert(visitor.user.id, 251);
+    const browser = await BrowserSession.signedIn(worker);
+    const ids = await insert(browser.user.id, 251);
     const seen = [];
     const lengths = [];
     for (;;) {
-      const { integrations, count } = (await visitor.get(`/api/integrations?offset=${seen.length}`)).expect(200).json;
+      const { integrations, count } = (await browser.get(`/api/integrations?offset=${seen.length}`)).expect(200).json;
       assert.equal(count, 251);
       seen.push(...integrations.map(({ id }) => id));
       lengths.push(integrations.length);
@@ -70,42 +70,42 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
   });
 
   it("all of 151 organizations are the user's", async () => {
-    const visitor = await Visitor.signedIn(worker);
-    const rows = Array.from({ length: 151 }, () => ({ organization_id: randomUUID(), user_id: visitor.user.id, role: "member" }));
+    const browser = await BrowserSession.signedIn(worker);
+    const rows = Array.from({ length: 151 }, () => ({ organization_id: randomUUID(), user_id: browser.user.id, role: "member" }));
     await sql`insert into public.organization_members ${sql(rows)}`;
-    const { organizations, has_more } = (await visitor.get("/api/session")).expect(200).json;
+    const { organizations, has_more } = (await browser.get("/api/session")).expect(200).json;
     assert.equal(organizations.length, 152);
     assert.equal(has_more, false);
     assert.deepEqual(organizations.slice(1).map(({ id }) => id).sort(), rows.map(({ organization_id }) => organization_id).sort());
   });
 
   it("a trail of 251 events is read to its end, whatever the page", async () => {
-    const visitor = await Visitor.signedIn(worker);
-    const [id] = await insert(visitor.user.id, 1);
+    const browser = await BrowserSession.signedIn(worker);
+    const [id] = await insert(browser.user.id, 1);
     await sql`
       insert into public.credential_events (user_id, organization_id, integration_id, integration_type, action, outcome)
-      select ${visitor.user.id}::uuid, ${visitor.user.id}::uuid, ${id}::uuid, 'supabase', 'renamed', 'succeeded' from generate_series(1, 251)`;
+      select ${browser.user.id}::uuid, ${browser.user.id}::uuid, ${id}::uuid, 'supabase', 'renamed', 'succeeded' from generate_series(1, 251)`;
     for (const limit of [50, 99, 100, 200]) {
-      const events = await follow(visitor, `/api/integrations/${id}/events?limit=${limit}`, "events");
+      const events = await follow(browser, `/api/integrations/${id}/events?limit=${limit}`, "events");
       assert.equal(new Set(events.map((event) => event.id)).size, 251, `${limit} a page`);
     }
   });
 
   it("251 deliveries are read to their end, whatever the page", async () => {
-    const visitor = await Visitor.signedIn(worker);
-    const { id } = (await visitor.post("/api/webhooks", { url: "https://receiver.example.com" })).expect(201).json;
+    const browser = await BrowserSession.signedIn(worker);
+    const { id } = (await browser.post("/api/webhooks", { url: "https://receiver.example.com" })).expect(201).json;
     await sql`
-      select private.enqueue_event(${visitor.user.id}, gen_random_uuid(), 'connection.refreshed', '{}') from generate_series(1, 251)`;
+      select private.enqueue_event(${browser.user.id}, gen_random_uuid(), 'connection.refreshed', '{}') from generate_series(1, 251)`;
     for (const limit of [50, 100, 200]) {
-      const deliveries = await follow(visitor, `/api/webhooks/${id}/deliveries?limit=${limit}`, "deliveries");
+      const deliveries = await follow(browser, `/api/webhooks/${id}/deliveries?limit=${limit}`, "deliveries");
       assert.equal(new Set(deliveries.map(({ event_id }) => event_id)).size, 251, `${limit} a page`);
     }
   });
 
   it("the list of webhooks is whole, and says so", async () => {
-    const visitor = await Visitor.signedIn(worker);
-    for (let n = 0; n < 10; n++) (await visitor.post("/api/webhooks", { url: `https://receiver.example.com/${n}` })).expect(201);
-    const { webhooks, has_more } = (await visitor.get("/api/webhooks")).expect(200).json;
+    const browser = await BrowserSession.signedIn(worker);
+    for (let n = 0; n < 10; n++) (await browser.post("/api/webhooks", { url: `https://receiver.example.com/${n}` })).expect(201);
+    const { webhooks, has_more } = (await browser.get("/api/webhooks")).expect(200).json;
     assert.deepEqual([webhooks.length, has_more], [10, false]);
   });
 });

@@ -5,11 +5,11 @@ import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { stack } from "../support/stack.mjs";
 import { supabase } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const SAFE = "id, organization_id, integration_type, name, status, created_at, updated_at";
@@ -26,7 +26,7 @@ describe("a user at PostgREST", { concurrency: true }, () => {
   before(async () => {
     sql = connect(info);
     worker = await startWorker(info);
-    [owner, other] = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    [owner, other] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     await Promise.all([owner.connect(`postgrest-${randomUUID()}`), other.connect(`postgrest-${randomUUID()}`)]);
     [row] = await integrationsOf(sql, owner.user.id);
   });
@@ -34,7 +34,7 @@ describe("a user at PostgREST", { concurrency: true }, () => {
     await worker?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** PostgREST without a client library, as this user or, without one, with the key alone. */
   async function rest(path, { user, method = "GET", body, key = info.publishable_key, headers = {} } = {}) {

@@ -7,12 +7,12 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { keyId, seal } from "../format/format.mjs";
 import { bearer, call } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { codeOf } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const REVOKE = "/v1/oauth/revoke";
@@ -35,14 +35,14 @@ describe("sealed rows", { concurrency: true }, () => {
     await server?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
-  /** A connected account: the visitor, its row, and what is in it. */
+  /** A connected account: the browser, its row, and what is in it. */
   async function connected() {
-    const visitor = await Visitor.signedUp(worker);
-    await visitor.connect(`sealed-${randomUUID()}`);
-    const [row] = await integrationsOf(sql, visitor.user.id);
-    return { visitor, row, plain: opened(info, row) };
+    const browser = await BrowserSession.signedUp(worker);
+    await browser.connect(`sealed-${randomUUID()}`);
+    const [row] = await integrationsOf(sql, browser.user.id);
+    return { browser, row, plain: opened(info, row) };
   }
 
   /**
@@ -50,11 +50,11 @@ describe("sealed rows", { concurrency: true }, () => {
    * nothing is sent to the provider, the answer is one and the same, and the log names row and field and holds no value.
    */
   async function assertNoneOpens(cases) {
-    const visitor = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     for (const [name, change, field = "/access_token"] of cases) {
-      const { id, plain, config } = sealedRow(visitor.user.id);
+      const { id, plain, config } = sealedRow(browser.user.id);
       const changed = change(config, plain);
-      const { answer, revocations } = await disconnected(visitor, id, changed, plain);
+      const { answer, revocations } = await disconnected(browser, id, changed, plain);
       assert.equal(answer.text, '{"message":"Integration deleted successfully","revoked":false,"success":true}', name);
       assert.equal(revocations, 0, `${name}: nothing may be revoked with what does not open`);
       const line = JSON.parse(await worker.logged(new RegExp(id)));
@@ -80,9 +80,9 @@ describe("sealed rows", { concurrency: true }, () => {
   }
 
   it("19. as long as nothing is changed, such a row opens and is revoked", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    const { id, plain, config } = sealedRow(visitor.user.id);
-    const { answer, revocations } = await disconnected(visitor, id, config, plain);
+    const browser = await BrowserSession.signedUp(worker);
+    const { id, plain, config } = sealedRow(browser.user.id);
+    const { answer, revocations } = await disconnected(browser, id, config, plain);
     assert.deepEqual({ revoked: answer.json.revoked, revocations }, { revoked: true, revocations: 1 });
   });
 
@@ -115,8 +115,8 @@ describe("sealed rows", { concurrency: true }, () => {
   });
 
   it("20. a sealed value moved to another field, row or organisation, or under another key's id, does not open", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    const elsewhere = sealedRow(visitor.user.id).config;
+    const browser = await BrowserSession.signedUp(worker);
+    const elsewhere = sealedRow(browser.user.id).config;
     await assertNoneOpens([
       ["the value of another row", (config) => ({ ...config, access_token: elsewhere.access_token })],
       ["the config of another row", () => elsewhere],
@@ -125,24 +125,24 @@ describe("sealed rows", { concurrency: true }, () => {
     ]);
     // The same id in another organisation, as if the row had been moved there.
     const { id, config, plain } = sealedRow(randomUUID());
-    const { answer, revocations } = await disconnected(visitor, id, config, plain);
+    const { answer, revocations } = await disconnected(browser, id, config, plain);
     assert.deepEqual({ revoked: answer.json.revoked, revocations }, { revoked: false, revocations: 0 });
     await worker.logged(new RegExp(`integrations ${id} /access_token: .*\\(not-authentic\\)`));
   });
 
   it("20. a verifier moved to another transaction does not open: no code is exchanged, nothing is stored", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    const callbacks = [await visitor.consent(`moved-${randomUUID()}`), await visitor.consent(`moved-${randomUUID()}`)];
+    const browser = await BrowserSession.signedUp(worker);
+    const callbacks = [await browser.consent(`moved-${randomUUID()}`), await browser.consent(`moved-${randomUUID()}`)];
     const { length } = await sql`
       update public.oauth_transactions t set verifier = o.verifier from public.oauth_transactions o
-      where t.user_id = ${visitor.user.id} and o.user_id = ${visitor.user.id} and o.id <> t.id returning t.id`;
+      where t.user_id = ${browser.user.id} and o.user_id = ${browser.user.id} and o.id <> t.id returning t.id`;
     assert.equal(length, 2, "both transactions got the other one's verifier");
     for (const callback of callbacks) {
-      const answer = (await visitor.get(callback)).expect(500, "internal");
+      const answer = (await browser.get(callback)).expect(500, "internal");
       assert.ok(!answer.text.includes("verifier"), answer.text);
       assert.equal(server.count(({ path, body }) => path === TOKEN && body.includes(codeOf(callback))), 0, "no code may be exchanged");
     }
-    assert.deepEqual(await integrationsOf(sql, visitor.user.id), []);
+    assert.deepEqual(await integrationsOf(sql, browser.user.id), []);
     await worker.logged(/oauth_transactions [0-9a-f-]{36} \/verifier_secret: .*\(not-authentic\)/);
   });
 
@@ -158,22 +158,22 @@ describe("sealed rows", { concurrency: true }, () => {
   });
 
   it("a row of the source document's old form is revoked at the provider and deleted", async () => {
-    const { visitor, row, plain } = await connected();
+    const { browser, row, plain } = await connected();
     const { _enc, ...rest } = row.config;
     const config = { ...rest, access_token: sealOld(key, plain.access_token), refresh_token: sealOld(key, plain.refresh_token) };
     await sql`update public.integrations set config = ${sql.json(config)} where id = ${row.id}`;
-    const answer = (await visitor.delete(`/api/integrations/${row.id}`)).expect(200);
+    const answer = (await browser.delete(`/api/integrations/${row.id}`)).expect(200);
     assert.equal(answer.json.revoked, true);
     assert.equal(server.count(({ path, body }) => path === REVOKE && body.includes(plain.refresh_token)), 1);
   });
 
   it("a config that is no object, as somebody's own writer may have left it, can be deleted", async () => {
-    const { visitor, row } = await connected();
+    const { browser, row } = await connected();
     for (const config of [null, [], "text", 7]) {
       const id = randomUUID();
       await sql`insert into public.integrations ${sql({ ...row, id, external_account_id: id, config: {} })}`;
       await sql.unsafe("update public.integrations set config = $1::text::jsonb where id = $2", [JSON.stringify(config), id]);
-      const answer = await visitor.delete(`/api/integrations/${id}`);
+      const answer = await browser.delete(`/api/integrations/${id}`);
       assert.deepEqual(answer.expect(200).json, { success: true, message: "Integration deleted successfully", revoked: false }, JSON.stringify(config));
     }
   });

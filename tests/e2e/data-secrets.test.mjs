@@ -10,15 +10,15 @@ import { fileURLToPath } from "node:url";
 
 import { bearer, call } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { cut } from "../support/faults.mjs";
 import { codeOf, exchangeOf, keepGrants } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { Planted } from "../support/planted.mjs";
+import { SecretCanaries } from "../support/secret-canaries.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -29,7 +29,7 @@ const COOKIE = /^__Host-(session|session-refresh|flow-[0-9a-f]{16})=/;
 
 describe("planted secrets", () => {
   const info = stack();
-  const planted = new Planted();
+  const canaries = new SecretCanaries();
   /** All answers of the worker: `{ what, answer }` without the cookies that must be set. */
   const said = [];
   let sql;
@@ -48,7 +48,7 @@ describe("planted secrets", () => {
       { ...info, supabase_url: gateway.url },
       { SUPABASE_BASE_URL: server.url, FALLBACK_ENCRYPTION_KEYS: fallback, LEGACY_CREDENTIAL_COOKIES: "true" },
     );
-    planted.add({
+    canaries.add({
       ENCRYPTION_KEY: info.encryption_key,
       FALLBACK_ENCRYPTION_KEYS: fallback,
       SUPABASE_SERVICE_ROLE_KEY: info.secret_key,
@@ -62,7 +62,7 @@ describe("planted secrets", () => {
     await Promise.all([gateway?.stop(), server?.stop()]);
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** Keeps an answer for the look at the end. */
   function heard(answer, what) {
@@ -75,14 +75,14 @@ describe("planted secrets", () => {
   /** A visitor whose every answer is heard, and whose every secret is known. */
   async function visit() {
     const user = await signUp(worker.info);
-    planted.add({ password: user.password, access_token: user.access_token, refresh_token: user.refresh_token });
-    const visitor = new Visitor(worker);
+    canaries.add({ password: user.password, access_token: user.access_token, refresh_token: user.refresh_token });
+    const visitor = new BrowserSession(worker);
     for (const method of ["get", "post", "delete"]) {
       const send = visitor[method].bind(visitor);
       visitor[method] = async (path, ...rest) => {
         const answer = heard(await send(path, ...rest), `${method} ${path.slice(0, 40)}`);
         for (const name of ["__Host-session", "__Host-session-refresh"]) {
-          if (visitor.jar.get(name)) planted.add({ [name]: visitor.jar.get(name) });
+          if (visitor.jar.get(name)) canaries.add({ [name]: visitor.jar.get(name) });
         }
         return answer;
       };
@@ -94,11 +94,11 @@ describe("planted secrets", () => {
   /** Opens a callback; its code, and what the provider gave out for it, are secrets. */
   async function finish(visitor, callback, headers) {
     const flow = visitor.jar.header(worker.url).match(/__Host-flow-[0-9a-f]{16}=([^;]+)/)?.[1];
-    if (flow) planted.add({ binding: flow });
-    if (codeOf(callback)) planted.add({ code: codeOf(callback) });
+    if (flow) canaries.add({ binding: flow });
+    if (codeOf(callback)) canaries.add({ code: codeOf(callback) });
     const answer = await visitor.get(callback, headers);
     const grant = grantOf(callback);
-    if (grant) planted.add({ "granted access_token": grant.access_token, "granted refresh_token": grant.refresh_token });
+    if (grant) canaries.add({ "granted access_token": grant.access_token, "granted refresh_token": grant.refresh_token });
     return answer;
   }
 
@@ -139,9 +139,9 @@ describe("planted secrets", () => {
       [(callback) => ({ path, headers }) => path === "/v1/projects" && headers.authorization === `Bearer ${grantOf(callback)?.access_token}`, 500, "application/json"],
     ]) {
       const callback = await visitor.consent(login);
-      const mend = [server.fault(matcher(callback), echo(status, type)), server.fault(REVOKE, echo(500))];
+      const restore = [server.fault(matcher(callback), echo(status, type)), server.fault(REVOKE, echo(500))];
       (await finish(visitor, callback, { accept: "text/html" })).expect(502);
-      mend.forEach((undo) => undo());
+      restore.forEach((undo) => undo());
     }
     const hostile = `${worker.url}/api/auth/callback/supabase?error=${randomUUID()}&error_description=x&state=${randomUUID()}`;
     (await visitor.get(hostile, { accept: "text/html" }));
@@ -159,7 +159,7 @@ describe("planted secrets", () => {
       await finish(visitor, parked);
       undo();
       const waiting = await visitor.consent(login);
-      const mend = gateway.fault(/\/rest\/v1\/|\/auth\/v1\/(token|logout|user)/, behaviour);
+      const restore = gateway.fault(/\/rest\/v1\/|\/auth\/v1\/(token|logout|user)/, behaviour);
       await visitor.post("/api/auth/authorize", { integration_type: "supabase" });
       await finish(visitor, waiting);
       await visitor.get(choice);
@@ -170,7 +170,7 @@ describe("planted secrets", () => {
       await visitor.delete(`/api/integrations/${id}`);
       await visitor.post("/api/session", { email: user.email, password: user.password });
       await visitor.post("/api/session", { refresh: true });
-      mend();
+      restore();
     }
 
     // Requests with secrets where none belong.
@@ -192,7 +192,7 @@ describe("planted secrets", () => {
 
     // A row that does not open, disconnected while the provider fails; then the others.
     const rows = await integrationsOf(sql, user.id);
-    for (const row of rows) for (const [name, value] of Object.entries(opened(info, row)).filter(([name]) => name.endsWith("_token"))) planted.add({ [name]: value });
+    for (const row of rows) for (const [name, value] of Object.entries(opened(info, row)).filter(([name]) => name.endsWith("_token"))) canaries.add({ [name]: value });
     await sql`update public.integrations set config = jsonb_set(config, '{access_token}', to_jsonb(${opened(info, rows[0]).access_token}::text)) where id = ${rows[0].id}`;
     server.fault(REVOKE, echo(500));
     for (const row of rows) (await visitor.delete(`/api/integrations/${row.id}`)).expect(200);
@@ -200,19 +200,19 @@ describe("planted secrets", () => {
 
     // The verifiers, as the token endpoint got them.
     const exchanged = server.requests.filter(({ path }) => path === TOKEN).map(({ body }) => new URLSearchParams(body).get("code_verifier"));
-    exchanged.filter(Boolean).forEach((verifier) => planted.add({ verifier }));
+    exchanged.filter(Boolean).forEach((verifier) => canaries.add({ verifier }));
     assert.ok(exchanged.length > 10 && said.length > 80, `${exchanged.length} exchanges and ${said.length} answers`);
   });
 
   it("23. no secret in any answer, header or redirect of the worker", () => {
-    for (const { what, answer } of said) assert.deepEqual(planted.in(answer), [], `${what}:\n${answer.slice(0, 600)}`);
+    for (const { what, answer } of said) assert.deepEqual(canaries.in(answer), [], `${what}:\n${answer.slice(0, 600)}`);
   });
 
   it("23. no secret in the worker's log, and nothing sealed either", () => {
     const lines = worker.logs().map(({ message }) => message);
     assert.ok(lines.length > 40, `${lines.length} lines were logged`);
     for (const line of lines) {
-      assert.deepEqual(planted.in(line), [], line);
+      assert.deepEqual(canaries.in(line), [], line);
       assert.doesNotMatch(line, /[A-Za-z0-9+/]{16}\.[A-Za-z0-9+/]{22}==\./, line);
       assert.doesNotThrow(() => JSON.parse(line), `no line but JSON: a panic or a stack would not be: ${line}`);
     }
@@ -221,10 +221,10 @@ describe("planted secrets", () => {
   it("23. no secret in a URL that the worker sends a request to, or sends the browser to", () => {
     const urls = [...server.requests, ...gateway.requests].map(({ path }) => path);
     const sentTo = urls.filter((path) => !path.startsWith("/v1/oauth/authorize") && !path.startsWith("/interaction"));
-    for (const path of sentTo) assert.deepEqual(planted.in(path), [], path);
+    for (const path of sentTo) assert.deepEqual(canaries.in(path), [], path);
     const authorizations = said.filter(({ answer }) => answer.includes("authorization_url"));
     assert.ok(authorizations.length > 5, "authorization URLs were seen");
-    for (const { answer } of authorizations) assert.deepEqual(planted.in(answer), []);
+    for (const { answer } of authorizations) assert.deepEqual(canaries.in(answer), []);
   });
 
   it("23. no secret in the clear in any table", async () => {
@@ -232,26 +232,26 @@ describe("planted secrets", () => {
     assert.ok(tables.length >= 5, "the tables are there");
     for (const { schema, name } of tables) {
       const rows = await sql`select to_jsonb(t)::text as text from ${sql(schema)}.${sql(name)} t`;
-      assert.deepEqual(planted.in(rows.map((row) => row.text).join("\n")), [], `${schema}.${name}`);
+      assert.deepEqual(canaries.in(rows.map((row) => row.text).join("\n")), [], `${schema}.${name}`);
     }
   });
 
   it("23. keytool opens what the worker wrote, and shows no key and no token where it fails", async () => {
-    const visitor = await Visitor.signedUp(worker);
+    const visitor = await BrowserSession.signedUp(worker);
     await visitor.connect(`keytool-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);
     const plain = opened(info, row);
-    planted.add({ access_token: plain.access_token, refresh_token: plain.refresh_token });
+    canaries.add({ access_token: plain.access_token, refresh_token: plain.refresh_token });
     const place = ["--organization", row.organization_id, "--integration", row.id];
     const config = JSON.stringify(row.config);
 
     const right = await keytool(["open", ...place], config, { ENCRYPTION_KEY: info.encryption_key });
     assert.equal(right.status, 0, right.stderr);
     assert.equal(JSON.parse(right.stdout).access_token, plain.access_token);
-    assert.deepEqual(planted.in(right.stderr), [], right.stderr);
+    assert.deepEqual(canaries.in(right.stderr), [], right.stderr);
 
     const other = randomBytes(32).toString("base64");
-    planted.add({ "another key": other });
+    canaries.add({ "another key": other });
     const tampered = JSON.stringify({ ...row.config, access_token: plain.access_token });
     for (const [what, args, input, env, status] of [
       ["another key", ["open", ...place], config, { ENCRYPTION_KEY: other }, 3],
@@ -267,7 +267,7 @@ describe("planted secrets", () => {
       const ended = await keytool(args, input, env);
       if (status === undefined) assert.notEqual(ended.status, 0, what);
       else assert.equal(ended.status, status, `${what}: ${ended.stderr}`);
-      assert.deepEqual(planted.in(ended.stdout + ended.stderr), [], `${what}:\n${ended.stdout}${ended.stderr}`);
+      assert.deepEqual(canaries.in(ended.stdout + ended.stderr), [], `${what}:\n${ended.stdout}${ended.stderr}`);
     }
   });
 });

@@ -6,8 +6,8 @@ import { describe, it } from "node:test";
 import { answer, held, never } from "../support/faults.mjs";
 import { isAlive, rewritten } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { oauthScene } from "../support/oauth.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const MESSAGE = "Integration deleted successfully";
 /** Of the catalogue: has no endpoint that revokes. */
@@ -15,20 +15,20 @@ const WITHOUT_REVOCATION = "heroku";
 const of = (id) => `/api/integrations/${id}`;
 
 describe("disconnecting", { concurrency: true }, () => {
-  const scene = oauthScene({ settings: () => ({ HEROKU_CLIENT_ID: "client", HEROKU_CLIENT_SECRET: "secret" }) });
+  const fixture = oauthFixture({ settings: () => ({ HEROKU_CLIENT_ID: "client", HEROKU_CLIENT_SECRET: "secret" }) });
 
   /** Where any of these texts stands in the database: in which column of which table, whatever the column's type. */
   async function foundIn(texts) {
-    const columns = await scene.sql`
+    const columns = await fixture.sql`
       select n.nspname as schema, c.relname as table, a.attname as column
       from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid
       where c.relkind in ('r', 'p', 'm') and n.nspname in ('public', 'private') and a.attnum > 0 and not a.attisdropped`;
     assert.ok(columns.length > 40);
     const places = [];
     for (const { schema, table, column } of columns) {
-      const [{ count }] = await scene.sql`
-        select count(*)::int from ${scene.sql(schema)}.${scene.sql(table)} t
-        where exists (select from unnest(${texts}::text[]) planted where strpos(t.${scene.sql(column)}::text, planted) > 0)`;
+      const [{ count }] = await fixture.sql`
+        select count(*)::int from ${fixture.sql(schema)}.${fixture.sql(table)} t
+        where exists (select from unnest(${texts}::text[]) planted where strpos(t.${fixture.sql(column)}::text, planted) > 0)`;
       if (count > 0) places.push(`${schema}.${table}.${column}`);
     }
     return places;
@@ -36,22 +36,22 @@ describe("disconnecting", { concurrency: true }, () => {
   /** What a credential may be recognised by: itself, its sealed values whole, and their ciphertexts. */
   const tracesOf = (row) => {
     const sealed = [row.config.access_token, row.config.refresh_token];
-    const { access_token, refresh_token } = opened(scene.info, row);
+    const { access_token, refresh_token } = opened(fixture.info, row);
     return [access_token, refresh_token, ...sealed, ...sealed.map((value) => value.split(".")[2])];
   };
   const onlyRow = async ({ user }) => {
-    const rows = await integrationsOf(scene.sql, user.id);
+    const rows = await integrationsOf(fixture.sql, user.id);
     assert.equal(rows.length, 1);
     return rows[0];
   };
 
   it("leaves nothing of the credential in any table: not what was renewed, not what waited for a choice", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `two-${randomUUID()}`;
     const waiting = async () => {
       const { location } = (await browser.get(await browser.consent(login))).expect(303);
-      const id = new URL(location, scene.worker.url).searchParams.get("choose");
-      const [grant] = await scene.sql`select organization_id, id, config from public.pending_connections where id = ${id}`;
+      const id = new URL(location, fixture.worker.url).searchParams.get("choose");
+      const [grant] = await fixture.sql`select organization_id, id, config from public.pending_connections where id = ${id}`;
       return { path: `/api/connections/${id}`, grant };
     };
     const first = await waiting();
@@ -74,32 +74,32 @@ describe("disconnecting", { concurrency: true }, () => {
     // Nobody documents what a second grant does to the first at Supabase, so nobody knows of the first one.
     assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: "unknown" });
     assert.deepEqual(await foundIn([...states, tracesOf(abandoned.grant)].flat()), []);
-    assert.equal(await isAlive(scene.worker.info, opened(scene.info, refreshed)), false);
+    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, refreshed)), false);
   });
 
   it("says false where the provider fails, is not asked, or the credential does not open; the row goes all the same, and what may be revoked later stays queued", async () => {
     const refuse = (grant, behaviour) =>
-      scene.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), behaviour);
+      fixture.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), behaviour);
     const ways = {
       "an error": (row, grant) => refuse(grant, answer(500, "planted")),
       "a refusal": (row, grant) => refuse(grant, answer(403, { message: "planted" })),
       "no answer": (row, grant) => refuse(grant, never()),
       "a provider that is not configured": (row) =>
-        scene.sql`update public.integrations set integration_type = 'gitlab' where id = ${row.id}`,
+        fixture.sql`update public.integrations set integration_type = 'gitlab' where id = ${row.id}`,
       "a config that does not open": (row) =>
-        scene.sql`update public.integrations set config = jsonb_set(config, '{access_token}', '"AAAA.AAAA.AAAA"') where id = ${row.id}`,
-      "a config that is none": (row) => scene.sql`update public.integrations set config = '"text"' where id = ${row.id}`,
+        fixture.sql`update public.integrations set config = jsonb_set(config, '{access_token}', '"AAAA.AAAA.AAAA"') where id = ${row.id}`,
+      "a config that is none": (row) => fixture.sql`update public.integrations set config = '"text"' where id = ${row.id}`,
     };
     await Promise.all(
       Object.entries(ways).map(async ([way, spoil]) => {
-        const browser = await Visitor.signedIn(scene.worker);
+        const browser = await BrowserSession.signedIn(fixture.worker);
         await browser.connect(`false-${randomUUID()}`);
         const row = await onlyRow(browser);
-        await spoil(row, opened(scene.info, row));
+        await spoil(row, opened(fixture.info, row));
         const deleted = (await browser.delete(of(row.id))).expect(200);
         assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: false }, way);
         assert.ok(!deleted.all.includes("planted"));
-        assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), [], way);
+        assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), [], way);
         const isOver = way.startsWith("a config");
         assert.deepEqual(await foundIn(tracesOf(row)), isOver ? [] : ["private.pending_revocations.config"], way);
         const { events } = (await browser.get(`${of(row.id)}/events`)).expect(200).json;
@@ -114,10 +114,10 @@ describe("disconnecting", { concurrency: true }, () => {
   });
 
   it("says unsupported where the provider revokes nothing, in the answer and in the trail", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`unsupported-${randomUUID()}`);
     const row = await onlyRow(browser);
-    await scene.sql`update public.integrations set integration_type = ${WITHOUT_REVOCATION} where id = ${id}`;
+    await fixture.sql`update public.integrations set integration_type = ${WITHOUT_REVOCATION} where id = ${id}`;
     const deleted = (await browser.delete(of(id))).expect(200);
     assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: "unsupported" });
     assert.deepEqual(await foundIn(tracesOf(row)), []);
@@ -126,15 +126,15 @@ describe("disconnecting", { concurrency: true }, () => {
   });
 
   it("a refresh that returns after the deletion: its tokens are queued for revocation", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`between-${randomUUID()}`);
-    const before = opened(scene.info, await onlyRow(browser));
+    const before = opened(fixture.info, await onlyRow(browser));
     const wait = held();
     const fresh = {};
     const redemption = ({ path, body }) => path === "/v1/oauth/token" && body.includes(before.refresh_token);
-    scene.server.fault(redemption, async (exchange) => {
+    fixture.server.fault(redemption, async (exchange) => {
       await wait.behaviour({ ...exchange, pass: () => {} });
-      await rewritten(scene.info.authorization_server_url, (grant) => Object.assign(fresh, grant))(exchange);
+      await rewritten(fixture.info.authorization_server_url, (grant) => Object.assign(fresh, grant))(exchange);
     });
     const refreshed = browser.post(`${of(id)}/refresh`, {});
     await wait.arrived;
@@ -142,29 +142,29 @@ describe("disconnecting", { concurrency: true }, () => {
     (await deleted).expect(200);
     wait.release();
     (await refreshed).expect(404, "not_found");
-    const [row] = await scene.sql`
+    const [row] = await fixture.sql`
       select organization_id, sealed_for as id, config from private.pending_revocations where sealed_for = ${id} and reason = 'late'`;
     // The deletion revoked the grant, so the provider may have refused the redemption: then there is nothing to revoke.
-    if (fresh.access_token) assert.equal(opened(scene.info, row).access_token, fresh.access_token);
+    if (fresh.access_token) assert.equal(opened(fixture.info, row).access_token, fresh.access_token);
     else assert.equal(row, undefined);
   });
 
   it("what a refresh brought and could not write yet is what is revoked", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`journal-${randomUUID()}`);
     const row = await onlyRow(browser);
     // The newer credential is a real one of the same place: the account connected once more, and its row set back.
     await browser.connect(row.name);
     const newer = await onlyRow(browser);
-    await scene.sql`update public.integrations set config = ${scene.sql.json(row.config)} where id = ${id}`;
-    await scene.sql`insert into public.credential_leases (integration_id, journal) values (${id}, ${scene.sql.json(newer.config)})`;
+    await fixture.sql`update public.integrations set config = ${fixture.sql.json(row.config)} where id = ${id}`;
+    await fixture.sql`insert into public.credential_leases (integration_id, journal) values (${id}, ${fixture.sql.json(newer.config)})`;
     assert.equal((await browser.delete(of(id))).expect(200).json.revoked, "unknown");
-    assert.equal(await isAlive(scene.worker.info, opened(scene.info, newer)), false);
+    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, newer)), false);
     assert.deepEqual(await foundIn([...tracesOf(row), ...tracesOf(newer)]), []);
   });
 
   it("twenty times at once: one says that it did it, the others that there is nothing", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`once-${randomUUID()}`);
     const answers = await Promise.all(Array.from({ length: 20 }, () => browser.delete(of(id))));
     assert.deepEqual(answers.map(({ status }) => status).sort(), [200, ...Array(19).fill(404)]);

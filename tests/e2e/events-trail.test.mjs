@@ -5,25 +5,25 @@ import { describe, it } from "node:test";
 
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { oauthScene } from "../support/oauth.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const KEYS = ["id", "occurred_at", "actor", "user_id", "action", "outcome", "reason", "request_id"];
 const of = (id) => `/api/integrations/${id}`;
 const eventsOf = (id, query = "") => `${of(id)}/events${query}`;
 
 describe("the trail", { concurrency: true }, () => {
-  const scene = oauthScene({ gateway: true });
+  const fixture = oauthFixture({ gateway: true });
   const read = async (visitor, id, query) => (await visitor.get(eventsOf(id, query))).expect(200).json;
   const told = ({ events }) => events.map(({ action, outcome, reason }) => [action, outcome, reason].join(" "));
 
   it("tells all that was done, by whom and when, the newest first, also when the integration is gone", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `trail-${randomUUID()}`;
     const began = Date.now();
     const id = await browser.connect(login);
-    const [row] = await integrationsOf(scene.sql, browser.user.id);
+    const [row] = await integrationsOf(fixture.sql, browser.user.id);
     (await browser.patch(of(id), { name: "Renamed" })).expect(200);
     await browser.connect(login);
     (await browser.get(await browser.reconsent(id, login))).expect(303);
@@ -48,15 +48,15 @@ describe("the trail", { concurrency: true }, () => {
     const [revoked, deleted, openedFor, ...others] = events.map(({ request_id }) => request_id);
     assert.deepEqual([deleted, revoked], [openedFor, openedFor], "one request opened, deleted and revoked");
     assert.equal(new Set([deleted, ...others]).size, 5, "each other request has its own id");
-    const { access_token, refresh_token } = opened(scene.info, row);
+    const { access_token, refresh_token } = opened(fixture.info, row);
     for (const secret of [access_token, refresh_token, row.config.access_token, row.config.refresh_token]) {
       assert.ok(!answered.text.includes(secret), answered.text);
     }
   });
 
   it("is every member's, says who it was, and is closed to whoever was removed", async () => {
-    const [one, other] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
-    const organization_id = await createOrganization(scene.sql, [one.user, other.user]);
+    const [one, other] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
+    const organization_id = await createOrganization(fixture.sql, [one.user, other.user]);
     const id = await one.connect(`shared-${randomUUID()}`, { organization_id });
     (await other.delete(of(id))).expect(200);
     const { events } = await read(one, id);
@@ -64,12 +64,12 @@ describe("the trail", { concurrency: true }, () => {
       ["revoked", null], ["disconnected", other.user.id], ["opened", other.user.id], ["connected", one.user.id],
     ]);
     assert.deepEqual((await read(other, id)).events, events);
-    await scene.sql`delete from public.organization_members where user_id = ${other.user.id}`;
+    await fixture.sql`delete from public.organization_members where user_id = ${other.user.id}`;
     (await other.get(eventsOf(id))).expect(404, "not_found");
   });
 
   it("16. of another organisation's integration, standing or gone, is byte for byte that of none at all", async () => {
-    const [owner, stranger] = [await Visitor.signedIn(scene.worker), await Visitor.signedIn(scene.worker)];
+    const [owner, stranger] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const [stands, gone] = [await owner.connect(`stands-${randomUUID()}`), await owner.connect(`gone-${randomUUID()}`)];
     (await owner.delete(of(gone))).expect(200);
     const bare = ({ status, text, headers }) => ({
@@ -82,20 +82,20 @@ describe("the trail", { concurrency: true }, () => {
   });
 
   it("of a row that nobody has opened yet is empty", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const row = { organization_id: browser.user.id, integration_type: "supabase", name: "Old" };
-    const [{ id }] = await scene.sql`insert into public.integrations ${scene.sql(row)} returning id`;
+    const [{ id }] = await fixture.sql`insert into public.integrations ${fixture.sql(row)} returning id`;
     assert.deepEqual(await read(browser, id), { events: [], next_cursor: null });
   });
 
   it("goes in pages that neither repeat nor leave out, while more events come", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`pages-${randomUUID()}`);
-    const write = (count) => scene.sql`
+    const write = (count) => fixture.sql`
       insert into public.credential_events (actor, organization_id, integration_id, integration_type, action, outcome, reason)
       select 'service', ${browser.user.id}, ${id}, 'supabase', 'opened', 'succeeded', 'n' || n from generate_series(1, ${count}::int) n`;
     await write(119);
-    const all = (await scene.sql`select id from public.credential_events where integration_id = ${id} order by id desc`).map((row) => Number(row.id));
+    const all = (await fixture.sql`select id from public.credential_events where integration_id = ${id} order by id desc`).map((row) => Number(row.id));
     assert.equal(all.length, 120);
 
     const seen = [];
@@ -118,7 +118,7 @@ describe("the trail", { concurrency: true }, () => {
   });
 
   it("24. a cursor or a limit that is none -> 400 before any upstream request", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const id = randomUUID();
     for (const query of [
       "cursor=", "cursor=x", "cursor=0", "cursor=-1", "cursor=1.5", "cursor=1&cursor=2", "cursor=9223372036854775808", "cursor=1)", "limit=",
@@ -127,34 +127,34 @@ describe("the trail", { concurrency: true }, () => {
     ]) {
       (await browser.get(eventsOf(id, `?${query}`))).expect(400, "invalid_request");
     }
-    assert.equal(scene.gateway.count(({ path }) => path.includes(id)), 0);
+    assert.equal(fixture.gateway.count(({ path }) => path.includes(id)), 0);
   });
 
   it("cannot be left out: an opening that cannot be recorded does not happen", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `closed-${randomUUID()}`;
     const id = await browser.connect(login);
-    const [row] = await integrationsOf(scene.sql, browser.user.id);
-    const revocations = () => scene.server.count(({ path, body }) => path.includes("revoke") && body.includes(opened(scene.info, row).refresh_token));
+    const [row] = await integrationsOf(fixture.sql, browser.user.id);
+    const revocations = () => fixture.server.count(({ path, body }) => path.includes("revoke") && body.includes(opened(fixture.info, row).refresh_token));
     const broken = `broken_${randomUUID().replaceAll("-", "")}`;
-    await scene.sql.unsafe(`alter table public.credential_events add constraint ${broken} check (integration_id <> '${id}') not valid`);
+    await fixture.sql.unsafe(`alter table public.credential_events add constraint ${broken} check (integration_id <> '${id}') not valid`);
     try {
       const failed = await browser.delete(of(id));
       assert.ok(failed.status >= 500, failed.text);
-      assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), revocations()], [[row], 0]);
+      assert.deepEqual([await integrationsOf(fixture.sql, browser.user.id), revocations()], [[row], 0]);
     } finally {
-      await scene.sql.unsafe(`alter table public.credential_events drop constraint ${broken}`);
+      await fixture.sql.unsafe(`alter table public.credential_events drop constraint ${broken}`);
     }
-    assert.equal(await isAlive(scene.worker.info, opened(scene.info, row)), true);
+    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, row)), true);
     assert.deepEqual(told(await read(browser, id)), ["connected succeeded "]);
   });
 
   it("of a grant that waits: looked at it is not opened, chosen from it is", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const { location } = (await browser.get(await browser.consent(`two-${randomUUID()}`))).expect(303);
-    const id = new URL(location, scene.worker.url).searchParams.get("choose");
+    const id = new URL(location, fixture.worker.url).searchParams.get("choose");
     const path = `/api/connections/${id}`;
-    const trail = async () => (await scene.sql`select action, reason from public.credential_events where integration_id = ${id}`).map((row) => ({ ...row }));
+    const trail = async () => (await fixture.sql`select action, reason from public.credential_events where integration_id = ${id}`).map((row) => ({ ...row }));
     const { accounts } = (await browser.get(path)).expect(200).json;
     assert.deepEqual(await trail(), []);
     (await browser.post(path, { account_id: accounts[0].id })).expect(200);

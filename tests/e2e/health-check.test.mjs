@@ -4,38 +4,38 @@ import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
 import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
-import { check, HEALTH_KEYS, laterChecked, questionOf, verdictsOf } from "../support/checks.mjs";
+import { check, expireCheck, HEALTH_KEYS, questionOf, verdictsOf } from "../support/checks.mjs";
 import { answer, cut, drop, flood, held, late, never, redirect } from "../support/faults.mjs";
 import { rewritten } from "../support/grants.mjs";
-import { oauthScene } from "../support/oauth.mjs";
-import { connection, endsIn, later, redemptionOf, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
+import { connection, expireBackoff, redemptionOf, refreshesOf, rowOf, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const PLANTED = "planted-by-the-provider";
 
 describe("a health check", { concurrency: true }, () => {
-  const scene = oauthScene({ gateway: true });
+  const fixture = oauthFixture({ gateway: true });
   /** How often it was asked with the token that was stored first, the connection itself not counted. */
-  const questions = ({ tokens }) => scene.server.count(questionOf(tokens.access_token)) - 1;
-  const redemptions = ({ tokens }) => scene.server.count(redemptionOf(tokens.refresh_token));
-  const fault = ({ tokens }, behaviour) => scene.server.fault(questionOf(tokens.access_token), behaviour);
+  const questions = ({ tokens }) => fixture.server.count(questionOf(tokens.access_token)) - 1;
+  const redemptions = ({ tokens }) => fixture.server.count(redemptionOf(tokens.refresh_token));
+  const fault = ({ tokens }, behaviour) => fixture.server.fault(questionOf(tokens.access_token), behaviour);
   const found = (answered) => {
     const { json } = answered.expect(200);
     return [json.status, json.status_reason];
   };
   /** The fault is at whatever token is asked with: also at the fresh one. */
   const refused = async (made, behaviour) => {
-    const [{ name: login }] = await scene.sql`select name from public.integrations where id = ${made.id}`;
+    const [{ name: login }] = await fixture.sql`select name from public.integrations where id = ${made.id}`;
     fault(made, behaviour);
-    scene.server.fault(redemptionOf(made.tokens.refresh_token), rewritten(scene.info.authorization_server_url, (grant) => {
-      scene.server.fault(questionOf(grant.access_token), behaviour);
+    fixture.server.fault(redemptionOf(made.tokens.refresh_token), rewritten(fixture.info.authorization_server_url, (grant) => {
+      fixture.server.fault(questionOf(grant.access_token), behaviour);
       return grant;
     }));
     return login;
   };
 
   it("of a good credential: active, asked once, and the answer is what the integration shows", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     const before = Date.now();
     const { json } = (await check(made)).expect(200);
     assert.deepEqual(Object.keys(json).sort(), [...HEALTH_KEYS].sort());
@@ -52,11 +52,11 @@ describe("a health check", { concurrency: true }, () => {
   });
 
   it("takes three requests to Supabase and the provider in all", async () => {
-    const made = await connection(scene);
-    const before = scene.gateway.requests.length;
+    const made = await connection(fixture);
+    const before = fixture.gateway.requests.length;
     const mine = ({ body }) => body.includes(made.id);
     (await check(made)).expect(200);
-    assert.equal(scene.gateway.requests.slice(before).filter(mine).length, 2);
+    assert.equal(fixture.gateway.requests.slice(before).filter(mine).length, 2);
     assert.equal(questions(made), 1);
   });
 
@@ -75,44 +75,44 @@ describe("a health check", { concurrency: true }, () => {
     ["a gatekeeper's 403", () => answer(403, `<html>${PLANTED}`, { "content-type": "text/html" }), "forbidden", 2],
   ]) {
     it(`where the provider answers ${what}: degraded, ${reason}, and well again when it is`, async () => {
-      const made = await connection(scene);
-      const mend = fault(made, behaviour());
+      const made = await connection(fixture);
+      const restore = fault(made, behaviour());
       const failed = await check(made);
       assert.deepEqual(found(failed), ["degraded", reason]);
-      assert.ok(!failed.all.includes(PLANTED) && !JSON.stringify(scene.worker.logs()).includes(PLANTED));
+      assert.ok(!failed.all.includes(PLANTED) && !JSON.stringify(fixture.worker.logs()).includes(PLANTED));
       assert.deepEqual([questions(made), redemptions(made)], [asked, 0], "an outage is no reason to refresh");
-      assert.deepEqual(await tokensOf(scene, made.id), made.tokens);
-      mend();
-      await laterChecked(scene, made.id);
+      assert.deepEqual(await tokensOf(fixture, made.id), made.tokens);
+      restore();
+      await expireCheck(fixture, made.id);
       assert.deepEqual(found(await check(made)), ["active", null]);
-      assert.deepEqual(await verdictsOf(scene, made.id), [["degraded", reason], ["active", null]]);
+      assert.deepEqual(await verdictsOf(fixture, made.id), [["degraded", reason], ["active", null]]);
     });
   }
 
   // Threat model 117: as Authlib answers for a token that it has revoked.
   it("where the provider goes on answering a bare 403: reconnect_required after seven days", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     fault(made, answer(403, "invalid_token", { "content-type": "text/plain" }));
-    const age = (days) => scene.sql`
+    const age = (days) => fixture.sql`
       update private.forbidden_checks set since = since - make_interval(days => ${days}) where integration_id = ${made.id}`;
     assert.deepEqual(found(await check(made)), ["degraded", "forbidden"]);
     for (const [days, status] of [[6, "degraded"], [1, "reconnect_required"]]) {
       await age(days);
-      await laterChecked(scene, made.id);
+      await expireCheck(fixture, made.id);
       assert.deepEqual(found(await check(made)), [status, "forbidden"]);
     }
     assert.deepEqual(redemptions(made), 0);
   });
 
   it("of an access token that the provider takes no more: refreshed once, asked again, active", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     fault(made, answer(401, { message: PLANTED }));
     assert.deepEqual(found(await check(made)), ["active", null]);
     assert.deepEqual([questions(made), redemptions(made)], [1, 1]);
-    const fresh = await tokensOf(scene, made.id);
-    assert.equal(scene.server.count(questionOf(fresh.access_token)), 1);
-    assert.deepEqual(await refreshesOf(scene, made.id), [["refreshed", "succeeded", null]]);
-    assert.deepEqual(await verdictsOf(scene, made.id), [["active", null]]);
+    const fresh = await tokensOf(fixture, made.id);
+    assert.equal(fixture.server.count(questionOf(fresh.access_token)), 1);
+    assert.deepEqual(await refreshesOf(fixture, made.id), [["refreshed", "succeeded", null]]);
+    assert.deepEqual(await verdictsOf(fixture, made.id), [["active", null]]);
   });
 
   for (const [what, behaviour, reason] of [
@@ -120,106 +120,106 @@ describe("a health check", { concurrency: true }, () => {
     ["the API's 403", () => answer(403, { message: PLANTED }), "forbidden"],
     ["400 invalid_token", () => answer(400, { error: "invalid_token", error_description: PLANTED }), "unauthorized"],
   ]) {
-    it(`of a token that is answered ${what}, also a fresh one: reconnect_required, and connecting again mends it`, async () => {
-      const made = await connection(scene);
+    it(`of a token that is answered ${what}, also a fresh one: reconnect_required, and connecting again restores it`, async () => {
+      const made = await connection(fixture);
       const login = await refused(made, behaviour());
       const failed = await check(made);
       assert.deepEqual(found(failed), ["reconnect_required", reason]);
       assert.equal(redemptions(made), 1, "one refresh");
-      await laterChecked(scene, made.id);
+      await expireCheck(fixture, made.id);
       assert.deepEqual(found(await check(made)), ["reconnect_required", reason]);
-      assert.equal(scene.server.count(redemptionOf((await tokensOf(scene, made.id)).refresh_token)), 0, "and no second one");
+      assert.equal(fixture.server.count(redemptionOf((await tokensOf(fixture, made.id)).refresh_token)), 0, "and no second one");
       assert.equal(await made.browser.connect(login), made.id);
-      await laterChecked(scene, made.id);
+      await expireCheck(fixture, made.id);
       assert.deepEqual(found(await check(made)), ["active", null]);
-      assert.ok(!failed.all.includes(PLANTED) && !JSON.stringify(scene.worker.logs()).includes(PLANTED));
+      assert.ok(!failed.all.includes(PLANTED) && !JSON.stringify(fixture.worker.logs()).includes(PLANTED));
     });
   }
 
   it("where the user has revoked the app: reconnect_required by the refresh's verdict", async () => {
-    const made = await connection(scene);
-    const { client_id, client_secret } = scene.worker.info;
-    await fetch(`${scene.info.authorization_server_url}/v1/oauth/revoke`, {
+    const made = await connection(fixture);
+    const { client_id, client_secret } = fixture.worker.info;
+    await fetch(`${fixture.info.authorization_server_url}/v1/oauth/revoke`, {
       method: "POST", body: JSON.stringify({ client_id, client_secret, refresh_token: made.tokens.refresh_token }),
     });
     assert.deepEqual(found(await check(made)), ["reconnect_required", "invalid_grant"]);
     assert.deepEqual([questions(made), redemptions(made)], [1, 1]);
-    assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
-    assert.deepEqual(await verdictsOf(scene, made.id), [["reconnect_required", "invalid_grant"]]);
+    assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
+    assert.deepEqual(await verdictsOf(fixture, made.id), [["reconnect_required", "invalid_grant"]]);
   });
 
   it("of a refused token whose refresh fails: degraded, since nobody knows", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     fault(made, answer(401, {}));
-    scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(500, {}));
+    fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(500, {}));
     assert.deepEqual(found(await check(made)), ["degraded", "refresh_failed"]);
     assert.deepEqual([questions(made), redemptions(made)], [1, 1]);
   });
 
   // Threat model 119.
   it("asks for its own project, and for no list", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     (await check(made)).expect(200);
-    const { external_account_id: ref } = await rowOf(scene, made.id);
-    const asked = scene.server.requests.filter(questionOf(made.tokens.access_token)).map(({ path }) => path);
+    const { external_account_id: ref } = await rowOf(fixture, made.id);
+    const asked = fixture.server.requests.filter(questionOf(made.tokens.access_token)).map(({ path }) => path);
     assert.deepEqual(asked, ["/v1/projects", `/v1/projects/${ref}`], "the connection lists, the check does not");
   });
 
   it("of a grant that does not cover the account any more, as its list tells: revoked", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     const ofList = (request) => questionOf(made.tokens.access_token)(request) && request.path === "/v1/projects";
     const gone = fault(made, answer(404, { message: "Project not found" }));
-    const other = scene.server.fault(ofList, rewritten(scene.info.authorization_server_url, ([project]) => [{ ...project, ref: "zyxwvutsrqponmlkjihg" }]));
+    const other = fixture.server.fault(ofList, rewritten(fixture.info.authorization_server_url, ([project]) => [{ ...project, ref: "zyxwvutsrqponmlkjihg" }]));
     assert.deepEqual(found(await check(made)), ["revoked", "account_gone"]);
     other();
-    const none = scene.server.fault(ofList, answer(200, []));
-    await laterChecked(scene, made.id);
+    const none = fixture.server.fault(ofList, answer(200, []));
+    await expireCheck(fixture, made.id);
     assert.deepEqual(found(await check(made)), ["revoked", "account_gone"]);
     none();
-    const listed = scene.server.fault(ofList, rewritten(scene.info.authorization_server_url, (projects) => projects));
-    await laterChecked(scene, made.id);
+    const listed = fixture.server.fault(ofList, rewritten(fixture.info.authorization_server_url, (projects) => projects));
+    await expireCheck(fixture, made.id);
     assert.deepEqual(found(await check(made)), ["active", null], "a project that the list still has is not gone");
     listed();
     gone();
-    await laterChecked(scene, made.id);
+    await expireCheck(fixture, made.id);
     assert.deepEqual(found(await check(made)), ["active", null]);
     assert.equal(redemptions(made), 0);
   });
 
   it("of a token that ends soon: refreshed first", async () => {
-    const made = await connection(scene);
-    await endsIn(scene, made.id, 60);
+    const made = await connection(fixture);
+    await setTokenExpiry(fixture, made.id, 60);
     assert.deepEqual(found(await check(made)), ["active", null]);
     assert.deepEqual([questions(made), redemptions(made)], [0, 1]);
-    assert.equal(scene.server.count(questionOf((await tokensOf(scene, made.id)).access_token)), 1);
+    assert.equal(fixture.server.count(questionOf((await tokensOf(fixture, made.id)).access_token)), 1);
   });
 
   it("of a row that does not open: degraded, nobody is asked, and the log says which row", async () => {
-    const made = await connection(scene);
-    await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${made.id}`;
+    const made = await connection(fixture);
+    await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${made.id}`;
     assert.deepEqual(found(await check(made)), ["degraded", "unreadable"]);
     assert.equal(questions(made), 0);
-    await scene.worker.logged(new RegExp(`not checked: integrations ${made.id}`));
+    await fixture.worker.logged(new RegExp(`not checked: integrations ${made.id}`));
   });
 
   it("of a row without anything to ask with: 409 not_checkable, and the row is as it was", async () => {
-    const made = await connection(scene);
-    await scene.sql`update public.integrations set config = config - 'access_token' where id = ${made.id}`;
+    const made = await connection(fixture);
+    await fixture.sql`update public.integrations set config = config - 'access_token' where id = ${made.id}`;
     (await check(made)).expect(409, "not_checkable");
-    const { status, last_checked_at } = await rowOf(scene, made.id);
+    const { status, last_checked_at } = await rowOf(fixture, made.id);
     assert.deepEqual([status, last_checked_at], ["active", null]);
     (await check(made)).expect(409, "not_checkable");
   });
 
   it("of a type that is not offered here any more: 400, and the row is as it was", async () => {
-    const made = await connection(scene);
-    await scene.sql`update public.integrations set integration_type = 'gitlab' where id = ${made.id}`;
+    const made = await connection(fixture);
+    await fixture.sql`update public.integrations set integration_type = 'gitlab' where id = ${made.id}`;
     (await check(made)).expect(400, "provider_unknown");
-    assert.equal((await rowOf(scene, made.id)).last_checked_at, null);
+    assert.equal((await rowOf(fixture, made.id)).last_checked_at, null);
   });
 
   it("by 20 at once: the provider is asked once, and all are told the same", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     fault(made, late(500));
     const answers = await Promise.all(Array.from({ length: 20 }, () => check(made)));
     const texts = new Set(answers.map((one) => JSON.stringify(Object.entries(one.expect(200).json).sort())));
@@ -228,8 +228,8 @@ describe("a health check", { concurrency: true }, () => {
   });
 
   it("a reconnection meanwhile wins: what was found out about the old credential is not written", async () => {
-    const made = await connection(scene);
-    const [{ name: login }] = await scene.sql`select name from public.integrations where id = ${made.id}`;
+    const made = await connection(fixture);
+    const [{ name: login }] = await fixture.sql`select name from public.integrations where id = ${made.id}`;
     const { behaviour, arrived, release } = held();
     fault(made, async (exchange) => {
       await behaviour({ ...exchange, pass: () => answer(401, {})(exchange) });
@@ -237,16 +237,16 @@ describe("a health check", { concurrency: true }, () => {
     const checking = check(made);
     await arrived;
     assert.equal(await made.browser.connect(login), made.id);
-    const fresh = await tokensOf(scene, made.id);
+    const fresh = await tokensOf(fixture, made.id);
     release();
     assert.deepEqual(found(await checking), ["active", null]);
-    assert.deepEqual(await verdictsOf(scene, made.id), [["active", null]], "of the new one");
-    assert.equal((await rowOf(scene, made.id)).status, "active");
-    assert.ok((await tokensOf(scene, made.id)).access_token === fresh.access_token || redemptions({ tokens: fresh }) === 1);
+    assert.deepEqual(await verdictsOf(fixture, made.id), [["active", null]], "of the new one");
+    assert.equal((await rowOf(fixture, made.id)).status, "active");
+    assert.ok((await tokensOf(fixture, made.id)).access_token === fresh.access_token || redemptions({ tokens: fresh }) === 1);
   });
 
   it("a deletion meanwhile: 404, and nothing comes back", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     const { behaviour, arrived, release } = held();
     fault(made, behaviour);
     const checking = check(made);
@@ -254,13 +254,13 @@ describe("a health check", { concurrency: true }, () => {
     (await made.browser.delete(`/api/integrations/${made.id}`)).expect(200);
     release();
     (await checking).expect(404, "not_found");
-    assert.equal(await rowOf(scene, made.id), undefined);
-    assert.deepEqual(await verdictsOf(scene, made.id), []);
+    assert.equal(await rowOf(fixture, made.id), undefined);
+    assert.deepEqual(await verdictsOf(fixture, made.id), []);
   });
 
   it("16. of another organisation's row is answered byte for byte like one that does not exist, and asks nobody", async () => {
-    const made = await connection(scene);
-    const stranger = await Visitor.signedIn(scene.worker);
+    const made = await connection(fixture);
+    const stranger = await BrowserSession.signedIn(fixture.worker);
     const [foreign, unknown] = [await check({ browser: stranger, id: made.id }), await check({ browser: stranger, id: randomUUID() })];
     foreign.expect(404, "not_found");
     const bare = ({ status, text, headers }) => ({
@@ -268,50 +268,50 @@ describe("a health check", { concurrency: true }, () => {
     });
     assert.deepEqual(bare(foreign), bare(unknown));
     assert.equal(questions(made), 0);
-    const trail = await scene.sql`select from public.credential_events where integration_id = ${made.id} and user_id = ${stranger.user.id}`;
+    const trail = await fixture.sql`select from public.credential_events where integration_id = ${made.id} and user_id = ${stranger.user.id}`;
     assert.equal(trail.length, 0);
   });
 
   it("24, 28, 30. not without a session, by another site, with another method, or with an id that is none", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     const path = `/api/integrations/${made.id}/check`;
-    (await call(scene.worker, "POST", path, { body: {} })).expect(401, "unauthorized");
-    const ours = ofPage(scene.worker, cookiesOf(made.browser));
+    (await call(fixture.worker, "POST", path, { body: {} })).expect(401, "unauthorized");
+    const ours = ofPage(fixture.worker, cookiesOf(made.browser));
     for (const over of [{ origin: "https://evil.example" }, { origin: "null" }, { "sec-fetch-site": "cross-site" }, { "content-type": "text/plain" }]) {
-      (await call(scene.worker, "POST", path, { headers: { ...ours, ...over }, body: "{}" })).expect(403, "forbidden");
+      (await call(fixture.worker, "POST", path, { headers: { ...ours, ...over }, body: "{}" })).expect(403, "forbidden");
     }
     const token = bearer(made.browser.user.access_token);
-    assert.equal((await call(scene.worker, "GET", path, { headers: token })).expect(405).headers.get("allow"), "POST");
-    const before = scene.gateway.requests.length;
+    assert.equal((await call(fixture.worker, "GET", path, { headers: token })).expect(405).headers.get("allow"), "POST");
+    const before = fixture.gateway.requests.length;
     for (const id of ["x", "1,or(...)", "x".repeat(10_000)]) {
-      (await call(scene.worker, "POST", `/api/integrations/${encodeURIComponent(id)}/check`, { headers: token, body: {} })).expect(400, "invalid_request");
+      (await call(fixture.worker, "POST", `/api/integrations/${encodeURIComponent(id)}/check`, { headers: token, body: {} })).expect(400, "invalid_request");
     }
-    assert.equal(scene.gateway.requests.slice(before).filter(({ body }) => body.includes("1,or")).length, 0);
+    assert.equal(fixture.gateway.requests.slice(before).filter(({ body }) => body.includes("1,or")).length, 0);
     assert.equal(questions(made), 0);
   });
 
   it("31. a database that fails is no verdict, and the next check finds it", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     const settles = ({ path, body }) => path.endsWith("/rpc/settle_checks") && body.includes(made.id);
     for (const [behaviour, status] of [[answer(500, PLANTED), 503], [answer(200, "<html>", { "content-type": "text/html" }), 502]]) {
-      const mend = scene.gateway.fault(settles, behaviour);
+      const restore = fixture.gateway.fault(settles, behaviour);
       const failed = await check(made);
       assert.equal(failed.status, status, failed.text);
       assert.ok(!failed.all.includes(PLANTED));
-      mend();
-      await laterChecked(scene, made.id);
+      restore();
+      await expireCheck(fixture, made.id);
     }
-    assert.deepEqual(await verdictsOf(scene, made.id), []);
+    assert.deepEqual(await verdictsOf(fixture, made.id), []);
     assert.deepEqual(found(await check(made)), ["active", null]);
   });
 
   it("23. shows no token, in any answer or line of the log", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     await refused(made, answer(401, {}));
-    await later(scene, made.id);
+    await expireBackoff(fixture, made.id);
     const answered = await check(made);
-    const after = await tokensOf(scene, made.id);
-    const logged = JSON.stringify(scene.worker.logs());
+    const after = await tokensOf(fixture, made.id);
+    const logged = JSON.stringify(fixture.worker.logs());
     for (const secret of [made.tokens, after].flatMap(({ access_token, refresh_token }) => [access_token, refresh_token])) {
       assert.ok(!answered.all.includes(secret) && !logged.includes(secret));
     }

@@ -3,34 +3,34 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, it } from "node:test";
 
-import { check, laterChecked } from "../support/checks.mjs";
+import { check, expireCheck } from "../support/checks.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const DAY_MS = 86_400_000;
 const of = (id) => `/api/integrations/${id}`;
 
 describe("a schedule", { concurrency: true }, () => {
-  const scene = { info: stack() };
+  const fixture = { info: stack() };
   before(async () => {
-    scene.sql = connect(scene.info);
-    scene.worker = await startWorker(scene.info);
+    fixture.sql = connect(fixture.info);
+    fixture.worker = await startWorker(fixture.info);
   });
   after(async () => {
-    await scene.worker?.stop();
-    await scene.sql.end();
+    await fixture.worker?.stop();
+    await fixture.sql.end();
   });
-  afterEach(tellOnFailure(() => scene.worker));
+  afterEach(logOnFailure(() => fixture.worker));
 
   const made = async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     return { browser, id: await browser.connect(`plan-${randomUUID()}`) };
   };
   const rescheduled = async (id) => {
-    const events = await scene.sql`select actor, user_id, outcome from public.credential_events where integration_id = ${id} and action = 'rescheduled'`;
+    const events = await fixture.sql`select actor, user_id, outcome from public.credential_events where integration_id = ${id} and action = 'rescheduled'`;
     return [...events];
   };
 
@@ -65,8 +65,8 @@ describe("a schedule", { concurrency: true }, () => {
   it("is followed by a check on demand too", async () => {
     const { browser, id } = await made();
     (await browser.patch(of(id), { scan_schedule: "0 3 * * *" })).expect(200);
-    await scene.sql`update public.integrations set next_check_at = now() - interval '1 hour' where id = ${id}`;
-    await laterChecked(scene, id);
+    await fixture.sql`update public.integrations set next_check_at = now() - interval '1 hour' where id = ${id}`;
+    await expireCheck(fixture, id);
     const { next_check_at } = (await check({ browser, id })).expect(200).json;
     assert.ok(Date.parse(next_check_at) > Date.now());
   });
@@ -91,10 +91,10 @@ describe("a schedule", { concurrency: true }, () => {
 
   it("16. of another organisation's integration is set by nobody else, who is answered as for one that does not exist", async () => {
     const { id } = await made();
-    const stranger = await Visitor.signedIn(scene.worker);
+    const stranger = await BrowserSession.signedIn(fixture.worker);
     const answers = await Promise.all([id, randomUUID()].map((one) => stranger.patch(of(one), { scan_schedule: "0 3 * * *" })));
     assert.equal(new Set(answers.map((one) => one.expect(404, "not_found").text)).size, 1);
-    const [row] = await scene.sql`select scan_schedule from public.integrations where id = ${id}`;
+    const [row] = await fixture.sql`select scan_schedule from public.integrations where id = ${id}`;
     assert.equal(row.scan_schedule, null);
   });
 });

@@ -4,18 +4,18 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { check, isQuestion, laterChecked, questionOf, verdictsOf } from "../support/checks.mjs";
+import { check, expireCheck, isQuestion, questionOf, verdictsOf } from "../support/checks.mjs";
 import { answer } from "../support/faults.mjs";
-import { insertRows, ownScene } from "../support/own-stack.mjs";
-import { connection, endsIn, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf } from "../support/refresh.mjs";
+import { insertRows, ownStackFixture } from "../support/own-stack.mjs";
+import { connection, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
 
 /** How many checks run side by side (jobs/scheduled_checks.rs). */
 const LANES = 5;
 const DAILY = "0 3 * * *";
 
 describe("the schedule's checks", () => {
-  const scene = ownScene("health-schedule");
-  const questions = ({ tokens }) => scene.server.count(questionOf(tokens.access_token)) - 1;
+  const fixture = ownStackFixture("health-schedule");
+  const questions = ({ tokens }) => fixture.server.count(questionOf(tokens.access_token)) - 1;
   const due = (seconds = 3600) => ({ seconds, scan_schedule: DAILY, next_check_at: new Date(Date.now() - 60_000) });
   /** The project that a row of insertRows has is named after the row, whose id its token ends in; `over` are others that its grant covers. */
   const answering = (over = {}) => ({ request, response }) => {
@@ -26,23 +26,23 @@ describe("the schedule's checks", () => {
     answer(found ? 200 : 404, found || { message: "Project not found" })({ request, response });
   };
   const statuses = async (ids) => {
-    const rows = await scene.sql`select id, status, status_reason from public.integrations where id = any (${ids})`;
+    const rows = await fixture.sql`select id, status, status_reason from public.integrations where id = any (${ids})`;
     const of = new Map(rows.map(({ id, status, status_reason }) => [id, [status, status_reason]]));
     return ids.map((id) => of.get(id));
   };
-  const paused = async () => (await scene.sql`select from private.provider_pauses where until > now()`).length > 0;
-  const pausesOf = (ids) => scene.sql`
+  const paused = async () => (await fixture.sql`select from private.provider_pauses where until > now()`).length > 0;
+  const pausesOf = (ids) => fixture.sql`
     select endpoint, extract(epoch from until - now())::int as left from private.integration_pauses
     where integration_id = any (${ids}) and until > now()`;
 
   it("ask for what is due, and set when the next is", async () => {
-    const [mine, other] = [await connection(scene), await connection(scene)];
+    const [mine, other] = [await connection(fixture), await connection(fixture)];
     for (const { browser, id } of [mine, other]) (await browser.patch(`/api/integrations/${id}`, { scan_schedule: DAILY })).expect(200);
-    await scene.worker.scheduled();
+    await fixture.worker.scheduled();
     assert.deepEqual([mine, other].map(questions), [0, 0], "none is due");
-    await scene.sql`update public.integrations set next_check_at = now() where id = ${mine.id}`;
-    await scene.worker.scheduled();
-    await scene.worker.scheduled();
+    await fixture.sql`update public.integrations set next_check_at = now() where id = ${mine.id}`;
+    await fixture.worker.scheduled();
+    await fixture.worker.scheduled();
     assert.deepEqual([mine, other].map(questions), [1, 0]);
     const shown = (await mine.browser.get(`/api/integrations/${mine.id}`)).expect(200).json;
     assert.equal(shown.status, "active");
@@ -57,107 +57,107 @@ describe("the schedule's checks", () => {
   });
 
   it("find out what has become of each, one not keeping the others from it", async () => {
-    const ids = await insertRows(scene, 4, due());
+    const ids = await insertRows(fixture, 4, due());
     const [good, gone, broken, garbled] = ids;
-    await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
-    await scene.sql`update public.integrations set scan_schedule = 'every now and then' where id = ${garbled}`;
-    const mend = scene.server.fault(isQuestion, answering({ [gone]: "zyxwvutsrqponmlkjihg" }));
-    await scene.worker.scheduled();
-    mend();
+    await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
+    await fixture.sql`update public.integrations set scan_schedule = 'every now and then' where id = ${garbled}`;
+    const restore = fixture.server.fault(isQuestion, answering({ [gone]: "zyxwvutsrqponmlkjihg" }));
+    await fixture.worker.scheduled();
+    restore();
     assert.deepEqual(await statuses(ids), [["active", null], ["revoked", "account_gone"], ["degraded", "unreadable"], ["active", null]]);
-    const next = await Promise.all(ids.map(async (id) => (await rowOf(scene, id)).next_check_at));
+    const next = await Promise.all(ids.map(async (id) => (await rowOf(fixture, id)).next_check_at));
     assert.deepEqual(next.map((moment) => moment !== null), [true, false, true, false], "no schedule, no next check");
-    await scene.worker.logged(new RegExp(`not checked: integrations ${broken}`));
+    await fixture.worker.logged(new RegExp(`not checked: integrations ${broken}`));
   });
 
   it("of a token that ends soon, or is refused, refresh first", async () => {
-    const [ending, refused] = [await connection(scene), await connection(scene)];
-    await endsIn(scene, ending.id, 60);
-    await scene.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
-    const mend = scene.server.fault(questionOf(refused.tokens.access_token), answer(401, {}));
-    await scene.worker.scheduled();
-    mend();
+    const [ending, refused] = [await connection(fixture), await connection(fixture)];
+    await setTokenExpiry(fixture, ending.id, 60);
+    await fixture.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
+    const restore = fixture.server.fault(questionOf(refused.tokens.access_token), answer(401, {}));
+    await fixture.worker.scheduled();
+    restore();
     assert.deepEqual(await statuses([ending.id, refused.id]), [["active", null], ["active", null]]);
     for (const { id } of [ending, refused]) {
-      assert.deepEqual(await refreshesOf(scene, id), [["refreshed", "succeeded", null]]);
-      assert.deepEqual(await verdictsOf(scene, id), [["active", null]]);
+      assert.deepEqual(await refreshesOf(fixture, id), [["refreshed", "succeeded", null]]);
+      assert.deepEqual(await verdictsOf(fixture, id), [["active", null]]);
     }
   });
 
   it("do not ask for what only a reconnection helps, until it is reconnected", async () => {
-    const made = await connection(scene);
-    const [{ name: login }] = await scene.sql`select name from public.integrations where id = ${made.id}`;
-    await scene.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
-    const mend = scene.server.fault(isQuestion, answer(401, {}));
-    const spent = scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(400, { error: "invalid_grant" }));
-    await scene.worker.scheduled();
+    const made = await connection(fixture);
+    const [{ name: login }] = await fixture.sql`select name from public.integrations where id = ${made.id}`;
+    await fixture.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
+    const restore = fixture.server.fault(isQuestion, answer(401, {}));
+    const spent = fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(400, { error: "invalid_grant" }));
+    await fixture.worker.scheduled();
     assert.deepEqual(await statuses([made.id]), [["reconnect_required", "invalid_grant"]]);
-    const before = scene.server.requests.length;
-    await scene.worker.scheduled();
-    assert.equal(scene.server.requests.length, before);
-    mend();
+    const before = fixture.server.requests.length;
+    await fixture.worker.scheduled();
+    assert.equal(fixture.server.requests.length, before);
+    restore();
     spent();
     assert.equal(await made.browser.connect(login), made.id);
-    await laterChecked(scene, made.id);
-    await scene.worker.scheduled();
-    assert.deepEqual(await verdictsOf(scene, made.id), [["reconnect_required", "invalid_grant"], ["active", null]]);
+    await expireCheck(fixture, made.id);
+    await fixture.worker.scheduled();
+    assert.deepEqual(await verdictsOf(fixture, made.id), [["reconnect_required", "invalid_grant"], ["active", null]]);
   });
 
   it("of five hundred rows that are due check each once, in one run", async () => {
-    const ids = await insertRows(scene, 500, due());
-    const mend = scene.server.fault(isQuestion, answering());
-    const before = scene.server.requests.length;
-    await scene.worker.scheduled();
-    mend();
-    const asked = scene.server.requests.slice(before).map(({ headers }) => headers.authorization);
+    const ids = await insertRows(fixture, 500, due());
+    const restore = fixture.server.fault(isQuestion, answering());
+    const before = fixture.server.requests.length;
+    await fixture.worker.scheduled();
+    restore();
+    const asked = fixture.server.requests.slice(before).map(({ headers }) => headers.authorization);
     assert.deepEqual([asked.length, new Set(asked).size], [ids.length, ids.length]);
     assert.deepEqual(new Set((await statuses(ids)).map(([status]) => status)), new Set(["active"]));
   });
 
   it("of two workers at once check each row once", async () => {
-    const ids = await insertRows(scene, 100, due());
-    const second = await scene.start();
-    const mend = scene.server.fault(isQuestion, async (exchange) => {
+    const ids = await insertRows(fixture, 100, due());
+    const second = await fixture.start();
+    const restore = fixture.server.fault(isQuestion, async (exchange) => {
       await exchange.delay(20);
       answering()(exchange);
     });
-    const before = scene.server.requests.length;
-    await Promise.all([scene.worker.scheduled(), second.scheduled(), scene.worker.scheduled()]);
-    mend();
-    assert.equal(scene.server.requests.length - before, ids.length);
-    const [{ count }] = await scene.sql`select count(*)::int from public.credential_events where action = 'checked' and integration_id = any (${ids})`;
+    const before = fixture.server.requests.length;
+    await Promise.all([fixture.worker.scheduled(), second.scheduled(), fixture.worker.scheduled()]);
+    restore();
+    assert.equal(fixture.server.requests.length - before, ids.length);
+    const [{ count }] = await fixture.sql`select count(*)::int from public.credential_events where action = 'checked' and integration_id = any (${ids})`;
     assert.equal(count, ids.length);
   });
 
   it("do not wait for a provider that is down for each of its customers, and no live grant is declared dead", async () => {
-    const ids = await insertRows(scene, 60, due());
-    const mend = scene.server.fault(isQuestion, answer(502, "<html>"));
-    const before = scene.server.requests.length;
-    await scene.worker.scheduled();
-    const asked = scene.server.requests.length - before;
+    const ids = await insertRows(fixture, 60, due());
+    const restore = fixture.server.fault(isQuestion, answer(502, "<html>"));
+    const before = fixture.server.requests.length;
+    await fixture.worker.scheduled();
+    const asked = fixture.server.requests.length - before;
     assert.ok(asked >= LANES && asked < 3 * LANES, `${asked} requests`);
-    mend();
+    restore();
     assert.deepEqual(
       (await statuses(ids)).filter(([status]) => status === "degraded"),
       Array.from({ length: asked }, () => ["degraded", "provider_failed"]),
     );
     assert.equal(await paused(), false);
-    const well = scene.server.fault(isQuestion, answering());
-    await scene.worker.scheduled();
+    const well = fixture.server.fault(isQuestion, answering());
+    await fixture.worker.scheduled();
     well();
-    assert.equal(scene.server.requests.length - before, ids.length, "the others are asked for in the next run");
+    assert.equal(fixture.server.requests.length - before, ids.length, "the others are asked for in the next run");
     assert.equal((await statuses(ids)).filter(([status]) => status === "degraded").length, asked);
   });
 
   it("of a provider that is slow run side by side", async () => {
-    await insertRows(scene, 10, due());
-    const mend = scene.server.fault(isQuestion, async (exchange) => {
+    await insertRows(fixture, 10, due());
+    const restore = fixture.server.fault(isQuestion, async (exchange) => {
       await exchange.delay(500);
       answering()(exchange);
     });
     const begun = Date.now();
-    await scene.worker.scheduled();
-    mend();
+    await fixture.worker.scheduled();
+    restore();
     const took = Date.now() - begun;
     assert.ok(took < 10 * 500, `${took} ms`);
   });
@@ -171,63 +171,63 @@ describe("the schedule's checks", () => {
       ["429 for a day", 429, { "retry-after": "86400" }, 3600],
     ]) {
       it(`${what}: is left alone for ${seconds} s by those that were told so, and by nobody else`, async () => {
-        const limited = await insertRows(scene, 20, due());
-        const others = await insertRows(scene, 20, due());
-        const well = scene.server.fault(isQuestion, answering());
-        const mend = scene.server.fault(
+        const limited = await insertRows(fixture, 20, due());
+        const others = await insertRows(fixture, 20, due());
+        const well = fixture.server.fault(isQuestion, answering());
+        const restore = fixture.server.fault(
           ({ path, headers }) => isQuestion({ path }) && limited.includes(headers.authorization.slice(-36)),
           answer(status, { message: "API rate limit exceeded" }, headers),
         );
-        await scene.worker.scheduled();
+        await fixture.worker.scheduled();
         assert.deepEqual(await statuses(limited), limited.map(() => ["degraded", "rate_limited"]));
         assert.deepEqual(await statuses(others), others.map(() => ["active", null]));
         const pauses = await pausesOf(limited);
         assert.equal(pauses.length, limited.length);
         for (const { endpoint, left } of pauses) assert.ok(endpoint === "api" && left <= seconds && left > seconds - 60, `${endpoint} ${left} s`);
         assert.equal(await paused(), false, "the entry says that the limit is a user's");
-        mend();
+        restore();
 
-        const before = scene.server.requests.length;
-        await scene.sql`update public.integrations set next_check_at = now()`;
-        await scene.sql`delete from private.check_claims`;
-        await scene.worker.scheduled();
+        const before = fixture.server.requests.length;
+        await fixture.sql`update public.integrations set next_check_at = now()`;
+        await fixture.sql`delete from private.check_claims`;
+        await fixture.worker.scheduled();
         well();
-        assert.equal(scene.server.requests.length - before, others.length, "also in the next run, those that have to wait do");
+        assert.equal(fixture.server.requests.length - before, others.length, "also in the next run, those that have to wait do");
       });
     }
 
     it("says so to a check on demand: degraded, and the next is told to wait", async () => {
-      const made = await connection(scene);
-      const mend = scene.server.fault(questionOf(made.tokens.access_token), answer(429, {}, { "retry-after": "60" }));
+      const made = await connection(fixture);
+      const restore = fixture.server.fault(questionOf(made.tokens.access_token), answer(429, {}, { "retry-after": "60" }));
       const { json } = (await check(made)).expect(200);
       assert.deepEqual([json.status, json.status_reason], ["degraded", "rate_limited"]);
-      mend();
-      await laterChecked(scene, made.id);
+      restore();
+      await expireCheck(fixture, made.id);
       const refused = (await check(made)).expect(429, "provider_paused");
       assert.ok(Number(refused.headers.get("retry-after")) <= 60 && Number(refused.headers.get("retry-after")) > 0);
       assert.equal((await refresh(made)).expect(200).json.refreshed, true, "its token endpoint has not asked for a pause");
-      await scene.sql`update private.integration_pauses set until = now()`;
+      await fixture.sql`update private.integration_pauses set until = now()`;
       assert.equal((await check(made)).expect(200).json.status, "active");
     });
 
     it("in the middle of a check, at its refresh: degraded, since nobody knows", async () => {
-      const made = await connection(scene);
-      scene.server.fault(questionOf(made.tokens.access_token), answer(401, {}));
-      scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": "60" }));
+      const made = await connection(fixture);
+      fixture.server.fault(questionOf(made.tokens.access_token), answer(401, {}));
+      fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": "60" }));
       const { json } = (await check(made)).expect(200);
       assert.deepEqual([json.status, json.status_reason], ["degraded", "refresh_failed"]);
       assert.deepEqual((await pausesOf([made.id])).map(({ endpoint }) => endpoint), ["token"]);
     });
 
     it("does not hold up a connection, which somebody is waiting for", async () => {
-      await scene.sql`insert into private.provider_pauses select 'supabase', unnest(array['token', 'api']), now() + interval '1 minute'`;
-      const made = await connection(scene);
-      assert.equal((await rowOf(scene, made.id)).status, "active");
+      await fixture.sql`insert into private.provider_pauses select 'supabase', unnest(array['token', 'api']), now() + interval '1 minute'`;
+      const made = await connection(fixture);
+      assert.equal((await rowOf(fixture, made.id)).status, "active");
     });
 
     it("429 without a word on how long: no pause for the others", async () => {
-      const [one, other] = [await connection(scene), await connection(scene)];
-      scene.server.fault(questionOf(one.tokens.access_token), answer(429, {}));
+      const [one, other] = [await connection(fixture), await connection(fixture)];
+      fixture.server.fault(questionOf(one.tokens.access_token), answer(429, {}));
       assert.equal((await check(one)).expect(200).json.status_reason, "rate_limited");
       assert.equal(await paused(), false);
       assert.equal((await check(other)).expect(200).json.status, "active");
@@ -235,10 +235,10 @@ describe("the schedule's checks", () => {
 
     for (const [header, seconds] of [["500", 500], [new Date(Date.now() + 3_600_000).toUTCString(), 3600], ["1", 30], ["soon", 30]]) {
       it(`to a refresh, with Retry-After ${header}: the row is left alone for as long, and half a minute at the least`, async () => {
-        const made = await connection(scene);
-        scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": header }));
+        const made = await connection(fixture);
+        fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": header }));
         (await refresh(made)).expect(502, "provider_failed");
-        const { retry_at, failed_at } = await leaseOf(scene, made.id);
+        const { retry_at, failed_at } = await leaseOf(fixture, made.id);
         const waits = (retry_at - failed_at) / 1000;
         assert.ok(waits <= seconds + 1 && waits > seconds - 60, `${waits} s`);
         assert.equal((await pausesOf([made.id])).length, header === "soon" ? 0 : 1);
@@ -247,36 +247,36 @@ describe("the schedule's checks", () => {
     }
 
     it("that cannot be written down: the run goes on, and the log says so", async () => {
-      await insertRows(scene, 2, due());
-      const mend = scene.server.fault(isQuestion, answer(429, {}, { "retry-after": "60" }));
-      const lost = scene.gateway.fault("/rest/v1/rpc/pause_provider", answer(500, "planted"));
-      await scene.worker.scheduled();
-      mend();
+      await insertRows(fixture, 2, due());
+      const restore = fixture.server.fault(isQuestion, answer(429, {}, { "retry-after": "60" }));
+      const lost = fixture.gateway.fault("/rest/v1/rpc/pause_provider", answer(500, "planted"));
+      await fixture.worker.scheduled();
+      restore();
       lost();
-      await scene.worker.logged(/the pause that supabase wants could not be written/);
+      await fixture.worker.logged(/the pause that supabase wants could not be written/);
       assert.equal(await paused(), false);
     });
   });
 
   it("leave nothing claimed where the database fails: what was not written is checked again", async () => {
-    const [id] = await insertRows(scene, 1, due());
-    const well = scene.server.fault(isQuestion, answering());
-    const mend = scene.gateway.fault("/rest/v1/rpc/settle_checks", answer(503, ""));
-    await scene.worker.scheduled();
-    mend();
-    assert.deepEqual(await verdictsOf(scene, id), []);
-    await scene.sql`update private.check_claims set until = now()`;
-    await scene.worker.scheduled();
+    const [id] = await insertRows(fixture, 1, due());
+    const well = fixture.server.fault(isQuestion, answering());
+    const restore = fixture.gateway.fault("/rest/v1/rpc/settle_checks", answer(503, ""));
+    await fixture.worker.scheduled();
+    restore();
+    assert.deepEqual(await verdictsOf(fixture, id), []);
+    await fixture.sql`update private.check_claims set until = now()`;
+    await fixture.worker.scheduled();
     well();
-    assert.deepEqual(await verdictsOf(scene, id), [["active", null]]);
+    assert.deepEqual(await verdictsOf(fixture, id), [["active", null]]);
   });
 
   it("23. show no token in any line of the log", async () => {
-    const ids = await insertRows(scene, 3, due());
-    const mend = scene.server.fault(isQuestion, answer(401, { message: randomUUID() }));
-    await scene.worker.scheduled();
-    mend();
-    const logged = JSON.stringify(scene.worker.logs());
+    const ids = await insertRows(fixture, 3, due());
+    const restore = fixture.server.fault(isQuestion, answer(401, { message: randomUUID() }));
+    await fixture.worker.scheduled();
+    restore();
+    const logged = JSON.stringify(fixture.worker.logs());
     for (const id of ids) assert.ok(!logged.includes(`old-0-${id}`) && !logged.includes(`old-${id}`));
   });
 });

@@ -6,10 +6,10 @@ import { bearer, call } from "../support/caller.mjs";
 import { faultyBuild } from "../support/faulty-build.mjs";
 import { rewritten, takesAccessToken } from "../support/grants.mjs";
 import { opened } from "../support/integrations.mjs";
-import { insertRows, ownScene } from "../support/own-stack.mjs";
-import { connection, endsIn } from "../support/refresh.mjs";
+import { insertRows, ownStackFixture } from "../support/own-stack.mjs";
+import { connection, setTokenExpiry } from "../support/refresh.mjs";
 import { signES256, signHS256, userClaims } from "../support/tokens.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";
@@ -17,13 +17,13 @@ const LIST = "/api/integrations";
 const ROUNDS = Number(process.env.ISOLATION_ROUNDS ?? 48);
 
 describe("one bad request", () => {
-  const scene = ownScene("isolation");
+  const fixture = ownStackFixture("isolation");
   const stops = [];
   after(() => Promise.all(stops.map((stop) => stop())));
   /** Another worker, with a client of its own. */
   const start = async (bindings, options) => {
-    const settings = { SUPABASE_BASE_URL: scene.server.url, ...bindings };
-    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, settings, options);
+    const settings = { SUPABASE_BASE_URL: fixture.server.url, ...bindings };
+    const worker = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, settings, options);
     stops.push(worker.stop);
     return worker;
   };
@@ -32,9 +32,9 @@ describe("one bad request", () => {
   let grants;
   beforeEach(() => {
     grants = new Map();
-    scene.server.fault(
+    fixture.server.fault(
       "/v1/oauth/token",
-      rewritten(scene.info.authorization_server_url, (answer, { body }) => {
+      rewritten(fixture.info.authorization_server_url, (answer, { body }) => {
         if (answer.refresh_token === undefined) return answer;
         const form = new URLSearchParams(body);
         const old = form.get("refresh_token");
@@ -48,27 +48,27 @@ describe("one bad request", () => {
   /** As after all waits: leases have ended, what is pending has expired, and the schedule has seen to it. */
   async function settled(worker) {
     for (let turn = 0; turn < 3; turn++) {
-      await scene.sql`update public.pending_connections set expires_at = now()`;
-      await scene.sql`update private.pending_revocations set next_attempt_at = now(), owner = null, leased_until = null`;
-      await scene.sql`update public.credential_leases set expires_at = now() where owner is not null`;
-      await scene.sql`update public.credential_leases set retry_at = now()`;
+      await fixture.sql`update public.pending_connections set expires_at = now()`;
+      await fixture.sql`update private.pending_revocations set next_attempt_at = now(), owner = null, leased_until = null`;
+      await fixture.sql`update public.credential_leases set expires_at = now() where owner is not null`;
+      await fixture.sql`update public.credential_leases set retry_at = now()`;
       await worker.scheduled();
     }
   }
 
   /** What is wrong: rows whose tokens are dead or that nobody refreshes any more, and grants that are neither stored nor revoked. */
   async function wrongs() {
-    const rows = await scene.sql`select id, organization_id, config, status, status_reason from public.integrations`;
+    const rows = await fixture.sql`select id, organization_id, config, status, status_reason from public.integrations`;
     const stored = new Set();
     const found = [];
     for (const row of rows) {
-      const { access_token, refresh_token } = opened(scene.info, row);
+      const { access_token, refresh_token } = opened(fixture.info, row);
       stored.add(refresh_token);
       if (row.status !== "active") found.push(`${row.id} is ${row.status} (${row.status_reason})`);
-      else if (!(await takesAccessToken(scene.info, access_token))) found.push(`${row.id} has dead tokens`);
+      else if (!(await takesAccessToken(fixture.info, access_token))) found.push(`${row.id} has dead tokens`);
     }
     for (const [name, { access_token, refresh_token }] of grants) {
-      if (!stored.has(refresh_token) && (await takesAccessToken(scene.info, access_token))) found.push(`the grant of ${name.slice(0, 8)} is an orphan`);
+      if (!stored.has(refresh_token) && (await takesAccessToken(fixture.info, access_token))) found.push(`the grant of ${name.slice(0, 8)} is an orphan`);
     }
     return found;
   }
@@ -87,11 +87,11 @@ describe("one bad request", () => {
     it(`101. ${setting}: a stream of tokens with unreadable signatures costs 30 requests, 12 callbacks and a sweep of 40 nothing`, async () => {
       const worker = await start(bindings);
       const tokens = await badTokens(worker);
-      const browsers = await Promise.all(Array.from({ length: 12 }, () => Visitor.signedIn(worker)));
+      const browsers = await Promise.all(Array.from({ length: 12 }, () => BrowserSession.signedIn(worker)));
       const callbacks = await Promise.all(browsers.map((browser, i) => browser.consent(`isolated-${setting}-${i}`)));
-      const due = await Promise.all(Array.from({ length: 4 }, () => connection(scene, worker)));
-      for (const { id } of due) await endsIn(scene, id, 60);
-      const failing = await insertRows(scene, 36, { seconds: 60 });
+      const due = await Promise.all(Array.from({ length: 4 }, () => connection(fixture, worker)));
+      for (const { id } of due) await setTokenExpiry(fixture, id, 60);
+      const failing = await insertRows(fixture, 36, { seconds: 60 });
 
       let hostile = true;
       const attack = (async () => {
@@ -110,9 +110,9 @@ describe("one bad request", () => {
       assert.deepEqual(answers.slice(0, 12).map(({ status }) => status), Array(12).fill(303));
       assert.deepEqual(answers.slice(12, 42).map(({ status }) => status), Array(30).fill(200));
       // These were never granted: the provider says so of each, which no lost answer would.
-      const ends = await scene.sql`select status, status_reason from public.integrations where id = any (${failing})`;
+      const ends = await fixture.sql`select status, status_reason from public.integrations where id = any (${failing})`;
       assert.deepEqual(new Set(ends.map(({ status_reason }) => status_reason)), new Set(["invalid_grant"]));
-      await scene.sql`delete from public.integrations where id = any (${failing})`;
+      await fixture.sql`delete from public.integrations where id = any (${failing})`;
       await settled(worker);
       assert.deepEqual(await wrongs(), []);
     });
@@ -129,10 +129,10 @@ describe("one bad request", () => {
 
     /** Callbacks, a sweep and other people's requests at once, with a fault somewhere in it; what these others were answered. */
     async function busy(at) {
-      const others = await Promise.all([Visitor.signedIn(worker), Visitor.signedIn(worker)]);
+      const others = await Promise.all([BrowserSession.signedIn(worker), BrowserSession.signedIn(worker)]);
       const callbacks = await Promise.all(others.map((browser) => browser.consent(`trap-${crypto.randomUUID()}`)));
-      const due = await Promise.all([connection(scene, worker), connection(scene, worker)]);
-      for (const { id } of due) await endsIn(scene, id, 60);
+      const due = await Promise.all([connection(fixture, worker), connection(fixture, worker)]);
+      for (const { id } of due) await setTokenExpiry(fixture, id, 60);
       await faulty.arm(worker, at);
       const [lists] = await Promise.all([
         Promise.all(due.map(({ browser }) => browser.get(LIST))),
@@ -168,7 +168,7 @@ describe("one bad request", () => {
     });
 
     it("101. two hundred times: the instance goes on", async () => {
-      const browser = await Visitor.signedIn(worker);
+      const browser = await BrowserSession.signedIn(worker);
       for (let i = 0; i < 200; i++) {
         await faulty.arm(worker, { name: "poll", nth: 1 });
         (await browser.get(LIST)).expect(500, "internal");
@@ -176,7 +176,7 @@ describe("one bad request", () => {
       await faulty.arm(worker);
       const answer = await browser.get(LIST);
       assert.equal(answer.expect(200).json.count, 0);
-      await connection(scene, worker);
+      await connection(fixture, worker);
     });
   });
 });

@@ -8,24 +8,24 @@ import { CookieJar } from "../support/cookies.mjs";
 import { held } from "../support/faults.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, unswept } from "../support/integrations.mjs";
-import { oauthScene } from "../support/oauth.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const PARALLEL = 50;
 
 describe("a callback belongs to who began it", { concurrency: true }, () => {
-  const scene = oauthScene();
-  const signedIn = () => Visitor.signedIn(scene.worker);
-  const nobody = () => new Visitor(scene.worker);
+  const fixture = oauthFixture();
+  const signedIn = () => BrowserSession.signedIn(fixture.worker);
+  const nobody = () => new BrowserSession(fixture.worker);
   /** A browser that sends this Cookie header, whatever it is told to keep. */
   const withCookies = (header) => {
     const jar = new CookieJar();
     jar.header = () => header;
-    return new Visitor(scene.worker, jar);
+    return new BrowserSession(fixture.worker, jar);
   };
   const connectionsOf = async (...visitors) => {
-    const rows = await Promise.all(visitors.map(({ user }) => integrationsOf(scene.sql, user.id)));
+    const rows = await Promise.all(visitors.map(({ user }) => integrationsOf(fixture.sql, user.id)));
     return rows.map((list) => list.length);
   };
 
@@ -45,13 +45,13 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
       it(`1. ${what}`, async () => {
         const browser = await signedIn();
         const code = `code-${randomUUID()}`;
-        const session = browser.jar.header(scene.worker.url);
+        const session = browser.jar.header(fixture.worker.url);
         for (const path of ["/api/auth/callback/supabase", "/api/auth/callback"]) {
           const callback = `${path}?${new URLSearchParams(query(code))}`;
           (await withCookies(cookie).get(callback)).expect(signedOut);
           (await withCookies([session, cookie].filter(Boolean).join("; ")).get(callback)).expect(400);
         }
-        assert.equal(scene.server.count(({ body }) => body.includes(code)), 0, "hits of the token endpoint");
+        assert.equal(fixture.server.count(({ body }) => body.includes(code)), 0, "hits of the token endpoint");
         assert.deepEqual(await connectionsOf(browser), [0]);
       });
     }
@@ -66,17 +66,17 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     const withFlowOfItsOwn = nobody();
     await withFlowOfItsOwn.signIn(owner.user);
     await withFlowOfItsOwn.begin();
-    const [name] = owner.jar.header(scene.worker.url).match(/__Host-flow-[0-9a-f]+/);
-    const forging = withCookies(`${freshBrowser.jar.header(scene.worker.url)}; ${name}=${randomBytes(32).toString("base64url")}`);
+    const [name] = owner.jar.header(fixture.worker.url).match(/__Host-flow-[0-9a-f]+/);
+    const forging = withCookies(`${freshBrowser.jar.header(fixture.worker.url)}; ${name}=${randomBytes(32).toString("base64url")}`);
     for (const other of [freshBrowser, withFlowOfItsOwn, forging]) {
       (await other.get(callback)).expect(403, "flow_foreign");
     }
     (await nobody().get(callback)).expect(403, "flow_foreign");
-    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.equal(fixture.exchanges(callback), 0, "hits of the token endpoint");
     assert.deepEqual(await connectionsOf(owner), [0]);
 
     (await owner.get(callback)).expect(303);
-    assert.equal(scene.exchanges(callback), 1);
+    assert.equal(fixture.exchanges(callback), 1);
     assert.deepEqual(await connectionsOf(owner), [1]);
   });
 
@@ -85,17 +85,17 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     // The login at the authorization server is B's, and so is the browser in which the callback arrives.
     const callback = await a.consent(`victim-${randomUUID()}`);
     (await b.get(callback)).expect(403, "flow_foreign");
-    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.equal(fixture.exchanges(callback), 0, "hits of the token endpoint");
     assert.deepEqual(await connectionsOf(a, b), [0, 0]);
   });
 
   it("3. A begins in a browser in which B then signs in: 403, 0 hits, no row in either organisation", async () => {
     const [a, b] = await Promise.all([signedIn(), signedIn()]);
     const callback = await a.consent(`shared-${randomUUID()}`);
-    const sharedBrowser = new Visitor(scene.worker, a.jar.clone());
+    const sharedBrowser = new BrowserSession(fixture.worker, a.jar.clone());
     await sharedBrowser.signIn(b.user);
     (await sharedBrowser.get(callback)).expect(403, "flow_foreign");
-    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.equal(fixture.exchanges(callback), 0, "hits of the token endpoint");
     assert.deepEqual(await connectionsOf(a, b), [0, 0]);
   });
 
@@ -105,7 +105,7 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     const { user } = browser;
     (await browser.delete("/api/session")).expect(200);
     (await browser.get(callback)).expect(401, "unauthorized");
-    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
+    assert.equal(fixture.exchanges(callback), 0, "hits of the token endpoint");
     await browser.signIn(user);
     (await browser.get(callback)).expect(303);
   });
@@ -113,29 +113,29 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   it("4. the same callback 50 times in parallel: one token request, one row, and the grant stands", async () => {
     const browser = await signedIn();
     const callback = await browser.consent(`parallel-${randomUUID()}`);
-    const tabs = Array.from({ length: PARALLEL }, () => new Visitor(scene.worker, browser.jar.clone()));
+    const tabs = Array.from({ length: PARALLEL }, () => new BrowserSession(fixture.worker, browser.jar.clone()));
     const answers = await Promise.all(tabs.map((tab) => tab.get(callback)));
 
     const outcomes = answers.map(({ status, text }) => (status === 303 ? "303" : `${status} ${JSON.parse(text).error.code}`));
     const losers = Array(PARALLEL - 1).fill("400 flow_unknown");
     assert.deepEqual(outcomes.sort(), ["303", ...losers]);
-    assert.equal(scene.exchanges(callback), 1, "hits of the token endpoint");
+    assert.equal(fixture.exchanges(callback), 1, "hits of the token endpoint");
     assert.deepEqual(await connectionsOf(browser), [1]);
     // A code that comes twice makes an authorization server take the whole grant back (RFC 6749, 4.1.2).
-    assert.equal(await takesAccessToken(scene.info, scene.grant(callback).access_token), true);
+    assert.equal(await takesAccessToken(fixture.info, fixture.grant(callback).access_token), true);
 
     (await browser.get(callback)).expect(400, "flow_unknown");
-    assert.equal(scene.exchanges(callback), 1, "hits of the token endpoint after one more");
+    assert.equal(fixture.exchanges(callback), 1, "hits of the token endpoint after one more");
   });
 
   it("4. a callback after its ten minutes: 400, 0 hits, no row", async () => {
     const browser = await signedIn();
     await unswept(async () => {
       const callback = await browser.consent(`late-${randomUUID()}`);
-      await scene.sql`update public.oauth_transactions set expires_at = now() where user_id = ${browser.user.id}`;
+      await fixture.sql`update public.oauth_transactions set expires_at = now() where user_id = ${browser.user.id}`;
       (await browser.get(callback)).expect(400, "flow_unknown");
-      assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
-      return scene.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
+      assert.equal(fixture.exchanges(callback), 0, "hits of the token endpoint");
+      return fixture.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
     });
     assert.deepEqual(await connectionsOf(browser), [0]);
   });
@@ -145,14 +145,14 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     const callback = await member.consent(`removed-${randomUUID()}`, { organization_id });
     await removeFrom(organization_id, member);
     (await member.get(callback)).expect(403, "not_a_member");
-    assert.equal(scene.exchanges(callback), 0, "hits of the token endpoint");
-    assert.deepEqual(await integrationsOf(scene.sql, organization_id), []);
+    assert.equal(fixture.exchanges(callback), 0, "hits of the token endpoint");
+    assert.deepEqual(await integrationsOf(fixture.sql, organization_id), []);
     assert.deepEqual(await connectionsOf(member), [0]);
 
     // Let in again, the member cannot use what was consumed.
-    await scene.sql`insert into public.organization_members ${scene.sql({ organization_id, user_id: member.user.id })}`;
+    await fixture.sql`insert into public.organization_members ${fixture.sql({ organization_id, user_id: member.user.id })}`;
     assert.notEqual((await member.get(callback)).status, 303);
-    assert.deepEqual(await integrationsOf(scene.sql, organization_id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, organization_id), []);
   });
 
   for (const [accounts, login] of [["one account", "during"], ["two accounts", "two"]]) {
@@ -161,24 +161,24 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
       const callback = await member.consent(`${login}-${randomUUID()}`, { organization_id });
       // The tokens are there, and the worker asks whose they are.
       const { behaviour, arrived, release } = held();
-      scene.server.fault(scene.identityOf(callback), behaviour);
+      fixture.server.fault(fixture.identityOf(callback), behaviour);
 
       const answering = member.get(callback);
       await arrived;
       await removeFrom(organization_id, member);
       release();
       (await answering).expect(403, "not_a_member");
-      assert.deepEqual(await integrationsOf(scene.sql, organization_id), []);
-      assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
+      assert.deepEqual(await integrationsOf(fixture.sql, organization_id), []);
+      assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), false);
     });
   }
 
   async function memberOfAnOrganization() {
     const [member, colleague] = await Promise.all([signedIn(), signedIn()]);
-    return { member, organization_id: await createOrganization(scene.sql, [member.user, colleague.user]) };
+    return { member, organization_id: await createOrganization(fixture.sql, [member.user, colleague.user]) };
   }
 
   function removeFrom(organization, { user }) {
-    return scene.sql`delete from public.organization_members where organization_id = ${organization} and user_id = ${user.id}`;
+    return fixture.sql`delete from public.organization_members where organization_id = ${organization} and user_id = ${user.id}`;
   }
 });

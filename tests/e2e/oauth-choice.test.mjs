@@ -6,26 +6,26 @@ import { describe, it } from "node:test";
 import { projectsOf } from "../stack/projects.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
-import { oauthScene } from "../support/oauth.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 describe("a grant over several projects", { concurrency: true }, () => {
-  const scene = oauthScene();
-  const pendingOf = async ({ user }) => [...(await scene.sql`select * from public.pending_connections where user_id = ${user.id}`)];
+  const fixture = oauthFixture();
+  const pendingOf = async ({ user }) => [...(await fixture.sql`select * from public.pending_connections where user_id = ${user.id}`)];
 
   /** Consents to two projects. `path` is the choice's. */
   async function waiting({ browser, login = `two-${randomUUID()}`, ...options } = {}) {
-    browser ??= await Visitor.signedIn(scene.worker);
+    browser ??= await BrowserSession.signedIn(fixture.worker);
     const callback = await browser.consent(login, options);
     const { location } = (await browser.get(callback)).expect(303);
     const [, id] = location.match(/^\/\?choose=([0-9a-f-]{36})$/) ?? assert.fail(`expected a choice, got ${location}`);
-    return { browser, login, path: `/api/connections/${id}`, grant: scene.grant(callback), accounts: projectsOf(login).map(({ ref, name }) => ({ id: ref, name })) };
+    return { browser, login, path: `/api/connections/${id}`, grant: fixture.grant(callback), accounts: projectsOf(login).map(({ ref, name }) => ({ id: ref, name })) };
   }
 
   it("waits sealed, is shown without a credential, and becomes the one row that is chosen", async () => {
     const { browser, path, grant, accounts } = await waiting({ return_to: "/settings?tab=1" });
-    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
     const [pending] = await pendingOf(browser);
     for (const token of ["access_token", "refresh_token"]) assert.match(pending.config[token], SEALED);
 
@@ -37,11 +37,11 @@ describe("a grant over several projects", { concurrency: true }, () => {
 
     const [, second] = accounts;
     const chosen = (await browser.post(path, { account_id: second.id })).expect(200);
-    const [row, ...others] = await integrationsOf(scene.sql, browser.user.id);
+    const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
     assert.deepEqual(others, []);
     assert.deepEqual(chosen.json, { id: row.id, return_to: `/settings?tab=1&connected=${row.id}` });
     assert.deepEqual([row.name, row.external_account_id, row.status], [second.name, second.id, "active"]);
-    const { access_token, refresh_token, project_id, project_name } = opened(scene.info, row);
+    const { access_token, refresh_token, project_id, project_name } = opened(fixture.info, row);
     assert.deepEqual(
       { access_token, refresh_token, project_id, project_name },
       { access_token: grant.access_token, refresh_token: grant.refresh_token, project_id: second.id, project_name: second.name },
@@ -49,7 +49,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.match(row.config.expires_at, /Z$/);
     assert.notEqual(row.config.access_token, pending.config.access_token, "sealed anew for its place");
     assert.deepEqual(await pendingOf(browser), []);
-    assert.equal(await isAlive(scene.worker.info, grant), true);
+    assert.equal(await isAlive(fixture.worker.info, grant), true);
     for (const text of [choice.all, chosen.all, JSON.stringify(pending)]) {
       assert.ok(!text.includes(grant.access_token) && !text.includes(grant.refresh_token), text);
     }
@@ -60,7 +60,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     const { browser, path } = await waiting();
     const [pending] = await pendingOf(browser);
     for (let n = 0; n < 40; n++) (await browser.post(path, { account_id: `wrong-${n}` })).expect(400, "invalid_request");
-    const events = await scene.sql`select action from public.credential_events where integration_id = ${pending.id} and action = 'opened'`;
+    const events = await fixture.sql`select action from public.credential_events where integration_id = ${pending.id} and action = 'opened'`;
     assert.deepEqual([...events], []);
   });
 
@@ -71,7 +71,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     for (const { id } of [first, second]) (await browser.post(path, { account_id: id })).expect(404, "not_found");
     (await browser.get(path)).expect(404, "not_found");
     (await browser.delete(path)).expect(404, "not_found");
-    assert.deepEqual((await integrationsOf(scene.sql, browser.user.id)).map(({ name }) => name), [first.name]);
+    assert.deepEqual((await integrationsOf(fixture.sql, browser.user.id)).map(({ name }) => name), [first.name]);
   });
 
   it("is chosen twenty times at once, for either project: one row, and the grant stands", async () => {
@@ -79,9 +79,9 @@ describe("a grant over several projects", { concurrency: true }, () => {
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => browser.post(path, { account_id: accounts[i % 2].id })));
     const outcomes = answers.map(({ status }) => status).sort();
     assert.deepEqual(outcomes, [200, ...Array(19).fill(404)]);
-    const rows = await integrationsOf(scene.sql, browser.user.id);
+    const rows = await integrationsOf(fixture.sql, browser.user.id);
     assert.deepEqual(rows.map(({ id }) => id), [answers.find(({ status }) => status === 200).json.id]);
-    assert.equal(await isAlive(scene.worker.info, grant), true);
+    assert.equal(await isAlive(fixture.worker.info, grant), true);
   });
 
   it("renews the row of a project that is connected already", async () => {
@@ -90,10 +90,10 @@ describe("a grant over several projects", { concurrency: true }, () => {
     const { id } = (await browser.post(path, { account_id: account.id })).expect(200).json;
     const again = await waiting({ browser, login });
     assert.equal((await browser.post(again.path, { account_id: account.id })).expect(200).json.id, id);
-    const [row, ...others] = await integrationsOf(scene.sql, browser.user.id);
+    const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
     assert.deepEqual(others, []);
-    assert.equal(opened(scene.info, row).access_token, again.grant.access_token);
-    assert.deepEqual((await eventsOf(scene.sql, browser.user.id)).map(({ action }) => action), ["connected", "reconnected"]);
+    assert.equal(opened(fixture.info, row).access_token, again.grant.access_token);
+    assert.deepEqual((await eventsOf(fixture.sql, browser.user.id)).map(({ action }) => action), ["connected", "reconnected"]);
   });
 
   it("refuses an account that was not on offer, and goes on waiting", async () => {
@@ -102,62 +102,62 @@ describe("a grant over several projects", { concurrency: true }, () => {
     for (const body of [{ account_id: foreign.ref }, { account_id: "" }, { account_id: accounts[0].name }, { account_id: 7 }, {}, [], null]) {
       (await browser.post(path, body)).expect(400, "invalid_request");
     }
-    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
     (await browser.post(path, { account_id: accounts[0].id })).expect(200);
   });
 
   it("is discarded: the grant is revoked and nothing is left", async () => {
     const { browser, path, grant, accounts } = await waiting();
-    assert.equal(await takesAccessToken(scene.info, grant.access_token), true);
+    assert.equal(await takesAccessToken(fixture.info, grant.access_token), true);
     const discarded = (await browser.delete(path)).expect(200);
     assert.deepEqual(discarded.json, { success: true, revoked: true });
-    assert.equal(await isAlive(scene.worker.info, grant), false);
-    assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await pendingOf(browser)], [[], []]);
+    assert.equal(await isAlive(fixture.worker.info, grant), false);
+    assert.deepEqual([await integrationsOf(fixture.sql, browser.user.id), await pendingOf(browser)], [[], []]);
     (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
     (await browser.delete(path)).expect(404, "not_found");
   });
 
   it("is nobody else's: another user gets the 404 of an id that does not exist, byte for byte", async () => {
     const { browser, path, grant, accounts } = await waiting();
-    const stranger = await Visitor.signedIn(scene.worker);
+    const stranger = await BrowserSession.signedIn(fixture.worker);
     const nowhere = `/api/connections/${randomUUID()}`;
     const body = { account_id: accounts[0].id };
     for (const ask of [(at) => stranger.get(at), (at) => stranger.post(at, body), (at) => stranger.delete(at)]) {
       const [theirs, none] = [(await ask(path)).expect(404, "not_found"), (await ask(nowhere)).expect(404, "not_found")];
       assert.equal(theirs.text, none.text);
     }
-    for (const answer of [await new Visitor(scene.worker).get(path), await new Visitor(scene.worker).post(path, body)]) answer.expect(401);
-    assert.deepEqual(await integrationsOf(scene.sql, stranger.user.id), []);
-    assert.equal(await takesAccessToken(scene.info, grant.access_token), true);
+    for (const answer of [await new BrowserSession(fixture.worker).get(path), await new BrowserSession(fixture.worker).post(path, body)]) answer.expect(401);
+    assert.deepEqual(await integrationsOf(fixture.sql, stranger.user.id), []);
+    assert.equal(await takesAccessToken(fixture.info, grant.access_token), true);
     (await browser.post(path, body)).expect(200);
   });
 
   it("expires after ten minutes", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const { path, accounts } = await waiting({ browser });
-    await scene.sql`update public.pending_connections set expires_at = now() where user_id = ${browser.user.id}`;
+    await fixture.sql`update public.pending_connections set expires_at = now() where user_id = ${browser.user.id}`;
     (await browser.get(path)).expect(404, "not_found");
     (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
     (await browser.delete(path)).expect(404, "not_found");
-    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
   });
 
   it("6. is out of reach for a member who was removed meanwhile", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const organization_id = await createOrganization(scene.sql, [browser.user]);
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const organization_id = await createOrganization(fixture.sql, [browser.user]);
     const { path, accounts } = await waiting({ browser, organization_id });
-    await scene.sql`delete from public.organization_members where organization_id = ${organization_id}`;
+    await fixture.sql`delete from public.organization_members where organization_id = ${organization_id}`;
     (await browser.get(path)).expect(404, "not_found");
     (await browser.post(path, { account_id: accounts[0].id })).expect(404, "not_found");
-    assert.deepEqual(await integrationsOf(scene.sql, organization_id), []);
-    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, organization_id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
   });
 
   it("over no project at all is no connection: 422, no row, the grant revoked", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const callback = await browser.consent(`none-${randomUUID()}`);
     (await browser.get(callback)).expect(422, "no_accounts");
-    assert.deepEqual([await integrationsOf(scene.sql, browser.user.id), await pendingOf(browser)], [[], []]);
-    assert.equal(await isAlive(scene.worker.info, scene.grant(callback)), false);
+    assert.deepEqual([await integrationsOf(fixture.sql, browser.user.id), await pendingOf(browser)], [[], []]);
+    assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), false);
   });
 });

@@ -7,9 +7,9 @@ import { gzipSync } from "node:zlib";
 import { answer, cut, drop, flood, never, redirect } from "../support/faults.mjs";
 import { codeOf, exchangeOf, isAlive, rewritten, sentOn, takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { oauthScene } from "../support/oauth.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
 import { startProxy } from "../support/proxy.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const PLANTED = "planted-by-the-provider";
 const GENERIC = { error: { code: "provider_failed", message: "the provider failed or returned an invalid response; try again" } };
@@ -23,7 +23,7 @@ const { access_token: _, ...GRANT_WITHOUT_TOKEN } = GRANT;
 describe("a provider that misbehaves", { concurrency: true }, () => {
   // Where a redirect would lead: nothing may ever arrive there.
   let elsewhere;
-  const scene = oauthScene({
+  const fixture = oauthFixture({
     async settings({ info }) {
       elsewhere = await startProxy(info.authorization_server_url);
       return {};
@@ -36,9 +36,9 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
    * is returned.
    */
   async function fails(matcherOf, behaviourOf, [status, code] = [502, "provider_failed"]) {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const callback = await browser.consent(`provider-${randomUUID()}`);
-    scene.server.fault(matcherOf(callback), behaviourOf(callback));
+    fixture.server.fault(matcherOf(callback), behaviourOf(callback));
     const begun = performance.now();
     const failure = (await browser.get(callback)).expect(status, code);
     const took = performance.now() - begun;
@@ -46,12 +46,12 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     if (status === 502) assert.deepEqual(failure.json, GENERIC);
     else assert.match(failure.headers.get("retry-after"), /^[0-9]+$/);
     assert.ok(took < BOUND_MS, `expected an answer within ${BOUND_MS} ms, got one after ${took} ms`);
-    const line = await scene.worker.logged(new RegExp(failure.headers.get("x-request-id")));
-    for (const secret of [PLANTED, scene.worker.info.client_secret, scene.grant(callback)?.access_token].filter(Boolean)) {
+    const line = await fixture.worker.logged(new RegExp(failure.headers.get("x-request-id")));
+    for (const secret of [PLANTED, fixture.worker.info.client_secret, fixture.grant(callback)?.access_token].filter(Boolean)) {
       assert.ok(!failure.all.includes(secret) && !line.includes(secret), `${failure.all}\n${line}`);
     }
-    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
-    assert.equal(scene.exchanges(callback), 1, "a code is exchanged once, whatever happens");
+    assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
+    assert.equal(fixture.exchanges(callback), 1, "a code is exchanged once, whatever happens");
     assert.equal(elsewhere.count(`/${codeOf(callback)}`), 0, "nothing follows a redirect");
     return callback;
   }
@@ -59,7 +59,7 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
   /** The right answer after 10 MB of white space, so that nothing but the size is in the way of a row. */
   function oversized({ gzip = false, announced = false } = {}) {
     return async ({ request, response }) => {
-      const { status, json } = await sentOn(scene.info.authorization_server_url, request);
+      const { status, json } = await sentOn(fixture.info.authorization_server_url, request);
       const text = " ".repeat(10 * MEGABYTE) + JSON.stringify(json);
       const body = gzip ? gzipSync(text) : Buffer.from(text);
       response.writeHead(status, { ...JSON_TYPE, ...(gzip && { "content-encoding": "gzip" }), ...(announced && { "content-length": body.length }) });
@@ -90,7 +90,7 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     const away = (callback) => redirect(`${elsewhere.url}/${codeOf(callback)}`, status);
     it(`9. the token endpoint answers ${status}: 502, and the client secret does not follow`, () => fails(exchangeOf, away));
     it(`9. the identity endpoint answers ${status}: 502, the access token does not follow, the grant is revoked`, async () =>
-      assertRevoked(await fails(scene.identityOf, away)));
+      assertRevoked(await fails(fixture.identityOf, away)));
   }
 
   for (const [what, behaviour] of ANYWHERE) {
@@ -98,7 +98,7 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     const says = what === "429" ? [429, "provider_rate_limited"] : undefined;
     it(`9. the token endpoint answers ${what}: ${says?.[0] ?? 502}, no row`, () => fails(exchangeOf, behaviour, says));
     it(`9. the identity endpoint answers ${what}: 502, no row, the grant is revoked`, async () =>
-      assertRevoked(await fails(scene.identityOf, behaviour)));
+      assertRevoked(await fails(fixture.identityOf, behaviour)));
   }
 
   for (const [what, grant] of [
@@ -122,13 +122,13 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["U+0000 in a member", (grant) => ({ ...grant, note: "\0" })],
   ]) {
     it(`123. the token endpoint answers ${what} beside an access token: that is a grant`, async () => {
-      const browser = await Visitor.signedIn(scene.worker);
+      const browser = await BrowserSession.signedIn(fixture.worker);
       const callback = await browser.consent(`odd-${randomUUID()}`);
-      scene.server.fault(exchangeOf(callback), rewritten(scene.info.authorization_server_url, change));
+      fixture.server.fault(exchangeOf(callback), rewritten(fixture.info.authorization_server_url, change));
       (await browser.get(callback)).expect(303);
-      const [row, ...others] = await integrationsOf(scene.sql, browser.user.id);
+      const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
       assert.deepEqual(others, []);
-      assert.equal(await takesAccessToken(scene.info, opened(scene.info, row).access_token), true);
+      assert.equal(await takesAccessToken(fixture.info, opened(fixture.info, row).access_token), true);
     });
   }
 
@@ -137,13 +137,13 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["half of its JSON", (grant) => JSON.stringify(grant).slice(0, -1)],
   ]) {
     it(`123. the token endpoint answers ${what} with tokens: 502, no row, and they are revoked`, async () => {
-      const browser = await Visitor.signedIn(scene.worker);
+      const browser = await BrowserSession.signedIn(fixture.worker);
       const callback = await browser.consent(`refused-${randomUUID()}`);
       let granted;
-      scene.server.fault(exchangeOf(callback), rewritten(scene.info.authorization_server_url, (grant) => change((granted = grant))));
+      fixture.server.fault(exchangeOf(callback), rewritten(fixture.info.authorization_server_url, (grant) => change((granted = grant))));
       (await browser.get(callback)).expect(502, "provider_failed");
-      assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
-      assert.equal(await isAlive(scene.worker.info, granted), false);
+      assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
+      assert.equal(await isAlive(fixture.worker.info, granted), false);
     });
   }
 
@@ -166,14 +166,14 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["no list", { projects: [] }],
   ]) {
     it(`9. the identity endpoint answers ${what}: 502, no row, the grant is revoked`, async () =>
-      assertRevoked(await fails(scene.identityOf, () => answer(200, body))));
+      assertRevoked(await fails(fixture.identityOf, () => answer(200, body))));
   }
 
   async function assertRevoked(callback) {
-    const grant = scene.grant(callback);
-    const revocations = scene.server.requests.filter(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token));
+    const grant = fixture.grant(callback);
+    const revocations = fixture.server.requests.filter(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token));
     assert.equal(revocations.length, 1, "requests to revoke it");
-    assert.equal(await isAlive(scene.worker.info, grant), false, "the grant must be dead at the authorization server");
+    assert.equal(await isAlive(fixture.worker.info, grant), false, "the grant must be dead at the authorization server");
   }
 });
 

@@ -6,16 +6,16 @@ import { describe, it } from "node:test";
 import { decline } from "../support/authorization.mjs";
 import { exchangeOf } from "../support/grants.mjs";
 import { integrationsOf, SEALED } from "../support/integrations.mjs";
-import { oauthScene } from "../support/oauth.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 
 const HTML = { accept: "text/html,application/xhtml+xml" };
 const TOKEN = /^[\w-]{43}$/;
 
 describe("the authorization request and its way back", { concurrency: true }, () => {
-  const scene = oauthScene();
-  const signedIn = () => Visitor.signedIn(scene.worker);
-  const transactionsOf = ({ user }) => scene.sql`select * from public.oauth_transactions where user_id = ${user.id}`;
+  const fixture = oauthFixture();
+  const signedIn = () => BrowserSession.signedIn(fixture.worker);
+  const transactionsOf = ({ user }) => fixture.sql`select * from public.oauth_transactions where user_id = ${user.id}`;
 
   it("7. the authorization server sees S256 and a fresh verifier every time", async () => {
     const browser = await signedIn();
@@ -23,9 +23,9 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     for (let flow = 0; flow < 3; flow++) {
       const callback = await browser.consent(`pkce-${randomUUID()}`);
       (await browser.get(callback)).expect(303);
-      const form = new URLSearchParams(scene.server.requests.find(exchangeOf(callback)).body);
+      const form = new URLSearchParams(fixture.server.requests.find(exchangeOf(callback)).body);
       const verifier = form.get("code_verifier");
-      const { searchParams: asked } = new URL(authorizationRequest(new URL(callback).searchParams.get("state")).path, scene.server.url);
+      const { searchParams: asked } = new URL(authorizationRequest(new URL(callback).searchParams.get("state")).path, fixture.server.url);
       assert.match(verifier, /^[A-Za-z0-9\-._~]{43,128}$/, "a verifier as RFC 7636, 4.1 wants it");
       assert.equal(asked.get("code_challenge"), challengeOf(verifier));
       assert.deepEqual(asked.getAll("code_challenge_method"), ["S256"]);
@@ -33,7 +33,7 @@ describe("the authorization request and its way back", { concurrency: true }, ()
       verifiers.push(verifier);
     }
     assert.equal(new Set(verifiers).size, verifiers.length, "no verifier twice");
-    const asked = scene.server.requests.filter(({ path }) => path.startsWith("/v1/oauth/authorize?"));
+    const asked = fixture.server.requests.filter(({ path }) => path.startsWith("/v1/oauth/authorize?"));
     for (const { path } of asked) {
       for (const verifier of verifiers) assert.ok(!path.includes(verifier), "no verifier in a URL");
     }
@@ -52,7 +52,7 @@ describe("the authorization request and its way back", { concurrency: true }, ()
       assert.deepEqual([...searchParams.keys()].sort(), ["client_id", "code_challenge", "code_challenge_method", "redirect_uri", "response_type", "state"]);
       assert.deepEqual([searchParams.get("response_type"), searchParams.get("code_challenge_method")], ["code", "S256"]);
     }
-    const cookies = browser.jar.header(scene.worker.url).match(/__Host-flow-[0-9a-f]{16}=[\w-]{43}/g);
+    const cookies = browser.jar.header(fixture.worker.url).match(/__Host-flow-[0-9a-f]{16}=[\w-]{43}/g);
     assert.equal(new Set(cookies.map((cookie) => cookie.split("=")[1])).size, urls.length, "no binding twice");
   });
 
@@ -67,7 +67,7 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     assert.equal(_enc.v, 2);
     for (const value of Object.values(verifier)) assert.match(value, SEALED);
     const text = JSON.stringify(transaction);
-    const [, binding] = browser.jar.header(scene.worker.url).match(/__Host-flow-[0-9a-f]{16}=([\w-]{43})/);
+    const [, binding] = browser.jar.header(fixture.worker.url).match(/__Host-flow-[0-9a-f]{16}=([\w-]{43})/);
     for (const secret of [state, binding]) assert.ok(!text.includes(secret), text);
     const minutes = (transaction.expires_at - Date.now()) / 60_000;
     assert.ok(minutes > 9 && minutes <= 10, `expires in ${minutes} minutes`);
@@ -79,7 +79,7 @@ describe("the authorization request and its way back", { concurrency: true }, ()
       "//e", "/\\e", "/%09/e", "https:e", "javascript:x", "https://a@e",
       "///e", "/%2fe", "/%5ce", "/%2F%2Fe", "\\\\e", "\\/e", "/\t/e", "/\n/e", "/%0d%0aset-cookie:a=b", "\t//e", " //e", "/ /e",
       "e", "e/", "", "?x", "#x", "@e", "https://e", "HTTPS://e", "//e:3000/x", "data:text/html,x", "/x\\y", "/%", "/é", `/${"x".repeat(2000)}`,
-      `${scene.worker.url}.evil.example/`, 7, ["/x"], { path: "/x" },
+      `${fixture.worker.url}.evil.example/`, 7, ["/x"], { path: "/x" },
     ]) {
       const answer = await browser.post("/api/auth/authorize", { integration_type: "supabase", return_to });
       assert.equal(answer.status, 400, `${JSON.stringify(return_to)}: expected 400, got ${answer.all}`);
@@ -93,9 +93,9 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     for (const return_to of [undefined, "/", "/settings?tab=integrations", "/a/b//c?next=//e", "/%20x", "/..//e"]) {
       const callback = await browser.consent(`return-${randomUUID()}`, { return_to });
       const { location } = (await browser.get(callback)).expect(303);
-      const reached = new URL(location, scene.worker.url);
-      const wanted = new URL(return_to ?? "/", scene.worker.url);
-      assert.equal(reached.origin, scene.worker.url, location);
+      const reached = new URL(location, fixture.worker.url);
+      const wanted = new URL(return_to ?? "/", fixture.worker.url);
+      assert.equal(reached.origin, fixture.worker.url, location);
       assert.equal(reached.pathname, wanted.pathname);
       assert.match(reached.searchParams.get("connected"), /^[0-9a-f-]{36}$/);
       reached.searchParams.delete("connected");
@@ -121,7 +121,7 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     assert.match(page.text, /Access was declined at the provider; nothing was connected\./);
     assert.ok(!page.text.includes(searchParams.get("error_description")), page.text);
     assert.equal(hitsWithVerifierOf(authorizationUrl), 0, "hits of the token endpoint");
-    assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
     (await browser.get(callback)).expect(400, "flow_unknown");
   });
 
@@ -152,19 +152,19 @@ describe("the authorization request and its way back", { concurrency: true }, ()
       const request = page.headers.get("x-request-id");
       assert.match(page.text, new RegExp(request));
       assert.ok(!page.all.includes("planted-"), page.all);
-      assert.ok(!(await scene.worker.logged(new RegExp(request))).includes("planted-"));
-      assert.deepEqual(await integrationsOf(scene.sql, browser.user.id), []);
+      assert.ok(!(await fixture.worker.logged(new RegExp(request))).includes("planted-"));
+      assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
     }
   });
 
   /** A flow without a code is known at the token endpoint by its PKCE verifier. */
   function hitsWithVerifierOf(authorizationUrl) {
     const challenge = new URL(authorizationUrl).searchParams.get("code_challenge");
-    return scene.server.count(({ path, body }) => path === "/v1/oauth/token" && challengeOf(new URLSearchParams(body).get("code_verifier")) === challenge);
+    return fixture.server.count(({ path, body }) => path === "/v1/oauth/token" && challengeOf(new URLSearchParams(body).get("code_verifier")) === challenge);
   }
 
   function authorizationRequest(state) {
-    return scene.server.requests.find(({ path }) => path.startsWith("/v1/oauth/authorize?") && path.includes(`state=${state}`));
+    return fixture.server.requests.find(({ path }) => path.startsWith("/v1/oauth/authorize?") && path.includes(`state=${state}`));
   }
 });
 

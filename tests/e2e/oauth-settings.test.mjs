@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const GITLAB = { GITLAB_CLIENT_ID: "client", GITLAB_CLIENT_SECRET: "secret" };
@@ -20,9 +20,9 @@ describe("a provider URL that is not https", { concurrency: 3 }, () => {
     it(`11. ${setting}=${value} is refused at start`, async (t) => {
       const worker = await startWorker(stack(), { ...others, [setting]: value });
       t.after(() => worker.stop());
-      const visitor = new Visitor(worker);
+      const browser = new BrowserSession(worker);
       for (const path of ["/health", "/api/session", "/api/providers"]) {
-        const answer = (await visitor.get(path)).expect(500, "internal");
+        const answer = (await browser.get(path)).expect(500, "internal");
         assert.ok(!answer.all.includes("planted") && !answer.all.includes(setting), answer.all);
       }
       const line = JSON.parse(await worker.logged(new RegExp(setting)));
@@ -34,9 +34,9 @@ describe("a provider URL that is not https", { concurrency: 3 }, () => {
   it("11. https anywhere and http on this machine are taken", async (t) => {
     const worker = await startWorker(stack(), { ...GITLAB, GITLAB_BASE_URL: "https://gitlab.example", SUPABASE_BASE_URL: "http://localhost:1" });
     t.after(() => worker.stop());
-    const visitor = await Visitor.signedIn(worker);
-    const { origin } = new URL(await visitor.begin());
+    const browser = await BrowserSession.signedIn(worker);
+    const { origin } = new URL(await browser.begin());
     assert.equal(origin, "http://localhost:1");
-    assert.equal(new URL(await visitor.begin({ integration_type: "gitlab" })).origin, "https://gitlab.example");
+    assert.equal(new URL(await browser.begin({ integration_type: "gitlab" })).origin, "https://gitlab.example");
   });
 });

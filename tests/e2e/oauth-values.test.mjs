@@ -8,10 +8,10 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { Random } from "../chaos/random.mjs";
 import { listen } from "../stack/listen.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const CASES = 150;
@@ -98,7 +98,7 @@ describe("what a provider says", () => {
     provider.close();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** A token answer with odd members beside good tokens. */
   function tokens(random, access, refresh) {
@@ -123,7 +123,7 @@ describe("what a provider says", () => {
     grants.set(access, grant);
     tokenAnswers.set(code, exchanged);
 
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const authorization = new URL(await browser.begin({ integration_type: "salesforce" }));
     const callback = `${authorization.searchParams.get("redirect_uri")}?${new URLSearchParams({ code, state: authorization.searchParams.get("state") })}`;
     const answer = await browser.get(callback);

@@ -7,11 +7,11 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { listen } from "../stack/listen.mjs";
 import { launchBrowser } from "../support/browser.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { connectAt, openWindow, signInAt } from "../support/page.mjs";
-import { PHONE } from "../support/page-scene.mjs";
+import { PHONE } from "../support/page-fixture.mjs";
 import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
 import { until } from "../support/wait.mjs";
@@ -32,9 +32,9 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
     await worker?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
-  async function scene(t, options) {
+  async function fixture(t, options) {
     const user = await signUp(worker.info);
     const opened = await openWindow(browser, worker, options);
     t.after(() => opened.context.close());
@@ -42,7 +42,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
   }
 
   it("everything is done by keyboard alone, and the focus is always somewhere that shows", async (t) => {
-    const { user, page, complaints } = await scene(t);
+    const { user, page, errors } = await fixture(t);
     const login = `keyboard-${randomUUID()}`;
     const { focused, tabTo, press } = keyboardOf(page);
     await page.goto("/");
@@ -78,12 +78,12 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
     await press("Sign out");
     await page.locator("#view-signed-out").waitFor();
     assert.deepEqual(await integrationsOf(sql, user.id), []);
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   for (const colorScheme of ["light", "dark"]) {
     it(`360 px wide, ${colorScheme}: no view is wider than the screen, whatever the name`, async (t) => {
-      const { user, page, complaints, shoot } = await scene(t, { ...PHONE, colorScheme });
+      const { user, page, errors, shoot } = await fixture(t, { ...PHONE, colorScheme });
       const assertFits = async (view) => {
         // A page's words may be there before its stylesheet is.
         await page.waitForLoadState("load");
@@ -118,12 +118,12 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
       await connectAt(page, `declined-${randomUUID()}`, "Cancel");
       await page.getByRole("heading", { name: "Nothing was connected" }).waitFor();
       await assertFits("declined");
-      assert.deepEqual(complaints().filter((text) => !/status of 400/.test(text)), []);
+      assert.deepEqual(errors().filter((text) => !/status of 400/.test(text)), []);
     });
   }
 
   it("28. a page on another port of this host, whose requests carry the cookies, changes nothing and reads nothing", async (t) => {
-    const { user, page, context } = await scene(t);
+    const { user, page, context } = await fixture(t);
     await signInAt(page, user);
     await connectAt(page, `attacked-${randomUUID()}`);
     await page.getByRole("status").getByText("is connected.").waitFor();
@@ -176,7 +176,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
   });
 
   it("29. the page is shown in no frame, and runs no script but its own", async (t) => {
-    const { page, complaints } = await scene(t);
+    const { page, errors } = await fixture(t);
     const framing = createServer((_, response) =>
       response.setHeader("content-type", "text/html").end(`<!doctype html><iframe name="inner" src="${worker.url}/"></iframe>`));
     const { port } = new URL(await listen(framing));
@@ -187,7 +187,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
 
     await page.goto("/");
     await page.locator("#view-signed-out").waitFor();
-    assert.deepEqual(complaints().filter((text) => text.startsWith("violation")), []);
+    assert.deepEqual(errors().filter((text) => text.startsWith("violation")), []);
     await page.evaluate(() => {
       const script = document.createElement("script");
       script.textContent = "globalThis.injected = true";
@@ -196,6 +196,6 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
     });
     await page.waitForFunction(() => document.images.length > 0);
     assert.equal(await page.evaluate(() => globalThis.injected), undefined, "an injected script must not run");
-    assert.ok(complaints().some((text) => /violation: script-src/.test(text)), "and this test sees violations");
+    assert.ok(errors().some((text) => /violation: script-src/.test(text)), "and this test sees violations");
   });
 });

@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { catalogue, credentialCatalogue } from "../support/catalogue.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { consentAt, signInAt } from "../support/page.mjs";
-import { assertSound, LOOKS, pageScene } from "../support/page-scene.mjs";
+import { assertSound, LOOKS, pageFixture } from "../support/page-fixture.mjs";
 
 /** Settings with which every entry of the catalogue is offered. */
 function everything() {
@@ -19,10 +19,10 @@ function everything() {
 }
 
 describe("many providers on the page", { concurrency: 2 }, () => {
-  const scene = pageScene(everything);
+  const fixture = pageFixture(everything);
 
   async function chooserOf(t, options) {
-    const window = await scene.open(t, options);
+    const window = await fixture.open(t, options);
     await signInAt(window.page, window.user);
     await window.page.getByRole("button", { name: "Connect an account" }).click();
     const dialog = window.page.getByRole("dialog", { name: "Connect an account" });
@@ -32,7 +32,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
   const namesIn = (dialog) => dialog.locator(".provider-name").allTextContents();
 
   it("are all there, and found by typing", async (t) => {
-    const { page, dialog, complaints } = await chooserOf(t);
+    const { page, dialog, errors } = await chooserOf(t);
     const names = [...catalogue(), ...credentialCatalogue()].map(({ name }) => name);
     assert.deepEqual((await namesIn(dialog)).sort(), names.sort());
     await dialog.getByRole("status").getByText(`${names.length} providers`).waitFor();
@@ -46,11 +46,11 @@ describe("many providers on the page", { concurrency: 2 }, () => {
     const login = `chosen ${randomUUID()}`;
     await consentAt(page, login);
     await page.getByRole("status").getByText(`${login} is connected.`).waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("one that is connected with credentials says so, and its form opens in the list's place", async (t) => {
-    const { page, dialog, complaints } = await chooserOf(t);
+    const { page, dialog, errors } = await chooserOf(t);
     const { focused } = keyboardOf(page);
     await dialog.getByRole("button", { name: "Twilio Credentials" }).waitFor();
     await dialog.getByLabel("Search providers").fill("stripe");
@@ -63,7 +63,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
     await page.keyboard.press("Escape");
     await form.waitFor({ state: "hidden" });
     assert.equal((await focused()).name, "Connect an account", "the focus comes back to where it all began");
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("by keyboard alone: typed, entered, gone there; Escape closes", async (t) => {

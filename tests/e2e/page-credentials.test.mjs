@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { json } from "../support/bent-http.mjs";
+import { json } from "../support/simulator-http.mjs";
 import { credentialCatalogue } from "../support/catalogue.mjs";
-import { bendToCredentials } from "../support/credential-bends.mjs";
+import { simulateCredentialProviders } from "../support/credential-simulator.mjs";
 import { held } from "../support/faults.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { namesIn, signInAt, storageOf } from "../support/page.mjs";
-import { assertSound, LOOKS, NOTHING_STORED, pageScene } from "../support/page-scene.mjs";
+import { assertSound, LOOKS, NOTHING_STORED, pageFixture } from "../support/page-fixture.mjs";
 
 const TYPES = ["auth0", "stripe", "zendesk"];
 
@@ -18,16 +18,16 @@ describe("credentials on the page", { concurrency: 2 }, () => {
   const entries = credentialCatalogue().filter(({ type }) => TYPES.includes(type));
   const entry = (type) => entries.find((one) => one.type === type);
   let providers;
-  const scene = pageScene(async (info) => {
-    const bent = await bendToCredentials(entries, info);
-    scene.stops.push(bent.stop);
-    providers = bent.providers;
-    return bent.settings;
+  const fixture = pageFixture(async (info) => {
+    const simulators = await simulateCredentialProviders(entries, info);
+    fixture.stops.push(simulators.stop);
+    providers = simulators.providers;
+    return simulators.settings;
   });
 
   /** A new user's list; `connect(type)` opens the form, and `fill(fields)` fills it in. */
   async function listOf(t, options) {
-    const window = await scene.open(t, options);
+    const window = await fixture.open(t, options);
     const { page, user } = window;
     await signInAt(page, user);
     const dialog = page.locator("dialog#credentials");
@@ -50,7 +50,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await window.fill(type, account.fields);
     await window.submit();
     await window.page.getByRole("status").getByText(`${account.name} is connected.`).waitFor();
-    const [row] = await integrationsOf(scene.sql, window.user.id);
+    const [row] = await integrationsOf(fixture.sql, window.user.id);
     return { ...window, account, row };
   }
   const secretsOf = ({ fields }, type) => entry(type).fields.filter(({ secret }) => secret).map(({ name }) => fields[name]);
@@ -69,7 +69,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
   it("an account is connected, sealed and shown; nothing of its secret stays", async (t) => {
     for (const type of TYPES) {
       const window = await listOf(t);
-      const { page, user, dialog, complaints } = window;
+      const { page, user, dialog, errors } = window;
       const addresses = [];
       page.on("request", (request) => addresses.push(request.url()));
       const account = await providers[type].account();
@@ -85,14 +85,14 @@ describe("credentials on the page", { concurrency: 2 }, () => {
       await dialog.waitFor({ state: "hidden" });
       assert.deepEqual(await namesIn(page), [account.name]);
       await page.locator("tr.is-new").getByText(entry(type).name).waitFor();
-      assert.equal(page.url(), `${scene.worker.url}/`);
+      assert.equal(page.url(), `${fixture.worker.url}/`);
       const secrets = secretsOf(account, type);
       await assertForgotten(window, secrets);
       assert.ok(secrets.length > 0 && !addresses.some((url) => secrets.some((secret) => url.includes(secret) || url.includes(encodeURIComponent(secret)))));
-      const [row] = await integrationsOf(scene.sql, user.id);
-      for (const [name, value] of Object.entries(account.fields)) assert.equal(opened(scene.info, row)[name], value, name);
-      assert.deepEqual(providers[type].complaints, []);
-      assert.deepEqual(complaints(), []);
+      const [row] = await integrationsOf(fixture.sql, user.id);
+      for (const [name, value] of Object.entries(account.fields)) assert.equal(opened(fixture.info, row)[name], value, name);
+      assert.deepEqual(providers[type].errors, []);
+      assert.deepEqual(errors(), []);
     }
   });
 
@@ -106,14 +106,14 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await window.submit();
     await page.getByRole("status").getByText("Billing was connected already. It has these credentials now.").waitFor();
     assert.deepEqual(await namesIn(page), ["Billing"]);
-    const rows = await integrationsOf(scene.sql, user.id);
-    assert.deepEqual(rows.map((row) => opened(scene.info, row).api_key), [again.fields.api_key]);
+    const rows = await integrationsOf(fixture.sql, user.id);
+    assert.deepEqual(rows.map((row) => opened(fixture.info, row).api_key), [again.fields.api_key]);
   });
 
   it("what is wrong is said at its field, and what is refused in the form; it can be mended there", async (t) => {
     const window = await connected(t, "zendesk");
     const { page, dialog, user } = window;
-    const [taken] = await integrationsOf(scene.sql, user.id);
+    const [taken] = await integrationsOf(fixture.sql, user.id);
     const account = await providers.zendesk.account();
     const wrong = async (name, said) => {
       const id = name === "name" ? "credentials-name" : `credential-${name}`;
@@ -172,7 +172,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     assert.equal(await page.getByLabel("Name (optional)").inputValue(), "");
     await window.fill("stripe", account.fields);
     const { behaviour, arrived, release } = held();
-    scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/complete_connection") && body.includes(user.id), behaviour);
+    fixture.gateway.fault(({ path, body }) => path.endsWith("/rpc/complete_connection") && body.includes(user.id), behaviour);
     await window.submit();
     await arrived;
     await page.keyboard.press("Escape");
@@ -184,7 +184,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
 
   it("are replaced on the integration's page, by those of the same account alone", async (t) => {
     const window = await connected(t, "auth0");
-    const { page, account, row, dialog, complaints } = window;
+    const { page, account, row, dialog, errors } = window;
     await page.getByRole("link", { name: account.name }).click();
     await page.getByRole("heading", { name: account.name, level: 1 }).waitFor();
     assert.equal(await page.getByRole("button", { name: "Reconnect" }).count(), 0);
@@ -202,9 +202,9 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText(`${account.name} has these credentials now.`).waitFor();
     await page.locator("#trail li:first-child").getByText("Reconnected", { exact: true }).waitFor();
     await assertForgotten(window, [...secretsOf(other, "auth0"), ...secretsOf(fresh, "auth0")]);
-    const [{ config }] = await integrationsOf(scene.sql, window.user.id);
-    assert.equal(opened(scene.info, { ...row, config }).client_secret, fresh.fields.client_secret);
-    assert.deepEqual(complaints().filter((text) => !/status of 409/.test(text)), []);
+    const [{ config }] = await integrationsOf(fixture.sql, window.user.id);
+    assert.equal(opened(fixture.info, { ...row, config }).client_secret, fresh.fields.client_secret);
+    assert.deepEqual(errors().filter((text) => !/status of 409/.test(text)), []);
   });
 
   it("that the provider takes no more: seen by a check, and mended from the list", async (t) => {
@@ -232,7 +232,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
   });
 
   it("by keyboard alone", async (t) => {
-    const { page, complaints } = await listOf(t);
+    const { page, errors } = await listOf(t);
     const { focused, press, tabTo } = keyboardOf(page);
     const account = await providers.zendesk.account();
     await press("Connect Zendesk");
@@ -244,7 +244,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await page.keyboard.press("Enter");
     await page.getByRole("status").getByText(`${account.name} is connected.`).waitFor();
     assert.equal((await focused()).name, "Integrations", "a screen reader goes on at the title");
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("a session that has ended takes the form away, with all that was typed", async (t) => {

@@ -8,19 +8,19 @@ import { withdraw } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { connectAt, consentAt, namesIn, signInAt } from "../support/page.mjs";
-import { assertSound, detailsOf, LOOKS, pageScene } from "../support/page-scene.mjs";
-import { later } from "../support/refresh.mjs";
+import { assertSound, detailsOf, LOOKS, pageFixture } from "../support/page-fixture.mjs";
+import { expireBackoff } from "../support/refresh.mjs";
 
 describe("an integration's details on the page", { concurrency: 2 }, () => {
-  const scene = pageScene();
+  const fixture = pageFixture();
 
   /** Waits for the trail to begin with this. */
   const newest = (page, what) => page.locator("#trail li:first-child .event-what").getByText(what, { exact: true }).waitFor();
 
   it("how it fares and what happened; the address leads there again, and the browser's Back to the list", async (t) => {
     const name = `Details ${randomUUID()}`;
-    const { page, row, complaints } = await detailsOf(scene, t, name);
-    assert.equal(page.url(), `${scene.worker.url}/?integration=${row.id}`);
+    const { page, row, errors } = await detailsOf(fixture, t, name);
+    assert.equal(page.url(), `${fixture.worker.url}/?integration=${row.id}`);
     assert.equal(await page.title(), `${name} · Connect`);
     assert.equal(await page.evaluate(() => document.activeElement.id), "details-title", "a screen reader starts there");
     await page.locator("#details-badge").getByText("Active").waitFor();
@@ -38,13 +38,13 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await page.getByRole("heading", { name, level: 1 }).waitFor();
     await page.goBack();
     await page.getByRole("table", { name: "Integrations" }).waitFor();
-    assert.equal(page.url(), `${scene.worker.url}/`);
-    assert.deepEqual(complaints(), []);
+    assert.equal(page.url(), `${fixture.worker.url}/`);
+    assert.deepEqual(errors(), []);
   });
 
   it("renames it; a name that is taken, or none, is said at the field", async (t) => {
     const [name, other] = ["First", "Second"].map((word) => `${word} ${randomUUID()}`);
-    const { page, user, complaints } = await detailsOf(scene, t, name);
+    const { page, user, errors } = await detailsOf(fixture, t, name);
     await page.getByRole("link", { name: "Integrations" }).click();
     await connectAt(page, other);
     await page.getByRole("link", { name: other }).click();
@@ -65,21 +65,21 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await page.getByRole("heading", { name: "Customer portal", level: 1 }).waitFor();
     assert.equal(await field.getAttribute("aria-invalid"), null);
     await newest(page, "Renamed");
-    assert.deepEqual((await integrationsOf(scene.sql, user.id)).map((row) => row.name), [name, "Customer portal"]);
-    assert.deepEqual(complaints().filter((text) => !/status of 409/.test(text)), []);
+    assert.deepEqual((await integrationsOf(fixture.sql, user.id)).map((row) => row.name), [name, "Customer portal"]);
+    assert.deepEqual(errors().filter((text) => !/status of 409/.test(text)), []);
   });
 
   it("renews the access, and says when the provider has ended it", async (t) => {
-    const { page, row, user } = await detailsOf(scene, t, `Renewed ${randomUUID()}`);
-    await later(scene, row.id);
+    const { page, row, user } = await detailsOf(fixture, t, `Renewed ${randomUUID()}`);
+    await expireBackoff(fixture, row.id);
     const renew = page.getByRole("button", { name: "Refresh now" });
     await renew.click();
     await page.getByRole("status").getByText("The access was renewed.").waitFor();
     await newest(page, "Access renewed");
 
-    const [{ config }] = await integrationsOf(scene.sql, user.id);
-    await withdraw(scene.worker.info, opened(scene.info, { ...row, config }));
-    await later(scene, row.id);
+    const [{ config }] = await integrationsOf(fixture.sql, user.id);
+    await withdraw(fixture.worker.info, opened(fixture.info, { ...row, config }));
+    await expireBackoff(fixture, row.id);
     await renew.click();
     await page.getByRole("status").getByText("The provider did not renew the access. Reconnect the integration.").waitFor();
     await page.locator("#details-badge").getByText("Reconnect required").waitFor();
@@ -90,15 +90,15 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
 
   it("reconnects it from the details and from the list, and comes back to where one was", async (t) => {
     const name = `Reconnected ${randomUUID()}`;
-    const { page, row, complaints } = await detailsOf(scene, t, name);
-    const end = () => scene.sql`
+    const { page, row, errors } = await detailsOf(fixture, t, name);
+    const end = () => fixture.sql`
       update public.integrations set status = 'reconnect_required', status_reason = 'invalid_grant' where id = ${row.id}`;
     await end();
     await page.reload();
     await page.getByRole("button", { name: "Reconnect" }).click();
     await consentAt(page, name);
     await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
-    assert.equal(page.url(), `${scene.worker.url}/?integration=${row.id}`);
+    assert.equal(page.url(), `${fixture.worker.url}/?integration=${row.id}`);
     await page.locator("#details-badge").getByText("Active").waitFor();
     await newest(page, "Reconnected");
 
@@ -107,14 +107,14 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await page.getByRole("button", { name: `Reconnect ${name}` }).click();
     await consentAt(page, name);
     await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
-    assert.equal(page.url(), `${scene.worker.url}/`);
+    assert.equal(page.url(), `${fixture.worker.url}/`);
     assert.equal(await page.getByRole("button", { name: `Reconnect ${name}` }).count(), 0);
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("the trail comes in pages, and its end takes no focus away", async (t) => {
-    const { page, row, user } = await detailsOf(scene, t, `Trail ${randomUUID()}`);
-    await scene.sql`
+    const { page, row, user } = await detailsOf(fixture, t, `Trail ${randomUUID()}`);
+    await fixture.sql`
       insert into public.credential_events (actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason)
       select 'service', null, ${user.id}, ${row.id}, 'supabase', 'refresh_failed', 'failed', 'unsettled' from generate_series(1, 20)`;
     await page.reload();
@@ -134,7 +134,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
 
   it("a trail that is slow takes no focus away, and shows nothing of another one's", async (t) => {
     const [name, other] = ["Slow", "Other"].map((word) => `${word} ${randomUUID()}`);
-    const { page, row } = await detailsOf(scene, t, name);
+    const { page, row } = await detailsOf(fixture, t, name);
     await newest(page, "Connected");
     await page.getByRole("link", { name: "Integrations" }).click();
     await connectAt(page, other);
@@ -142,7 +142,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await newest(page, "Connected");
     await page.getByRole("link", { name: "Integrations" }).click();
     const { behaviour, arrived, release } = held();
-    scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), behaviour);
+    fixture.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), behaviour);
     await page.getByRole("link", { name }).click();
     await arrived;
     assert.equal(await page.evaluate(() => document.activeElement.id), "details-title");
@@ -155,40 +155,40 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
 
   it("a trail, or the integration, that cannot be loaded: said, and mended by trying again", async (t) => {
     const name = `Faults ${randomUUID()}`;
-    const { page, row } = await detailsOf(scene, t, name);
-    const mendTrail = scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), answer(500, "down"));
+    const { page, row } = await detailsOf(fixture, t, name);
+    const mendTrail = fixture.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), answer(500, "down"));
     await page.reload();
     await page.locator("#trail-failed").getByText("A service that this page depends on is not available").waitFor();
     mendTrail();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.locator("#trail").getByText("Connected", { exact: true }).waitFor();
-    const mend = scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(row.id), answer(500, "down"));
+    const restore = fixture.gateway.fault(({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(row.id), answer(500, "down"));
     await page.reload();
     await page.getByRole("heading", { name: "The page could not be loaded" }).waitFor();
-    mend();
+    restore();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByRole("heading", { name, level: 1 }).waitFor();
   });
 
   it("an integration that is not there, or somebody else's: the list, and a word about it", async (t) => {
-    const { page, user } = await scene.open(t);
+    const { page, user } = await fixture.open(t);
     await signInAt(page, user);
     for (const id of [randomUUID(), "no-id-at-all"]) {
       await page.goto(`/?integration=${id}`);
       await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
       await page.getByRole("status").getByText("That integration is not there any more.").waitFor();
-      assert.equal(page.url(), `${scene.worker.url}/`);
+      assert.equal(page.url(), `${fixture.worker.url}/`);
     }
   });
 
   for (const [look, options] of LOOKS) {
     it(`${look}: sound in every state, whatever the name`, async (t) => {
       const name = `${"W".repeat(40)} ${randomUUID().slice(0, 8)}`;
-      const { page, row, ...window } = await detailsOf(scene, t, name, options);
+      const { page, row, ...window } = await detailsOf(fixture, t, name, options);
       const sound = (state) => assertSound({ page, ...window }, `${look}-details-${state}`);
       await page.locator("#trail li").first().waitFor();
       await sound("active");
-      await scene.sql`update public.integrations set status = 'reconnect_required', status_reason = 'refresh_lost' where id = ${row.id}`;
+      await fixture.sql`update public.integrations set status = 'reconnect_required', status_reason = 'refresh_lost' where id = ${row.id}`;
       await page.reload();
       await page.locator("#details-badge").getByText("Reconnect required").waitFor();
       await page.locator("#trail li").first().waitFor();
@@ -205,7 +205,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
   }
 
   it("by keyboard alone: there, renamed, disconnected", async (t) => {
-    const { page, user, complaints } = await scene.open(t);
+    const { page, user, errors } = await fixture.open(t);
     const { focused, press, tabTo } = keyboardOf(page);
     const name = `Keys ${randomUUID()}`;
     await signInAt(page, user);
@@ -226,8 +226,8 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await page.keyboard.press("Enter");
     await press("Disconnect");
     await page.getByRole("status").getByText("By keyboard is disconnected. Supabase confirmed that access was revoked.").waitFor();
-    assert.deepEqual(await integrationsOf(scene.sql, user.id), []);
+    assert.deepEqual(await integrationsOf(fixture.sql, user.id), []);
     assert.notEqual((await focused()).tag, "BODY");
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 });

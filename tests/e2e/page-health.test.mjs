@@ -3,30 +3,30 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { laterChecked, questionOf } from "../support/checks.mjs";
+import { expireCheck, questionOf } from "../support/checks.mjs";
 import { answer } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
-import { assertSound, detailsOf, LOOKS, pageScene } from "../support/page-scene.mjs";
+import { assertSound, detailsOf, LOOKS, pageFixture } from "../support/page-fixture.mjs";
 import { startProxy } from "../support/proxy.mjs";
 
 describe("an integration's health on the page", { concurrency: 2 }, () => {
   let provider;
-  const scene = pageScene(async (info) => {
+  const fixture = pageFixture(async (info) => {
     provider = await startProxy(info.authorization_server_url);
-    scene.stops.push(provider.stop);
+    fixture.stops.push(provider.stop);
     return { SUPABASE_BASE_URL: provider.url };
   });
   const reason = (page) => page.locator("#details-reason");
   const newest = (page, what) => page.locator("#trail li:first-child .event-what").getByText(what, { exact: true }).waitFor();
   const scheduleOf = async (id) => {
-    const [row] = await scene.sql`select scan_schedule, next_check_at from public.integrations where id = ${id}`;
+    const [row] = await fixture.sql`select scan_schedule, next_check_at from public.integrations where id = ${id}`;
     return row;
   };
 
   it("is asked of the provider now: well, or not and why, and when that was", async (t) => {
     const name = `Checked ${randomUUID()}`;
-    const { page, row, complaints } = await detailsOf(scene, t, name);
+    const { page, row, errors } = await detailsOf(fixture, t, name);
     const facts = page.locator("#details-health dl");
     assert.match(await facts.innerText(), /Last check\s+Not yet\s+Next check\s+None is due/);
     const check = page.getByRole("button", { name: "Check now" });
@@ -36,45 +36,45 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await newest(page, "Checked: the access works");
     await page.locator("#trail").getByText("Credentials opened to check the access").waitFor();
 
-    const mend = provider.fault(questionOf(opened(scene.info, row).access_token), answer(500, { error: "planted" }));
-    await laterChecked(scene, row.id);
+    const restore = provider.fault(questionOf(opened(fixture.info, row).access_token), answer(500, { error: "planted" }));
+    await expireCheck(fixture, row.id);
     await check.click();
     await page.getByRole("status").getByText("Checked. The provider reported a fault of its own.").waitFor();
     await page.locator("#details-badge").getByText("Degraded").waitFor();
     await reason(page).getByText("The provider reported a fault of its own.").waitFor();
     await newest(page, "Checked: nobody knows whether the access works");
-    mend();
-    await laterChecked(scene, row.id);
+    restore();
+    await expireCheck(fixture, row.id);
     await check.click();
     await page.locator("#details-badge").getByText("Active").waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("that cannot be asked: said, whether the provider wants a pause, nothing tells, or the database is away", async (t) => {
-    const { page, row } = await detailsOf(scene, t, `Unchecked ${randomUUID()}`);
+    const { page, row } = await detailsOf(fixture, t, `Unchecked ${randomUUID()}`);
     const check = page.getByRole("button", { name: "Check now" });
     // A type of its own, so that nobody else's checks wait as well.
     const type = `paused_${randomUUID().slice(0, 8)}`;
-    await scene.sql`update public.integrations set integration_type = ${type} where id = ${row.id}`;
-    await scene.sql`insert into private.provider_pauses select ${type}, unnest(array['token', 'api']), now() + interval '90 seconds'`;
+    await fixture.sql`update public.integrations set integration_type = ${type} where id = ${row.id}`;
+    await fixture.sql`insert into private.provider_pauses select ${type}, unnest(array['token', 'api']), now() + interval '90 seconds'`;
     await check.click();
     await page.getByRole("status").getByText("The provider takes no more requests for now. Try again in 2 minutes.").waitFor();
     await page.getByRole("button", { name: "Refresh now" }).click();
     await page.getByRole("status").getByText("The provider takes no more requests for now. Try again in 2 minutes.").waitFor();
-    await scene.sql`delete from private.provider_pauses where integration_type = ${type}`;
-    await scene.sql`update public.integrations set integration_type = 'supabase', config = config - 'access_token' where id = ${row.id}`;
+    await fixture.sql`delete from private.provider_pauses where integration_type = ${type}`;
+    await fixture.sql`update public.integrations set integration_type = 'supabase', config = config - 'access_token' where id = ${row.id}`;
     await check.click();
     await page.getByRole("alert").getByText("Nothing at this provider tells whether the access works.").waitFor();
-    const mend = scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/claim_check") && body.includes(row.id), answer(500, "down"));
+    const restore = fixture.gateway.fault(({ path, body }) => path.endsWith("/rpc/claim_check") && body.includes(row.id), answer(500, "down"));
     await check.click();
     await page.getByRole("alert").getByText(/^A service that this page depends on/).waitFor();
-    mend();
+    restore();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByRole("alert").getByText("Nothing at this provider tells").waitFor();
   });
 
   it("is looked at by itself as often as one chooses; a schedule that is none is said at its field", async (t) => {
-    const { page, row, complaints } = await detailsOf(scene, t, `Scheduled ${randomUUID()}`);
+    const { page, row, errors } = await detailsOf(fixture, t, `Scheduled ${randomUUID()}`);
     const choice = page.getByLabel("Automatic checks");
     const save = page.getByRole("button", { name: "Save schedule" });
     const next = page.locator("#details-next");
@@ -125,11 +125,11 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("It is not checked by itself any more.").waitFor();
     await next.getByText("None is due").waitFor();
     assert.deepEqual({ ...(await scheduleOf(row.id)) }, { scan_schedule: null, next_check_at: null });
-    assert.deepEqual(complaints().filter((text) => !/status of 400/.test(text)), []);
+    assert.deepEqual(errors().filter((text) => !/status of 400/.test(text)), []);
   });
 
   it("by keyboard alone: checked, and scheduled", async (t) => {
-    const { page, row, complaints } = await detailsOf(scene, t, `Keys ${randomUUID()}`);
+    const { page, row, errors } = await detailsOf(fixture, t, `Keys ${randomUUID()}`);
     const { press, tabTo } = keyboardOf(page);
     const focus = () => page.evaluate(() => document.activeElement.id);
     await press("Check now");
@@ -143,13 +143,13 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("It is checked by itself from now on.").waitFor();
     assert.equal(await focus(), "schedule-expression", "the focus stays");
     assert.equal((await scheduleOf(row.id)).scan_schedule, "0 6 * * *");
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   for (const [look, options] of LOOKS) {
     it(`${look}: sound`, async (t) => {
-      const { page, row, ...window } = await detailsOf(scene, t, `Health ${randomUUID().slice(0, 8)}`, options);
-      await scene.sql`
+      const { page, row, ...window } = await detailsOf(fixture, t, `Health ${randomUUID().slice(0, 8)}`, options);
+      await fixture.sql`
         update public.integrations set status = 'degraded', status_reason = 'rate_limited', last_checked_at = now(), next_check_at = now() + interval '5 hours',
           scan_schedule = '0 6 * * mon-fri' where id = ${row.id}`;
       await page.reload();

@@ -10,19 +10,19 @@ import { answer, held } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { signInAt, storageOf } from "../support/page.mjs";
-import { assertSound, LOOKS, NOTHING_STORED, pageScene } from "../support/page-scene.mjs";
+import { assertSound, LOOKS, NOTHING_STORED, pageFixture } from "../support/page-fixture.mjs";
 import { createOrganization } from "../support/users.mjs";
 
 const ADDRESS = "https://hooks.example.com/connections";
 
 describe("webhooks on the page", { concurrency: 2 }, () => {
-  const scene = pageScene();
-  const rowsOf = (organization) => scene.sql`select * from public.webhook_endpoints where organization_id = ${organization} order by created_at`;
+  const fixture = pageFixture();
+  const rowsOf = (organization) => fixture.sql`select * from public.webhook_endpoints where organization_id = ${organization} order by created_at`;
   const errorAt = (page, field) => page.locator(`#webhook-${field}-error`);
 
   /** A new user at the webhooks. */
   async function webhooksOf(t, options) {
-    const window = await scene.open(t, options);
+    const window = await fixture.open(t, options);
     const { page, user } = window;
     await signInAt(page, user);
     await page.getByRole("link", { name: "Webhooks" }).click();
@@ -51,10 +51,10 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
   /** Deliveries of this webhook, each as `change` has it; the last one is the newest. */
   async function happened({ id, organization_id: organization }, ...changes) {
     for (const [type, change] of changes) {
-      await scene.sql`select private.enqueue_event(${organization}, ${randomUUID()}, ${`connection.${type}`}, '{}')`;
+      await fixture.sql`select private.enqueue_event(${organization}, ${randomUUID()}, ${`connection.${type}`}, '{}')`;
       if (!change) continue;
-      await scene.sql`
-        update public.webhook_deliveries set ${scene.sql({ last_attempt_at: new Date(), ...change })}
+      await fixture.sql`
+        update public.webhook_deliveries set ${fixture.sql({ last_attempt_at: new Date(), ...change })}
         where position = (select max(position) from public.webhook_deliveries where endpoint_id = ${id})`;
     }
   }
@@ -70,16 +70,16 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
 
   it("one is added with an address and what it is told of; its secret is shown once, and copied", async (t) => {
     const window = await webhooksOf(t);
-    const { page, user, form, add, secret, complaints, context } = window;
-    assert.equal(page.url(), `${scene.worker.url}/?webhooks=all`);
-    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: scene.worker.url });
+    const { page, user, form, add, secret, errors, context } = window;
+    assert.equal(page.url(), `${fixture.worker.url}/?webhooks=all`);
+    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: fixture.worker.url });
     await add(ADDRESS, "Needs to be reconnected", "Disconnected");
     await secret.waitFor();
     await form.waitFor({ state: "hidden" });
     const shown = await secret.getByLabel("Secret").inputValue();
     const [row] = await rowsOf(user.id);
     assert.deepEqual([row.url, row.events], [ADDRESS, ["connection.reconnect_required", "connection.deleted"]]);
-    assert.equal(opened(scene.info, row).secret, shown);
+    assert.equal(opened(fixture.info, row).secret, shown);
     new Webhook(shown);
     await secret.getByRole("button", { name: "Copy" }).click();
     await secret.getByRole("status").getByText("Copied.").waitFor();
@@ -88,7 +88,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await secret.waitFor({ state: "hidden" });
     await page.locator("#secret-copied:empty").waitFor({ state: "attached" });
     await assertForgotten(window, shown);
-    assert.equal(page.url(), `${scene.worker.url}/?webhook=${row.id}`);
+    assert.equal(page.url(), `${fixture.worker.url}/?webhook=${row.id}`);
     await page.locator("#webhook-badge").getByText("Enabled").waitFor();
     await page.getByText("Needs to be reconnected, Disconnected").waitFor();
     await page.getByText("Nothing has happened since the webhook was added").waitFor();
@@ -99,7 +99,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.getByRole("heading", { name: "Webhooks", level: 1 }).waitFor();
     await page.getByRole("link", { name: "Integrations" }).click();
     await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("where the browser does not let the page copy, the secret is selected", async (t) => {
@@ -134,18 +134,18 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal(await page.evaluate(() => document.activeElement.value), "connection.created");
     assert.equal((await rowsOf(user.id)).length, 0);
 
-    await scene.sql`
+    await fixture.sql`
       insert into public.webhook_endpoints (id, organization_id, url, config)
       select gen_random_uuid(), ${user.id}, ${ADDRESS}, '{}' from generate_series(1, 10)`;
     await form.getByLabel("Everything, also what may come later").check();
     assert.equal(await form.getByLabel("Disconnected", { exact: true }).isVisible(), false);
     await submit();
     await form.locator("#webhook-error").getByText("An organization has ten webhooks at the most. Remove one first.").waitFor();
-    await scene.sql`delete from public.webhook_endpoints where organization_id = ${user.id}`;
-    const mend = scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/create_webhook_endpoint") && body.includes(user.id), answer(500, "down"));
+    await fixture.sql`delete from public.webhook_endpoints where organization_id = ${user.id}`;
+    const restore = fixture.gateway.fault(({ path, body }) => path.endsWith("/rpc/create_webhook_endpoint") && body.includes(user.id), answer(500, "down"));
     await submit();
     await form.locator("#webhook-error").getByText("A service that this page depends on is not available").waitFor();
-    mend();
+    restore();
     await submit();
     await secret.waitFor();
     assert.deepEqual((await rowsOf(user.id)).map(({ events }) => events), [null]);
@@ -156,7 +156,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
   });
 
   it("is changed, disabled and enabled; why it was disabled is said", async (t) => {
-    const { page, user, row, form, complaints } = await webhookOf(t);
+    const { page, user, row, form, errors } = await webhookOf(t);
     await page.getByRole("button", { name: "Change…" }).click();
     assert.equal(await form.getByLabel("Address").inputValue(), ADDRESS);
     assert.ok(await form.getByLabel("Everything, also what may come later").isChecked());
@@ -178,32 +178,32 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("The webhook is disabled.").waitFor();
     assert.equal(await focus(), "webhook-enable", "the focus goes to what has taken its place");
     assert.equal((await stored())[2], false);
-    await scene.sql`update public.webhook_endpoints set disabled_reason = 'gone' where id = ${row.id}`;
+    await fixture.sql`update public.webhook_endpoints set disabled_reason = 'gone' where id = ${row.id}`;
     await page.reload();
     await page.getByText("The server answered that it is gone for good (410).").waitFor();
     await page.getByRole("button", { name: "Enable" }).click();
     await page.locator("#webhook-badge").getByText("Enabled").waitFor();
     assert.equal(await focus(), "webhook-disable");
     assert.equal(await page.locator("#webhook-ending").isVisible(), false);
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("gets another secret, and says how long the one before signs too", async (t) => {
     const window = await webhookOf(t);
-    const { page, user, first, secret, complaints } = window;
+    const { page, user, first, secret, errors } = window;
     await assertForgotten(window, first);
     const ask = page.getByRole("dialog", { name: "Make a new secret?" });
     await page.getByRole("button", { name: "New secret…" }).click();
     await ask.getByText("For 24 hours what is sent is signed with both").waitFor();
     await page.keyboard.press("Escape");
     await ask.waitFor({ state: "hidden" });
-    assert.equal(opened(scene.info, (await rowsOf(user.id))[0]).secret, first, "nothing has changed");
+    assert.equal(opened(fixture.info, (await rowsOf(user.id))[0]).secret, first, "nothing has changed");
     await page.getByRole("button", { name: "New secret…" }).click();
     await ask.getByRole("button", { name: "Make a new secret" }).click();
     await secret.getByText(/The one before signs too until .+; change to this one by then\./).waitFor();
     const second = await secret.getByLabel("Secret").inputValue();
     assert.notEqual(second, first);
-    assert.deepEqual(opened(scene.info, (await rowsOf(user.id))[0]), { secret: second, previous_secret: first });
+    assert.deepEqual(opened(fixture.info, (await rowsOf(user.id))[0]), { secret: second, previous_secret: first });
     await page.keyboard.press("Escape");
     await page.locator("#secret-text").waitFor({ state: "hidden" });
     await page.waitForFunction(() => document.activeElement.id === "webhook-secret");
@@ -211,7 +211,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.getByText(/^The secret before the present one signs too until /).waitFor();
     await page.getByRole("button", { name: "New secret…" }).click();
     await ask.getByText("the secret before the present one, which still signs, ends at once").waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("shows what was delivered in pages, and sends it again", async (t) => {
@@ -245,42 +245,42 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await items.nth(3).getByRole("button", { name: "Send again" }).click();
     await page.getByRole("alert").getByText("The webhook is disabled. Enable it first.").waitFor();
 
-    const mend = scene.gateway.fault(({ path }) => path.startsWith("/rest/v1/webhook_deliveries") && path.includes(row.id), answer(500, "down"));
+    const restore = fixture.gateway.fault(({ path }) => path.startsWith("/rest/v1/webhook_deliveries") && path.includes(row.id), answer(500, "down"));
     await page.getByRole("button", { name: "Reload" }).click();
     await page.locator("#deliveries-failed").getByText("A service that this page depends on is not available").waitFor();
-    mend();
+    restore();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.locator("#deliveries-failed:empty").waitFor({ state: "attached" });
   });
 
   it("is deleted after a question; one that is not there any more leads to the list", async (t) => {
-    const { page, user, row, complaints } = await webhookOf(t);
+    const { page, user, row, errors } = await webhookOf(t);
     const ask = page.getByRole("dialog", { name: "Delete the webhook?" });
     await page.getByRole("button", { name: "Delete…" }).click();
     await ask.getByRole("button", { name: "Cancel" }).click();
     assert.equal((await rowsOf(user.id)).length, 1);
     const { behaviour, arrived, release } = held();
-    const mend = scene.gateway.fault(({ path, body }) => path.endsWith("/rpc/delete_webhook_endpoint") && body.includes(row.id), behaviour);
+    const restore = fixture.gateway.fault(({ path, body }) => path.endsWith("/rpc/delete_webhook_endpoint") && body.includes(row.id), behaviour);
     await page.getByRole("button", { name: "Delete…" }).click();
     await ask.getByRole("button", { name: "Delete" }).click();
     await arrived;
     await page.keyboard.press("Escape");
     await ask.waitFor({ state: "hidden" });
     release();
-    mend();
+    restore();
     await page.getByRole("status").getByText("The webhook is deleted.").waitFor();
     await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
-    assert.equal(page.url(), `${scene.worker.url}/?webhooks=all`);
+    assert.equal(page.url(), `${fixture.worker.url}/?webhooks=all`);
     assert.equal((await rowsOf(user.id)).length, 0);
     await page.goto(`/?webhook=${row.id}`);
     await page.getByRole("status").getByText("That webhook is not there any more.").waitFor();
     await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("are each organisation's own", async (t) => {
-    const { page, user } = await scene.open(t);
-    const organization = await createOrganization(scene.sql, [user]);
+    const { page, user } = await fixture.open(t);
+    const organization = await createOrganization(fixture.sql, [user]);
     await signInAt(page, user);
     await page.getByRole("link", { name: "Webhooks" }).click();
     await page.getByLabel("Organization").selectOption(organization);
@@ -300,8 +300,8 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
   });
 
   it("by keyboard alone: added, its secret copied, deleted", async (t) => {
-    const { page, user, complaints, context } = await webhooksOf(t);
-    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: scene.worker.url });
+    const { page, user, errors, context } = await webhooksOf(t);
+    await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: fixture.worker.url });
     const { focused, press, tabTo } = keyboardOf(page);
     await press("Add a webhook");
     await tabTo("Address");
@@ -325,7 +325,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await press("Delete");
     await page.getByRole("status").getByText("The webhook is deleted.").waitFor();
     assert.equal((await focused()).name, "Webhooks");
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   for (const [look, options] of LOOKS) {
@@ -337,7 +337,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
         ["deleted", { state: "failed", attempts: 9, last_error: "timeout" }],
         ["reconnect_required", { attempts: 2, last_status: 503, last_error: "status", next_attempt_at: new Date(Date.now() + 300_000) }],
         ["refreshed"]);
-      await scene.sql`update public.webhook_endpoints set enabled = false, disabled_reason = 'gone', url = ${`${ADDRESS}/${"w".repeat(80)}`} where id = ${row.id}`;
+      await fixture.sql`update public.webhook_endpoints set enabled = false, disabled_reason = 'gone', url = ${`${ADDRESS}/${"w".repeat(80)}`} where id = ${row.id}`;
       await page.reload();
       await page.locator("#deliveries li").first().waitFor();
       await sound("one");

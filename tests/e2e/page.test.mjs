@@ -8,13 +8,13 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { projectsOf } from "../stack/projects.mjs";
 import { launchBrowser } from "../support/browser.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { connectAt, consentAt, namesIn, openWindow, signInAt, storageOf } from "../support/page.mjs";
-import { NOTHING_STORED } from "../support/page-scene.mjs";
-import { Planted } from "../support/planted.mjs";
+import { NOTHING_STORED } from "../support/page-fixture.mjs";
+import { SecretCanaries } from "../support/secret-canaries.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
@@ -38,10 +38,10 @@ describe("the connect page", { concurrency: 2 }, () => {
     await gateway?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** A window of a new user. */
-  async function scene(t, options) {
+  async function fixture(t, options) {
     const user = await signUp(worker.info);
     const opened = await openWindow(browser, worker, options);
     t.after(() => opened.context.close());
@@ -49,7 +49,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   }
 
   it("sign in, connect, see the integration, disconnect; in between the row is sealed", async (t) => {
-    const { user, page, complaints, shoot } = await scene(t);
+    const { user, page, errors, shoot } = await fixture(t);
     const login = `Page ${randomUUID()}`;
     await page.goto("/");
     await page.locator("#view-signed-out").waitFor();
@@ -92,13 +92,13 @@ describe("the connect page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("You are signed out.").waitFor();
     await page.reload();
     await page.locator("#view-signed-out").waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("23. nothing is kept where a script could find it: no token in storage, in the page, in an address or an answer it reads", async (t) => {
-    const { user, page, context, complaints } = await scene(t);
-    const planted = new Planted();
-    planted.add({ password: user.password });
+    const { user, page, context, errors } = await fixture(t);
+    const canaries = new SecretCanaries();
+    canaries.add({ password: user.password });
     const read = [];
     page.on("response", async (response) => {
       if (response.url().startsWith(worker.url)) read.push(response.url(), await response.text().catch(() => ""));
@@ -108,24 +108,24 @@ describe("the connect page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("is connected.").waitFor();
     const [row] = await integrationsOf(sql, user.id);
     const { access_token, refresh_token } = opened(info, row);
-    planted.add({ access_token, refresh_token, sealed: row.config.access_token });
+    canaries.add({ access_token, refresh_token, sealed: row.config.access_token });
     const cookies = await context.cookies(worker.url);
     const sessions = cookies.filter(({ name }) => name.startsWith("__Host-"));
     assert.deepEqual(sessions.map(({ name }) => name).sort(), ["__Host-session", "__Host-session-refresh"], "the flow's cookie is gone");
     for (const { name, httpOnly, secure, sameSite, value } of sessions) {
       assert.deepEqual({ httpOnly, secure, sameSite }, { httpOnly: true, secure: true, sameSite: "Lax" }, name);
-      planted.add({ [name]: value });
+      canaries.add({ [name]: value });
     }
     assert.deepEqual(await storageOf(page), NOTHING_STORED);
-    assert.deepEqual(planted.in(await page.content()), []);
+    assert.deepEqual(canaries.in(await page.content()), []);
     assert.ok(read.length > 10, "the answers were looked at");
-    for (const text of read) assert.deepEqual(planted.in(text), [], text.slice(0, 300));
-    assert.deepEqual(planted.in(JSON.stringify(await page.evaluate(() => [history.state, window.name, location.href]))), []);
-    assert.deepEqual(complaints(), []);
+    for (const text of read) assert.deepEqual(canaries.in(text), [], text.slice(0, 300));
+    assert.deepEqual(canaries.in(JSON.stringify(await page.evaluate(() => [history.state, window.name, location.href]))), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("a grant over two projects: the page asks which, and connects that one", async (t) => {
-    const { user, page, complaints, shoot } = await scene(t);
+    const { user, page, errors, shoot } = await fixture(t);
     const login = `two-${randomUUID()}`;
     const [, second] = projectsOf(login);
     await signInAt(page, user);
@@ -138,11 +138,11 @@ describe("the connect page", { concurrency: 2 }, () => {
     const rows = await integrationsOf(sql, user.id);
     assert.deepEqual(rows.map(({ external_account_id }) => external_account_id), [second.ref]);
     assert.deepEqual(await sql`select id from public.pending_connections where user_id = ${user.id}`.then((left) => [...left]), []);
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("a choice that is cancelled: nothing is connected, and the grant is taken back", async (t) => {
-    const { user, page, complaints } = await scene(t);
+    const { user, page, errors } = await fixture(t);
     await signInAt(page, user);
     await connectAt(page, `two-${randomUUID()}`);
     await page.getByRole("heading", { name: "Choose a project" }).waitFor();
@@ -152,11 +152,11 @@ describe("the connect page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("Nothing was connected. Supabase confirmed that access was revoked.").waitFor();
     assert.deepEqual(await integrationsOf(sql, user.id), []);
     assert.equal(await isAlive(worker.info, grant), false);
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("10. declined at the provider: a page that says so, with a way back", async (t) => {
-    const { user, page, complaints, shoot } = await scene(t);
+    const { user, page, errors, shoot } = await fixture(t);
     await signInAt(page, user);
     await connectAt(page, `declined-${randomUUID()}`, "Cancel");
     await page.getByRole("heading", { name: "Nothing was connected" }).waitFor();
@@ -167,46 +167,46 @@ describe("the connect page", { concurrency: 2 }, () => {
     await page.getByRole("link", { name: "Back to integrations" }).click();
     await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
     // The failure page is an answer of 400, which Chromium reports.
-    assert.deepEqual(complaints().filter((text) => !/status of 400/.test(text)), []);
+    assert.deepEqual(errors().filter((text) => !/status of 400/.test(text)), []);
   });
 
   it("a connection that fails: a page in plain words with the request id that is in the log", async (t) => {
-    const { user, page, complaints, shoot } = await scene(t);
+    const { user, page, errors, shoot } = await fixture(t);
     await signInAt(page, user);
-    const mend = gateway.fault(({ path, body }) => path.endsWith("/complete_connection") && body.includes(user.id), answer(500, "planted"));
+    const restore = gateway.fault(({ path, body }) => path.endsWith("/complete_connection") && body.includes(user.id), answer(500, "planted"));
     await connectAt(page, `failed-${randomUUID()}`);
     await page.getByRole("heading", { name: "The connection failed" }).waitFor();
     assert.equal(await page.locator(".lead").textContent(), "Failed to save integration to database.");
     await shoot("failed");
     assert.match(await worker.logged(new RegExp(await page.locator("code").textContent())), /save_failed/);
-    mend();
+    restore();
     await page.getByRole("link", { name: "Back to integrations" }).click();
     const login = `mended-${randomUUID()}`;
     await connectAt(page, login);
     await page.getByRole("status").getByText(`${login} is connected.`).waitFor();
-    assert.deepEqual(complaints().filter((text) => !/status of 503/.test(text)), []);
+    assert.deepEqual(errors().filter((text) => !/status of 503/.test(text)), []);
   });
 
   it("a wrong password, and a list that cannot be loaded: said on the page, and mended by trying again", async (t) => {
-    const { user, page, shoot } = await scene(t);
+    const { user, page, shoot } = await fixture(t);
     await page.goto("/");
     await page.getByLabel("Email").fill(user.email);
     await page.getByLabel("Password").fill("wrong");
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("alert").getByText("The email or the password is not right.").waitFor();
     await shoot("wrong-password");
-    const mend = gateway.fault(({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(user.id), answer(500, "down"));
+    const restore = gateway.fault(({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(user.id), answer(500, "down"));
     await page.getByLabel("Password").fill(user.password);
     await page.getByRole("button", { name: "Sign in" }).click();
     await page.getByRole("alert").getByText("A service that this page depends on is not available").waitFor();
     await shoot("list-failed");
-    mend();
+    restore();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
   });
 
   it("a session that ran out is renewed unnoticed; one that cannot be renewed leads to the sign-in", async (t) => {
-    const { user, page, context } = await scene(t);
+    const { user, page, context } = await fixture(t);
     await signInAt(page, user);
     await context.clearCookies({ name: "__Host-session" });
     await connectAt(page, `renewed-${randomUUID()}`);

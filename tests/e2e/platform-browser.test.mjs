@@ -5,13 +5,13 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { call, cookiesOf } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { held } from "../support/faults.mjs";
 import { exchangeOf, isAlive, keepGrants, takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { until } from "../support/wait.mjs";
 import { startWorker } from "../support/worker.mjs";
 
@@ -55,7 +55,7 @@ describe("the browser", { concurrency: true }, () => {
     await Promise.all([gateway?.stop(), server?.stop()]);
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   const rpc = (name, { user }) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(user.id);
 
@@ -77,7 +77,7 @@ describe("the browser", { concurrency: true }, () => {
     "while the row is written": (visitor) => [gateway, rpc("complete_connection", visitor)],
   })) {
     it(`32. the browser goes away ${point}: the row is whole, and its grant stands`, async () => {
-      const visitor = await Visitor.signedUp(worker);
+      const visitor = await BrowserSession.signedUp(worker);
       const callback = await visitor.consent(`away-${randomUUID()}`);
       const waiting = held();
       const [proxy, matcher] = at(visitor, callback);
@@ -94,7 +94,7 @@ describe("the browser", { concurrency: true }, () => {
   }
 
   it("32. the browser goes away while the account is asked for, which then fails: no row, and the grant is taken back", async () => {
-    const visitor = await Visitor.signedUp(worker);
+    const visitor = await BrowserSession.signedUp(worker);
     const callback = await visitor.consent(`away-${randomUUID()}`);
     const waiting = held();
     const ofAccount = ({ path, headers }) => path === "/v1/projects" && headers.authorization === `Bearer ${grantOf(callback)?.access_token}`;
@@ -109,7 +109,7 @@ describe("the browser", { concurrency: true }, () => {
   });
 
   it("32. the browser goes away while an integration is disconnected: the row is gone, and the grant is revoked", async () => {
-    const visitor = await Visitor.signedUp(worker);
+    const visitor = await BrowserSession.signedUp(worker);
     const id = await visitor.connect(`away-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);
     const grant = opened(info, row);
@@ -122,7 +122,7 @@ describe("the browser", { concurrency: true }, () => {
   });
 
   it("33. neither the user agent nor anything else a browser says of itself is sent on, to Supabase or to the provider", async () => {
-    const visitor = await Visitor.signedUp(worker);
+    const visitor = await BrowserSession.signedUp(worker);
     const { email, password } = visitor.user;
     const send = async (method, path, body) => {
       const headers = { ...ALONG, cookie: cookiesOf(visitor), origin: worker.url, ...(body && { "content-type": "application/json" }) };

@@ -4,7 +4,7 @@ import { after, before, it } from "node:test";
 
 import { developerSettings } from "../stack/settings.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const info = stack();
@@ -15,7 +15,7 @@ before(async () => {
 after(() => worker?.stop());
 
 it("a developer's worker connects Auth0 with the stack's machine: checked, refreshed, and refused with a wrong secret", async () => {
-  const browser = await Visitor.signedIn(worker);
+  const browser = await BrowserSession.signedIn(worker);
   const { client_id, client_secret } = info.machine;
   const connect = (secret) => browser.post("/api/integrations", {
     integration_type: "auth0", fields: { tenant: "demo", client_id, client_secret: secret },

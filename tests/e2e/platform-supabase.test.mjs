@@ -6,7 +6,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { call, ofPage } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer, cut, drop, late } from "../support/faults.mjs";
 import { takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
@@ -14,7 +14,7 @@ import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signES256, userClaims } from "../support/tokens.mjs";
 import { signUp } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const SLOW_MS = 10_000;
@@ -49,68 +49,68 @@ describe("31. Supabase", { concurrency: true }, () => {
     gateway = await startProxy(info.supabase_url);
     worker = await startWorker({ ...info, supabase_url: gateway.url });
     // The public keys are fetched once; without them is another test (session-jwks.test.mjs).
-    (await (await Visitor.signedUp(worker)).get("/api/integrations")).expect(200);
+    (await (await BrowserSession.signedUp(worker)).get("/api/integrations")).expect(200);
   });
   after(async () => {
     await worker?.stop();
     await gateway?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
-  const rpc = (name) => (visitor) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(visitor.user.id);
-  const table = (name) => (visitor) => ({ path }) => path.startsWith(`/rest/v1/${name}?`) && path.includes(visitor.user.id);
+  const rpc = (name) => (browser) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(browser.user.id);
+  const table = (name) => (browser) => ({ path }) => path.startsWith(`/rest/v1/${name}?`) && path.includes(browser.user.id);
 
   /**
-   * Each operation: `prepare` brings the visitor to where it is done, `of` matches its request, `act` does it, and `again`
+   * Each operation: `prepare` brings the browser to where it is done, `of` matches its request, `act` does it, and `again`
    * is what the user does once Supabase is back; it must succeed. `still` is what holds although the operation failed, and
    * `gone` says that it cannot be done twice.
    */
   const OPERATIONS = {
     "the list": {
       of: table("integrations"),
-      act: (visitor) => visitor.get("/api/integrations"),
+      act: (browser) => browser.get("/api/integrations"),
     },
     "the session": {
       of: table("organization_members"),
-      act: (visitor) => visitor.get("/api/session"),
+      act: (browser) => browser.get("/api/session"),
     },
     "the sign-in": {
-      user: () => Visitor.signedUp(worker),
+      user: () => BrowserSession.signedUp(worker),
       of: ({ user }) => ({ path, body }) => path.startsWith("/auth/v1/token") && body.includes(user.email),
       act: ({ user: { email, password } }) => call(worker, "POST", "/api/session", { body: { email, password } }),
     },
     "the start of a connection": {
       of: rpc("begin_connection"),
-      act: (visitor) => visitor.post("/api/auth/authorize", { integration_type: "supabase" }),
+      act: (browser) => browser.post("/api/auth/authorize", { integration_type: "supabase" }),
     },
     "the callback's consume": {
       of: rpc("consume_transaction"),
-      prepare: (visitor) => visitor.consent(`consume-${randomUUID()}`),
-      act: (visitor, callback) => visitor.get(callback),
+      prepare: (browser) => browser.consent(`consume-${randomUUID()}`),
+      act: (browser, callback) => browser.get(callback),
       again: connectAnew,
       still: assertNoRow,
     },
     "the callback's complete": {
       of: rpc("complete_connection"),
-      prepare: (visitor) => visitor.consent(`complete-${randomUUID()}`),
-      act: (visitor, callback) => visitor.get(callback),
+      prepare: (browser) => browser.consent(`complete-${randomUUID()}`),
+      act: (browser, callback) => browser.get(callback),
       again: connectAnew,
       still: assertWholeOrAbsent,
       bound: SAVING_BOUND_MS,
     },
     "the callback's writing down of the grant": {
       of: rpc("add_pending_connection"),
-      prepare: (visitor) => visitor.consent(`write-${randomUUID()}`),
-      act: (visitor, callback) => visitor.get(callback),
+      prepare: (browser) => browser.consent(`write-${randomUUID()}`),
+      act: (browser, callback) => browser.get(callback),
       again: connectAnew,
       still: assertNoRow,
       bound: SAVING_BOUND_MS,
     },
     "the callback's wait for a choice": {
       of: rpc("offer_accounts"),
-      prepare: (visitor) => visitor.consent(`two-${randomUUID()}`),
-      act: (visitor, callback) => visitor.get(callback),
+      prepare: (browser) => browser.consent(`two-${randomUUID()}`),
+      act: (browser, callback) => browser.get(callback),
       again: connectAnew,
       still: assertNoRow,
       bound: SAVING_BOUND_MS,
@@ -118,32 +118,32 @@ describe("31. Supabase", { concurrency: true }, () => {
     "a choice that is looked at": {
       of: rpc("pending_connection"),
       prepare: park,
-      act: (visitor, choice) => visitor.get(choice),
+      act: (browser, choice) => browser.get(choice),
     },
     "a choice that is given up": {
       of: rpc("abandon_connection"),
       prepare: park,
-      act: (visitor, choice) => visitor.delete(choice),
+      act: (browser, choice) => browser.delete(choice),
       gone: true,
     },
     "a disconnection": {
       of: rpc("disconnect_integration"),
-      prepare: async (visitor) => `/api/integrations/${await visitor.connect(`disconnect-${randomUUID()}`)}`,
-      act: (visitor, path) => visitor.delete(path),
-      still: async (visitor) => (await integrationsOf(sql, visitor.user.id)).length > 0 && assertStands(visitor),
+      prepare: async (browser) => `/api/integrations/${await browser.connect(`disconnect-${randomUUID()}`)}`,
+      act: (browser, path) => browser.delete(path),
+      still: async (browser) => (await integrationsOf(sql, browser.user.id)).length > 0 && assertStands(browser),
       gone: true,
     },
   };
 
-  async function park(visitor) {
-    const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
+  async function park(browser) {
+    const { location } = (await browser.get(await browser.consent(`two-${randomUUID()}`))).expect(303);
     return `/api/connections/${new URL(location, worker.url).searchParams.get("choose")}`;
   }
 
   /** The user begins anew, and ends with exactly one row for the account, whose grant stands. */
-  async function connectAnew(visitor) {
-    const id = await visitor.connect(`anew-${visitor.user.id}`);
-    const row = (await integrationsOf(sql, visitor.user.id)).find((candidate) => candidate.id === id);
+  async function connectAnew(browser) {
+    const id = await browser.connect(`anew-${browser.user.id}`);
+    const row = (await integrationsOf(sql, browser.user.id)).find((candidate) => candidate.id === id);
     assert.equal(await takesAccessToken(info, opened(info, row).access_token), true, "the grant stands");
   }
 
@@ -166,28 +166,28 @@ describe("31. Supabase", { concurrency: true }, () => {
   /** A new user with a token signed as Supabase Auth does: to sign so many up takes longer than all of their tests. */
   async function someone() {
     const user = { id: randomUUID(), email: `${randomUUID()}@example.com` };
-    const visitor = new Visitor(worker);
-    await visitor.signIn({ ...user, access_token: await signES256(worker.info, userClaims(worker.info, user)) });
-    return visitor;
+    const browser = new BrowserSession(worker);
+    await browser.signIn({ ...user, access_token: await signES256(worker.info, userClaims(worker.info, user)) });
+    return browser;
   }
 
   for (const [operation, { of, prepare, act, again = act, still = () => {}, gone = false, bound = BOUND_MS, user = someone }] of Object.entries(OPERATIONS)) {
     for (const [fault, behaviour] of Object.entries(FAULTS)) {
       it(`31. Supabase ${fault} at ${operation} -> 502 or 503 in time, no false success, and it works again afterwards`, async () => {
-        const visitor = await user();
-        const prepared = await prepare?.(visitor);
-        const mend = gateway.fault(of(visitor), behaviour);
+        const browser = await user();
+        const prepared = await prepare?.(browser);
+        const restore = gateway.fault(of(browser), behaviour);
         const begun = Date.now();
-        const failed = await act(visitor, prepared);
+        const failed = await act(browser, prepared);
         const took = Date.now() - begun;
         assert.ok([502, 503].includes(failed.status), `expected 502 or 503, got ${failed.status} ${failed.text}`);
         assert.ok(CODES.includes(failed.json.error.code), failed.text);
         assert.ok(took < bound, `it took ${took} ms, the bound is ${bound} ms`);
         assert.deepEqual(failed.headers.getSetCookie().filter((line) => !line.includes("Max-Age=0")), [], "no cookie of a success");
-        await still(visitor, prepared);
+        await still(browser, prepared);
 
-        mend();
-        const repeated = await again(visitor, prepared);
+        restore();
+        const repeated = await again(browser, prepared);
         // What was done although nobody heard of it is not there to be done again.
         if (repeated && gone && DONE_ALL_THE_SAME.has(fault)) assert.ok([200, 404].includes(repeated.status), repeated.text);
         else if (repeated) assert.ok([200, 303].includes(repeated.status), `again: got ${repeated.status} ${repeated.text}`);
@@ -197,25 +197,25 @@ describe("31. Supabase", { concurrency: true }, () => {
 
   it("31. Supabase fails once at the save -> tried again, and connected", async () => {
     for (const behaviour of [FAULTS["is down"], FAULTS["answers 500"], FAULTS["breaks off in the middle"]]) {
-      const visitor = await someone();
-      const callback = await visitor.consent(`once-${randomUUID()}`);
+      const browser = await someone();
+      const callback = await browser.consent(`once-${randomUUID()}`);
       let left = 1;
-      gateway.fault((request) => OPERATIONS["the callback's complete"].of(visitor)(request) && left-- > 0, behaviour);
-      (await visitor.get(callback)).expect(303);
-      const rows = await integrationsOf(sql, visitor.user.id);
+      gateway.fault((request) => OPERATIONS["the callback's complete"].of(browser)(request) && left-- > 0, behaviour);
+      (await browser.get(callback)).expect(303);
+      const rows = await integrationsOf(sql, browser.user.id);
       assert.equal(rows.length, 1);
       assert.equal(await takesAccessToken(info, opened(info, rows[0]).access_token), true);
     }
   });
 
   it("31. Supabase is down while a session is renewed -> 503, and the session can still be renewed", async () => {
-    const visitor = await Visitor.signedUp(worker);
-    const token = visitor.jar.get("__Host-session-refresh");
-    const mend = gateway.fault(({ path, body }) => path.startsWith("/auth/v1/token") && body.includes(token), FAULTS["is down"]);
-    const failed = await visitor.post("/api/session", { refresh: true });
+    const browser = await BrowserSession.signedUp(worker);
+    const token = browser.jar.get("__Host-session-refresh");
+    const restore = gateway.fault(({ path, body }) => path.startsWith("/auth/v1/token") && body.includes(token), FAULTS["is down"]);
+    const failed = await browser.post("/api/session", { refresh: true });
     failed.expect(503, "upstream_unavailable");
-    mend();
-    (await visitor.post("/api/session", { refresh: true })).expect(200);
+    restore();
+    (await browser.post("/api/session", { refresh: true })).expect(200);
   });
 
   it("31. nothing listens at SUPABASE_URL at all -> 503 at once, and pages and health as ever", async (t) => {

@@ -4,9 +4,9 @@ import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 describe("a user's writes", { concurrency: true }, () => {
@@ -21,13 +21,13 @@ describe("a user's writes", { concurrency: true }, () => {
     await worker?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   it("of 400 renames in a row no more than 120 are made, and the rest hear how long to wait", async () => {
-    const visitor = await Visitor.signedIn(worker);
-    const id = await visitor.connect(`renamed-${randomUUID()}`);
+    const browser = await BrowserSession.signedIn(worker);
+    const id = await browser.connect(`renamed-${randomUUID()}`);
     const answers = await Promise.all(
-      Array.from({ length: 400 }, (_, n) => visitor.patch(`/api/integrations/${id}`, { name: `Name ${n}` })),
+      Array.from({ length: 400 }, (_, n) => browser.patch(`/api/integrations/${id}`, { name: `Name ${n}` })),
     );
     const made = answers.filter(({ status }) => status === 200);
     const refused = answers.filter(({ status }) => status === 429);
@@ -44,12 +44,12 @@ describe("a user's writes", { concurrency: true }, () => {
   });
 
   it("are refused on every route that writes, and on none that reads; signing out is always allowed", async () => {
-    const visitor = await Visitor.signedIn(worker);
-    const id = await visitor.connect(`limited-${randomUUID()}`);
+    const browser = await BrowserSession.signedIn(worker);
+    const id = await browser.connect(`limited-${randomUUID()}`);
     const other = randomUUID();
     await sql`
       insert into private.rate_limits (kind, subject, attempts, ends_at, blocked_until)
-      values ('writes in a minute', ${visitor.user.id}, 120, now() + interval '1 minute', now() + interval '1 minute')
+      values ('writes in a minute', ${browser.user.id}, 120, now() + interval '1 minute', now() + interval '1 minute')
       on conflict (kind, subject) do update set blocked_until = excluded.blocked_until, ends_at = excluded.ends_at`;
     const writes = [
       ["post", "/api/auth/authorize", { integration_type: "supabase" }],
@@ -68,10 +68,10 @@ describe("a user's writes", { concurrency: true }, () => {
       ["post", `/api/webhooks/${other}/secret`, {}],
       ["post", `/api/webhooks/${other}/deliveries/${other}/replay`, {}],
     ];
-    for (const [method, path, body] of writes) (await visitor[method](path, body)).expect(429, "too_many_requests");
+    for (const [method, path, body] of writes) (await browser[method](path, body)).expect(429, "too_many_requests");
     for (const path of ["/api/session", "/api/integrations", `/api/integrations/${id}`, `/api/integrations/${id}/events`, "/api/webhooks"]) {
-      (await visitor.get(path)).expect(200);
+      (await browser.get(path)).expect(200);
     }
-    (await visitor.delete("/api/session")).expect(200);
+    (await browser.delete("/api/session")).expect(200);
   });
 });

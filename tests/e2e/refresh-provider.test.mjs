@@ -4,26 +4,26 @@ import { describe, it } from "node:test";
 
 import { answer, cut, drop, first, flood, never, redirect } from "../support/faults.mjs";
 import { exchangeOf, rewritten } from "../support/grants.mjs";
-import { oauthScene } from "../support/oauth.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
 import {
-  assertAlive, connection, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
+  assertAlive, connection, expireBackoff, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry, tokensOf,
 } from "../support/refresh.mjs";
 
 const PLANTED = "planted-by-the-provider";
 
 describe("a refresh at a provider", { concurrency: true }, () => {
-  const scene = oauthScene();
-  const redemptions = ({ tokens }) => scene.server.count(redemptionOf(tokens.refresh_token));
-  const fault = ({ tokens }, behaviour) => scene.server.fault(redemptionOf(tokens.refresh_token), behaviour);
-  const changed = (made, change) => fault(made, rewritten(scene.info.authorization_server_url, change));
+  const fixture = oauthFixture();
+  const redemptions = ({ tokens }) => fixture.server.count(redemptionOf(tokens.refresh_token));
+  const fault = ({ tokens }, behaviour) => fixture.server.fault(redemptionOf(tokens.refresh_token), behaviour);
+  const changed = (made, change) => fault(made, rewritten(fixture.info.authorization_server_url, change));
 
   it("that rotates: the new refresh token is kept, and the old one is not used again", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     (await refresh(made)).expect(200);
-    await later(scene, made.id);
+    await expireBackoff(fixture, made.id);
     (await refresh(made)).expect(200);
     assert.equal(redemptions(made), 1);
-    await assertAlive(scene, made.id);
+    await assertAlive(fixture, made.id);
   });
 
   for (const [what, change] of [
@@ -31,37 +31,37 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["omits the refresh token", () => ({ refresh_token: _, ...grant }) => grant],
   ]) {
     it(`that ${what}: the old one is kept`, async () => {
-      const made = await connection(scene);
+      const made = await connection(fixture);
       changed(made, change(made));
       (await refresh(made)).expect(200);
-      const tokens = await tokensOf(scene, made.id);
+      const tokens = await tokensOf(fixture, made.id);
       assert.equal(tokens.refresh_token, made.tokens.refresh_token);
       assert.notEqual(tokens.access_token, made.tokens.access_token);
     });
   }
 
   it("that takes a refresh token any number of times: each refresh brings another access token", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     let count = 0;
     fault(made, (exchange) => answer(200, { access_token: `access-${++count}`, token_type: "Bearer", expires_in: 3600 })(exchange));
     for (const expected of ["access-1", "access-2", "access-3"]) {
       (await refresh(made)).expect(200);
-      assert.equal((await tokensOf(scene, made.id)).access_token, expected);
-      await later(scene, made.id);
+      assert.equal((await tokensOf(fixture, made.id)).access_token, expected);
+      await expireBackoff(fixture, made.id);
     }
   });
 
   it("that names no end: the row claims none either", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     changed(made, ({ expires_in: _, ...grant }) => grant);
     const { json } = (await refresh(made)).expect(200);
     assert.deepEqual([json.refreshed, json.expires_at], [true, null]);
-    assert.equal((await tokensOf(scene, made.id)).expires_at, undefined);
-    assert.equal((await rowOf(scene, made.id)).token_expires_at, null);
+    assert.equal((await tokensOf(fixture, made.id)).expires_at, undefined);
+    assert.equal((await rowOf(fixture, made.id)).token_expires_at, null);
   });
 
   it("that answers 500 twice: asked once each time, with a growing pause, and the third time is good", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     fault(made, first(2, answer(500, { error: PLANTED })));
     const pauses = [];
     for (let round = 1; round <= 2; round++) {
@@ -69,52 +69,52 @@ describe("a refresh at a provider", { concurrency: true }, () => {
       assert.equal(redemptions(made), round, "one request, not repeated");
       (await refresh(made)).expect(502, "provider_failed");
       assert.equal(redemptions(made), round, "a moment later the provider is left alone");
-      const { retry_at, failed_at, unsettled } = await leaseOf(scene, made.id);
+      const { retry_at, failed_at, unsettled } = await leaseOf(fixture, made.id);
       assert.equal(unsettled, round);
       pauses.push(Math.round((retry_at - failed_at) / 1000));
-      await later(scene, made.id);
+      await expireBackoff(fixture, made.id);
     }
     assert.deepEqual(pauses, [30, 60]);
     assert.equal((await refresh(made)).expect(200).json.refreshed, true);
-    assert.deepEqual(await refreshesOf(scene, made.id), [
+    assert.deepEqual(await refreshesOf(fixture, made.id), [
       ["refresh_failed", "failed", "unsettled"],
       ["refresh_failed", "failed", "unsettled"],
       ["refreshed", "succeeded", null],
     ]);
-    assert.equal((await leaseOf(scene, made.id)).unsettled, 0);
-    await assertAlive(scene, made.id);
+    assert.equal((await leaseOf(fixture, made.id)).unsettled, 0);
+    await assertAlive(fixture, made.id);
   });
 
   it("that says invalid_grant: reconnect_required, and it is not asked again", async () => {
-    const made = await connection(scene);
+    const made = await connection(fixture);
     fault(made, answer(400, { error: "invalid_grant", error_description: PLANTED }));
     for (let round = 0; round < 3; round++) {
       const { json } = (await refresh(made)).expect(200);
       assert.deepEqual([json.refreshed, json.status], [false, "reconnect_required"]);
-      await later(scene, made.id);
+      await expireBackoff(fixture, made.id);
     }
     assert.equal(redemptions(made), 1);
-    assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
-    const { status, status_reason, token_expires_at } = await rowOf(scene, made.id);
+    assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
+    const { status, status_reason, token_expires_at } = await rowOf(fixture, made.id);
     assert.deepEqual([status, status_reason], ["reconnect_required", "invalid_grant"]);
     assert.ok(token_expires_at, "the access token may still be good");
-    assert.ok(!JSON.stringify(scene.worker.logs()).includes(PLANTED));
+    assert.ok(!JSON.stringify(fixture.worker.logs()).includes(PLANTED));
   });
 
-  it("where the user has revoked the app: reconnect_required, and connecting again mends it", async () => {
-    const made = await connection(scene);
-    const { client_id, client_secret } = scene.worker.info;
-    const { status } = await fetch(`${scene.info.authorization_server_url}/v1/oauth/revoke`, {
+  it("where the user has revoked the app: reconnect_required, and connecting again restores it", async () => {
+    const made = await connection(fixture);
+    const { client_id, client_secret } = fixture.worker.info;
+    const { status } = await fetch(`${fixture.info.authorization_server_url}/v1/oauth/revoke`, {
       method: "POST",
       body: JSON.stringify({ client_id, client_secret, refresh_token: made.tokens.refresh_token }),
     });
     assert.equal(status, 204);
     assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
-    const [{ login }] = await scene.sql`select name as login from public.integrations where id = ${made.id}`;
+    const [{ login }] = await fixture.sql`select name as login from public.integrations where id = ${made.id}`;
     assert.equal(await made.browser.connect(login), made.id);
-    assert.equal((await rowOf(scene, made.id)).status, "active");
+    assert.equal((await rowOf(fixture, made.id)).status, "active");
     assert.equal((await refresh(made)).expect(200).json.refreshed, true);
-    await assertAlive(scene, made.id);
+    await assertAlive(fixture, made.id);
   });
 
   for (const [what, change] of [
@@ -123,11 +123,11 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["a token type that says nothing", (grant) => ({ ...grant, token_type: null })],
   ]) {
     it(`123. that answers ${what} beside fresh tokens: they are stored`, async () => {
-      const made = await connection(scene);
-      fault(made, rewritten(scene.info.authorization_server_url, change));
+      const made = await connection(fixture);
+      fault(made, rewritten(fixture.info.authorization_server_url, change));
       assert.equal((await refresh(made)).expect(200).json.refreshed, true);
-      assert.notDeepEqual(await tokensOf(scene, made.id), made.tokens);
-      await assertAlive(scene, made.id);
+      assert.notDeepEqual(await tokensOf(fixture, made.id), made.tokens);
+      await assertAlive(fixture, made.id);
     });
   }
 
@@ -146,17 +146,17 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["a redirect", () => redirect("http://127.0.0.1:9/"), "refused"],
   ]) {
     it(`that answers ${what}: 502, asked once, the row as it was, and tried again later`, async () => {
-      const made = await connection(scene);
+      const made = await connection(fixture);
       fault(made, behaviour());
       const failure = (await refresh(made)).expect(502, "provider_failed");
       assert.equal(redemptions(made), 1);
-      assert.deepEqual(await tokensOf(scene, made.id), made.tokens);
-      assert.equal((await rowOf(scene, made.id)).status, "active");
-      assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "failed", reason]]);
-      const { owner, retry_at } = await leaseOf(scene, made.id);
+      assert.deepEqual(await tokensOf(fixture, made.id), made.tokens);
+      assert.equal((await rowOf(fixture, made.id)).status, "active");
+      assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "failed", reason]]);
+      const { owner, retry_at } = await leaseOf(fixture, made.id);
       assert.equal(owner, null);
       assert.ok(retry_at > new Date());
-      assert.ok(!failure.all.includes(PLANTED) && !JSON.stringify(scene.worker.logs()).includes(PLANTED));
+      assert.ok(!failure.all.includes(PLANTED) && !JSON.stringify(fixture.worker.logs()).includes(PLANTED));
     });
   }
 
@@ -166,87 +166,87 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["the bare text invalid_grant", () => answer(400, "invalid_grant", { "content-type": "text/plain" })],
   ]) {
     it(`that says ${what}: reconnect_required`, async () => {
-      const made = await connection(scene);
+      const made = await connection(fixture);
       fault(made, behaviour());
       assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
-      assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
+      assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "reconnect_required", "invalid_grant"]]);
     });
   }
 
   /** Forgets the back-off, and lets a day go by since the first refusal. */
-  const dayLater = ({ id }) => scene.sql`
+  const dayLater = ({ id }) => fixture.sql`
     update public.credential_leases
     set failed_at = null, retry_at = null, refused_since = refused_since - interval '25 hours' where integration_id = ${id}`;
   const standing = async ({ id }) => {
-    const { status, status_reason } = await rowOf(scene, id);
+    const { status, status_reason } = await rowOf(fixture, id);
     return [status, status_reason];
   };
 
   it("that refuses alike past the token's end: degraded, and a reconnection's after eight tries and a day", async () => {
-    const made = await connection(scene);
-    await endsIn(scene, made.id, -60);
+    const made = await connection(fixture);
+    await setTokenExpiry(fixture, made.id, -60);
     const restore = fault(made, answer(400, { error: "invalid_request", error_description: PLANTED }));
     for (let tries = 1; tries <= 7; tries++) {
       (await refresh(made)).expect(502, "provider_failed");
       assert.deepEqual(await standing(made), ["degraded", "refresh_failed"]);
       if (tries === 1) await dayLater(made);
-      else await later(scene, made.id);
+      else await expireBackoff(fixture, made.id);
     }
     restore();
     fault(made, answer(429, { error: "invalid_request" }));
     (await refresh(made)).expect(502, "provider_failed");
-    assert.equal((await leaseOf(scene, made.id)).refusals, 7, "too many requests are no refusal");
-    await later(scene, made.id);
+    assert.equal((await leaseOf(fixture, made.id)).refusals, 7, "too many requests are no refusal");
+    await expireBackoff(fixture, made.id);
     fault(made, answer(400, { error: "invalid_request" }));
     assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
     assert.deepEqual(await standing(made), ["reconnect_required", "refresh_refused"]);
-    assert.ok(!JSON.stringify(scene.worker.logs()).includes(PLANTED));
+    assert.ok(!JSON.stringify(fixture.worker.logs()).includes(PLANTED));
   });
 
   it("that takes our client secret for wrong: every connection is degraded, and none ends", async () => {
-    const all = await Promise.all(Array.from({ length: 3 }, () => connection(scene)));
+    const all = await Promise.all(Array.from({ length: 3 }, () => connection(fixture)));
     for (const made of all) {
-      await endsIn(scene, made.id, -60);
+      await setTokenExpiry(fixture, made.id, -60);
       fault(made, answer(401, { error: "invalid_client" }));
       for (let tries = 1; tries <= 9; tries++) {
         (await refresh(made)).expect(502, "provider_failed");
-        await later(scene, made.id);
+        await expireBackoff(fixture, made.id);
       }
-      assert.equal((await leaseOf(scene, made.id)).refusals, 9);
+      assert.equal((await leaseOf(fixture, made.id)).refusals, 9);
       assert.deepEqual(await standing(made), ["degraded", "refresh_failed"]);
     }
   });
 
   it("whose answer was lost on the way, and which rotates: the grant is over, and the trail says why", async () => {
-    const made = await connection(scene);
-    const mend = fault(made, cut());
+    const made = await connection(fixture);
+    const restore = fault(made, cut());
     (await refresh(made)).expect(502, "provider_failed");
-    mend();
-    await later(scene, made.id);
+    restore();
+    await expireBackoff(fixture, made.id);
     assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
     assert.equal(redemptions(made), 2);
-    assert.deepEqual(await refreshesOf(scene, made.id), [
+    assert.deepEqual(await refreshesOf(fixture, made.id), [
       ["refresh_failed", "failed", "unsettled"],
       ["refresh_failed", "reconnect_required", "refresh_lost"],
     ]);
   });
 
   it("is not asked where the row does not open: 500, ours to mend, and the log says which row", async () => {
-    const made = await connection(scene);
-    await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${made.id}`;
+    const made = await connection(fixture);
+    await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${made.id}`;
     (await refresh(made)).expect(500, "internal");
     assert.equal(redemptions(made), 0);
-    await scene.worker.logged(new RegExp(`integrations ${made.id}: its credentials do not open`));
-    assert.deepEqual(await refreshesOf(scene, made.id), [["refresh_failed", "failed", "unreadable"]]);
+    await fixture.worker.logged(new RegExp(`integrations ${made.id}: its credentials do not open`));
+    assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "failed", "unreadable"]]);
   });
 
   it("that gave no refresh token: 409, and it is not asked", async () => {
-    const browser = (await connection(scene)).browser;
+    const browser = (await connection(fixture)).browser;
     const callback = await browser.consent("refresh-without-token");
-    scene.server.fault(exchangeOf(callback), rewritten(scene.info.authorization_server_url, ({ refresh_token: _, ...grant }) => grant));
+    fixture.server.fault(exchangeOf(callback), rewritten(fixture.info.authorization_server_url, ({ refresh_token: _, ...grant }) => grant));
     const { location } = (await browser.get(callback)).expect(303);
-    const id = new URL(location, scene.worker.url).searchParams.get("connected");
+    const id = new URL(location, fixture.worker.url).searchParams.get("connected");
     for (let round = 0; round < 2; round++) (await refresh({ browser, id })).expect(409, "not_refreshable");
-    assert.equal((await rowOf(scene, id)).status, "active");
+    assert.equal((await rowOf(fixture, id)).status, "active");
   });
 });

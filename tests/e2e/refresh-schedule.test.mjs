@@ -8,9 +8,9 @@ import { keyId } from "../format/format.mjs";
 import { answer, late } from "../support/faults.mjs";
 import { takesAccessToken } from "../support/grants.mjs";
 import { opened } from "../support/integrations.mjs";
-import { insertRows, ownScene } from "../support/own-stack.mjs";
+import { insertRows, ownStackFixture } from "../support/own-stack.mjs";
 import {
-  assertAlive, connection, dueLeft, endsIn, later, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, tokensOf,
+  assertAlive, connection, dueLeft, expireBackoff, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry, tokensOf,
 } from "../support/refresh.mjs";
 import { until } from "../support/wait.mjs";
 
@@ -19,160 +19,160 @@ const TOKEN_PATH = "/v1/oauth/token";
 const LANES = 5;
 
 describe("the schedule", () => {
-  const scene = ownScene("refresh-schedule");
-  const { start } = scene;
-  const redemptions = ({ tokens }) => scene.server.count(redemptionOf(tokens.refresh_token));
+  const fixture = ownStackFixture("refresh-schedule");
+  const { start } = fixture;
+  const redemptions = ({ tokens }) => fixture.server.count(redemptionOf(tokens.refresh_token));
 
   it("refreshes what ends within ten minutes, and nothing else", async () => {
-    const [soon, over, fresh, lost] = await Promise.all(Array.from({ length: 4 }, () => connection(scene)));
-    await Promise.all([endsIn(scene, soon.id, 500), endsIn(scene, over.id, -3600), endsIn(scene, fresh.id, 700), endsIn(scene, lost.id, 60)]);
-    await scene.sql`update public.integrations set status = 'reconnect_required' where id = ${lost.id}`;
-    await scene.worker.scheduled();
+    const [soon, over, fresh, lost] = await Promise.all(Array.from({ length: 4 }, () => connection(fixture)));
+    await Promise.all([setTokenExpiry(fixture, soon.id, 500), setTokenExpiry(fixture, over.id, -3600), setTokenExpiry(fixture, fresh.id, 700), setTokenExpiry(fixture, lost.id, 60)]);
+    await fixture.sql`update public.integrations set status = 'reconnect_required' where id = ${lost.id}`;
+    await fixture.worker.scheduled();
     assert.deepEqual([soon, over, fresh, lost].map(redemptions), [1, 1, 0, 0]);
     for (const { id } of [soon, over]) {
-      await assertAlive(scene, id);
-      assert.deepEqual(await refreshesOf(scene, id), [["refreshed", "succeeded", null]]);
-      const [{ actor, user_id }] = await scene.sql`select actor, user_id from public.credential_events where integration_id = ${id} and action = 'refreshed'`;
+      await assertAlive(fixture, id);
+      assert.deepEqual(await refreshesOf(fixture, id), [["refreshed", "succeeded", null]]);
+      const [{ actor, user_id }] = await fixture.sql`select actor, user_id from public.credential_events where integration_id = ${id} and action = 'refreshed'`;
       assert.deepEqual([actor, user_id], ["service", null]);
     }
-    await scene.worker.scheduled();
+    await fixture.worker.scheduled();
     assert.deepEqual([soon, over, fresh, lost].map(redemptions), [1, 1, 0, 0], "a second run finds nothing to do");
   });
 
   it("and callers at the same time: one redemption", async () => {
-    const made = await connection(scene);
-    await endsIn(scene, made.id, 60);
-    scene.server.fault(redemptionOf(made.tokens.refresh_token), late(1000));
+    const made = await connection(fixture);
+    await setTokenExpiry(fixture, made.id, 60);
+    fixture.server.fault(redemptionOf(made.tokens.refresh_token), late(1000));
     const [answers] = await Promise.all([
       Promise.all(Array.from({ length: 10 }, () => refresh(made))),
-      scene.worker.scheduled(),
-      scene.worker.scheduled(),
+      fixture.worker.scheduled(),
+      fixture.worker.scheduled(),
     ]);
     for (const one of answers) assert.equal(one.expect(200).json.refreshed, true);
     assert.equal(redemptions(made), 1);
-    await assertAlive(scene, made.id);
+    await assertAlive(fixture, made.id);
   });
 
   it("leaves a provider that fails alone for a while", async () => {
-    const made = await connection(scene);
-    await endsIn(scene, made.id, 60);
-    const mend = scene.server.fault(redemptionOf(made.tokens.refresh_token), answer(500));
-    await scene.worker.scheduled();
-    await scene.worker.scheduled();
+    const made = await connection(fixture);
+    await setTokenExpiry(fixture, made.id, 60);
+    const restore = fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(500));
+    await fixture.worker.scheduled();
+    await fixture.worker.scheduled();
     assert.equal(redemptions(made), 1);
-    mend();
-    await later(scene, made.id);
-    await scene.worker.scheduled();
-    await assertAlive(scene, made.id);
+    restore();
+    await expireBackoff(fixture, made.id);
+    await fixture.worker.scheduled();
+    await assertAlive(fixture, made.id);
   });
 
   it("asks a provider that wants no more, as several organisations were told, for nobody any more, until its pause is over", async () => {
-    const ids = await insertRows(scene, 60, { seconds: 60 });
-    const mend = scene.server.fault(TOKEN_PATH, answer(429, {}, { "retry-after": "60" }));
-    const before = scene.server.requests.length;
-    await scene.worker.scheduled();
-    const asked = scene.server.requests.length - before;
+    const ids = await insertRows(fixture, 60, { seconds: 60 });
+    const restore = fixture.server.fault(TOKEN_PATH, answer(429, {}, { "retry-after": "60" }));
+    const before = fixture.server.requests.length;
+    await fixture.worker.scheduled();
+    const asked = fixture.server.requests.length - before;
     assert.ok(asked >= 3 && asked < 3 * LANES, `${asked} requests`);
-    mend();
-    const granted = scene.server.fault(TOKEN_PATH, granting());
-    await scene.worker.scheduled();
-    assert.equal(scene.server.requests.length - before, asked, "not by the next run either");
-    await scene.sql`update private.provider_pauses set until = now()`;
-    await scene.worker.scheduled();
+    restore();
+    const granted = fixture.server.fault(TOKEN_PATH, granting());
+    await fixture.worker.scheduled();
+    assert.equal(fixture.server.requests.length - before, asked, "not by the next run either");
+    await fixture.sql`update private.provider_pauses set until = now()`;
+    await fixture.worker.scheduled();
     granted();
-    const [{ refreshed }] = await scene.sql`
+    const [{ refreshed }] = await fixture.sql`
       select count(*)::int as refreshed from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
     assert.equal(refreshed, ids.length - asked, "those that were not asked for are not held back");
   });
 
   it("asks for all others where one organisation is told to wait, however many connections it has", async () => {
     const organization_id = randomUUID();
-    const limited = await insertRows(scene, 20, { seconds: 30, organization_id });
-    const others = await insertRows(scene, 40, { seconds: 60 });
+    const limited = await insertRows(fixture, 20, { seconds: 30, organization_id });
+    const others = await insertRows(fixture, 40, { seconds: 60 });
     const isLimited = ({ path, body }) => path === TOKEN_PATH && limited.some((id) => body.includes(`old-${id}`));
-    const granted = scene.server.fault(TOKEN_PATH, granting());
-    const mend = scene.server.fault(isLimited, answer(429, {}, { "retry-after": "600" }));
-    await scene.worker.scheduled();
+    const granted = fixture.server.fault(TOKEN_PATH, granting());
+    const restore = fixture.server.fault(isLimited, answer(429, {}, { "retry-after": "600" }));
+    await fixture.worker.scheduled();
     granted();
-    mend();
-    const [{ refreshed }] = await scene.sql`
+    restore();
+    const [{ refreshed }] = await fixture.sql`
       select count(*)::int as refreshed from public.credential_events where action = 'refreshed' and integration_id = any (${others})`;
     assert.equal(refreshed, others.length);
-    assert.equal((await scene.sql`select from private.provider_pauses where until > now()`).length, 0);
-    const [{ waiting }] = await scene.sql`
+    assert.equal((await fixture.sql`select from private.provider_pauses where until > now()`).length, 0);
+    const [{ waiting }] = await fixture.sql`
       select count(*)::int as waiting from private.integration_pauses where integration_id = any (${limited}) and until > now()`;
     assert.equal(waiting, limited.length);
   });
 
   it("does not wait for a provider that is down for each of its customers", async () => {
-    const ids = await insertRows(scene, 60, { seconds: 60 });
-    const mend = scene.server.fault(TOKEN_PATH, answer(500));
-    const before = scene.server.requests.length;
-    await scene.worker.scheduled();
-    const asked = scene.server.requests.length - before;
+    const ids = await insertRows(fixture, 60, { seconds: 60 });
+    const restore = fixture.server.fault(TOKEN_PATH, answer(500));
+    const before = fixture.server.requests.length;
+    await fixture.worker.scheduled();
+    const asked = fixture.server.requests.length - before;
     assert.ok(asked >= LANES && asked < 3 * LANES, `${asked} requests`);
-    mend();
-    const granted = scene.server.fault(TOKEN_PATH, granting());
-    await scene.worker.scheduled();
+    restore();
+    const granted = fixture.server.fault(TOKEN_PATH, granting());
+    await fixture.worker.scheduled();
     granted();
-    assert.equal(scene.server.requests.length - before, ids.length, "the others are asked for in the next run");
+    assert.equal(fixture.server.requests.length - before, ids.length, "the others are asked for in the next run");
   });
 
   it("of a token that ends and cannot be refreshed asks for a reconnection, once it has ended", async () => {
-    const [id] = await insertRows(scene, 1, { refresh_token: null, seconds: 60 });
-    await scene.worker.scheduled();
-    assert.equal((await rowOf(scene, id)).status, "active");
-    await scene.sql`update public.credential_leases set retry_at = now()`;
-    await endsIn(scene, id, -1);
-    await scene.worker.scheduled();
-    const { status, status_reason } = await rowOf(scene, id);
+    const [id] = await insertRows(fixture, 1, { refresh_token: null, seconds: 60 });
+    await fixture.worker.scheduled();
+    assert.equal((await rowOf(fixture, id)).status, "active");
+    await fixture.sql`update public.credential_leases set retry_at = now()`;
+    await setTokenExpiry(fixture, id, -1);
+    await fixture.worker.scheduled();
+    const { status, status_reason } = await rowOf(fixture, id);
     assert.deepEqual([status, status_reason], ["reconnect_required", "not_refreshable"]);
   });
 
   it("passes by what does not open, says which row, and does the rest", async () => {
-    const [broken, good] = await insertRows(scene, 2, { seconds: 60 });
-    await scene.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
-    const mend = scene.server.fault(TOKEN_PATH, granting());
-    await scene.worker.scheduled();
-    mend();
-    await scene.worker.logged(new RegExp(`${broken}.*not refreshed`));
-    assert.deepEqual(await refreshesOf(scene, broken), [["refresh_failed", "failed", "unreadable"]]);
-    assert.deepEqual(await refreshesOf(scene, good), [["refreshed", "succeeded", null]]);
+    const [broken, good] = await insertRows(fixture, 2, { seconds: 60 });
+    await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
+    const restore = fixture.server.fault(TOKEN_PATH, granting());
+    await fixture.worker.scheduled();
+    restore();
+    await fixture.worker.logged(new RegExp(`${broken}.*not refreshed`));
+    assert.deepEqual(await refreshesOf(fixture, broken), [["refresh_failed", "failed", "unreadable"]]);
+    assert.deepEqual(await refreshesOf(fixture, good), [["refreshed", "succeeded", null]]);
   });
 
   it("of a thousand rows that are due refreshes each once, in one run", async () => {
-    const ids = await insertRows(scene, 1000, { seconds: 60 });
-    const mend = scene.server.fault(TOKEN_PATH, granting());
-    const before = scene.server.requests.length;
-    await scene.worker.scheduled();
-    mend();
-    assert.equal(await dueLeft(scene.sql), 0);
-    const redeemed = scene.server.requests.slice(before).map(({ body }) => new URLSearchParams(body).get("refresh_token"));
+    const ids = await insertRows(fixture, 1000, { seconds: 60 });
+    const restore = fixture.server.fault(TOKEN_PATH, granting());
+    const before = fixture.server.requests.length;
+    await fixture.worker.scheduled();
+    restore();
+    assert.equal(await dueLeft(fixture.sql), 0);
+    const redeemed = fixture.server.requests.slice(before).map(({ body }) => new URLSearchParams(body).get("refresh_token"));
     assert.deepEqual([redeemed.length, new Set(redeemed).size], [ids.length, ids.length]);
-    const [row] = await scene.sql`select * from public.integrations where id = ${ids[500]}`;
-    assert.match(opened(scene.info, row).refresh_token, /^fresh-/);
+    const [row] = await fixture.sql`select * from public.integrations where id = ${ids[500]}`;
+    assert.match(opened(fixture.info, row).refresh_token, /^fresh-/);
   });
 
   // Threat model 120.
   it("that has used up its time shares out over a queue what is left, or says that the queue did not take it; each row once", async () => {
     // Each run claims a hundred at once, and another hundred before its time is over.
-    const ids = await insertRows(scene, 600, { seconds: 60 });
+    const ids = await insertRows(fixture, 600, { seconds: 60 });
     const [sharing, alone] = await Promise.all([start({}, { queue: true }), start({ WORK_QUEUE: { sendBatch: null } })]);
     let slow = true;
-    const mend = scene.server.fault(TOKEN_PATH, async (exchange) => {
+    const restore = fixture.server.fault(TOKEN_PATH, async (exchange) => {
       if (slow) await exchange.delay(2000);
       granting()(exchange);
     });
-    const before = scene.server.requests.length;
+    const before = fixture.server.requests.length;
     // One after the other: at once, the messages of the one would leave nothing to the other.
     await alone.scheduled();
     await alone.logged(/refresh has more to do .* the queue did not take it/);
     await sharing.scheduled();
-    assert.ok(await dueLeft(scene.sql) > 0, "the two runs have left something");
+    assert.ok(await dueLeft(fixture.sql) > 0, "the two runs have left something");
     slow = false;
-    await until("the queue's messages have done the rest", async () => (await dueLeft(scene.sql)) === 0, 60_000);
-    mend();
-    const redeemed = scene.server.requests.slice(before).map(({ body }) => new URLSearchParams(body).get("refresh_token"));
+    await until("the queue's messages have done the rest", async () => (await dueLeft(fixture.sql)) === 0, 60_000);
+    restore();
+    const redeemed = fixture.server.requests.slice(before).map(({ body }) => new URLSearchParams(body).get("refresh_token"));
     assert.deepEqual([redeemed.length, new Set(redeemed).size], [ids.length, ids.length]);
     // Its messages that are left would take other tests' rows.
     await sharing.stop();
@@ -180,14 +180,14 @@ describe("the schedule", () => {
   });
 
   it("of two workers at once redeems each row once", async () => {
-    const ids = await insertRows(scene, 200, { seconds: 60 });
+    const ids = await insertRows(fixture, 200, { seconds: 60 });
     const second = await start();
-    const mend = scene.server.fault(TOKEN_PATH, granting());
-    const before = scene.server.requests.length;
-    await Promise.all([scene.worker.scheduled(), second.scheduled(), scene.worker.scheduled()]);
-    mend();
-    assert.equal(scene.server.requests.length - before, ids.length);
-    const [{ count }] = await scene.sql`select count(*)::int from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
+    const restore = fixture.server.fault(TOKEN_PATH, granting());
+    const before = fixture.server.requests.length;
+    await Promise.all([fixture.worker.scheduled(), second.scheduled(), fixture.worker.scheduled()]);
+    restore();
+    assert.equal(fixture.server.requests.length - before, ids.length);
+    const [{ count }] = await fixture.sql`select count(*)::int from public.credential_events where action = 'refreshed' and integration_id = any (${ids})`;
     assert.equal(count, ids.length);
   });
 
@@ -195,38 +195,38 @@ describe("the schedule", () => {
     let newer;
     before(async () => {
       const key = randomBytes(32);
-      newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: scene.info.encryption_key });
+      newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: fixture.info.encryption_key });
       newer.kid = keyId(key);
       newer.info.encryption_key = key.toString("base64");
     });
-    beforeEach(() => scene.sql`select public.declare_fence(array[${newer.kid}])`);
-    afterEach(() => scene.sql`select public.lift_fence()`);
+    beforeEach(() => fixture.sql`select public.declare_fence(array[${newer.kid}])`);
+    afterEach(() => fixture.sql`select public.lift_fence()`);
 
     /** A connection whose refresh could not be written: `{ ...connection, kept }`, the tokens that are kept for it. */
     async function unwritten() {
-      await scene.sql`select public.lift_fence()`;
-      const made = await connection(scene);
-      await scene.sql`select public.declare_fence(array[${newer.kid}])`;
+      await fixture.sql`select public.lift_fence()`;
+      const made = await connection(fixture);
+      await fixture.sql`select public.declare_fence(array[${newer.kid}])`;
       (await refresh(made)).expect(503, "save_failed");
       assert.equal(redemptions(made), 1);
-      const { journal } = await leaseOf(scene, made.id);
-      const row = await rowOf(scene, made.id);
-      return { ...made, kept: opened(scene.info, { ...row, config: journal }), journal };
+      const { journal } = await leaseOf(fixture, made.id);
+      const row = await rowOf(fixture, made.id);
+      return { ...made, kept: opened(fixture.info, { ...row, config: journal }), journal };
     }
 
     it("the answer is kept sealed, and a worker that may write writes it, without the provider", async () => {
       const made = await unwritten();
       assert.ok(!JSON.stringify(made.journal).includes(made.kept.refresh_token));
-      assert.deepEqual(await tokensOf(scene, made.id), made.tokens, "the row is as it was");
-      await scene.sql`update public.credential_leases set retry_at = now()`;
+      assert.deepEqual(await tokensOf(fixture, made.id), made.tokens, "the row is as it was");
+      await fixture.sql`update public.credential_leases set retry_at = now()`;
       await newer.scheduled();
       assert.equal(redemptions(made), 1);
       assert.equal(redemptions({ tokens: made.kept }), 0);
-      const row = await rowOf(scene, made.id);
+      const row = await rowOf(fixture, made.id);
       assert.equal(row.config._enc.kid, newer.kid);
       assert.deepEqual(opened(newer.info, row), made.kept);
-      assert.equal((await leaseOf(scene, made.id)).journal, null);
-      assert.equal(await takesAccessToken(scene.info, made.kept.access_token), true);
+      assert.equal((await leaseOf(fixture, made.id)).journal, null);
+      assert.equal(await takesAccessToken(fixture.info, made.kept.access_token), true);
     });
 
     it("asked again, the old worker keeps what it has, and redeems nothing", async () => {
@@ -234,15 +234,15 @@ describe("the schedule", () => {
       (await refresh(made)).expect(503, "save_failed");
       assert.equal(redemptions(made), 1);
       assert.equal(redemptions({ tokens: made.kept }), 0);
-      assert.ok((await leaseOf(scene, made.id)).journal);
+      assert.ok((await leaseOf(fixture, made.id)).journal);
     });
 
     it("a disconnection revokes what is kept, and leaves nothing", async () => {
       const made = await unwritten();
       assert.equal((await made.browser.delete(`/api/integrations/${made.id}`)).expect(200).json.revoked, true);
-      assert.equal(scene.server.count(({ path: to, body }) => to === "/v1/oauth/revoke" && body.includes(made.kept.refresh_token)), 1);
-      assert.equal(await takesAccessToken(scene.info, made.kept.access_token), false);
-      assert.equal(await leaseOf(scene, made.id), undefined);
+      assert.equal(fixture.server.count(({ path: to, body }) => to === "/v1/oauth/revoke" && body.includes(made.kept.refresh_token)), 1);
+      assert.equal(await takesAccessToken(fixture.info, made.kept.access_token), false);
+      assert.equal(await leaseOf(fixture, made.id), undefined);
     });
   });
 

@@ -6,7 +6,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { call } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
@@ -29,7 +29,7 @@ describe("a password", () => {
     await gateway?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   let last = 0;
   /** An address of its own for each test (RFC 5737). */

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { afterEach, describe, it } from "node:test";
 
 import { bearer, call } from "../support/caller.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer, held } from "../support/faults.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
@@ -21,10 +21,10 @@ const BATCH = 100;
 describe("public keys", { concurrency: true }, () => {
   const info = stack();
   let newest;
-  afterEach(tellOnFailure(() => newest));
+  afterEach(logOnFailure(() => newest));
 
   /** A worker that has fetched nothing yet, behind a proxy that counts. */
-  async function scene(t) {
+  async function fixture(t) {
     const gateway = await startProxy(info.supabase_url);
     t.after(() => gateway.stop());
     const worker = await startWorker({ ...info, supabase_url: gateway.url });
@@ -36,7 +36,7 @@ describe("public keys", { concurrency: true }, () => {
   }
 
   it("15. 1,000 tokens with unknown kids -> at most one JWKS request a cool-down", async (t) => {
-    const { gateway, user, list, info } = await scene(t);
+    const { gateway, user, list, info } = await fixture(t);
     const claims = userClaims(info, user);
     const begun = Date.now();
     for (let sent = 0; sent < 1000; sent += BATCH) {
@@ -51,7 +51,7 @@ describe("public keys", { concurrency: true }, () => {
   });
 
   it("15. those who come while the keys are fetched wait for that one request, and are let in", async (t) => {
-    const { gateway, list } = await scene(t);
+    const { gateway, list } = await fixture(t);
     const keys = held();
     gateway.fault(JWKS, keys.behaviour);
     const answers = Array.from({ length: 30 }, () => list());
@@ -62,10 +62,10 @@ describe("public keys", { concurrency: true }, () => {
   });
 
   it("31. without public keys nobody is called a stranger: 503, and the next ones are let in", async (t) => {
-    const { gateway, list } = await scene(t);
-    const mend = gateway.fault(JWKS, answer(500, "down"));
+    const { gateway, list } = await fixture(t);
+    const restore = gateway.fault(JWKS, answer(500, "down"));
     (await list()).expect(503, "upstream_unavailable");
-    mend();
+    restore();
     await until("the keys are asked for again", async () => {
       const listed = await list();
       if (listed.status === 200) return true;

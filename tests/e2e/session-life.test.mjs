@@ -4,13 +4,13 @@ import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { bearer, call } from "../support/caller.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer } from "../support/faults.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signES256, userClaims } from "../support/tokens.mjs";
 import { signUp } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const SESSION = "__Host-session";
@@ -31,11 +31,11 @@ describe("a session", { concurrency: true }, () => {
     await worker?.stop();
     await gateway?.stop();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   it("is made of e-mail and password, and lives in HttpOnly cookies alone", async () => {
     const { id, email, password } = await signUp(worker.info);
-    const browser = new Visitor(worker);
+    const browser = new BrowserSession(worker);
     const signedIn = (await browser.post("/api/session", { email, password })).expect(200);
     const { user, expires_at, ...rest } = signedIn.json;
     assert.deepEqual({ user, rest }, { user: { id, email }, rest: {} });
@@ -66,14 +66,14 @@ describe("a session", { concurrency: true }, () => {
 
   it("is made of a token alone, without a way to renew it", async () => {
     const user = await signUp(worker.info);
-    const browser = new Visitor(worker);
+    const browser = new BrowserSession(worker);
     const made = (await browser.post("/api/session", { access_token: user.access_token })).expect(200);
     assert.deepEqual(made.headers.getSetCookie().map((line) => line.split("=")[0]), [SESSION]);
     (await browser.post("/api/session", { refresh: true })).expect(401, "unauthorized");
   });
 
   it("is renewed with its refresh cookie, which is then another", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const before = browser.jar.get(REFRESH);
     const renewed = (await browser.post("/api/session", { refresh: true })).expect(200);
     assert.equal(renewed.json.user.id, browser.user.id);
@@ -92,7 +92,7 @@ describe("a session", { concurrency: true }, () => {
   });
 
   it("ends for the browser and at Supabase Auth", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const kept = browser.jar.get(REFRESH);
     const out = (await browser.delete("/api/session")).expect(200);
     assert.deepEqual(out.json, { success: true });
@@ -107,7 +107,7 @@ describe("a session", { concurrency: true }, () => {
   });
 
   it("ends for the browser although Supabase Auth does not confirm it, and the log says so", async () => {
-    const browser = await Visitor.signedUp(worker);
+    const browser = await BrowserSession.signedUp(worker);
     const token = browser.jar.get(SESSION);
     gateway.fault(({ path, headers }) => path.startsWith(LOGOUT) && headers.authorization === `Bearer ${token}`, answer(500, "down"));
     (await browser.delete("/api/session")).expect(200);

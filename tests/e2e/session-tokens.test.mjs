@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { bearer, call } from "../support/caller.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signES256, signHS256, tokensWithWrongClaims, tokensWithWrongSignatures, userClaims } from "../support/tokens.mjs";
@@ -30,7 +30,7 @@ describe("tokens", { concurrency: true }, () => {
     await Promise.all([gateway?.stop(), elsewhere?.stop()]);
   });
 
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** Every way in: as Bearer, as a session that is to be made, and in the cookie of a session that was not made here. */
   async function assertRefused(cases, at = worker) {

@@ -5,14 +5,14 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { bearer, call } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { held } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { createOrganization, signUp } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";
@@ -33,7 +33,7 @@ describe("users", { concurrency: true }, () => {
     await gateway?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** All that a caller can compare: what differs from one request to the next by nature is left out. */
   function comparable({ status, headers, text }) {
@@ -41,7 +41,7 @@ describe("users", { concurrency: true }, () => {
   }
 
   it("16. another organisation's id at DELETE: byte for byte the answer for one that does not exist", async () => {
-    const [owner, stranger] = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const [owner, stranger] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const id = await owner.connect(`owner-${randomUUID()}`);
     const asked = (identifier) => gateway.requests.filter(({ body }) => body.includes(identifier)).map(({ path }) => path);
     const missing = randomUUID();
@@ -65,7 +65,7 @@ describe("users", { concurrency: true }, () => {
   });
 
   it("16. another user's waiting choice: as if there were none, to look at, to take, and to give up", async () => {
-    const [owner, stranger] = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const [owner, stranger] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const { location } = (await owner.get(await owner.consent(`two-${randomUUID()}`))).expect(303);
     const id = new URL(location, worker.url).searchParams.get("choose");
     const { accounts } = (await owner.get(`/api/connections/${id}`)).expect(200).json;
@@ -83,7 +83,7 @@ describe("users", { concurrency: true }, () => {
   });
 
   it("16. who has left an organisation neither sees nor deletes what is there", async () => {
-    const [member, leaver] = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const [member, leaver] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const organization_id = await createOrganization(sql, [member.user, leaver.user]);
     const id = await leaver.connect(`left-${randomUUID()}`, { organization_id });
     const path = `${LIST}?organization_id=${organization_id}`;
@@ -96,7 +96,7 @@ describe("users", { concurrency: true }, () => {
   });
 
   it("17. organisation and role in user_metadata, which a user can edit, count for nothing", async () => {
-    const [victim, member] = await Promise.all([Visitor.signedUp(worker), signUp(worker.info)]);
+    const [victim, member] = await Promise.all([BrowserSession.signedUp(worker), signUp(worker.info)]);
     const organization_id = await createOrganization(sql, [member], "admin");
     await victim.connect(`victim-${randomUUID()}`);
     const claimed = {
@@ -124,36 +124,36 @@ describe("users", { concurrency: true }, () => {
   });
 
   it("18. interleaved requests of two users in one isolate: each gets its own, whichever order Supabase answers in", async () => {
-    const visitors = await Promise.all([Visitor.signedUp(worker), Visitor.signedUp(worker)]);
+    const visitors = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const logins = visitors.map(() => `interleaved-${randomUUID()}`);
-    await Promise.all(visitors.map((visitor, index) => visitor.connect(logins[index])));
+    await Promise.all(visitors.map((browser, index) => browser.connect(logins[index])));
     const [first, second] = visitors;
 
     // The first one's requests wait at Supabase until all of the second one's are answered.
     const waiting = [held(), held()];
     const ofFirst = (table) => ({ path, headers }) =>
       path.startsWith(`/rest/v1/${table}?`) && headers.authorization === `Bearer ${first.user.access_token}`;
-    const mend = ["integrations", "organization_members"].map((table, index) => gateway.fault(ofFirst(table), waiting[index].behaviour));
+    const restore = ["integrations", "organization_members"].map((table, index) => gateway.fault(ofFirst(table), waiting[index].behaviour));
     const firsts = [first.get(LIST), first.get("/api/session")];
     await Promise.all(waiting.map(({ arrived }) => arrived));
     assertOwn(second, logins[1], await Promise.all([second.get(LIST), second.get("/api/session")]));
     waiting.forEach(({ release }) => release());
     assertOwn(first, logins[0], await Promise.all(firsts));
-    mend.forEach((undo) => undo());
+    restore.forEach((undo) => undo());
 
     const rounds = Array.from({ length: 40 }, (_, round) => visitors[round % 2]);
-    const answers = await Promise.all(rounds.map((visitor) => Promise.all([visitor.get(LIST), visitor.get("/api/session")])));
+    const answers = await Promise.all(rounds.map((browser) => Promise.all([browser.get(LIST), browser.get("/api/session")])));
     answers.forEach((pair, round) => assertOwn(rounds[round], logins[round % 2], pair));
 
-    const flows = await Promise.all(rounds.map((visitor) => visitor.begin()));
+    const flows = await Promise.all(rounds.map((browser) => browser.begin()));
     assert.equal(new Set(flows.map((url) => new URL(url).searchParams.get("state"))).size, flows.length, "no two flows share a state");
   });
 
-  function assertOwn(visitor, login, [list, session]) {
+  function assertOwn(browser, login, [list, session]) {
     const { integrations, count } = list.expect(200).json;
     assert.deepEqual({ count, names: integrations.map(({ name }) => name) }, { count: 1, names: [login] });
     const { user, organizations } = session.expect(200).json;
-    assert.deepEqual({ user, organizations }, { user: { id: visitor.user.id, email: visitor.user.email }, organizations: [{ id: visitor.user.id, role: "owner" }] });
+    assert.deepEqual({ user, organizations }, { user: { id: browser.user.id, email: browser.user.email }, organizations: [{ id: browser.user.id, role: "owner" }] });
   }
 
   async function edit(user, data) {

@@ -7,11 +7,11 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { bearer, call, cookiesOf, flowCookies, ofPage } from "../support/caller.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer as faulty } from "../support/faults.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const SECURITY = {
@@ -45,16 +45,16 @@ describe("every answer", { concurrency: true }, () => {
   before(async () => {
     gateway = await startProxy(info.supabase_url);
     worker = await startWorker({ ...info, supabase_url: gateway.url });
-    visitor = await Visitor.signedUp(worker);
+    visitor = await BrowserSession.signedUp(worker);
   });
   after(async () => {
     await worker?.stop();
     await gateway?.stop();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   it("29. has the security headers: pages, data, redirects, and every kind of error", async () => {
-    const troubled = await Visitor.signedUp(worker);
+    const troubled = await BrowserSession.signedUp(worker);
     gateway.fault(({ path }) => path.includes(troubled.user.id), faulty(500, "down"));
     const json = { "content-type": "application/json" };
     const html = { accept: "text/html" };
@@ -144,7 +144,7 @@ describe("every answer", { concurrency: true }, () => {
   });
 
   it("29. a doubled refresh cookie -> 400, and the token is not spent", async () => {
-    const own = await Visitor.signedUp(worker);
+    const own = await BrowserSession.signedUp(worker);
     const token = own.jar.get("__Host-session-refresh");
     const headers = ofPage(worker, `__Host-session-refresh=x; __Host-session-refresh=${token}`);
     (await call(worker, "POST", "/api/session", { headers, body: JSON.stringify({ refresh: true }) })).expect(400, "invalid_request");
@@ -152,7 +152,7 @@ describe("every answer", { concurrency: true }, () => {
   });
 
   it("29. a doubled flow cookie -> 400, no code is exchanged, and its owner can still finish", async () => {
-    const own = await Visitor.signedUp(worker);
+    const own = await BrowserSession.signedUp(worker);
     const callback = await own.consent(`doubled-${randomUUID()}`);
     const cookie = cookiesOf(own);
     const [flow] = flowCookies(cookie);

@@ -4,10 +4,10 @@ import { randomUUID } from "node:crypto";
 import { after, afterEach, before, describe, it } from "node:test";
 
 import { bearer, call, cookiesOf } from "../support/caller.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const JSON_TYPE = "application/json";
@@ -24,7 +24,7 @@ describe("another site's page", { concurrency: true }, () => {
   before(async () => {
     gateway = await startProxy(info.supabase_url);
     worker = await startWorker({ ...info, supabase_url: gateway.url });
-    visitor = await Visitor.signedUp(worker);
+    visitor = await BrowserSession.signedUp(worker);
     id = await visitor.connect(`web-${randomUUID()}`);
     const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
     choice = new URL(location, worker.url).searchParams.get("choose");
@@ -33,7 +33,7 @@ describe("another site's page", { concurrency: true }, () => {
     await worker?.stop();
     await gateway?.stop();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   /** Every request that changes something on a cookie's word. */
   const changing = () => [
@@ -113,7 +113,7 @@ describe("another site's page", { concurrency: true }, () => {
   });
 
   it("28. a program with its own token needs no Origin; a cookie beside it changes nothing", async () => {
-    const program = await Visitor.signedUp(worker);
+    const program = await BrowserSession.signedUp(worker);
     const body = { integration_type: "supabase" };
     (await call(worker, "POST", "/api/auth/authorize", { headers: bearer(program.user.access_token), body })).expect(200);
     const beside = { ...bearer("wrong"), cookie: cookiesOf(program) };

@@ -4,10 +4,10 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 
 import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ID = "0b5f8a86-5d0c-4c8e-9d39-6b1d8f0f2f11";
@@ -53,27 +53,27 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
   const info = stack();
   let gateway;
   let worker;
-  let visitor;
+  let browser;
   let headers;
 
   before(async () => {
     gateway = await startProxy(info.supabase_url);
     worker = await startWorker({ ...info, supabase_url: gateway.url });
-    visitor = await Visitor.signedUp(worker);
-    headers = { ...bearer(visitor.user.access_token), "content-type": "application/json" };
+    browser = await BrowserSession.signedUp(worker);
+    headers = { ...bearer(browser.user.access_token), "content-type": "application/json" };
   });
   after(async () => {
     await worker?.stop();
     await gateway?.stop();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   const post = (path, body, more) => call(worker, "POST", path, { headers: { ...headers, ...more }, body });
 
   it("30. a wrong method -> 405 with Allow, at every path", async () => {
     for (const [path, allow] of Object.entries(ROUTES)) {
       for (const method of METHODS.filter((method) => !allow.split(", ").includes(method))) {
-        const answer = await call(worker, method, path, { headers: { cookie: cookiesOf(visitor) } });
+        const answer = await call(worker, method, path, { headers: { cookie: cookiesOf(browser) } });
         assert.equal(answer.status, 405, `${method} ${path}`);
         assert.equal(answer.headers.get("allow"), allow, `${method} ${path}`);
         if (FILES.includes(path)) assert.equal(answer.text, "");
@@ -92,7 +92,7 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
   it("30. an unknown path -> 404, signed in or not", async () => {
     for (const path of UNKNOWN) {
       for (const method of ["GET", "POST", "DELETE"]) {
-        const answer = await call(worker, method, worker.url + path, { headers: ofPage(worker, cookiesOf(visitor)) });
+        const answer = await call(worker, method, worker.url + path, { headers: ofPage(worker, cookiesOf(browser)) });
         assert.equal(`${answer.status} ${answer.text}`, '404 {"error":{"code":"not_found","message":"no such path"}}', `${method} ${path}`);
       }
     }

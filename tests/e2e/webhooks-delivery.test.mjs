@@ -14,17 +14,17 @@ import { startStack } from "../stack/stack.mjs";
 import { connect } from "../support/database.mjs";
 import { answer } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
-import { Planted } from "../support/planted.mjs";
+import { SecretCanaries } from "../support/secret-canaries.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { startReceiver, status } from "../support/receiver.mjs";
-import { endsIn, redemptionOf, refresh, tokensOf } from "../support/refresh.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { redemptionOf, refresh, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ALL = "/api/webhooks";
 
 describe("a webhook", () => {
-  const scene = {};
+  const fixture = {};
   const stops = [];
   let dir;
   let receiver;
@@ -32,33 +32,33 @@ describe("a webhook", () => {
     dir = mkdtempSync(path.join(tmpdir(), "webhooks-"));
     const stack = await startStack({ dir, appUrl: "http://localhost:3000" });
     stops.push(stack.stop);
-    scene.info = stack.info;
-    scene.sql = connect(scene.info);
-    stops.push(() => scene.sql.end());
-    scene.server = await startProxy(scene.info.authorization_server_url);
-    scene.gateway = await startProxy(scene.info.supabase_url);
-    stops.push(scene.server.stop, scene.gateway.stop);
-    scene.worker = await start();
+    fixture.info = stack.info;
+    fixture.sql = connect(fixture.info);
+    stops.push(() => fixture.sql.end());
+    fixture.server = await startProxy(fixture.info.authorization_server_url);
+    fixture.gateway = await startProxy(fixture.info.supabase_url);
+    stops.push(fixture.server.stop, fixture.gateway.stop);
+    fixture.worker = await start();
   });
   after(async () => {
     for (const stop of stops.reverse()) await stop();
     rmSync(dir, { recursive: true, force: true });
   });
   beforeEach(async () => {
-    await scene.sql`delete from public.webhook_endpoints`;
-    await scene.sql`delete from public.integrations`;
+    await fixture.sql`delete from public.webhook_endpoints`;
+    await fixture.sql`delete from public.integrations`;
     receiver = await startReceiver();
   });
   afterEach(async (context) => {
     await receiver.stop();
-    if (!context.passed) context.diagnostic(scene.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
+    if (!context.passed) context.diagnostic(fixture.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
   });
 
   /** A worker, or another instance of it with the same OAuth client. */
   async function start(bindings = {}) {
-    const { client_id, client_secret } = scene.worker?.info ?? {};
-    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
-      SUPABASE_BASE_URL: scene.server.url,
+    const { client_id, client_secret } = fixture.worker?.info ?? {};
+    const worker = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, {
+      SUPABASE_BASE_URL: fixture.server.url,
       ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
       ...bindings,
     });
@@ -68,21 +68,21 @@ describe("a webhook", () => {
 
   /** A new user with a webhook: `{ browser, webhook, organization }`. */
   async function owner(body = {}) {
-    const browser = await Visitor.signedIn(scene.worker);
+    const browser = await BrowserSession.signedIn(fixture.worker);
     const webhook = (await browser.post(ALL, { url: receiver.url, ...body })).expect(201).json;
     return { browser, webhook, organization: browser.user.id };
   }
-  const run = () => scene.worker.scheduled();
+  const run = () => fixture.worker.scheduled();
   const types = (events) => events.map(({ type }) => type.replace("connection.", ""));
   const deliveries = async ({ browser, webhook }) => (await browser.get(`${ALL}/${webhook.id}/deliveries`)).expect(200).json.deliveries;
   /** Lets every back-off be over. */
-  const later = async () => {
-    await scene.sql`update public.webhook_deliveries set next_attempt_at = now() where state = 'pending'`;
-    await scene.sql`update public.webhook_endpoints set rests_until = now()`;
+  const expireBackoff = async () => {
+    await fixture.sql`update public.webhook_deliveries set next_attempt_at = now() where state = 'pending'`;
+    await fixture.sql`update public.webhook_endpoints set rests_until = now()`;
   };
   /** Something that happened to an integration of the organisation. */
   const happened = ({ organization }, integration = randomUUID(), data = {}) =>
-    scene.sql`select private.enqueue_event(${organization}, ${integration}, 'connection.refreshed', ${scene.sql.json({ integration_id: integration, ...data })})`;
+    fixture.sql`select private.enqueue_event(${organization}, ${integration}, 'connection.refreshed', ${fixture.sql.json({ integration_id: integration, ...data })})`;
 
   it("tells of a connection from its beginning to its end, signed, in order, and nothing of its credentials", async () => {
     const mine = await owner();
@@ -90,19 +90,19 @@ describe("a webhook", () => {
     const began = Date.now();
     const login = `told-${randomUUID()}`;
     const id = await browser.connect(login);
-    const secrets = [await tokensOf(scene, id)];
+    const secrets = [await tokensOf(fixture, id)];
     await browser.connect(login);
-    secrets.push(await tokensOf(scene, id));
+    secrets.push(await tokensOf(fixture, id));
     (await refresh({ browser, id })).expect(200);
-    secrets.push(await tokensOf(scene, id));
-    await scene.sql`update public.credential_leases set settled_at = settled_at - interval '1 hour'`;
-    let mend = scene.server.fault(redemptionOf(secrets[2].refresh_token), answer(500));
+    secrets.push(await tokensOf(fixture, id));
+    await fixture.sql`update public.credential_leases set settled_at = settled_at - interval '1 hour'`;
+    let restore = fixture.server.fault(redemptionOf(secrets[2].refresh_token), answer(500));
     (await refresh({ browser, id })).expect(502);
-    mend();
-    await scene.sql`update public.credential_leases set failed_at = null, unsettled = 0`;
-    mend = scene.server.fault(redemptionOf(secrets[2].refresh_token), answer(400, { error: "invalid_grant" }));
+    restore();
+    await fixture.sql`update public.credential_leases set failed_at = null, unsettled = 0`;
+    restore = fixture.server.fault(redemptionOf(secrets[2].refresh_token), answer(400, { error: "invalid_grant" }));
     (await refresh({ browser, id })).expect(200);
-    mend();
+    restore();
     (await browser.delete(`/api/integrations/${id}`)).expect(200);
     assert.deepEqual(receiver.requests, [], "the schedule delivers");
 
@@ -125,15 +125,15 @@ describe("a webhook", () => {
     await run();
     assert.equal(receiver.requests.length, 6, "what was taken is not sent again");
 
-    const planted = new Planted();
-    secrets.forEach(({ access_token, refresh_token }, i) => planted.add({ [`access ${i}`]: access_token, [`refresh ${i}`]: refresh_token }));
-    planted.add({ secret: webhook.secret.slice(6), key: scene.info.encryption_key });
-    assert.deepEqual(planted.in(JSON.stringify(receiver.requests)), []);
-    assert.deepEqual(planted.in(JSON.stringify(scene.worker.logs())), []);
-    const [{ outbox }] = await scene.sql`
+    const canaries = new SecretCanaries();
+    secrets.forEach(({ access_token, refresh_token }, i) => canaries.add({ [`access ${i}`]: access_token, [`refresh ${i}`]: refresh_token }));
+    canaries.add({ secret: webhook.secret.slice(6), key: fixture.info.encryption_key });
+    assert.deepEqual(canaries.in(JSON.stringify(receiver.requests)), []);
+    assert.deepEqual(canaries.in(JSON.stringify(fixture.worker.logs())), []);
+    const [{ outbox }] = await fixture.sql`
       select (select jsonb_agg(to_jsonb(w)) from private.webhook_events w)::text || (select jsonb_agg(to_jsonb(d)) from public.webhook_deliveries d)::text
         || (select jsonb_agg(to_jsonb(e)) from public.webhook_endpoints e)::text as outbox`;
-    assert.deepEqual(planted.in(outbox), []);
+    assert.deepEqual(canaries.in(outbox), []);
   });
 
   it("of what it did not ask for hears nothing", async () => {
@@ -153,15 +153,15 @@ describe("a webhook", () => {
     assert.equal(receiver.requests[0].headers["webhook-signature"].split(" ").length, 2);
     for (const one of [webhook.secret, secret]) assert.equal(receiver.events(one).length, 1);
     assert.throws(() => new Webhook(`whsec_${randomBytes(32).toString("base64")}`).verify(receiver.requests[0].body, receiver.requests[0].headers));
-    await scene.sql`update public.webhook_endpoints set previous_secret_ends_at = now() where id = ${webhook.id}`;
+    await fixture.sql`update public.webhook_endpoints set previous_secret_ends_at = now() where id = ${webhook.id}`;
     receiver.requests.length = 0;
     await happened(mine);
     await run();
     assert.equal(receiver.events(secret).length, 1);
     assert.throws(() => receiver.events(webhook.secret));
     await run();
-    const [row] = await scene.sql`select * from public.webhook_endpoints where id = ${webhook.id}`;
-    assert.deepEqual(opened(scene.info, row), { secret }, "the earlier one is forgotten");
+    const [row] = await fixture.sql`select * from public.webhook_endpoints where id = ${webhook.id}`;
+    assert.deepEqual(opened(fixture.info, row), { secret }, "the earlier one is forgotten");
   });
 
   it("waits while its receiver is down, and is then delivered in order", async () => {
@@ -170,7 +170,7 @@ describe("a webhook", () => {
     for (let n = 0; n < 3; n++) for (const integration of [one, two]) await happened(mine, integration, { n });
     await receiver.stop();
     await run();
-    await later();
+    await expireBackoff();
     await run();
     const waiting = await deliveries(mine);
     assert.deepEqual([...new Set(waiting.map(({ state }) => state))], ["pending"]);
@@ -179,7 +179,7 @@ describe("a webhook", () => {
     assert.ok(failed.every(({ last_error, last_status }) => last_error === "unreachable" && last_status === null));
 
     await receiver.start();
-    await later();
+    await expireBackoff();
     await run();
     for (const integration of [one, two]) {
       assert.deepEqual(receiver.events(mine.webhook.secret, integration).map(({ data }) => data.n), [0, 1, 2]);
@@ -197,7 +197,7 @@ describe("a webhook", () => {
     const wait = Date.parse(next_attempt_at) - Date.now();
     assert.ok(wait > 15_000 && wait <= 30_000, `${wait} ms`);
     receiver.answer(undefined);
-    await later();
+    await expireBackoff();
     await new Promise((resolve) => setTimeout(resolve, 1100));
     await run();
     const [first, second] = receiver.events(mine.webhook.secret);
@@ -317,14 +317,14 @@ describe("a webhook", () => {
   it("that could not be written down as delivered is sent again: at least once", async () => {
     const mine = await owner();
     await happened(mine);
-    const mend = scene.gateway.fault("/rest/v1/rpc/settle_webhook_deliveries", answer(503));
+    const restore = fixture.gateway.fault("/rest/v1/rpc/settle_webhook_deliveries", answer(503));
     await run();
-    mend();
-    await scene.worker.logged(/"route":"scheduled: webhooks"/);
+    restore();
+    await fixture.worker.logged(/"route":"scheduled: webhooks"/);
     assert.equal(receiver.requests.length, 1);
     await run();
     assert.equal(receiver.requests.length, 1, "its claim has not ended");
-    await scene.sql`update public.webhook_deliveries set leased_until = now()`;
+    await fixture.sql`update public.webhook_deliveries set leased_until = now()`;
     await run();
     const ids = receiver.requests.map(({ headers }) => headers["webhook-id"]);
     assert.deepEqual([ids.length, new Set(ids).size], [2, 1]);
@@ -342,7 +342,7 @@ describe("a webhook", () => {
   it("and a refresh by the schedule: told in the same run", async () => {
     const mine = await owner({ events: ["connection.refreshed"] });
     const id = await mine.browser.connect(`swept-${randomUUID()}`);
-    await endsIn(scene, id, 60);
+    await setTokenExpiry(fixture, id, 60);
     await run();
     assert.deepEqual(types(receiver.events(mine.webhook.secret, id)), ["refreshed"]);
   });
@@ -352,26 +352,26 @@ describe("a webhook", () => {
       const mine = await owner();
       const rotated = (await mine.browser.post(`${ALL}/${mine.webhook.id}/secret`, {})).expect(200).json;
       const key = randomBytes(32);
-      const newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: scene.info.encryption_key });
-      const old = keyId(Buffer.from(scene.info.encryption_key, "base64"));
-      const [{ fence }] = await scene.sql`select public.declare_fence(array[${keyId(key)}]) ->> 'fence' as fence`;
-      const retire = async () => (await scene.sql`select public.retire_key(${old}, ${fence}) as answer`)[0].answer;
+      const newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: fixture.info.encryption_key });
+      const old = keyId(Buffer.from(fixture.info.encryption_key, "base64"));
+      const [{ fence }] = await fixture.sql`select public.declare_fence(array[${keyId(key)}]) ->> 'fence' as fence`;
+      const retire = async () => (await fixture.sql`select public.retire_key(${old}, ${fence}) as answer`)[0].answer;
       try {
         assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
         (await mine.browser.post(ALL, { url: receiver.url })).expect(503);
         await happened(mine);
         await newer.scheduled();
         for (const secret of [mine.webhook.secret, rotated.secret]) assert.equal(receiver.events(secret).length, 1);
-        const [row] = await scene.sql`select * from public.webhook_endpoints where id = ${mine.webhook.id}`;
+        const [row] = await fixture.sql`select * from public.webhook_endpoints where id = ${mine.webhook.id}`;
         assert.equal(row.config._enc.kid, keyId(key));
         assert.deepEqual(opened({ encryption_key: key.toString("base64") }, row), {
           secret: rotated.secret, previous_secret: mine.webhook.secret,
         });
-        await scene.sql`delete from public.integrations`;
+        await fixture.sql`delete from public.integrations`;
         assert.deepEqual(await retire(), { outcome: "retired" });
       } finally {
-        await scene.sql`select public.lift_fence()`;
-        await scene.sql`delete from public.key_registry`;
+        await fixture.sql`select public.lift_fence()`;
+        await fixture.sql`delete from public.key_registry`;
       }
     });
   });

@@ -6,12 +6,12 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { opened } from "../support/integrations.mjs";
 import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
 import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer } from "../support/faults.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ALL = "/api/webhooks";
@@ -37,7 +37,7 @@ describe("webhooks", { concurrency: true }, () => {
     await gateway?.stop();
     await sql.end();
   });
-  afterEach(tellOnFailure(() => worker));
+  afterEach(logOnFailure(() => worker));
 
   const add = async (visitor, body = {}) => (await visitor.post(ALL, { url: URL_OF_RECEIVER, ...body })).expect(201).json;
   const row = async (id) => (await sql`select * from public.webhook_endpoints where id = ${id}`)[0];
@@ -51,7 +51,7 @@ describe("webhooks", { concurrency: true }, () => {
   }
 
   it("is made with a secret that is shown once and rests sealed, and listed without it", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const made = await add(browser);
     assert.deepEqual(Object.keys(made), [...KEYS, "secret"]);
     assert.partialDeepStrictEqual(made, {
@@ -71,7 +71,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("takes an internationalised host as its punycode, and keeps the canonical form (threat model 121)", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     for (const [url, canonical] of [
       ["https://bücher.example/hook", "https://xn--bcher-kva.example/hook"],
       ["https://BÜCHER.example:443/ä", "https://xn--bcher-kva.example/%C3%A4"],
@@ -86,7 +86,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("is changed in what is named", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser, { events: ["connection.deleted"] });
     const changed = async (body) => {
       const { url, events, enabled } = (await browser.patch(of(id), body)).expect(200).json;
@@ -104,7 +104,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("gets another secret, beside which the one before is good for a day, and no third", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id, secret: first } = await add(browser);
     const rotated = (await browser.post(`${of(id)}/secret`, {})).expect(200).json;
     assert.deepEqual(Object.keys(rotated), [...KEYS, "secret"]);
@@ -118,7 +118,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("rotated by several at once: each answer's secret is good, or was the one before", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const answers = await Promise.all(Array.from({ length: 3 }, () => browser.post(`${of(id)}/secret`, {})));
     const given = answers.filter(({ status }) => status === 200).map(({ json }) => json.secret);
@@ -127,7 +127,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("whose secret's key is lost is mended by another secret", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     await sql`update public.webhook_endpoints set config = config || '{"_enc": {"v": 2, "kid": "0123456789abcdef"}}' where id = ${id}`;
     const rotated = (await browser.post(`${of(id)}/secret`, {})).expect(200).json;
@@ -136,7 +136,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("is removed with all that was to be delivered", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const made = await add(browser);
     await happened(made);
     assert.deepEqual((await browser.delete(of(made.id))).expect(200).json, { success: true });
@@ -146,13 +146,13 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("is one of ten at the most", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     for (let i = 0; i < 10; i++) await add(browser);
     (await browser.post(ALL, { url: URL_OF_RECEIVER })).expect(429, "too_many_webhooks");
   });
 
   it("is every member's, and none's who was removed", async () => {
-    const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => Visitor.signedIn(worker)));
+    const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => BrowserSession.signedIn(worker)));
     const organization_id = await createOrganization(sql, [one.user, other.user]);
     const { id } = await add(one, { organization_id });
     const query = `?organization_id=${organization_id}`;
@@ -165,7 +165,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("16. another organisation's id is answered byte for byte like one that does not exist, whatever is asked", async () => {
-    const [owner, stranger] = [await Visitor.signedIn(worker), await Visitor.signedIn(worker)];
+    const [owner, stranger] = [await BrowserSession.signedIn(worker), await BrowserSession.signedIn(worker)];
     const made = await add(owner);
     const event = await happened(made);
     const before = await row(made.id);
@@ -187,7 +187,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("shows what was delivered in pages, the newest first, and sends an event again", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const made = await add(browser);
     await happened(made, 5);
     const page = async (query) => (await browser.get(`${of(made.id)}/deliveries${query}`)).expect(200).json;
@@ -213,7 +213,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("private, local and malformed addresses are refused, at making and at changing", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     for (const url of [
       "http://receiver.example.com", "https://localhost", "https://127.0.0.1", "https://127.1", "https://2130706433", "https://0x7f.1",
@@ -230,7 +230,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("30. anything but the documented bodies and queries -> 400, and nothing changes", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const before = await row(id);
     const url = URL_OF_RECEIVER;
@@ -259,7 +259,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("28. not by another site's page, a form, or nobody", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const ours = ofPage(worker, cookiesOf(browser));
     for (const [method, path, body] of [
@@ -279,13 +279,13 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("31. a database that fails is no success, and tells nothing", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const mine = (request) => request.path.includes(id) || request.body.includes(id) || request.body.includes(browser.user.id);
     for (const [behaviour, status] of [
       [answer(500, "planted"), 503], [answer(200, "<html>planted", { "content-type": "text/html" }), 502], [answer(401, { message: "planted" }), 502],
     ]) {
-      const mend = gateway.fault(mine, behaviour);
+      const restore = gateway.fault(mine, behaviour);
       for (const asked of [
         await browser.post(ALL, { url: URL_OF_RECEIVER }), await browser.patch(of(id), { enabled: false }), await browser.delete(of(id)),
         await browser.post(`${of(id)}/secret`, {}), await browser.get(`${of(id)}/deliveries`), await browser.post(replayOf(id, randomUUID()), {}),
@@ -293,7 +293,7 @@ describe("webhooks", { concurrency: true }, () => {
         assert.equal(asked.status, status, asked.text);
         assert.ok(!asked.all.includes("planted") && !asked.all.includes("whsec_"));
       }
-      mend();
+      restore();
     }
     (await browser.patch(of(id), { enabled: true })).expect(200);
   });
@@ -301,7 +301,7 @@ describe("webhooks", { concurrency: true }, () => {
   it("loopback is a receiver only where the app itself is on it", async (t) => {
     const local = await startWorker(info);
     t.after(local.stop);
-    const browser = await Visitor.signedIn(local);
+    const browser = await BrowserSession.signedIn(local);
     for (const url of ["http://localhost:4000/hook", "http://127.0.0.1:4000", "http://[::1]:4000/"]) await add(browser, { url });
     for (const url of ["http://receiver.example.com", "http://10.0.0.1", "http://127.0.0.2"]) (await browser.post(ALL, { url })).expect(400, "bad_url");
     const deployed = await startWorker(info, { APP_URL: "https://edge.example" });

@@ -8,12 +8,12 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 
 import { freePort } from "../stack/listen.mjs";
-import { laterChecked } from "../support/checks.mjs";
+import { expireCheck } from "../support/checks.mjs";
 import { drop } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
-import { ownScene } from "../support/own-stack.mjs";
-import { later } from "../support/refresh.mjs";
-import { Visitor } from "../support/visitor.mjs";
+import { ownStackFixture } from "../support/own-stack.mjs";
+import { expireBackoff } from "../support/refresh.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { python } from "./python.mjs";
 import { SERVERS, startServer } from "./servers.mjs";
 
@@ -28,7 +28,7 @@ const { program, missing } = await python();
 for (const name of Object.keys(SERVERS)) {
   describe(name, { skip: missing }, () => {
     if (missing) return;
-    const scene = ownScene("peers");
+    const fixture = ownStackFixture("peers");
     const stops = [];
     let dir;
 
@@ -43,7 +43,7 @@ for (const name of Object.keys(SERVERS)) {
       const port = await freePort();
       const client_id = randomUUID();
       const setting = (suffix) => `${type.toUpperCase()}_${suffix}`;
-      const worker = await scene.start({
+      const worker = await fixture.start({
         [setting("CLIENT_ID")]: client_id,
         [setting("CLIENT_SECRET")]: client_secret,
         [setting("BASE_URL")]: `http://127.0.0.1:${port}`,
@@ -51,12 +51,12 @@ for (const name of Object.keys(SERVERS)) {
       const redirectUris = [`${worker.url}/api/auth/callback/${type}`];
       const server = await startServer(name, { program, port, dir, client_id, client_secret, redirectUris });
       stops.push(server.stop);
-      return { server, worker, browser: await Visitor.signedIn(worker) };
+      return { server, worker, browser: await BrowserSession.signedIn(worker) };
     }
 
     async function stored() {
-      const rows = await scene.sql`select * from public.integrations`;
-      return rows.map((row) => ({ row, tokens: opened(scene.info, row) }));
+      const rows = await fixture.sql`select * from public.integrations`;
+      return rows.map((row) => ({ row, tokens: opened(fixture.info, row) }));
     }
 
     const sorted = (all, kind) => all.map(({ tokens }) => tokens[kind]).sort();
@@ -71,9 +71,9 @@ for (const name of Object.keys(SERVERS)) {
     async function settle(worker) {
       for (let round = 0; round < ROUNDS; round++) {
         await worker.scheduled();
-        const [{ left }] = await scene.sql`select count(*)::int as left from private.pending_revocations`;
+        const [{ left }] = await fixture.sql`select count(*)::int as left from private.pending_revocations`;
         if (left === 0) return;
-        await scene.sql`update private.pending_revocations set next_attempt_at = now(), leased_until = now()`;
+        await fixture.sql`update private.pending_revocations set next_attempt_at = now(), leased_until = now()`;
       }
       assert.fail(`revocations still wait after ${ROUNDS} runs of the schedule`);
     }
@@ -91,7 +91,7 @@ for (const name of Object.keys(SERVERS)) {
       assert.notEqual(refreshed.refresh_token, first.refresh_token);
       await assertOnlyStoredTokensLive(server);
 
-      await laterChecked(scene, id);
+      await expireCheck(fixture, id);
       const checked = (await browser.post(`/api/integrations/${id}/check`, {})).expect(200).json;
       assert.equal(checked.status, "active");
 
@@ -110,7 +110,7 @@ for (const name of Object.keys(SERVERS)) {
 
     it("keeps two users' grants apart: disconnecting one leaves the other alone", async () => {
       const { server, worker, browser } = await meet(POST);
-      const other = await Visitor.signedIn(worker);
+      const other = await BrowserSession.signedIn(worker);
       const login = `shared-${randomUUID()}`;
       const id = await browser.connect(login, { integration_type: POST });
       const others = await other.connect(login, { integration_type: POST });
@@ -124,7 +124,7 @@ for (const name of Object.keys(SERVERS)) {
     it("gives a grant back that the database does not take", async () => {
       const { server, worker, browser } = await meet(POST);
       const callback = await browser.consent(`refused-${randomUUID()}`, { integration_type: POST });
-      const restore = scene.gateway.fault(/rpc\/complete_connection/, drop());
+      const restore = fixture.gateway.fault(/rpc\/complete_connection/, drop());
       assert.equal((await browser.get(callback)).status, 503);
       restore();
       await settle(worker);
@@ -136,7 +136,7 @@ for (const name of Object.keys(SERVERS)) {
       const { server, browser } = await meet(POST);
       const id = await browser.connect(`gone-${randomUUID()}`, { integration_type: POST });
       server.withdraw();
-      await later(scene, id);
+      await expireBackoff(fixture, id);
       await browser.post(`/api/integrations/${id}/refresh`, {});
       const [{ row }] = await stored();
       assert.equal(row.status, "reconnect_required");

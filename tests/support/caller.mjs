@@ -1,5 +1,5 @@
 // A caller of the worker that adds nothing of its own: no cookie, no Origin, no content type but what the test says.
-import { Answer } from "./visitor.mjs";
+import { Answer } from "./browser-session.mjs";
 
 const FLOW_COOKIE = /^__Host-flow-/;
 

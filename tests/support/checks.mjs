@@ -25,7 +25,7 @@ export async function verdictsOf({ sql }, id) {
 }
 
 /** Forgets when the last check was, so that the next is not answered with what it found. */
-export async function laterChecked({ sql }, id) {
+export async function expireCheck({ sql }, id) {
   await sql`update public.integrations set last_checked_at = last_checked_at - interval '1 hour' where id = ${id}`;
   await sql`delete from private.check_claims where integration_id = ${id}`;
 }

@@ -2,36 +2,36 @@
 import { after, afterEach, before } from "node:test";
 
 import { credentialCatalogue } from "./catalogue.mjs";
-import { bendToCredentials } from "./credential-bends.mjs";
+import { simulateCredentialProviders } from "./credential-simulator.mjs";
 import { connect } from "./database.mjs";
-import { tellOnFailure } from "./failures.mjs";
+import { logOnFailure } from "./log-on-failure.mjs";
 import { startProxy } from "./proxy.mjs";
 import { stack } from "./stack.mjs";
 import { startWorker } from "./worker.mjs";
 
 /**
- * To be called in `describe`. Returns the scene, complete once tests run: `info`, `sql`, `worker`, `entries`, `providers` (the bent
+ * To be called in `describe`. Returns the fixture, complete once tests run: `info`, `sql`, `worker`, `entries`, `providers` (the simulated
  * ones by type) and `gateway`, a proxy in front of Supabase's. `settings` are further ones of the worker.
  */
-export function credentialScene(settings = {}) {
-  const scene = { info: stack(), entries: credentialCatalogue() };
+export function credentialFixture(settings = {}) {
+  const fixture = { info: stack(), entries: credentialCatalogue() };
   const stops = [];
   before(async () => {
-    scene.sql = connect(scene.info);
-    stops.push(() => scene.sql.end());
-    const bent = await bendToCredentials(scene.entries, scene.info);
-    stops.push(bent.stop);
-    scene.providers = bent.providers;
-    scene.gateway = await startProxy(scene.info.supabase_url);
-    stops.push(scene.gateway.stop);
-    scene.worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, { ...bent.settings, ...settings });
-    stops.push(scene.worker.stop);
+    fixture.sql = connect(fixture.info);
+    stops.push(() => fixture.sql.end());
+    const simulators = await simulateCredentialProviders(fixture.entries, fixture.info);
+    stops.push(simulators.stop);
+    fixture.providers = simulators.providers;
+    fixture.gateway = await startProxy(fixture.info.supabase_url);
+    stops.push(fixture.gateway.stop);
+    fixture.worker = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, { ...simulators.settings, ...settings });
+    stops.push(fixture.worker.stop);
   });
   after(async () => {
     for (const stop of stops.reverse()) await stop();
   });
-  afterEach(tellOnFailure(() => scene.worker));
-  return scene;
+  afterEach(logOnFailure(() => fixture.worker));
+  return fixture;
 }
 
 /** The whole of a connection: the integration as the API shows it. */

@@ -2,7 +2,7 @@
 import { after, afterEach, before } from "node:test";
 
 import { connect } from "./database.mjs";
-import { tellOnFailure } from "./failures.mjs";
+import { logOnFailure } from "./log-on-failure.mjs";
 import { exchangeOf, keepGrants } from "./grants.mjs";
 import { startProxy } from "./proxy.mjs";
 import { stack } from "./stack.mjs";
@@ -10,8 +10,8 @@ import { startWorker } from "./worker.mjs";
 
 /**
  * To be called in `describe`. Starts a worker for its tests, with a proxy in front of the authorization server and, with
- * `gateway`, one in front of Supabase's. `settings(scene)` are further settings, `stop()` ends what these started. Returns the
- * scene, complete once tests run:
+ * `gateway`, one in front of Supabase's. `settings(fixture)` are further settings, `stop()` ends what these started. Returns the
+ * fixture, complete once tests run:
  *
  * - `info`, `sql`, `worker`: the stack, its database, the worker
  * - `server`, `gateway`: the proxies
@@ -19,32 +19,32 @@ import { startWorker } from "./worker.mjs";
  * - `grant(callback)`: what the authorization server gave out for it
  * - `identityOf(callback)`: matches the request for the accounts of that grant, at `server`
  */
-export function oauthScene({ gateway = false, settings = () => ({}), stop } = {}) {
+export function oauthFixture({ gateway = false, settings = () => ({}), stop } = {}) {
   const info = stack();
-  const scene = { info };
+  const fixture = { info };
   const stops = stop ? [stop] : [];
 
   before(async () => {
-    scene.sql = connect(info);
-    stops.push(() => scene.sql.end());
-    scene.server = await startProxy(info.authorization_server_url);
-    stops.push(scene.server.stop);
-    scene.grant = keepGrants(scene.server, info.authorization_server_url);
-    scene.exchanges = (callback) => scene.server.count(exchangeOf(callback));
-    scene.identityOf = (callback) => ({ path, headers }) =>
-      path === "/v1/projects" && headers.authorization === `Bearer ${scene.grant(callback)?.access_token}`;
+    fixture.sql = connect(info);
+    stops.push(() => fixture.sql.end());
+    fixture.server = await startProxy(info.authorization_server_url);
+    stops.push(fixture.server.stop);
+    fixture.grant = keepGrants(fixture.server, info.authorization_server_url);
+    fixture.exchanges = (callback) => fixture.server.count(exchangeOf(callback));
+    fixture.identityOf = (callback) => ({ path, headers }) =>
+      path === "/v1/projects" && headers.authorization === `Bearer ${fixture.grant(callback)?.access_token}`;
     let project = info;
     if (gateway) {
-      scene.gateway = await startProxy(info.supabase_url);
-      stops.push(scene.gateway.stop);
-      project = { ...info, supabase_url: scene.gateway.url };
+      fixture.gateway = await startProxy(info.supabase_url);
+      stops.push(fixture.gateway.stop);
+      project = { ...info, supabase_url: fixture.gateway.url };
     }
-    scene.worker = await startWorker(project, { SUPABASE_BASE_URL: scene.server.url, ...(await settings(scene)) });
-    stops.push(scene.worker.stop);
+    fixture.worker = await startWorker(project, { SUPABASE_BASE_URL: fixture.server.url, ...(await settings(fixture)) });
+    stops.push(fixture.worker.stop);
   });
   after(async () => {
     for (const stop of stops.reverse()) await stop();
   });
-  afterEach(tellOnFailure(() => scene.worker));
-  return scene;
+  afterEach(logOnFailure(() => fixture.worker));
+  return fixture;
 }

@@ -12,50 +12,50 @@ import { startProxy } from "./proxy.mjs";
 import { startWorker } from "./worker.mjs";
 
 /**
- * To be called in `describe`. Each test begins without integrations and pauses. Returns the scene, complete once tests run: `info`, `sql`,
+ * To be called in `describe`. Each test begins without integrations and pauses. Returns the fixture, complete once tests run: `info`, `sql`,
  * `worker`, `server` and `gateway` (the proxies in front of the authorization server and of Supabase's), and `start(bindings?, options?)`:
  * another worker, with the same OAuth client.
  */
-export function ownScene(name) {
-  const scene = {};
+export function ownStackFixture(name) {
+  const fixture = {};
   const stops = [];
   let dir;
   before(async () => {
     dir = mkdtempSync(path.join(tmpdir(), `${name}-`));
     const stack = await startStack({ dir, appUrl: "http://localhost:3000" });
     stops.push(stack.stop);
-    scene.info = stack.info;
-    scene.sql = connect(scene.info);
-    stops.push(() => scene.sql.end());
-    scene.server = await startProxy(scene.info.authorization_server_url);
-    scene.gateway = await startProxy(scene.info.supabase_url);
-    stops.push(scene.server.stop, scene.gateway.stop);
-    scene.worker = await scene.start();
+    fixture.info = stack.info;
+    fixture.sql = connect(fixture.info);
+    stops.push(() => fixture.sql.end());
+    fixture.server = await startProxy(fixture.info.authorization_server_url);
+    fixture.gateway = await startProxy(fixture.info.supabase_url);
+    stops.push(fixture.server.stop, fixture.gateway.stop);
+    fixture.worker = await fixture.start();
   });
   after(async () => {
     for (const stop of stops.reverse()) await stop();
     rmSync(dir, { recursive: true, force: true });
   });
   beforeEach(async () => {
-    await scene.sql`delete from public.integrations`;
-    await scene.sql`delete from private.provider_pauses`;
-    await scene.sql`delete from private.integration_pauses`;
+    await fixture.sql`delete from public.integrations`;
+    await fixture.sql`delete from private.provider_pauses`;
+    await fixture.sql`delete from private.integration_pauses`;
   });
   afterEach((context) => {
-    if (!context.passed) context.diagnostic(scene.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
+    if (!context.passed) context.diagnostic(fixture.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
   });
 
-  scene.start = async (bindings = {}, options = {}) => {
-    const { client_id, client_secret } = scene.worker?.info ?? {};
-    const worker = await startWorker({ ...scene.info, supabase_url: scene.gateway.url }, {
-      SUPABASE_BASE_URL: scene.server.url,
+  fixture.start = async (bindings = {}, options = {}) => {
+    const { client_id, client_secret } = fixture.worker?.info ?? {};
+    const worker = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, {
+      SUPABASE_BASE_URL: fixture.server.url,
       ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
       ...bindings,
     }, options);
     stops.push(worker.stop);
     return worker;
   };
-  return scene;
+  return fixture;
 }
 
 /** Inserts rows as the worker leaves them, each in an organisation of its own unless one is given; returns their ids. `columns` are further ones. */

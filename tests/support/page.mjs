@@ -11,23 +11,23 @@ const SIGNED_OUT = /^Failed to load resource: .* 401 /;
  * Opens a window with cookies of its own. `options` are Playwright's (viewport, colorScheme …). Returns the page, and
  *
  * - `context`
- * - `complaints()`: violations of the content security policy, uncaught errors, and console errors that were not expected
+ * - `errors()`: violations of the content security policy, uncaught errors, and console errors that were not expected
  * - `shoot(name)`: saves a screenshot for people, where SCREENSHOTS names a folder
  */
 export async function openWindow(browser, worker, options = {}) {
   const context = await browser.newContext({ baseURL: worker.url, locale: "en-US", timezoneId: "UTC", extraHTTPHeaders: fromElsewhere(), ...options });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
-  const complaints = [];
+  const errors = [];
   // Before any script of a page: the event comes on the document whose policy was violated.
-  await page.exposeFunction("reportViolation", (text) => void complaints.push(`violation: ${text}`));
+  await page.exposeFunction("reportViolation", (text) => void errors.push(`violation: ${text}`));
   await page.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI, sample }) =>
       globalThis.reportViolation(`${violatedDirective} ${blockedURI} ${sample}`));
   });
-  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack}`));
+  page.on("pageerror", (error) => errors.push(`uncaught: ${error.stack}`));
   page.on("console", (message) => {
-    if (message.type() === "error" && !SIGNED_OUT.test(message.text())) complaints.push(`console: ${message.text()} ${message.location().url}`);
+    if (message.type() === "error" && !SIGNED_OUT.test(message.text())) errors.push(`console: ${message.text()} ${message.location().url}`);
   });
   const shoot = async (name) => {
     const folder = process.env.SCREENSHOTS;
@@ -35,7 +35,7 @@ export async function openWindow(browser, worker, options = {}) {
     mkdirSync(folder, { recursive: true });
     await page.screenshot({ path: path.join(folder, `${name}.png`), fullPage: true, animations: "disabled" });
   };
-  return { context, page, complaints: () => complaints, shoot };
+  return { context, page, errors: () => errors, shoot };
 }
 
 /** Opens the page and signs in. */

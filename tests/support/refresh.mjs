@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
 import { opened } from "./integrations.mjs";
-import { Visitor } from "./visitor.mjs";
+import { BrowserSession } from "./browser-session.mjs";
 
 const TOKEN_PATH = "/v1/oauth/token";
 
@@ -17,10 +17,10 @@ export function redemptionOf(refreshToken) {
 }
 
 /** A new user's connection: `{ browser, id, tokens }`, the tokens as they are stored. */
-export async function connection(scene, worker = scene.worker) {
-  const browser = await Visitor.signedIn(worker);
+export async function connection(fixture, worker = fixture.worker) {
+  const browser = await BrowserSession.signedIn(worker);
   const id = await browser.connect(`refresh-${randomUUID()}`);
-  return { browser, id, tokens: await tokensOf(scene, id) };
+  return { browser, id, tokens: await tokensOf(fixture, id) };
 }
 
 export function refresh({ browser, id }) {
@@ -34,8 +34,8 @@ export async function rowOf({ sql }, id) {
 }
 
 /** The row's config, opened. */
-export async function tokensOf(scene, id) {
-  return opened(scene.info, await rowOf(scene, id));
+export async function tokensOf(fixture, id) {
+  return opened(fixture.info, await rowOf(fixture, id));
 }
 
 export async function leaseOf({ sql }, id) {
@@ -52,7 +52,7 @@ export async function refreshesOf({ sql }, id) {
 }
 
 /** Forgets when the last refresh was, so that the next is not taken for the same, and any back-off. */
-export function later({ sql }, id) {
+export function expireBackoff({ sql }, id) {
   return sql`
     update public.credential_leases
     set settled_at = settled_at - interval '1 hour', failed_at = failed_at - interval '1 hour', retry_at = now()
@@ -60,16 +60,16 @@ export function later({ sql }, id) {
 }
 
 /** Lets the access token end in so many seconds, as far as we know. */
-export function endsIn({ sql }, id, seconds) {
+export function setTokenExpiry({ sql }, id, seconds) {
   const moment = new Date(Date.now() + seconds * 1000).toISOString();
   return sql`
     update public.integrations set config = config || ${sql.json({ expires_at: moment })} where id = ${id}`;
 }
 
 /** The row holds a grant that the authorization server takes: neither half nor dead. */
-export async function assertAlive(scene, id) {
-  const { access_token } = await tokensOf(scene, id);
-  const { status } = await fetch(`${scene.info.authorization_server_url}/v1/projects`, {
+export async function assertAlive(fixture, id) {
+  const { access_token } = await tokensOf(fixture, id);
+  const { status } = await fetch(`${fixture.info.authorization_server_url}/v1/projects`, {
     headers: { authorization: `Bearer ${access_token}` },
   });
   assert.equal(status, 200, "the stored access token is taken");

@@ -10,7 +10,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { startReceiver } from "../../support/receiver.mjs";
-import { Visitor } from "../../support/visitor.mjs";
+import { BrowserSession } from "../../support/browser-session.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { parseOptions } from "../options.mjs";
 import { withStack } from "../setting.mjs";
@@ -64,9 +64,9 @@ function measure({ seconds, interval, answer, queue }) {
 
 /** A user with so many webhooks: the organization's id. */
 async function owner(worker, url, count) {
-  const visitor = await Visitor.signedIn(worker);
-  for (let n = 0; n < count; n++) (await visitor.post("/api/webhooks", { url: `${url}&n=${n}` })).expect(201);
-  return visitor.user.id;
+  const browser = await BrowserSession.signedIn(worker);
+  for (let n = 0; n < count; n++) (await browser.post("/api/webhooks", { url: `${url}&n=${n}` })).expect(201);
+  return browser.user.id;
 }
 
 /** How long the organization's events took, in seconds. */

@@ -23,7 +23,7 @@ export async function compare(builds, { rounds, seconds, rows, connections, log 
   const upstream = await startUpstream({ rows, verificationKey: keys.verificationKey });
   const started = [];
   try {
-    const { bindings, routes } = await scene(keys, upstream);
+    const { bindings, routes } = await fixture(keys, upstream);
     const start = (name) => {
       const { root, modules = modulesOf(root) } = builds[name];
       return startWorkerd({ name, root, modules, bindings });
@@ -57,7 +57,7 @@ export async function compare(builds, { rounds, seconds, rows, connections, log 
 }
 
 /** The settings of both workers, and what is asked of them. */
-async function scene(keys, upstream) {
+async function fixture(keys, upstream) {
   const info = {
     app_url: "http://localhost:3000",
     supabase_url: upstream.url,

@@ -5,7 +5,7 @@ import path from "node:path";
 
 import { startStack } from "../../stack/stack.mjs";
 import { startProxy } from "../../support/proxy.mjs";
-import { Visitor } from "../../support/visitor.mjs";
+import { BrowserSession } from "../../support/browser-session.mjs";
 import { startWorker } from "../../support/worker.mjs";
 
 const APP_URL = "http://localhost:3000";
@@ -35,19 +35,19 @@ export async function countRequests(log) {
 }
 
 async function count(worker, proxies) {
-  const visitor = await Visitor.signedUp(worker);
+  const browser = await BrowserSession.signedUp(worker);
   const total = () => proxies.reduce((sum, { requests }) => sum + requests.length, 0);
   const during = async (operation) => {
     const before = total();
     return [await operation(), total() - before];
   };
   // Fetches the keys.
-  (await visitor.get("/api/integrations")).expect(200);
-  const [, list] = await during(async () => (await visitor.get("/api/integrations")).expect(200));
-  const [, begin] = await during(() => visitor.begin());
-  const callbackUrl = await visitor.consent(LOGIN);
-  const [answer, callback] = await during(async () => (await visitor.get(callbackUrl)).expect(303));
+  (await browser.get("/api/integrations")).expect(200);
+  const [, list] = await during(async () => (await browser.get("/api/integrations")).expect(200));
+  const [, begin] = await during(() => browser.begin());
+  const callbackUrl = await browser.consent(LOGIN);
+  const [answer, callback] = await during(async () => (await browser.get(callbackUrl)).expect(303));
   const id = new URL(answer.location, worker.url).searchParams.get("connected");
-  const [, disconnect] = await during(async () => (await visitor.delete(`/api/integrations/${id}`)).expect(200));
+  const [, disconnect] = await during(async () => (await browser.delete(`/api/integrations/${id}`)).expect(200));
   return { list, begin, callback, disconnect };
 }

@@ -3,7 +3,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { Visitor } from "../../support/visitor.mjs";
+import { BrowserSession } from "../../support/browser-session.mjs";
 import { plainConfig } from "./prepared.mjs";
 import { sealed } from "./sealing.mjs";
 
@@ -26,11 +26,11 @@ export class Load {
   }
 
   async begin({ users, writers }) {
-    this.visitors = await Promise.all(Array.from({ length: users }, () => Visitor.signedIn(this.worker)));
+    this.visitors = await Promise.all(Array.from({ length: users }, () => BrowserSession.signedIn(this.worker)));
     this.#going = true;
     const random = () => this.random.fork();
     this.#loops = [
-      ...this.visitors.map((visitor) => this.#loop("requests to the worker", PAUSE_MS.users, random(), (own) => this.#use(visitor, own))),
+      ...this.visitors.map((browser) => this.#loop("requests to the worker", PAUSE_MS.users, random(), (own) => this.#use(browser, own))),
       ...Array.from({ length: writers }, () => this.#loop("direct writes", PAUSE_MS.writers, random(), (own) => this.#write(own))),
       // These few users ask for more than a user may.
       this.#loop("limits lifted", PAUSE_MS.limits, random(), () => this.owner`delete from private.rate_limits`),
@@ -57,52 +57,52 @@ export class Load {
   }
 
   /** One thing that a user does. */
-  async #use(visitor, random) {
-    const mine = this.model.idle((row) => row.visitor === visitor);
-    if (mine.length === 0 || (mine.length < 8 && random.next() < 0.15)) return this.#connect(visitor);
+  async #use(browser, random) {
+    const mine = this.model.idle((row) => row.browser === browser);
+    if (mine.length === 0 || (mine.length < 8 && random.next() < 0.15)) return this.#connect(browser);
     const row = random.pick(mine);
     const acts = [
-      [0.35, () => this.#list(visitor)],
-      [0.65, () => this.#refresh(visitor, row)],
-      [0.8, () => this.#rename(visitor, row)],
-      [0.9, () => this.#reconnect(visitor, row)],
-      [1, () => this.#remove(visitor, row)],
+      [0.35, () => this.#list(browser)],
+      [0.65, () => this.#refresh(browser, row)],
+      [0.8, () => this.#rename(browser, row)],
+      [0.9, () => this.#reconnect(browser, row)],
+      [1, () => this.#remove(browser, row)],
     ];
     const chance = random.next();
     await acts.find(([until]) => chance < until)[1]();
   }
 
-  async #connect(visitor) {
+  async #connect(browser) {
     const login = `chaos-${randomUUID()}`;
-    const callback = await visitor.consent(login);
-    const id = connectedId(this.worker, (await visitor.get(callback)).expect(303));
-    this.model.add({ id, organization_id: visitor.user.id, visitor, login }, tokens(this.grants.ofCode(callback)));
+    const callback = await browser.consent(login);
+    const id = connectedId(this.worker, (await browser.get(callback)).expect(303));
+    this.model.add({ id, organization_id: browser.user.id, browser, login }, tokens(this.grants.ofCode(callback)));
   }
 
-  async #list(visitor) {
-    (await visitor.get("/api/integrations")).expect(200);
+  async #list(browser) {
+    (await browser.get("/api/integrations")).expect(200);
   }
 
   /** A refresh soon after another finds fresh tokens and asks for none. */
-  #refresh(visitor, row) {
+  #refresh(browser, row) {
     return this.model.during(row, async () => {
-      (await visitor.post(`/api/integrations/${row.id}/refresh`, {})).expect(200);
+      (await browser.post(`/api/integrations/${row.id}/refresh`, {})).expect(200);
       const grant = this.grants.ofRefreshToken(row.fields.refresh_token);
       return grant ? tokens(grant) : row.fields;
     });
   }
 
-  #rename(visitor, row) {
+  #rename(browser, row) {
     return this.model.during(row, async () => {
-      (await visitor.patch(`/api/integrations/${row.id}`, { name: `Name ${randomUUID()}` })).expect(200);
+      (await browser.patch(`/api/integrations/${row.id}`, { name: `Name ${randomUUID()}` })).expect(200);
       return row.fields;
     });
   }
 
-  #reconnect(visitor, row) {
+  #reconnect(browser, row) {
     return this.model.during(row, async () => {
-      const callback = await visitor.reconsent(row.id, row.login);
-      const id = connectedId(this.worker, (await visitor.get(callback)).expect(303));
+      const callback = await browser.reconsent(row.id, row.login);
+      const id = connectedId(this.worker, (await browser.get(callback)).expect(303));
       if (id !== row.id) throw new Error(`the reconnection of ${row.id} ended at ${id}`);
       row.reconnected = true;
       return tokens(this.grants.ofCode(callback));
@@ -110,9 +110,9 @@ export class Load {
   }
 
   /** The provider takes the grant back only if the worker could open it. After a reconnection the row's earlier grant may exist still. */
-  #remove(visitor, row) {
+  #remove(browser, row) {
     return this.model.during(row, async () => {
-      const { json } = (await visitor.delete(`/api/integrations/${row.id}`)).expect(200);
+      const { json } = (await browser.delete(`/api/integrations/${row.id}`)).expect(200);
       const right = row.reconnected ? "unknown" : true;
       if (json.revoked !== right) throw new Error(`deleted, but revoked is ${json.revoked} instead of ${right}`);
       return null;

@@ -11,7 +11,7 @@ import { Random } from "../random.mjs";
 import { Report } from "../report.mjs";
 import { parseOptions, run } from "../run.mjs";
 import { Rotation } from "./rotation.mjs";
-import { Scene } from "./scene.mjs";
+import { Fixture } from "./fixture.mjs";
 import { newKey } from "./sealing.mjs";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -29,23 +29,23 @@ const minutesGone = () => (performance.now() - begun) / 60_000;
 report.say(`seed: ${options.seed} (--seed ${options.seed} repeats the plan)`);
 
 const random = new Random(options.seed);
-const scene = await Scene.start({ dir: path.join(ROOT, `.dev/chaos-${process.pid}`), program: path.resolve(ROOT, options.keytool), random, report });
-await run({ options, report, scene, graceMinutes: GRACE_MINUTES }, async () => {
+const fixture = await Fixture.start({ dir: path.join(ROOT, `.dev/chaos-${process.pid}`), program: path.resolve(ROOT, options.keytool), random, report });
+await run({ options, report, fixture, graceMinutes: GRACE_MINUTES }, async () => {
   const size = options.short ? SIZES.short : SIZES.long;
   let a = newKey();
-  let deployment = await scene.deploy([a]);
-  scene.journal.keys = scene.model.keys = [a];
-  scene.journal.admit(a);
-  scene.load.key = a;
-  await scene.load.begin(size);
+  let deployment = await fixture.deploy([a]);
+  fixture.journal.keys = fixture.model.keys = [a];
+  fixture.journal.admit(a);
+  fixture.load.key = a;
+  await fixture.load.begin(size);
   do {
     const b = newKey();
-    deployment = await new Rotation(scene, { a, b, deployment, random: random.fork(), size }).run();
+    deployment = await new Rotation(fixture, { a, b, deployment, random: random.fork(), size }).run();
     report.count("rotations");
     a = b;
   } while (minutesGone() < options.minutes && report.violations === 0);
-  await scene.load.end();
-  await scene.journal.readAll();
-  await scene.model.check();
-  report.count("ivs, each used once", scene.nonces.size);
+  await fixture.load.end();
+  await fixture.journal.readAll();
+  await fixture.model.check();
+  report.count("ivs, each used once", fixture.nonces.size);
 });

@@ -12,21 +12,21 @@ const MOST_STEPS = 400;
 
 export class Rotation {
   /** From key `a`, which the running `deployment` has, to key `b`. */
-  constructor(scene, { a, b, deployment, random, size }) {
-    Object.assign(this, { ...scene, scene, a, b, deployment, random, size });
+  constructor(fixture, { a, b, deployment, random, size }) {
+    Object.assign(this, { ...fixture, fixture, a, b, deployment, random, size });
   }
 
   /** Returns the deployment that is left, which knows `b` alone. */
   async run() {
-    const { scene, a, b } = this;
+    const { fixture, a, b } = this;
     for (const state of ["prepare", "switchOver", "endAtEveryStatement", "killAtRandom", "damage", "finish", "fence", "retire"]) {
       const begun = performance.now();
       await this[state]();
       await this.look();
       this.report.say(`${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${a.kid} to ${b.kid}: ${state}, ${this.model.size} rows`);
     }
-    const last = await scene.deploy([b]);
-    await scene.undeploy(this.deployment);
+    const last = await fixture.deploy([b]);
+    await fixture.undeploy(this.deployment);
     await this.must(["fence", "--lift"], [b], EXIT.done);
     return last;
   }
@@ -54,12 +54,12 @@ export class Rotation {
     this.journal.target = b.kid;
     this.journal.admit(b);
     const before = this.deployment;
-    this.deployment = await this.scene.deploy([b, a]);
+    this.deployment = await this.fixture.deploy([b, a]);
     this.load.key = b;
     await delay(this.size.pause);
     // Too early, as the runbook has it, and harmless: what the old deployment goes on to write is found by the next run.
     await this.keytool.run(["rotate", "--batch", "200"], [b, a], { killAfter: this.random.between(50, 400) });
-    await this.scene.undeploy(before);
+    await this.fixture.undeploy(before);
     // The direct writers' last acts with A may still be under way.
     await this.model.settle();
     this.journal.dismiss(a);
@@ -212,9 +212,9 @@ export class Rotation {
 
   async replace(keys) {
     const before = this.deployment;
-    this.deployment = await this.scene.deploy(keys);
+    this.deployment = await this.fixture.deploy(keys);
     await delay(this.size.pause);
-    await this.scene.undeploy(before);
+    await this.fixture.undeploy(before);
   }
 
   /** Runs keytool to its end, which must be this one. */

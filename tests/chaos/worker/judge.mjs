@@ -8,9 +8,9 @@ const SETTLE_ROUNDS = 25;
 const OVER = ["reconnect_required", "revoked"];
 
 export class Judge {
-  constructor(scene) {
-    Object.assign(this, scene);
-    this.scene = scene;
+  constructor(fixture) {
+    Object.assign(this, fixture);
+    this.fixture = fixture;
   }
 
   /** Writes down which credential stood in which row when. */

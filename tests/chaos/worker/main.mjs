@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { Random } from "../random.mjs";
 import { Report } from "../report.mjs";
 import { parseOptions, run } from "../run.mjs";
-import { Scene } from "./scene.mjs";
+import { Fixture } from "./fixture.mjs";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
 const SIZES = {
@@ -25,13 +25,13 @@ const options = parseOptions();
 const report = new Report();
 report.say(`seed: ${options.seed} (--seed ${options.seed} repeats the plan)`);
 
-const scene = await Scene.start({
+const fixture = await Fixture.start({
   dir: path.join(ROOT, `.dev/chaos-worker-${process.pid}`),
   random: new Random(options.seed),
   report,
   size: options.short ? SIZES.short : SIZES.long,
 });
-await run({ options, report, scene, graceMinutes: GRACE_MINUTES }, async () => {
-  await scene.storm(options.short ? SHORT_MS : options.minutes * 60_000);
-  await scene.verdict();
+await run({ options, report, fixture, graceMinutes: GRACE_MINUTES }, async () => {
+  await fixture.storm(options.short ? SHORT_MS : options.minutes * 60_000);
+  await fixture.verdict();
 });

@@ -4,8 +4,8 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { authorize } from "../../support/authorization.mjs";
 import { codeOf, withdraw } from "../../support/grants.mjs";
-import { later } from "../../support/refresh.mjs";
-import { Visitor } from "../../support/visitor.mjs";
+import { expireBackoff } from "../../support/refresh.mjs";
+import { BrowserSession } from "../../support/browser-session.mjs";
 import { bounded } from "./bounded.mjs";
 
 const MOST_CONNECTIONS = 3;
@@ -23,13 +23,13 @@ export class User {
   /** The rows that it asked to be deleted, whatever was answered. */
   tried = new Set();
 
-  constructor(name, { scene, random, isVictim }) {
-    Object.assign(this, { name, scene, random, isVictim });
+  constructor(name, { fixture, random, isVictim }) {
+    Object.assign(this, { name, fixture, random, isVictim });
   }
 
   async begin() {
-    const { deployment, info } = this.scene;
-    this.browser = await Visitor.signedIn({ url: deployment.url, info });
+    const { deployment, info } = this.fixture;
+    this.browser = await BrowserSession.signedIn({ url: deployment.url, info });
     this.id = this.browser.user.id;
   }
 
@@ -74,7 +74,7 @@ export class User {
 
   /** Does it, and judges whether it may have failed. */
   async #judged(act) {
-    const { report, outages } = this.scene;
+    const { report, outages } = this.fixture;
     const from = Date.now();
     let timer;
     const late = new Promise((resolve) => (timer = setTimeout(resolve, PATIENCE_MS, { status: "none within two minutes" })));
@@ -89,14 +89,14 @@ export class User {
     report.count("requests");
     if (FINE.has(answer.status)) return;
     report.count(`requests that failed, ${this.name.split("-")[0]}`);
-    this.scene.note({ user: this.name, act, from, until: Date.now(), status: answer.status, text: answer.text?.slice(0, 300), request: answer.headers?.get("x-request-id") });
+    this.fixture.note({ user: this.name, act, from, until: Date.now(), status: answer.status, text: answer.text?.slice(0, 300), request: answer.headers?.get("x-request-id") });
     if (this.isVictim) return;
     if (outages.overlaps(from, Date.now())) {
       // What it left behind may fail later requests too: begin anew.
       await this.#abandonAll();
       return;
     }
-    this.scene.failures.push({
+    this.fixture.failures.push({
       from,
       until: Date.now(),
       what: `${act} by ${this.name}, to whom nothing happened, succeeds`,
@@ -115,7 +115,7 @@ export class User {
 
   async #callback(url, type, login) {
     const callback = await authorize(url, { login });
-    this.scene.ledger.noteCode(codeOf(callback), this);
+    this.fixture.ledger.noteCode(codeOf(callback), this);
     return this.browser.get(callback);
   }
 
@@ -125,7 +125,7 @@ export class User {
     const begun = await this.browser.post("/api/auth/authorize", { integration_type: type });
     if (begun.status !== 200) return begun;
     const answer = await this.#callback(begun.json.authorization_url, type, login);
-    const id = answer.location && new URL(answer.location, this.scene.deployment.url).searchParams.get("connected");
+    const id = answer.location && new URL(answer.location, this.fixture.deployment.url).searchParams.get("connected");
     if (id) this.connections.push({ id, type, login });
     return answer;
   }
@@ -136,7 +136,7 @@ export class User {
     if (begun.status !== 200) return begun;
     const login = `two-${this.name}-${this.#serial++}`;
     const answer = await this.#callback(begun.json.authorization_url, "supabase", login);
-    const pending = answer.location && new URL(answer.location, this.scene.deployment.url).searchParams.get("choose");
+    const pending = answer.location && new URL(answer.location, this.fixture.deployment.url).searchParams.get("choose");
     if (!pending || leave) return answer;
     const accounts = await this.browser.get(`/api/connections/${pending}`);
     if (accounts.status !== 200) return accounts;
@@ -150,7 +150,7 @@ export class User {
   }
 
   async refresh({ id }) {
-    await bounded(later(this.scene, id));
+    await bounded(expireBackoff(this.fixture, id));
     const answer = await this.browser.post(`/api/integrations/${id}/refresh`, {});
     await this.#reconnectIfOver(answer, id);
     return answer;
@@ -183,11 +183,11 @@ export class User {
 
   /** Takes a grant back at the provider. */
   async withdraw({ id, type }) {
-    const [tokens] = await this.scene.stored(id);
-    const grant = tokens && this.scene.ledger.byToken(tokens.refresh_token);
+    const [tokens] = await this.fixture.stored(id);
+    const grant = tokens && this.fixture.ledger.byToken(tokens.refresh_token);
     if (!grant) return;
     grant.withdrawn = true;
-    const { info, deployment } = this.scene;
+    const { info, deployment } = this.fixture;
     await withdraw({ ...info, ...deployment.clients[type] }, grant.newest ? { refresh_token: grant.newest.refresh } : tokens);
   }
 

@@ -20,18 +20,18 @@ import { Nonces } from "./sealing.mjs";
 const USERS = 30;
 const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];
 
-export class Scene {
+export class Fixture {
   #stops = [];
   #deployments = [];
 
   /** `dir` is for what the servers write; `program` is keytool. */
   static async start({ dir, program, random, report }) {
-    const scene = new Scene();
+    const fixture = new Fixture();
     try {
-      await scene.#start({ dir, program, random, report });
-      return scene;
+      await fixture.#start({ dir, program, random, report });
+      return fixture;
     } catch (error) {
-      await scene.stop();
+      await fixture.stop();
       throw error;
     }
   }

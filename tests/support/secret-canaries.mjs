@@ -4,7 +4,7 @@
 /** Shorter ones could stand anywhere by chance. */
 const SHORTEST = 12;
 
-export class Planted {
+export class SecretCanaries {
   #secrets = new Map();
 
   /** Remembers secrets by name: `{ name: value }`. */

@@ -5,7 +5,7 @@ import { after, afterEach, before } from "node:test";
 import { audit } from "./audit.mjs";
 import { launchBrowser } from "./browser.mjs";
 import { connect } from "./database.mjs";
-import { tellOnFailure } from "./failures.mjs";
+import { logOnFailure } from "./log-on-failure.mjs";
 import { integrationsOf } from "./integrations.mjs";
 import { connectAt, openWindow, signInAt, storageOf } from "./page.mjs";
 import { startProxy } from "./proxy.mjs";
@@ -25,46 +25,46 @@ export const LOOKS = [
 ];
 
 /**
- * To be called in `describe`. `settings(info)` are further settings of the worker. Returns the scene, complete once tests run: `info`, `sql`,
+ * To be called in `describe`. `settings(info)` are further settings of the worker. Returns the fixture, complete once tests run: `info`, `sql`,
  * `worker`, `browser`, `gateway` (the proxy in front of Supabase), `open(t, options)`, a window of a new user, as `openWindow` gives it, and
  * `stops`, to which `settings` adds what is to be stopped in the end.
  */
-export function pageScene(settings = () => ({})) {
+export function pageFixture(settings = () => ({})) {
   const info = stack();
   const stops = [];
-  const scene = { info, stops };
+  const fixture = { info, stops };
 
   before(async () => {
-    scene.sql = connect(info);
-    stops.push(() => scene.sql.end());
-    scene.gateway = await startProxy(info.supabase_url);
-    stops.push(scene.gateway.stop);
-    const start = async () => startWorker({ ...info, supabase_url: scene.gateway.url }, await settings(info));
-    [scene.worker, scene.browser] = await Promise.all([start(), launchBrowser()]);
-    stops.push(scene.worker.stop, () => scene.browser.close());
+    fixture.sql = connect(info);
+    stops.push(() => fixture.sql.end());
+    fixture.gateway = await startProxy(info.supabase_url);
+    stops.push(fixture.gateway.stop);
+    const start = async () => startWorker({ ...info, supabase_url: fixture.gateway.url }, await settings(info));
+    [fixture.worker, fixture.browser] = await Promise.all([start(), launchBrowser()]);
+    stops.push(fixture.worker.stop, () => fixture.browser.close());
   });
   after(async () => {
     for (const stop of stops.reverse()) await stop();
   });
-  afterEach(tellOnFailure(() => scene.worker));
+  afterEach(logOnFailure(() => fixture.worker));
 
-  scene.open = async (t, options) => {
-    const user = await signUp(scene.worker.info);
-    const opened = await openWindow(scene.browser, scene.worker, options);
+  fixture.open = async (t, options) => {
+    const user = await signUp(fixture.worker.info);
+    const opened = await openWindow(fixture.browser, fixture.worker, options);
     t.after(() => opened.context.close());
     return { user, ...opened };
   };
-  return scene;
+  return fixture;
 }
 
 /** A user with an integration of this name, and its details on the screen: the window, `user` and the `row`. */
-export async function detailsOf(scene, t, name, options) {
-  const window = await scene.open(t, options);
+export async function detailsOf(fixture, t, name, options) {
+  const window = await fixture.open(t, options);
   const { page, user } = window;
   await signInAt(page, user);
   await connectAt(page, name);
   await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
-  const [row] = await integrationsOf(scene.sql, user.id);
+  const [row] = await integrationsOf(fixture.sql, user.id);
   await page.getByRole("link", { name }).click();
   await page.getByRole("heading", { name, level: 1 }).waitFor();
   return { ...window, row };

@@ -5,13 +5,13 @@ import { randomBytes } from "node:crypto";
 import { createServer } from "node:http";
 
 import { listen } from "../stack/listen.mjs";
-import { bearerOf, Complaint, encoded, expect, fieldsOf, json, JSON_TYPE } from "./bent-http.mjs";
+import { bearerOf, encoded, expect, fieldsOf, InvalidRequest, json, JSON_TYPE } from "./simulator-http.mjs";
 import { registerMachine } from "./clients.mjs";
 
 const SEPARATORS = { space: " ", comma: "," };
 
 /** Starts a provider for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
-export async function bendToCredentials(entries, info) {
+export async function simulateCredentialProviders(entries, info) {
   const providers = Object.fromEntries(entries.map((entry) => [entry.type, new CredentialProvider(entry, info)]));
   const all = Object.values(providers);
   const urls = await Promise.all(all.map((provider) => provider.start()));
@@ -25,7 +25,7 @@ export async function bendToCredentials(entries, info) {
 
 class CredentialProvider {
   /** What came in another way than the provider takes it. */
-  complaints = [];
+  errors = [];
   /** The requests that came, `[{ method, path, headers, body }]`. */
   requests = [];
   /** The tokens that were given out, the oldest first. */
@@ -97,7 +97,7 @@ class CredentialProvider {
     try {
       answer = (await this.behaviour?.(request)) ?? (await this.#answer(request, search));
     } catch (error) {
-      this.complaints.push(`${request.method} ${pathname}: ${error.message}`);
+      this.errors.push(`${request.method} ${pathname}: ${error.message}`);
       answer = json(400, { error: "invalid_request" });
     }
     response.writeHead(answer.status, answer.headers).end(answer.body);
@@ -109,7 +109,7 @@ class CredentialProvider {
     const takes = (url) => url && pattern(url).test(request.path);
     if (takes(token_url)) return this.#token(request);
     if (takes(identity.url)) return this.#identity(request);
-    throw new Complaint("no such path");
+    throw new InvalidRequest("no such path");
   }
 
   async #token(request) {

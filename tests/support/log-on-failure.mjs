@@ -3,7 +3,7 @@
 const LOG_LINES = 10;
 
 /** For `afterEach`: says after a failed test what the worker logged last, and where the logs of the servers are. */
-export function tellOnFailure(worker) {
+export function logOnFailure(worker) {
   return (context) => {
     if (context.passed) return;
     const lines = worker().logs().slice(-LOG_LINES).map(({ message }) => message);

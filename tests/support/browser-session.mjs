@@ -11,7 +11,7 @@ import { signUp } from "./users.mjs";
 /** How much of an unexpected answer is shown. */
 const SHOWN = 1000;
 
-export class Visitor {
+export class BrowserSession {
   /** `jar` is the browser's; two visitors with clones of one jar are two tabs. */
   constructor(worker, jar = new CookieJar()) {
     this.worker = worker;
@@ -21,7 +21,7 @@ export class Visitor {
 
   /** A new user of the project, signed in at this worker. */
   static async signedUp(worker) {
-    const visitor = new Visitor(worker);
+    const visitor = new BrowserSession(worker);
     await visitor.signIn(await signUp(worker.info));
     return visitor;
   }
@@ -31,7 +31,7 @@ export class Visitor {
    * which all tests share, a password's hash.
    */
   static async signedIn(worker) {
-    const visitor = new Visitor(worker);
+    const visitor = new BrowserSession(worker);
     const id = randomUUID();
     await visitor.signIn({ id, access_token: await signES256(worker.info, userClaims(worker.info, { id })) });
     return visitor;

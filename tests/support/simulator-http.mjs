@@ -1,10 +1,10 @@
-// What a bent provider (provider-bends.mjs) reads of requests, insists on, and answers with.
+// What a simulated provider (provider-simulator.mjs) reads of requests, insists on, and answers with.
 
 const FORM = "application/x-www-form-urlencoded";
 export const JSON_TYPE = "application/json";
 
 /** A request that the provider would not take. */
-export class Complaint extends Error {}
+export class InvalidRequest extends Error {}
 
 /** The fields of a body in this encoding. */
 export function fieldsOf({ headers, body }, encoding) {
@@ -15,7 +15,7 @@ export function fieldsOf({ headers, body }, encoding) {
 
 export function bearerOf({ headers }) {
   const token = /^Bearer (\S+)$/.exec(headers.authorization ?? "")?.[1];
-  if (!token) throw new Complaint("no Bearer token");
+  if (!token) throw new InvalidRequest("no Bearer token");
   return token;
 }
 
@@ -24,7 +24,7 @@ export function expect(actual, expected, what) {
   const sorted = (value) => (value && typeof value === "object" && !Array.isArray(value) ? Object.entries(value).sort() : value);
   if (JSON.stringify(sorted(actual)) === JSON.stringify(sorted(expected))) return;
   const keys = (value) => (value && typeof value === "object" ? Object.keys(value).sort().join() : typeof value);
-  throw new Complaint(`unexpected ${what}: ${keys(actual)} in place of ${keys(expected)}`);
+  throw new InvalidRequest(`unexpected ${what}: ${keys(actual)} in place of ${keys(expected)}`);
 }
 
 /** Sets what a JSON Pointer points to. */

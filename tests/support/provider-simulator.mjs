@@ -1,4 +1,4 @@
-// The stack's authorization server bent to an entry of the catalogue: a server in front of it that has the provider's paths, takes
+// The stack's authorization server made into a simulator of an entry of the catalogue: a server in front of it that has the provider's paths, takes
 // only what the entry says the provider takes, and answers as the entry says it answers. It knows no provider: all is derived from the
 // entry, so a new entry is tested without new code.
 import { createHash, randomBytes } from "node:crypto";
@@ -6,14 +6,14 @@ import { createServer } from "node:http";
 
 import { listen } from "../stack/listen.mjs";
 import { projectsOf } from "../stack/projects.mjs";
-import { bearerOf, Complaint, encoded, expect, fieldsOf, json, JSON_TYPE, nameIn, put, redirect } from "./bent-http.mjs";
+import { bearerOf, encoded, expect, fieldsOf, InvalidRequest, json, JSON_TYPE, nameIn, put, redirect } from "./simulator-http.mjs";
 import { registerClient } from "./clients.mjs";
 import { takesAccessToken } from "./grants.mjs";
 
 const SEPARATORS = { space: " ", comma: "," };
 /** Where the authorization server sends the browser back to; no walk takes it for the worker's callback. */
 const RETURNED = "/returned";
-const SLUG = "bent-app";
+const SLUG = "simulated-app";
 
 /** The answer that an entry's `invalid_grant` describes. */
 function refusalOf({ status = 400, at = "/error", code, description, text }) {
@@ -23,14 +23,14 @@ function refusalOf({ status = 400, at = "/error", code, description, text }) {
   return json(status, body);
 }
 
-/** The account that a login has at a bent provider. */
+/** The account that a login has at a simulated provider. */
 export function accountOf(login) {
   const [{ ref: id, name }] = projectsOf(login);
   return { id, name };
 }
 
-/** Starts a bent provider for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
-export async function bendTo(entries, info) {
+/** Starts a simulated provider for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
+export async function simulateProviders(entries, info) {
   const providers = Object.fromEntries(entries.map((entry) => [entry.type, new BentProvider(entry, info)]));
   const all = Object.values(providers);
   const urls = await Promise.all(all.map((provider) => provider.start()));
@@ -45,7 +45,7 @@ export async function bendTo(entries, info) {
 
 class BentProvider {
   /** What came in another way than the provider takes it. */
-  complaints = [];
+  errors = [];
   /** The tokens that were given out, the oldest first. */
   given = [];
   /** Whether the token endpoint answers each code with a failure, and status 200. */
@@ -109,10 +109,10 @@ class BentProvider {
     let answer;
     try {
       const route = this.#routes[pathname] ?? this.#accountRoute(pathname);
-      if (!route) throw new Complaint("no such path");
+      if (!route) throw new InvalidRequest("no such path");
       answer = await route(request);
     } catch (error) {
-      this.complaints.push(`${request.method} ${pathname}: ${error.message}`);
+      this.errors.push(`${request.method} ${pathname}: ${error.message}`);
       answer = json(400, { error: "invalid_request" });
     }
     response.writeHead(answer.status, answer.headers).end(answer.body);

@@ -24,18 +24,18 @@ const SCHEDULE_EVERY_MS = 3000;
 /** What the proxy of the gateway keeps for tests nobody here reads. */
 const FORGET_EVERY_MS = 5000;
 
-export class Scene {
+export class Fixture {
   #stops = [];
   #loops = [];
   #ended = new AbortController();
 
   static async start({ dir, random, report, size }) {
-    const scene = new Scene();
+    const fixture = new Fixture();
     try {
-      await scene.#start({ dir, random, report, size });
-      return scene;
+      await fixture.#start({ dir, random, report, size });
+      return fixture;
     } catch (error) {
-      await scene.stop();
+      await fixture.stop();
       throw error;
     }
   }
@@ -72,7 +72,7 @@ export class Scene {
     this.users = [];
     for (const [kind, victims] of [["provider", provider], ["database", database], ["bystander", undefined]]) {
       for (let n = 0; n < size.users; n++) {
-        const user = new User(`${kind}-${n}`, { scene: this, random: random.fork(), isVictim: victims !== undefined });
+        const user = new User(`${kind}-${n}`, { fixture: this, random: random.fork(), isVictim: victims !== undefined });
         await user.begin();
         await user.subscribe(this.receivers.urls[n % this.receivers.urls.length]);
         victims?.add(user);
