@@ -87,7 +87,7 @@ comment on function private.lock_names(uuid, text) is
   'Serializes the choice of a name within an organization and type. It is called before any row lock. There is no unique index '
   'because an earlier application may have used a name twice.';
 
-create function private.free_name(
+create function private.unique_name(
   p_organization_id uuid, p_integration_type text, p_id uuid, p_name text, p_external_account_id text
 ) returns text
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -108,7 +108,7 @@ begin
 end
 $$;
 
-comment on function private.free_name(uuid, text, uuid, text, text) is
+comment on function private.unique_name(uuid, text, uuid, text, text) is
   'The first name that no other integration of the type uses in the organization: the name, the name with the account in '
   'brackets, the name with a number.';
 
@@ -281,7 +281,7 @@ revoke all on function
   private.adopt_external_accounts(),
   private.set_updated_at(),
   private.lock_names(uuid, text),
-  private.free_name(uuid, text, uuid, text, text),
+  private.unique_name(uuid, text, uuid, text, text),
   private.account_of(integrations),
   private.expiry_of(jsonb),
   private.set_token_expiry(),

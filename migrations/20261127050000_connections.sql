@@ -221,7 +221,7 @@ comment on function public.consume_transaction(text, text, uuid) is
 comment on column public.oauth_transactions.integration_id is
   'The integration that is reconnected. Null: whatever account comes is connected.';
 
-create function public.admit_credentials(p_user_id uuid, p_organization_id uuid) returns jsonb
+create function public.check_credential_attempts(p_user_id uuid, p_organization_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_seconds integer;
@@ -237,7 +237,7 @@ begin
 end
 $$;
 
-comment on function public.admit_credentials(uuid, uuid) is
+comment on function public.check_credential_attempts(uuid, uuid) is
   'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit '
   'anybody with an account could test stolen keys through the worker. Returns admitted, not_a_member, or too_many with seconds.';
 
@@ -406,7 +406,7 @@ begin
       end if;
     end if;
 
-    v_name := private.free_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
+    v_name := private.unique_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
     if v_row.id is not null then
       if p_second_grant = 'separate' then
         perform private.queue_revocation(v_row, private.newest_config(v_row), null, 'replaced');
@@ -775,7 +775,7 @@ revoke all on function
   private.end_revocation(private.pending_revocations, text, text),
   public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid),
   public.consume_transaction(text, text, uuid),
-  public.admit_credentials(uuid, uuid),
+  public.check_credential_attempts(uuid, uuid),
   public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
   public.offer_accounts(uuid, uuid, jsonb),
   public.pending_connection(uuid, uuid, text, text),
@@ -789,7 +789,7 @@ from public, anon, authenticated, service_role;
 grant execute on function 
   public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid),
   public.consume_transaction(text, text, uuid),
-  public.admit_credentials(uuid, uuid),
+  public.check_credential_attempts(uuid, uuid),
   public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
   public.offer_accounts(uuid, uuid, jsonb),
   public.pending_connection(uuid, uuid, text, text),

@@ -21,7 +21,7 @@ create table public.credential_leases (
   -- whose answer nobody wrote.
   attempted_at timestamptz,
   -- How many redemptions since the last refresh had an end that nobody knows.
-  unsettled integer not null default 0,
+  unknown_outcomes integer not null default 0,
   -- How often the provider has refused alike since the token's end: by status and error code, and since when.
   refused_as text,
   refused_since timestamptz,
@@ -142,7 +142,7 @@ begin
       set owner = p_owner,
         expires_at = excluded.expires_at,
         generation = excluded.generation,
-        unsettled = l.unsettled + (l.attempted_at is not null)::integer,
+        unknown_outcomes = l.unknown_outcomes + (l.attempted_at is not null)::integer,
         attempted_at = case when l.journal is null then now() end,
         journal = coalesce(v_merged, l.journal),
         base = case when v_merged is null and l.journal is not null then l.base end,
@@ -168,12 +168,12 @@ comment on function private.take_lease(integrations, uuid) is
   'Takes the lease of a locked integration, records the attempt, and returns what to refresh, or the unwritten result of an '
   'earlier refresh. Null if another worker holds the lease.';
 
-create function private.leaves_room(p_config jsonb) returns boolean
+create function private.fits_after_refresh(p_config jsonb) returns boolean
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select octet_length(p_config::text) <= 196608;
 $$;
 
-comment on function private.leaves_room(jsonb) is
+comment on function private.fits_after_refresh(jsonb) is
   'Whether a refreshed config would still fit: with tokens of 16 KiB each it is at most 256 KiB.';
 
 create function public.claim_refresh(
@@ -211,7 +211,7 @@ begin
 
   if v_lease.journal is not null then
     v_wanted := true;
-  elsif v_row.status in ('reconnect_required', 'revoked') or not private.leaves_room(v_row.config) then
+  elsif v_row.status in ('reconnect_required', 'revoked') or not private.fits_after_refresh(v_row.config) then
     v_wanted := false;
   elsif p_within is null then
     v_wanted := coalesce(v_lease.settled_at <= now() - interval '30 seconds', true);
@@ -298,7 +298,7 @@ begin
       where not exists (select from public.credential_leases l where l.integration_id = d.id and l.journal is not null)
     ) c
     join public.integrations i on i.id = c.id
-    where c.turn = 0 or private.leaves_room(i.config)
+    where c.turn = 0 or private.fits_after_refresh(i.config)
     order by c.turn, i.token_expires_at
     limit p_limit
     for no key update of i skip locked
@@ -344,7 +344,7 @@ comment on function private.lock_lease(uuid, uuid, bigint) is
   'Locks the integration, then its lease. Returns null if the caller holds the lease, otherwise why not: gone, changed (the '
   'config was rewritten or the lease taken over), or how the caller ended this lease earlier.';
 
-create function private.tell(
+create function private.record_refresh_event(
   p_row public.integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text
 ) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -354,7 +354,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   );
 $$;
 
-comment on function private.tell(integrations, uuid, text, text, text, text) is
+comment on function private.record_refresh_event(integrations, uuid, text, text, text, text) is
   'Records how a refresh ended.';
 
 create function private.settle_refresh(
@@ -381,12 +381,12 @@ begin
       returning * into v_row;
     perform set_config('integrations.settle', 'off', true);
     update public.credential_leases l
-      set owner = null, expires_at = null, attempted_at = null, unsettled = 0, failures = 0, failed_at = null, retry_at = null,
+      set owner = null, expires_at = null, attempted_at = null, unknown_outcomes = 0, failures = 0, failed_at = null, retry_at = null,
         refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null,
         base = null
       where l.integration_id = p_id;
     perform private.note_success(v_row.integration_type, 'refresh');
-    perform private.tell(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
+    perform private.record_refresh_event(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- A rotation has fenced this worker's key out, or holds the table. The tokens exist nowhere else: they wait here, sealed, for a
@@ -426,7 +426,7 @@ begin
     order by r.id
   loop
     if (v_result.config is null) = (v_result.fault is null)
-      or v_result.fault not in ('unsettled', 'refused', 'unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable', 'released')
+      or v_result.fault not in ('outcome_unknown', 'refused', 'unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable', 'released')
       or jsonb_typeof(v_result.config) <> 'object'
       or octet_length(v_result.config::text) > 262144
     then
@@ -697,7 +697,7 @@ begin
   end;
   update public.credential_leases l
     set owner = null, expires_at = null, attempted_at = null, ended_by = p_owner, ended_as = v_ended,
-      unsettled = l.unsettled + (p_fault = 'unsettled')::integer,
+      unknown_outcomes = l.unknown_outcomes + (p_fault = 'outcome_unknown')::integer,
       failures = l.failures + (v_ended = 'backed_off')::integer,
       failed_at = case when p_fault in ('released', 'not_refreshable') then l.failed_at else now() end,
       retry_at = case
@@ -716,7 +716,7 @@ begin
     -- A grant that ended after a redemption whose answer was lost may have been ended by that: a provider that sees a token twice
     -- takes it for stolen.
     v_reason := case
-      when p_fault = 'invalid_grant' and v_lease.unsettled > 0 then 'refresh_lost'
+      when p_fault = 'invalid_grant' and v_lease.unknown_outcomes > 0 then 'refresh_lost'
       when p_fault = 'refused' then 'refresh_refused'
       else p_fault
     end;
@@ -727,7 +727,7 @@ begin
       set status = 'degraded', status_reason = case p_fault when 'unreadable' then p_fault else 'refresh_failed' end
       where i.id = p_id;
   end if;
-  perform private.tell(
+  perform private.record_refresh_event(
     v_row, p_user_id, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
   );
   return v_ended;
@@ -735,7 +735,7 @@ end
 $$;
 
 comment on function private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text) is
-  'p_fault: unsettled (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may '
+  'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may '
   'later), unreadable (what is stored does not open here), invalid_grant (the token is no longer valid), invalid_client (the '
   'user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (nothing '
   'was asked). p_refusal: how a refused one was refused, {"alike", "may_be_ours", "tries"}. Once the token has ended such '
@@ -813,9 +813,9 @@ revoke all on function
   private.brings_credentials(jsonb, jsonb),
   private.drop_lease(),
   private.take_lease(integrations, uuid),
-  private.leaves_room(jsonb),
+  private.fits_after_refresh(jsonb),
   private.lock_lease(uuid, uuid, bigint),
-  private.tell(integrations, uuid, text, text, text, text),
+  private.record_refresh_event(integrations, uuid, text, text, text, text),
   private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text),
   private.newest_config(integrations),
   private.paused_until(uuid, text, text),

@@ -14,7 +14,7 @@ alter table private.check_claims enable row level security;
 
 revoke all on table private.check_claims from public, anon, authenticated, service_role;
 
-create function private.follow_status() returns trigger
+create function private.schedule_next_check() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
   if new.status in ('reconnect_required', 'revoked') then
@@ -26,15 +26,15 @@ begin
 end
 $$;
 
-comment on function private.follow_status() is
+comment on function private.schedule_next_check() is
   'Stops scheduled checks of an integration that needs a reconnection, and makes it due once it is reconnected. Rows without a '
   'schedule are left alone: an earlier application may use next_check_at itself.';
 
-create trigger follow_status
+create trigger schedule_next_check
   before update of status, next_check_at on public.integrations
   for each row
   when (new.scan_schedule is not null)
-  execute function private.follow_status();
+  execute function private.schedule_next_check();
 
 -- What is due, by type: the claim passes by a type whose provider is paused without reading its rows. A rotation writes none of these
 -- columns, so its updates stay HOT.
@@ -349,7 +349,7 @@ alter table private.forbidden_checks enable row level security;
 revoke all on table private.forbidden_checks from public, anon, authenticated, service_role;
 
 revoke all on function 
-  private.follow_status(),
+  private.schedule_next_check(),
   private.take_check(integrations, integer, uuid, text),
   private.health_of(integrations),
   private.due_checks(integer, text[]),

@@ -448,7 +448,7 @@ $$;
 comment on function private.webhook_pause(integer) is
   'How long a delivery waits after this many attempts. There are ten attempts within three days.';
 
-create function private.sweep_webhooks() returns boolean
+create function private.clean_up_webhooks() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_expired integer;
@@ -482,7 +482,7 @@ begin
 end
 $$;
 
-comment on function private.sweep_webhooks() is
+comment on function private.clean_up_webhooks() is
   'Gives up deliveries after three days, and deletes settled ones after two weeks; a bounded number of each. Returns whether '
   'there may be more.';
 
@@ -716,7 +716,7 @@ revoke all on function
   private.announce_integration(),
   private.announce_event(),
   private.webhook_pause(integer),
-  private.sweep_webhooks(),
+  private.clean_up_webhooks(),
   public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text),
   public.change_webhook_endpoint(uuid, uuid, jsonb),
   public.delete_webhook_endpoint(uuid, uuid),

@@ -1,6 +1,6 @@
 -- How a rotation reads, counts and writes rows, and what the schedule cleans up.
 
-create function public.rewrap_vitals() returns jsonb
+create function public.rewrap_load() returns jsonb
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'lock_waits', (
@@ -14,7 +14,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
   );
 $$;
 
-comment on function public.rewrap_vitals() is
+comment on function public.rewrap_load() is
   'How the database bears a rotation: backends that have waited 100 ms for a lock, the replication lag in seconds (null without a '
   'replica or without the right to see it), and the planner''s estimate of the rows.';
 
@@ -175,7 +175,7 @@ begin
   if p_event_days is null or p_event_days not between 30 and 36500 then
     raise exception 'p_event_days is not between 30 and 36500' using errcode = 'invalid_parameter_value';
   end if;
-  v_more := private.sweep_webhooks();
+  v_more := private.clean_up_webhooks();
 
   delete from public.oauth_transactions t
     where t.id in (
@@ -203,7 +203,7 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.delete_old_events(p_event_days) or v_more;
-  v_more := private.sweep_assessments(p_event_days) or v_more;
+  v_more := private.clean_up_assessments(p_event_days) or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $$;
@@ -213,7 +213,7 @@ comment on function public.clean_up(integer) is
   'runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
 revoke all on function 
-  public.rewrap_vitals(),
+  public.rewrap_load(),
   public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
   public.rewrap_write(uuid[], text[], jsonb[]),
   public.record_opening(text, text, uuid, uuid, uuid),
@@ -221,7 +221,7 @@ revoke all on function
   public.clean_up(integer)
 from public, anon, authenticated, service_role;
 grant execute on function 
-  public.rewrap_vitals(),
+  public.rewrap_load(),
   public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
   public.rewrap_write(uuid[], text[], jsonb[]),
   public.record_opening(text, text, uuid, uuid, uuid),

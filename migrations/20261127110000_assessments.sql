@@ -1357,7 +1357,7 @@ $$;
 comment on function public.end_mute(uuid, uuid) is
   'Ends a mute early. Returns ended, also of one that had ended, or unknown.';
 
-create function private.sweep_assessments(p_days integer) returns boolean
+create function private.clean_up_assessments(p_days integer) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_due record;
@@ -1422,7 +1422,7 @@ begin
 end
 $$;
 
-comment on function private.sweep_assessments(integer) is
+comment on function private.clean_up_assessments(integer) is
   'Ends runs that have not ended within a day and mutes whose time is over, and deletes runs, ended findings, ended mutes and '
   'findings'' events older than p_days days; a bounded number of each. Returns whether there may be more.';
 
@@ -1449,7 +1449,7 @@ revoke all on function
   private.announce_finding(),
   private.announce_assessment(),
   private.announce_mute_end(),
-  private.sweep_assessments(integer),
+  private.clean_up_assessments(integer),
   public.request_scan(uuid, uuid, text[]),
   public.claim_scan_runs(uuid, integer, text[], integer, text),
   public.reopen_scan_credential(uuid, uuid, bigint, integer, text),

@@ -88,8 +88,8 @@ describe("connect_named", () => {
   });
 });
 
-describe("admit_credentials", () => {
-  const admit = (p_user_id, p_organization_id = p_user_id, sql = service) => call(sql, "admit_credentials", { p_user_id, p_organization_id });
+describe("check_credential_attempts", () => {
+  const admit = (p_user_id, p_organization_id = p_user_id, sql = service) => call(sql, "check_credential_attempts", { p_user_id, p_organization_id });
   const rowOf = async (user) => (await owner`select * from private.rate_limits where kind = 'credentials' and subject = ${user}`)[0];
   const ago = (user, interval) => owner`
     update private.rate_limits
@@ -167,7 +167,7 @@ describe("a client that is refused", () => {
 
   test("wants other credentials, and says why; whatever came before", async () => {
     const args = await connected();
-    assert.equal(await settle(args, await claimed(args), "unsettled"), "backed_off");
+    assert.equal(await settle(args, await claimed(args), "outcome_unknown"), "backed_off");
     await owner`update public.credential_leases set failed_at = null, retry_at = null where integration_id = ${args.p_id}`;
     assert.equal(await settle(args, await claimed(args), "invalid_client"), "reconnect_required");
     const { status, status_reason } = await find(args.p_id);

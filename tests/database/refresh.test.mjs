@@ -167,7 +167,7 @@ describe("a claim", () => {
     await owner`update public.credential_leases set expires_at = now() where integration_id = ${p_id}`;
     const second = await claimed(p_id);
     assert.notEqual(second.generation, first.generation);
-    assert.equal((await lease(p_id)).unsettled, 1);
+    assert.equal((await lease(p_id)).unknown_outcomes, 1);
     assert.equal(await end(first, { config: ends(inMs(HOUR_MS)) }), "changed", "the first comes too late");
     assert.equal(await end(second, { fault: "invalid_grant" }), "reconnect_required");
     assert.deepEqual((await trail(p_id)).at(-1), ["refresh_failed", "reconnect_required", "refresh_lost", "service"]);
@@ -403,7 +403,7 @@ describe("an end", () => {
   test("that failed is tried again ever later, and no sooner than the provider says", async () => {
     const { p_id } = await connected();
     const waits = [];
-    for (const result of [{ fault: "unsettled" }, { fault: "refused" }, { fault: "refused", retry_after: 500 }, { fault: "unreadable" }]) {
+    for (const result of [{ fault: "outcome_unknown" }, { fault: "refused" }, { fault: "refused", retry_after: 500 }, { fault: "unreadable" }]) {
       assert.equal((await row(p_id)).status, "active", "the token has not ended");
       assert.equal(await end(await claimed(p_id), result), "backed_off");
       const { retry_at, failed_at } = await lease(p_id);
@@ -442,8 +442,8 @@ describe("an end", () => {
     const results = [];
     for (const id of ids) results.push({ id, generation: (await claim(id, { p_owner })).generation });
     const { ends: answers } = await settle(p_owner,
-      { ...results[0], config: ends(inMs(HOUR_MS)) }, { ...results[1], fault: "unsettled" }, { ...results[2], fault: "released" },
-      { id: gone, generation: 1, fault: "unsettled" });
+      { ...results[0], config: ends(inMs(HOUR_MS)) }, { ...results[1], fault: "outcome_unknown" }, { ...results[2], fault: "released" },
+      { id: gone, generation: 1, fault: "outcome_unknown" });
     assert.deepEqual(answers, { [ids[0]]: "settled", [ids[1]]: "backed_off", [ids[2]]: "released", [gone]: "gone" });
     assert.equal((await lease(ids[2])).attempted_at, null);
   });
@@ -485,7 +485,7 @@ describe("a refusal", () => {
     assert.equal((await lease(p_id)).refusals, 0);
   });
 
-  for (const result of [refusal(), { fault: "refused" }, { fault: "unsettled" }]) {
+  for (const result of [refusal(), { fault: "refused" }, { fault: "outcome_unknown" }]) {
     test(`after the token's end leaves the connection degraded, not active: ${JSON.stringify(result).slice(0, 40)}`, async () => {
       const { p_id } = await past();
       assert.equal(await end(await claimed(p_id), result), "backed_off");
@@ -519,7 +519,7 @@ describe("a refusal", () => {
     await refused(p_id);
     await refused(p_id);
     await age(p_id);
-    assert.equal(await end(await claimed(p_id), { fault: "unsettled" }), "backed_off");
+    assert.equal(await end(await claimed(p_id), { fault: "outcome_unknown" }), "backed_off");
     await owner`update public.credential_leases set failed_at = null where integration_id = ${p_id}`;
     assert.equal((await lease(p_id)).refusals, 2);
     assert.equal(await refused(p_id, { alike: "404 " }), "backed_off");

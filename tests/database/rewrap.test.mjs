@@ -349,10 +349,10 @@ describe("record_rotation", () => {
   });
 });
 
-describe("rewrap_vitals", () => {
+describe("rewrap_load", () => {
   test("counts who waits for a lock, once they have waited for a while", async () => {
     const vitals = async () => {
-      const { estimated_rows, ...others } = await call(service, "rewrap_vitals");
+      const { estimated_rows, ...others } = await call(service, "rewrap_load");
       return others;
     };
     assert.deepEqual(await vitals(), { lock_waits: 0, replication_lag_seconds: null });
@@ -373,6 +373,6 @@ describe("rewrap_vitals", () => {
   test("knows how many rows there are once the table was analysed", async () => {
     for (let i = 0; i < 3; i += 1) await insert(config(KID.a));
     await owner`analyze public.integrations`;
-    assert.equal((await call(service, "rewrap_vitals")).estimated_rows, 3);
+    assert.equal((await call(service, "rewrap_load")).estimated_rows, 3);
   });
 });

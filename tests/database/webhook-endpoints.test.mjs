@@ -128,10 +128,10 @@ describe("a secret", () => {
   test("that is over is forgotten by the next sweep", async () => {
     const made = await memberWithEndpoint(owner, service);
     await rotate(made, secrets(), both);
-    await owner`select private.sweep_webhooks()`;
+    await owner`select private.clean_up_webhooks()`;
     assert.deepEqual((await row(made.id)).config, both);
     await owner`update public.webhook_endpoints set previous_secret_ends_at = now() where id = ${made.id}`;
-    await owner`select private.sweep_webhooks()`;
+    await owner`select private.clean_up_webhooks()`;
     const { config, previous_secret_ends_at } = await row(made.id);
     assert.deepEqual([config.secret, config.previous_secret, previous_secret_ends_at], [both.secret, undefined, null]);
   });

@@ -62,11 +62,11 @@ describe("an event", () => {
 
   test("of a grant that a lost refresh may have ended says so", async () => {
     const args = await connected();
-    await refreshed(args, { fault: "unsettled" });
+    await refreshed(args, { fault: "outcome_unknown" });
     await refreshed(args, { fault: "invalid_grant" });
     const events = await deliveriesOf(owner, args.p_id);
     assert.deepEqual(events.map(({ type, data }) => [type, data.reason]), [
-      ["connection.created", null], ["connection.refresh_failed", "unsettled"], ["connection.reconnect_required", "refresh_lost"],
+      ["connection.created", null], ["connection.refresh_failed", "outcome_unknown"], ["connection.reconnect_required", "refresh_lost"],
     ]);
   });
 

@@ -87,7 +87,7 @@ describe("a client of the user's own", () => {
   it("that is refused in the provider's own words ends too; one that failed is tried again", async () => {
     const made = await begin();
     const ofThis = ({ path, body }) => path === TOKEN_PATH && new URLSearchParams(body).get("client_id") === made.account.fields.client_id;
-    for (const [answer, reason] of [[json(500, {}), "unsettled"], [json(429, {}), "refused"], [json(400, { error: "invalid_scope" }), "refused"]]) {
+    for (const [answer, reason] of [[json(500, {}), "outcome_unknown"], [json(429, {}), "refused"], [json(400, { error: "invalid_scope" }), "refused"]]) {
       provider().behaviour = (request) => (ofThis(request) ? answer : undefined);
       (await refresh(made)).expect(502, "provider_failed");
       assert.deepEqual((await refreshesOf(fixture, made.id)).at(-1), ["refresh_failed", "failed", reason]);

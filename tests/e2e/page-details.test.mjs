@@ -116,7 +116,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     const { page, row, user } = await detailsOf(fixture, t, `Trail ${randomUUID()}`);
     await fixture.sql`
       insert into public.credential_events (actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason)
-      select 'service', null, ${user.id}, ${row.id}, 'supabase', 'refresh_failed', 'failed', 'unsettled' from generate_series(1, 20)`;
+      select 'service', null, ${user.id}, ${row.id}, 'supabase', 'refresh_failed', 'failed', 'outcome_unknown' from generate_series(1, 20)`;
     await page.reload();
     const items = page.locator("#trail li");
     await items.nth(9).waitFor();

@@ -130,7 +130,7 @@ describe("a refresh", { concurrency: true }, () => {
     assert.equal((await refresh(made)).expect(200).json.refreshed, true);
     assert.ok(performance.now() - begun > 2000, "the lease was waited for");
     assert.equal(fixture.server.count(redemptionOf(made.tokens.refresh_token)), 1);
-    assert.equal((await leaseOf(fixture, made.id)).unsettled, 0);
+    assert.equal((await leaseOf(fixture, made.id)).unknown_outcomes, 0);
   });
 
   it("of another's integration, of none, and without a session: as everywhere, and the provider hears nothing", async () => {

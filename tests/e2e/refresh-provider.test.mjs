@@ -69,19 +69,19 @@ describe("a refresh at a provider", { concurrency: true }, () => {
       assert.equal(redemptions(made), round, "one request, not repeated");
       (await refresh(made)).expect(502, "provider_failed");
       assert.equal(redemptions(made), round, "a moment later the provider is left alone");
-      const { retry_at, failed_at, unsettled } = await leaseOf(fixture, made.id);
-      assert.equal(unsettled, round);
+      const { retry_at, failed_at, unknown_outcomes } = await leaseOf(fixture, made.id);
+      assert.equal(unknown_outcomes, round);
       pauses.push(Math.round((retry_at - failed_at) / 1000));
       await expireBackoff(fixture, made.id);
     }
     assert.deepEqual(pauses, [30, 60]);
     assert.equal((await refresh(made)).expect(200).json.refreshed, true);
     assert.deepEqual(await refreshesOf(fixture, made.id), [
-      ["refresh_failed", "failed", "unsettled"],
-      ["refresh_failed", "failed", "unsettled"],
+      ["refresh_failed", "failed", "outcome_unknown"],
+      ["refresh_failed", "failed", "outcome_unknown"],
       ["refreshed", "succeeded", null],
     ]);
-    assert.equal((await leaseOf(fixture, made.id)).unsettled, 0);
+    assert.equal((await leaseOf(fixture, made.id)).unknown_outcomes, 0);
     await assertAlive(fixture, made.id);
   });
 
@@ -136,13 +136,13 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["503", () => answer(503, PLANTED), "refused"],
     ["401 invalid_client", () => answer(401, { error: "invalid_client", error_description: PLANTED }), "refused"],
     ["400 without a code", () => answer(400, { message: PLANTED }), "refused"],
-    ["502", () => answer(502, PLANTED), "unsettled"],
-    ["HTML", () => answer(200, PLANTED, { "content-type": "text/html" }), "unsettled"],
-    ["10 MB", () => flood(), "unsettled"],
-    ["no access token", () => answer(200, { refresh_token: PLANTED }), "unsettled"],
-    ["half an answer", () => cut(), "unsettled"],
-    ["a closed connection", () => drop(), "unsettled"],
-    ["nothing, ever", () => never(), "unsettled"],
+    ["502", () => answer(502, PLANTED), "outcome_unknown"],
+    ["HTML", () => answer(200, PLANTED, { "content-type": "text/html" }), "outcome_unknown"],
+    ["10 MB", () => flood(), "outcome_unknown"],
+    ["no access token", () => answer(200, { refresh_token: PLANTED }), "outcome_unknown"],
+    ["half an answer", () => cut(), "outcome_unknown"],
+    ["a closed connection", () => drop(), "outcome_unknown"],
+    ["nothing, ever", () => never(), "outcome_unknown"],
     ["a redirect", () => redirect("http://127.0.0.1:9/"), "refused"],
   ]) {
     it(`that answers ${what}: 502, asked once, the row as it was, and tried again later`, async () => {
@@ -226,7 +226,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
     assert.equal(redemptions(made), 2);
     assert.deepEqual(await refreshesOf(fixture, made.id), [
-      ["refresh_failed", "failed", "unsettled"],
+      ["refresh_failed", "failed", "outcome_unknown"],
       ["refresh_failed", "reconnect_required", "refresh_lost"],
     ]);
   });

@@ -99,7 +99,7 @@ describe("a webhook", () => {
     let restore = fixture.server.fault(redemptionOf(secrets[2].refresh_token), answer(500));
     (await refresh({ browser, id })).expect(502);
     restore();
-    await fixture.sql`update public.credential_leases set failed_at = null, unsettled = 0`;
+    await fixture.sql`update public.credential_leases set failed_at = null, unknown_outcomes = 0`;
     restore = fixture.server.fault(redemptionOf(secrets[2].refresh_token), answer(400, { error: "invalid_grant" }));
     (await refresh({ browser, id })).expect(200);
     restore();
@@ -114,7 +114,7 @@ describe("a webhook", () => {
       assert.ok(Date.parse(timestamp) >= began - 1000 && Date.parse(timestamp) <= Date.now());
       assert.match(event, /^[0-9a-f-]{36}$/);
     }
-    assert.deepEqual(events.map(({ data }) => data.reason), [null, null, null, "unsettled", "invalid_grant", null]);
+    assert.deepEqual(events.map(({ data }) => data.reason), [null, null, null, "outcome_unknown", "invalid_grant", null]);
     assert.equal(new Set(events.map((event) => event.id)).size, 6);
     const [{ headers, path: to, body }] = receiver.requests;
     assert.equal(to, "/hook?from=edge");

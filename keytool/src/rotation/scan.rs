@@ -95,11 +95,7 @@ pub async fn scan(
 
 /// How many rows there are, as the planner sees it: for the progress bar.
 async fn estimate(session: &Session) -> Option<u64> {
-    let vitals = session
-        .connection()
-        .call(Function::RewrapVitals)
-        .await
-        .ok()?;
+    let vitals = session.connection().call(Function::RewrapLoad).await.ok()?;
     vitals["estimated_rows"].as_u64()
 }
 

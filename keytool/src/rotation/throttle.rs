@@ -80,7 +80,7 @@ impl Throttle {
         loop {
             sleep(EVERY).await;
             // If it does not answer, the batches will notice soon enough, and whatever role we are may not see it.
-            if let Ok(load) = connection.call(Function::RewrapVitals).await {
+            if let Ok(load) = connection.call(Function::RewrapLoad).await {
                 self.observe_load(&load);
             }
         }

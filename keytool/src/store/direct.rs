@@ -151,7 +151,7 @@ impl Rows for Direct {
                     self.query(&sql, &[(&kid, Type::TEXT), (&Json(&text), Type::JSONB)])
                         .await?
                 }
-                Function::LiftFence | Function::KeyRegistryState | Function::RewrapVitals => {
+                Function::LiftFence | Function::KeyRegistryState | Function::RewrapLoad => {
                     self.query(&format!("select public.{name}()"), &[]).await?
                 }
             };

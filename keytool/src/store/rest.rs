@@ -189,7 +189,7 @@ impl Rows for Rest {
                 Function::RecordRotation { kid, organizations } => {
                     json!({"p_kid": kid.to_string(), "p_organizations": organizations})
                 }
-                Function::LiftFence | Function::KeyRegistryState | Function::RewrapVitals => {
+                Function::LiftFence | Function::KeyRegistryState | Function::RewrapLoad => {
                     json!({})
                 }
             };

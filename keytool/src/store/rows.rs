@@ -78,7 +78,7 @@ pub enum Function<'a> {
         fence: Uuid,
     },
     KeyRegistryState,
-    RewrapVitals,
+    RewrapLoad,
     /// The rows that are about to be read, and what for.
     RecordOpening {
         page: &'a Page,
@@ -98,7 +98,7 @@ impl Function<'_> {
             Self::LiftFence => "lift_fence",
             Self::RetireKey { .. } => "retire_key",
             Self::KeyRegistryState => "key_registry_state",
-            Self::RewrapVitals => "rewrap_vitals",
+            Self::RewrapLoad => "rewrap_load",
             Self::RecordOpening { .. } => "record_opening",
             Self::RecordRotation { .. } => "record_rotation",
         }

@@ -51,7 +51,7 @@ export const REASONS = {
   refused: 'The provider refused for the moment.',
   refresh_refused: 'The provider has refused to renew the access for more than a day.',
   unreadable: 'The stored credentials could not be opened.',
-  unsettled: 'The provider gave no usable answer.',
+  outcome_unknown: 'The provider gave no usable answer.',
   timeout: 'The provider took too long to answer.',
   unreachable: 'The provider could not be reached.',
   provider_failed: 'The provider reported a fault of its own.',

@@ -6,7 +6,7 @@ use crate::connect::credential_fields;
 use crate::connect::store_connection::{self, Connection};
 use crate::context::Context;
 use crate::credentials::{self, credential};
-use crate::db::{AdmitCredentials, Admitted};
+use crate::db::{Admitted, CheckCredentialAttempts};
 use crate::display_name::Name;
 use crate::error::{ClientError, Error, Result};
 use crate::host::now;
@@ -89,7 +89,7 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
 
 /// Refuses a stranger, and whoever tries one key after the other, before the provider hears of any.
 async fn admit(context: &Context<'_>, user: UserId, organization: OrganizationId) -> Result<()> {
-    let call = AdmitCredentials {
+    let call = CheckCredentialAttempts {
         p_user_id: user,
         p_organization_id: organization,
     };

@@ -110,14 +110,14 @@ impl Call for ConsumeTransaction<'_> {
 
 /// Credentials that a user gives are about to be tried at the provider.
 #[derive(Serialize)]
-pub struct AdmitCredentials {
+pub struct CheckCredentialAttempts {
     /// Who gives them.
     pub p_user_id: UserId,
     /// For which organisation.
     pub p_organization_id: OrganizationId,
 }
 
-/// What becomes of [`AdmitCredentials`].
+/// What becomes of [`CheckCredentialAttempts`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Admitted {
@@ -132,8 +132,8 @@ pub enum Admitted {
     },
 }
 
-impl Call for AdmitCredentials {
-    const NAME: &'static str = "admit_credentials";
+impl Call for CheckCredentialAttempts {
+    const NAME: &'static str = "check_credential_attempts";
     type Outcome = Admitted;
 }
 

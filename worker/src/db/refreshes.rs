@@ -171,7 +171,7 @@ pub struct RefusalResult {
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The provider may have redeemed the token; its answer is lost.
-    Unsettled,
+    OutcomeUnknown,
     /// The provider has not redeemed the token, and may another time.
     Refused,
     /// What is stored does not open here.

@@ -129,7 +129,7 @@ impl Sweep<'_> {
         }
         let health = match redeemed.result.fault {
             _ if redeemed.result.retry_after.is_some() => self.pause(kind),
-            Some(Fault::Refused | Fault::Unsettled) => Some(RequestOutcome::Failed),
+            Some(Fault::Refused | Fault::OutcomeUnknown) => Some(RequestOutcome::Failed),
             Some(Fault::InvalidGrant | Fault::InvalidClient) | None => Some(RequestOutcome::Good),
             // Nobody was asked.
             Some(Fault::Unreadable | Fault::NotRefreshable | Fault::Released) => None,

@@ -23,7 +23,7 @@ pub enum Redemption {
         refusal: Option<ClientError>,
     },
     /// Nobody knows: no answer, a failure within the provider, or an answer that cannot be read.
-    Unsettled(String),
+    OutcomeUnknown(String),
     /// The token is none any more (`invalid_grant`).
     InvalidGrant,
     /// The user's own client is none any more, or may not have tokens.
@@ -74,7 +74,7 @@ pub fn read(
             detail,
             refusal: refusal(status, said),
         },
-        _ => Redemption::Unsettled(detail),
+        _ => Redemption::OutcomeUnknown(detail),
     }
 }
 
@@ -500,7 +500,7 @@ mod tests {
             (204, ""),
         ] {
             assert!(
-                matches!(end(status, body), Redemption::Unsettled(_)),
+                matches!(end(status, body), Redemption::OutcomeUnknown(_)),
                 "{status} {body}"
             );
         }
@@ -511,7 +511,7 @@ mod tests {
                     Err(error),
                     DateTime::UNIX_EPOCH
                 ),
-                Redemption::Unsettled(_)
+                Redemption::OutcomeUnknown(_)
             ));
         }
     }

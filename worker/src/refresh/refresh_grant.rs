@@ -187,7 +187,7 @@ async fn conclude(
                 ..failed(Fault::Refused, detail)
             });
         }
-        Redemption::Unsettled(detail) => return Err(failed(Fault::Unsettled, detail)),
+        Redemption::OutcomeUnknown(detail) => return Err(failed(Fault::OutcomeUnknown, detail)),
         Redemption::InvalidGrant => {
             return Err(Failed::new(
                 Fault::InvalidGrant,
@@ -203,7 +203,7 @@ async fn conclude(
     };
     match seal(task, claim, &credentials::renewed(config, &grant)) {
         Ok(sealed) => Ok(Redeemed::of(claim, Some(sealed), None)),
-        Err(error) => Err(Failed::by(Fault::Unsettled, &error)),
+        Err(error) => Err(Failed::by(Fault::OutcomeUnknown, &error)),
     }
 }
 
