@@ -107,6 +107,8 @@ create table private.pending_revocations (
   owner uuid,
   leased_until timestamptz,
   give_up_at timestamptz not null default now() + interval '1 day',
+  -- The generation of a refresh that was in progress when the grant was replaced: its tokens are the ones to revoke.
+  refresh_generation bigint,
   created_at timestamptz not null default now(),
   check ((owner is null) = (leased_until is null))
 );
@@ -409,7 +411,7 @@ begin
     v_name := private.unique_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
     if v_row.id is not null then
       if p_second_grant = 'separate' then
-        perform private.queue_revocation(v_row, private.newest_config(v_row), null, 'replaced');
+        perform private.queue_replaced(v_row);
       end if;
       update public.integrations i
         set external_account_id = p_external_account_id,
@@ -538,19 +540,27 @@ comment on function private.revocation_claim(private.pending_revocations) is
   'What the worker needs for a revocation. The config is returned as text, so that one that the worker cannot read does not '
   'affect the others.';
 
-create function private.queue_revocation(p_row public.integrations, p_config jsonb, p_user_id uuid, p_reason text) returns void
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+create function private.queue_replaced(p_row public.integrations) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_config jsonb := private.newest_config(p_row);
+  v_lease record;
+begin
+  select l.generation, l.expires_at into v_lease from public.credential_leases l where l.integration_id = p_row.id and l.owner is not null;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason
+    id, organization_id, sealed_for, integration_type, external_account_id, config, reason, refresh_generation, next_attempt_at
   ) values (
-    md5(p_row.id || p_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), p_user_id,
-    p_config, p_reason
+    md5(p_row.id || v_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), v_config,
+    'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
   )
   on conflict (id) do nothing;
+end
 $$;
 
-comment on function private.queue_revocation(integrations, jsonb, uuid, text) is
-  'Queues a credential of an integration for revocation. The same credential is queued once.';
+comment on function private.queue_replaced(integrations) is
+  'Queues the credential of an integration for revocation because another grant replaces it. While a refresh of it is in '
+  'progress, the revocation waits for the tokens that the refresh returns, at most until its lease expires. The same credential '
+  'is queued once.';
 
 create function private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -771,7 +781,7 @@ revoke all on function
   private.record_ended_connection(),
   private.grant_is_shared(text, text, uuid, uuid),
   private.revocation_claim(private.pending_revocations),
-  private.queue_revocation(integrations, jsonb, uuid, text),
+  private.queue_replaced(integrations),
   private.end_revocation(private.pending_revocations, text, text),
   public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid),
   public.consume_transaction(text, text, uuid),

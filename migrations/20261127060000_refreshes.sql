@@ -459,6 +459,11 @@ begin
           v_result.config, 'late'
         )
         on conflict (id) do nothing;
+    elsif v_end = 'changed' and v_result.config is not null then
+      -- The grant was replaced while its token was refreshed, and waits for its revocation.
+      update private.pending_revocations r
+        set config = v_result.config, refresh_generation = null, next_attempt_at = now()
+        where r.sealed_for = v_result.id and r.refresh_generation = v_result.generation;
     end if;
     v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
   end loop;
@@ -469,8 +474,8 @@ $$;
 comment on function public.settle_refreshes(uuid, jsonb, uuid, text) is
   'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, '
   'generation, fault, retry_after?}] for what was not. Returns the end of each: settled, journalled (the config is kept and '
-  'written later), backed_off, reconnect_required, released, changed, or gone; the fresh tokens of an integration that is gone '
-  'are queued for revocation. May be repeated.';
+  'written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or '
+  'whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
 
 create function private.newest_config(p_row public.integrations) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -75,6 +75,7 @@ create table private.pending_revocations (
   owner uuid,
   leased_until timestamp with time zone,
   give_up_at timestamp with time zone default (now() + '1 day'::interval) not null,
+  refresh_generation bigint,
   created_at timestamp with time zone default now() not null,
   constraint pending_revocations_pkey PRIMARY KEY (id),
   constraint pending_revocations_check CHECK (((owner IS NULL) = (leased_until IS NULL))),
@@ -2019,21 +2020,27 @@ AS $function$
 $function$;
 comment on function private.paused_until(uuid,text,text) is 'When the provider of a type may be asked again; null: now.';
 
-CREATE OR REPLACE FUNCTION private.queue_revocation(p_row integrations, p_config jsonb, p_user_id uuid, p_reason text)
+CREATE OR REPLACE FUNCTION private.queue_replaced(p_row integrations)
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
+declare
+  v_config jsonb := private.newest_config(p_row);
+  v_lease record;
+begin
+  select l.generation, l.expires_at into v_lease from public.credential_leases l where l.integration_id = p_row.id and l.owner is not null;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason
+    id, organization_id, sealed_for, integration_type, external_account_id, config, reason, refresh_generation, next_attempt_at
   ) values (
-    md5(p_row.id || p_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), p_user_id,
-    p_config, p_reason
+    md5(p_row.id || v_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), v_config,
+    'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
   )
   on conflict (id) do nothing;
+end
 $function$;
-comment on function private.queue_revocation(integrations,jsonb,uuid,text) is 'Queues a credential of an integration for revocation. The same credential is queued once.';
+comment on function private.queue_replaced(integrations) is 'Queues the credential of an integration for revocation because another grant replaces it. While a refresh of it is in progress, the revocation waits for the tokens that the refresh returns, at most until its lease expires. The same credential is queued once.';
 
 CREATE OR REPLACE FUNCTION private.record_ended_connection()
  RETURNS trigger
@@ -3690,7 +3697,7 @@ begin
     v_name := private.unique_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
     if v_row.id is not null then
       if p_second_grant = 'separate' then
-        perform private.queue_revocation(v_row, private.newest_config(v_row), null, 'replaced');
+        perform private.queue_replaced(v_row);
       end if;
       update public.integrations i
         set external_account_id = p_external_account_id,
@@ -4817,13 +4824,18 @@ begin
           v_result.config, 'late'
         )
         on conflict (id) do nothing;
+    elsif v_end = 'changed' and v_result.config is not null then
+      -- The grant was replaced while its token was refreshed, and waits for its revocation.
+      update private.pending_revocations r
+        set config = v_result.config, refresh_generation = null, next_attempt_at = now()
+        where r.sealed_for = v_result.id and r.refresh_generation = v_result.generation;
     end if;
     v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
   end loop;
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end
 $function$;
-comment on function settle_refreshes(uuid,jsonb,uuid,text) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the end of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone; the fresh tokens of an integration that is gone are queued for revocation. May be repeated.';
+comment on function settle_refreshes(uuid,jsonb,uuid,text) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the end of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
 grant execute on function settle_refreshes(uuid,jsonb,uuid,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text)

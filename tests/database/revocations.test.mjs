@@ -118,6 +118,30 @@ describe("complete_connection", () => {
     assert.equal(earlier_grant, false);
   });
 
+  test("queues what a refresh of the replaced grant returns afterwards, and waits for it", async () => {
+    const args = await connected();
+    const p_owner = randomUUID();
+    const { generation } = await call(service, "claim_refresh", { p_id: args.p_id, p_owner });
+    assert.equal((await again(args, { p_second_grant: "separate" })).outcome, "updated");
+    assert.deepEqual(await claim(), [], "the refresh has not returned");
+    const refreshed = config(KID.a, { access_token: "d.e.f" });
+    const results = service.json([{ id: args.p_id, generation, config: refreshed }]);
+    for (const attempt of ["first", "repeated"]) {
+      const { ends } = await call(service, "settle_refreshes", { p_owner, p_results: results });
+      assert.equal(ends[args.p_id], "changed", attempt);
+      assert.deepEqual((await queued()).map((row) => [row.sealed_for, row.config]), [[args.p_id, refreshed]], attempt);
+    }
+    assert.deepEqual((await claim()).map((row) => row.config), [refreshed]);
+  });
+
+  test("revokes the replaced grant although its refresh never returns", async () => {
+    const args = await connected();
+    await call(service, "claim_refresh", { p_id: args.p_id, p_owner: randomUUID() });
+    await again(args, { p_second_grant: "separate" });
+    await owner`update private.pending_revocations set next_attempt_at = next_attempt_at - interval '91 seconds'`;
+    assert.deepEqual((await claim()).map((row) => row.config), [args.p_config]);
+  });
+
   test("remembers that an earlier grant may exist, where nobody knows what the provider does", async () => {
     const [unknown, replaced] = [await connected(), await connected()];
     await again(unknown, {});
