@@ -5,7 +5,8 @@ alter table public.integrations
   add column name_is_custom boolean not null default false,
   add column token_expires_at timestamptz,
   add column status_reason text check (char_length(status_reason) between 1 and 64),
-  add column may_have_earlier_grant boolean not null default false;
+  add column may_have_earlier_grant boolean not null default false,
+  add column granted_at timestamptz;
 
 revoke all on table public.integrations from public, anon, authenticated, service_role;
 
@@ -273,6 +274,9 @@ $$;
 
 comment on function private.version_of(jsonb) is
   'A hash that identifies a config, for compare-and-swap.';
+
+comment on column public.integrations.granted_at is
+  'When the grant was received, or when the user gave the credentials. Older ones that arrive later are not stored.';
 
 comment on column public.integrations.may_have_earlier_grant is
   'A reconnection replaced a credential whose grant may still exist at the provider: nobody documents what a second grant does to the first.';

@@ -235,13 +235,14 @@ begin
   if v_seconds > 0 then
     return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
   end if;
-  return jsonb_build_object('outcome', 'admitted');
+  return jsonb_build_object('outcome', 'admitted', 'at', now());
 end
 $$;
 
 comment on function public.check_credential_attempts(uuid, uuid) is
   'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit '
-  'anybody with an account could test stolen keys through the worker. Returns admitted, not_a_member, or too_many with seconds.';
+  'anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many '
+  'with seconds.';
 
 -- Who shares a grant, where a provider knows one for a user and an app.
 create index integrations_account on public.integrations (integration_type, external_account_id);
@@ -327,11 +328,12 @@ comment on function public.pending_connection(uuid, uuid, text, text) is
 create function public.complete_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
   p_config jsonb, p_request_id text, p_pending_id uuid default null, p_reconnect boolean default false,
-  p_second_grant text default null
+  p_second_grant text default null, p_granted_at timestamptz default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
+  v_granted_at timestamptz := p_granted_at;
   v_name text;
   v_outcome text;
 begin
@@ -355,7 +357,7 @@ begin
 
   if p_pending_id is not null then
     -- Locked, not yet deleted: after exists the caller comes again for it.
-    perform from public.pending_connections p
+    select p.created_at into v_granted_at from public.pending_connections p
       where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
         and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
@@ -407,6 +409,10 @@ begin
         return jsonb_build_object('outcome', 'unknown');
       end if;
     end if;
+    -- What was sent at the same time has no order.
+    if v_row.granted_at > v_granted_at + interval '5 seconds' then
+      return jsonb_build_object('outcome', 'outdated');
+    end if;
 
     v_name := private.unique_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
     if v_row.id is not null then
@@ -418,14 +424,17 @@ begin
           name = case when i.name_is_custom then i.name else v_name end,
           config = p_config,
           status = 'active',
+          granted_at = coalesce(v_granted_at, now()),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
       v_outcome := 'updated';
       exit;
     end if;
 
-    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status)
-      values (p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active')
+    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status, granted_at)
+      values (
+        p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now())
+      )
       on conflict do nothing;
     if found then
       v_outcome := 'created';
@@ -444,19 +453,20 @@ begin
 end
 $$;
 
-comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text) is
+comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz) is
   'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written '
   'and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same '
   'transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up meanwhile. So a grant is '
   'always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is '
   'unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this '
   'grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null '
-  '(unknown: the row records that it may still exist).';
+  '(unknown: the row records that it may still exist). p_granted_at says when the user gave the credentials; a grant has the time '
+  'of its pending connection. If the row has newer ones, the answer is outdated and nothing is written.';
 
 create function public.connect_named(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
   p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid default null, p_reconnect boolean default false,
-  p_second_grant text default null
+  p_second_grant text default null, p_granted_at timestamptz default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -488,7 +498,8 @@ begin
   v_answer := public.complete_connection(
     p_id => p_id, p_user_id => p_user_id, p_organization_id => p_organization_id, p_integration_type => p_integration_type,
     p_external_account_id => p_external_account_id, p_name => p_name, p_config => p_config, p_request_id => p_request_id,
-    p_pending_id => p_pending_id, p_reconnect => p_reconnect, p_second_grant => p_second_grant
+    p_pending_id => p_pending_id, p_reconnect => p_reconnect, p_second_grant => p_second_grant,
+    p_granted_at => p_granted_at
   );
   if v_answer->>'outcome' not in ('created', 'updated') then
     return v_answer;
@@ -503,7 +514,7 @@ begin
 end
 $$;
 
-comment on function public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text) is
+comment on function public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz) is
   'Like complete_connection, under a name that the user has given and that stays. Returns name_taken, and writes nothing, if '
   'another integration of the type in the organization has the name.';
 
@@ -789,8 +800,8 @@ revoke all on function
   public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
   public.offer_accounts(uuid, uuid, jsonb),
   public.pending_connection(uuid, uuid, text, text),
-  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text),
-  public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz),
+  public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
   public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text),
   public.disconnect_integration(uuid, uuid, uuid, text[], text),
   public.claim_revocations(uuid, integer, text[], text[], text),
@@ -803,8 +814,8 @@ grant execute on function
   public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
   public.offer_accounts(uuid, uuid, jsonb),
   public.pending_connection(uuid, uuid, text, text),
-  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text),
-  public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz),
+  public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
   public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text),
   public.disconnect_integration(uuid, uuid, uuid, text[], text),
   public.claim_revocations(uuid, integer, text[], text[], text),

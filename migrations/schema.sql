@@ -470,6 +470,8 @@ create table public.integrations (
   status_reason text,
   -- A reconnection replaced a credential whose grant may still exist at the provider: nobody documents what a second grant does to the first.
   may_have_earlier_grant boolean default false not null,
+  -- When the grant was received, or when the user gave the credentials. Older ones that arrive later are not stored.
+  granted_at timestamp with time zone,
   constraint integrations_pkey PRIMARY KEY (id),
   constraint integrations_external_account_id_check CHECK (((char_length(external_account_id) >= 1) AND (char_length(external_account_id) <= 200))),
   constraint integrations_status_reason_check CHECK (((char_length(status_reason) >= 1) AND (char_length(status_reason) <= 64)))
@@ -3067,10 +3069,10 @@ begin
   if v_seconds > 0 then
     return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
   end if;
-  return jsonb_build_object('outcome', 'admitted');
+  return jsonb_build_object('outcome', 'admitted', 'at', now());
 end
 $function$;
-comment on function check_credential_attempts(uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted, not_a_member, or too_many with seconds.';
+comment on function check_credential_attempts(uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many with seconds.';
 grant execute on function check_credential_attempts(uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text DEFAULT NULL::text)
@@ -3610,7 +3612,7 @@ $function$;
 comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, ended connections, settled deliveries of two weeks ago; events, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
-CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3618,6 +3620,7 @@ CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid,
 AS $function$
 declare
   v_row public.integrations;
+  v_granted_at timestamptz := p_granted_at;
   v_name text;
   v_outcome text;
 begin
@@ -3641,7 +3644,7 @@ begin
 
   if p_pending_id is not null then
     -- Locked, not yet deleted: after exists the caller comes again for it.
-    perform from public.pending_connections p
+    select p.created_at into v_granted_at from public.pending_connections p
       where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
         and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
@@ -3693,6 +3696,10 @@ begin
         return jsonb_build_object('outcome', 'unknown');
       end if;
     end if;
+    -- What was sent at the same time has no order.
+    if v_row.granted_at > v_granted_at + interval '5 seconds' then
+      return jsonb_build_object('outcome', 'outdated');
+    end if;
 
     v_name := private.unique_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
     if v_row.id is not null then
@@ -3704,14 +3711,17 @@ begin
           name = case when i.name_is_custom then i.name else v_name end,
           config = p_config,
           status = 'active',
+          granted_at = coalesce(v_granted_at, now()),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
       v_outcome := 'updated';
       exit;
     end if;
 
-    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status)
-      values (p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active')
+    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status, granted_at)
+      values (
+        p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now())
+      )
       on conflict do nothing;
     if found then
       v_outcome := 'created';
@@ -3729,10 +3739,10 @@ begin
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up meanwhile. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist).';
-grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text) to service_role;
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up meanwhile. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). p_granted_at says when the user gave the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written.';
+grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone) to service_role;
 
-CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3767,7 +3777,8 @@ begin
   v_answer := public.complete_connection(
     p_id => p_id, p_user_id => p_user_id, p_organization_id => p_organization_id, p_integration_type => p_integration_type,
     p_external_account_id => p_external_account_id, p_name => p_name, p_config => p_config, p_request_id => p_request_id,
-    p_pending_id => p_pending_id, p_reconnect => p_reconnect, p_second_grant => p_second_grant
+    p_pending_id => p_pending_id, p_reconnect => p_reconnect, p_second_grant => p_second_grant,
+    p_granted_at => p_granted_at
   );
   if v_answer->>'outcome' not in ('created', 'updated') then
     return v_answer;
@@ -3781,8 +3792,8 @@ begin
   return v_answer;
 end
 $function$;
-comment on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text) is 'Like complete_connection, under a name that the user has given and that stays. Returns name_taken, and writes nothing, if another integration of the type in the organization has the name.';
-grant execute on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text) to service_role;
+comment on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text,timestamp with time zone) is 'Like complete_connection, under a name that the user has given and that stays. Returns name_taken, and writes nothing, if another integration of the type in the organization has the name.';
+grant execute on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text,timestamp with time zone) to service_role;
 
 CREATE OR REPLACE FUNCTION public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid)
  RETURNS jsonb

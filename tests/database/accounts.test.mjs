@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { addMember, beginning, call, completion, config, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
+import { addMember, addPending, beginning, call, completion, config, insertIntegration, KID, lockWait, pending, startServer } from "./support.mjs";
 
 let server, project, owner, service;
 before(async () => {
@@ -133,6 +133,32 @@ describe("change_integration", () => {
     ]) {
       await assert.rejects(change(args, changes && owner.json(changes)), { code: "22023" }, JSON.stringify(changes));
     }
+  });
+});
+
+describe("credentials of an account that arrive late", () => {
+  const again = (args, over) => call(service, "complete_connection", { ...args, p_config: config(KID.b), ...over });
+  const at = (seconds) => new Date(Date.now() + seconds * 1000);
+
+  test("do not replace what the user gave afterwards", async () => {
+    const args = await created({ p_granted_at: at(-60) });
+    assert.equal((await again(args, { p_granted_at: at(-30) })).outcome, "updated");
+    const before = await find(args.p_id);
+    assert.deepEqual(await again(args, { p_granted_at: at(-40), p_config: args.p_config }), { outcome: "outdated" });
+    const named = { p_custom_name: `name ${randomUUID()}`, p_granted_at: at(-40) };
+    assert.deepEqual(await call(service, "connect_named", { ...args, ...named }), { outcome: "outdated" });
+    assert.deepEqual(await find(args.p_id), before);
+    assert.deepEqual(await again(args, { p_granted_at: at(-31), p_config: args.p_config }), { outcome: "updated", id: args.p_id }, "at the same time");
+  });
+
+  test("do not replace a newer grant, and stay pending so that they are revoked", async () => {
+    const args = await created();
+    const grant = pending({ p_user_id: args.p_user_id, p_organization_id: args.p_organization_id });
+    await addPending(service, { ...grant, p_accounts: null });
+    await owner`update public.pending_connections set created_at = now() - interval '1 minute' where id = ${grant.p_id}`;
+    assert.deepEqual(await again(args, { p_pending_id: grant.p_id }), { outcome: "outdated" });
+    assert.equal((await owner`select from public.pending_connections where id = ${grant.p_id}`).length, 1);
+    assert.deepEqual((await find(args.p_id)).config, args.p_config);
   });
 });
 

@@ -101,7 +101,7 @@ describe("check_credential_attempts", () => {
     const [user, organization] = [randomUUID(), randomUUID()];
     await addMember(owner, organization, user);
     for (let attempt = 1; attempt <= 60; attempt++) {
-      assert.deepEqual(await admit(user, attempt % 2 ? user : organization), { outcome: "admitted" }, `attempt ${attempt}`);
+      assert.equal((await admit(user, attempt % 2 ? user : organization)).outcome, "admitted", `attempt ${attempt}`);
     }
     await ago(user, "9 minutes");
     for (const of of [user, organization, user]) {
@@ -111,7 +111,7 @@ describe("check_credential_attempts", () => {
     }
     assert.equal((await rowOf(user)).attempts, 60, "nothing grows without end");
     await ago(user, "10 minutes");
-    assert.deepEqual(await admit(user), { outcome: "admitted" });
+    assert.equal((await admit(user)).outcome, "admitted");
     assert.equal((await rowOf(user)).attempts, 1);
   });
 

@@ -292,6 +292,17 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.equal(opened(fixture.info, row).api_key, account.fields.api_key);
   });
 
+  it("rejects credentials that arrive after newer ones of the same account", async () => {
+    const browser = await Visitor.signedIn(scene.worker);
+    const account = await scene.providers.stripe.account();
+    const { id } = await connected(browser, "stripe", account);
+    await scene.sql`update public.integrations set granted_at = now() + interval '1 minute' where id = ${id}`;
+    const before = await rows(browser);
+    (await browser.put(of(id), { fields: account.fields })).expect(409, "newer_credentials");
+    (await browser.post(PATH, { integration_type: "stripe", fields: account.fields })).expect(409, "newer_credentials");
+    assert.deepEqual(await rows(browser), before);
+  });
+
   it("goes away with the offer, and can still be deleted then", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const { id } = await connected(browser, "stripe", await fixture.providers.stripe.account());

@@ -102,6 +102,8 @@ pub enum ClientError {
     NotRefreshable,
     /// The user authorized another account than the integration's.
     AccountMismatch,
+    /// Newer credentials of the same account were stored meanwhile.
+    NewerCredentials,
     /// The integration has no recorded account, so it cannot be reconnected.
     AccountUnknown,
     /// Another integration has the name.
@@ -242,6 +244,11 @@ impl ClientError {
                 409,
                 "account_mismatch",
                 "you authorized a different account than the one this integration uses; nothing was changed",
+            ),
+            Self::NewerCredentials => (
+                409,
+                "newer_credentials",
+                "newer credentials of this account were stored meanwhile; nothing was changed",
             ),
             Self::AccountUnknown => (
                 409,

@@ -29,6 +29,7 @@ export const MESSAGES = {
   provider_paused: 'The provider takes no more requests for now. Try again {wait}.',
   provider_rate_limited: 'The provider takes no more requests for now, and this authorization is spent. Start again {wait}.',
   account_unknown: 'Nothing says which account this integration belongs to, so it cannot be reconnected. Disconnect it and connect again.',
+  newer_credentials: 'Newer credentials of this account were stored meanwhile. Nothing was changed.',
   account_mismatch: 'That is another account than the one of this integration. Nothing was changed.',
   name_taken: 'Another integration of this provider has that name. Choose a different one.',
   provider_failed: 'The provider did not answer as it should. Try again in a moment.',

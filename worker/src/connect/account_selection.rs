@@ -1,7 +1,7 @@
 //! A grant over several accounts waits until the user has said which: `/api/connections/:id`.
 
 use crate::auth::jwt::User;
-use crate::connect::store_connection::{self, Connection};
+use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::Context;
 use crate::credentials::{self, Row};
 use crate::db::{Pending, PendingConnection, PendingGrant};
@@ -47,7 +47,7 @@ pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
         provider: &client.provider,
         account,
         name: None,
-        pending: Some(id),
+        received: Received::Pending(id),
         reconnected: None,
     };
     // Where this fails the grant is still pending, so the user can try again.

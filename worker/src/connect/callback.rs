@@ -6,7 +6,7 @@
 
 use crate::auth::cookies;
 use crate::auth::jwt::User;
-use crate::connect::store_connection::{self, Connection};
+use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::{Context, Task};
 use crate::credentials::{self, Row};
 use crate::db::{
@@ -239,7 +239,7 @@ async fn finish(
         provider,
         account: chosen,
         name: None,
-        pending: Some(flow.pending),
+        received: Received::Pending(flow.pending),
         reconnected: transaction.integration_id,
     };
     let stored = store_connection::complete(context, &connection, &config).await?;

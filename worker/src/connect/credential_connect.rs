@@ -3,7 +3,7 @@
 //! The provider is asked before anything is stored: what it does not take is refused, and which account it is says the provider.
 
 use crate::connect::credential_fields;
-use crate::connect::store_connection::{self, Connection};
+use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::Context;
 use crate::credentials::{self, credential};
 use crate::db::{Admitted, CheckCredentialAttempts};
@@ -42,7 +42,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
     };
     let name = body.name.as_deref().map(Name::parse).transpose()?;
     let given = credential_fields::read(offer.provider(), body.fields)?;
-    admit(context, signed_in.user.id, organization).await?;
+    let admitted_at = admit(context, signed_in.user.id, organization).await?;
     let (account, config) = checked(context, offer, given).await?;
     let connection = Connection {
         user: &signed_in.user,
@@ -50,7 +50,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
         provider: offer.provider(),
         account: &account,
         name,
-        pending: None,
+        received: Received::Entered(&admitted_at),
         reconnected: None,
     };
     let completed = stored(context, offer, &connection, &config).await?;
@@ -72,7 +72,7 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     let owner = detail::owner(context, &signed_in.token, id).await?;
     let offer = context.settings.direct(&owner.integration_type)?;
     let given = credential_fields::read(offer.provider(), body.fields)?;
-    admit(context, signed_in.user.id, owner.organization_id).await?;
+    let admitted_at = admit(context, signed_in.user.id, owner.organization_id).await?;
     let (account, config) = checked(context, offer, given).await?;
     let connection = Connection {
         user: &signed_in.user,
@@ -80,21 +80,25 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
         provider: offer.provider(),
         account: &account,
         name: None,
-        pending: None,
+        received: Received::Entered(&admitted_at),
         reconnected: Some(id),
     };
     stored(context, offer, &connection, &config).await?;
     detail::shown(context, &signed_in.token, id).await
 }
 
-/// Refuses a stranger, and whoever tries one key after the other, before the provider hears of any.
-async fn admit(context: &Context<'_>, user: UserId, organization: OrganizationId) -> Result<()> {
+/// Rejects strangers, and users who try key after key, before the provider is asked. Returns the time.
+async fn admit(
+    context: &Context<'_>,
+    user: UserId,
+    organization: OrganizationId,
+) -> Result<String> {
     let call = CheckCredentialAttempts {
         p_user_id: user,
         p_organization_id: organization,
     };
     match context.call(&call).await? {
-        Admitted::Admitted => Ok(()),
+        Admitted::Admitted { at } => Ok(at),
         Admitted::NotAMember => Err(ClientError::NotAMember.into()),
         Admitted::TooMany { seconds } => Err(ClientError::TooManyAttempts { seconds }.into()),
     }

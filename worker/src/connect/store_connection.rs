@@ -27,10 +27,19 @@ pub struct Connection<'a> {
     pub account: &'a Account,
     /// The name that the user has given, if it is not to be the account's.
     pub name: Option<Name<'a>>,
-    /// The pending grant; None: credentials that the user gave.
-    pub pending: Option<PendingId>,
+    /// How the credentials were received.
+    pub received: Received<'a>,
     /// The integration that is reconnected, if it is one: no other row may be written.
     pub reconnected: Option<IntegrationId>,
+}
+
+/// How the credentials of a connection were received.
+#[derive(Clone, Copy)]
+pub enum Received<'a> {
+    /// A grant, which is pending until it is stored.
+    Pending(PendingId),
+    /// The user gave them, at this time (RFC 3339).
+    Entered(&'a str),
 }
 
 /// What was written.
@@ -57,6 +66,10 @@ pub async fn complete(
         Some(id) => id,
         None => IntegrationId(random_uuid()?),
     };
+    let (p_pending_id, p_granted_at) = match connection.received {
+        Received::Pending(id) => (Some(id), None),
+        Received::Entered(at) => (None, Some(at)),
+    };
     for _ in 0..ATTEMPTS {
         let row = Row::Integration(id);
         let sealed = credentials::seal(
@@ -75,7 +88,8 @@ pub async fn complete(
             p_name: &connection.account.name,
             p_config: &sealed,
             p_request_id: &context.request_id,
-            p_pending_id: connection.pending,
+            p_pending_id,
+            p_granted_at,
             p_reconnect: connection.reconnected.is_some(),
             p_second_grant: match connection.provider.auth {
                 Auth::Oauth => connection.provider.second_grant,
@@ -105,6 +119,7 @@ pub async fn complete(
             }
             Completed::Unknown => return Err(ClientError::UnknownChoice.into()),
             Completed::Mismatch => return Err(ClientError::AccountMismatch.into()),
+            Completed::Outdated => return Err(ClientError::NewerCredentials.into()),
             Completed::NameTaken => return Err(ClientError::NameTaken.into()),
         };
         return Ok(Stored {

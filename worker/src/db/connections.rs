@@ -122,7 +122,10 @@ pub struct CheckCredentialAttempts {
 #[serde(rename_all = "snake_case")]
 pub enum Admitted {
     /// They may be tried, once.
-    Admitted,
+    Admitted {
+        /// When (RFC 3339).
+        at: String,
+    },
     /// The user is no member of the organisation.
     NotAMember,
     /// The user has tried too many.
@@ -162,6 +165,8 @@ pub struct CompleteConnection<'a> {
     pub p_reconnect: bool,
     /// What this grant does to the one that it replaces.
     pub p_second_grant: Option<SecondGrant>,
+    /// When the user gave the credentials; a grant has the time of its pending connection.
+    pub p_granted_at: Option<&'a str>,
 }
 
 /// What becomes of [`CompleteConnection`].
@@ -189,6 +194,8 @@ pub enum Completed {
     Unknown,
     /// The row that was to be reconnected stands for another account, or another row for this one.
     Mismatch,
+    /// The row has newer credentials.
+    Outdated,
     /// Another integration has the name that was given ([`ConnectNamed`]).
     NameTaken,
 }
