@@ -95,12 +95,13 @@ impl Task {
     /// Calls a function of the database.
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome> {
         let answer = self.ask(C::NAME, call::body(call)).await?;
-        call::outcome::<C>(&answer)
+        Ok(call::outcome::<C>(&answer)?)
     }
 
     /// What is the same for all functions, so that there is one copy of it in wasm.
     async fn ask(&self, name: &str, body: String) -> Result<String> {
-        let request = call::request(&self.settings.supabase, name, body);
+        let supabase = &self.settings.supabase;
+        let request = call::request(&supabase.url, &supabase.service_key, name, body);
         let answer = host::fetch(&request)
             .await
             .map_err(|error| Error::no_answer(name, error))?;

@@ -3,7 +3,12 @@
 //! A caller learns a stable `code` and a sentence; what happened inside goes to the log as `detail`,
 //! under the same request id.
 
+use crate::http::SendError;
+use platform::error::DatabaseError;
+use platform::settings::SettingError;
 use std::borrow::Cow;
+
+pub use platform::error::DatabaseFault;
 
 /// What went wrong, by who is to blame.
 #[derive(Debug)]
@@ -27,19 +32,6 @@ pub enum Error {
         /// What is wrong, in the operator's words, for the log.
         detail: String,
     },
-}
-
-/// How Supabase failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DatabaseFault {
-    /// No answer within the time bound.
-    Timeout,
-    /// No connection, or an answer that says it is down.
-    Unavailable,
-    /// An invalid response: unexpected status, not JSON, or wrong structure.
-    InvalidResponse,
-    /// A credential could not be written.
-    Save,
 }
 
 /// Why a request is refused. Each has one code, one status and one sentence.
@@ -381,10 +373,30 @@ impl Error {
 
     /// An invalid response of Supabase.
     pub fn database_answer(detail: impl Into<String>) -> Self {
-        Self::Database {
-            fault: DatabaseFault::InvalidResponse,
-            detail: detail.into(),
-        }
+        DatabaseError::invalid(detail).into()
+    }
+
+    /// Supabase gave no answer.
+    pub fn no_answer(what: &str, error: SendError) -> Self {
+        DatabaseError::no_answer(what, error).into()
+    }
+
+    /// Supabase gave an answer that is an error.
+    pub fn refused(what: &str, status: u16, body: &str) -> Self {
+        DatabaseError::refused(what, status, body).into()
+    }
+}
+
+impl From<&SettingError> for Error {
+    fn from(SettingError(detail): &SettingError) -> Self {
+        let detail = detail.clone();
+        Self::Internal { detail }
+    }
+}
+
+impl From<DatabaseError> for Error {
+    fn from(DatabaseError { fault, detail }: DatabaseError) -> Self {
+        Self::Database { fault, detail }
     }
 }
 

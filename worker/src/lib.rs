@@ -22,7 +22,6 @@ pub mod http;
 pub mod ids;
 pub mod integrations;
 pub mod jobs;
-pub mod json;
 pub mod oauth;
 pub mod offer;
 pub mod providers;
@@ -31,6 +30,8 @@ pub mod refresh;
 pub mod routes;
 pub mod settings;
 pub mod webhooks;
+
+pub use platform::json;
 
 #[cfg(target_arch = "wasm32")]
 mod context;

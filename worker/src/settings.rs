@@ -3,13 +3,14 @@
 //! Every fault names its setting, and never shows a value.
 
 use crate::auth::attempts::SubjectKey;
-use crate::db::project::{ApiKey, Project, Role};
-use crate::error::{ClientError, Error};
-use crate::http::url::{parse_issuer, parse_origin};
+use crate::db::project::{Project, Role};
+use crate::error::ClientError;
+use crate::http::url::parse_issuer;
 use crate::oauth::Client;
 use crate::offer::Offer;
 use catalogue::{Auth, Provider};
-use sealed::{Key, KeyError, KeyRing, Secret};
+use platform::settings::{Environment, SettingError};
+use sealed::{KeyRing, Secret};
 use std::ops::RangeInclusive;
 
 /// All that the environment says.
@@ -37,27 +38,6 @@ pub struct Settings {
     pub subject_key: SubjectKey,
 }
 
-/// A setting that is missing or malformed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct SettingError(pub String);
-
-impl From<&SettingError> for Error {
-    fn from(SettingError(detail): &SettingError) -> Self {
-        let detail = detail.clone();
-        Self::Internal { detail }
-    }
-}
-
-impl SettingError {
-    fn missing(name: &str) -> Self {
-        Self(format!("{name} environment variable is not set"))
-    }
-
-    fn malformed(name: &str, expected: &str) -> Self {
-        Self(format!("{name} environment variable is not {expected}"))
-    }
-}
-
 const LOOPBACK: &str = "WEBHOOK_LOOPBACK";
 /// How many days events may be kept: what is younger, the database does not delete.
 const RETENTION: RangeInclusive<u32> = 30..=36_500;
@@ -67,9 +47,9 @@ const JWT_SECRET_MIN: usize = 32;
 impl Settings {
     /// Reads the settings through `get`, which answers None for what is unset.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
-        let env = Environment { get: &get };
-        let app_url = env.origin("APP_URL", None)?;
-        let supabase_url = env.origin("SUPABASE_URL", None)?;
+        let env = &Environment::new(&get);
+        let app_url = env.origin("APP_URL")?;
+        let supabase_url = env.origin("SUPABASE_URL")?;
         let supabase = Project {
             anon_key: env.api_key("SUPABASE_ANON_KEY", Role::Anon)?,
             service_key: env.api_key("SUPABASE_SERVICE_ROLE_KEY", Role::Service)?,
@@ -85,9 +65,10 @@ impl Settings {
                 "at least 32 bytes long",
             ));
         }
-        let (ring, subject_key) = env.key_ring()?;
-        let event_retention_days = env.event_retention_days()?;
-        let offers = env.offers(&app_url)?;
+        let ring = env.key_ring()?;
+        let subject_key = SubjectKey::derive(&env.encryption_key()?);
+        let event_retention_days = event_retention_days(env)?;
+        let offers = offers(env, &app_url)?;
         let legacy_cookies = env.flag("LEGACY_CREDENTIAL_COOKIES")?;
         let webhook_loopback = env.flag(LOOPBACK)?;
         // By http the app itself is on this machine; anywhere else the setting would open what only the worker can reach.
@@ -96,8 +77,7 @@ impl Settings {
             return Err(SettingError::malformed(LOOPBACK, expected));
         }
         Ok(Self {
-            jwt_issuer: env
-                .issuer("SUPABASE_JWT_ISSUER")?
+            jwt_issuer: issuer(env, "SUPABASE_JWT_ISSUER")?
                 .unwrap_or_else(|| format!("{}/auth/v1", supabase.url)),
             app_url,
             supabase,
@@ -134,166 +114,98 @@ impl Settings {
     }
 }
 
-struct Environment<'a> {
-    get: &'a dyn Fn(&str) -> Option<String>,
+/// An issuer, if there is one: to the letter as tokens and callbacks give it.
+fn issuer(env: &Environment<'_>, name: &str) -> Result<Option<String>, SettingError> {
+    let malformed = || {
+        let expected = "a URL in canonical form (https://login.example/tenant): its host in lower case, without a default port, a query and a fragment";
+        SettingError::malformed(name, expected)
+    };
+    let Some(issuer) = env.optional(name) else {
+        return Ok(None);
+    };
+    parse_issuer(&issuer).ok_or_else(malformed)?;
+    Ok(Some(issuer))
 }
 
-impl Environment<'_> {
-    /// An empty setting is an unset one, as shells and dashboards leave it.
-    fn optional(&self, name: &str) -> Option<String> {
-        (self.get)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
-    }
+fn event_retention_days(env: &Environment<'_>) -> Result<u32, SettingError> {
+    const NAME: &str = "EVENT_RETENTION_DAYS";
+    let Some(text) = env.optional(NAME) else {
+        return Ok(400);
+    };
+    let days = text.parse().ok().filter(|days| RETENTION.contains(days));
+    days.ok_or_else(|| SettingError::malformed(NAME, "a number from 30 to 36500"))
+}
 
-    fn required(&self, name: &str) -> Result<String, SettingError> {
-        self.optional(name)
-            .ok_or_else(|| SettingError::missing(name))
-    }
+/// The provider where the settings want it.
+fn based(env: &Environment<'_>, provider: Provider) -> Result<Provider, SettingError> {
+    Ok(match env.base_url(&provider.kind)? {
+        Some(base) => provider.at(&base),
+        None => provider,
+    })
+}
 
-    fn flag(&self, name: &str) -> Result<bool, SettingError> {
-        match self.optional(name).as_deref() {
-            None | Some("false") => Ok(false),
-            Some("true") => Ok(true),
-            Some(_) => Err(SettingError::malformed(name, "true or false")),
-        }
-    }
-
-    fn origin(&self, name: &str, value: Option<String>) -> Result<String, SettingError> {
-        let value = value.map_or_else(|| self.required(name), Ok)?;
-        parse_origin(&value).ok_or_else(|| {
-            SettingError::malformed(
-                name,
-                "an https origin such as https://your-project.supabase.co",
-            )
-        })
-    }
-
-    /// An issuer, if there is one: to the letter as tokens and callbacks give it.
-    fn issuer(&self, name: &str) -> Result<Option<String>, SettingError> {
-        let malformed = || {
-            let expected = "a URL in canonical form (https://login.example/tenant): its host in lower case, without a default port, a query and a fragment";
-            SettingError::malformed(name, expected)
-        };
-        let Some(issuer) = self.optional(name) else {
-            return Ok(None);
-        };
-        parse_issuer(&issuer).ok_or_else(malformed)?;
-        Ok(Some(issuer))
-    }
-
-    fn api_key(&self, name: &str, role: Role) -> Result<ApiKey, SettingError> {
-        let expected = match role {
-            Role::Anon => "an anon or publishable key",
-            Role::Service => "a service_role or secret key",
-        };
-        ApiKey::parse(self.required(name)?, role)
-            .ok_or_else(|| SettingError::malformed(name, expected))
-    }
-
-    fn key_ring(&self) -> Result<(KeyRing, SubjectKey), SettingError> {
-        const PRIMARY: &str = "ENCRYPTION_KEY";
-        const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
-        let key = |name: &str, text: &str| {
-            Key::from_base64(text).map_err(|_: KeyError| {
-                SettingError::malformed(name, "32 bytes of base64 (openssl rand -base64 32)")
-            })
-        };
-        let primary = key(PRIMARY, &self.required(PRIMARY)?)?;
-        let fallbacks = self.optional(FALLBACKS).unwrap_or_default();
-        let fallbacks = fallbacks
-            .split(',')
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .map(|text| key(FALLBACKS, text))
-            .collect::<Result<Vec<_>, _>>()?;
-        let subject_key = SubjectKey::derive(&primary);
-        let ring = KeyRing::new(primary, fallbacks).map_err(|_: KeyError| {
-            SettingError::malformed(
-                FALLBACKS,
-                "a list of other keys than ENCRYPTION_KEY, each once",
-            )
-        })?;
-        Ok((ring, subject_key))
-    }
-
-    fn event_retention_days(&self) -> Result<u32, SettingError> {
-        const NAME: &str = "EVENT_RETENTION_DAYS";
-        let Some(text) = self.optional(NAME) else {
-            return Ok(400);
-        };
-        let days = text.parse().ok().filter(|days| RETENTION.contains(days));
-        days.ok_or_else(|| SettingError::malformed(NAME, "a number from 30 to 36500"))
-    }
-
-    /// The provider where the settings want it.
-    fn based(&self, provider: Provider, prefix: &str) -> Result<Provider, SettingError> {
-        let base = format!("{prefix}_BASE_URL");
-        Ok(match self.optional(&base) {
-            Some(value) => provider.at(&self.origin(&base, Some(value))?),
-            None => provider,
-        })
-    }
-
-    /// The same as the settings want it for this app.
-    fn provider(&self, provider: Provider, prefix: &str) -> Result<Provider, SettingError> {
-        let provider = self.based(provider, prefix)?;
-        let mut slug = String::new();
-        if provider.wants_slug() {
-            let name = format!("{prefix}_SLUG");
-            slug = self.required(&name)?;
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-            if !slug.bytes().all(plain) {
-                return Err(SettingError::malformed(
-                    &name,
-                    "letters, digits, hyphens and underscores",
-                ));
-            }
-        }
-        let client_id = self.required(&format!("{prefix}_CLIENT_ID"))?;
-        Ok(provider.of_app(&client_id, &slug))
-    }
-
-    fn offers(&self, app_url: &str) -> Result<Vec<Offer>, SettingError> {
-        const TYPES: &str = "CREDENTIAL_TYPES";
-        let mut offers = Vec::new();
-        let types = self.optional(TYPES).unwrap_or_default();
-        let types = types.split(',').map(str::trim);
-        let mut types: Vec<_> = types.filter(|kind| !kind.is_empty()).collect();
-        for provider in crate::providers::all().map_err(SettingError)? {
-            let prefix = provider.kind.to_ascii_uppercase();
-            if provider.auth != Auth::Oauth {
-                if let Some(at) = types.iter().position(|kind| *kind == provider.kind) {
-                    types.remove(at);
-                    offers.push(Offer::Credentials(self.based(provider, &prefix)?));
-                }
-                continue;
-            }
-            let name = |suffix: &str| format!("{prefix}_{suffix}");
-            let (id, secret) = (name("CLIENT_ID"), name("CLIENT_SECRET"));
-            if self.optional(&id).is_none() && self.optional(&secret).is_none() {
-                continue;
-            }
-            offers.push(Offer::OAuth(Client {
-                redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
-                id: self.required(&id)?,
-                secret: self.required(&secret)?.into(),
-                issuer: self.issuer(&name("ISSUER"))?,
-                provider: self.provider(provider, &prefix)?,
-            }));
-        }
-        if !types.is_empty() {
+/// The same as the settings want it for this app.
+fn provider_of_app(
+    env: &Environment<'_>,
+    provider: Provider,
+    prefix: &str,
+) -> Result<Provider, SettingError> {
+    let provider = based(env, provider)?;
+    let mut slug = String::new();
+    if provider.wants_slug() {
+        let name = format!("{prefix}_SLUG");
+        slug = env.required(&name)?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !slug.bytes().all(plain) {
             return Err(SettingError::malformed(
-                TYPES,
-                "a list of types that are connected with credentials (docs/providers.md), each once",
+                &name,
+                "letters, digits, hyphens and underscores",
             ));
         }
-        // A worker that offers nothing is set up wrongly; Supabase stands for all.
-        if offers.is_empty() {
-            Err(SettingError::missing("SUPABASE_CLIENT_ID"))
-        } else {
-            Ok(offers)
+    }
+    let client_id = env.required(&format!("{prefix}_CLIENT_ID"))?;
+    Ok(provider.of_app(&client_id, &slug))
+}
+
+fn offers(env: &Environment<'_>, app_url: &str) -> Result<Vec<Offer>, SettingError> {
+    const TYPES: &str = "CREDENTIAL_TYPES";
+    let mut offers = Vec::new();
+    let types = env.optional(TYPES).unwrap_or_default();
+    let types = types.split(',').map(str::trim);
+    let mut types: Vec<_> = types.filter(|kind| !kind.is_empty()).collect();
+    for provider in crate::providers::all().map_err(SettingError)? {
+        let prefix = provider.kind.to_ascii_uppercase();
+        if provider.auth != Auth::Oauth {
+            if let Some(at) = types.iter().position(|kind| *kind == provider.kind) {
+                types.remove(at);
+                offers.push(Offer::Credentials(based(env, provider)?));
+            }
+            continue;
         }
+        let name = |suffix: &str| format!("{prefix}_{suffix}");
+        let (id, secret) = (name("CLIENT_ID"), name("CLIENT_SECRET"));
+        if env.optional(&id).is_none() && env.optional(&secret).is_none() {
+            continue;
+        }
+        offers.push(Offer::OAuth(Client {
+            redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
+            id: env.required(&id)?,
+            secret: env.required(&secret)?.into(),
+            issuer: issuer(env, &name("ISSUER"))?,
+            provider: provider_of_app(env, provider, &prefix)?,
+        }));
+    }
+    if !types.is_empty() {
+        return Err(SettingError::malformed(
+            TYPES,
+            "a list of types that are connected with credentials (docs/providers.md), each once",
+        ));
+    }
+    // A worker that offers nothing is set up wrongly; Supabase stands for all.
+    if offers.is_empty() {
+        Err(SettingError::missing("SUPABASE_CLIENT_ID"))
+    } else {
+        Ok(offers)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The database. Its functions (`migrations/`, `docs/database.md`), which the service key calls; and the lists that users read with their own
 //! token, so that row level security decides. Each is a pair: build the request, read the response.
 
-pub mod call;
 mod checks;
 mod connections;
 mod deliveries;
@@ -17,6 +16,8 @@ mod refreshes;
 mod revocations;
 pub mod webhook_lists;
 mod webhooks;
+
+pub use platform::call;
 
 pub use checks::*;
 pub use connections::*;

@@ -9,7 +9,8 @@ use crate::jobs::progress::Progress;
 use crate::jobs::{
     clean_up, revocations, scheduled_checks, scheduled_refreshes, webhook_deliveries,
 };
-use crate::settings::{SettingError, Settings};
+use crate::settings::Settings;
+use platform::settings::SettingError;
 
 /// What there is to do in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

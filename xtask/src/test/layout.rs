@@ -40,7 +40,7 @@ const EFFECTS: [&str; 9] = [
     "wasm-bindgen-futures",
 ];
 
-const RULES: [Rule; 5] = [
+const RULES: [Rule; 6] = [
     Rule {
         package: "sealed",
         target: Some("all"),
@@ -58,6 +58,12 @@ const RULES: [Rule; 5] = [
         target: Some("all"),
         forbidden: &EFFECTS,
         reason: "a check is judged by its answers: no host, no IO, no clock",
+    },
+    Rule {
+        package: "platform",
+        target: Some("all"),
+        forbidden: &EFFECTS,
+        reason: "requests and settings are plain data: each worker has a host of its own",
     },
     Rule {
         package: "edge",

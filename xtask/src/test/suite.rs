@@ -312,6 +312,8 @@ fn clippy_wasm(project: &Project) -> Command {
         "--package",
         "checks",
         "--package",
+        "platform",
+        "--package",
         "edge",
         "--all-targets",
     ]);

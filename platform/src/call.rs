@@ -1,9 +1,9 @@
 //! How a function of the database is called: each call is one transaction, each answer one outcome.
 
-use crate::db::project::Project;
-use crate::error::{Error, Result};
+use crate::error::DatabaseError;
 use crate::http::{HttpRequest, HttpResponse};
 use crate::json;
+use crate::project::{self, ApiKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -22,18 +22,18 @@ pub fn body<C: Call>(call: &C) -> String {
 }
 
 /// Builds the request of a call by its function's name.
-pub fn request(project: &Project, name: &str, body: String) -> HttpRequest {
+pub fn request(origin: &str, service_key: &ApiKey, name: &str, body: String) -> HttpRequest {
     let path = format!("/rest/v1/rpc/{name}");
-    project.request("POST", &path, &project.service_key, None, Some(body))
+    project::request(origin, "POST", &path, service_key, None, Some(body))
 }
 
 /// Rejects a response that holds no outcome at all.
-pub fn check(name: &str, answer: &HttpResponse) -> Result<()> {
+pub fn check(name: &str, answer: &HttpResponse) -> Result<(), DatabaseError> {
     if answer.status != 200 {
-        return Err(Error::refused(name, answer.status, &answer.body));
+        return Err(DatabaseError::refused(name, answer.status, &answer.body));
     }
     if !answer.is_json() {
-        return Err(Error::database_answer(format!(
+        return Err(DatabaseError::invalid(format!(
             "{name}: the answer is not JSON"
         )));
     }
@@ -41,21 +41,37 @@ pub fn check(name: &str, answer: &HttpResponse) -> Result<()> {
 }
 
 /// The outcome that a response holds.
-pub fn outcome<C: Call>(text: &str) -> Result<C::Outcome> {
+pub fn outcome<C: Call>(text: &str) -> Result<C::Outcome, DatabaseError> {
     json::read_tagged("outcome", text).map_err(|place| {
         let name = C::NAME;
-        Error::database_answer(format!("{name}: unexpected outcome: {place}"))
+        DatabaseError::invalid(format!("{name}: unexpected outcome: {place}"))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::{BeginConnection, Begun, CompleteConnection, Completed};
+    use serde::Deserialize;
 
-    fn outcome_of<C: Call>(answer: &HttpResponse) -> Result<C::Outcome> {
-        check(C::NAME, answer)?;
-        outcome::<C>(&answer.body)
+    #[derive(Serialize)]
+    struct Begin;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Beginning {
+        Begun,
+        TooMany,
+        Exists { id: String },
+    }
+
+    impl Call for Begin {
+        const NAME: &'static str = "begin";
+        type Outcome = Beginning;
+    }
+
+    fn outcome_of(answer: &HttpResponse) -> Result<Beginning, DatabaseError> {
+        check(Begin::NAME, answer)?;
+        outcome::<Begin>(&answer.body)
     }
 
     fn answer(status: u16, content_type: &str, body: &str) -> HttpResponse {
@@ -68,17 +84,16 @@ mod tests {
 
     #[test]
     fn an_outcome_is_read_by_its_name() {
-        let json = "application/json; charset=utf-8";
-        assert!(matches!(
-            outcome_of::<BeginConnection>(&answer(200, json, r#"{"outcome":"too_many"}"#)),
-            Ok(Begun::TooMany)
-        ));
-        let id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
-        let body = format!(r#"{{"outcome":"exists","id":"{id}"}}"#);
-        match outcome_of::<CompleteConnection>(&answer(200, json, &body)) {
-            Ok(Completed::Exists { id: read }) => assert_eq!(read.to_string(), id),
-            _ => panic!("expected exists"),
-        }
+        let read = |body: &str| outcome_of(&answer(200, "application/json; charset=utf-8", body));
+        assert_eq!(
+            read(r#"{"outcome":"too_many"}"#).unwrap(),
+            Beginning::TooMany
+        );
+        let id = "x".to_owned();
+        assert_eq!(
+            read(r#"{"outcome":"exists","id":"x"}"#).unwrap(),
+            Beginning::Exists { id }
+        );
     }
 
     // threat model 31
@@ -95,8 +110,8 @@ mod tests {
             (409, "application/json", "{}"),
             (500, "text/html", "planted"),
         ] {
-            match outcome_of::<BeginConnection>(&answer(status, content_type, body)) {
-                Err(Error::Database { detail, .. }) => {
+            match outcome_of(&answer(status, content_type, body)) {
+                Err(DatabaseError { detail, .. }) => {
                     assert!(!detail.contains("planted"), "{detail}")
                 }
                 _ => panic!("{status} {content_type} {body} was taken for an outcome"),

@@ -1,0 +1,119 @@
+//! How Supabase fails.
+
+use crate::http::SendError;
+use serde_json::Value;
+
+/// How Supabase failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatabaseFault {
+    /// No answer within the time bound.
+    Timeout,
+    /// No connection, or an answer that says it is down.
+    Unavailable,
+    /// An invalid response: unexpected status, not JSON, or wrong structure.
+    InvalidResponse,
+    /// A credential could not be written.
+    Save,
+}
+
+/// What Supabase did in place of an answer.
+#[derive(Debug)]
+pub struct DatabaseError {
+    /// Which kind of failure it is.
+    pub fault: DatabaseFault,
+    /// What it did, for the log.
+    pub detail: String,
+}
+
+/// The rotation's fence refuses a write of another key (docs/database.md): a deployment that is behind, so trying again helps.
+const FENCED: &str = "IK001";
+
+impl DatabaseError {
+    /// Supabase gave no answer.
+    pub fn no_answer(what: &str, error: SendError) -> Self {
+        let (fault, how) = match error {
+            SendError::Timeout => (DatabaseFault::Timeout, "did not answer in time"),
+            SendError::Network => (
+                DatabaseFault::Unavailable,
+                "could not be reached, or broke off",
+            ),
+            SendError::TooLarge => (
+                DatabaseFault::InvalidResponse,
+                "answered more than the limit",
+            ),
+        };
+        Self {
+            fault,
+            detail: format!("{what}: Supabase {how}"),
+        }
+    }
+
+    /// Supabase gave an answer that is an error. PostgREST's code says which (`42501`: a right is missing); its message
+    /// may quote data and is left out.
+    pub fn refused(what: &str, status: u16, body: &str) -> Self {
+        let fault: Value = serde_json::from_str(body).unwrap_or_default();
+        let code = fault.get("code").and_then(Value::as_str);
+        let code: String = code
+            .unwrap_or_default()
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .take(16)
+            .collect();
+        let hint = match code.as_str() {
+            "42501" => {
+                " (Row level security policy violation, or a missing grant: were all migrations applied?)"
+            }
+            "PGRST202" | "42883" => " (the function does not exist: were all migrations applied?)",
+            FENCED => {
+                " (the key that sealed this was rotated out: deploy the worker with the new ENCRYPTION_KEY)"
+            }
+            _ if status == 401 => " (is the key the project's?)",
+            _ => "",
+        };
+        let fault = if status >= 500 || code == FENCED {
+            DatabaseFault::Unavailable
+        } else {
+            DatabaseFault::InvalidResponse
+        };
+        Self {
+            fault,
+            detail: format!("{what}: Supabase answered {status} {code}{hint}"),
+        }
+    }
+
+    /// An invalid response of Supabase.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self {
+            fault: DatabaseFault::InvalidResponse,
+            detail: detail.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_code_and_never_the_message() {
+        let error = DatabaseError::refused(
+            "list",
+            403,
+            r#"{"code":"42501","message":"planted","details":"planted"}"#,
+        );
+        let detail = error.detail;
+        assert!(
+            detail.contains("42501")
+                && detail.contains("Row level security policy violation")
+                && !detail.contains("planted"),
+            "{detail}"
+        );
+        let fenced = DatabaseError::refused("complete_connection", 400, r#"{"code":"IK001"}"#);
+        assert_eq!(fenced.fault, DatabaseFault::Unavailable);
+        assert!(
+            DatabaseError::refused("list", 500, "<html>")
+                .detail
+                .contains("500")
+        );
+    }
+}

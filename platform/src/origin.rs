@@ -1,0 +1,103 @@
+//! Origins that the settings give. They are read by the `url` crate, which reads them as browsers and the runtime do.
+
+use url::{Host, Url};
+
+/// An origin as a setting gives it, without path, query or user, in the form that a browser gives it (`https://edge.example`): the host in
+/// lower case and in punycode, without the default port. It is https, or http on this very machine for development.
+pub fn parse_origin(text: &str) -> Option<String> {
+    // The parser repairs what is not quite a URL (`https:/x`); a setting should be one.
+    let is_url = has_authority(text) && !text.contains(['@', '?', '#', '\\']);
+    let url = Url::parse(text)
+        .ok()
+        .filter(|url| is_url && url.path() == "/")?;
+    is_secure(&url).then(|| url.origin().ascii_serialization())
+}
+
+/// Whether a scheme of ours and two slashes begin it, whatever the case, and a host follows at once.
+fn has_authority(text: &str) -> bool {
+    text.split_once("://")
+        .is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with('/'))
+}
+
+/// Whether it is https, or http on this very machine: secrets go to no other.
+fn is_secure(url: &Url) -> bool {
+    let is_here = || url.host().is_some_and(|host| is_loopback(&host));
+    url.scheme() == "https" || url.scheme() == "http" && is_here()
+}
+
+/// Whether a host is this very machine.
+pub fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.octets() == [127, 0, 0, 1],
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_https_or_this_machine() {
+        for wrong in [
+            "",
+            "edge.example",
+            "http://edge.example",
+            "http://localhost.evil.example",
+            "http://localhost@evil.example",
+            "https://",
+            "https:///x",
+            "https:edge.example",
+            "https:/edge.example",
+            "https:\\\\edge.example",
+            "https://edge.example\\",
+            "https://edge.example/path",
+            "https://edge.example//",
+            "https://@edge.example",
+            "https://user@edge.example",
+            "https://edge.example?",
+            "https://edge.example#",
+            "https://edge.example?x",
+            "https://edge.example:65536",
+            "https://ed ge.example",
+            "ftp://localhost",
+        ] {
+            assert_eq!(parse_origin(wrong), None, "{wrong}");
+        }
+    }
+
+    // threat model 126: browsers send the canonical Origin.
+    #[test]
+    fn reads_an_origin_in_the_form_that_browsers_send() {
+        for (text, canonical) in [
+            ("https://edge.example", "https://edge.example"),
+            ("https://edge.example/", "https://edge.example"),
+            ("https://edge.example:443", "https://edge.example"),
+            ("https://edge.example:0443/", "https://edge.example"),
+            ("https://edge.example:", "https://edge.example"),
+            ("https://edge.example:8443", "https://edge.example:8443"),
+            ("https://Connect.Example.COM", "https://connect.example.com"),
+            ("HTTPS://edge.example", "https://edge.example"),
+            ("https://bücher.example", "https://xn--bcher-kva.example"),
+            ("http://localhost:80", "http://localhost"),
+            ("http://LOCALHOST:3000", "http://localhost:3000"),
+            ("http://127.1:3000", "http://127.0.0.1:3000"),
+            ("http://[0:0::1]:3000", "http://[::1]:3000"),
+        ] {
+            assert_eq!(parse_origin(text).as_deref(), Some(canonical), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn an_origin_that_is_read_is_its_own_canonical_form(text in "(https?|HTTPS|ftp):/{0,3}(localhost|[a-zA-Z0-9.ä:@-]{0,20})(:[0-9]{0,5})?[/?#\\\\]{0,2}") {
+            if let Some(origin) = parse_origin(&text) {
+                let parsed = Url::parse(&origin).unwrap();
+                proptest::prop_assert_eq!(parsed.origin().ascii_serialization(), &*origin);
+                proptest::prop_assert_eq!(parsed.as_str().strip_suffix('/'), Some(&*origin));
+                proptest::prop_assert_eq!(parse_origin(&origin), Some(origin));
+            }
+        }
+    }
+}
