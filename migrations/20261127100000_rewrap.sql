@@ -109,36 +109,22 @@ comment on function public.rewrap_write(uuid[], text[], jsonb[]) is
   'updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at '
   'most two seconds for another writer of a row, then fails whole with 55P03.';
 
-create function public.record_opening(
-  p_kid text, p_reason text, p_after uuid default null, p_until uuid default null, p_organization_id uuid default null
-) returns bigint
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
-declare
-  v_rows bigint;
+create function public.record_opening(p_reason text, p_kid text, p_organizations uuid[]) returns integer
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if p_reason is null or p_reason not in ('rotate', 'verify') then
-    raise exception 'p_reason is not rotate or verify' using errcode = 'invalid_parameter_value';
+  if p_reason is null or p_reason not in ('rotate', 'verify') or p_organizations is null or cardinality(p_organizations) > 5000 then
+    raise exception 'p_reason is not rotate or verify, or not at most 5000 organizations' using errcode = 'invalid_parameter_value';
   end if;
-  with opened as (
-    insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
-    select 'keytool', r.organization_id, 'opened', 'succeeded', p_reason,
-      jsonb_strip_nulls(jsonb_build_object('rows', count(*), 'to', p_kid, 'role', session_user))
-    from public.integrations r
-    where (r.config->'_enc'->>'kid' = p_kid) is not true
-      and (p_after is null or r.id > p_after)
-      and (p_until is null or r.id <= p_until)
-      and (p_organization_id is null or r.organization_id = p_organization_id)
-    group by r.organization_id
-    returning (details->>'rows')::bigint as rows
-  )
-  select coalesce(sum(o.rows), 0) into v_rows from opened o;
-  return v_rows;
+  insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
+    select 'keytool', o.id, 'opened', 'succeeded', p_reason, jsonb_strip_nulls(jsonb_build_object('to', p_kid, 'role', session_user))
+    from unnest(p_organizations) o (id);
+  return cardinality(p_organizations);
 end
 $$;
 
-comment on function public.record_opening(text, text, uuid, uuid, uuid) is
-  'Called before keytool reads the rows that are not sealed with p_kid (null: all), to rotate or verify them: writes an event for '
-  'each organization that has some. Returns how many rows there are.';
+comment on function public.record_opening(text, text, uuid[]) is
+  'Called before keytool opens rows of these organizations, to verify them or to move them to p_kid: writes an event for each. '
+  'Returns the number of events.';
 
 create function public.record_rotation(p_kid text, p_organizations jsonb) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -216,7 +202,7 @@ revoke all on function
   public.rewrap_load(),
   public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
   public.rewrap_write(uuid[], text[], jsonb[]),
-  public.record_opening(text, text, uuid, uuid, uuid),
+  public.record_opening(text, text, uuid[]),
   public.record_rotation(text, jsonb),
   public.clean_up(integer)
 from public, anon, authenticated, service_role;
@@ -224,7 +210,7 @@ grant execute on function
   public.rewrap_load(),
   public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
   public.rewrap_write(uuid[], text[], jsonb[]),
-  public.record_opening(text, text, uuid, uuid, uuid),
+  public.record_opening(text, text, uuid[]),
   public.record_rotation(text, jsonb),
   public.clean_up(integer)
 to service_role;

@@ -4348,37 +4348,24 @@ $function$;
 comment on function pending_connection(uuid,uuid,text,text) is 'Reads a pending connection that waits for its user to select an account. It returns the config only with p_reason, which says what the config is opened for and is written to the event.';
 grant execute on function pending_connection(uuid,uuid,text,text) to service_role;
 
-CREATE OR REPLACE FUNCTION public.record_opening(p_kid text, p_reason text, p_after uuid DEFAULT NULL::uuid, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
- RETURNS bigint
+CREATE OR REPLACE FUNCTION public.record_opening(p_reason text, p_kid text, p_organizations uuid[])
+ RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
- SET plan_cache_mode TO 'force_custom_plan'
 AS $function$
-declare
-  v_rows bigint;
 begin
-  if p_reason is null or p_reason not in ('rotate', 'verify') then
-    raise exception 'p_reason is not rotate or verify' using errcode = 'invalid_parameter_value';
+  if p_reason is null or p_reason not in ('rotate', 'verify') or p_organizations is null or cardinality(p_organizations) > 5000 then
+    raise exception 'p_reason is not rotate or verify, or not at most 5000 organizations' using errcode = 'invalid_parameter_value';
   end if;
-  with opened as (
-    insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
-    select 'keytool', r.organization_id, 'opened', 'succeeded', p_reason,
-      jsonb_strip_nulls(jsonb_build_object('rows', count(*), 'to', p_kid, 'role', session_user))
-    from public.integrations r
-    where (r.config->'_enc'->>'kid' = p_kid) is not true
-      and (p_after is null or r.id > p_after)
-      and (p_until is null or r.id <= p_until)
-      and (p_organization_id is null or r.organization_id = p_organization_id)
-    group by r.organization_id
-    returning (details->>'rows')::bigint as rows
-  )
-  select coalesce(sum(o.rows), 0) into v_rows from opened o;
-  return v_rows;
+  insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
+    select 'keytool', o.id, 'opened', 'succeeded', p_reason, jsonb_strip_nulls(jsonb_build_object('to', p_kid, 'role', session_user))
+    from unnest(p_organizations) o (id);
+  return cardinality(p_organizations);
 end
 $function$;
-comment on function record_opening(text,text,uuid,uuid,uuid) is 'Called before keytool reads the rows that are not sealed with p_kid (null: all), to rotate or verify them: writes an event for each organization that has some. Returns how many rows there are.';
-grant execute on function record_opening(text,text,uuid,uuid,uuid) to service_role;
+comment on function record_opening(text,text,uuid[]) is 'Called before keytool opens rows of these organizations, to verify them or to move them to p_kid: writes an event for each. Returns the number of events.';
+grant execute on function record_opening(text,text,uuid[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.record_rotation(p_kid text, p_organizations jsonb)
  RETURNS integer

@@ -413,7 +413,7 @@ describe("the trail of a rotation", () => {
   const events = (table) =>
     table.sql`select organization_id, action, reason, details from public.credential_events order by id`.then((rows) => rows.map((row) => ({ ...row })));
 
-  test("says before a row is read that it is opened, and once it is done what was moved, for each organization once", async () => {
+  test("says before a row is opened that it is, and once it is done what was moved, for each organization once", async () => {
     const table = await databases.project();
     await table.insertMany(30, A);
     const organizations = (await table.sql`select organization_id as id, count(*)::integer as rows from public.integrations group by 1 order by 1`);
@@ -422,11 +422,24 @@ describe("the trail of a rotation", () => {
     const [opened, rotated] = [await of("opened")(), await of("rotated")()];
     const role = new URL(table.direct.DATABASE_URL).username;
     assert.deepEqual(opened.map((event) => [event.organization_id, event.reason, event.details]),
-      organizations.map(({ id, rows }) => [id, "rotate", { rows, to: B.kid, role }]));
+      organizations.map(({ id }) => [id, "rotate", { to: B.kid, role }]));
     assert.deepEqual(rotated.map((event) => [event.organization_id, event.details]),
       organizations.map(({ id, rows }) => [id, { rows, from: [A.kid], to: B.kid, role }]));
     assertDone(await rotate(table));
     assert.equal((await events(table)).length, 2 * organizations.length, "a run that finds nothing opens nothing");
+  });
+
+  test("ends a rotation whose trail cannot be written before it opens or writes anything", async () => {
+    const table = await databases.project();
+    await table.insertMany(3, A);
+    const before = await table.rows();
+    await table.sql.unsafe(`
+      create function public.no_trail() returns trigger language plpgsql as $$ begin raise exception 'no trail'; end $$;
+      create trigger no_trail before insert on public.credential_events for each row execute function public.no_trail();`);
+    for (const run of [rotate(table), rotate(table, "--dry-run"), keytool({ ...table.direct, ...A_TO_B }, "verify", "--json")]) {
+      assertError(await run, 1, /no trail/);
+    }
+    assert.deepEqual(await table.rows(), before);
   });
 });
 

@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::keys::KeyArgs;
 use crate::output;
 use crate::rotation::finding::ensure_none;
+use crate::rotation::opening::Opening;
 use crate::rotation::scan::scan;
 use crate::rotation::scope::Scope;
 use crate::rotation::verify::{Inspect, RowCounts, Seen};
@@ -38,11 +39,11 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     if let Some(By::Organization) = args.by {
         inspect = inspect.by_organization();
     }
-    let opens_to = ring.as_ref().map(|_| "verify");
+    let opening = ring.as_ref().map(|_| Opening::new("verify", None));
     scan(
         &session,
         "status",
-        opens_to,
+        opening.as_ref(),
         &args.scope,
         None,
         async |_, rows| inspect.page(rows),

@@ -3,6 +3,7 @@
 pub mod fence;
 pub mod finding;
 mod moved;
+pub mod opening;
 mod reseal;
 pub mod retire;
 pub mod rewrap;

@@ -9,6 +9,7 @@ use tokio::task::yield_now;
 
 use super::finding::{Class, Finding, ensure_none};
 use super::moved::Moved;
+use super::opening::Opening;
 use super::reseal::{Verdict, reseal};
 use super::scan::{Rotation, scan};
 use super::scope::Scope;
@@ -35,9 +36,18 @@ pub async fn rewrap(
 ) -> Result<()> {
     let kid = ring.primary_kid();
     let (mut written, mut lost) = (0, 0);
+    let opening = Opening::new("rotate", Some(ring.primary_kid()));
     let moved = Moved::default();
     for number in 1..=MAX_PASSES {
-        let pass = Pass::new(session, ring, throttle, &moved, number == 1, false);
+        let pass = Pass::new(
+            session,
+            ring,
+            throttle,
+            &opening,
+            &moved,
+            number == 1,
+            false,
+        );
         pass.run(scope).await?;
         written += pass.written.get();
         lost += pass.lost.get();
@@ -60,8 +70,9 @@ pub async fn dry_run(
     scope: &Scope,
     throttle: &Throttle,
 ) -> Result<()> {
+    let opening = Opening::new("rotate", Some(ring.primary_kid()));
     let moved = Moved::default();
-    let pass = Pass::new(session, ring, throttle, &moved, true, true);
+    let pass = Pass::new(session, ring, throttle, &opening, &moved, true, true);
     pass.run(scope).await?;
     let (rows, findings) = (pass.written.get(), pass.do_not_open());
     let kid = ring.primary_kid();
@@ -98,6 +109,7 @@ struct Pass<'a> {
     session: &'a Session,
     ring: &'a KeyRing,
     throttle: &'a Throttle,
+    opening: &'a Opening,
     moved: &'a Moved,
     /// Lists each row that does not open, rather than only counting them.
     lists: bool,
@@ -114,6 +126,7 @@ impl<'a> Pass<'a> {
         session: &'a Session,
         ring: &'a KeyRing,
         throttle: &'a Throttle,
+        opening: &'a Opening,
         moved: &'a Moved,
         lists: bool,
         dry_run: bool,
@@ -122,6 +135,7 @@ impl<'a> Pass<'a> {
             session,
             ring,
             throttle,
+            opening,
             moved,
             lists,
             dry_run,
@@ -140,7 +154,7 @@ impl<'a> Pass<'a> {
         scan(
             self.session,
             "rewrap",
-            Some("rotate"),
+            Some(self.opening),
             scope,
             Some(rotation),
             each,

@@ -5,6 +5,7 @@ use sealed::Kid;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+use super::opening::Opening;
 use super::scope::Scope;
 use super::throttle::Throttle;
 use crate::error::{Blame, Error, Result};
@@ -36,11 +37,11 @@ type Cursor = Mutex<Option<Page>>;
 /// Each connection begins with a part of the ids of its own, in pages that are read one after the other, each where the last one
 /// ended. Whoever is done helps with the other parts, so that it does not matter how ids are spread.
 ///
-/// Where it opens rows, the trail says what for before the first one is read.
+/// Where `each` opens rows, `opening` records it first.
 pub async fn scan(
     session: &Session,
     phase: &'static str,
-    opens_to: Option<&'static str>,
+    opening: Option<&Opening>,
     scope: &Scope,
     rotation: Option<Rotation<'_>>,
     each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
@@ -59,12 +60,6 @@ pub async fn scan(
         current: rotation.map(|rotation| rotation.kid),
         ..scope.start()
     };
-    if let Some(reason) = opens_to {
-        let page = &first;
-        session
-            .call(Function::RecordOpening { page, reason })
-            .await?;
-    }
     let cursors: Vec<Cursor> = parts(&first, session.connections.len())
         .map(|page| Mutex::new(Some(page)))
         .collect();
@@ -78,7 +73,13 @@ pub async fn scan(
             std::iter::repeat_n(worker, PAGES_PER_CONNECTION)
         })
         .map(|(own, others, connection)| {
-            work(connection, own.iter().chain(others), progress, &each)
+            work(
+                connection,
+                own.iter().chain(others),
+                progress,
+                opening,
+                &each,
+            )
         });
     let watch = async {
         match rotation {
@@ -103,11 +104,15 @@ async fn work<'a>(
     connection: &Rc<dyn Rows>,
     cursors: impl Iterator<Item = &'a Cursor>,
     progress: &Progress,
+    opening: Option<&Opening>,
     each: &impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
 ) -> Result<()> {
     for cursor in cursors {
         while let Some(rows) = next(&**connection, cursor).await? {
             progress.looked(rows.last().map_or(0, |last| last.looked.into()));
+            if let Some(opening) = opening {
+                opening.record(&**connection, &rows).await?;
+            }
             each(&**connection, rows).await?;
         }
     }

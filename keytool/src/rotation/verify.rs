@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::finding::{Class, Finding, ensure_none};
+use super::opening::Opening;
 use super::scan::scan;
 use super::scope::Scope;
 use crate::config;
@@ -169,7 +170,7 @@ pub async fn count(
     scan(
         session,
         phase,
-        Some("verify"),
+        Some(&Opening::new("verify", None)),
         scope,
         None,
         async |_, rows| inspect.page(rows),

@@ -130,17 +130,19 @@ impl Rows for Direct {
                     self.query(&sql, &[(&kid, Type::TEXT), (&fence, Type::UUID)])
                         .await?
                 }
-                Function::RecordOpening { page, reason } => {
-                    let sql = format!("select to_jsonb(public.{name}($1, $2, $3, $4, $5))");
-                    let current = page.current.map(|kid| kid.to_string());
+                Function::RecordOpening {
+                    reason,
+                    kid,
+                    organizations,
+                } => {
+                    let sql = format!("select to_jsonb(public.{name}($1, $2, $3))");
+                    let kid = kid.map(|kid| kid.to_string());
                     self.query(
                         &sql,
                         &[
-                            (&current, Type::TEXT),
                             (&reason, Type::TEXT),
-                            (&page.after, Type::UUID),
-                            (&page.until, Type::UUID),
-                            (&page.organization, Type::UUID),
+                            (&kid, Type::TEXT),
+                            (&organizations, Type::UUID_ARRAY),
                         ],
                     )
                     .await?

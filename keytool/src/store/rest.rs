@@ -181,10 +181,14 @@ impl Rows for Rest {
                 Function::RetireKey { kid, fence } => {
                     json!({"p_kid": kid, "p_fence": fence.to_string()})
                 }
-                Function::RecordOpening { page, reason } => {
-                    let mut body = range(page);
-                    body["p_reason"] = reason.into();
-                    body
+                Function::RecordOpening {
+                    reason,
+                    kid,
+                    organizations,
+                } => {
+                    let kid = kid.map(|kid| kid.to_string());
+                    let ids: Vec<_> = organizations.iter().map(Uuid::to_string).collect();
+                    json!({"p_reason": reason, "p_kid": kid, "p_organizations": ids})
                 }
                 Function::RecordRotation { kid, organizations } => {
                     json!({"p_kid": kid.to_string(), "p_organizations": organizations})

@@ -79,10 +79,11 @@ pub enum Function<'a> {
     },
     KeyRegistryState,
     RewrapLoad,
-    /// The rows that are about to be read, and what for.
+    /// Rows of these organizations are about to be opened, to move them to the key if there is one.
     RecordOpening {
-        page: &'a Page,
         reason: &'a str,
+        kid: Option<Kid>,
+        organizations: &'a [Uuid],
     },
     /// What was moved to the key.
     RecordRotation {

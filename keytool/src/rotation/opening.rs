@@ -1,0 +1,49 @@
+use std::collections::{BTreeSet, HashSet};
+
+use sealed::Kid;
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::store::retry::retry;
+use crate::store::{Function, Row, Rows};
+
+/// The audit trail of what a command opens: one event for each organization, written before the first of its rows is opened.
+pub struct Opening {
+    reason: &'static str,
+    kid: Option<Kid>,
+    recorded: Mutex<HashSet<Uuid>>,
+}
+
+impl Opening {
+    /// Rows are opened for this reason, and moved to this key.
+    pub fn new(reason: &'static str, kid: Option<Kid>) -> Self {
+        Self {
+            reason,
+            kid,
+            recorded: Mutex::default(),
+        }
+    }
+
+    /// Writes the events that these rows need. Others wait meanwhile, so that nobody opens a row before its event is written.
+    pub async fn record(&self, connection: &dyn Rows, rows: &[Row]) -> Result<()> {
+        let mut recorded = self.recorded.lock().await;
+        let travelled = rows.iter().filter(|row| row.config.is_some());
+        let organizations: BTreeSet<Uuid> = travelled
+            .map(|row| row.organization_id)
+            .filter(|id| !recorded.contains(id))
+            .collect();
+        if organizations.is_empty() {
+            return Ok(());
+        }
+        let organizations: Vec<Uuid> = organizations.into_iter().collect();
+        let call = Function::RecordOpening {
+            reason: self.reason,
+            kid: self.kid,
+            organizations: &organizations,
+        };
+        retry(async || connection.call(call).await).await?;
+        recorded.extend(organizations);
+        Ok(())
+    }
+}
