@@ -32,8 +32,8 @@ pub fn entry(provider: &Provider, about: &About, keys: &Map<String, Value>) -> R
         return Err("note must say something, or be left out".to_owned());
     }
     let refreshed = about.refresh != Refresh::None || provider.auth == Auth::ClientCredentials;
-    if !refreshed && provider.assumed_lifetime.is_some() {
-        return Err("assumed_lifetime is of no use where nothing can be refreshed".to_owned());
+    if !refreshed && provider.default_expires_in.is_some() {
+        return Err("default_expires_in is of no use where nothing can be refreshed".to_owned());
     }
     Ok(())
 }
@@ -110,9 +110,12 @@ fn provider_itself(provider: &Provider) -> Result<(), String> {
     let of_users = |text: &&String| provider.auth == Auth::Oauth || !text.contains('{');
     let pointers = [&identity.account.id, &identity.account.name].into_iter();
     let pointers = pointers.filter(of_users);
-    let optional = [Some(&provider.tokens_at), provider.success_flag.as_ref()]
-        .into_iter()
-        .flatten();
+    let optional = [
+        Some(&provider.token_response_path),
+        provider.success_flag.as_ref(),
+    ]
+    .into_iter()
+    .flatten();
     for pointer in pointers.chain(optional.filter(|pointer| !pointer.is_empty())) {
         if !pointer.starts_with('/') || pointer.ends_with('/') {
             return Err(format!("{pointer} is no JSON Pointer to a field"));
@@ -121,7 +124,7 @@ fn provider_itself(provider: &Provider) -> Result<(), String> {
     let mut keys: HashSet<&str> = ["access_token", "refresh_token", "expires_at", "_enc"].into();
     for key in [&identity.stored_as.id, &identity.stored_as.name]
         .into_iter()
-        .chain(&provider.kept)
+        .chain(&provider.token_response_metadata)
     {
         if !is_name(key) || is_sensitive(key) || !keys.insert(key) {
             return Err(format!("{key} cannot name a plaintext key of the config"));

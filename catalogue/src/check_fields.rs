@@ -17,7 +17,7 @@ fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
         "authorize_parameters",
         "pkce",
         "pkce_reason",
-        "kept",
+        "token_response_metadata",
         "refresh",
         "invalid_grant",
     ];
@@ -27,7 +27,7 @@ fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
         "authorize_parameters",
         "pkce",
         "pkce_reason",
-        "kept",
+        "token_response_metadata",
         "refresh",
         "scopes",
         "scope_parameter",
@@ -35,10 +35,10 @@ fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
         "token_url",
         "client_auth",
         "token_parameters",
-        "token_request",
-        "token_answer",
+        "token_request_format",
+        "token_response_format",
         "token_type",
-        "tokens_at",
+        "token_response_path",
         "invalid_grant",
         "refused_tries",
         "revocation",
@@ -66,7 +66,7 @@ pub fn keys(auth: Auth, entry: &Map<String, Value>) -> Result<(), String> {
     let other = [
         ("key_headers", Auth::ApiKey),
         ("basic", Auth::Basic),
-        ("assumed_lifetime", Auth::ClientCredentials),
+        ("default_expires_in", Auth::ClientCredentials),
     ];
     match other
         .iter()

@@ -59,25 +59,25 @@ pub struct Provider {
     pub token_parameters: BTreeMap<String, String>,
     /// How requests to the token endpoint are encoded.
     #[serde(default)]
-    pub token_request: Encoding,
+    pub token_request_format: Encoding,
     /// How its answers are; `form` where they may be a form although JSON is asked for.
     #[serde(default = "json")]
-    pub token_answer: Encoding,
+    pub token_response_format: Encoding,
     /// What it calls the type of a token that goes into the Authorization header as Bearer.
     #[serde(default = "bearer")]
     pub token_type: String,
     /// A JSON Pointer (RFC 6901) to where the tokens stand in its answer, if not at the top.
     #[serde(default)]
-    pub tokens_at: String,
+    pub token_response_path: String,
     /// A JSON Pointer to what is `true` in every answer that is no failure, for a provider that answers failures with status 200.
     #[serde(default)]
     pub success_flag: Option<String>,
     /// How many seconds a token lives whose answer does not say so.
     #[serde(default)]
-    pub assumed_lifetime: Option<u32>,
+    pub default_expires_in: Option<u32>,
     /// Further fields of the token answer that go into the config, in plaintext, since nobody can use the tokens without them.
     #[serde(default)]
-    pub kept: Vec<String>,
+    pub token_response_metadata: Vec<String>,
     /// Answers to a refresh that mean `invalid_grant` (RFC 6749, 5.2) in words of the provider's own.
     #[serde(default)]
     pub invalid_grant: Vec<RefusedGrant>,
@@ -156,11 +156,11 @@ pub enum Pkce {
 pub enum ClientAuth {
     /// HTTP Basic; id and secret are form-encoded first.
     #[default]
-    Basic,
+    ClientSecretBasic,
     /// HTTP Basic without that encoding, for a server that does not decode it.
-    BasicRaw,
+    ClientSecretBasicRaw,
     /// In the body.
-    Post,
+    ClientSecretPost,
 }
 
 /// How a body is encoded.
@@ -321,7 +321,7 @@ pub enum Source {
     #[default]
     Request,
     /// That of the token endpoint.
-    TokenAnswer,
+    TokenResponse,
 }
 
 /// A request that only a good token can make.

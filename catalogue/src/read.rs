@@ -122,12 +122,12 @@ mod tests {
         let (name, text) = supabase();
         for (from, to, why) in [
             (
-                "\"basic\"",
+                "\"client_secret_basic\"",
                 "\"posted\"",
                 "supabase.json: client_auth: unknown variant `posted`",
             ),
             (
-                "\"basic\"",
+                "\"client_secret_basic\"",
                 "7",
                 "supabase.json: client_auth: invalid type: ",
             ),
@@ -166,11 +166,11 @@ mod tests {
             ("\"type\"", "\"type\": \"other\", \"type\""),
             (
                 "\"client_auth\"",
-                "\"client_auth\": \"post\", \"client_auth\"",
+                "\"client_auth\": \"client_secret_post\", \"client_auth\"",
             ),
             (
                 "\"client_auth\"",
-                "\"client_auth\": \"post\", \"\\u0063lient_auth\"",
+                "\"client_auth\": \"client_secret_post\", \"\\u0063lient_auth\"",
             ),
             ("\"url\"", "\"url\": \"https://example.com/me\", \"url\""),
             (

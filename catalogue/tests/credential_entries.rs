@@ -34,7 +34,7 @@ fn an_entry_says_what_it_asks_for_and_where_that_goes() {
         .replace("{site}", "{client_id}")
         .replace(
             r#""basic": { "user": "x", "password": "{client_secret}" }"#,
-            r#""token_url": "https://{client_id}.example.com/token", "client_auth": "post""#,
+            r#""token_url": "https://{client_id}.example.com/token", "client_auth": "client_secret_post""#,
         );
     read(&client).unwrap();
     for (text, from, to, why) in [
@@ -44,15 +44,15 @@ fn an_entry_says_what_it_asks_for_and_where_that_goes() {
         (&client, "\"client_id\"", "\"id\"", "names no field"),
         (
             &client,
-            "\"client_auth\": \"post\"",
+            "\"client_auth\": \"client_secret_post\"",
             "\"scopes\": []",
             "missing field `client_auth`",
         ),
         (
             &client,
             "\"client_auth\"",
-            "\"kept\": [\"x\"], \"client_auth\"",
-            "kept is of no use",
+            "\"token_response_metadata\": [\"x\"], \"client_auth\"",
+            "token_response_metadata is of no use",
         ),
     ] {
         assert!(text.contains(from), "{from}");
@@ -178,13 +178,13 @@ fn a_malformed_entry_is_refused_and_told_why() {
         ),
         (
             "\"fields\": [",
-            "\"refresh\": \"keeps\", \"fields\": [",
+            "\"refresh\": \"reusable\", \"fields\": [",
             "refresh is of no use",
         ),
         (
             "\"fields\": [",
-            "\"assumed_lifetime\": 5, \"fields\": [",
-            "assumed_lifetime is of no use",
+            "\"default_expires_in\": 5, \"fields\": [",
+            "default_expires_in is of no use",
         ),
         (
             "\"url\":",

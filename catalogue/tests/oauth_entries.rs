@@ -6,8 +6,8 @@ use catalogue::{Encoding, Endpoint, Entry, Pkce, Refresh};
 
 const ENTRY: &str = r#"{
     "type": "example", "name": "Example", "verified": "2026-11-23", "docs": "https://example.com/docs",
-    "authorize_url": "https://example.com/authorize", "token_url": "https://example.com/token", "client_auth": "post",
-    "refresh": "keeps",
+    "authorize_url": "https://example.com/authorize", "token_url": "https://example.com/token", "client_auth": "client_secret_post",
+    "refresh": "reusable",
     "identity": {
         "url": "https://api.example.com/me", "account": { "id": "/id", "name": "/name" },
         "stored_as": { "id": "account_id", "name": "account_name" }
@@ -26,10 +26,13 @@ fn an_entry_needs_a_few_fields_only() {
     } = catalogue::read(ENTRY).unwrap();
     assert_eq!(provider.pkce, Pkce::S256);
     assert_eq!(
-        (provider.token_request, provider.token_answer),
+        (
+            provider.token_request_format,
+            provider.token_response_format
+        ),
         (Encoding::Form, Encoding::Json)
     );
-    assert_eq!(about.refresh, Refresh::Keeps);
+    assert_eq!(about.refresh, Refresh::Reusable);
     assert_eq!(about.verified.to_string(), "2026-11-23");
 }
 
@@ -59,7 +62,7 @@ fn a_malformed_entry_is_refused_and_told_why() {
             "\"client_authentication\"",
             "unknown field `client_authentication`",
         ),
-        ("\"refresh\": \"keeps\",", "", "missing field `refresh`"),
+        ("\"refresh\": \"reusable\",", "", "missing field `refresh`"),
         (
             "2026-11-23",
             "23.11.2026",
@@ -102,7 +105,7 @@ fn a_malformed_entry_is_refused_and_told_why() {
         ("account_id", "account_name", "cannot name a plaintext key"),
         (
             "\"client_auth\"",
-            "\"kept\": [\"id_token\"], \"client_auth\"",
+            "\"token_response_metadata\": [\"id_token\"], \"client_auth\"",
             "cannot name a plaintext key",
         ),
         (

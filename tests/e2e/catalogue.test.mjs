@@ -15,7 +15,7 @@ import { startWorker } from "../support/worker.mjs";
 
 const ENTRIES = catalogue();
 const DOCUMENTATION = new URL("../../docs/providers.md", import.meta.url);
-const REFRESH = { none: "no refresh", keeps: "refresh token stays", rotates: "refresh token rotates" };
+const REFRESH = { none: "no refresh", reusable: "reusable refresh token", rotating: "rotating refresh token" };
 
 describe("the catalogue", { concurrency: 4 }, () => {
   const info = stack();
@@ -75,7 +75,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
   }
 
   for (const entry of ENTRIES) {
-    const { type, identity, kept, refresh, assumed_lifetime, revocation } = entry;
+    const { type, identity, token_response_metadata, refresh, default_expires_in, revocation } = entry;
 
     // Threat model 115: the simulator complains of a challenge that is missing, or sent where the entry documents a refusal.
     it(`${entry.name}: connects, is checked, refreshes, disconnects, and takes no failure for a grant`, async () => {
@@ -96,12 +96,12 @@ describe("the catalogue", { concurrency: 4 }, () => {
       assert.deepEqual(config, {
         access_token,
         ...(refresh_token && { refresh_token }),
-        ...Object.fromEntries(kept.map((name) => [name, `of ${name}`])),
+        ...Object.fromEntries(token_response_metadata.map((name) => [name, `of ${name}`])),
         [identity.stored_as.id]: account.id,
         [identity.stored_as.name]: account.name,
       });
       assert.equal(expires_at !== undefined, refresh !== "none", "whether it is known when the token ends");
-      if (assumed_lifetime) assert.ok(Math.abs(Date.parse(expires_at) - Date.now() - assumed_lifetime * 1000) < 60_000);
+      if (default_expires_in) assert.ok(Math.abs(Date.parse(expires_at) - Date.now() - default_expires_in * 1000) < 60_000);
 
       const checked = (await browser.post(`/api/integrations/${id}/check`, {})).expect(200).json;
       assert.deepEqual(provider.errors, []);
@@ -115,7 +115,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
         const fresh = opened(info, (await rows())[0]);
         assert.notEqual(fresh.access_token, access_token);
         assert.equal(fresh.access_token, provider.given.at(-1).access_token);
-        assert.equal(fresh.refresh_token === refresh_token, refresh === "keeps", "whether the refresh token stays");
+        assert.equal(fresh.refresh_token === refresh_token, refresh === "reusable", "whether the refresh token stays");
       }
 
       assert.equal(await provider.isAlive(), true);

@@ -155,7 +155,7 @@ for (const name of Object.keys(SERVERS)) {
       const { server, browser } = await meet(BASIC, "a+b/c %&=:");
       const callback = await browser.consent(`encoded-${randomUUID()}`, { integration_type: BASIC });
       const { status } = await browser.get(callback);
-      // docs/providers.md: such a server wants basic_raw.
+      // docs/providers.md: such a server wants client_secret_basic_raw.
       const decodes = name !== "Authlib";
       assert.equal(status === 303, decodes, `the callback answered ${status}`);
       assert.equal(server.liveTokens().refresh.length, decodes ? 1 : 0);

@@ -14,11 +14,11 @@ const DEFAULTS = {
   scope_parameter: "scope",
   scope_separator: "space",
   pkce: "s256",
-  token_request: "form",
-  token_answer: "json",
+  token_request_format: "form",
+  token_response_format: "json",
   token_type: "bearer",
-  tokens_at: "",
-  kept: [],
+  token_response_path: "",
+  token_response_metadata: [],
   invalid_grant: [],
 };
 const FIELD_DEFAULTS = { format: "text", max: 255 };

@@ -113,13 +113,13 @@ class CredentialProvider {
   }
 
   async #token(request) {
-    const { client_auth, token_request, token_answer, token_type, token_url, scopes, scope_parameter, scope_separator } = this.#entry;
-    const { token_parameters, assumed_lifetime } = this.#entry;
+    const { client_auth, token_request_format, token_response_format, token_type, token_url, scopes, scope_parameter, scope_separator } = this.#entry;
+    const { token_parameters, default_expires_in } = this.#entry;
     expect(request.method, "POST", "method");
     this.#headers(request);
-    const { client_id, client_secret, ...rest } = fieldsOf(request, token_request);
-    const [id, secret] = client_auth === "basic" ? basicOf(request) : [client_id, client_secret];
-    if (client_auth === "post") expect(request.headers.authorization, undefined, "authorization");
+    const { client_id, client_secret, ...rest } = fieldsOf(request, token_request_format);
+    const [id, secret] = client_auth === "client_secret_basic" ? basicOf(request) : [client_id, client_secret];
+    if (client_auth === "client_secret_post") expect(request.headers.authorization, undefined, "authorization");
     const account = this.#accounts.find(({ fields }) => fields.client_id === id);
     if (!account) return json(401, { error: "invalid_client" });
     const { fields } = account;
@@ -138,7 +138,7 @@ class CredentialProvider {
     if (!real.ok) return json(real.status, { ...answer, error_description: `planted ${secret}` });
     const { access_token, expires_in } = answer;
     this.given.push({ access_token, account });
-    return encoded(200, { access_token, token_type, ...(!assumed_lifetime && { expires_in: this.lifetime ?? expires_in }) }, token_answer);
+    return encoded(200, { access_token, token_type, ...(!default_expires_in && { expires_in: this.lifetime ?? expires_in }) }, token_response_format);
   }
 
   async #identity(request) {

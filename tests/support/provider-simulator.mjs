@@ -160,7 +160,7 @@ class BentProvider {
   }
 
   async #token(request) {
-    const { pkce, tokens_at, success_flag, token_answer } = this.#entry;
+    const { pkce, token_response_path, success_flag, token_response_format } = this.#entry;
     const { grant_type, code, redirect_uri, code_verifier, refresh_token, ...rest } = this.#authenticated(request);
     expect(rest, {}, "further fields");
     if (grant_type === "refresh_token") {
@@ -176,33 +176,33 @@ class BentProvider {
     const tokens = this.#shown(real);
     if (!this.failing) return this.#answer(tokens, await this.#account(tokens.access_token));
     const failure = { error: "invalid_grant", error_description: "planted" };
-    if (!success_flag) return encoded(200, failure, token_answer);
+    if (!success_flag) return encoded(200, failure, token_response_format);
     // All that a success has, so that nothing but the flag is in the way of a row.
     const answer = { ...failure };
-    put(answer, tokens_at, tokens);
+    put(answer, token_response_path, tokens);
     put(answer, success_flag, false);
-    return encoded(200, answer, token_answer);
+    return encoded(200, answer, token_response_format);
   }
 
   /** What the provider would show of the tokens. `old` is the refresh token that they were given for. */
   #shown({ access_token, refresh_token, expires_in }, old) {
-    const { refresh, assumed_lifetime, token_type } = this.#entry;
+    const { refresh, default_expires_in, token_type } = this.#entry;
     const tokens = { access_token, token_type };
-    if (refresh !== "none" && assumed_lifetime === undefined) tokens.expires_in = expires_in;
-    if (refresh === "rotates" || (refresh === "keeps" && old === undefined)) tokens.refresh_token = refresh_token;
-    if (refresh === "keeps") this.#behind.set(old ?? refresh_token, refresh_token);
+    if (refresh !== "none" && default_expires_in === undefined) tokens.expires_in = expires_in;
+    if (refresh === "rotating" || (refresh === "reusable" && old === undefined)) tokens.refresh_token = refresh_token;
+    if (refresh === "reusable") this.#behind.set(old ?? refresh_token, refresh_token);
     this.given.push(tokens);
     return tokens;
   }
 
   #answer(tokens, account) {
-    const { tokens_at, kept, identity, success_flag, token_answer } = this.#entry;
-    const answer = tokens_at ? {} : { ...tokens };
-    if (tokens_at) put(answer, tokens_at, tokens);
-    for (const name of kept) answer[name] = `of ${name}`;
-    if (identity.from === "token_answer" && account) nameIn(answer, identity, account);
+    const { token_response_path, token_response_metadata, identity, success_flag, token_response_format } = this.#entry;
+    const answer = token_response_path ? {} : { ...tokens };
+    if (token_response_path) put(answer, token_response_path, tokens);
+    for (const name of token_response_metadata) answer[name] = `of ${name}`;
+    if (identity.from === "token_response" && account) nameIn(answer, identity, account);
     if (success_flag) put(answer, success_flag, true);
-    return encoded(200, answer, token_answer);
+    return encoded(200, answer, token_response_format);
   }
 
   async #identity(request, id) {
@@ -265,11 +265,11 @@ class BentProvider {
 
   /** The fields of a request with client authentication as the entry has it, without that. */
   #authenticated(request) {
-    const { client_auth, token_request } = this.#entry;
+    const { client_auth, token_request_format } = this.#entry;
     expect(request.method, "POST", "method");
     this.#headers(request);
-    const { client_id, client_secret, ...fields } = fieldsOf(request, token_request);
-    const isBasic = client_auth.startsWith("basic");
+    const { client_id, client_secret, ...fields } = fieldsOf(request, token_request_format);
+    const isBasic = client_auth.startsWith("client_secret_basic");
     if (isBasic) this.#basic(request);
     else expect(request.headers.authorization, undefined, "authorization");
     const own = isBasic ? [undefined, undefined] : [this.id, this.#secret];
@@ -280,7 +280,7 @@ class BentProvider {
   /** RFC 6749, 2.3.1; or without its encoding, where the entry says so. */
   #basic({ headers: { authorization = "" } }) {
     const decoded = Buffer.from(authorization.replace(/^Basic /, ""), "base64").toString();
-    if (this.#entry.client_auth === "basic_raw") return expect(decoded, `${this.id}:${this.#secret}`, "client");
+    if (this.#entry.client_auth === "client_secret_basic_raw") return expect(decoded, `${this.id}:${this.#secret}`, "client");
     const halves = decoded.split(":").map((half) => decodeURIComponent(half.replaceAll("+", " ")));
     expect(halves, [this.id, this.#secret], "client");
   }

@@ -22,7 +22,7 @@ pub fn config(grant: &Grant) -> PlainConfig {
     if let Some(moment) = grant.expires_at {
         put("expires_at", &token::timestamp(moment));
     }
-    for (name, value) in &grant.kept {
+    for (name, value) in &grant.metadata {
         put(name, value);
     }
     PlainConfig::from_map(map)
@@ -51,7 +51,7 @@ pub fn renewed(config: &PlainConfig, grant: &Grant) -> PlainConfig {
     if let Some(token) = &grant.refresh_token {
         put("refresh_token", token.expose());
     }
-    for (name, value) in &grant.kept {
+    for (name, value) in &grant.metadata {
         put(name, value);
     }
     match grant.expires_at {
@@ -214,7 +214,7 @@ mod tests {
             access_token: "planted-access".to_owned().into(),
             refresh_token: Some("planted-refresh".to_owned().into()),
             expires_at: Some(DateTime::UNIX_EPOCH),
-            kept: vec![],
+            metadata: vec![],
             account: None,
         }
     }
@@ -294,7 +294,7 @@ mod tests {
             access_token: "a2".to_owned().into(),
             refresh_token: Some("r2".to_owned().into()),
             expires_at: DateTime::from_timestamp(60, 0),
-            kept: vec![],
+            metadata: vec![],
             account: None,
         };
         let renewed_config = renewed(&old, &fresh);

@@ -259,8 +259,8 @@ async fn finish(
 /// The accounts that the provider names: in the answer with the tokens, or asked for.
 async fn accounts(offer: &Offer, grant: &Grant, config: &PlainConfig) -> Result<Vec<Account>> {
     match (offer.provider().identity.from, &grant.account) {
-        (Source::TokenAnswer, Some(account)) => Ok(vec![account.clone()]),
-        (Source::TokenAnswer, None) => Err(Error::provider(
+        (Source::TokenResponse, Some(account)) => Ok(vec![account.clone()]),
+        (Source::TokenResponse, None) => Err(Error::provider(
             "token endpoint: the answer names no account",
         )),
         (Source::Request, _) => {

@@ -3,7 +3,7 @@
 use crate::display_name::{cleaned, confusing};
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
-use crate::oauth::answer::{is_success, no_answer, parse};
+use crate::oauth::response::{is_success, no_answer, parse};
 use crate::oauth::{post, set_headers, with_bearer, with_json};
 use crate::offer::Offer;
 use base64::Engine;
@@ -141,7 +141,7 @@ pub fn read(
     if is_inactive || !is_success(&provider, &body) {
         return Err(Error::provider("identity endpoint: answered a failure"));
     }
-    if provider.identity.from == Source::TokenAnswer {
+    if provider.identity.from == Source::TokenResponse {
         return stored(&provider.identity, config).map(|account| vec![account]);
     }
     let is_list = provider.identity.list && asked == Asked::All;

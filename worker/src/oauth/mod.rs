@@ -1,11 +1,11 @@
 //! The client's side of OAuth 2.0 as RFC 9700 wants it: authorization code, PKCE with S256, `state`, and `iss`. Each step is a
 //! pair of plain functions: build the request, read the response.
 
-mod answer;
 pub mod authorize;
 pub mod callback;
 pub mod identity;
 pub mod refresh;
+mod response;
 pub mod revoke;
 pub mod token;
 
@@ -45,15 +45,15 @@ impl Client {
         let mut fields = fields.to_vec();
         let mut request = self.post(url);
         match provider.client_auth {
-            ClientAuth::Basic | ClientAuth::BasicRaw => {
+            ClientAuth::ClientSecretBasic | ClientAuth::ClientSecretBasicRaw => {
                 request.headers.push(("authorization", self.basic()))
             }
-            ClientAuth::Post => fields.extend([
+            ClientAuth::ClientSecretPost => fields.extend([
                 ("client_id", self.id.as_str()),
                 ("client_secret", self.secret.expose()),
             ]),
         }
-        match provider.token_request {
+        match provider.token_request_format {
             Encoding::Form => with_form(request, &fields),
             Encoding::Json => with_json(request, &fields),
         }
@@ -66,7 +66,7 @@ impl Client {
 
     /// HTTP Basic. Both halves are form-encoded first (RFC 6749, 2.3.1), unless the entry says that the server does not decode them.
     fn basic(&self) -> String {
-        let is_raw = self.provider.client_auth == ClientAuth::BasicRaw;
+        let is_raw = self.provider.client_auth == ClientAuth::ClientSecretBasicRaw;
         let encode = |text: &str| match is_raw {
             true => text.to_owned(),
             false => form_urlencoded::byte_serialize(text.as_bytes()).collect(),
@@ -162,7 +162,7 @@ pub(crate) mod tests {
     #[test]
     fn basic_authentication_is_sent_unencoded_where_the_entry_says_so() {
         let mut client = client("supabase");
-        client.provider.client_auth = ClientAuth::BasicRaw;
+        client.provider.client_auth = ClientAuth::ClientSecretBasicRaw;
         let request = client.authenticated("https://x/token", &[("a", "b&c")]);
         let header = request
             .headers

@@ -4,7 +4,7 @@
 //! (RFC 9700, 4.14.2). So a redemption is sent once; whether it may be tried again later depends on what is known of its end.
 
 use crate::http::{HttpRequest, HttpResponse, SendError};
-use crate::oauth::answer::body;
+use crate::oauth::response::body;
 use crate::oauth::{Client, Grant, token};
 use catalogue::{Auth, Provider, RefusedGrant};
 use chrono::{DateTime, Utc};

@@ -1,7 +1,7 @@
 //! The revocation of a grant at the provider (RFC 7009, or the provider's own form of it).
 
 use crate::http::{HttpRequest, HttpResponse, SendError};
-use crate::oauth::answer::is_success;
+use crate::oauth::response::is_success;
 use crate::oauth::{Client, with_bearer, with_form, with_json};
 use catalogue::{Provider, RevocationStyle};
 use sealed::Secret;

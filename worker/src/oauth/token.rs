@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
-use crate::oauth::answer::{body, find_member, is_success, no_answer};
+use crate::oauth::response::{body, find_member, is_success, no_answer};
 use crate::oauth::{Account, Client, identity};
 use catalogue::{Auth, Pkce, Provider, Source};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -18,7 +18,7 @@ pub struct Grant {
     /// When the access token ends, where the provider says so.
     pub expires_at: Option<DateTime<Utc>>,
     /// What else of the answer is stored, by name.
-    pub kept: Vec<(String, String)>,
+    pub metadata: Vec<(String, String)>,
     /// The account, where the provider names it in the very same answer.
     pub account: Option<Account>,
 }
@@ -113,7 +113,7 @@ pub fn read(
     }
     // Slack puts the tokens of a refresh at the top.
     let tokens = body
-        .pointer(&provider.tokens_at)
+        .pointer(&provider.token_response_path)
         .filter(|tokens| tokens.get("access_token").is_some())
         .unwrap_or(&body);
     grant(provider, &body, tokens, now).map_err(|(error, tokens)| Unusable {
@@ -159,19 +159,19 @@ fn grant(
         return Err((Error::provider(detail), Some(tokens)));
     }
     let lifetime = tokens.get("expires_in").and_then(lifetime);
-    let lifetime = lifetime.or(provider.assumed_lifetime.map(i64::from));
-    let kept = provider.kept.iter().filter_map(|name| {
+    let lifetime = lifetime.or(provider.default_expires_in.map(i64::from));
+    let metadata = provider.token_response_metadata.iter().filter_map(|name| {
         let value = body.get(name)?.as_str()?;
         // PostgreSQL cannot store U+0000.
         let storable = value.len() <= KEPT_MAX && !value.contains('\0');
         storable.then(|| (name.clone(), value.to_owned()))
     });
-    let named = provider.identity.from == Source::TokenAnswer;
+    let named = provider.identity.from == Source::TokenResponse;
     Ok(Grant {
         access_token,
         refresh_token,
         expires_at: lifetime.map(|seconds| now + TimeDelta::seconds(seconds)),
-        kept: kept.collect(),
+        metadata: metadata.collect(),
         account: named
             .then(|| identity::account(&provider.identity, body))
             .flatten(),
@@ -345,7 +345,7 @@ mod tests {
     fn a_kept_member_that_cannot_be_stored_is_absent() {
         let body = r#"{"access_token":"a","instance_url":"https://x\u0000"}"#;
         let granted = grant_of("salesforce", 200, "application/json", body);
-        assert!(granted.is_ok_and(|grant| grant.kept.is_empty()));
+        assert!(granted.is_ok_and(|grant| grant.metadata.is_empty()));
     }
 
     #[test]
@@ -402,7 +402,7 @@ mod tests {
             r#"{"access_token":"a","instance_url":"https://example.my.salesforce.com","id":"x"}"#;
         let granted = grant_of("salesforce", 200, "application/json", body).unwrap();
         assert_eq!(
-            granted.kept,
+            granted.metadata,
             [(
                 "instance_url".to_owned(),
                 "https://example.my.salesforce.com".to_owned()

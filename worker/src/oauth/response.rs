@@ -21,7 +21,7 @@ pub fn no_answer(what: &str, error: SendError) -> Error {
 /// although JSON is asked for.
 pub fn body(provider: &Provider, answer: &HttpResponse) -> Option<Value> {
     let json = parse(&answer.body);
-    if provider.token_answer == Encoding::Json || json.is_some() {
+    if provider.token_response_format == Encoding::Json || json.is_some() {
         return json;
     }
     answer.body.contains('=').then(|| {
