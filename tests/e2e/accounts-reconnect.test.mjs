@@ -4,12 +4,12 @@ import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
 import { projectsOf } from "../stack/projects.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { held } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const of = (id) => `/api/integrations/${id}`;
 

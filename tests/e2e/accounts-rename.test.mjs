@@ -1,19 +1,15 @@
 // One integration among several of its type: looked at, told apart by name, renamed.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import { projectsOf } from "../stack/projects.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer } from "../support/faults.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const KEYS = [
   "id", "integration_type", "name", "status", "created_at", "status_reason", "scan_schedule", "last_checked_at", "next_check_at",
@@ -22,22 +18,9 @@ const KEYS = [
 const of = (id) => `/api/integrations/${id}`;
 
 describe("one integration of several", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
-  });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ gateway: true });
+  let sql, gateway, worker;
+  before(() => void ({ sql, gateway, worker } = fixture));
 
   const nameOf = async (id) => (await sql`select name from public.integrations where id = ${id}`)[0].name;
   /** Connects the first of the two projects of a login, all of which are called the same. */

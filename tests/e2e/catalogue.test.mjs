@@ -2,35 +2,29 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { catalogue } from "../support/catalogue.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { accountOf, simulateProviders } from "../support/provider-simulator.mjs";
-import { stack } from "../support/stack.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const ENTRIES = catalogue();
 const DOCUMENTATION = new URL("../../docs/providers.md", import.meta.url);
 const REFRESH = { none: "no refresh", reusable: "reusable refresh token", rotating: "rotating refresh token" };
 
 describe("the catalogue", { concurrency: 4 }, () => {
-  const info = stack();
-  let sql, simulators, worker;
-  before(async () => {
-    sql = connect(info);
-    simulators = await simulateProviders(ENTRIES, info);
-    worker = await startWorker(info, simulators.settings);
+  const fixture = workerFixture({
+    settings: async ({ info, stops }) => {
+      simulators = await simulateProviders(ENTRIES, info);
+      stops.push(simulators.stop);
+      return simulators.settings;
+    },
   });
-  after(async () => {
-    await worker?.stop();
-    await simulators?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const { info } = fixture;
+  let sql, worker, simulators;
+  before(() => void ({ sql, worker } = fixture));
 
   it("offers all of it, the source document's provider first", async () => {
     const visitor = new BrowserSession(worker);

@@ -1,18 +1,16 @@
 // The main job: an account is connected, its credentials rest sealed, and nobody is ever shown one.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import { projectsOf } from "../stack/projects.mjs";
 import { authorize } from "../support/authorization.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { createOrganization, signUp } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const HOUR_MS = 3_600_000;
@@ -20,19 +18,10 @@ const LIST_KEYS = ["created_at", "id", "integration_type", "name", "status"];
 const LEGACY_COOKIES = ["integration", "access_token", "refresh_token", "kid"].map((name) => `__Host-supabase-${name}`);
 
 describe("connect", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    worker = await startWorker(info);
-  });
-  after(async () => {
-    await worker?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture();
+  const { info } = fixture;
+  let sql, worker;
+  before(() => void ({ sql, worker } = fixture));
 
   it("a user signs in, connects, sees the integration, and disconnects", async () => {
     const user = await signUp(worker.info);

@@ -2,34 +2,28 @@
 // takes, and nothing else.
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { credentialCatalogue } from "../support/catalogue.mjs";
 import { simulateCredentialProviders } from "../support/credential-simulator.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
-import { stack } from "../support/stack.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const ENTRIES = credentialCatalogue();
 const DOCUMENTATION = new URL("../../docs/providers.md", import.meta.url);
 
 describe("the catalogue of credentials", { concurrency: 4 }, () => {
-  const info = stack();
-  let sql, simulators, worker;
-  before(async () => {
-    sql = connect(info);
-    simulators = await simulateCredentialProviders(ENTRIES, info);
-    worker = await startWorker(info, simulators.settings);
+  const fixture = workerFixture({
+    settings: async ({ info, stops }) => {
+      simulators = await simulateCredentialProviders(ENTRIES, info);
+      stops.push(simulators.stop);
+      return simulators.settings;
+    },
   });
-  after(async () => {
-    await worker?.stop();
-    await simulators?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const { info } = fixture;
+  let sql, worker, simulators;
+  before(() => void ({ sql, worker } = fixture));
 
   it("is offered with what each entry asks for, and no more of it", async () => {
     const { providers } = (await new BrowserSession(worker).get("/api/providers")).expect(200).json;

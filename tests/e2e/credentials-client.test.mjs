@@ -3,12 +3,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { json } from "../support/simulator-http.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { expireCheck } from "../support/checks.mjs";
 import { connected, credentialFixture } from "../support/credentials.mjs";
-import { integrationsOf } from "../support/integrations.mjs";
 import { expireBackoff, leaseOf, refreshesOf, rowOf, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
+import { json } from "../support/simulator-http.mjs";
 
 const TYPE = "auth0";
 const TOKEN_PATH = "/oauth/token";

@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { json } from "../support/simulator-http.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { call } from "../support/caller.mjs";
 import { expireCheck } from "../support/checks.mjs";
 import { connected, credentialFixture } from "../support/credentials.mjs";
 import { answer, never } from "../support/faults.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
+import { json } from "../support/simulator-http.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const PATH = "/api/integrations";
@@ -293,10 +293,10 @@ describe("connecting with credentials", { concurrency: true }, () => {
   });
 
   it("rejects credentials that arrive after newer ones of the same account", async () => {
-    const browser = await Visitor.signedIn(scene.worker);
-    const account = await scene.providers.stripe.account();
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const account = await fixture.providers.stripe.account();
     const { id } = await connected(browser, "stripe", account);
-    await scene.sql`update public.integrations set granted_at = now() + interval '1 minute' where id = ${id}`;
+    await fixture.sql`update public.integrations set granted_at = now() + interval '1 minute' where id = ${id}`;
     const before = await rows(browser);
     (await browser.put(of(id), { fields: account.fields })).expect(409, "newer_credentials");
     (await browser.post(PATH, { integration_type: "stripe", fields: account.fields })).expect(409, "newer_credentials");

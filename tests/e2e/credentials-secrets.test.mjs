@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { json } from "../support/simulator-http.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { credentialFixture } from "../support/credentials.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { SecretCanaries } from "../support/secret-canaries.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
+import { json } from "../support/simulator-http.mjs";
 
 const PATH = "/api/integrations";
 

@@ -1,16 +1,12 @@
 // What a provider may answer, and what of it is stored: the documented keys, and secrets only sealed.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { exchangeOf, rewritten } from "../support/grants.mjs";
 import { integrationsOf, opened, SEALED } from "../support/integrations.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const KEYS = ["_enc", "access_token", "expires_at", "project_id", "project_name", "refresh_token"];
 const PLANTED = "planted-0c9f1e";
@@ -29,22 +25,10 @@ const EXTRAS = {
 };
 
 describe("a config", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let server;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    server = await startProxy(info.authorization_server_url);
-    worker = await startWorker(info, { SUPABASE_BASE_URL: server.url });
-  });
-  after(async () => {
-    await worker?.stop();
-    await server?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ server: true });
+  const { info } = fixture;
+  let sql, server, worker;
+  before(() => void ({ sql, server, worker } = fixture));
 
   /** All that the tables hold of this user, as text. */
   async function stored(user) {

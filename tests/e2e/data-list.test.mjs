@@ -1,15 +1,13 @@
 // What is asked of Supabase, and what is answered of it: by ids that are ids, of one organisation, and never a config.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call, ofPage } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";
@@ -23,22 +21,10 @@ const WRONG_IDS = [
 ];
 
 describe("lists and ids", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
-  });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ gateway: true });
+  const { info } = fixture;
+  let sql, gateway, worker;
+  before(() => void ({ sql, gateway, worker } = fixture));
 
   it("24. an id that is none -> 400 before any upstream request, wherever an id is taken", async (t) => {
     // A worker of its own that has fetched nothing yet: not even the public keys may be asked for.

@@ -2,37 +2,17 @@
 // Threat model 127.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
-import { startStack } from "../stack/stack.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const MAX_ROWS = 100;
 
 describe(`with at most ${MAX_ROWS} rows an answer`, () => {
-  let dir;
-  let stack;
-  let sql;
-  let worker;
-  before(async () => {
-    dir = mkdtempSync(path.join(tmpdir(), "pages-"));
-    stack = await startStack({ dir, appUrl: "http://localhost:3000", maxRows: MAX_ROWS });
-    sql = connect(stack.info);
-    worker = await startWorker(stack.info);
-  });
-  after(async () => {
-    await worker?.stop();
-    await sql?.end();
-    await stack?.stop();
-    rmSync(dir, { recursive: true, force: true });
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ ownStack: { name: "data-pages", maxRows: MAX_ROWS } });
+  let sql, worker;
+  before(() => void ({ sql, worker } = fixture));
 
   /** Inserts so many integrations of an organization; returns their ids. */
   async function insert(organization_id, count) {

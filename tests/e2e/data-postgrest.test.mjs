@@ -2,39 +2,26 @@
 // no more. (tests/database has every privilege one by one; here are the clients that a stranger would use.)
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { integrationsOf } from "../support/integrations.mjs";
-import { stack } from "../support/stack.mjs";
-import { supabase } from "../support/users.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { integrationsOf } from "../support/integrations.mjs";
+import { supabase } from "../support/users.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const SAFE = "id, organization_id, integration_type, name, status, created_at, updated_at";
 const DENIED = "42501";
 
 describe("a user at PostgREST", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let worker;
-  let owner;
-  let other;
-  let row;
-
+  const fixture = workerFixture();
+  const { info } = fixture;
+  let sql, worker, owner, other, row;
   before(async () => {
-    sql = connect(info);
-    worker = await startWorker(info);
+    ({ sql, worker } = fixture);
     [owner, other] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     await Promise.all([owner.connect(`postgrest-${randomUUID()}`), other.connect(`postgrest-${randomUUID()}`)]);
     [row] = await integrationsOf(sql, owner.user.id);
   });
-  after(async () => {
-    await worker?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
 
   /** PostgREST without a client library, as this user or, without one, with the key alone. */
   async function rest(path, { user, method = "GET", body, key = info.publishable_key, headers = {} } = {}) {

@@ -2,40 +2,24 @@
 // open can still be got rid of.
 import assert from "node:assert/strict";
 import { createCipheriv, randomBytes, randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import { keyId, seal } from "../format/format.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { codeOf } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const REVOKE = "/v1/oauth/revoke";
 const TOKEN = "/v1/oauth/token";
 
 describe("sealed rows", { concurrency: true }, () => {
-  const info = stack();
+  const fixture = workerFixture({ server: true });
+  const { info } = fixture;
   const key = Buffer.from(info.encryption_key, "base64");
-  let sql;
-  let server;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    server = await startProxy(info.authorization_server_url);
-    worker = await startWorker(info, { SUPABASE_BASE_URL: server.url });
-  });
-  after(async () => {
-    await worker?.stop();
-    await server?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  let sql, server, worker;
+  before(() => void ({ sql, server, worker } = fixture));
 
   /** A connected account: the browser, its row, and what is in it. */
   async function connected() {

@@ -5,21 +5,17 @@ import { spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { cut } from "../support/faults.mjs";
 import { codeOf, exchangeOf, keepGrants } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { SecretCanaries } from "../support/secret-canaries.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const TOKEN = "/v1/oauth/token";
@@ -28,26 +24,20 @@ const REVOKE = "/v1/oauth/revoke";
 const COOKIE = /^__Host-(session|session-refresh|flow-[0-9a-f]{16})=/;
 
 describe("planted secrets", () => {
-  const info = stack();
+  const fallback = randomBytes(32).toString("base64");
+  const fixture = workerFixture({
+    gateway: true,
+    server: true,
+    settings: { FALLBACK_ENCRYPTION_KEYS: fallback, LEGACY_CREDENTIAL_COOKIES: "true" },
+  });
+  const { info } = fixture;
   const canaries = new SecretCanaries();
   /** All answers of the worker: `{ what, answer }` without the cookies that must be set. */
   const said = [];
-  let sql;
-  let gateway;
-  let server;
-  let worker;
-  let grantOf;
-
+  let sql, gateway, server, worker, grantOf;
   before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    server = await startProxy(info.authorization_server_url);
+    ({ sql, gateway, server, worker } = fixture);
     grantOf = keepGrants(server, info.authorization_server_url);
-    const fallback = randomBytes(32).toString("base64");
-    worker = await startWorker(
-      { ...info, supabase_url: gateway.url },
-      { SUPABASE_BASE_URL: server.url, FALLBACK_ENCRYPTION_KEYS: fallback, LEGACY_CREDENTIAL_COOKIES: "true" },
-    );
     canaries.add({
       ENCRYPTION_KEY: info.encryption_key,
       FALLBACK_ENCRYPTION_KEYS: fallback,
@@ -57,12 +47,6 @@ describe("planted secrets", () => {
       "client credentials": Buffer.from(`${worker.info.client_id}:${worker.info.client_secret}`).toString("base64"),
     });
   });
-  after(async () => {
-    await worker?.stop();
-    await Promise.all([gateway?.stop(), server?.stop()]);
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
 
   /** Keeps an answer for the look at the end. */
   function heard(answer, what) {

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { answer, held, never } from "../support/faults.mjs";
 import { isAlive, rewritten } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const MESSAGE = "Integration deleted successfully";
 /** Of the catalogue: has no endpoint that revokes. */
@@ -15,7 +15,7 @@ const WITHOUT_REVOCATION = "heroku";
 const of = (id) => `/api/integrations/${id}`;
 
 describe("disconnecting", { concurrency: true }, () => {
-  const fixture = oauthFixture({ settings: () => ({ HEROKU_CLIENT_ID: "client", HEROKU_CLIENT_SECRET: "secret" }) });
+  const fixture = oauthFixture({ settings: { HEROKU_CLIENT_ID: "client", HEROKU_CLIENT_SECRET: "secret" } });
 
   /** Where any of these texts stands in the database: in which column of which table, whatever the column's type. */
   async function foundIn(texts) {

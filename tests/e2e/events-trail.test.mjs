@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const KEYS = ["id", "occurred_at", "actor", "user_id", "action", "outcome", "reason", "request_id"];
 const of = (id) => `/api/integrations/${id}`;

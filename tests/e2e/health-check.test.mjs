@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
 import { check, expireCheck, HEALTH_KEYS, questionOf, verdictsOf } from "../support/checks.mjs";
 import { answer, cut, drop, flood, held, late, never, redirect } from "../support/faults.mjs";
 import { rewritten } from "../support/grants.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { connection, expireBackoff, redemptionOf, refreshesOf, rowOf, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const PLANTED = "planted-by-the-provider";
 

@@ -1,29 +1,17 @@
 // When an integration is checked: the cron expression that its organisation gives it.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { describe, it } from "node:test";
 
-import { check, expireCheck } from "../support/checks.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { check, expireCheck } from "../support/checks.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const DAY_MS = 86_400_000;
 const of = (id) => `/api/integrations/${id}`;
 
 describe("a schedule", { concurrency: true }, () => {
-  const fixture = { info: stack() };
-  before(async () => {
-    fixture.sql = connect(fixture.info);
-    fixture.worker = await startWorker(fixture.info);
-  });
-  after(async () => {
-    await fixture.worker?.stop();
-    await fixture.sql.end();
-  });
-  afterEach(logOnFailure(() => fixture.worker));
+  const fixture = workerFixture();
 
   const made = async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);

@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { check, expireCheck, isQuestion, questionOf, verdictsOf } from "../support/checks.mjs";
 import { answer } from "../support/faults.mjs";
 import { insertRows, ownStackFixture } from "../support/own-stack.mjs";
-import { connection, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
+import { connection, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry } from "../support/refresh.mjs";
 
 /** How many checks run side by side (jobs/scheduled_checks.rs). */
 const LANES = 5;

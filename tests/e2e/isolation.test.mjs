@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
 import { faultyBuild } from "../support/faulty-build.mjs";
 import { rewritten, takesAccessToken } from "../support/grants.mjs";
@@ -9,7 +10,6 @@ import { opened } from "../support/integrations.mjs";
 import { insertRows, ownStackFixture } from "../support/own-stack.mjs";
 import { connection, setTokenExpiry } from "../support/refresh.mjs";
 import { signES256, signHS256, userClaims } from "../support/tokens.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";

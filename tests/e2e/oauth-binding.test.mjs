@@ -4,13 +4,13 @@ import assert from "node:assert/strict";
 import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { CookieJar } from "../support/cookies.mjs";
 import { held } from "../support/faults.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, unswept } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const PARALLEL = 50;
 

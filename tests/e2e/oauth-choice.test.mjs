@@ -4,11 +4,11 @@ import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
 import { projectsOf } from "../stack/projects.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 describe("a grant over several projects", { concurrency: true }, () => {
   const fixture = oauthFixture();

@@ -3,21 +3,21 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { codeOf } from "../support/grants.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { startProxy } from "../support/proxy.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 describe("a callback comes from the authorization server that was asked", { concurrency: true }, () => {
   // A second provider at an origin of its own: whatever reaches it is seen.
   let gitlab;
   const fixture = oauthFixture({
-    async settings({ info }) {
+    async settings({ info, stops }) {
       gitlab = await startProxy(info.authorization_server_url);
+      stops.push(gitlab.stop);
       return { GITLAB_CLIENT_ID: "gitlab-client", GITLAB_CLIENT_SECRET: "gitlab-secret", GITLAB_BASE_URL: gitlab.url };
     },
-    stop: () => gitlab?.stop(),
   });
 
   /** Changes a callback URL: another path, other parameters (undefined removes one, a list doubles it). */

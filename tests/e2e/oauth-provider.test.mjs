@@ -4,12 +4,12 @@ import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { answer, cut, drop, flood, never, redirect } from "../support/faults.mjs";
 import { codeOf, exchangeOf, isAlive, rewritten, sentOn, takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { startProxy } from "../support/proxy.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const PLANTED = "planted-by-the-provider";
 const GENERIC = { error: { code: "provider_failed", message: "the provider failed or returned an invalid response; try again" } };
@@ -24,11 +24,11 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
   // Where a redirect would lead: nothing may ever arrive there.
   let elsewhere;
   const fixture = oauthFixture({
-    async settings({ info }) {
+    async settings({ info, stops }) {
       elsewhere = await startProxy(info.authorization_server_url);
+      stops.push(elsewhere.stop);
       return {};
     },
-    stop: () => elsewhere?.stop(),
   });
 
   /**

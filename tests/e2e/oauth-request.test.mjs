@@ -4,10 +4,10 @@ import { createHash, randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
 import { decline } from "../support/authorization.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { exchangeOf } from "../support/grants.mjs";
 import { integrationsOf, SEALED } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const HTML = { accept: "text/html,application/xhtml+xml" };
 const TOKEN = /^[\w-]{43}$/;

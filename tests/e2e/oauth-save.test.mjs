@@ -4,11 +4,11 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { answer, cut, drop, first, held } from "../support/faults.mjs";
 import { isAlive, takesAccessToken } from "../support/grants.mjs";
 import { eventsOf, integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const NOT_SAVED = "Failed to save integration to database";
 const PLANTED = "planted-by-the-database";

@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
+import { stack } from "../support/stack.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const GITLAB = { GITLAB_CLIENT_ID: "client", GITLAB_CLIENT_SECRET: "secret" };

@@ -7,11 +7,11 @@ import { after, afterEach, before, describe, it } from "node:test";
 
 import { Random } from "../chaos/random.mjs";
 import { listen } from "../stack/listen.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { integrationsOf, opened } from "../support/integrations.mjs";
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
+import { connect } from "../support/database.mjs";
+import { integrationsOf, opened } from "../support/integrations.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
+import { stack } from "../support/stack.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const CASES = 150;

@@ -2,47 +2,23 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import { listen } from "../stack/listen.mjs";
-import { launchBrowser } from "../support/browser.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { integrationsOf } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
-import { connectAt, openWindow, signInAt } from "../support/page.mjs";
-import { PHONE } from "../support/page-fixture.mjs";
-import { stack } from "../support/stack.mjs";
-import { signUp } from "../support/users.mjs";
+import { pageFixture, PHONE } from "../support/page-fixture.mjs";
+import { connectAt, signInAt } from "../support/page.mjs";
 import { until } from "../support/wait.mjs";
-import { startWorker } from "../support/worker.mjs";
 
 describe("the connect page is for everybody", { concurrency: 2 }, () => {
-  const info = stack();
-  let sql;
-  let worker;
-  let browser;
-
-  before(async () => {
-    sql = connect(info);
-    [worker, browser] = await Promise.all([startWorker(info), launchBrowser()]);
-  });
-  after(async () => {
-    await browser?.close();
-    await worker?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
-
-  async function fixture(t, options) {
-    const user = await signUp(worker.info);
-    const opened = await openWindow(browser, worker, options);
-    t.after(() => opened.context.close());
-    return { user, ...opened };
-  }
+  const fixture = pageFixture();
+  const { open } = fixture;
+  let sql, worker;
+  before(() => void ({ sql, worker } = fixture));
 
   it("everything is done by keyboard alone, and the focus is always somewhere that shows", async (t) => {
-    const { user, page, errors } = await fixture(t);
+    const { user, page, errors } = await open(t);
     const login = `keyboard-${randomUUID()}`;
     const { focused, tabTo, press } = keyboardOf(page);
     await page.goto("/");
@@ -83,7 +59,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
 
   for (const colorScheme of ["light", "dark"]) {
     it(`360 px wide, ${colorScheme}: no view is wider than the screen, whatever the name`, async (t) => {
-      const { user, page, errors, shoot } = await fixture(t, { ...PHONE, colorScheme });
+      const { user, page, errors, shoot } = await open(t, { ...PHONE, colorScheme });
       const assertFits = async (view) => {
         // A page's words may be there before its stylesheet is.
         await page.waitForLoadState("load");
@@ -123,7 +99,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
   }
 
   it("28. a page on another port of this host, whose requests carry the cookies, changes nothing and reads nothing", async (t) => {
-    const { user, page, context } = await fixture(t);
+    const { user, page, context } = await open(t);
     await signInAt(page, user);
     await connectAt(page, `attacked-${randomUUID()}`);
     await page.getByRole("status").getByText("is connected.").waitFor();
@@ -176,7 +152,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
   });
 
   it("29. the page is shown in no frame, and runs no script but its own", async (t) => {
-    const { page, errors } = await fixture(t);
+    const { page, errors } = await open(t);
     const framing = createServer((_, response) =>
       response.setHeader("content-type", "text/html").end(`<!doctype html><iframe name="inner" src="${worker.url}/"></iframe>`));
     const { port } = new URL(await listen(framing));

@@ -5,11 +5,11 @@ import { describe, it } from "node:test";
 
 import { catalogue, credentialCatalogue } from "../support/catalogue.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
-import { consentAt, signInAt } from "../support/page.mjs";
 import { assertSound, LOOKS, pageFixture } from "../support/page-fixture.mjs";
+import { consentAt, signInAt } from "../support/page.mjs";
 
 /** Settings with which every entry of the catalogue is offered. */
-function everything() {
+function everyProvider() {
   const settings = { VERCEL_SLUG: "page", CREDENTIAL_TYPES: credentialCatalogue().map(({ type }) => type).join(",") };
   for (const { type } of catalogue().filter((entry) => entry.type !== "supabase")) {
     const name = type.toUpperCase();
@@ -19,7 +19,7 @@ function everything() {
 }
 
 describe("many providers on the page", { concurrency: 2 }, () => {
-  const fixture = pageFixture(everything);
+  const fixture = pageFixture(everyProvider());
 
   async function chooserOf(t, options) {
     const window = await fixture.open(t, options);

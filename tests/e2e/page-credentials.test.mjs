@@ -3,14 +3,14 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { describe, it } from "node:test";
 
-import { json } from "../support/simulator-http.mjs";
 import { credentialCatalogue } from "../support/catalogue.mjs";
 import { simulateCredentialProviders } from "../support/credential-simulator.mjs";
 import { held } from "../support/faults.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
-import { namesIn, signInAt, storageOf } from "../support/page.mjs";
 import { assertSound, LOOKS, NOTHING_STORED, pageFixture } from "../support/page-fixture.mjs";
+import { namesIn, signInAt, storageOf } from "../support/page.mjs";
+import { json } from "../support/simulator-http.mjs";
 
 const TYPES = ["auth0", "stripe", "zendesk"];
 
@@ -18,9 +18,9 @@ describe("credentials on the page", { concurrency: 2 }, () => {
   const entries = credentialCatalogue().filter(({ type }) => TYPES.includes(type));
   const entry = (type) => entries.find((one) => one.type === type);
   let providers;
-  const fixture = pageFixture(async (info) => {
+  const fixture = pageFixture(async ({ info, stops }) => {
     const simulators = await simulateCredentialProviders(entries, info);
-    fixture.stops.push(simulators.stop);
+    stops.push(simulators.stop);
     providers = simulators.providers;
     return simulators.settings;
   });

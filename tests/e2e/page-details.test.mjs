@@ -7,8 +7,8 @@ import { answer, held } from "../support/faults.mjs";
 import { withdraw } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
-import { connectAt, consentAt, namesIn, signInAt } from "../support/page.mjs";
 import { assertSound, detailsOf, LOOKS, pageFixture } from "../support/page-fixture.mjs";
+import { connectAt, consentAt, namesIn, signInAt } from "../support/page.mjs";
 import { expireBackoff } from "../support/refresh.mjs";
 
 describe("an integration's details on the page", { concurrency: 2 }, () => {

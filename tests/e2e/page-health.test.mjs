@@ -12,9 +12,9 @@ import { startProxy } from "../support/proxy.mjs";
 
 describe("an integration's health on the page", { concurrency: 2 }, () => {
   let provider;
-  const fixture = pageFixture(async (info) => {
+  const fixture = pageFixture(async ({ info, stops }) => {
     provider = await startProxy(info.authorization_server_url);
-    fixture.stops.push(provider.stop);
+    stops.push(provider.stop);
     return { SUPABASE_BASE_URL: provider.url };
   });
   const reason = (page) => page.locator("#details-reason");

@@ -9,8 +9,8 @@ import { Webhook } from "standardwebhooks";
 import { answer, held } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
-import { signInAt, storageOf } from "../support/page.mjs";
 import { assertSound, LOOKS, NOTHING_STORED, pageFixture } from "../support/page-fixture.mjs";
+import { signInAt, storageOf } from "../support/page.mjs";
 import { createOrganization } from "../support/users.mjs";
 
 const ADDRESS = "https://hooks.example.com/connections";

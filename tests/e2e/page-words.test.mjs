@@ -5,8 +5,8 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Failure } from "../../worker/public/script/requests.js";
-import { eventText, HAPPENINGS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/public/script/words.js";
 import { deliveryText, ENDINGS, eventNames, EVENTS, FAULTS, STATES } from "../../worker/public/script/webhook-words.js";
+import { eventText, HAPPENINGS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/public/script/words.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const text = (pattern) => globSync(pattern, { cwd: ROOT }).map((file) => readFileSync(`${ROOT}/${file}`, "utf8")).join("\n");

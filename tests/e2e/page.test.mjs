@@ -3,53 +3,24 @@
 // `SCREENSHOTS=<folder>` saves what there is to see on the way.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import { projectsOf } from "../stack/projects.mjs";
-import { launchBrowser } from "../support/browser.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened, SEALED } from "../support/integrations.mjs";
-import { connectAt, consentAt, namesIn, openWindow, signInAt, storageOf } from "../support/page.mjs";
-import { NOTHING_STORED } from "../support/page-fixture.mjs";
+import { NOTHING_STORED, pageFixture } from "../support/page-fixture.mjs";
+import { connectAt, consentAt, namesIn, signInAt, storageOf } from "../support/page.mjs";
 import { SecretCanaries } from "../support/secret-canaries.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
-import { signUp } from "../support/users.mjs";
-import { startWorker } from "../support/worker.mjs";
 
 describe("the connect page", { concurrency: 2 }, () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let worker;
-  let browser;
-
-  before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    [worker, browser] = await Promise.all([startWorker({ ...info, supabase_url: gateway.url }), launchBrowser()]);
-  });
-  after(async () => {
-    await browser?.close();
-    await worker?.stop();
-    await gateway?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
-
-  /** A window of a new user. */
-  async function fixture(t, options) {
-    const user = await signUp(worker.info);
-    const opened = await openWindow(browser, worker, options);
-    t.after(() => opened.context.close());
-    return { user, ...opened };
-  }
+  const fixture = pageFixture();
+  const { info, open } = fixture;
+  let sql, gateway, worker;
+  before(() => void ({ sql, gateway, worker } = fixture));
 
   it("sign in, connect, see the integration, disconnect; in between the row is sealed", async (t) => {
-    const { user, page, errors, shoot } = await fixture(t);
+    const { user, page, errors, shoot } = await open(t);
     const login = `Page ${randomUUID()}`;
     await page.goto("/");
     await page.locator("#view-signed-out").waitFor();
@@ -96,7 +67,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   });
 
   it("23. nothing is kept where a script could find it: no token in storage, in the page, in an address or an answer it reads", async (t) => {
-    const { user, page, context, errors } = await fixture(t);
+    const { user, page, context, errors } = await open(t);
     const canaries = new SecretCanaries();
     canaries.add({ password: user.password });
     const read = [];
@@ -125,7 +96,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   });
 
   it("a grant over two projects: the page asks which, and connects that one", async (t) => {
-    const { user, page, errors, shoot } = await fixture(t);
+    const { user, page, errors, shoot } = await open(t);
     const login = `two-${randomUUID()}`;
     const [, second] = projectsOf(login);
     await signInAt(page, user);
@@ -142,7 +113,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   });
 
   it("a choice that is cancelled: nothing is connected, and the grant is taken back", async (t) => {
-    const { user, page, errors } = await fixture(t);
+    const { user, page, errors } = await open(t);
     await signInAt(page, user);
     await connectAt(page, `two-${randomUUID()}`);
     await page.getByRole("heading", { name: "Choose a project" }).waitFor();
@@ -156,7 +127,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   });
 
   it("10. declined at the provider: a page that says so, with a way back", async (t) => {
-    const { user, page, errors, shoot } = await fixture(t);
+    const { user, page, errors, shoot } = await open(t);
     await signInAt(page, user);
     await connectAt(page, `declined-${randomUUID()}`, "Cancel");
     await page.getByRole("heading", { name: "Nothing was connected" }).waitFor();
@@ -171,7 +142,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   });
 
   it("a connection that fails: a page in plain words with the request id that is in the log", async (t) => {
-    const { user, page, errors, shoot } = await fixture(t);
+    const { user, page, errors, shoot } = await open(t);
     await signInAt(page, user);
     const restore = gateway.fault(({ path, body }) => path.endsWith("/complete_connection") && body.includes(user.id), answer(500, "planted"));
     await connectAt(page, `failed-${randomUUID()}`);
@@ -188,7 +159,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   });
 
   it("a wrong password, and a list that cannot be loaded: said on the page, and mended by trying again", async (t) => {
-    const { user, page, shoot } = await fixture(t);
+    const { user, page, shoot } = await open(t);
     await page.goto("/");
     await page.getByLabel("Email").fill(user.email);
     await page.getByLabel("Password").fill("wrong");
@@ -206,7 +177,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   });
 
   it("a session that ran out is renewed unnoticed; one that cannot be renewed leads to the sign-in", async (t) => {
-    const { user, page, context } = await fixture(t);
+    const { user, page, context } = await open(t);
     await signInAt(page, user);
     await context.clearCookies({ name: "__Host-session" });
     await connectAt(page, `renewed-${randomUUID()}`);

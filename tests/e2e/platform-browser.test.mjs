@@ -1,19 +1,15 @@
 // The browser at the other end: it may go away at any moment, and what it says of itself is nobody else's business.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { call, cookiesOf } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { held } from "../support/faults.mjs";
 import { exchangeOf, isAlive, keepGrants, takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 import { until } from "../support/wait.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const BROWSER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/153.0.0.0 Safari/537.36";
 /** What a browser and what is in front of the worker send along. */
@@ -37,25 +33,13 @@ const SENT = new Set([
 ]);
 
 describe("the browser", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let server;
-  let worker;
-  let grantOf;
-
-  before(async () => {
-    sql = connect(info);
-    [gateway, server] = await Promise.all([startProxy(info.supabase_url), startProxy(info.authorization_server_url)]);
+  const fixture = workerFixture({ gateway: true, server: true });
+  const { info } = fixture;
+  let sql, gateway, server, worker, grantOf;
+  before(() => {
+    ({ sql, gateway, server, worker } = fixture);
     grantOf = keepGrants(server, info.authorization_server_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url }, { SUPABASE_BASE_URL: server.url });
   });
-  after(async () => {
-    await worker?.stop();
-    await Promise.all([gateway?.stop(), server?.stop()]);
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
 
   const rpc = (name, { user }) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(user.id);
 

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { after, before, it } from "node:test";
 
 import { developerSettings } from "../stack/settings.mjs";
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
+import { stack } from "../support/stack.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const info = stack();

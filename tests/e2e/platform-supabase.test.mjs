@@ -2,19 +2,17 @@
 // soon as Supabase does.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { call, ofPage } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer, cut, drop, late } from "../support/faults.mjs";
 import { takesAccessToken } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { signES256, userClaims } from "../support/tokens.mjs";
 import { signUp } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const SLOW_MS = 10_000;
@@ -39,24 +37,10 @@ const FAULTS = {
 const DONE_ALL_THE_SAME = new Set(["is slow (10 s)", "breaks off in the middle"]);
 
 describe("31. Supabase", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
-    // The public keys are fetched once; without them is another test (session-jwks.test.mjs).
-    (await (await BrowserSession.signedUp(worker)).get("/api/integrations")).expect(200);
-  });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ gateway: true });
+  const { info } = fixture;
+  let sql, gateway, worker;
+  before(() => void ({ sql, gateway, worker } = fixture));
 
   const rpc = (name) => (browser) => ({ path, body }) => path === `/rest/v1/rpc/${name}` && body.includes(browser.user.id);
   const table = (name) => (browser) => ({ path }) => path.startsWith(`/rest/v1/${name}?`) && path.includes(browser.user.id);

@@ -1,27 +1,15 @@
 // A user who writes without end is slowed down, on every route that writes. Threat model 107.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 describe("a user's writes", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let worker;
-  before(async () => {
-    sql = connect(info);
-    worker = await startWorker(info);
-  });
-  after(async () => {
-    await worker?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture();
+  let sql, worker;
+  before(() => void ({ sql, worker } = fixture));
 
   it("of 400 renames in a row no more than 120 are made, and the rest hear how long to wait", async () => {
     const browser = await BrowserSession.signedIn(worker);

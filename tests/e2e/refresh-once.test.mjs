@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
 
-import { held, late } from "../support/faults.mjs";
-import { isAlive } from "../support/grants.mjs";
-import { oauthFixture } from "../support/oauth.mjs";
-import { assertAlive, connection, expireBackoff, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
-import { signUp } from "../support/users.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
+import { held, late } from "../support/faults.mjs";
+import { oauthFixture } from "../support/oauth.mjs";
+import {
+  assertAlive, connection, expireBackoff, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry, tokensOf,
+} from "../support/refresh.mjs";
 import { until } from "../support/wait.mjs";
 import { startWorker } from "../support/worker.mjs";
 

@@ -3,11 +3,11 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { beforeEach, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { answer, first, never } from "../support/faults.mjs";
 import { codeOf, isAlive, keepGrants } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { ownStackFixture } from "../support/own-stack.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 
 const isRevocation = ({ path }) => path === "/v1/oauth/revoke";
 const isIdentity = ({ path }) => path === "/v1/projects";

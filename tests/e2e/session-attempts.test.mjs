@@ -2,34 +2,20 @@
 // ones for everybody else. Threat model 108.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import { call } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { signUp } from "../support/users.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const TOKEN = "/auth/v1/token?grant_type=password";
 
 describe("a password", () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let worker;
-  before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
-  });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ gateway: true });
+  const { info } = fixture;
+  let sql, gateway, worker;
+  before(() => void ({ sql, gateway, worker } = fixture));
 
   let last = 0;
   /** An address of its own for each test (RFC 5737). */

@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 import { afterEach, describe, it } from "node:test";
 
 import { bearer, call } from "../support/caller.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer, held } from "../support/faults.mjs";
+import { logOnFailure } from "../support/log-on-failure.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { signES256, userClaims } from "../support/tokens.mjs";

@@ -1,17 +1,14 @@
 // A session from sign-in to sign-out: made of tokens of Supabase Auth, kept where no script reaches it, renewed, and ended.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { answer } from "../support/faults.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { signES256, userClaims } from "../support/tokens.mjs";
 import { signUp } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const SESSION = "__Host-session";
 const REFRESH = "__Host-session-refresh";
@@ -19,19 +16,9 @@ const COOKIE = /^(__Host-session|__Host-session-refresh)=[^;]+; Path=\/; Max-Age
 const LOGOUT = "/auth/v1/logout";
 
 describe("a session", { concurrency: true }, () => {
-  const info = stack();
-  let gateway;
-  let worker;
-
-  before(async () => {
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
-  });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ gateway: true });
+  let gateway, worker;
+  before(() => void ({ gateway, worker } = fixture));
 
   it("is made of e-mail and password, and lives in HttpOnly cookies alone", async () => {
     const { id, email, password } = await signUp(worker.info);

@@ -1,36 +1,27 @@
 // Who is a user: one whose token the project signed, for a user, for now. Everybody else is told to sign in.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import { bearer, call } from "../support/caller.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { signES256, signHS256, tokensWithWrongClaims, tokensWithWrongSignatures, userClaims } from "../support/tokens.mjs";
 import { signUp } from "../support/users.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";
 
 describe("tokens", { concurrency: true }, () => {
-  const info = stack();
-  let gateway;
-  let elsewhere;
-  let worker;
-  let user;
-
+  const fixture = workerFixture({ gateway: true });
+  const { info } = fixture;
+  let gateway, worker, elsewhere, user;
   before(async () => {
-    [gateway, elsewhere] = await Promise.all([startProxy(info.supabase_url), startProxy(info.supabase_url)]);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
+    ({ gateway, worker } = fixture);
+    elsewhere = await startProxy(info.supabase_url);
+    fixture.stops.push(elsewhere.stop);
     user = await signUp(worker.info);
   });
-  after(async () => {
-    await worker?.stop();
-    await Promise.all([gateway?.stop(), elsewhere?.stop()]);
-  });
-
-  afterEach(logOnFailure(() => worker));
 
   /** Every way in: as Bearer, as a session that is to be made, and in the cookie of a session that was not made here. */
   async function assertRefused(cases, at = worker) {

@@ -1,39 +1,23 @@
 // What one user gets to see and do, and nobody else.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
 import { held } from "../support/faults.mjs";
 import { isAlive } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { createOrganization, signUp } from "../support/users.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const LIST = "/api/integrations";
 
 describe("users", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
-  });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ gateway: true });
+  const { info } = fixture;
+  let sql, gateway, worker;
+  before(() => void ({ sql, gateway, worker } = fixture));
 
   /** All that a caller can compare: what differs from one request to the next by nature is left out. */
   function comparable({ status, headers, text }) {

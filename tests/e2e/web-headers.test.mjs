@@ -3,16 +3,13 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { globSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { bearer, call, cookiesOf, flowCookies, ofPage } from "../support/caller.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { answer as faulty } from "../support/faults.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { bearer, call, cookiesOf, flowCookies, ofPage } from "../support/caller.mjs";
+import { answer as faulty } from "../support/faults.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const SECURITY = {
   "strict-transport-security": "max-age=63072000; includeSubDomains",
@@ -37,21 +34,12 @@ const PAGE_POLICY = {
 const NO_ID = "0b5f8a86-5d0c-4c8e-9d39-6b1d8f0f2f11";
 
 describe("every answer", { concurrency: true }, () => {
-  const info = stack();
-  let gateway;
-  let worker;
-  let visitor;
-
+  const fixture = workerFixture({ gateway: true });
+  let gateway, worker, visitor;
   before(async () => {
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
+    ({ gateway, worker } = fixture);
     visitor = await BrowserSession.signedUp(worker);
   });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-  });
-  afterEach(logOnFailure(() => worker));
 
   it("29. has the security headers: pages, data, redirects, and every kind of error", async () => {
     const troubled = await BrowserSession.signedUp(worker);

@@ -1,39 +1,25 @@
 // Requests that other sites' pages make a browser send: refused, whatever cookies go along, and never told to another origin.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
-import { bearer, call, cookiesOf } from "../support/caller.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { bearer, call, cookiesOf } from "../support/caller.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const JSON_TYPE = "application/json";
 const CORS = /^access-control-/;
 
 describe("another site's page", { concurrency: true }, () => {
-  const info = stack();
-  let gateway;
-  let worker;
-  let visitor;
-  let id;
-  let choice;
-
+  const fixture = workerFixture({ gateway: true });
+  let gateway, worker, visitor, id, choice;
   before(async () => {
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
+    ({ gateway, worker } = fixture);
     visitor = await BrowserSession.signedUp(worker);
     id = await visitor.connect(`web-${randomUUID()}`);
     const { location } = (await visitor.get(await visitor.consent(`two-${randomUUID()}`))).expect(303);
     choice = new URL(location, worker.url).searchParams.get("choose");
   });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-  });
-  afterEach(logOnFailure(() => worker));
 
   /** Every request that changes something on a cookie's word. */
   const changing = () => [

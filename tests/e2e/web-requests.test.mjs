@@ -1,14 +1,11 @@
 // Requests that are wrong in form: each gets the status that says how, and reaches nobody else.
 import assert from "node:assert/strict";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 
-import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const ID = "0b5f8a86-5d0c-4c8e-9d39-6b1d8f0f2f11";
 const ROUTES = {
@@ -50,23 +47,13 @@ const BODIES = [
 ];
 
 describe("a request that is wrong in form", { concurrency: true }, () => {
-  const info = stack();
-  let gateway;
-  let worker;
-  let browser;
-  let headers;
-
+  const fixture = workerFixture({ gateway: true });
+  let gateway, worker, browser, headers;
   before(async () => {
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url });
+    ({ gateway, worker } = fixture);
     browser = await BrowserSession.signedUp(worker);
     headers = { ...bearer(browser.user.access_token), "content-type": "application/json" };
   });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-  });
-  afterEach(logOnFailure(() => worker));
 
   const post = (path, body, more) => call(worker, "POST", path, { headers: { ...headers, ...more }, body });
 

@@ -2,69 +2,29 @@
 // delivers whatever is due.
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { afterEach, beforeEach, describe, it } from "node:test";
 
 import { Webhook } from "standardwebhooks";
 
 import { keyId } from "../format/format.mjs";
-import { startStack } from "../stack/stack.mjs";
-import { connect } from "../support/database.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { answer } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
-import { SecretCanaries } from "../support/secret-canaries.mjs";
-import { startProxy } from "../support/proxy.mjs";
+import { ownStackFixture } from "../support/own-stack.mjs";
 import { startReceiver, status } from "../support/receiver.mjs";
 import { redemptionOf, refresh, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { SecretCanaries } from "../support/secret-canaries.mjs";
 
 const ALL = "/api/webhooks";
 
 describe("a webhook", () => {
-  const fixture = {};
-  const stops = [];
-  let dir;
+  const fixture = ownStackFixture("webhooks-delivery");
+  const { start } = fixture;
   let receiver;
-  before(async () => {
-    dir = mkdtempSync(path.join(tmpdir(), "webhooks-"));
-    const stack = await startStack({ dir, appUrl: "http://localhost:3000" });
-    stops.push(stack.stop);
-    fixture.info = stack.info;
-    fixture.sql = connect(fixture.info);
-    stops.push(() => fixture.sql.end());
-    fixture.server = await startProxy(fixture.info.authorization_server_url);
-    fixture.gateway = await startProxy(fixture.info.supabase_url);
-    stops.push(fixture.server.stop, fixture.gateway.stop);
-    fixture.worker = await start();
-  });
-  after(async () => {
-    for (const stop of stops.reverse()) await stop();
-    rmSync(dir, { recursive: true, force: true });
-  });
   beforeEach(async () => {
-    await fixture.sql`delete from public.webhook_endpoints`;
-    await fixture.sql`delete from public.integrations`;
     receiver = await startReceiver();
   });
-  afterEach(async (context) => {
-    await receiver.stop();
-    if (!context.passed) context.diagnostic(fixture.worker.logs().slice(-10).map(({ message }) => message).join("\n"));
-  });
-
-  /** A worker, or another instance of it with the same OAuth client. */
-  async function start(bindings = {}) {
-    const { client_id, client_secret } = fixture.worker?.info ?? {};
-    const worker = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, {
-      SUPABASE_BASE_URL: fixture.server.url,
-      ...(client_id && { SUPABASE_CLIENT_ID: client_id, SUPABASE_CLIENT_SECRET: client_secret }),
-      ...bindings,
-    });
-    stops.push(worker.stop);
-    return worker;
-  }
+  afterEach(() => receiver.stop());
 
   /** A new user with a webhook: `{ browser, webhook, organization }`. */
   async function owner(body = {}) {

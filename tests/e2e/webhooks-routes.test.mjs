@@ -1,17 +1,14 @@
 // Webhooks as their organisation's members make, change and remove them.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
-import { opened } from "../support/integrations.mjs";
-import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { logOnFailure } from "../support/log-on-failure.mjs";
-import { answer } from "../support/faults.mjs";
-import { startProxy } from "../support/proxy.mjs";
-import { stack } from "../support/stack.mjs";
-import { createOrganization } from "../support/users.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
+import { bearer, call, cookiesOf, ofPage } from "../support/caller.mjs";
+import { answer } from "../support/faults.mjs";
+import { opened } from "../support/integrations.mjs";
+import { createOrganization } from "../support/users.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 import { startWorker } from "../support/worker.mjs";
 
 const ALL = "/api/webhooks";
@@ -22,22 +19,10 @@ const SECRET = /^whsec_[A-Za-z0-9+/]{43}=$/;
 const URL_OF_RECEIVER = "https://receiver.example.com/hook?a=b";
 
 describe("webhooks", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let gateway;
-  let worker;
-
-  before(async () => {
-    sql = connect(info);
-    gateway = await startProxy(info.supabase_url);
-    worker = await startWorker({ ...info, supabase_url: gateway.url }, { WEBHOOK_LOOPBACK: undefined });
-  });
-  after(async () => {
-    await worker?.stop();
-    await gateway?.stop();
-    await sql.end();
-  });
-  afterEach(logOnFailure(() => worker));
+  const fixture = workerFixture({ gateway: true, settings: { WEBHOOK_LOOPBACK: undefined } });
+  const { info } = fixture;
+  let sql, gateway, worker;
+  before(() => void ({ sql, gateway, worker } = fixture));
 
   const add = async (visitor, body = {}) => (await visitor.post(ALL, { url: URL_OF_RECEIVER, ...body })).expect(201).json;
   const row = async (id) => (await sql`select * from public.webhook_endpoints where id = ${id}`)[0];

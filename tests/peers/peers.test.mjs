@@ -8,12 +8,12 @@ import path from "node:path";
 import { after, before, describe, it } from "node:test";
 
 import { freePort } from "../stack/listen.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
 import { expireCheck } from "../support/checks.mjs";
 import { drop } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
 import { ownStackFixture } from "../support/own-stack.mjs";
 import { expireBackoff } from "../support/refresh.mjs";
-import { BrowserSession } from "../support/browser-session.mjs";
 import { python } from "./python.mjs";
 import { SERVERS, startServer } from "./servers.mjs";
 

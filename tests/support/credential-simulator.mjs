@@ -1,31 +1,21 @@
-// A provider of the catalogue that is connected with credentials: a server that has the entry's paths, knows some accounts by their
-// credentials, takes them only as the entry says they are sent, and answers as the entry says. Behind the token endpoint of an entry with
+// A simulator of an entry of the catalogue that is connected with credentials: it has the entry's paths, knows some accounts by their
+// credentials, accepts them only as the entry says they are sent, and answers as the entry says. Behind the token endpoint of an entry with
 // client_credentials is the stack's authorization server. All is derived from the entry, so a new one is tested without new code.
 import { randomBytes } from "node:crypto";
-import { createServer } from "node:http";
 
-import { listen } from "../stack/listen.mjs";
-import { bearerOf, encoded, expect, fieldsOf, InvalidRequest, json, JSON_TYPE } from "./simulator-http.mjs";
 import { registerMachine } from "./clients.mjs";
+import { bearerOf, encoded, expect, fieldsOf, InvalidRequest, json, JSON_TYPE, Simulator, startSimulators } from "./simulator-http.mjs";
 
 const SEPARATORS = { space: " ", comma: "," };
 
-/** Starts a provider for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
+/** Starts a simulator for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
 export async function simulateCredentialProviders(entries, info) {
-  const providers = Object.fromEntries(entries.map((entry) => [entry.type, new CredentialProvider(entry, info)]));
-  const all = Object.values(providers);
-  const urls = await Promise.all(all.map((provider) => provider.start()));
+  const { providers, urls, stop } = await startSimulators(entries, (entry) => new CredentialSimulator(entry, info));
   const bases = entries.map(({ type }, i) => [`${type.toUpperCase()}_BASE_URL`, urls[i]]);
-  return {
-    providers,
-    settings: { CREDENTIAL_TYPES: entries.map(({ type }) => type).join(","), ...Object.fromEntries(bases) },
-    stop: () => Promise.all(all.map((provider) => provider.stop())),
-  };
+  return { providers, settings: { CREDENTIAL_TYPES: entries.map(({ type }) => type).join(","), ...Object.fromEntries(bases) }, stop };
 }
 
-class CredentialProvider {
-  /** What came in another way than the provider takes it. */
-  errors = [];
+class CredentialSimulator extends Simulator {
   /** The requests that came, `[{ method, path, headers, body }]`. */
   requests = [];
   /** The tokens that were given out, the oldest first. */
@@ -37,24 +27,12 @@ class CredentialProvider {
 
   #entry;
   #info;
-  #server;
-  #url;
   #accounts = [];
 
   constructor(entry, info) {
+    super();
     this.#entry = entry;
     this.#info = info;
-  }
-
-  async start() {
-    this.#server = createServer((incoming, response) => this.#serve(incoming, response));
-    this.#url = await listen(this.#server);
-    return this.#url;
-  }
-
-  async stop() {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
   }
 
   /**
@@ -87,20 +65,10 @@ class CredentialProvider {
     this.#accounts.splice(this.#accounts.indexOf(account), 1);
   }
 
-  async #serve(incoming, response) {
-    const { pathname, search } = new URL(incoming.url, this.#url);
-    let body = "";
-    for await (const chunk of incoming.setEncoding("utf8")) body += chunk;
-    const request = { method: incoming.method, path: pathname, headers: incoming.headers, body };
-    this.requests.push({ ...request, path: pathname + search });
-    let answer;
-    try {
-      answer = (await this.behaviour?.(request)) ?? (await this.#answer(request, search));
-    } catch (error) {
-      this.errors.push(`${request.method} ${pathname}: ${error.message}`);
-      answer = json(400, { error: "invalid_request" });
-    }
-    response.writeHead(answer.status, answer.headers).end(answer.body);
+  async respond({ search, ...request }) {
+    const { method, path, headers, body } = request;
+    this.requests.push({ method, path: path + search, headers, body });
+    return (await this.behaviour?.(request)) ?? this.#answer(request, search);
   }
 
   #answer(request, search) {

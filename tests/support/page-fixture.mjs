@@ -1,17 +1,13 @@
 // What the tests of the connect page share: a worker, a browser, and windows that are looked at from all sides.
 import assert from "node:assert/strict";
-import { after, afterEach, before } from "node:test";
+import { before } from "node:test";
 
 import { audit } from "./audit.mjs";
 import { launchBrowser } from "./browser.mjs";
-import { connect } from "./database.mjs";
-import { logOnFailure } from "./log-on-failure.mjs";
 import { integrationsOf } from "./integrations.mjs";
 import { connectAt, openWindow, signInAt, storageOf } from "./page.mjs";
-import { startProxy } from "./proxy.mjs";
-import { stack } from "./stack.mjs";
 import { signUp } from "./users.mjs";
-import { startWorker } from "./worker.mjs";
+import { workerFixture } from "./worker-fixture.mjs";
 
 /** What a script of the page may find in the browser. */
 export const NOTHING_STORED = { cookies: "", local: {}, session: {}, databases: [], caches: [], workers: 0 };
@@ -25,28 +21,20 @@ export const LOOKS = [
 ];
 
 /**
- * To be called in `describe`. `settings(info)` are further settings of the worker. Returns the fixture, complete once tests run: `info`, `sql`,
- * `worker`, `browser`, `gateway` (the proxy in front of Supabase), `open(t, options)`, a window of a new user, as `openWindow` gives it, and
- * `stops`, to which `settings` adds what is to be stopped in the end.
+ * `workerFixture` behind a proxy of Supabase, with a `browser`, and `open(t, options)`: a window of a new user, as `openWindow` returns it.
+ * `settings` are further ones of the worker, or a function that makes them of the fixture.
  */
-export function pageFixture(settings = () => ({})) {
-  const info = stack();
-  const stops = [];
-  const fixture = { info, stops };
-
+export function pageFixture(settings) {
+  // The browser starts beside the worker.
+  let launching;
+  before(() => {
+    launching = launchBrowser();
+  });
+  const fixture = workerFixture({ gateway: true, settings });
+  fixture.stops.push(async () => (await launching)?.close());
   before(async () => {
-    fixture.sql = connect(info);
-    stops.push(() => fixture.sql.end());
-    fixture.gateway = await startProxy(info.supabase_url);
-    stops.push(fixture.gateway.stop);
-    const start = async () => startWorker({ ...info, supabase_url: fixture.gateway.url }, await settings(info));
-    [fixture.worker, fixture.browser] = await Promise.all([start(), launchBrowser()]);
-    stops.push(fixture.worker.stop, () => fixture.browser.close());
+    fixture.browser = await launching;
   });
-  after(async () => {
-    for (const stop of stops.reverse()) await stop();
-  });
-  afterEach(logOnFailure(() => fixture.worker));
 
   fixture.open = async (t, options) => {
     const user = await signUp(fixture.worker.info);

@@ -1,14 +1,14 @@
-// The stack's authorization server made into a simulator of an entry of the catalogue: a server in front of it that has the provider's paths, takes
-// only what the entry says the provider takes, and answers as the entry says it answers. It knows no provider: all is derived from the
-// entry, so a new entry is tested without new code.
+// A simulator of an entry of the catalogue, in front of the stack's authorization server: it has the provider's paths, accepts only what the
+// entry says the provider accepts, and answers as the entry says. It knows no provider: all is derived from the entry, so a new entry is
+// tested without new code.
 import { createHash, randomBytes } from "node:crypto";
-import { createServer } from "node:http";
 
-import { listen } from "../stack/listen.mjs";
 import { projectsOf } from "../stack/projects.mjs";
-import { bearerOf, encoded, expect, fieldsOf, InvalidRequest, json, JSON_TYPE, nameIn, put, redirect } from "./simulator-http.mjs";
 import { registerClient } from "./clients.mjs";
 import { takesAccessToken } from "./grants.mjs";
+import {
+  bearerOf, encoded, expect, fieldsOf, InvalidRequest, json, JSON_TYPE, nameIn, put, redirect, Simulator, startSimulators,
+} from "./simulator-http.mjs";
 
 const SEPARATORS = { space: " ", comma: "," };
 /** Where the authorization server sends the browser back to; no walk takes it for the worker's callback. */
@@ -29,23 +29,15 @@ export function accountOf(login) {
   return { id, name };
 }
 
-/** Starts a simulated provider for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
+/** Starts a simulator for each entry: `{ providers (by type), settings (the worker's), stop() }`. */
 export async function simulateProviders(entries, info) {
-  const providers = Object.fromEntries(entries.map((entry) => [entry.type, new BentProvider(entry, info)]));
-  const all = Object.values(providers);
-  const urls = await Promise.all(all.map((provider) => provider.start()));
+  const { providers, urls, stop } = await startSimulators(entries, (entry) => new ProviderSimulator(entry, info));
   const client = await registerClient(info, urls.map((url) => url + RETURNED));
-  for (const provider of all) provider.client = client;
-  return {
-    providers,
-    settings: Object.assign({}, ...all.map((provider) => provider.settings())),
-    stop: () => Promise.all(all.map((provider) => provider.stop())),
-  };
+  for (const provider of Object.values(providers)) provider.client = client;
+  return { providers, settings: Object.assign({}, ...Object.values(providers).map((provider) => provider.settings())), stop };
 }
 
-class BentProvider {
-  /** What came in another way than the provider takes it. */
-  errors = [];
+class ProviderSimulator extends Simulator {
   /** The tokens that were given out, the oldest first. */
   given = [];
   /** Whether the token endpoint answers each code with a failure, and status 200. */
@@ -55,8 +47,6 @@ class BentProvider {
 
   #entry;
   #info;
-  #server;
-  #url;
   #secret = `${randomBytes(16).toString("hex")}:+/%&`;
   #flows = new Map();
   /** The real refresh token behind one that goes on being good. */
@@ -65,6 +55,7 @@ class BentProvider {
   #routes;
 
   constructor(entry, info) {
+    super();
     this.#entry = entry;
     this.#info = info;
     this.id = `client-of-${entry.type}`;
@@ -78,44 +69,22 @@ class BentProvider {
     };
   }
 
-  async start() {
-    this.#server = createServer((incoming, response) => this.#serve(incoming, response));
-    this.#url = await listen(this.#server);
-    return this.#url;
-  }
-
-  async stop() {
-    this.#server.closeAllConnections();
-    await new Promise((resolve) => this.#server.close(resolve));
-  }
-
   settings() {
     const { type, ...urls } = this.#entry;
     const name = (suffix) => `${type.toUpperCase()}_${suffix}`;
     return {
       [name("CLIENT_ID")]: this.id,
       [name("CLIENT_SECRET")]: this.#secret,
-      [name("BASE_URL")]: this.#url,
+      [name("BASE_URL")]: this.url,
       [name("ISSUER")]: undefined,
       ...(JSON.stringify(urls).includes("{slug}") && { [name("SLUG")]: SLUG }),
     };
   }
 
-  async #serve(incoming, response) {
-    const { pathname, searchParams } = new URL(incoming.url, this.#url);
-    let body = "";
-    for await (const chunk of incoming.setEncoding("utf8")) body += chunk;
-    const request = { method: incoming.method, headers: incoming.headers, query: searchParams, body };
-    let answer;
-    try {
-      const route = this.#routes[pathname] ?? this.#accountRoute(pathname);
-      if (!route) throw new InvalidRequest("no such path");
-      answer = await route(request);
-    } catch (error) {
-      this.errors.push(`${request.method} ${pathname}: ${error.message}`);
-      answer = json(400, { error: "invalid_request" });
-    }
-    response.writeHead(answer.status, answer.headers).end(answer.body);
+  respond(request) {
+    const route = this.#routes[request.path] ?? this.#accountRoute(request.path);
+    if (!route) throw new InvalidRequest("no such path");
+    return route(request);
   }
 
   /** One account by its id, where the entry has a request for that. */
@@ -145,7 +114,7 @@ class BentProvider {
     const parameters = new URLSearchParams({
       response_type: "code",
       client_id: this.client.client_id,
-      redirect_uri: this.#url + RETURNED,
+      redirect_uri: this.url + RETURNED,
       state,
       code_challenge: code_challenge ?? createHash("sha256").update(this.#verifier).digest("base64url"),
       code_challenge_method: "S256",
@@ -171,7 +140,7 @@ class BentProvider {
     }
     expect([grant_type, refresh_token, redirect_uri], ["authorization_code", undefined, this.redirectUri], "grant");
     expect(code_verifier === undefined, pkce === "none", "absence of a verifier");
-    const redirected = this.#url + RETURNED;
+    const redirected = this.url + RETURNED;
     const real = await this.#real({ grant_type, code, redirect_uri: redirected, code_verifier: code_verifier ?? this.#verifier });
     const tokens = this.#shown(real);
     if (!this.failing) return this.#answer(tokens, await this.#account(tokens.access_token));

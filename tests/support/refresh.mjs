@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 
-import { opened } from "./integrations.mjs";
 import { BrowserSession } from "./browser-session.mjs";
+import { opened } from "./integrations.mjs";
 
 const TOKEN_PATH = "/v1/oauth/token";
 

@@ -1,10 +1,56 @@
-// What a simulated provider (provider-simulator.mjs) reads of requests, insists on, and answers with.
+// What the simulators of providers (provider-simulator.mjs, credential-simulator.mjs) have in common: the server, what they read of requests,
+// insist on, and answer with.
+import { createServer } from "node:http";
+
+import { listen } from "../stack/listen.mjs";
 
 const FORM = "application/x-www-form-urlencoded";
 export const JSON_TYPE = "application/json";
 
-/** A request that the provider would not take. */
+/** A request that the provider would reject. */
 export class InvalidRequest extends Error {}
+
+/** A server that answers with what `respond(request)` returns, and notes in `errors` what that rejects. */
+export class Simulator {
+  /** The requests that were rejected, each with the reason. */
+  errors = [];
+  url;
+  #server;
+
+  async start() {
+    this.#server = createServer((incoming, response) => this.#serve(incoming, response));
+    this.url = await listen(this.#server);
+    return this.url;
+  }
+
+  async stop() {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  async #serve(incoming, response) {
+    const { pathname, search, searchParams } = new URL(incoming.url, this.url);
+    let body = "";
+    for await (const chunk of incoming.setEncoding("utf8")) body += chunk;
+    const request = { method: incoming.method, path: pathname, search, query: searchParams, headers: incoming.headers, body };
+    let answer;
+    try {
+      answer = await this.respond(request);
+    } catch (error) {
+      this.errors.push(`${request.method} ${pathname}: ${error.message}`);
+      answer = json(400, { error: "invalid_request" });
+    }
+    response.writeHead(answer.status, answer.headers).end(answer.body);
+  }
+}
+
+/** Starts a simulator for each entry: `{ providers (by type), urls, stop() }`. */
+export async function startSimulators(entries, create) {
+  const providers = Object.fromEntries(entries.map((entry) => [entry.type, create(entry)]));
+  const all = Object.values(providers);
+  const urls = await Promise.all(all.map((provider) => provider.start()));
+  return { providers, urls, stop: () => Promise.all(all.map((provider) => provider.stop())) };
+}
 
 /** The fields of a body in this encoding. */
 export function fieldsOf({ headers, body }, encoding) {

@@ -9,8 +9,8 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { startReceiver } from "../../support/receiver.mjs";
 import { BrowserSession } from "../../support/browser-session.mjs";
+import { startReceiver } from "../../support/receiver.mjs";
 import { startWorker } from "../../support/worker.mjs";
 import { parseOptions } from "../options.mjs";
 import { withStack } from "../setting.mjs";

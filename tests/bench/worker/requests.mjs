@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { startStack } from "../../stack/stack.mjs";
-import { startProxy } from "../../support/proxy.mjs";
 import { BrowserSession } from "../../support/browser-session.mjs";
+import { startProxy } from "../../support/proxy.mjs";
 import { startWorker } from "../../support/worker.mjs";
 
 const APP_URL = "http://localhost:3000";

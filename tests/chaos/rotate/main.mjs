@@ -10,8 +10,8 @@ import { fileURLToPath } from "node:url";
 import { Random } from "../random.mjs";
 import { Report } from "../report.mjs";
 import { parseOptions, run } from "../run.mjs";
-import { Rotation } from "./rotation.mjs";
 import { Fixture } from "./fixture.mjs";
+import { Rotation } from "./rotation.mjs";
 import { newKey } from "./sealing.mjs";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));

@@ -3,9 +3,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 
 import { authorize } from "../../support/authorization.mjs";
+import { BrowserSession } from "../../support/browser-session.mjs";
 import { codeOf, withdraw } from "../../support/grants.mjs";
 import { expireBackoff } from "../../support/refresh.mjs";
-import { BrowserSession } from "../../support/browser-session.mjs";
 import { bounded } from "./bounded.mjs";
 
 const MOST_CONNECTIONS = 3;
