@@ -56,7 +56,11 @@ fn it_takes_several_organizations_to_pause_a_type_unless_the_entry_knows_better(
 #[test]
 fn a_malformed_entry_is_refused_and_told_why() {
     for (from, to, why) in [
-        ("\"client_secret_post\"", "\"posted\"", "unknown variant `posted`"),
+        (
+            "\"client_secret_post\"",
+            "\"posted\"",
+            "unknown variant `posted`",
+        ),
         (
             "\"client_auth\"",
             "\"client_authentication\"",

@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use sealed::Place;
+use sealed::RowContext;
 use uuid::Uuid;
 
 use crate::commands::fence::FenceArgs;
@@ -80,8 +80,8 @@ pub struct PlaceArgs {
 }
 
 impl PlaceArgs {
-    pub fn place(&self) -> Place {
-        Place {
+    pub fn context(&self) -> RowContext {
+        RowContext {
             organization_id: self.organization,
             integration_id: self.integration,
         }

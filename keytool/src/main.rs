@@ -54,8 +54,8 @@ fn run(args: &Args) -> error::Result<()> {
     match &args.command {
         Command::Generate(generate) => generate::run(generate, json),
         Command::Id(id) => id::run(id, keys, json),
-        Command::Seal(place) => seal::run(&place.place(), keys),
-        Command::Open(place) => open::run(&place.place(), keys),
+        Command::Seal(context) => seal::run(&context.context(), keys),
+        Command::Open(context) => open::run(&context.context(), keys),
         Command::Selftest => selftest::run(json),
         Command::Status(status) => wait(status::run(status, keys, json)),
         Command::Rotate(rotate) => wait(rotate::run(rotate, keys, json)),

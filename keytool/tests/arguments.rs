@@ -1,4 +1,4 @@
-//! Any argument may be a secret that somebody has pasted in the wrong place: none is repeated (threat model 109).
+//! Any argument may be a secret that somebody has pasted in the wrong context: none is repeated (threat model 109).
 #![allow(
     clippy::unwrap_used,
     reason = "test code; clippy knows it in test functions only"

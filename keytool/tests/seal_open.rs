@@ -5,9 +5,9 @@ mod support;
 use serde_json::{Value, json};
 use support::{Done, INTEGRATION, KEY, KID, ORGANIZATION, OTHER_KEY, PLACE, keytool, run};
 
-fn with_key(key: &str, command: &str, place: &[&str], stdin: &str) -> Done {
+fn with_key(key: &str, command: &str, context: &[&str], stdin: &str) -> Done {
     let mut command = keytool(&[command]);
-    command.args(place).env("ENCRYPTION_KEY", key);
+    command.args(context).env("ENCRYPTION_KEY", key);
     run(command, stdin.as_bytes())
 }
 
@@ -58,7 +58,7 @@ fn what_does_not_open_is_status_3() {
     stripped.as_object_mut().unwrap().remove("_enc");
     let newer = stored.replace(r#""v":2"#, r#""v":3"#);
     let sealed: Value = serde_json::from_str(&stored).unwrap();
-    for (key, place, config, class) in [
+    for (key, context, config, class) in [
         (
             OTHER_KEY,
             &PLACE,
@@ -91,7 +91,7 @@ fn what_does_not_open_is_status_3() {
             "wrong-type at \"/access_token\"",
         ),
     ] {
-        let done = with_key(key, "open", place, config);
+        let done = with_key(key, "open", context, config);
         done.assert_error(3, &format!("the stored credentials do not open: {class}"));
         done.assert_hint();
         done.assert_silent_about(&[
@@ -180,13 +180,13 @@ fn settings_come_before_input() {
 
 #[test]
 fn ids_are_uuids_and_both_are_needed() {
-    for place in [
+    for context in [
         &[][..],
         &["--organization", ORGANIZATION],
         &["--organization", "org_123", "--integration", INTEGRATION],
         &["--organization", ORGANIZATION, "--integration", ""],
     ] {
-        let done = with_key(KEY, "seal", place, "{}");
+        let done = with_key(KEY, "seal", context, "{}");
         assert_eq!(
             (done.status, done.stdout.as_str()),
             (Some(2), ""),

@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::io::{self, BufRead, BufWriter, Write};
 
-use sealed::{Key, KeyRing, Place, PlainConfig, RandomError, SealError};
+use sealed::{Key, KeyRing, PlainConfig, RandomError, RowContext, SealError};
 use serde_json::{Map, Value, json};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -24,15 +24,15 @@ fn answer(line: &Value) -> Result<Value> {
     let mut keys = keys.iter().map(|key| Ok(Key::from_base64(text(key)?)?));
     let primary = keys.next().ok_or("no key")??;
     let ring = KeyRing::new(primary, keys.collect::<Result<_>>()?)?;
-    let place = Place {
+    let context = RowContext {
         organization_id: text(&line["organization_id"])?.parse()?,
         integration_id: text(&line["integration_id"])?.parse()?,
     };
     let config = line["config"].as_object().ok_or("no config")?.clone();
     let result = match text(&line["do"])? {
-        "seal" => seal(&ring, &place, config)?,
+        "seal" => seal(&ring, &context, config)?,
         "open" => ring
-            .open(&place, &config)
+            .open(&context, &config)
             .map(|plain| plain.as_map().clone())
             .map_err(|error| (error.class().as_str(), error.pointer().to_owned())),
         other => return Err(format!("cannot {other}").into()),
@@ -45,7 +45,7 @@ fn answer(line: &Value) -> Result<Value> {
 
 type Outcome = std::result::Result<Map<String, Value>, (&'static str, String)>;
 
-fn seal(ring: &KeyRing, place: &Place, config: Map<String, Value>) -> Result<Outcome> {
+fn seal(ring: &KeyRing, context: &RowContext, config: Map<String, Value>) -> Result<Outcome> {
     // Counted, so that no source of randomness is needed: these keys seal nothing but tests.
     let random = &mut |bytes: &mut [u8]| -> std::result::Result<(), RandomError> {
         for (i, nonce) in bytes.chunks_mut(12).enumerate() {
@@ -54,7 +54,7 @@ fn seal(ring: &KeyRing, place: &Place, config: Map<String, Value>) -> Result<Out
         }
         Ok(())
     };
-    match ring.seal(place, &PlainConfig::from_map(config), random) {
+    match ring.seal(context, &PlainConfig::from_map(config), random) {
         Ok(stored) => Ok(Ok(stored)),
         Err(SealError::Refused(refused)) => Ok(Err((
             refused.class().as_str(),

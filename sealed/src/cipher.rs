@@ -9,7 +9,7 @@ use crate::random::Nonce;
 
 pub(crate) type Tag = [u8; 16];
 
-/// The nonce of a stored value. This crate writes 12 bytes only; of the old form's writers some took 16.
+/// The nonce of a stored value. This crate writes 12 bytes only; of the legacy form's writers some took 16.
 #[derive(Clone, Copy)]
 pub(crate) enum StoredNonce {
     Twelve(Nonce),

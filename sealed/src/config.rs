@@ -2,12 +2,12 @@
 
 use serde_json::{Map, Value};
 
-use crate::enc::ENC;
+use crate::envelope::ENC;
 use crate::error::{Fault, Refused};
 use crate::pointer::Pointer;
 use crate::sensitive::is_sensitive;
 
-/// A config as the database holds it: sealed, or of the old form, or without any secret.
+/// A config as the database holds it: sealed, or of the legacy form, or without any secret.
 pub type StoredConfig = Map<String, Value>;
 
 /// How many objects and arrays may lie in each other; the config itself is the first.

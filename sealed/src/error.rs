@@ -1,7 +1,7 @@
 use std::fmt;
 
 use crate::kid::Kid;
-use crate::pointer::Whereabouts;
+use crate::pointer::SafePointer;
 
 /// What is wrong with a config, for the log and for lists: never shown to a caller, never with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -130,14 +130,14 @@ impl From<RandomError> for SealError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     fault: Fault,
-    pointer: Whereabouts,
+    pointer: SafePointer,
 }
 
 impl Refused {
     pub(crate) fn new(fault: Fault, pointer: &str) -> Self {
         Self {
             fault,
-            pointer: Whereabouts::new(pointer),
+            pointer: SafePointer::new(pointer),
         }
     }
 

@@ -1,5 +1,5 @@
 use crate::config::{MAX_CONFIG_TEXT, StoredConfig, fields};
-use crate::enc::{self, ENC};
+use crate::envelope::{self, ENC};
 use crate::error::Fault;
 use crate::kid::Kid;
 
@@ -9,8 +9,8 @@ use crate::kid::Kid;
 pub enum Form {
     /// Sealed in the current form, with this key.
     Current(Kid),
-    /// There is a string in a sensitive field, and no `_enc`: the old form, which names no key.
-    Old,
+    /// There is a string in a sensitive field, and no `_enc`: the legacy form, which names no key.
+    Legacy,
     /// Neither `_enc` nor a string in a sensitive field: nothing is sealed, and it is the same under every key.
     Empty,
     /// No form that this program knows; it opens under no key.
@@ -22,11 +22,11 @@ pub enum Form {
 
 /// Tells what a stored config is. It opens nothing, and so proves nothing: [`KeyRing::open`](crate::KeyRing::open) does.
 pub fn form(config: &StoredConfig) -> Form {
-    match enc::read(config.get(ENC)) {
+    match envelope::read(config.get(ENC)) {
         Ok(Some(kid)) => Form::Current(kid),
         Ok(None) => match fields(config, 2 * MAX_CONFIG_TEXT) {
             Ok(fields) if fields.is_empty() => Form::Empty,
-            Ok(_) => Form::Old,
+            Ok(_) => Form::Legacy,
             Err(refused) => Form::Unknown {
                 fault: refused.class(),
             },
@@ -50,8 +50,8 @@ mod tests {
             form(json!({"access_token": null, "a": {"b": ["c"]}})),
             Form::Empty
         );
-        assert_eq!(form(json!({"access_token": "", "a": 1})), Form::Old);
-        assert_eq!(form(json!({"a": [{"token": "x"}]})), Form::Old);
+        assert_eq!(form(json!({"access_token": "", "a": 1})), Form::Legacy);
+        assert_eq!(form(json!({"a": [{"token": "x"}]})), Form::Legacy);
         assert_eq!(form(json!({"a": {"_enc": {"v": 3}}})), Form::Empty);
         assert_eq!(
             form(json!({"token": 1})),

@@ -6,10 +6,10 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::cipher::Cipher;
+use crate::encoding::Encoding;
 use crate::error::KeyError;
 use crate::kid::Kid;
 use crate::secret::Secret;
-use crate::value::Encoding;
 
 /// A 256-bit key. Zeroized when dropped; its `Debug` shows the [`Kid`] only.
 pub struct Key {
@@ -20,7 +20,7 @@ pub struct Key {
 
 impl Key {
     /// Reads a key as a setting holds it: base64 of 32 bytes, as `openssl rand -base64 32` prints it. White space around
-    /// it does not matter, nor do missing padding and the URL-safe alphabet, which the old form's writers accepted as well.
+    /// it does not matter, nor do missing padding and the URL-safe alphabet, which the legacy form's writers accepted as well.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
         // Far beyond any key: what is longer is a mistake that need not be decoded to be refused.

@@ -8,7 +8,7 @@
 //! keeps no state, so that it is the same on workerd, in the command line tool and in a test.
 //!
 //! ```
-//! use sealed::{Key, KeyRing, Place, PlainConfig};
+//! use sealed::{Key, KeyRing, RowContext, PlainConfig};
 //! use serde_json::json;
 //! # fn random(bytes: &mut [u8]) -> Result<(), sealed::RandomError> {
 //! #     for (i, byte) in bytes.iter_mut().enumerate() { *byte = i as u8 + 1 }
@@ -21,24 +21,24 @@
 //! let new = Key::from_base64("ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=")?;
 //! let before = KeyRing::new(old, vec![])?;
 //!
-//! let place = Place {
+//! let context = RowContext {
 //!     organization_id: "00000000-0000-4000-8000-000000000001".parse()?,
 //!     integration_id: "00000000-0000-4000-8000-000000000002".parse()?,
 //! };
 //! let config = json!({"access_token": "sbp_secret", "project_id": "abc123"});
 //! let plain = PlainConfig::from_map(config.as_object().unwrap().clone());
 //!
-//! let stored = before.seal(&place, &plain, &mut random)?;
+//! let stored = before.seal(&context, &plain, &mut random)?;
 //! assert_eq!(stored["project_id"], "abc123");
 //! assert_eq!(stored["_enc"]["kid"], before.primary_kid().to_string());
-//! assert_eq!(before.open(&place, &stored)?.get_str("access_token"), Some("sbp_secret"));
+//! assert_eq!(before.open(&context, &stored)?.get_str("access_token"), Some("sbp_secret"));
 //!
 //! // A rotation: the new key seals, the old one still opens, and reseal moves a config from one to the other.
 //! let old = Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")?;
 //! let ring = KeyRing::new(new, vec![old])?;
-//! let moved = ring.reseal(&place, &stored, &mut random)?.expect("it was on the old key");
-//! assert!(ring.reseal(&place, &moved, &mut random)?.is_none());
-//! assert!(before.open(&place, &moved).is_err());
+//! let moved = ring.reseal(&context, &stored, &mut random)?.expect("it was on the old key");
+//! assert!(ring.reseal(&context, &moved, &mut random)?.is_none());
+//! assert!(before.open(&context, &moved).is_err());
 //! # Ok(())
 //! # }
 //! ```
@@ -47,21 +47,23 @@
 //!
 //! Members that are not secret are moved, never read. If you parse a config from JSON text and write it back, parse it
 //! with serde_json's feature `arbitrary_precision`: without it a number beyond 64 bits or 17 digits is changed by the
-//! parser, before this crate sees it. [`KeyRing::reseal_texts`] needs only the sealed texts and avoids the question.
+//! parser, before this crate sees it.
 
 mod cipher;
 mod config;
-mod enc;
+mod current;
+mod encoding;
+mod envelope;
 mod error;
 mod form;
 mod key;
+mod keyring;
 mod kid;
-mod old;
-mod place;
+mod legacy;
 mod plain;
 mod pointer;
 mod random;
-mod ring;
+mod row_context;
 mod secret;
 mod sensitive;
 mod value;
@@ -69,14 +71,14 @@ mod value;
 pub mod vectors;
 
 pub use config::{MAX_CONFIG_TEXT, MAX_DEPTH, MAX_VALUE, MAX_VALUES, StoredConfig};
-pub use enc::ENC;
+pub use envelope::ENC;
 pub use error::{Fault, KeyError, OpenError, RandomError, Refused, ResealError, SealError};
 pub use form::{Form, form};
 pub use key::Key;
+pub use keyring::KeyRing;
 pub use kid::{Kid, ParseKidError};
-pub use place::Place;
 pub use plain::PlainConfig;
 pub use random::Random;
-pub use ring::KeyRing;
+pub use row_context::RowContext;
 pub use secret::Secret;
 pub use sensitive::is_sensitive;

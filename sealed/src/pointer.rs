@@ -39,11 +39,11 @@ impl Pointer {
 /// A pointer for an error and the log: names come from whoever wrote the row, so it is cut to a bounded length, and what
 /// would move a terminal's cursor is escaped.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Whereabouts(Box<str>);
+pub(crate) struct SafePointer(Box<str>);
 
 const MAX_CHARS: usize = 200;
 
-impl Whereabouts {
+impl SafePointer {
     pub fn new(pointer: &str) -> Self {
         let mut text = String::new();
         for c in pointer.chars().take(MAX_CHARS) {
@@ -64,7 +64,7 @@ impl Whereabouts {
     }
 }
 
-impl fmt::Debug for Whereabouts {
+impl fmt::Debug for SafePointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -88,11 +88,11 @@ mod tests {
     }
 
     #[test]
-    fn whereabouts_are_bounded_and_harmless() {
-        assert_eq!(Whereabouts::new("/ä_key").as_str(), "/ä_key");
-        assert_eq!(Whereabouts::new("/\u{1b}[2J\n").as_str(), "/\\u{1b}[2J\\n");
+    fn safe_pointers_are_bounded_and_harmless() {
+        assert_eq!(SafePointer::new("/ä_key").as_str(), "/ä_key");
+        assert_eq!(SafePointer::new("/\u{1b}[2J\n").as_str(), "/\\u{1b}[2J\\n");
         assert_eq!(
-            Whereabouts::new(&"ä".repeat(10_000))
+            SafePointer::new(&"ä".repeat(10_000))
                 .as_str()
                 .chars()
                 .count(),

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use crate::error::{RandomError, SealError};
 use crate::form::{Form, form};
 use crate::key::Key;
-use crate::place::Place;
+use crate::keyring::KeyRing;
 use crate::plain::PlainConfig;
-use crate::ring::KeyRing;
+use crate::row_context::RowContext;
 use crate::sensitive::is_sensitive;
 
 type Object = Map<String, Value>;
@@ -22,7 +22,7 @@ type Check<T = ()> = Result<T, String>;
 pub struct Vectors {
     sealed: Vec<Sealed>,
     #[serde(default)]
-    old: Vec<Old>,
+    legacy: Vec<Legacy>,
     #[serde(default)]
     refused: Vec<Refused>,
     #[serde(default)]
@@ -50,7 +50,7 @@ struct Sealed {
 }
 
 #[derive(Deserialize)]
-struct Old {
+struct Legacy {
     name: String,
     key: String,
     plain: Object,
@@ -93,7 +93,7 @@ impl Vectors {
     /// The first that does not hold: its name, and what is wrong.
     pub fn check(&self) -> Check<usize> {
         each(&self.sealed, |vector| &vector.name, Sealed::check)?;
-        each(&self.old, |vector| &vector.name, Old::check)?;
+        each(&self.legacy, |vector| &vector.name, Legacy::check)?;
         each(&self.refused, |vector| &vector.name, Refused::check)?;
         each(&self.unsealable, |vector| &vector.name, Unsealable::check)?;
         let Names {
@@ -111,7 +111,7 @@ impl Vectors {
             |name| demand(!is_sensitive(name), "is a sensitive name"),
         )?;
         Ok(self.sealed.len()
-            + self.old.len()
+            + self.legacy.len()
             + self.refused.len()
             + self.unsealable.len()
             + sensitive.len()
@@ -122,9 +122,9 @@ impl Vectors {
 impl Sealed {
     fn check(&self) -> Check {
         let ring = ring([&self.key])?;
-        let place = place(&self.organization_id, &self.integration_id)?;
+        let context = context(&self.organization_id, &self.integration_id)?;
         demand(ring.primary_kid().to_string() == self.kid, "another kid")?;
-        let opened = ring.open(&place, &self.stored).map_err(said)?;
+        let opened = ring.open(&context, &self.stored).map_err(said)?;
         demand(*opened.as_map() == self.plain, "opens to something else")?;
         let mut nonces = Vec::new();
         for (_, nonce) in &self.nonces {
@@ -137,13 +137,13 @@ impl Sealed {
                 .ok_or(RandomError)
         };
         let plain = PlainConfig::from_map(self.plain.clone());
-        let stored = ring.seal(&place, &plain, replay).map_err(said)?;
+        let stored = ring.seal(&context, &plain, replay).map_err(said)?;
         demand(stored == self.stored, "seals to something else")?;
-        moves(&place, &self.key, &self.stored, &self.plain)
+        moves(&context, &self.key, &self.stored, &self.plain)
     }
 }
 
-impl Old {
+impl Legacy {
     fn check(&self) -> Check {
         let opened = ring([&self.key])?
             .open(&anywhere(), &self.stored)
@@ -154,13 +154,13 @@ impl Old {
 }
 
 /// A config moves to another key, and then opens with that alone; if nothing in it is sealed, it stays.
-fn moves(place: &Place, key: &str, stored: &Object, plain: &Object) -> Check {
+fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Check {
     let fallbacks = vec![
         Key::from_bytes([8; 32]),
         Key::from_base64(key).map_err(said)?,
     ];
     let ring = KeyRing::new(Key::from_bytes([7; 32]), fallbacks).map_err(said)?;
-    let opened = ring.open(place, stored).map_err(said)?;
+    let opened = ring.open(context, stored).map_err(said)?;
     demand(
         opened.as_map() == plain,
         "opens to something else with a fallback",
@@ -175,7 +175,7 @@ fn moves(place: &Place, key: &str, stored: &Object, plain: &Object) -> Check {
         }
         Ok(())
     };
-    let Some(moved) = ring.reseal(place, stored, &mut unrelated).map_err(said)? else {
+    let Some(moved) = ring.reseal(context, stored, &mut unrelated).map_err(said)? else {
         return demand(form(stored) == Form::Empty, "does not move to another key");
     };
     demand(
@@ -183,7 +183,7 @@ fn moves(place: &Place, key: &str, stored: &Object, plain: &Object) -> Check {
         "moves to something else than the primary key",
     )?;
     let alone = KeyRing::new(Key::from_bytes([7; 32]), Vec::new()).map_err(said)?;
-    let opened = alone.open(place, &moved).map_err(said)?;
+    let opened = alone.open(context, &moved).map_err(said)?;
     demand(
         opened.as_map() == plain,
         "opens to something else once it has moved",
@@ -192,8 +192,8 @@ fn moves(place: &Place, key: &str, stored: &Object, plain: &Object) -> Check {
 
 impl Refused {
     fn check(&self) -> Check {
-        let place = place(&self.organization_id, &self.integration_id)?;
-        match ring(&self.keys)?.open(&place, &self.stored) {
+        let context = context(&self.organization_id, &self.integration_id)?;
+        match ring(&self.keys)?.open(&context, &self.stored) {
             Ok(_) => Err("opens".to_owned()),
             Err(error) => {
                 let found = (error.class().as_str(), error.pointer());
@@ -228,11 +228,11 @@ impl Unsealable {
 }
 
 impl Vectors {
-    /// How many vectors there are of each kind: sealed, old, refused and unsealable ones.
+    /// How many vectors there are of each kind: sealed, legacy, refused and unsealable ones.
     pub fn counts(&self) -> [usize; 4] {
         [
             self.sealed.len(),
-            self.old.len(),
+            self.legacy.len(),
             self.refused.len(),
             self.unsealable.len(),
         ]
@@ -267,16 +267,16 @@ fn ring<'a>(keys: impl IntoIterator<Item = &'a String>) -> Check<KeyRing> {
     KeyRing::new(primary, keys.collect::<Check<_>>()?).map_err(said)
 }
 
-fn place(organization_id: &str, integration_id: &str) -> Check<Place> {
-    Ok(Place {
+fn context(organization_id: &str, integration_id: &str) -> Check<RowContext> {
+    Ok(RowContext {
         organization_id: organization_id.parse().map_err(said)?,
         integration_id: integration_id.parse().map_err(said)?,
     })
 }
 
-/// The old form is bound to no place.
-fn anywhere() -> Place {
-    Place {
+/// The legacy form is bound to no place.
+fn anywhere() -> RowContext {
+    RowContext {
         organization_id: uuid::Uuid::nil(),
         integration_id: uuid::Uuid::nil(),
     }

@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use sealed::{
-    Fault, Form, Key, KeyRing, MAX_CONFIG_TEXT, MAX_DEPTH, MAX_VALUE, MAX_VALUES, Place,
-    PlainConfig, RandomError, ResealError, SealError, StoredConfig,
+    Fault, Form, Key, KeyRing, MAX_CONFIG_TEXT, MAX_DEPTH, MAX_VALUE, MAX_VALUES, PlainConfig,
+    RandomError, RowContext, SealError, StoredConfig,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-const HERE: Place = Place {
+const HERE: RowContext = RowContext {
     organization_id: Uuid::from_u128(1),
     integration_id: Uuid::from_u128(2),
 };
@@ -164,15 +164,4 @@ fn what_is_sealed_can_be_opened() {
     let each = (MAX_CONFIG_TEXT / MAX_VALUES) - "00000_key".len();
     let secrets = (0..MAX_VALUES).map(|i| (format!("{i:05}_key"), "x".repeat(each).into()));
     opens(Value::Object(secrets.collect()));
-}
-
-#[test]
-fn number_of_texts_to_move() {
-    let fields = vec![("/token", ""); MAX_VALUES + 1];
-    let moved = |count| ring().reseal_texts(&HERE, None, &fields[..count], &mut random);
-    assert_eq!(moved(MAX_VALUES).unwrap().unwrap().len(), MAX_VALUES);
-    let Err(ResealError::Open(error)) = moved(MAX_VALUES + 1) else {
-        panic!("moved")
-    };
-    assert_eq!(error.class(), Fault::TooLarge);
 }

@@ -9,11 +9,11 @@
 
 use std::collections::HashSet;
 
-use sealed::{Key, KeyRing, Place, PlainConfig, RandomError, ResealError, SealError};
+use sealed::{Key, KeyRing, PlainConfig, RandomError, ResealError, RowContext, SealError};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const HERE: Place = Place {
+const HERE: RowContext = RowContext {
     organization_id: Uuid::from_u128(1),
     integration_id: Uuid::from_u128(2),
 };

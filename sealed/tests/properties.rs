@@ -6,12 +6,12 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
-use sealed::{ENC, Fault, Form, Key, KeyRing, Place, PlainConfig, RandomError, StoredConfig};
+use sealed::{ENC, Fault, Form, Key, KeyRing, PlainConfig, RandomError, RowContext, StoredConfig};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-fn place(n: u128) -> Place {
-    Place {
+fn context(n: u128) -> RowContext {
+    RowContext {
         organization_id: Uuid::from_u128(n),
         integration_id: Uuid::from_u128(!n),
     }
@@ -35,9 +35,9 @@ fn random(seed: u64) -> impl FnMut(&mut [u8]) -> Result<(), RandomError> {
     }
 }
 
-fn seal(ring: &KeyRing, place: &Place, config: &Map<String, Value>) -> StoredConfig {
+fn seal(ring: &KeyRing, context: &RowContext, config: &Map<String, Value>) -> StoredConfig {
     ring.seal(
-        place,
+        context,
         &PlainConfig::from_map(config.clone()),
         &mut random(0),
     )
@@ -120,13 +120,13 @@ proptest! {
     #[test]
     fn what_is_sealed_opens_and_moves_and_nothing_else_changes(config in config(), n: u128) {
         let (old, both, new) = (ring(1, &[]), ring(2, &[1]), ring(2, &[]));
-        let stored = seal(&old, &place(n), &config);
+        let stored = seal(&old, &context(n), &config);
 
-        let opened = old.open(&place(n), &stored).unwrap();
+        let opened = old.open(&context(n), &stored).unwrap();
         prop_assert_eq!(opened.as_map(), &config);
-        prop_assert_eq!(old.reseal(&place(n), &stored, &mut random(1)), Ok(None));
+        prop_assert_eq!(old.reseal(&context(n), &stored, &mut random(1)), Ok(None));
 
-        let moved = both.reseal(&place(n), &stored, &mut random(1 << 32)).unwrap();
+        let moved = both.reseal(&context(n), &stored, &mut random(1 << 32)).unwrap();
         if secrets(&config).is_empty() {
             prop_assert_eq!(moved, None);
             prop_assert_eq!(&stored, &config);
@@ -136,10 +136,10 @@ proptest! {
         let moved = moved.unwrap();
         prop_assert_eq!(sealed::form(&stored), Form::Current(old.primary_kid()));
         prop_assert_eq!(sealed::form(&moved), Form::Current(new.primary_kid()));
-        let opened = new.open(&place(n), &moved).unwrap();
+        let opened = new.open(&context(n), &moved).unwrap();
         prop_assert_eq!(opened.as_map(), &config);
-        prop_assert_eq!(old.open(&place(n), &moved).unwrap_err().class(), Fault::UnknownKey);
-        prop_assert_eq!(both.reseal(&place(n), &moved, &mut random(1)), Ok(None));
+        prop_assert_eq!(old.open(&context(n), &moved).unwrap_err().class(), Fault::UnknownKey);
+        prop_assert_eq!(both.reseal(&context(n), &moved, &mut random(1)), Ok(None));
 
         // Only the texts and `_enc` are different, and every text is.
         let (mut a, mut b, mut plain) = (Value::Object(stored), Value::Object(moved), Value::Object(config.clone()));
@@ -156,34 +156,16 @@ proptest! {
     }
 
     #[test]
-    fn texts_alone_move_as_whole_configs_do(config in config(), n: u128) {
-        let stored = seal(&ring(1, &[]), &place(n), &config);
-        let both = ring(2, &[1]);
-        let sealed = secrets(&stored);
-        let fields: Vec<_> = sealed.iter().map(|(pointer, text)| (&pointer[..], &text[..])).collect();
-        let texts = both.reseal_texts(&place(n), stored.get(ENC), &fields, &mut random(9)).unwrap();
-        let whole = both.reseal(&place(n), &stored, &mut random(9)).unwrap();
-        match (texts, whole) {
-            (None, None) => prop_assert!(fields.is_empty()),
-            (Some(texts), Some(whole)) => {
-                prop_assert_eq!(secrets(&whole).into_iter().map(|(_, text)| text).collect::<Vec<_>>(), texts);
-                prop_assert_eq!(whole.get(ENC), Some(&both.enc()));
-            }
-            other => prop_assert!(false, "{other:?}"),
-        }
-    }
-
-    #[test]
     fn it_opens_in_its_own_place_only(config in config(), n: u128, other: u128) {
         prop_assume!(n != other && !secrets(&config).is_empty());
         let ring = ring(1, &[]);
-        let stored = seal(&ring, &place(n), &config);
-        for place in [
-            place(other),
-            Place { organization_id: place(other).organization_id, ..place(n) },
-            Place { integration_id: place(other).integration_id, ..place(n) },
+        let stored = seal(&ring, &context(n), &config);
+        for context in [
+            context(other),
+            RowContext { organization_id: context(other).organization_id, ..context(n) },
+            RowContext { integration_id: context(other).integration_id, ..context(n) },
         ] {
-            prop_assert_eq!(ring.open(&place, &stored).unwrap_err().class(), Fault::NotAuthentic);
+            prop_assert_eq!(ring.open(&context, &stored).unwrap_err().class(), Fault::NotAuthentic);
         }
     }
 
@@ -191,16 +173,16 @@ proptest! {
     fn two_fields_cannot_be_exchanged(a: String, b: String, n: u128) {
         let ring = ring(1, &[]);
         let config = json!({"access_token": a, "refresh_token": b});
-        let mut stored = seal(&ring, &place(n), config.as_object().unwrap());
+        let mut stored = seal(&ring, &context(n), config.as_object().unwrap());
         let (a, b) = (stored["access_token"].clone(), stored["refresh_token"].clone());
         stored.extend([("access_token".to_owned(), b), ("refresh_token".to_owned(), a)]);
-        prop_assert_eq!(ring.open(&place(n), &stored).unwrap_err().class(), Fault::NotAuthentic);
+        prop_assert_eq!(ring.open(&context(n), &stored).unwrap_err().class(), Fault::NotAuthentic);
     }
 
     #[test]
     fn any_other_text_in_its_place_is_refused(text: String, cut in 0..100_usize, n: u128) {
         let ring = ring(1, &[]);
-        let mut stored = seal(&ring, &place(n), json!({"token": text}).as_object().unwrap());
+        let mut stored = seal(&ring, &context(n), json!({"token": text}).as_object().unwrap());
         let sealed = stored["token"].as_str().unwrap().to_owned();
         for changed in [
             sealed[..sealed.len().saturating_sub(1 + cut)].to_owned(),
@@ -211,7 +193,7 @@ proptest! {
             text,
         ] {
             stored["token"] = changed.into();
-            prop_assert!(ring.open(&place(n), &stored).is_err());
+            prop_assert!(ring.open(&context(n), &stored).is_err());
         }
     }
 
@@ -226,7 +208,7 @@ proptest! {
                 json!({"_enc": text}),
             ] {
                 let config = config.as_object().unwrap();
-                let opens = ring.open(&place(1), config).is_ok();
+                let opens = ring.open(&context(1), config).is_ok();
                 prop_assert_eq!(opens, config == json!({"token": ""}).as_object().unwrap());
                 let _ = sealed::form(config);
                 let _ = Key::from_base64(&text);
@@ -237,10 +219,10 @@ proptest! {
     #[test]
     fn no_config_makes_it_panic(config in config(), enc in public_leaf()) {
         let ring = ring(1, &[2]);
-        let _ = ring.open(&place(1), &config);
+        let _ = ring.open(&context(1), &config);
         let mut config = config;
         config.insert(ENC.to_owned(), enc);
-        prop_assert!(ring.open(&place(1), &config).is_err());
+        prop_assert!(ring.open(&context(1), &config).is_err());
         let unknown = matches!(sealed::form(&config), Form::Unknown { .. });
         prop_assert!(unknown);
     }
@@ -251,9 +233,9 @@ proptest! {
 fn every_flipped_bit_and_every_other_character_is_refused() {
     let ring = ring(1, &[2]);
     let config = json!({"access_token": "sbp_oauth_0123456789abcdef0123456789"});
-    let stored = seal(&ring, &place(1), config.as_object().unwrap());
+    let stored = seal(&ring, &context(1), config.as_object().unwrap());
     let mut refused = 0;
-    // Without `_enc` it would be of the old form: no changed text opens there either.
+    // Without `_enc` it would be of the legacy form: no changed text opens there either.
     for enc in [stored.get(ENC), None] {
         let mut stored = stored.clone();
         if enc.is_none() {
@@ -265,7 +247,7 @@ fn every_flipped_bit_and_every_other_character_is_refused() {
                 let mut changed = sealed.clone().into_bytes();
                 changed[at] = with;
                 stored["access_token"] = String::from_utf8(changed).unwrap().into();
-                let error = ring.open(&place(1), &stored).unwrap_err();
+                let error = ring.open(&context(1), &stored).unwrap_err();
                 assert_eq!(error.to_string(), "the stored credentials do not open");
                 refused += 1;
             }

@@ -40,8 +40,8 @@ describe("what it refuses", () => {
   };
   const refused = {
     "another key": config(KID.a),
-    "the old form": config(null),
-    "a secret in the old form, deep down": { providers: [{ settings: { apiKey: "x" } }] },
+    "the legacy form": config(null),
+    "a secret in the legacy form, deep down": { providers: [{ settings: { apiKey: "x" } }] },
     "a list that holds one": [{ client_secret: "x" }],
     "a secret that is no string": { client_secret: { a: 1 } },
     "no key id": enc({ v: 2 }),

@@ -159,7 +159,7 @@ export function pending(over = {}) {
 
 export const KID = { a: "aaaaaaaaaaaaaaaa", b: "bbbbbbbbbbbbbbbb", c: "cccccccccccccccc" };
 
-/** A config as the worker stores it; `kid` null gives the old form. */
+/** A config as the worker stores it; `kid` null gives the legacy form. */
 export function config(kid, fields = {}) {
   const sealed = { access_token: "aXY=.dGFn.Y2lwaGVy", refresh_token: "aXY=.dGFn.Y2lwaGVy", ...fields };
   return kid === null ? sealed : { ...sealed, _enc: { v: 2, kid } };

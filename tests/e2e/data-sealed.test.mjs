@@ -130,7 +130,7 @@ describe("sealed rows", { concurrency: true }, () => {
     await worker.logged(/oauth_transactions [0-9a-f-]{36} \/verifier_secret: .*\(not-authentic\)/);
   });
 
-  it("21. `_enc` removed from a v2 config: it does not open as the old form, and can be deleted", async () => {
+  it("21. `_enc` removed from a v2 config: it does not open as the legacy form, and can be deleted", async () => {
     const changed = (change) => ({ _enc, ...old }) => change(old, _enc);
     await assertNoneOpens([
       ["no _enc", changed((old) => old)],
@@ -141,7 +141,7 @@ describe("sealed rows", { concurrency: true }, () => {
     ]);
   });
 
-  it("a row of the source document's old form is revoked at the provider and deleted", async () => {
+  it("a row of the source document's legacy form is revoked at the provider and deleted", async () => {
     const { browser, row, plain } = await connected();
     const { _enc, ...rest } = row.config;
     const config = { ...rest, access_token: sealOld(key, plain.access_token), refresh_token: sealOld(key, plain.refresh_token) };

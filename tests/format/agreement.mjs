@@ -5,7 +5,7 @@ import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
-import { changed, oldConfig, plainConfig, seeded } from './random-configs.mjs'
+import { changed, legacyConfig, plainConfig, seeded } from './random-configs.mjs'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PLACE = { organization_id: '9d0c1f7a-5e42-4b6d-8a3f-c2b7e6014d95', integration_id: '4a7be0d3-1c98-4f25-b06e-83d9f5a2c71e' }
@@ -35,14 +35,14 @@ export function vectorLines() {
   const vectors = ['vectors', 'vectors-node'].map((name) => JSON.parse(readFileSync(`${ROOT}sealed/tests/${name}.json`, 'utf8')))
   const lines = []
   const add = (name, line, answer) => lines.push({ name, line: JSON.stringify({ ...PLACE, keys: KEYS, ...line }), answer })
-  for (const { sealed, old, refused, unsealable } of vectors) {
+  for (const { sealed, legacy, refused, unsealable } of vectors) {
     for (const { name, key, organization_id, integration_id, plain, stored, nonces } of sealed) {
       const place = { organization_id, integration_id }
       add(`opens ${name}`, { do: 'open', ...place, keys: [key], config: stored }, { config: plain })
       add(`opens ${name} with a fallback`, { do: 'open', ...place, keys: [...KEYS, key], config: stored }, { config: plain })
       add(`seals ${name}`, { do: 'seal', ...place, keys: [key], config: plain, nonces }, { config: stored })
     }
-    for (const { name, key, plain, stored } of old) {
+    for (const { name, key, plain, stored } of legacy) {
       add(`opens ${name}`, { do: 'open', keys: [...KEYS, key], config: stored }, { config: plain })
     }
     for (const { name, keys, organization_id, integration_id, stored, fault, pointer } of refused) {
@@ -70,7 +70,7 @@ export async function checkBounds(rust, answers) {
   const nulls = (count) => Array(count).fill(null)
   const head = (await rust([line('seal', { token: '' })])).map((answer) => JSON.parse(answer).config)[0]
   const beside = (text) => ({ ...head, token: head.token + text })
-  const old = (text) => ({ token: head.token + text })
+  const legacy = (text) => ({ token: head.token + text })
   const seals = [
     ...[9_999, 10_000].map((count) => ({ list: nulls(count) })),
     { list: [nulls(4_000), nulls(4_000), { a: nulls(3_000) }] },
@@ -81,8 +81,8 @@ export async function checkBounds(rust, answers) {
   ]
   const opens = [
     ...[(2 << 20) - 1, 2 << 20].flatMap((length) => [{ a: 'x'.repeat(length) }, { ...head, a: 'x'.repeat(length - 60) }, { ...head, a: 'x'.repeat(length) }]),
-    ...[87_380, 87_384, 131_072, 131_076, 131_080].flatMap((length) => [beside('A'.repeat(length)), old('A'.repeat(length)), old('a'.repeat(length + 1))]),
-    ...[beside, old].map((of) => of('値'.repeat(50_000))),
+    ...[87_380, 87_384, 131_072, 131_076, 131_080].flatMap((length) => [beside('A'.repeat(length)), legacy('A'.repeat(length)), legacy('a'.repeat(length + 1))]),
+    ...[beside, legacy].map((of) => of('値'.repeat(50_000))),
     { ...head, token: `x${head.token}${'A'.repeat(200_000)}` },
     { ...head, token: `${head.token.replace('=', '')}${'A'.repeat(200_000)}` },
     { ...head, ['n\u0007'.repeat(300)]: { token: 'x' } },
@@ -131,7 +131,7 @@ export async function checkAgreement(rust, answers, count = 10_000) {
   same(await answers(openTheirs), expected, openTheirs)
 
   const odd = stored.map((config) => {
-    const base = random.chance(25) ? oldConfig(random, Buffer.from(random.pick(KEYS), 'base64')) : config
+    const base = random.chance(25) ? legacyConfig(random, Buffer.from(random.pick(KEYS), 'base64')) : config
     return line('open', random.chance(75) ? changed(random, base) : base)
   })
   const judged = await rust(odd)

@@ -121,7 +121,7 @@ function mapSecrets(config, maxText, replace) {
 /** Opens `stored` with a ring of keys. */
 export function open(keys, place, stored) {
   if (!Object.hasOwn(stored, '_enc')) {
-    return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => openOld(keys, text, pointer))
+    return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => openLegacy(keys, text, pointer))
   }
   const kid = readEnc(stored._enc)
   const key = keys.find((key) => keyId(key) === kid)
@@ -170,9 +170,9 @@ function toText(bytes, pointer) {
   }
 }
 
-// The old form
+// The legacy form
 
-function openOld(keys, text, pointer) {
+function openLegacy(keys, text, pointer) {
   if (text === '') return ''
   const { iv, tag, isHex } = readOldHead(text, pointer)
   const ciphertext = text.split('.')[2]

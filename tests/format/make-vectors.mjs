@@ -1,4 +1,4 @@
-// Writes sealed/tests/vectors-node.json: what node:crypto seals, in the current form (by docs/format.md) and in the old form as the source
+// Writes sealed/tests/vectors-node.json: what node:crypto seals, in the current form (by docs/format.md) and in the legacy form as the source
 // document's TypeScript may have written it, for the crate to read. Keys and nonces are fixed: the file is the same every time.
 //
 //     node tests/format/make-vectors.mjs
@@ -23,7 +23,7 @@ export function makeVectors() {
   return {
     about: 'Written by `node tests/format/make-vectors.mjs`. docs/format.md explains the members.',
     sealed: current(),
-    old: old(),
+    legacy: legacy(),
     refused: refused(),
     unsealable: [],
     names: { sensitive: [], not_sensitive: [] },
@@ -71,14 +71,14 @@ const WRITE = {
 }
 
 /** As one seals with node:crypto and no authenticated data. */
-function sealOld(plain, ivLength, label, write, writeText = write) {
+function sealLegacy(plain, ivLength, label, write, writeText = write) {
   const iv = bytes(`iv ${label}`, ivLength)
   const cipher = createCipheriv('aes-256-gcm', KEY, iv)
   const ciphertext = Buffer.concat([cipher.update(plain), cipher.final()])
   return [write(iv), write(cipher.getAuthTag()), writeText(ciphertext)].join('.')
 }
 
-function old() {
+function legacy() {
   const vectors = []
   const add = (name, plain, stored) => vectors.push({ name, key: text(KEY), plain, stored })
   for (const ivLength of [12, 16]) {
@@ -87,7 +87,7 @@ function old() {
       // Several lengths and values, so that every remainder of base64 and both special characters of its alphabets occur.
       const plain = { access_token: 'sbp_0123456789abcdef', api_key: '', b_key: 'a', c_key: 'ab', d_key: 'ключ 値 🔑'.repeat(9), e_key: 'abc' }
       const stored = Object.fromEntries(Object.entries(plain).map(([name, value]) =>
-        [name, sealOld(value, ivLength, `${label} ${name}`, write)]))
+        [name, sealLegacy(value, ivLength, `${label} ${name}`, write)]))
       add(label, { ...plain, project_id: 'abc123', n: null }, { ...stored, project_id: 'abc123', n: null })
     }
     const { hex, base64, base64url } = WRITE
@@ -97,12 +97,12 @@ function old() {
       ['hex, the text in base64url', hex, base64url],
     ]) {
       const label = `${how}, iv of ${ivLength} bytes`
-      add(label, { token: 'mixed mixed' }, { token: sealOld('mixed mixed', ivLength, label, write, writeText) })
+      add(label, { token: 'mixed mixed' }, { token: sealLegacy('mixed mixed', ivLength, label, write, writeText) })
     }
   }
-  add('nested', { list: [{ token: 'x' }] }, { list: [{ token: sealOld('x', 12, 'nested', WRITE.base64) }] })
-  add('a byte order mark', { token: '\ufeffx' }, { token: sealOld('\ufeffx', 12, 'bom', WRITE.base64) })
-  add('moved, as nothing binds it', { other_token: 'x' }, { other_token: sealOld('x', 12, 'moved', WRITE.base64) })
+  add('nested', { list: [{ token: 'x' }] }, { list: [{ token: sealLegacy('x', 12, 'nested', WRITE.base64) }] })
+  add('a byte order mark', { token: '\ufeffx' }, { token: sealLegacy('\ufeffx', 12, 'bom', WRITE.base64) })
+  add('moved, as nothing binds it', { other_token: 'x' }, { other_token: sealLegacy('x', 12, 'moved', WRITE.base64) })
   add('an empty string in the clear', { a_token: '', b_token: null }, { a_token: '', b_token: null })
   add('nothing sealed', { project_id: 'abc123' }, { project_id: 'abc123' })
   return vectors
@@ -113,37 +113,37 @@ function refused() {
   const add = (name, value, fault, keys = [KEY, OTHER_KEY]) => vectors.push({
     name, keys: keys.map(text), ...PLACE, stored: { access_token: value, project_id: 'abc123' }, fault, pointer: '/access_token',
   })
-  const good = sealOld('sbp_example', 12, 'refused', WRITE.base64)
+  const good = sealLegacy('sbp_example', 12, 'refused', WRITE.base64)
   const [iv, tag, ciphertext] = good.split('.')
   const flip = (part) => {
     const flipped = Buffer.from(part, 'base64')
     flipped[1] ^= 0x80
     return text(flipped)
   }
-  add('old: wrong key', good, 'not-authentic', [OTHER_KEY])
-  add('old: a bit of the iv', `${flip(iv)}.${tag}.${ciphertext}`, 'not-authentic')
-  add('old: a bit of the tag', `${iv}.${flip(tag)}.${ciphertext}`, 'not-authentic')
-  add('old: a bit of the text', `${iv}.${tag}.${flip(ciphertext)}`, 'not-authentic')
-  add('old: no text', `${iv}.${tag}.`, 'not-authentic')
-  add('old: in the clear', 'sbp_example', 'not-sealed')
-  add('old: a JWT in the clear', 'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJl', 'not-sealed')
-  add('old: two parts', `${iv}.${tag}`, 'not-sealed')
-  add('old: four parts', `${good}.`, 'not-sealed')
-  add('old: a short tag', `${iv}.${tag.slice(0, 16)}.${ciphertext}`, 'not-sealed')
-  add('old: an iv of 13 bytes', `${text(bytes('iv', 13))}.${tag}.${ciphertext}`, 'not-sealed')
-  add('old: bits after the end', `${iv}.${tag}.${ciphertext.replace(/.=$/, '9=')}`, 'malformed')
-  add('old: both alphabets', `${iv}.${tag}.+-==`, 'malformed')
-  add('old: white space', `${good} `, 'malformed')
-  add('old: no UTF-8', sealOld(Buffer.from([0xff, 0xfe]), 12, 'no UTF-8', WRITE.base64), 'not-text')
-  add('old: a surrogate', sealOld(Buffer.from([0xed, 0xa0, 0x80]), 12, 'surrogate', WRITE.base64), 'not-text')
-  add('old: a number', 5, 'wrong-type')
-  add('old: too large', sealOld('x'.repeat(65_537), 12, 'too large', WRITE.base64), 'too-large')
-  add('old: colons between the parts', good.replaceAll('.', ':'), 'not-sealed')
-  add('old: the text before the tag', `${iv}.${ciphertext}.${tag}`, 'not-sealed')
+  add('legacy: wrong key', good, 'not-authentic', [OTHER_KEY])
+  add('legacy: a bit of the iv', `${flip(iv)}.${tag}.${ciphertext}`, 'not-authentic')
+  add('legacy: a bit of the tag', `${iv}.${flip(tag)}.${ciphertext}`, 'not-authentic')
+  add('legacy: a bit of the text', `${iv}.${tag}.${flip(ciphertext)}`, 'not-authentic')
+  add('legacy: no text', `${iv}.${tag}.`, 'not-authentic')
+  add('legacy: in the clear', 'sbp_example', 'not-sealed')
+  add('legacy: a JWT in the clear', 'eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoiYW5vbiJ9.c2lnbmF0dXJl', 'not-sealed')
+  add('legacy: two parts', `${iv}.${tag}`, 'not-sealed')
+  add('legacy: four parts', `${good}.`, 'not-sealed')
+  add('legacy: a short tag', `${iv}.${tag.slice(0, 16)}.${ciphertext}`, 'not-sealed')
+  add('legacy: an iv of 13 bytes', `${text(bytes('iv', 13))}.${tag}.${ciphertext}`, 'not-sealed')
+  add('legacy: bits after the end', `${iv}.${tag}.${ciphertext.replace(/.=$/, '9=')}`, 'malformed')
+  add('legacy: both alphabets', `${iv}.${tag}.+-==`, 'malformed')
+  add('legacy: white space', `${good} `, 'malformed')
+  add('legacy: no UTF-8', sealLegacy(Buffer.from([0xff, 0xfe]), 12, 'no UTF-8', WRITE.base64), 'not-text')
+  add('legacy: a surrogate', sealLegacy(Buffer.from([0xed, 0xa0, 0x80]), 12, 'surrogate', WRITE.base64), 'not-text')
+  add('legacy: a number', 5, 'wrong-type')
+  add('legacy: too large', sealLegacy('x'.repeat(65_537), 12, 'too large', WRITE.base64), 'too-large')
+  add('legacy: colons between the parts', good.replaceAll('.', ':'), 'not-sealed')
+  add('legacy: the text before the tag', `${iv}.${ciphertext}.${tag}`, 'not-sealed')
   return [...vectors, ...refusedCurrent()]
 }
 
-/** What is told of a config in which more than one thing is wrong, and of ways of writing that only the old form has. */
+/** What is told of a config in which more than one thing is wrong, and of ways of writing that only the legacy form has. */
 function refusedCurrent() {
   const vectors = []
   const base = seal(KEY, PLACE, { access_token: 'sbp_example' }, () => bytes('refused, current', 12))

@@ -69,8 +69,8 @@ const WAYS = [
   (part) => part.toString('hex').toUpperCase(),
 ]
 
-/** A config of the old form, its parts written anyhow. */
-export function oldConfig(random, key) {
+/** A config of the legacy form, its parts written anyhow. */
+export function legacyConfig(random, key) {
   const sealed = () => {
     const iv = random.bytes(random.pick([12, 16]))
     const cipher = createCipheriv('aes-256-gcm', key, iv)

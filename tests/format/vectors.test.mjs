@@ -35,8 +35,8 @@ for (const [from, vectors] of Object.entries({ rust, node })) {
     })
   }
 
-  for (const vector of vectors.old) {
-    test(`opens the old form of ${from}: ${vector.name}`, () => {
+  for (const vector of vectors.legacy) {
+    test(`opens the legacy form of ${from}: ${vector.name}`, () => {
       assert.deepEqual(open([strange, key(vector.key)], {}, vector.stored), vector.plain)
     })
   }
@@ -63,7 +63,7 @@ for (const [from, vectors] of Object.entries({ rust, node })) {
 test('the files hold vectors of every kind', () => {
   assert.ok(rust.sealed.length >= 10 && rust.refused.length >= 30 && rust.unsealable.length >= 5)
   assert.ok(rust.names.sensitive.length >= 20 && rust.names.not_sensitive.length >= 15)
-  assert.ok(node.sealed.length >= 5 && node.old.length >= 20 && node.refused.length >= 15)
+  assert.ok(node.sealed.length >= 5 && node.legacy.length >= 20 && node.refused.length >= 15)
 })
 
 test('vectors-node.json is what make-vectors.mjs writes', () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
 import { lockWait } from "../database/support.mjs";
-import { A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealOld, startDatabases } from "./support.mjs";
+import { A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealLegacy, startDatabases } from "./support.mjs";
 
 let databases;
 before(async () => (databases = await startDatabases()));
@@ -19,13 +19,13 @@ describe("step by step", () => {
     const table = await databases.project();
     await table.insertMany(300, A);
     await table.insertMany(10, B);
-    await table.insert({ access_token: sealOld(A, "x") });
+    await table.insert({ access_token: sealLegacy(A, "x") });
     await table.insert({ project_id: "nothing sealed" });
 
     const status = await run(table, A_TO_B, "status", "--json");
     assertDone(status);
     const { tally, not_on_primary } = status.events().at(-1);
-    assert.deepEqual([tally.rows, tally.by_kid, tally.old_form, tally.nothing_sealed, not_on_primary], [312, { [A.kid]: 300, [B.kid]: 10 }, 1, 1, 301]);
+    assert.deepEqual([tally.rows, tally.by_kid, tally.legacy_form, tally.nothing_sealed, not_on_primary], [312, { [A.kid]: 300, [B.kid]: 10 }, 1, 1, 301]);
 
     // Too early, each of them, and each says what comes first.
     assertError(await run(table, A_TO_B, "fence"), 1, /^error: 301 rows are not sealed with key/);
@@ -39,7 +39,7 @@ describe("step by step", () => {
     assert.deepEqual(await states(table), { [B.kid]: "allowed" });
     // From here on the database refuses an old isolate's write, and lets all others pass.
     await assert.rejects(table.insertSealed(A), { code: "IK001" });
-    await assert.rejects(table.insert({ access_token: sealOld(B, "x") }), { code: "IK001" });
+    await assert.rejects(table.insert({ access_token: sealLegacy(B, "x") }), { code: "IK001" });
     await table.insertSealed(B);
     await table.insert({ project_id: "nothing sealed" });
 

@@ -6,7 +6,7 @@ import { after, before, describe, test } from "node:test";
 
 import { lockWait } from "../database/support.mjs";
 import {
-  A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealFor, sealOld, somePlain, startDatabases,
+  A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealFor, sealLegacy, somePlain, startDatabases,
 } from "./support.mjs";
 
 let databases;
@@ -123,10 +123,10 @@ describe("what is in the table", () => {
     assertDone(await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--all-the-way"));
   });
 
-  test("the old form, of either key, becomes the current one", async () => {
+  test("the legacy form, of either key, becomes the current one", async () => {
     const table = await databases.project();
     const ids = [];
-    for (const key of [A, B]) ids.push(await table.insert({ access_token: sealOld(key, "sbp_1"), api_key: "", project_id: "p" }));
+    for (const key of [A, B]) ids.push(await table.insert({ access_token: sealLegacy(key, "sbp_1"), api_key: "", project_id: "p" }));
     assertDone(await rotate(table));
     for (const row of await table.rows()) {
       assert.equal(row.config._enc.kid, B.kid);
@@ -240,12 +240,12 @@ describe("wrong keys are noticed before the first write", () => {
       also: (table) => table.insertMany(20, B),
       message: new RegExp(`sealed with key ${B.kid}, which is neither`),
     },
-    "the key of the old form is missing": {
+    "the key of the legacy form is missing": {
       settings: A_TO_B,
       also: async (table) => {
-        for (let i = 0; i < 20; i += 1) await table.insert({ access_token: sealOld(C, "x") });
+        for (let i = 0; i < 20; i += 1) await table.insert({ access_token: sealLegacy(C, "x") });
       },
-      message: /none of 20 sampled rows of the old form opens/,
+      message: /none of 20 sampled rows of the legacy form opens/,
     },
   };
   for (const [name, { settings, also, message }] of Object.entries(cases)) {

@@ -149,7 +149,7 @@ export function openRow(keys, row) {
 }
 
 /** A value as the source document's TypeScript sealed it. */
-export function sealOld({ key }, text) {
+export function sealLegacy({ key }, text) {
   const iv = randomBytes(12);
   const cipher = createCipheriv("aes-256-gcm", key, iv);
   const ciphertext = Buffer.concat([cipher.update(text), cipher.final()]);

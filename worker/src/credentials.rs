@@ -6,7 +6,7 @@ use crate::oauth::{Account, Grant, token};
 use crate::random::RandomToken;
 use catalogue::Provider;
 use sealed::{
-    Fault, KeyRing, OpenError, Place, PlainConfig, Random, SealError, Secret, StoredConfig,
+    Fault, KeyRing, OpenError, PlainConfig, Random, RowContext, SealError, Secret, StoredConfig,
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -109,8 +109,8 @@ pub enum Row {
 }
 
 impl Row {
-    fn place(self, organization: OrganizationId) -> Place {
-        Place {
+    fn context(self, organization: OrganizationId) -> RowContext {
+        RowContext {
             organization_id: organization.0,
             integration_id: self.id(),
         }
@@ -143,7 +143,7 @@ pub fn seal(
     config: &PlainConfig,
     random: Random<'_>,
 ) -> Result<StoredConfig> {
-    ring.seal(&row.place(organization), config, random)
+    ring.seal(&row.context(organization), config, random)
         .map_err(|error| match error {
             // What is too large came from the provider; nothing else in a config of ours can be refused.
             SealError::Refused(refused) if refused.class() == Fault::TooLarge => {
@@ -162,7 +162,7 @@ pub fn open(
     row: Row,
     config: &StoredConfig,
 ) -> Result<PlainConfig> {
-    ring.open(&row.place(organization), config)
+    ring.open(&row.context(organization), config)
         .map_err(|error| not_open(row, &error))
 }
 
@@ -173,7 +173,7 @@ pub fn may_open_later(
     row: Row,
     config: &StoredConfig,
 ) -> bool {
-    let opened = ring.open(&row.place(organization), config);
+    let opened = ring.open(&row.context(organization), config);
     opened.is_err_and(|error| {
         matches!(
             error.class(),
@@ -190,16 +190,16 @@ pub fn reseal(
     config: &StoredConfig,
     random: Random<'_>,
 ) -> Result<Option<StoredConfig>> {
-    ring.reseal(&row.place(organization), config, random)
+    ring.reseal(&row.context(organization), config, random)
         .map_err(|error| Error::Internal {
             detail: format!("{} {}: {error}", row.table(), row.id()),
         })
 }
 
 fn not_open(row: Row, error: &OpenError) -> Error {
-    let place = format!("{} {} {}", row.table(), row.id(), error.pointer());
+    let context = format!("{} {} {}", row.table(), row.id(), error.pointer());
     Error::Internal {
-        detail: format!("{place}: {error} ({})", error.class()),
+        detail: format!("{context}: {error} ({})", error.class()),
     }
 }
 

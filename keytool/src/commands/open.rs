@@ -1,13 +1,13 @@
-use sealed::{Fault, Place};
+use sealed::{Fault, RowContext};
 
 use crate::error::{Blame, Error, Result};
 use crate::keys::KeyArgs;
 use crate::{input, output};
 
-pub fn run(place: &Place, keys: &KeyArgs) -> Result<()> {
+pub fn run(context: &RowContext, keys: &KeyArgs) -> Result<()> {
     let ring = keys.ring()?;
     let stored = input::config()?;
-    let config = ring.open(place, &stored).map_err(|error| {
+    let config = ring.open(context, &stored).map_err(|error| {
         let message = format!("{error}: {} at \"{}\"", error.class(), error.pointer());
         Error::new(Blame::Row, message).hint(match error.class() {
             Fault::UnknownKey => {

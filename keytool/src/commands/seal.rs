@@ -1,14 +1,14 @@
-use sealed::{Place, PlainConfig, SealError};
+use sealed::{PlainConfig, RowContext, SealError};
 
 use crate::error::{Blame, Error, Result};
 use crate::keys::KeyArgs;
 use crate::{input, output, random};
 
-pub fn run(place: &Place, keys: &KeyArgs) -> Result<()> {
+pub fn run(context: &RowContext, keys: &KeyArgs) -> Result<()> {
     let ring = keys.ring()?;
     let config = PlainConfig::from_map(input::config()?);
     let stored = ring
-        .seal(place, &config, &mut random::fill)
+        .seal(context, &config, &mut random::fill)
         .map_err(|error| match error {
             SealError::Refused(refused) => Error::new(Blame::Input, refused.to_string()),
             SealError::Random(error) => error.into(),

@@ -2,7 +2,7 @@
 //! docs/format.md says. The vectors of both implementations are compiled in; no key and no database is needed.
 
 use sealed::vectors::Vectors;
-use sealed::{Key, KeyRing, Place, PlainConfig, StoredConfig};
+use sealed::{Key, KeyRing, PlainConfig, RowContext, StoredConfig};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -60,24 +60,26 @@ pub fn run(json: bool) -> Result<()> {
 }
 
 fn round_trip() -> Check<usize> {
-    let (ring, place) = (fresh_ring()?, fresh_place()?);
+    let (ring, context) = (fresh_ring()?, fresh_context()?);
     let plain = object(json!({
         "access_token": "sbp_0123456789abcdef", "refresh_token": "", "project_id": "abc123",
         "nested": [{"apiKey": "ключ 🔑", "size": 12345678901234567890u64}], "expires_at": null
     }))?;
-    let stored = seal(&ring, &place, &plain)?;
+    let stored = seal(&ring, &context, &plain)?;
     for secret in ["sbp_0123456789abcdef", "ключ"] {
         if Value::Object(stored.clone()).to_string().contains(secret) {
             return Err("a secret was stored in the clear".to_owned());
         }
     }
     let opened = ring
-        .open(&place, &stored)
+        .open(&context, &stored)
         .map_err(|error| error.to_string())?;
     if *opened.as_map() != plain {
         return Err("what was opened is not what was sealed".to_owned());
     }
-    if fresh_ring()?.open(&place, &stored).is_ok() || ring.open(&fresh_place()?, &stored).is_ok() {
+    if fresh_ring()?.open(&context, &stored).is_ok()
+        || ring.open(&fresh_context()?, &stored).is_ok()
+    {
         return Err("it opens with another key, or in another row".to_owned());
     }
     Ok(1)
@@ -86,9 +88,9 @@ fn round_trip() -> Check<usize> {
 /// Changes each character of a sealed value to every other one of the alphabet's that differs in one bit of the value.
 fn tampering() -> Check<usize> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let (ring, place) = (fresh_ring()?, fresh_place()?);
+    let (ring, context) = (fresh_ring()?, fresh_context()?);
     let plain = object(json!({"access_token": "sbp_0123456789abcdef"}))?;
-    let stored = seal(&ring, &place, &plain)?;
+    let stored = seal(&ring, &context, &plain)?;
     let sealed = stored
         .get("access_token")
         .and_then(Value::as_str)
@@ -104,7 +106,7 @@ fn tampering() -> Check<usize> {
             changed.replace_range(index..=index, other.encode_utf8(&mut [0; 4]));
             let mut config = stored.clone();
             config.insert("access_token".to_owned(), Value::String(changed));
-            if ring.open(&place, &config).is_ok() {
+            if ring.open(&context, &config).is_ok() {
                 return Err(format!("a change of character {index} was not noticed"));
             }
             changes += 1;
@@ -120,9 +122,9 @@ fn object(config: Value) -> Check<Map<String, Value>> {
     }
 }
 
-fn seal(ring: &KeyRing, place: &Place, plain: &Map<String, Value>) -> Check<StoredConfig> {
+fn seal(ring: &KeyRing, context: &RowContext, plain: &Map<String, Value>) -> Check<StoredConfig> {
     ring.seal(
-        place,
+        context,
         &PlainConfig::from_map(plain.clone()),
         &mut random::fill,
     )
@@ -135,7 +137,7 @@ fn fresh_ring() -> Check<KeyRing> {
     KeyRing::new(Key::from_bytes(*bytes), Vec::new()).map_err(|error| error.to_string())
 }
 
-fn fresh_place() -> Check<Place> {
+fn fresh_context() -> Check<RowContext> {
     let mut bytes = [0; 32];
     random::fill(&mut bytes).map_err(|error| error.to_string())?;
     let [organization_id, integration_id] = [0, 16].map(|start| {
@@ -143,7 +145,7 @@ fn fresh_place() -> Check<Place> {
         id.copy_from_slice(&bytes[start..start + 16]);
         Uuid::from_bytes(id)
     });
-    Ok(Place {
+    Ok(RowContext {
         organization_id,
         integration_id,
     })

@@ -135,7 +135,7 @@ fn count_lines(counts: &RowCounts, ring: Option<&KeyRing>) -> Vec<String> {
         .collect();
     let others = [
         ("other keys", counts.other_kids),
-        ("old form", counts.old),
+        ("legacy form", counts.legacy),
         ("nothing sealed", counts.empty),
     ];
     lines.extend(

@@ -1,4 +1,4 @@
-use sealed::{Fault, OpenError, Place};
+use sealed::{Fault, OpenError, RowContext};
 use serde_json::{Value, json};
 
 use crate::config::NotAConfig;
@@ -7,7 +7,7 @@ use crate::error::{Blame, Error, Result};
 /// A row that does not open: which one, why, and where in its config. Never what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub place: Place,
+    pub context: RowContext,
     pub class: Class,
     /// A JSON Pointer, with control characters escaped.
     pub pointer: String,
@@ -32,21 +32,21 @@ impl Class {
 
 impl Finding {
     /// A row whose config cannot be read as one.
-    pub fn not_a_config(place: Place, why: NotAConfig) -> Self {
+    pub fn not_a_config(context: RowContext, why: NotAConfig) -> Self {
         let class = match why {
             NotAConfig::TooDeep => Class::Fault(Fault::TooDeep),
             _ => Class::NoObject,
         };
         Self {
-            place,
+            context,
             class,
             pointer: String::new(),
         }
     }
 
-    pub fn new(place: Place, error: &OpenError) -> Self {
+    pub fn new(context: RowContext, error: &OpenError) -> Self {
         Self {
-            place,
+            context,
             class: Class::Fault(error.class()),
             pointer: error.pointer().to_owned(),
         }
@@ -54,10 +54,10 @@ impl Finding {
 
     /// For a person.
     pub fn to_line(&self) -> String {
-        let Place {
+        let RowContext {
             organization_id,
             integration_id,
-        } = self.place;
+        } = self.context;
         let class = self.class.as_str();
         let pointer = &self.pointer;
         format!(
@@ -69,8 +69,8 @@ impl Finding {
     pub fn to_event(&self) -> Value {
         json!({
             "event": "does_not_open",
-            "id": self.place.integration_id.to_string(),
-            "organization_id": self.place.organization_id.to_string(),
+            "id": self.context.integration_id.to_string(),
+            "organization_id": self.context.organization_id.to_string(),
             "class": self.class.as_str(),
             "pointer": self.pointer,
         })

@@ -17,7 +17,7 @@ pub struct Moved(RefCell<Counts>);
 #[derive(Default)]
 struct Counts {
     organizations: HashMap<Uuid, Organization>,
-    /// The keys that rows were sealed with; `None` is the old form.
+    /// The keys that rows were sealed with; `None` is the legacy form.
     from: Vec<Option<Kid>>,
 }
 

@@ -1,6 +1,6 @@
 //! From a row's config as JSON text to the patch that moves it to the primary key.
 
-use sealed::{Form, KeyRing, Kid, Place, Random, RandomError, ResealError, form};
+use sealed::{Form, KeyRing, Kid, Random, RandomError, ResealError, RowContext, form};
 use serde_json::{Map, Value};
 
 use super::finding::Finding;
@@ -11,7 +11,7 @@ use crate::config;
 pub enum Verdict {
     /// Nothing: it is on the primary key, or nothing in it is sealed.
     Fine,
-    /// Merge this JSON object into the config, which is sealed with another key, or in the old form.
+    /// Merge this JSON object into the config, which is sealed with another key, or in the legacy form.
     Patch { json: String, from: Option<Kid> },
     /// It does not open, and stays as it is.
     Finding(Finding),
@@ -20,19 +20,19 @@ pub enum Verdict {
 /// The patch that moves a config to the primary key: the members that hold what is sealed, and `_enc`.
 pub fn reseal(
     ring: &KeyRing,
-    place: &Place,
+    context: &RowContext,
     text: &str,
     random: Random<'_>,
 ) -> Result<Verdict, RandomError> {
     let config = match config::parse(text) {
         Ok(config) => config,
-        Err(why) => return Ok(Verdict::Finding(Finding::not_a_config(*place, why))),
+        Err(why) => return Ok(Verdict::Finding(Finding::not_a_config(*context, why))),
     };
-    let moved = match ring.reseal(place, &config, random) {
+    let moved = match ring.reseal(context, &config, random) {
         Ok(Some(moved)) => moved,
         Ok(None) => return Ok(Verdict::Fine),
         Err(ResealError::Open(error)) => {
-            return Ok(Verdict::Finding(Finding::new(*place, &error)));
+            return Ok(Verdict::Finding(Finding::new(*context, &error)));
         }
         Err(ResealError::Random(error)) => return Err(error),
     };
@@ -65,8 +65,8 @@ mod tests {
         KeyRing::new(Key::from_bytes(primary), fallbacks).unwrap()
     }
 
-    fn place() -> Place {
-        Place {
+    fn context() -> RowContext {
+        RowContext {
             organization_id: Uuid::from_u128(1),
             integration_id: Uuid::from_u128(2),
         }
@@ -89,12 +89,12 @@ mod tests {
 
     fn sealed(plain: &Value) -> Value {
         let plain = PlainConfig::from_map(map(plain));
-        let stored = ring(OLD, &[]).seal(&place(), &plain, &mut counting());
+        let stored = ring(OLD, &[]).seal(&context(), &plain, &mut counting());
         Value::Object(stored.unwrap())
     }
 
     fn judge(ring: &KeyRing, text: &str) -> Verdict {
-        reseal(ring, &place(), text, &mut counting()).unwrap()
+        reseal(ring, &context(), text, &mut counting()).unwrap()
     }
 
     #[test]
@@ -123,8 +123,8 @@ mod tests {
                 assert!(name == ENC || config[&name] != value, "{name}");
                 merged.insert(name, value);
             }
-            let after = ring.open(&place(), &merged).unwrap();
-            let before = ring.open(&place(), &map(&config)).unwrap();
+            let after = ring.open(&context(), &merged).unwrap();
+            let before = ring.open(&context(), &map(&config)).unwrap();
             assert_eq!(after.as_map(), before.as_map());
             assert_eq!(merged[ENC], ring.enc());
         }
@@ -136,7 +136,7 @@ mod tests {
         let plain = r#"{"a":{"api_key":"b","n":123456789012345678901234567890.10,"x":{"$serde_json::private::Number":"5"}}}"#;
         let stored = ring(OLD, &[])
             .seal(
-                &place(),
+                &context(),
                 &PlainConfig::from_map(config::parse(plain).unwrap()),
                 &mut counting(),
             )
@@ -173,7 +173,11 @@ mod tests {
             let Verdict::Finding(finding) = judge(&ring(NEW, &[]), text) else {
                 panic!("{text}")
             };
-            assert_eq!((finding.place, finding.class), (place(), class), "{text}");
+            assert_eq!(
+                (finding.context, finding.class),
+                (context(), class),
+                "{text}"
+            );
         }
     }
 
@@ -181,7 +185,7 @@ mod tests {
     fn without_randomness_nothing_is_sealed() {
         let text = sealed(&json!({"access_token": "a"})).to_string();
         assert_eq!(
-            reseal(&ring(NEW, &[OLD]), &place(), &text, &mut |_| Err(
+            reseal(&ring(NEW, &[OLD]), &context(), &text, &mut |_| Err(
                 RandomError
             )),
             Err(RandomError)

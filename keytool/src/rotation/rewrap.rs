@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use sealed::{KeyRing, Kid, Place};
+use sealed::{KeyRing, Kid, RowContext};
 use serde_json::json;
 use tokio::task::yield_now;
 
@@ -202,11 +202,11 @@ impl<'a> Pass<'a> {
                 yield_now().await;
             }
             let Some(config) = &row.config else { continue };
-            let place = Place {
+            let context = RowContext {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
-            match reseal(self.ring, &place, config, &mut random)? {
+            match reseal(self.ring, &context, config, &mut random)? {
                 Verdict::Fine => {}
                 Verdict::Patch { json, from } => patches.push(Patch {
                     id: row.id,

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sealed::{Form, KeyRing, Kid, Place, form};
+use sealed::{Form, KeyRing, Kid, RowContext, form};
 use uuid::Uuid;
 
 use crate::config;
@@ -21,7 +21,7 @@ const SUSPICIOUS: u64 = 2;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
     Kid(Kid),
-    Old,
+    Legacy,
 }
 
 #[derive(Default)]
@@ -36,7 +36,7 @@ pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Resul
     let mut seen = HashSet::new();
     for page in pages(first) {
         for row in retry(async || connection.read(&page).await).await? {
-            let place = Place {
+            let context = RowContext {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
@@ -46,13 +46,13 @@ pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Resul
             };
             let group = match form(&config) {
                 Form::Current(kid) => Group::Kid(kid),
-                Form::Old => Group::Old,
+                Form::Legacy => Group::Legacy,
                 _ => continue,
             };
             if seen.insert(row.id) {
                 let count = groups.entry(group).or_default();
                 count.rows += 1;
-                count.opened += u64::from(ring.open(&place, &config).is_ok());
+                count.opened += u64::from(ring.open(&context, &config).is_ok());
             }
         }
     }
@@ -73,8 +73,8 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
     };
     let sampled = count.rows;
     let (message, hint) = match group {
-        Group::Old => (
-            format!("none of {sampled} sampled rows of the old form opens with these keys"),
+        Group::Legacy => (
+            format!("none of {sampled} sampled rows of the legacy form opens with these keys"),
             "give the key that they were sealed with in FALLBACK_ENCRYPTION_KEYS",
         ),
         Group::Kid(kid) if ring.kids().any(|known| known == *kid) => (

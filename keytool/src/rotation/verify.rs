@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-use sealed::{Form, KeyRing, Kid, Place, form};
+use sealed::{Form, KeyRing, Kid, RowContext, form};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ pub struct RowCounts {
     pub rows: u64,
     pub by_kid: BTreeMap<Kid, u64>,
     pub other_kids: u64,
-    pub old: u64,
+    pub legacy: u64,
     pub empty: u64,
     pub findings: BTreeMap<Class, u64>,
 }
@@ -52,10 +52,10 @@ impl RowCounts {
         self.findings.values().sum()
     }
 
-    /// Rows that are sealed with another key than this one, or in the old form.
+    /// Rows that are sealed with another key than this one, or in the legacy form.
     pub fn not_on(&self, kid: Kid) -> u64 {
         let current: u64 = self.by_kid.values().sum();
-        current - self.by_kid.get(&kid).unwrap_or(&0) + self.other_kids + self.old
+        current - self.by_kid.get(&kid).unwrap_or(&0) + self.other_kids + self.legacy
     }
 
     fn count(&mut self, form: Option<Form>, fault: Option<Class>) {
@@ -68,7 +68,7 @@ impl RowCounts {
                     self.other_kids += 1;
                 }
             }
-            Some(Form::Old) => self.old += 1,
+            Some(Form::Legacy) => self.legacy += 1,
             Some(Form::Empty) => self.empty += 1,
             _ => {}
         }
@@ -92,7 +92,7 @@ impl RowCounts {
             "rows": self.rows,
             "by_kid": by_kid,
             "other_kids": self.other_kids,
-            "old_form": self.old,
+            "legacy_form": self.legacy,
             "nothing_sealed": self.empty,
             "does_not_open": self.do_not_open(),
             "classes": classes,
@@ -122,11 +122,11 @@ impl<'a> Inspect<'a> {
 
     pub fn page(&self, rows: Vec<Row>) -> Result<()> {
         for row in rows {
-            let place = Place {
+            let context = RowContext {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
-            let (form, finding) = self.judge(place, row.config.as_deref().unwrap_or_default());
+            let (form, finding) = self.judge(context, row.config.as_deref().unwrap_or_default());
             let class = finding.as_ref().map(|finding| finding.class);
             let seen = &mut *self.seen.borrow_mut();
             seen.all.count(form, class);
@@ -148,14 +148,16 @@ impl<'a> Inspect<'a> {
         Ok(())
     }
 
-    fn judge(&self, place: Place, config: &str) -> (Option<Form>, Option<Finding>) {
+    fn judge(&self, context: RowContext, config: &str) -> (Option<Form>, Option<Finding>) {
         let config = match config::parse(config) {
             Ok(config) => config,
-            Err(why) => return (None, Some(Finding::not_a_config(place, why))),
+            Err(why) => return (None, Some(Finding::not_a_config(context, why))),
         };
         let form = form(&config);
-        let error = self.ring.and_then(|ring| ring.open(&place, &config).err());
-        (Some(form), error.map(|error| Finding::new(place, &error)))
+        let error = self
+            .ring
+            .and_then(|ring| ring.open(&context, &config).err());
+        (Some(form), error.map(|error| Finding::new(context, &error)))
     }
 }
 

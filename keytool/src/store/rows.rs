@@ -59,7 +59,7 @@ pub type Written = HashMap<Uuid, u64>;
 pub struct Patch {
     pub id: Uuid,
     pub organization_id: Uuid,
-    /// The key that the row was sealed with; `None` in the old form.
+    /// The key that the row was sealed with; `None` in the legacy form.
     pub from: Option<Kid>,
     pub version: String,
     /// A JSON object: the fields that hold secrets, whole, and `_enc`.

@@ -335,7 +335,7 @@ export function* open(keys, row, stored) {
     if (kid !== null && !key) throw new Found('unknown-key', '/_enc')
     const { copy, secrets } = walk(stored, 2 * MAX_TEXT, false)
     for (const { text, pointer, put } of secrets) {
-      const bytes = key ? yield* openCurrent(key, ids, text, pointer) : yield* openOld(keys, text, pointer)
+      const bytes = key ? yield* openCurrent(key, ids, text, pointer) : yield* openLegacy(keys, text, pointer)
       put(toText(bytes, pointer))
     }
     return copy
@@ -371,7 +371,7 @@ function* openCurrent(key, ids, text, pointer) {
 }
 
 /** @param {readonly RingKey[]} keys @param {string} text @param {string} pointer @returns {Generator<Step, Uint8Array, any>} */
-function* openOld(keys, text, pointer) {
+function* openLegacy(keys, text, pointer) {
   if (text === '') return new Uint8Array()
   const head = readHead(text)
   if (!head) throw new Found('not-sealed', pointer)
@@ -394,7 +394,7 @@ function* openOld(keys, text, pointer) {
   throw new Found(fault, pointer)
 }
 
-/** A value with an iv and a tag, written in any of the old form's ways. @param {string} text */
+/** A value with an iv and a tag, written in any of the legacy form's ways. @param {string} text */
 function readHead(text) {
   const parts = text.split('.', 4)
   if (parts.length !== 3) return null

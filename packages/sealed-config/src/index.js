@@ -47,7 +47,7 @@ export class KeyRing {
   }
 
   /**
-   * Opens a stored config of the current or the old form. Throws an `OpenError`.
+   * Opens a stored config of the current or the legacy form. Throws an `OpenError`.
    * @param {Row} row
    * @param {Config} stored
    * @returns {Promise<Config>}

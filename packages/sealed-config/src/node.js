@@ -40,7 +40,7 @@ export class KeyRing {
   }
 
   /**
-   * Opens a stored config of the current or the old form. Throws an `OpenError`.
+   * Opens a stored config of the current or the legacy form. Throws an `OpenError`.
    * @param {Row} row
    * @param {Config} stored
    * @returns {Config}
@@ -61,7 +61,7 @@ export function encryptConfig(config, row) {
 }
 
 /**
- * Opens a row's config, of the current or the old form, with `ENCRYPTION_KEY` and `FALLBACK_ENCRYPTION_KEYS`.
+ * Opens a row's config, of the current or the legacy form, with `ENCRYPTION_KEY` and `FALLBACK_ENCRYPTION_KEYS`.
  * @param {Config} config
  * @param {Row} row
  * @returns {Config}

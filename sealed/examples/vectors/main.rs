@@ -10,7 +10,7 @@ mod sealed_configs;
 
 use std::error::Error;
 
-use sealed::{Key, KeyRing, Place, PlainConfig, RandomError, SealError};
+use sealed::{Key, KeyRing, PlainConfig, RandomError, RowContext, SealError};
 use serde_json::{Map, Value, json};
 
 const ORGANIZATION: &str = "3f2c9a64-0b1d-4e8f-a7c5-6d9e2b10f483";
@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     let vectors = json!({
         "about": "Written by `cargo run -p sealed --example vectors`. docs/format.md explains the members.",
         "sealed": sealed_configs::sealed()?,
-        "old": [],
+        "legacy": [],
         "refused": refused_configs::refused()?,
         "unsealable": unsealable()?,
         "names": names(),
@@ -47,8 +47,8 @@ fn object(value: Value) -> Map<String, Value> {
     }
 }
 
-fn place(organization_id: &str, integration_id: &str) -> Result<Place> {
-    Ok(Place {
+fn context(organization_id: &str, integration_id: &str) -> Result<RowContext> {
+    Ok(RowContext {
         organization_id: organization_id.parse()?,
         integration_id: integration_id.parse()?,
     })
@@ -88,7 +88,7 @@ fn unsealable() -> Result<Vec<Value>> {
     for (name, plain) in cases {
         let config = PlainConfig::from_map(object(plain.clone()));
         let result = ring(0)?.seal(
-            &place(ORGANIZATION, INTEGRATION)?,
+            &context(ORGANIZATION, INTEGRATION)?,
             &config,
             &mut counting(&mut 0),
         );

@@ -5,13 +5,13 @@ use base64::engine::general_purpose::STANDARD;
 use sealed::{Fault, PlainConfig};
 use serde_json::{Value, json};
 
-use crate::{INTEGRATION, ORGANIZATION, Result, counting, key, object, place, ring};
+use crate::{INTEGRATION, ORGANIZATION, Result, context, counting, key, object, ring};
 
 const OTHER: &str = "00000000-0000-4000-8000-000000000001";
 
 /// Each with the class and the place of its fault.
 pub fn refused() -> Result<Vec<Value>> {
-    let here = place(ORGANIZATION, INTEGRATION)?;
+    let here = context(ORGANIZATION, INTEGRATION)?;
     let plain = PlainConfig::from_map(object(
         json!({"access_token": "sbp_example", "deep": [{"api_key": "k"}]}),
     ));

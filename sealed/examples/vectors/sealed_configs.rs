@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use sealed::PlainConfig;
 use serde_json::{Value, json};
 
-use crate::{INTEGRATION, ORGANIZATION, Result, counting, key, object, place, ring};
+use crate::{INTEGRATION, ORGANIZATION, Result, context, counting, key, object, ring};
 
 pub fn sealed() -> Result<Vec<Value>> {
     let every_name = json!({
@@ -120,7 +120,7 @@ pub fn sealed() -> Result<Vec<Value>> {
         let plain = PlainConfig::from_map(object(plain));
         let mut nonces = Vec::new();
         let mut counting = counting(&mut next);
-        let stored = ring.seal(&place(ORGANIZATION, INTEGRATION)?, &plain, &mut |bytes| {
+        let stored = ring.seal(&context(ORGANIZATION, INTEGRATION)?, &plain, &mut |bytes| {
             counting(bytes)?;
             nonces.extend_from_slice(bytes);
             Ok(())

@@ -1,8 +1,8 @@
-// Rows as they lie in a table that has been in use: sealed with the key that is to go, some in the old form, some with nothing
+// Rows as they lie in a table that has been in use: sealed with the key that is to go, some in the legacy form, some with nothing
 // sealed; and damaged ones.
 import { randomBytes, randomUUID } from "node:crypto";
 
-import { opened, sealed, sealedOld } from "./sealing.mjs";
+import { opened, sealed, sealedLegacy } from "./sealing.mjs";
 
 const CHUNK = 500;
 const LONG_AGO = "2026-01-02T03:04:05Z";
@@ -68,8 +68,8 @@ export class Prepared {
     return { row: { ...row, config: this.#config(key, row, plain, form) }, plain };
   }
 
-  #config(key, row, plain, form = this.random.pick(["current", "current", "current", "old"])) {
-    return form === "old" && !plain.nested ? sealedOld(key, plain, this.random) : sealed(key, row, plain);
+  #config(key, row, plain, form = this.random.pick(["current", "current", "current", "legacy"])) {
+    return form === "legacy" && !plain.nested ? sealedLegacy(key, plain, this.random) : sealed(key, row, plain);
   }
 
   async #write(rows) {

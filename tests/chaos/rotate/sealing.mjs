@@ -20,8 +20,8 @@ export function sealed({ key }, row, plain) {
   return seal(key, placeOf(row), plain, () => randomBytes(12));
 }
 
-/** A config in the old form, in one of the spellings that its writers had. */
-export function sealedOld({ key }, plain, random) {
+/** A config in the legacy form, in one of the spellings that its writers had. */
+export function sealedLegacy({ key }, plain, random) {
   const encoding = random.pick(["base64", "base64url", "hex"]);
   const bytes = random.pick([12, 16]);
   const field = (text) => {

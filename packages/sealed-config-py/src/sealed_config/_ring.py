@@ -72,7 +72,7 @@ class KeyRing:
         return walk.copy
 
     def open(self, row: Mapping[str, Any], stored: Config) -> Config:
-        """A copy of the config, of the current or the old form, with its secrets in the clear. Raises :class:`OpenError`."""
+        """A copy of the config, of the current or the legacy form, with its secrets in the clear. Raises :class:`OpenError`."""
         ids = ids_of(row)
         try:
             key = self._key_of(stored)
@@ -81,7 +81,7 @@ class KeyRing:
                 if key:
                     data = _open_current(key, secret.text, secret.pointer, _aad(*ids, secret.pointer, key.kid))
                 else:
-                    data = self._open_old(secret.text, secret.pointer)
+                    data = self._open_legacy(secret.text, secret.pointer)
                 try:
                     secret.put(data.decode())
                 except UnicodeDecodeError:
@@ -99,7 +99,7 @@ class KeyRing:
                 return key
         raise Found("unknown-key", "/_enc")
 
-    def _open_old(self, text: str, pointer: str) -> bytes:
+    def _open_legacy(self, text: str, pointer: str) -> bytes:
         if text == "":
             return b""
         head = _read_head(text)
@@ -178,7 +178,7 @@ class _Head:
 
 
 def _read_head(text: str) -> _Head | None:
-    """A value with an iv and a tag, written in any of the old form's ways."""
+    """A value with an iv and a tag, written in any of the legacy form's ways."""
     parts = text.split(".")
     if len(parts) != 3:
         return None

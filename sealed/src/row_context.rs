@@ -4,7 +4,7 @@ use crate::kid::Kid;
 
 /// Where a config lies: a sealed value opens in its own row of its own organisation and nowhere else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct RowContext {
     /// `integrations.organization_id`.
     pub organization_id: Uuid,
     /// `integrations.id`. Whoever seals makes the row's id first.
@@ -15,29 +15,29 @@ pub struct Place {
 /// UTF-8 bytes, so that no two lists of parts give the same bytes.
 pub(crate) struct Aad {
     bytes: Vec<u8>,
-    place_end: usize,
+    row_end: usize,
 }
 
 impl Aad {
-    pub fn new(place: &Place) -> Self {
+    pub fn new(context: &RowContext) -> Self {
         let mut bytes = Vec::with_capacity(192);
         push(&mut bytes, "v2");
         push(&mut bytes, "integrations");
-        for id in [place.organization_id, place.integration_id] {
+        for id in [context.organization_id, context.integration_id] {
             push(
                 &mut bytes,
                 id.hyphenated().encode_lower(&mut Uuid::encode_buffer()),
             );
         }
         Self {
-            place_end: bytes.len(),
+            row_end: bytes.len(),
             bytes,
         }
     }
 
     /// The bytes for the field at this JSON Pointer, sealed with this key. What was asked for before is overwritten.
     pub fn of(&mut self, pointer: &str, kid: Kid) -> &[u8] {
-        self.bytes.truncate(self.place_end);
+        self.bytes.truncate(self.row_end);
         push(&mut self.bytes, pointer);
         push(&mut self.bytes, kid.encode(&mut [0; 16]));
         &self.bytes
@@ -56,12 +56,12 @@ mod tests {
 
     #[test]
     fn parts_are_length_prefixed() {
-        let place = Place {
+        let context = RowContext {
             organization_id: Uuid::from_u128(0xABC),
             integration_id: Uuid::from_u128(2),
         };
         let kid: Kid = "0123456789abcdef".parse().unwrap();
-        let mut aad = Aad::new(&place);
+        let mut aad = Aad::new(&context);
         aad.of("/something/longer", kid);
         let expected = [
             &b"\0\0\0\x02v2\0\0\0\x0cintegrations"[..],

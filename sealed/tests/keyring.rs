@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use sealed::{
-    Fault, Form, Key, KeyError, KeyRing, OpenError, Place, PlainConfig, RandomError, ResealError,
-    StoredConfig,
+    Fault, Form, Key, KeyError, KeyRing, OpenError, PlainConfig, RandomError, ResealError,
+    RowContext, StoredConfig,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-const HERE: Place = Place {
+const HERE: RowContext = RowContext {
     organization_id: Uuid::from_u128(1),
     integration_id: Uuid::from_u128(2),
 };
@@ -115,7 +115,7 @@ fn a_secret_in_the_clear_is_never_passed_by() {
     let sealed = seal(&ring(1, &[]), json!({"a_key": "x"}));
     for mut config in [
         sealed.clone(),
-        map(json!({"a_key": "", "note": "old form"})),
+        map(json!({"a_key": "", "note": "legacy form"})),
     ] {
         for (name, value) in [("b_key", json!("clear")), ("accessToken", json!("clear"))] {
             config.insert(name.into(), value);
@@ -136,9 +136,9 @@ fn a_secret_in_the_clear_is_never_passed_by() {
 
 #[test]
 fn an_old_config_is_sealed_whole_or_not_at_all() {
-    // The empty string is the one text that the old form holds in the clear.
+    // The empty string is the one text that the legacy form holds in the clear.
     let old = map(json!({"a_token": "", "b_token": null, "n": [1, {"x": 2.5}]}));
-    assert_eq!(sealed::form(&old), Form::Old);
+    assert_eq!(sealed::form(&old), Form::Legacy);
     let moved = ring(1, &[])
         .reseal(&HERE, &old, &mut random)
         .unwrap()

@@ -1,8 +1,9 @@
-//! The old form: values that the source document's TypeScript may have written. Read here, never written.
+//! The legacy form: values that the source document's TypeScript may have written. Read here, never written.
 
 use crate::cipher::StoredNonce;
+use crate::encoding::Encoding;
 use crate::error::Fault;
-use crate::value::{Encoding, SealedValue, parts};
+use crate::value::{SealedValue, parts};
 
 /// Reads `iv.tag.ciphertext` in every way that Node's `Buffer` writes bytes: base64 or base64url, padded or not, or hex.
 /// iv and tag have known lengths, which tell how they are written. A ciphertext can be hex and base64 at once, so there may

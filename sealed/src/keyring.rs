@@ -1,19 +1,18 @@
 use serde_json::Value;
 
 use crate::cipher::NotAuthentic;
-use crate::config::{
-    Field, MAX_CONFIG_TEXT, MAX_VALUE, MAX_VALUES, StoredConfig, fields, with_texts,
-};
-use crate::enc::{self, ENC};
+use crate::config::{Field, MAX_CONFIG_TEXT, MAX_VALUE, StoredConfig, fields, with_texts};
+use crate::current;
+use crate::envelope::{self, ENC};
 use crate::error::{Fault, KeyError, OpenError, Refused, ResealError, SealError};
 use crate::key::Key;
 use crate::kid::Kid;
-use crate::old;
-use crate::place::{Aad, Place};
+use crate::legacy;
 use crate::plain::PlainConfig;
 use crate::random::{Nonce, Random, nonces};
+use crate::row_context::{Aad, RowContext};
 use crate::secret::Secret;
-use crate::value::{self, Scratch, SealedValue};
+use crate::value::{self, Scratch};
 
 /// The keys of a deployment: the primary seals, and every key opens.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ impl KeyRing {
         self.keys.iter().map(Key::kid)
     }
 
-    /// Seals a config for its place, with the primary key and fresh nonces, and adds `_enc`.
+    /// Seals a config for its row, with the primary key and fresh nonces, and adds `_enc`.
     ///
     /// A config without a string in a sensitive field is stored as it is, without `_enc`: nothing in it is sealed. An empty
     /// string is sealed like any other, and so is one that looks like a sealed value. Null stays null.
@@ -62,7 +61,7 @@ impl KeyRing {
     /// `_enc`; it is beyond the bounds. [`SealError::Random`]: the source of randomness failed.
     pub fn seal(
         &self,
-        place: &Place,
+        context: &RowContext,
         config: &PlainConfig,
         random: Random<'_>,
     ) -> Result<StoredConfig, SealError> {
@@ -77,7 +76,7 @@ impl KeyRing {
         let nonces = nonces(fields.len(), random)?;
         let mut sealer = Sealer {
             key: self.primary(),
-            aad: Aad::new(place),
+            aad: Aad::new(context),
         };
         let mut scratch = Scratch::default();
         let texts = fields.iter().zip(&nonces).map(|(field, nonce)| {
@@ -88,17 +87,21 @@ impl KeyRing {
         });
         let mut stored = with_texts(config, &mut texts.collect::<Vec<_>>().into_iter());
         if !fields.is_empty() {
-            stored.insert(ENC.to_owned(), enc::write(self.primary_kid()));
+            stored.insert(ENC.to_owned(), envelope::write(self.primary_kid()));
         }
         Ok(stored)
     }
 
-    /// Opens a config of the current or the old form.
+    /// Opens a config of the current or the legacy form.
     ///
     /// With `_enc` its kid selects the key, and every string in a sensitive field must be sealed. Without, each key is tried;
     /// an empty string is itself, as there was nothing to seal.
-    pub fn open(&self, place: &Place, config: &StoredConfig) -> Result<PlainConfig, OpenError> {
-        let mut opener = self.opener(place, config.get(ENC))?;
+    pub fn open(
+        &self,
+        context: &RowContext,
+        config: &StoredConfig,
+    ) -> Result<PlainConfig, OpenError> {
+        let mut opener = self.opener(context, config.get(ENC))?;
         let mut texts = Vec::new();
         for Field { pointer, text } in fields(config, 2 * MAX_CONFIG_TEXT)? {
             let text = opener.open(&pointer, text)?.to_owned();
@@ -117,61 +120,37 @@ impl KeyRing {
     /// nothing in it is sealed. On an error there is no half of a result.
     pub fn reseal(
         &self,
-        place: &Place,
+        context: &RowContext,
         config: &StoredConfig,
         random: Random<'_>,
     ) -> Result<Option<StoredConfig>, ResealError> {
         if self.is_done(config.get(ENC)) {
             return Ok(None);
         }
+        let enc = config.get(ENC);
         let fields = fields(config, 2 * MAX_CONFIG_TEXT).map_err(OpenError::from)?;
-        let fields: Vec<_> = fields
-            .iter()
-            .map(|field| (field.pointer.as_str(), field.text))
-            .collect();
-        let Some(texts) = self.reseal_texts(place, config.get(ENC), &fields, random)? else {
+        if enc.is_none() && fields.is_empty() {
             return Ok(None);
+        }
+        let mut opener = self.opener(context, enc)?;
+        let mut sealer = Sealer {
+            key: self.primary(),
+            aad: Aad::new(context),
         };
+        let nonces = nonces(fields.len(), random)?;
+        let mut texts = Vec::with_capacity(fields.len());
+        for (Field { pointer, text }, nonce) in fields.iter().zip(&nonces) {
+            opener.open(pointer, text)?;
+            texts.push(sealer.seal(pointer, nonce, opener.scratch.bytes()));
+        }
         let mut moved = with_texts(config, &mut texts.into_iter());
         moved.insert(ENC.to_owned(), self.enc());
         Ok(Some(moved))
     }
 
-    /// [`reseal`](Self::reseal) for a caller that fetched only the texts: `fields` are the JSON Pointers of all sensitive
-    /// strings of one config, with the strings, and `enc` is the config's `_enc`.
-    ///
-    /// The new texts come back in the same order. They must be written together with [`enc`](Self::enc) and all at once:
-    /// a config has one kid. Which fields are sensitive is the caller's to know, here; a field left out will not open again.
-    pub fn reseal_texts(
-        &self,
-        place: &Place,
-        enc: Option<&Value>,
-        fields: &[(&str, &str)],
-        random: Random<'_>,
-    ) -> Result<Option<Vec<String>>, ResealError> {
-        if self.is_done(enc) || (enc.is_none() && fields.is_empty()) {
-            return Ok(None);
-        }
-        if fields.len() > MAX_VALUES {
-            return Err(OpenError::new(Fault::TooLarge, "").into());
-        }
-        let mut opener = self.opener(place, enc)?;
-        let mut sealer = Sealer {
-            key: self.primary(),
-            aad: Aad::new(place),
-        };
-        let nonces = nonces(fields.len(), random)?;
-        let mut texts = Vec::with_capacity(fields.len());
-        for ((pointer, text), nonce) in fields.iter().zip(&nonces) {
-            opener.open(pointer, text)?;
-            texts.push(sealer.seal(pointer, nonce, opener.scratch.bytes()));
-        }
-        Ok(Some(texts))
-    }
-
     /// The `_enc` that goes with what the primary key sealed.
     pub fn enc(&self) -> Value {
-        enc::write(self.primary_kid())
+        envelope::write(self.primary_kid())
     }
 
     fn primary(&self) -> &Key {
@@ -179,18 +158,18 @@ impl KeyRing {
     }
 
     fn is_done(&self, enc: Option<&Value>) -> bool {
-        enc::read(enc) == Ok(Some(self.primary_kid()))
+        envelope::read(enc) == Ok(Some(self.primary_kid()))
     }
 
-    fn opener(&self, place: &Place, enc: Option<&Value>) -> Result<Opener<'_>, OpenError> {
+    fn opener(&self, context: &RowContext, enc: Option<&Value>) -> Result<Opener<'_>, OpenError> {
         let fault = |fault| OpenError::new(fault, "/_enc");
-        let form = match enc::read(enc).map_err(fault)? {
-            None => OpenerForm::Old(&self.keys),
+        let form = match envelope::read(enc).map_err(fault)? {
+            None => OpenerForm::Legacy(&self.keys),
             Some(kid) => {
                 let key = self.keys.iter().find(|key| key.kid() == kid);
                 OpenerForm::Current(
                     key.ok_or_else(|| fault(Fault::UnknownKey))?,
-                    Aad::new(place),
+                    Aad::new(context),
                 )
             }
         };
@@ -226,7 +205,7 @@ struct Opener<'a> {
 
 enum OpenerForm<'a> {
     Current(&'a Key, Aad),
-    Old(&'a [Key]),
+    Legacy(&'a [Key]),
 }
 
 impl Opener<'_> {
@@ -236,7 +215,7 @@ impl Opener<'_> {
             OpenerForm::Current(key, aad) => {
                 open_current(key, aad.of(pointer, key.kid()), text, &mut self.scratch)
             }
-            OpenerForm::Old(keys) => open_old(keys, text, &mut self.scratch),
+            OpenerForm::Legacy(keys) => open_legacy(keys, text, &mut self.scratch),
         };
         let fault = |fault| OpenError::new(fault, pointer);
         opened.map_err(fault)?;
@@ -245,20 +224,20 @@ impl Opener<'_> {
 }
 
 fn open_current(key: &Key, aad: &[u8], text: &str, scratch: &mut Scratch) -> Result<(), Fault> {
-    let value = SealedValue::read(text)?;
+    let value = current::read(text)?;
     value.decode(scratch)?;
     key.cipher()
         .open(&value.nonce, aad, scratch.bytes(), &value.tag)
         .map_err(|NotAuthentic| Fault::NotAuthentic)
 }
 
-fn open_old(keys: &[Key], text: &str, scratch: &mut Scratch) -> Result<(), Fault> {
+fn open_legacy(keys: &[Key], text: &str, scratch: &mut Scratch) -> Result<(), Fault> {
     if text.is_empty() {
         scratch.empty(0);
         return Ok(());
     }
     let mut fault = Fault::Malformed;
-    for reading in old::read(text)? {
+    for reading in legacy::read(text)? {
         for key in keys {
             // Decoded anew for every key: what a failed attempt leaves in the buffer is not to be relied on.
             match reading.decode(scratch) {
