@@ -15,27 +15,27 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 comment on function public.rewrap_load() is
-  'How the database bears a rotation: backends that have waited 100 ms for a lock, the replication lag in seconds (null without a '
+  'The load that a rotation watches: the number of backends that have waited 100 ms for a lock, the replication lag in seconds (null without a '
   'replica or without the right to see it), and the planner''s estimate of the rows.';
 
 create function public.rewrap_read(
   p_after uuid, p_limit integer, p_kid text, p_until uuid default null, p_organization_id uuid default null,
-  p_look integer default null
-) returns table (id uuid, organization_id uuid, config jsonb, version text, current boolean, looked integer)
+  p_scan_limit integer default null
+) returns table (id uuid, organization_id uuid, config jsonb, version text, current boolean, scanned integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   c_bytes constant integer := 1048576;
-  v_look integer := coalesce(p_look, p_limit);
+  v_scan_limit integer := coalesce(p_scan_limit, p_limit);
 begin
-  if p_limit is null or p_limit not between 1 and 5000 or v_look not between p_limit and 50000 then
-    raise exception 'p_limit is not between 1 and 5000, or p_look not between that and 50000' using
+  if p_limit is null or p_limit not between 1 and 5000 or v_scan_limit not between p_limit and 50000 then
+    raise exception 'p_limit is not between 1 and 5000, or p_scan_limit not between that and 50000' using
       errcode = 'invalid_parameter_value';
   end if;
 
   return query
-    select p.id, p.organization_id, p.config, p.version::text, p.config is null, p.looked::integer
+    select p.id, p.organization_id, p.config, p.version::text, p.config is null, p.scanned::integer
     from (
-      select i.*, row_number() over page as looked, sum(i.size) over page as bytes
+      select i.*, row_number() over page as scanned, sum(i.size) over page as bytes
       from (
         select c.*,
           case
@@ -44,7 +44,7 @@ begin
             else octet_length(c.config::text)
           end as size
         from (
-          -- The limit stands here so that the key id is looked for once a row; and what needs nothing does not travel on.
+          -- The limit stands here so that the key id is looked up once a row, and a row that needs nothing is not sent.
           select r.id, r.organization_id, r.xmin as version,
             case when r.config->'_enc'->>'kid' = p_kid then null else coalesce(r.config, 'null') end as config
           from public.integrations r
@@ -52,21 +52,21 @@ begin
             and (p_until is null or r.id <= p_until)
             and (p_organization_id is null or r.organization_id = p_organization_id)
           order by r.id
-          limit v_look
+          limit v_scan_limit
         ) c
       ) i
       window page as (order by i.id rows unbounded preceding)
     ) p
-    where p.bytes - p.size < c_bytes and (p.config is not null or p.looked = v_look)
+    where p.bytes - p.size < c_bytes and (p.config is not null or p.scanned = v_scan_limit)
     order by p.id
     limit p_limit;
 end
 $$;
 
 comment on function public.rewrap_read(uuid, integer, text, uuid, uuid, integer) is
-  'Looks at the next p_look rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all): '
-  'at most p_limit of them, and about a megabyte. p_look is p_limit, if not given. The last of p_look rows is always returned, as '
-  'the place to continue. No row means the end. looked counts the rows up to this one.';
+  'Scans the next p_scan_limit rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all): '
+  'at most p_limit of them, and about a megabyte. p_scan_limit is p_limit, if not given. The last of p_scan_limit rows is always returned, as '
+  'the place to continue. No row means the end. scanned counts the rows up to this one.';
 
 create function public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[]) returns jsonb
 -- Without hash and merge joins rows are locked in the order of p_ids: two rotators on the same rows, both in the order of ids, wait

@@ -20,11 +20,11 @@ use crate::settings::uuid;
 use crate::shown::on_one_line;
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 something sealed does not open.
-Keys are read from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS or from files, never from an argument; no .env file is read.
-The rows are reached by DATABASE_URL, or by SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.";
+Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 a sealed value does not open.
+keytool reads keys from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS, or from files. It takes no key as an argument and reads no .env file.
+It connects to the database with DATABASE_URL, or with SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.";
 
-/// Makes, checks and rotates the keys that seal the integrations table
+/// Generates, checks and rotates the keys that seal the table integrations
 #[derive(Debug, Parser)]
 #[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Args {
@@ -41,21 +41,21 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new key: base64 of 32 random bytes, as `openssl rand -base64 32` does, with its id on stderr
+    /// Generate a key as base64 of 32 random bytes, and print its id on stderr
     Generate(GenerateArgs),
     /// Print the id of the primary key
     Id(IdArgs),
-    /// Seal a config: read it from stdin as JSON, print what belongs in the database
-    Seal(PlaceArgs),
-    /// Open a config: read it from stdin as it stands in the database, print it with its secrets in the clear
-    Open(PlaceArgs),
-    /// Check that this program seals and opens as the format says, with known vectors and with a fresh key
+    /// Read a config from stdin as JSON, seal it and print it
+    Seal(RowArgs),
+    /// Read a sealed config from stdin, open it and print its secrets in the clear
+    Open(RowArgs),
+    /// Check this program against the format's test vectors and with a fresh key
     Selftest,
-    /// Count the rows by key and open them all: how far a rotation is, and which rows do not open
+    /// Count the rows by key, open each row and report those that do not open
     Status(StatusArgs),
-    /// Move every row to the primary key while the worker keeps writing; if it is killed, run it again
+    /// Rewrap every row with the primary key; the worker keeps running, and a stopped run can be repeated
     Rotate(RotateArgs),
-    /// Open every row with the given keys, and list those that do not open
+    /// Open every row with the given keys and list those that do not open
     Verify(VerifyArgs),
     /// Make the database reject writes that are not sealed with the primary key
     Fence(FenceArgs),
@@ -63,13 +63,13 @@ pub enum Command {
     Retire(RetireArgs),
     /// Show the fence and the state of each key
     Registry(RegistryArgs),
-    /// Print this, a command's help, or how to change the key: `help rotation`
+    /// Print this help, the help of a command, or the steps of a rotation (`help rotation`)
     Help(TopicArgs),
 }
 
-/// The row a config belongs to: a sealed value opens in its own row only.
+/// The row of a config. A sealed value opens in its own row only.
 #[derive(ClapArgs, Debug)]
-pub struct PlaceArgs {
+pub struct RowArgs {
     /// The row's organization_id
     #[arg(long, value_name = "UUID", value_parser = uuid)]
     organization: Uuid,
@@ -79,7 +79,7 @@ pub struct PlaceArgs {
     integration: Uuid,
 }
 
-impl PlaceArgs {
+impl RowArgs {
     pub fn context(&self) -> RowContext {
         RowContext {
             organization_id: self.organization,
@@ -88,7 +88,7 @@ impl PlaceArgs {
     }
 }
 
-/// Reads the command line. What is wrong with it has been said when this gives an exit status; help is no error.
+/// Reads the command line. An exit status means that the error, or the help, has been printed.
 pub fn parse() -> Result<Args, ExitCode> {
     Args::try_parse().map_err(|error| {
         if error.use_stderr() {
@@ -101,8 +101,8 @@ pub fn parse() -> Result<Args, ExitCode> {
     })
 }
 
-/// clap quotes what it does not understand. Any of it may be a secret that somebody has pasted in the wrong place, and stderr
-/// goes into logs: the option is named, and what is suggested instead, never what was given.
+/// clap quotes what it does not understand. That may be a secret that somebody has pasted in the wrong place, and stderr is logged.
+/// So the message names the option and clap's suggestion, never the value.
 fn without_values(mut error: clap::Error) -> String {
     let quoted = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,

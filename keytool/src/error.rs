@@ -2,55 +2,55 @@ use std::io::{self, Write};
 
 use crate::shown::on_one_line;
 
-/// Why a command ended, for a person to read: what is wrong, and what to do about it. Never a secret, never a value.
+/// Why a command failed, for a person: what is wrong and what to do. It holds no secret and no value.
 #[derive(Debug)]
 pub struct Error {
-    blame: Blame,
+    kind: ErrorKind,
     message: String,
     hint: Option<String>,
 }
 
-/// Who has to do something about an error.
+/// Who must act on an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blame {
-    /// Whoever set the arguments and the environment.
+pub enum ErrorKind {
+    /// The user who set the arguments and the environment.
     Caller,
-    /// Whoever made the data on stdin.
+    /// The producer of stdin.
     Input,
-    /// What is stored does not open.
+    /// A stored value does not open.
     Row,
-    /// The database did not do it, or is not in the state that the command needs.
+    /// The database failed, or is not in the state that the command needs.
     Database,
-    /// This machine: files, randomness.
+    /// This machine: its files or its random source.
     Machine,
-    /// Whoever reads stdout went away. There is nobody to tell.
+    /// The reader of stdout has closed it. Nothing is printed.
     Reader,
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    pub fn new(blame: Blame, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
-            blame,
+            kind,
             message: message.into(),
             hint: None,
         }
     }
 
-    /// Says what to do.
+    /// Adds what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    pub fn blame(&self) -> Blame {
-        self.blame
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
     }
 
-    /// Writes it to stderr. If that is gone too, the exit status has to do.
+    /// Writes it to stderr. If that fails, only the exit status remains.
     pub fn print(&self) {
-        if self.blame == Blame::Reader {
+        if self.kind == ErrorKind::Reader {
             return;
         }
         let mut stderr = io::stderr().lock();
@@ -63,6 +63,6 @@ impl Error {
 
 impl From<sealed::RandomError> for Error {
     fn from(error: sealed::RandomError) -> Self {
-        Self::new(Blame::Machine, error.to_string())
+        Self::new(ErrorKind::Machine, error.to_string())
     }
 }

@@ -1,21 +1,21 @@
 //! The exit statuses, all of them.
 
-use crate::error::Blame;
+use crate::error::ErrorKind;
 
-/// Everything asked for was done.
+/// The command did what it was asked for.
 pub const DONE: u8 = 0;
-/// It failed: the input, the database, the network or this machine.
+/// The input, the database, the network or this machine failed.
 pub const FAILED: u8 = 1;
-/// The arguments or the settings are not right; nothing was done. clap uses the same.
+/// The arguments or settings are wrong, and nothing was done. clap uses the same status.
 pub const USAGE: u8 = 2;
-/// Something sealed does not open. Whatever else could be done was done.
+/// A sealed value does not open. Everything else was done.
 pub const DOES_NOT_OPEN: u8 = 3;
 
 /// The status for an error.
-pub fn status(blame: Blame) -> u8 {
-    match blame {
-        Blame::Caller => USAGE,
-        Blame::Row => DOES_NOT_OPEN,
-        Blame::Input | Blame::Database | Blame::Machine | Blame::Reader => FAILED,
+pub fn status(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Caller => USAGE,
+        ErrorKind::Row => DOES_NOT_OPEN,
+        ErrorKind::Input | ErrorKind::Database | ErrorKind::Machine | ErrorKind::Reader => FAILED,
     }
 }

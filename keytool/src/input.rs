@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::config::parse;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// More than any config that can be sealed, written as JSON.
 const MAX_STDIN: usize = 8 * 1024 * 1024;
@@ -16,17 +16,17 @@ pub fn config() -> Result<Map<String, Value>> {
         eprintln!("hint: waiting for a config (a JSON object) on stdin");
     }
     let text = read_bounded(stdin, MAX_STDIN)
-        .map_err(|error| Error::new(Blame::Machine, format!("stdin cannot be read: {error}")))?
+        .map_err(|error| Error::new(ErrorKind::Machine, format!("stdin cannot be read: {error}")))?
         .ok_or_else(|| {
             let message = format!("the config on stdin is larger than {MAX_STDIN} bytes");
-            Error::new(Blame::Input, message)
+            Error::new(ErrorKind::Input, message)
         })?;
     let text = str::from_utf8(&text).map_err(|_| not_a_config("not UTF-8 text".into()))?;
     parse(text).map_err(|why| not_a_config(why.to_string()))
 }
 
 fn not_a_config(why: String) -> Error {
-    Error::new(Blame::Input, format!("the config on stdin: {why}"))
+    Error::new(ErrorKind::Input, format!("the config on stdin: {why}"))
         .hint("give the value of integrations.config, a JSON object")
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sealed::{Key, KeyError, KeyRing};
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::input::read_bounded;
 use crate::settings::{self, FALLBACKS, PRIMARY};
 
@@ -16,11 +16,11 @@ const MAKE_ONE: &str = "make a key with `keytool generate` or `openssl rand -bas
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Keys")]
 pub struct KeyArgs {
-    /// Take the primary key from this file instead of ENCRYPTION_KEY; nobody but its owner may read it
+    /// Read the primary key from this file instead of ENCRYPTION_KEY; only its owner may have access to it
     #[arg(long, global = true, value_name = "FILE")]
     key_file: Option<PathBuf>,
 
-    /// Take a fallback key from this file instead of FALLBACK_ENCRYPTION_KEYS; may be given several times
+    /// Read a fallback key from this file instead of FALLBACK_ENCRYPTION_KEYS; repeat it for several keys
     #[arg(long, global = true, value_name = "FILE")]
     fallback_key_file: Vec<PathBuf>,
 }
@@ -29,7 +29,7 @@ impl KeyArgs {
     /// The primary key and the fallbacks, as the worker would have them.
     pub fn ring(&self) -> Result<KeyRing> {
         KeyRing::new(self.primary()?, self.fallbacks()?).map_err(|error| {
-            Error::new(Blame::Caller, format!("the key ring: {error}"))
+            Error::new(ErrorKind::Caller, format!("the key ring: {error}"))
                 .hint("each of the primary key and the fallbacks must be another key")
         })
     }
@@ -45,7 +45,7 @@ impl KeyArgs {
     /// A ring of the primary key alone: what opens with it needs no fallback any more.
     pub fn ring_without_fallbacks(&self) -> Result<KeyRing> {
         KeyRing::new(self.primary()?, Vec::new())
-            .map_err(|error| Error::new(Blame::Caller, error.to_string()))
+            .map_err(|error| Error::new(ErrorKind::Caller, error.to_string()))
     }
 
     /// The primary key alone.
@@ -55,7 +55,7 @@ impl KeyArgs {
             None => match settings::secret(PRIMARY)? {
                 Some(text) => Key::from_base64(&text).map_err(|error| not_a_key(PRIMARY, error)),
                 None => Err(Error::new(
-                    Blame::Caller,
+                    ErrorKind::Caller,
                     format!("{PRIMARY} environment variable is not set"),
                 )
                 .hint(format!("set it or give --key-file; {MAKE_ONE}"))),
@@ -76,7 +76,7 @@ impl KeyArgs {
             return Ok(Vec::new());
         };
         Key::list_from_base64(&text).map_err(|error| {
-            Error::new(Blame::Caller, format!("{FALLBACKS}: {error}"))
+            Error::new(ErrorKind::Caller, format!("{FALLBACKS}: {error}"))
                 .hint("give keys separated by commas, or leave it unset")
         })
     }
@@ -86,27 +86,26 @@ impl KeyArgs {
 fn key_in_file(path: &Path, name: &str) -> Result<Key> {
     const MAX_FILE: usize = 4096;
     let cannot_read =
-        |error: io::Error| Error::new(Blame::Caller, format!("{name} cannot be read: {error}"));
+        |error: io::Error| Error::new(ErrorKind::Caller, format!("{name} cannot be read: {error}"));
     // Before it is opened: to open a pipe is to wait for whoever writes to it.
     let kind = std::fs::metadata(path).map_err(cannot_read)?.file_type();
     if !kind.is_file() {
         let message = format!("{name} is not a file");
-        return Err(
-            Error::new(Blame::Caller, message).hint("give the name of a file that holds one key")
-        );
+        return Err(Error::new(ErrorKind::Caller, message)
+            .hint("give the name of a file that holds one key"));
     }
     let file = File::open(path).map_err(cannot_read)?;
     refuse_if_others_may_read(&file, name)?;
     let bytes = read_bounded(file, MAX_FILE)
         .map_err(cannot_read)?
-        .ok_or_else(|| Error::new(Blame::Caller, format!("{name} is larger than a key")))?;
+        .ok_or_else(|| Error::new(ErrorKind::Caller, format!("{name} is larger than a key")))?;
     let text = str::from_utf8(&bytes).map_err(|_| KeyError::NotBase64);
     text.and_then(Key::from_base64)
         .map_err(|error| not_a_key(name, error))
 }
 
 fn not_a_key(source: &str, error: KeyError) -> Error {
-    Error::new(Blame::Caller, format!("{source}: {error}")).hint(MAKE_ONE)
+    Error::new(ErrorKind::Caller, format!("{source}: {error}")).hint(MAKE_ONE)
 }
 
 /// Asks the open file, so that it cannot be another one by the time it is read.
@@ -116,18 +115,18 @@ fn refuse_if_others_may_read(file: &File, name: &str) -> Result<()> {
 
     let about = file
         .metadata()
-        .map_err(|error| Error::new(Blame::Caller, format!("{name}: {error}")))?;
+        .map_err(|error| Error::new(ErrorKind::Caller, format!("{name}: {error}")))?;
     let (owner, mode) = (about.uid(), about.mode());
     // Whoever owns the file may change what is in it, and who may read it.
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         let message = format!("{name} belongs to another user (id {owner})");
-        return Err(Error::new(Blame::Caller, message).hint("it must be yours or root's"));
+        return Err(Error::new(ErrorKind::Caller, message).hint("it must be yours or root's"));
     }
     if mode & 0o077 == 0 {
         return Ok(());
     }
     let message = format!("{name} is open to others (mode {:04o})", mode & 0o7777);
-    Err(Error::new(Blame::Caller, message)
+    Err(Error::new(ErrorKind::Caller, message)
         .hint("give it mode 600, and make a new key if somebody may have read this one"))
 }
 

@@ -44,7 +44,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::from(exit::DONE),
         Err(error) => {
             error.print();
-            ExitCode::from(exit::status(error.blame()))
+            ExitCode::from(exit::status(error.kind()))
         }
     }
 }

@@ -1,9 +1,9 @@
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::shown::{in_json, on_one_line};
 
 /// Writes a line of data to stdout. Whatever is in it, it stays one line.
@@ -22,7 +22,7 @@ pub fn text(text: &str) -> Result<()> {
 pub fn json(value: &impl Serialize) -> Result<()> {
     // It may hold secrets, as `open` and `generate` are there to show them, so no copy is to stay.
     let text = serde_json::to_string(value).map(Zeroizing::new);
-    let text = text.map_err(|error| Error::new(Blame::Machine, format!("no JSON: {error}")))?;
+    let text = text.map_err(|error| Error::new(ErrorKind::Machine, format!("no JSON: {error}")))?;
     let text = Zeroizing::new(in_json(&text));
     write(format_args!("{}\n", text.as_str()))
 }
@@ -33,7 +33,10 @@ fn write(text: std::fmt::Arguments<'_>) -> Result<()> {
         .write_fmt(text)
         .and_then(|()| stdout.flush())
         .map_err(|error| match error.kind() {
-            ErrorKind::BrokenPipe => Error::new(Blame::Reader, "nobody reads stdout"),
-            _ => Error::new(Blame::Machine, format!("stdout cannot be written: {error}")),
+            io::ErrorKind::BrokenPipe => Error::new(ErrorKind::Reader, "nobody reads stdout"),
+            _ => Error::new(
+                ErrorKind::Machine,
+                format!("stdout cannot be written: {error}"),
+            ),
         })
 }

@@ -21,7 +21,7 @@ pub struct Progress {
     phase_started: Cell<Instant>,
     /// Whether rows are written in this phase: then those are what its speed is about.
     writes: Cell<bool>,
-    looked: Cell<u64>,
+    scanned: Cell<u64>,
     written: Cell<u64>,
     /// How many rows there are, if the database has an idea.
     estimate: Cell<Option<u64>>,
@@ -74,7 +74,7 @@ impl Progress {
             phase: Cell::new(""),
             phase_started: Cell::new(Instant::now()),
             writes: Cell::new(false),
-            looked: Cell::new(0),
+            scanned: Cell::new(0),
             written: Cell::new(0),
             estimate: Cell::new(None),
         }
@@ -85,13 +85,13 @@ impl Progress {
         self.phase.set(name);
         self.phase_started.set(Instant::now());
         self.writes.set(writes);
-        self.looked.set(0);
+        self.scanned.set(0);
         self.written.set(0);
         self.estimate.set(estimate.filter(|rows| *rows > 0));
     }
 
-    pub fn looked(&self, rows: u64) {
-        self.looked.set(self.looked.get().saturating_add(rows));
+    pub fn scanned(&self, rows: u64) {
+        self.scanned.set(self.scanned.get().saturating_add(rows));
     }
 
     pub fn wrote(&self, rows: u64) {
@@ -127,7 +127,7 @@ impl Progress {
         json!({
             "event": "progress",
             "phase": self.phase.get(),
-            "looked_at": self.looked.get(),
+            "scanned": self.scanned.get(),
             "written": self.written.get(),
             "estimated_rows": self.estimate.get(),
             "rows_per_second": self.rate(),
@@ -136,9 +136,9 @@ impl Progress {
     }
 
     fn line(&self) -> String {
-        let looked = self.looked.get();
+        let scanned = self.scanned.get();
         let of = match self.estimate.get() {
-            Some(rows) if rows >= looked => format!(" of about {rows}"),
+            Some(rows) if rows >= scanned => format!(" of about {rows}"),
             _ => String::new(),
         };
         let written = match self.written.get() {
@@ -146,7 +146,7 @@ impl Progress {
             rows => format!(", {rows} moved"),
         };
         let (phase, rate) = (self.phase.get(), self.rate());
-        format!("{phase}: {looked} rows{of}{written}, {rate}/s")
+        format!("{phase}: {scanned} rows{of}{written}, {rate}/s")
     }
 
     /// Rows a second: written ones where the phase writes.
@@ -154,15 +154,15 @@ impl Progress {
         let rows = if self.writes.get() {
             self.written.get()
         } else {
-            self.looked.get()
+            self.scanned.get()
         };
         (rows as f64 / self.phase_started.get().elapsed().as_secs_f64().max(0.001)).round() as u64
     }
 
     fn draw(&self) {
-        let looked = self.looked.get();
+        let scanned = self.scanned.get();
         // The estimate is the planner's. What is beyond it has no share to show.
-        let is_known = self.estimate.get().is_some_and(|rows| rows >= looked);
+        let is_known = self.estimate.get().is_some_and(|rows| rows >= scanned);
         let template = if is_known {
             "{prefix} [{wide_bar}] {pos}, {msg}/s"
         } else {
@@ -172,8 +172,8 @@ impl Progress {
             self.bar.set_style(style.progress_chars("#  "));
         }
         self.bar
-            .set_length(self.estimate.get().unwrap_or(looked).max(looked));
-        self.bar.set_position(looked);
+            .set_length(self.estimate.get().unwrap_or(scanned).max(scanned));
+        self.bar.set_position(scanned);
         self.bar.set_prefix(self.phase.get());
         self.bar.set_message(self.rate().to_string());
         self.bar.tick();
@@ -212,7 +212,7 @@ mod tests {
         let target = ProgressDrawTarget::term_like(Box::new(terminal.clone()));
         let progress = Progress::with(Display::Bar, target);
         progress.phase("rewrap", Some(2_000_000), true);
-        progress.looked(1_234_567);
+        progress.scanned(1_234_567);
         progress.wrote(1_234_567);
         // As after a minute or so: in a test no time passes, and the rate would be wide.
         progress
@@ -228,7 +228,7 @@ mod tests {
         );
         assert!(shown.chars().count() <= 40, "{shown}");
         // More than was estimated: no bar that stands still near its end.
-        progress.looked(2_000_000);
+        progress.scanned(2_000_000);
         progress.draw();
         let shown = terminal.contents();
         assert!(!shown.contains('#') && shown.contains("3234567"), "{shown}");
@@ -240,7 +240,7 @@ mod tests {
     fn a_line_says_how_many_rows_were_moved_and_how_fast() {
         let progress = Progress::with(Display::Lines, ProgressDrawTarget::hidden());
         progress.phase("rewrap", Some(500), true);
-        progress.looked(400);
+        progress.scanned(400);
         progress.wrote(100);
         progress
             .phase_started
@@ -249,7 +249,7 @@ mod tests {
             progress.line(),
             "rewrap: 400 rows of about 500, 100 moved, 10/s"
         );
-        progress.looked(u64::MAX);
+        progress.scanned(u64::MAX);
         assert!(
             progress
                 .line()

@@ -34,7 +34,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, and checks that the database has been migrated and lets us in. What is wrong now is wrong for good: no attempt is
+    /// Connects, and checks that the database has been migrated and accepts the credentials. Errors here are permanent, so nothing is
     /// repeated.
     pub async fn open(args: &SessionArgs, json: bool) -> Result<(Self, Registry)> {
         let connector = Connector::from_settings(args.ca_file.as_deref())?;

@@ -4,7 +4,7 @@ use std::env::{self, VarError};
 
 use zeroize::Zeroizing;
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 pub const PRIMARY: &str = "ENCRYPTION_KEY";
 pub const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
@@ -20,7 +20,7 @@ pub fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
         Err(VarError::NotPresent) => Ok(None),
         // The message of this error would show the value.
         Err(VarError::NotUnicode(_)) => Err(Error::new(
-            Blame::Caller,
+            ErrorKind::Caller,
             format!("{name} is no UTF-8 text"),
         )),
     }

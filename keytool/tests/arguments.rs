@@ -132,8 +132,8 @@ fn a_secret_where_another_value_belongs_is_not_repeated() {
 
 #[test]
 fn a_mistyped_word_gets_a_suggestion() {
-    let done = run(keytool(&["rotate", "--all-the-wya"]), b"");
-    assert!(done.stderr.contains("'--all-the-way'"), "{done:?}");
+    let done = run(keytool(&["rotate", "--complte"]), b"");
+    assert!(done.stderr.contains("'--complete'"), "{done:?}");
     let done = run(keytool(&["rotat"]), b"");
     assert!(done.stderr.contains("'rotate'"), "{done:?}");
 }

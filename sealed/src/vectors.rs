@@ -124,11 +124,11 @@ impl Sealed {
         let ring = ring([&self.key])?;
         let context = context(&self.organization_id, &self.integration_id)?;
         demand(ring.primary_kid().to_string() == self.kid, "another kid")?;
-        let opened = ring.open(&context, &self.stored).map_err(said)?;
+        let opened = ring.open(&context, &self.stored).map_err(message)?;
         demand(*opened.as_map() == self.plain, "opens to something else")?;
         let mut nonces = Vec::new();
         for (_, nonce) in &self.nonces {
-            nonces.extend(STANDARD.decode(nonce).map_err(said)?);
+            nonces.extend(STANDARD.decode(nonce).map_err(message)?);
         }
         // The vector says what the random source gave, so that the result is known to the byte.
         let replay = &mut |bytes: &mut [u8]| {
@@ -137,7 +137,7 @@ impl Sealed {
                 .ok_or(RandomError)
         };
         let plain = PlainConfig::from_map(self.plain.clone());
-        let stored = ring.seal(&context, &plain, replay).map_err(said)?;
+        let stored = ring.seal(&context, &plain, replay).map_err(message)?;
         demand(stored == self.stored, "seals to something else")?;
         moves(&context, &self.key, &self.stored, &self.plain)
     }
@@ -147,7 +147,7 @@ impl Legacy {
     fn check(&self) -> Check {
         let opened = ring([&self.key])?
             .open(&anywhere(), &self.stored)
-            .map_err(said)?;
+            .map_err(message)?;
         demand(*opened.as_map() == self.plain, "opens to something else")?;
         moves(&anywhere(), &self.key, &self.stored, &self.plain)
     }
@@ -157,10 +157,10 @@ impl Legacy {
 fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Check {
     let fallbacks = vec![
         Key::from_bytes([8; 32]),
-        Key::from_base64(key).map_err(said)?,
+        Key::from_base64(key).map_err(message)?,
     ];
-    let ring = KeyRing::new(Key::from_bytes([7; 32]), fallbacks).map_err(said)?;
-    let opened = ring.open(context, stored).map_err(said)?;
+    let ring = KeyRing::new(Key::from_bytes([7; 32]), fallbacks).map_err(message)?;
+    let opened = ring.open(context, stored).map_err(message)?;
     demand(
         opened.as_map() == plain,
         "opens to something else with a fallback",
@@ -175,15 +175,18 @@ fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Ch
         }
         Ok(())
     };
-    let Some(moved) = ring.reseal(context, stored, &mut unrelated).map_err(said)? else {
+    let Some(moved) = ring
+        .reseal(context, stored, &mut unrelated)
+        .map_err(message)?
+    else {
         return demand(form(stored) == Form::Empty, "does not move to another key");
     };
     demand(
         form(&moved) == Form::Current(ring.primary_kid()),
         "moves to something else than the primary key",
     )?;
-    let alone = KeyRing::new(Key::from_bytes([7; 32]), Vec::new()).map_err(said)?;
-    let opened = alone.open(context, &moved).map_err(said)?;
+    let alone = KeyRing::new(Key::from_bytes([7; 32]), Vec::new()).map_err(message)?;
+    let opened = alone.open(context, &moved).map_err(message)?;
     demand(
         opened.as_map() == plain,
         "opens to something else once it has moved",
@@ -212,7 +215,7 @@ impl Refused {
 
 impl Unsealable {
     fn check(&self) -> Check {
-        let ring = KeyRing::new(Key::from_bytes([7; 32]), Vec::new()).map_err(said)?;
+        let ring = KeyRing::new(Key::from_bytes([7; 32]), Vec::new()).map_err(message)?;
         let plain = PlainConfig::from_map(self.plain.clone());
         match ring.seal(&anywhere(), &plain, &mut |_| Err(RandomError)) {
             Err(SealError::Refused(refused)) => {
@@ -255,22 +258,22 @@ fn demand(holds: bool, otherwise: &str) -> Check {
     holds.then_some(()).ok_or_else(|| otherwise.to_owned())
 }
 
-fn said(error: impl ToString) -> String {
+fn message(error: impl ToString) -> String {
     error.to_string()
 }
 
 fn ring<'a>(keys: impl IntoIterator<Item = &'a String>) -> Check<KeyRing> {
     let mut keys = keys
         .into_iter()
-        .map(|text| Key::from_base64(text).map_err(said));
+        .map(|text| Key::from_base64(text).map_err(message));
     let primary = keys.next().ok_or("has no key")??;
-    KeyRing::new(primary, keys.collect::<Check<_>>()?).map_err(said)
+    KeyRing::new(primary, keys.collect::<Check<_>>()?).map_err(message)
 }
 
 fn context(organization_id: &str, integration_id: &str) -> Check<RowContext> {
     Ok(RowContext {
-        organization_id: organization_id.parse().map_err(said)?,
-        integration_id: integration_id.parse().map_err(said)?,
+        organization_id: organization_id.parse().map_err(message)?,
+        integration_id: integration_id.parse().map_err(message)?,
     })
 }
 

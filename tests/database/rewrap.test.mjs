@@ -72,7 +72,7 @@ describe("rewrap_read", () => {
       ...values.map((value, i) => [id(i + 1), false, value]),
     ]);
     // Where the page ends before the table does, so that the next one can begin there.
-    assert.deepEqual((await page({ limit: values.length + 2 })).at(-1), { ...(await page({ after: id(97), limit: 1 }))[0], looked: values.length + 2 });
+    assert.deepEqual((await page({ limit: values.length + 2 })).at(-1), { ...(await page({ after: id(97), limit: 1 }))[0], scanned: values.length + 2 });
     assert.deepEqual((await page({ limit: 1 })).map((r) => [r.id, r.current]), [[id(0), true]]);
     assert.deepEqual(await page({ after: id(99) }), []);
     const all = await page({ kid: null });
@@ -102,11 +102,11 @@ describe("rewrap_read", () => {
     for (let after = null; ; ) {
       const rows = await page({ after });
       if (!rows.length) break;
-      pages.push(rows.map((r) => [r.id, r.looked]));
+      pages.push(rows.map((r) => [r.id, r.scanned]));
       after = rows.at(-1).id;
     }
     assert.deepEqual(pages.map((rows) => rows.map(([id]) => Number(id.slice(-2)))), [[0, 2, 3, 4], [5, 6, 7], [8]]);
-    assert.deepEqual(pages[0].map(([, looked]) => looked), [1, 3, 4, 5]);
+    assert.deepEqual(pages[0].map(([, scanned]) => scanned), [1, 3, 4, 5]);
   });
 
   test("bounds its limit", async () => {
@@ -117,7 +117,7 @@ describe("rewrap_read", () => {
   test("looks further than it returns, and says where it ended", async () => {
     const ids = Array.from({ length: 8 }, () => randomUUID()).sort();
     for (const [i, id] of ids.entries()) await insert(config(i < 4 ? KID.b : KID.a), { id });
-    const shown = async (range) => (await page(range)).map(({ id, looked, current }) => [ids.indexOf(id), looked, current]);
+    const shown = async (range) => (await page(range)).map(({ id, scanned, current }) => [ids.indexOf(id), scanned, current]);
     assert.deepEqual(await shown({ limit: 2, look: 4 }), [[3, 4, true]]);
     assert.deepEqual(await shown({ limit: 2, look: 8 }), [[4, 5, false], [5, 6, false]]);
     assert.deepEqual(await shown({ limit: 2, look: 100, after: ids[6] }), [[7, 1, false]]);

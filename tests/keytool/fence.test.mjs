@@ -65,13 +65,13 @@ describe("step by step", () => {
   test("all the way, in one command", async () => {
     const table = await databases.project();
     await table.insertMany(300, A);
-    const done = await run(table, A_TO_B, "rotate", "--all-the-way", "--json");
+    const done = await run(table, A_TO_B, "rotate", "--complete", "--json");
     assertDone(done);
     const steps = done.events().map(({ event }) => event).filter((event) => event !== "progress");
     assert.deepEqual(steps, ["rewrapped", "fenced", "rewrapped", "verified", "retired"]);
     assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "allowed" });
     // Again: it finds all done, and that is fine.
-    assertDone(await run(table, A_TO_B, "rotate", "--all-the-way"));
+    assertDone(await run(table, A_TO_B, "rotate", "--complete"));
   });
 
   test("over PostgREST", async () => {
@@ -79,7 +79,7 @@ describe("step by step", () => {
     await table.insertMany(50, A);
     const { newKey } = await table.rest();
     const settings = { ...newKey, ...A_TO_B };
-    assertDone(await keytool(settings, "rotate", "--all-the-way"));
+    assertDone(await keytool(settings, "rotate", "--complete"));
     assertDone(await keytool({ ...newKey, ...ALONE }, "verify"));
     assertDone(await keytool(newKey, "fence", "--lift"));
     assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "known" });

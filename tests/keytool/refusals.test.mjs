@@ -63,7 +63,7 @@ describe("settings", () => {
       const done = await keytool({ ...table.direct, ...A_TO_B }, "rotate", ...args);
       assert.deepEqual([done.status, done.stdout], [2, ""], args.join(" "));
     }
-    const part = await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--all-the-way", "--shard", "1/2");
+    const part = await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--complete", "--shard", "1/2");
     assert.equal(part.status, 2);
   });
 
@@ -136,8 +136,8 @@ describe("settings", () => {
   // docs/threat-model.md 109
   test("a server that counts what cannot be, or names rows by no UUID, is an end, and nothing of it is repeated", async () => {
     const lies = {
-      "a page longer than was asked for": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, looked: 4_294_967_295 })), /rows that are not the next ones/],
-      "a count below zero": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, looked: -1 })), /not PostgREST's/],
+      "a page longer than was asked for": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, scanned: 4_294_967_295 })), /rows that are not the next ones/],
+      "a count below zero": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, scanned: -1 })), /not PostgREST's/],
       "an id that is none": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, id: "Z\u202eplanted" })), /an id that is no UUID/],
       "more rows written than were given": ["rewrap_write", () => ({ [randomUUID()]: 1_000_000 }), /more rows than it was given/],
       "fewer than none": ["rewrap_write", () => ({ [randomUUID()]: -1 }), /not PostgREST's/],

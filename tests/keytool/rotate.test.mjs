@@ -120,7 +120,7 @@ describe("what is in the table", () => {
     const done = await rotate(table);
     assertDone(done);
     assert.equal(summary(done).written, 0);
-    assertDone(await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--all-the-way"));
+    assertDone(await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--complete"));
   });
 
   test("the legacy form, of either key, becomes the current one", async () => {
@@ -215,7 +215,7 @@ describe("what is in the table", () => {
     }
     assertError(await keytool({ ...table.direct, ...A_TO_B }, "fence"), 3, /rows do not open$/);
     assert.equal(JSON.parse((await keytool(table.direct, "registry", "--json")).stdout).fence, null);
-    assertError(await rotate(table, "--all-the-way"), 3, /rows do not open$/);
+    assertError(await rotate(table, "--complete"), 3, /rows do not open$/);
   });
 
   test("configs of a megabyte, many of them, in little memory", async () => {
@@ -266,11 +266,11 @@ describe("wrong keys are noticed before the first write", () => {
     assertError(await keytool({ ...table.direct, ENCRYPTION_KEY: B.base64 }, "rotate"), 2, /which is neither/);
   });
 
-  test("--anyway goes on with the rows that open", async () => {
+  test("--force goes on with the rows that open", async () => {
     const table = await databases.project();
     await table.insertMany(50, A);
     await table.insertMany(50, C);
-    const done = await rotate(table, "--anyway");
+    const done = await rotate(table, "--force");
     assert.equal(done.status, 3);
     assert.deepEqual([summary(done).written, summary(done).does_not_open], [50, 50]);
   });

@@ -10,7 +10,7 @@ pub struct FenceArgs {
     #[command(flatten)]
     session: SessionArgs,
 
-    /// Take the fence down: every key may write again
+    /// Remove the fence, so that writers may use any key
     #[arg(long)]
     lift: bool,
 }

@@ -1,5 +1,5 @@
 use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -7,12 +7,12 @@ use sealed::{Key, Secret};
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::{output, random};
 
 #[derive(Args, Debug)]
 pub struct GenerateArgs {
-    /// Write the key to this new file, readable by its owner only, and nothing to stdout
+    /// Write the key to this new file, which only its owner can read, instead of stdout
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -37,13 +37,13 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     Ok(())
 }
 
-/// A key that is overwritten is a key that is lost, and everything sealed with it: the file must not be there.
+/// The file must not exist: whoever overwrites a key loses everything that is sealed with it.
 fn write_new(path: &Path, key: &Secret) -> Result<()> {
     let mut file = new_file().open(path).map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Error::new(Blame::Caller, "the file of --out exists")
+        io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Caller, "the file of --out exists")
             .hint("no file is ever overwritten: choose another name, or move that one away"),
         _ => Error::new(
-            Blame::Caller,
+            ErrorKind::Caller,
             format!("the file of --out cannot be made: {error}"),
         ),
     })?;
@@ -56,7 +56,7 @@ fn write_new(path: &Path, key: &Secret) -> Result<()> {
         // Half a key is of no use, and the name would stay taken. It is ours: it was not there before.
         let _ = std::fs::remove_file(path);
         Error::new(
-            Blame::Machine,
+            ErrorKind::Machine,
             format!("the file of --out cannot be written: {error}"),
         )
     })

@@ -7,7 +7,7 @@ use crate::output;
 
 #[derive(Args, Debug)]
 pub struct IdArgs {
-    /// Print the ids of the fallback keys too, each on a line after the primary key's
+    /// Also print the ids of the fallback keys, one a line
     #[arg(long)]
     all: bool,
 }

@@ -1,6 +1,6 @@
 //! What each command does: it reads its arguments, calls the rotation, and prints.
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 pub mod fence;
 pub mod generate;
@@ -21,6 +21,6 @@ pub fn wait(command: impl Future<Output = Result<()>>) -> Result<()> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| Error::new(Blame::Machine, format!("no runtime: {error}")))?
+        .map_err(|error| Error::new(ErrorKind::Machine, format!("no runtime: {error}")))?
         .block_on(command)
 }

@@ -1,6 +1,6 @@
 use sealed::{Fault, RowContext};
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::keys::KeyArgs;
 use crate::{input, output};
 
@@ -9,7 +9,7 @@ pub fn run(context: &RowContext, keys: &KeyArgs) -> Result<()> {
     let stored = input::config()?;
     let config = ring.open(context, &stored).map_err(|error| {
         let message = format!("{error}: {} at \"{}\"", error.class(), error.pointer());
-        Error::new(Blame::Row, message).hint(match error.class() {
+        Error::new(ErrorKind::Row, message).hint(match error.class() {
             Fault::UnknownKey => {
                 "the key that `_enc` names is neither the primary key nor a fallback"
             }

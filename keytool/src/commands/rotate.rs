@@ -18,35 +18,35 @@ pub struct RotateArgs {
     #[command(flatten)]
     scope: Scope,
 
-    /// Open and seal everything, but write nothing
-    #[arg(long, conflicts_with = "all_the_way")]
+    /// Open and seal every row, but write nothing
+    #[arg(long, conflicts_with = "complete")]
     dry_run: bool,
 
     /// Write at most this many rows a second
     #[arg(long, value_name = "ROWS", value_parser = clap::value_parser!(u32).range(1..))]
     max_rate: Option<u32>,
 
-    /// Pause while a replica is further behind than this
+    /// Pause while a replica lags by more than this
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     max_lag: u16,
 
     /// Continue even if a sample of rows indicates a missing or wrong key
     #[arg(long)]
-    anyway: bool,
+    force: bool,
 
-    /// Continue with fence, verify and retire; stop at the first problem
+    /// Then fence, verify and retire; stop at the first problem
     #[arg(long, conflicts_with_all = ["only_organization", "shard"])]
-    all_the_way: bool,
+    complete: bool,
 }
 
 pub async fn run(args: &RotateArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     let ring = keys.ring()?;
-    if args.all_the_way && ring.kids().len() == 1 {
+    if args.complete && ring.kids().len() == 1 {
         return Err(retire::no_key());
     }
     let (session, registry) = Session::open(&args.session, json).await?;
     registry.ensure_usable(ring.primary_kid())?;
-    if !args.anyway {
+    if !args.force {
         sample::check(session.connection(), &ring, &args.scope.start()).await?;
     }
     let throttle = Throttle::new(args.max_rate, Duration::from_secs(args.max_lag.into()));
@@ -54,7 +54,7 @@ pub async fn run(args: &RotateArgs, keys: &KeyArgs, json: bool) -> Result<()> {
         return dry_run(&session, &ring, &args.scope, &throttle).await;
     }
     rewrap(&session, &ring, &args.scope, &throttle).await?;
-    if args.all_the_way {
+    if args.complete {
         fence::raise(&session, &ring, &throttle).await?;
         // Verifies, with the primary key alone, before it retires anything.
         let alone = keys.ring_without_fallbacks()?;

@@ -1,6 +1,6 @@
 use sealed::{PlainConfig, RowContext, SealError};
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::keys::KeyArgs;
 use crate::{input, output, random};
 
@@ -10,7 +10,7 @@ pub fn run(context: &RowContext, keys: &KeyArgs) -> Result<()> {
     let stored = ring
         .seal(context, &config, &mut random::fill)
         .map_err(|error| match error {
-            SealError::Refused(refused) => Error::new(Blame::Input, refused.to_string()),
+            SealError::Refused(refused) => Error::new(ErrorKind::Input, refused.to_string()),
             SealError::Random(error) => error.into(),
         })?;
     output::json(&stored)

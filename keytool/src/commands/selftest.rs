@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::{output, random};
 
 const FILES: [(&str, &str); 2] = [
@@ -54,7 +54,7 @@ pub fn run(json: bool) -> Result<()> {
         return Ok(());
     }
     Err(
-        Error::new(Blame::Machine, format!("{failed} checks failed"))
+        Error::new(ErrorKind::Machine, format!("{failed} checks failed"))
             .hint("do not seal anything with this program on this machine"),
     )
 }

@@ -21,7 +21,7 @@ pub struct StatusArgs {
     #[command(flatten)]
     scope: Scope,
 
-    /// Count for each organisation too
+    /// Also count the rows of each organization
     #[arg(long, value_enum)]
     by: Option<By>,
 }
@@ -31,7 +31,7 @@ enum By {
     Organization,
 }
 
-/// With keys it opens every row; without, it can only tell what the rows say of themselves.
+/// With keys it opens every row. Without, it reports only which key each row names.
 pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     let ring = keys.ring_if_given()?;
     let (session, registry) = Session::open(&args.session, json).await?;

@@ -1,6 +1,6 @@
 use clap::{Args, Command};
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::output;
 
 /// The short form of docs/rotation.md.
@@ -8,7 +8,7 @@ const ROTATION: &str = include_str!("rotation.txt");
 
 #[derive(Args, Debug)]
 pub struct TopicArgs {
-    /// A command, or `rotation` for how to change the key
+    /// A command, or `rotation`
     topic: Option<String>,
 }
 
@@ -21,7 +21,7 @@ pub fn run(args: &TopicArgs, mut command: Command) -> Result<()> {
             // Built, so that it knows the options that all commands have.
             command.build();
             let Some(command) = command.find_subcommand_mut(topic) else {
-                return Err(Error::new(Blame::Caller, "there is no help on this")
+                return Err(Error::new(ErrorKind::Caller, "there is no help on this")
                     .hint("`keytool help` lists the commands, `keytool help rotation` explains a rotation"));
             };
             command.render_long_help().to_string()

@@ -14,7 +14,7 @@ pub struct VerifyArgs {
     #[command(flatten)]
     scope: Scope,
 
-    /// Use the primary key alone, as the worker will when the fallbacks are gone
+    /// Use the primary key alone, as the worker will without fallback keys
     #[arg(long)]
     primary_only: bool,
 }

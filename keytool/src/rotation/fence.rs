@@ -11,7 +11,7 @@ use super::rewrap::rewrap;
 use super::scope::Scope;
 use super::throttle::Throttle;
 use super::verify;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::store::{Function, unexpected_outcome};
 
@@ -26,7 +26,7 @@ pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
     match counts.not_on(kid) {
         0 => raise(session, ring, &Throttle::none()).await,
         rows => Err(Error::new(
-            Blame::Database,
+            ErrorKind::Database,
             format!("{rows} rows are not sealed with key {kid}: no fence"),
         )
         .hint("run `keytool rotate` first")),
@@ -41,7 +41,7 @@ pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Re
         "fenced" => {}
         "retired" => {
             let message = format!("the primary key {} is retired", kids[0]);
-            return Err(Error::new(Blame::Caller, message));
+            return Err(Error::new(ErrorKind::Caller, message));
         }
         other => return Err(unexpected_outcome(other)),
     }
@@ -76,7 +76,7 @@ async fn retry_while_busy(session: &Session, function: Function<'_>) -> Result<V
         sleep(Duration::from_secs(1)).await;
     }
     Err(Error::new(
-        Blame::Database,
+        ErrorKind::Database,
         "could not lock integrations: another transaction holds it",
     )
     .hint("find it in pg_stat_activity, and run this again when it has ended"))

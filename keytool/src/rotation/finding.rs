@@ -2,7 +2,7 @@ use sealed::{Fault, OpenError, RowContext};
 use serde_json::{Value, json};
 
 use crate::config::NotAConfig;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// A row that does not open: which one, why, and where in its config. Never what stands there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +83,8 @@ pub fn ensure_none(findings: u64) -> Result<()> {
         return Ok(());
     }
     Err(
-        Error::new(Blame::Row, format!("{findings} rows do not open")).hint(
-            "each is listed with its class, which docs/format.md explains; mend or delete them, then run this again",
+        Error::new(ErrorKind::Row, format!("{findings} rows do not open")).hint(
+            "each is listed with its class, which docs/format.md explains; repair or delete these rows, then run this again",
         ),
     )
 }

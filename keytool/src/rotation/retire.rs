@@ -4,7 +4,7 @@ use sealed::KeyRing;
 use serde_json::{Value, json};
 
 use super::verify::ensure_no_other_key;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::store::{Function, unexpected_outcome};
 
@@ -38,7 +38,7 @@ pub async fn retire(session: &Session, alone: &KeyRing, kids: &[String]) -> Resu
             "not_fenced" => return Err(not_fenced("the fence was changed meanwhile")),
             "allowed" => {
                 let message = format!("key {kid} is the one that may write");
-                return Err(Error::new(Blame::Caller, message));
+                return Err(Error::new(ErrorKind::Caller, message));
             }
             "needed" => return Err(needed(kid, &answer["credentials"])),
             other => return Err(unexpected_outcome(other)),
@@ -51,16 +51,16 @@ fn needed(kid: &str, credentials: &Value) -> Error {
     let message = format!(
         "key {kid} is still needed for {credentials} credentials on their way: no key is retired"
     );
-    Error::new(Blame::Database, message)
+    Error::new(ErrorKind::Database, message)
         .hint("refreshes that wait to be written, or users who choose an account: run this again in ten minutes")
 }
 
 fn not_fenced(why: &str) -> Error {
-    Error::new(Blame::Database, format!("{why}: no key is retired"))
+    Error::new(ErrorKind::Database, format!("{why}: no key is retired"))
         .hint("run `keytool fence`, then this again")
 }
 
 pub fn no_key() -> Error {
-    Error::new(Blame::Caller, "no key to retire")
+    Error::new(ErrorKind::Caller, "no key to retire")
         .hint("set FALLBACK_ENCRYPTION_KEYS to the old key, or give its id to `keytool retire`")
 }

@@ -14,7 +14,7 @@ use super::reseal::{Verdict, reseal};
 use super::scan::{Rotation, scan};
 use super::scope::Scope;
 use super::throttle::Throttle;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::session::Session;
 use crate::store::retry::retry;
@@ -58,7 +58,7 @@ pub async fn rewrap(
     }
     moved.record(session.connection(), kid).await?;
     let message = format!("rows on other keys keep coming after {MAX_PASSES} passes");
-    Err(Error::new(Blame::Database, message).hint(format!(
+    Err(Error::new(ErrorKind::Database, message).hint(format!(
         "something still seals with another key than {kid}: switch every deployment first"
     )))
 }
@@ -185,7 +185,7 @@ impl<'a> Pass<'a> {
         };
         let Some(lost) = (patches.len() as u64).checked_sub(written) else {
             let message = "the database says that it wrote more rows than it was given";
-            return Err(Error::new(Blame::Database, message)
+            return Err(Error::new(ErrorKind::Database, message)
                 .hint("is it the right database, and are its migrations those of this version?"));
         };
         self.written.set(self.written.get() + written);

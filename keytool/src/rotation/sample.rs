@@ -7,7 +7,7 @@ use sealed::{Form, KeyRing, Kid, RowContext, form};
 use uuid::Uuid;
 
 use crate::config;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::retry::retry;
 use crate::store::{Page, Rows};
 
@@ -79,7 +79,7 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
         ),
         Group::Kid(kid) if ring.kids().any(|known| known == *kid) => (
             format!("none of {sampled} sampled rows that name key {kid} opens with it"),
-            "is it the right database, and were ids or organisations changed in it?",
+            "check that this is the right database, and that no ids or organizations were changed in it",
         ),
         Group::Kid(kid) => (
             format!(
@@ -88,8 +88,8 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
             "if the worker seals with it, ENCRYPTION_KEY is wrong here; if it is an older one, add it to FALLBACK_ENCRYPTION_KEYS",
         ),
     };
-    Err(Error::new(Blame::Caller, message).hint(format!(
-        "nothing was written; {hint}; if these rows are beyond help, --anyway goes on with the others"
+    Err(Error::new(ErrorKind::Caller, message).hint(format!(
+        "nothing was written; {hint}; if these rows cannot be repaired, use --force to continue with the others"
     )))
 }
 

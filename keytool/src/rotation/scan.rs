@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::opening::Opening;
 use super::scope::Scope;
 use super::throttle::Throttle;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::store::retry::retry;
@@ -109,7 +109,7 @@ async fn work<'a>(
 ) -> Result<()> {
     for cursor in cursors {
         while let Some(rows) = next(&**connection, cursor).await? {
-            progress.looked(rows.last().map_or(0, |last| last.looked.into()));
+            progress.scanned(rows.last().map_or(0, |last| last.scanned.into()));
             if let Some(opening) = opening {
                 opening.record(&**connection, &rows).await?;
             }
@@ -133,7 +133,7 @@ async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>
     let is_idle = rows.iter().all(|row| row.config.is_none());
     *cursor = Some(Page {
         after: Some(last.id),
-        look: is_idle.then_some(IDLE),
+        scan_limit: is_idle.then_some(IDLE),
         ..page
     });
     Ok(Some(rows))
@@ -144,13 +144,13 @@ fn ensure_next(page: &Page, rows: &[Row]) -> Result<()> {
     let ids = page.after.into_iter().chain(rows.iter().map(|row| row.id));
     let is_within = |row: &Row| {
         page.until.is_none_or(|until| row.id <= until)
-            && (1..=u32::from(page.look.unwrap_or(page.limit))).contains(&row.looked)
+            && (1..=u32::from(page.scan_limit.unwrap_or(page.limit))).contains(&row.scanned)
     };
     if ids.is_sorted_by(|one, other| one < other) && rows.iter().all(is_within) {
         return Ok(());
     }
     let message = "the database answers rows that are not the next ones";
-    Err(Error::new(Blame::Database, message)
+    Err(Error::new(ErrorKind::Database, message)
         .hint("is it the right database, and are its migrations those of this version?"))
 }
 
@@ -176,13 +176,13 @@ fn parts(first: &Page, of: usize) -> impl Iterator<Item = Page> {
 mod tests {
     use super::*;
 
-    fn row(id: u128, looked: u32) -> Row {
+    fn row(id: u128, scanned: u32) -> Row {
         Row {
             id: Uuid::from_u128(id),
             organization_id: Uuid::from_u128(1),
             config: None,
             version: "1".into(),
-            looked,
+            scanned,
         }
     }
 
@@ -196,7 +196,10 @@ mod tests {
             ..Page::default()
         };
         for rows in [&[][..], &[(6, 1)], &[(6, 1), (9, 3)], &[(7, 2), (8, 3)]] {
-            let rows: Vec<Row> = rows.iter().map(|(id, looked)| row(*id, *looked)).collect();
+            let rows: Vec<Row> = rows
+                .iter()
+                .map(|(id, scanned)| row(*id, *scanned))
+                .collect();
             ensure_next(&page, &rows).unwrap();
         }
         for rows in [
@@ -209,7 +212,10 @@ mod tests {
             &[(6, 4)],
             &[(6, u32::MAX)],
         ] {
-            let rows: Vec<Row> = rows.iter().map(|(id, looked)| row(*id, *looked)).collect();
+            let rows: Vec<Row> = rows
+                .iter()
+                .map(|(id, scanned)| row(*id, *scanned))
+                .collect();
             assert!(ensure_next(&page, &rows).is_err(), "{rows:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Function, Rows};
 
 /// How often the database is asked how it is.
@@ -108,7 +108,7 @@ fn too_long() -> Error {
     let message = format!(
         "for {minutes} minutes a replica has been too far behind, or others have waited for locks"
     );
-    Error::new(Blame::Database, message)
+    Error::new(ErrorKind::Database, message)
         .hint("what was moved stays moved: run this again later, or with a larger --max-lag")
 }
 
@@ -203,7 +203,7 @@ mod tests {
             };
             let admitted = async {
                 let error = throttle.admit(1).await.unwrap_err();
-                assert_eq!(error.blame(), Blame::Database);
+                assert_eq!(error.kind(), ErrorKind::Database);
             };
             tokio::select! {
                 () = admitted => {}

@@ -10,7 +10,7 @@ use super::opening::Opening;
 use super::scan::scan;
 use super::scope::Scope;
 use crate::config;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::session::Session;
 use crate::store::Row;
@@ -211,7 +211,7 @@ pub async fn ensure_no_other_key(session: &Session, alone: &KeyRing) -> Result<(
     match counts.not_on(kid) {
         0 => Ok(()),
         rows => Err(Error::new(
-            Blame::Database,
+            ErrorKind::Database,
             format!("{rows} rows are not sealed with key {kid}"),
         )
         .hint("run `keytool rotate` again")),

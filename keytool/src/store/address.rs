@@ -6,7 +6,7 @@ use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls::{self, Authorities};
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::DATABASE_URL;
 
 /// `DATABASE_URL`, understood.
@@ -24,7 +24,7 @@ impl DirectAddress {
         // The reason would quote a part of it.
         let mut config: Config = url.parse().map_err(|_| {
             Error::new(
-                Blame::Caller,
+                ErrorKind::Caller,
                 format!("{DATABASE_URL} is no connection string of PostgreSQL"),
             )
             .hint("it looks like postgres://user:password@host:5432/postgres, special characters percent-encoded")
@@ -38,7 +38,7 @@ impl DirectAddress {
             (None | Some("prefer" | "allow"), _) => !stays_here(&config),
             (Some(_), _) => {
                 return Err(Error::new(
-                    Blame::Caller,
+                    ErrorKind::Caller,
                     format!("{DATABASE_URL} has an sslmode that PostgreSQL does not know"),
                 )
                 .hint("leave it out, or give verify-full or disable"));

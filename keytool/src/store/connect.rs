@@ -7,7 +7,7 @@ use super::direct::Direct;
 use super::rest::{Rest, RestAddress};
 use super::rows::Rows;
 use super::tls;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{self, DATABASE_URL, SERVICE_KEY, SUPABASE_URL};
 
 /// How to get at the database, from the settings.
@@ -27,14 +27,14 @@ impl Connector {
         }
         let Some(url) = settings::secret(SUPABASE_URL)? else {
             return Err(Error::new(
-                Blame::Caller,
+                ErrorKind::Caller,
                 format!("{DATABASE_URL} environment variable is not set"),
             )
             .hint(format!("set it, or {SUPABASE_URL} and {SERVICE_KEY}")));
         };
         let Some(key) = settings::secret(SERVICE_KEY)? else {
             return Err(Error::new(
-                Blame::Caller,
+                ErrorKind::Caller,
                 format!("{SERVICE_KEY} environment variable is not set"),
             )
             .hint(format!(

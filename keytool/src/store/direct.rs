@@ -60,8 +60,8 @@ impl Direct {
             Ok(answer) => answer.map_err(failure),
             Err(_) => {
                 self.cancel(client.cancel_token()).await;
-                let said = format_args!("no answer in {} seconds", CALL.as_secs());
-                Err(Failure::new(Cause::Unreachable, said))
+                let message = format_args!("no answer in {} seconds", CALL.as_secs());
+                Err(Failure::new(Cause::Unreachable, message))
             }
         }
     }
@@ -77,8 +77,8 @@ impl Direct {
 impl Rows for Direct {
     fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            let sql = "select id, organization_id, config, version, looked from public.rewrap_read($1, $2, $3, $4, $5, $6)";
-            let (limit, look) = (i32::from(page.limit), page.look.map(i32::from));
+            let sql = "select id, organization_id, config, version, scanned from public.rewrap_read($1, $2, $3, $4, $5, $6)";
+            let (limit, scan_limit) = (i32::from(page.limit), page.scan_limit.map(i32::from));
             let current = page.current.map(|kid| kid.to_string());
             let rows = self
                 .query(
@@ -89,7 +89,7 @@ impl Rows for Direct {
                         (&current, Type::TEXT),
                         (&page.until, Type::UUID),
                         (&page.organization, Type::UUID),
-                        (&look, Type::INT4),
+                        (&scan_limit, Type::INT4),
                     ],
                 )
                 .await?;
@@ -165,13 +165,13 @@ impl Rows for Direct {
 
 fn read_row(row: &SqlRow) -> Result<Row, Failure> {
     let config: Option<Json<'_>> = row.try_get(2).map_err(failure)?;
-    let looked: i32 = row.try_get(4).map_err(failure)?;
+    let scanned: i32 = row.try_get(4).map_err(failure)?;
     Ok(Row {
         id: row.try_get(0).map_err(failure)?,
         organization_id: row.try_get(1).map_err(failure)?,
         config: config.map(|Json(text)| text.to_owned()),
         version: row.try_get(3).map_err(failure)?,
-        looked: u32::try_from(looked)
+        scanned: u32::try_from(scanned)
             .map_err(|_| Failure::new(Cause::Refused, "a negative count"))?,
     })
 }

@@ -1,13 +1,13 @@
 use std::fmt;
 
-use crate::error::{Blame, Error};
+use crate::error::{Error, ErrorKind};
 
 /// The database did not do what it was asked to.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub cause: Cause,
     /// What it said: never with a value of a row, a password or a key in it.
-    pub said: String,
+    pub message: String,
 }
 
 /// Why, as far as it matters for what to do next.
@@ -30,10 +30,10 @@ pub enum Cause {
 }
 
 impl Failure {
-    pub fn new(cause: Cause, said: impl fmt::Display) -> Self {
+    pub fn new(cause: Cause, message: impl fmt::Display) -> Self {
         Self {
             cause,
-            said: said.to_string(),
+            message: message.to_string(),
         }
     }
 
@@ -64,33 +64,33 @@ impl Failure {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
-        let said = &failure.said;
+        let message = &failure.message;
         match failure.cause {
             Cause::Unreachable => Self::new(
-                Blame::Database,
-                format!("the database cannot be reached: {said}"),
+                ErrorKind::Database,
+                format!("the database cannot be reached: {message}"),
             )
             .hint("check the address, the network and whether the server runs; run the command again to go on"),
-            Cause::Busy => Self::new(Blame::Database, format!("the database is busy: {said}"))
+            Cause::Busy => Self::new(ErrorKind::Database, format!("the database is busy: {message}"))
                 .hint("nothing is half done: run the command again later"),
             Cause::NotMigrated => Self::new(
-                Blame::Database,
-                format!("the database lacks what this program calls: {said}"),
+                ErrorKind::Database,
+                format!("the database lacks what this program calls: {message}"),
             )
             .hint("is it the right database? then apply `migrations/` to it (`supabase db push`)"),
             Cause::Forbidden => Self::new(
-                Blame::Database,
-                format!("the database does not allow it: {said}"),
+                ErrorKind::Database,
+                format!("the database does not allow it: {message}"),
             )
             .hint("connect as the owner (postgres), or use the service key: no other role may read configs"),
             Cause::Unauthenticated => Self::new(
-                Blame::Caller,
-                format!("the database does not accept the credentials: {said}"),
+                ErrorKind::Caller,
+                format!("the database does not accept the credentials: {message}"),
             )
             .hint("check the password in DATABASE_URL, or SUPABASE_SERVICE_ROLE_KEY"),
-            Cause::Fenced => Self::new(Blame::Caller, "the fence does not allow the primary key")
+            Cause::Fenced => Self::new(ErrorKind::Caller, "the fence does not allow the primary key")
                 .hint("`keytool registry` shows which it allows; is ENCRYPTION_KEY the new key?"),
-            Cause::Refused => Self::new(Blame::Database, format!("the database refused: {said}"))
+            Cause::Refused => Self::new(ErrorKind::Database, format!("the database refused: {message}"))
                 .hint("is it the right database, and are its migrations those of this version?"),
         }
     }
@@ -99,7 +99,7 @@ impl From<Failure> for Error {
 /// The answer of a function is none of those that this program knows.
 pub fn unexpected_outcome(outcome: &str) -> Error {
     Error::new(
-        Blame::Database,
+        ErrorKind::Database,
         format!("the database answers \"{outcome}\", which this program does not know"),
     )
     .hint("is keytool older than the migrations?")

@@ -3,7 +3,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// What the database knows of keys: which may write while the fence is up, and which are retired.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Registry {
             id: String,
             declared_at: String,
         }
-        let unreadable = || Error::new(Blame::Database, "the key registry is not as expected");
+        let unreadable = || Error::new(ErrorKind::Database, "the key registry is not as expected");
         let State { fence, keys } = State::deserialize(state).map_err(|_| unreadable())?;
         let fence = fence.map(|RawFence { id, declared_at }| {
             let id = id.parse().map_err(|_| unreadable())?;
@@ -59,7 +59,7 @@ impl Registry {
         let kid = primary.to_string();
         if self.with_state("retired").any(|retired| retired == kid) {
             let message = format!("the primary key {primary} is retired");
-            return Err(Error::new(Blame::Caller, message)
+            return Err(Error::new(ErrorKind::Caller, message)
                 .hint("ENCRYPTION_KEY is an old key: set the one that the worker seals with"));
         }
         Ok(())
@@ -75,7 +75,7 @@ impl Registry {
                 "the fence is up for {}, and the primary key is {primary}",
                 allowed.join(", ")
             );
-            return Err(Error::new(Blame::Caller, message).hint(
+            return Err(Error::new(ErrorKind::Caller, message).hint(
                 "set ENCRYPTION_KEY to the key that the fence allows, or end the last rotation: keytool fence --lift",
             ));
         }

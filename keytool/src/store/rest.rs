@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::failure::{Cause, Failure};
 use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written};
 use super::tls::Authorities;
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
 
 /// The largest answer that is taken in: a page of rows is cut by the database long before.
@@ -36,16 +36,16 @@ impl RestAddress {
             && !base.contains(['?', '#', '@'])
             && (scheme == "https" || (scheme == "http" && is_local));
         if !is_fine {
-            return Err(
-                Error::new(Blame::Caller, format!("{SUPABASE_URL} is no https address")).hint(
-                    "it looks like https://your-project.supabase.co; http is for localhost only",
-                ),
-            );
+            return Err(Error::new(
+                ErrorKind::Caller,
+                format!("{SUPABASE_URL} is no https address"),
+            )
+            .hint("it looks like https://your-project.supabase.co; http is for localhost only"));
         }
         let key = Zeroizing::new(key.trim().to_owned());
         if !key.bytes().all(|c| c.is_ascii_graphic()) {
             return Err(
-                Error::new(Blame::Caller, format!("{SERVICE_KEY} is no key"))
+                Error::new(ErrorKind::Caller, format!("{SERVICE_KEY} is no key"))
                     .hint("it is one word, beginning with sb_secret_ or eyJ"),
             );
         }
@@ -128,7 +128,7 @@ struct PageRow<'a> {
     config: &'a RawValue,
     version: String,
     current: bool,
-    looked: u32,
+    scanned: u32,
 }
 
 impl Rows for Rest {
@@ -137,7 +137,7 @@ impl Rows for Rest {
             let mut body = range(page);
             // PostgREST may cut the answer ("Max rows"). The last row that came is where the next page begins.
             body["p_limit"] = page.limit.into();
-            body["p_look"] = page.look.into();
+            body["p_scan_limit"] = page.scan_limit.into();
             let body = body.to_string().into_bytes();
             let answer = self.post("rewrap_read", body).await?;
             let rows: Vec<PageRow<'_>> = serde_json::from_slice(&answer).map_err(not_json)?;
@@ -149,7 +149,7 @@ impl Rows for Rest {
                         config: (!row.current || row.config.get() != "null")
                             .then(|| row.config.get().to_owned()),
                         version: row.version,
-                        looked: row.looked,
+                        scanned: row.scanned,
                     })
                 })
                 .collect()
@@ -233,11 +233,11 @@ fn refusal(status: u16, answer: &[u8]) -> Failure {
     let message = body
         .as_ref()
         .map_or("no reason given", |body| &body.message);
-    let said = format!("{message} (status {status})");
+    let message = format!("{message} (status {status})");
     match body.as_ref().map(|body| body.code.as_str()) {
-        Some("PGRST202" | "PGRST205") => Failure::new(Cause::NotMigrated, said),
+        Some("PGRST202" | "PGRST205") => Failure::new(Cause::NotMigrated, message),
         // The role of a key that is not the service key.
-        Some(code) if code.len() == 5 => Failure::of_state(code, message),
+        Some(code) if code.len() == 5 => Failure::of_state(code, &message),
         _ => Failure::new(
             match status {
                 401 | 403 => Cause::Unauthenticated,
@@ -245,7 +245,7 @@ fn refusal(status: u16, answer: &[u8]) -> Failure {
                 408 | 429 | 502 | 503 | 504 | 520..=529 => Cause::Unreachable,
                 _ => Cause::Refused,
             },
-            said,
+            message,
         ),
     }
 }

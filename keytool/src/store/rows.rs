@@ -32,7 +32,7 @@ pub struct Page {
     /// How many may come.
     pub limit: u16,
     /// How many to look at; `limit` without.
-    pub look: Option<u16>,
+    pub scan_limit: Option<u16>,
     /// The key whose rows need not travel.
     pub current: Option<Kid>,
     pub organization: Option<Uuid>,
@@ -48,7 +48,7 @@ pub struct Row {
     /// Which version of the row this is, in the database's words.
     pub version: String,
     /// How many rows of the page were looked at up to this one.
-    pub looked: u32,
+    pub scanned: u32,
 }
 
 /// How many rows were written of each organization.

@@ -5,7 +5,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::error::{Blame, Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The certificates of a `--ca-file`: trusted instead of the public authorities.
 pub type Authorities = Vec<CertificateDer<'static>>;
@@ -13,7 +13,7 @@ pub type Authorities = Vec<CertificateDer<'static>>;
 pub fn read_authorities(path: &Path) -> Result<Authorities> {
     let wrong = |why: String| {
         Error::new(
-            Blame::Caller,
+            ErrorKind::Caller,
             format!("the certificate file of --ca-file: {why}"),
         )
         .hint("give the authority's certificate in PEM; Supabase's is under Database, Settings, SSL configuration")
@@ -45,7 +45,7 @@ pub fn client_config(authorities: Option<&Authorities>) -> Result<ClientConfig> 
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::new(Blame::Machine, format!("no TLS: {error}")))?
+        .map_err(|error| Error::new(ErrorKind::Machine, format!("no TLS: {error}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)
