@@ -16,7 +16,7 @@ create table public.credential_events (
     'succeeded', 'failed', 'unsupported', 'kept', 'active', 'degraded', 'reconnect_required', 'revoked'
   )),
   request_id text check (char_length(request_id) <= 200),
-  actor text not null default 'user' constraint credential_events_actor check (actor in ('user', 'service', 'keytool', 'scanner')),
+  actor text not null default 'user' constraint credential_events_actor check (actor in ('user', 'service', 'service_key', 'keytool', 'scanner')),
   reason text constraint credential_events_reason check (char_length(reason) between 1 and 64),
   details jsonb constraint credential_events_details check (octet_length(details::text) <= 4096),
   constraint credential_events_user check (actor <> 'user' or user_id is not null),
@@ -75,13 +75,15 @@ create trigger keep_young
   execute function private.refuse_young_deletions();
 
 comment on column public.credential_events.actor is
-  'user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator; scanner: the scanner by itself.';
+  'user: somebody who is signed in (user_id); service: the worker by itself; service_key: a program with a service key (details); '
+  'keytool: an operator; scanner: the scanner by itself.';
 
 comment on column public.credential_events.reason is
   'A short code: what the credential was opened for, why a refresh or a check failed. Never a value.';
 
 comment on column public.credential_events.details is
-  'Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role.';
+  'Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role. Of a '
+  'service key: its id (service_key) and its name.';
 
 comment on column public.credential_events.outcome is
   'succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the '
@@ -96,18 +98,19 @@ create index credential_events_integration on public.credential_events (integrat
 create function private.write_event(
   p_actor text, p_user_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text,
   p_external_account_id text, p_action text, p_outcome text default 'succeeded', p_reason text default null,
-  p_request_id text default null
+  p_request_id text default null, p_details jsonb default null
 ) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   insert into public.credential_events (
-    actor, user_id, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
+    actor, user_id, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id,
+    details
   ) values (
     p_actor, p_user_id, p_organization_id, p_integration_id, p_integration_type, p_external_account_id, p_action, p_outcome,
-    p_reason, p_request_id
+    p_reason, p_request_id, p_details
   );
 $$;
 
-comment on function private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text) is
+comment on function private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text, jsonb) is
   'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its '
   'event.';
 
@@ -144,6 +147,6 @@ comment on function private.delete_old_events(integer) is
 revoke all on function 
   private.refuse_change(),
   private.refuse_young_deletions(),
-  private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text),
+  private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text, jsonb),
   private.delete_old_events(integer)
 from public, anon, authenticated, service_role;

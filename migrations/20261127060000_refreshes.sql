@@ -178,11 +178,12 @@ comment on function private.fits_after_refresh(jsonb) is
 
 create function public.claim_refresh(
   p_id uuid, p_owner uuid, p_user_id uuid default null, p_within integer default null, p_read boolean default false,
-  p_reason text default 'refresh', p_request_id text default null
+  p_reason text default 'refresh', p_request_id text default null, p_service_key uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row public.integrations;
+  v_key jsonb;
   v_lease public.credential_leases;
   v_wanted boolean;
   v_claim jsonb;
@@ -191,6 +192,12 @@ begin
   select * into v_row from public.integrations i where i.id = p_id;
   if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
     return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if p_service_key is not null then
+    v_key := private.service_key(p_service_key, 'connections:credentials', v_row.organization_id);
+    if v_key is null then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
   end if;
 
   -- Of many at once most only wait: they take no lock.
@@ -245,8 +252,9 @@ begin
 
   if v_wanted or p_read then
     perform private.write_event(
-      case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
-      v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason, p_request_id => p_request_id
+      case when p_user_id is not null then 'user' when v_key is not null then 'service_key' else 'service' end, p_user_id,
+      v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason,
+      p_request_id => p_request_id, p_details => v_key
     );
   end if;
   if v_wanted then
@@ -260,14 +268,15 @@ begin
     'version', case when p_read then private.version_of(v_row.config) end,
     'status', v_row.status,
     'expires_at', v_row.token_expires_at,
+    'paused_seconds', ceil(extract(epoch from v_paused_until - now()))::integer,
     'settled', coalesce(v_lease.settled_at > now() - interval '30 seconds', false)
   );
 end
 $$;
 
-comment on function public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text) is
+comment on function public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text, uuid) is
   'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in '
-  'any case, except after a refresh less than 30 seconds ago. p_user_id null: the worker itself. With p_read the stored '
+  'any case, except after a refresh less than 30 seconds ago. p_user_id and p_service_key null: the worker itself. With p_read the stored '
   'credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; '
   'ask again), failed (just now, or the provider is paused for paused_seconds), current, or unknown.';
 
@@ -830,14 +839,14 @@ revoke all on function
   private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text),
   private.note_success(text, text),
   private.has_succeeded(text, text, timestamp with time zone),
-  public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text),
+  public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text, uuid),
   public.claim_due_refreshes(uuid, integer, integer, text[], text),
   public.settle_refreshes(uuid, jsonb, uuid, text),
   public.pause_provider(uuid, text, integer, integer),
   public.admit_renewal(text)
 from public, anon, authenticated, service_role;
 grant execute on function 
-  public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text),
+  public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text, uuid),
   public.claim_due_refreshes(uuid, integer, integer, text[], text),
   public.settle_refreshes(uuid, jsonb, uuid, text),
   public.pause_provider(uuid, text, integer, integer),

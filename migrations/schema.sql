@@ -168,6 +168,28 @@ create table private.scan_results (
 );
 alter table private.scan_results enable row level security;
 
+create table private.service_keys (
+  id uuid default gen_random_uuid() not null,
+  organization_id uuid,
+  name text not null,
+  prefix text not null,
+  hash text not null,
+  scopes text[] not null,
+  created_by uuid,
+  created_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone,
+  revoked_at timestamp with time zone,
+  last_used_at timestamp with time zone,
+  constraint service_keys_hash_key UNIQUE (hash),
+  constraint service_keys_pkey PRIMARY KEY (id),
+  constraint service_keys_hash_check CHECK ((hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint service_keys_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
+  constraint service_keys_prefix_check CHECK (((char_length(prefix) >= 1) AND (char_length(prefix) <= 16))),
+  constraint service_keys_scopes_check CHECK ((((cardinality(scopes) >= 1) AND (cardinality(scopes) <= 7)) AND (scopes <@ ARRAY['connections:read'::text, 'connections:credentials'::text, 'connections:write'::text, 'connections:import'::text, 'connect_sessions:write'::text, 'webhooks:manage'::text, 'findings:read'::text])))
+);
+CREATE INDEX service_keys_organization ON private.service_keys USING btree (organization_id);
+alter table private.service_keys enable row level security;
+
 create table private.webhook_events (
   id uuid default gen_random_uuid() not null,
   organization_id uuid not null,
@@ -278,15 +300,15 @@ create table public.credential_events (
   -- succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the grant); of a check the status that it found.
   outcome text not null,
   request_id text,
-  -- user: somebody who is signed in (user_id); service: the worker by itself; keytool: an operator; scanner: the scanner by itself.
+  -- user: somebody who is signed in (user_id); service: the worker by itself; service_key: a program with a service key (details); keytool: an operator; scanner: the scanner by itself.
   actor text default 'user'::text not null,
   -- A short code: what the credential was opened for, why a refresh or a check failed. Never a value.
   reason text,
-  -- Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role.
+  -- Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role. Of a service key: its id (service_key) and its name.
   details jsonb,
   constraint credential_events_pkey PRIMARY KEY (id),
   constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'rotated'::text, 'revoked'::text]))),
-  constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'keytool'::text, 'scanner'::text]))),
+  constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'service_key'::text, 'keytool'::text, 'scanner'::text]))),
   constraint credential_events_details CHECK ((octet_length((details)::text) <= 4096)),
   constraint credential_events_integration CHECK ((((integration_id IS NULL) = (integration_type IS NULL)) AND ((integration_id IS NOT NULL) OR (actor = 'keytool'::text)))),
   constraint credential_events_outcome CHECK ((outcome = ANY (ARRAY['succeeded'::text, 'failed'::text, 'unsupported'::text, 'kept'::text, 'active'::text, 'degraded'::text, 'reconnect_required'::text, 'revoked'::text]))),
@@ -1021,6 +1043,16 @@ begin
 end
 $function$;
 comment on function private.clean_up_assessments(integer) is 'Ends runs that have not ended within a day and mutes whose time is over, and deletes runs, ended findings, ended mutes and findings'' events older than p_days days; a bounded number of each. Returns whether there may be more.';
+
+CREATE OR REPLACE FUNCTION private.clean_up_service_keys(p_days integer)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  delete from private.service_keys k where least(k.revoked_at, k.expires_at) < now() - make_interval(days => p_days);
+$function$;
+comment on function private.clean_up_service_keys(integer) is 'Deletes the service keys that ended more than p_days days ago. Until then the list says what an event''s key was.';
 
 CREATE OR REPLACE FUNCTION private.clean_up_webhooks()
  RETURNS boolean
@@ -1765,6 +1797,19 @@ AS $function$
 $function$;
 comment on function private.is_member(uuid,uuid) is 'Whether a user may access an organization.';
 
+CREATE OR REPLACE FUNCTION private.is_owner(p_user_id uuid, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(p_organization_id = p_user_id, false) or exists (
+    select from public.organization_members m
+    where m.organization_id = p_organization_id and m.user_id = p_user_id and m.role = 'owner'
+  );
+$function$;
+comment on function private.is_owner(uuid,uuid) is 'Whether a user owns an organization: the personal one, or one that has the user as its owner.';
+
 CREATE OR REPLACE FUNCTION private.is_usable(p_row integrations, p_soon integer)
  RETURNS boolean
  LANGUAGE sql
@@ -2251,6 +2296,19 @@ end
 $function$;
 comment on function private.schedule_next_check() is 'Stops scheduled checks of an integration that needs a reconnection, and makes it due once it is reconnected. Rows without a schedule are left alone: an earlier application may use next_check_at itself.';
 
+CREATE OR REPLACE FUNCTION private.service_key(p_id uuid, p_scope text, p_organization_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object('service_key', k.id, 'name', k.name)
+  from private.service_keys k
+  where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes)
+    and coalesce(k.organization_id = p_organization_id, true);
+$function$;
+comment on function private.service_key(uuid,text,uuid) is 'What an event says of a service key that is valid, has the scope and may act for the organization. Null: it may not.';
+
 CREATE OR REPLACE FUNCTION private.set_token_expiry()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -2458,6 +2516,27 @@ AS $function$
   );
 $function$;
 comment on function private.shown_run(assessments) is 'A run and its counts; result is its outcome.';
+
+CREATE OR REPLACE FUNCTION private.shown_service_key(p_row private.service_keys)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'name', p_row.name,
+    'prefix', p_row.prefix,
+    'scopes', to_jsonb(p_row.scopes),
+    'created_by', p_row.created_by,
+    'created_at', p_row.created_at,
+    'expires_at', p_row.expires_at,
+    'revoked_at', p_row.revoked_at,
+    'last_used_at', p_row.last_used_at
+  );
+$function$;
+comment on function private.shown_service_key(private.service_keys) is 'A service key as the API and keytool show it: without its hash.';
 
 CREATE OR REPLACE FUNCTION private.stage_results(p_id uuid, p_catalogue text, p_results jsonb)
  RETURNS boolean
@@ -2712,20 +2791,21 @@ AS $function$
 $function$;
 comment on function private.without_paused(text[],text) is 'Those of the types that are not paused at this endpoint as a whole.';
 
-CREATE OR REPLACE FUNCTION private.write_event(p_actor text, p_user_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text, p_external_account_id text, p_action text, p_outcome text DEFAULT 'succeeded'::text, p_reason text DEFAULT NULL::text, p_request_id text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION private.write_event(p_actor text, p_user_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text, p_external_account_id text, p_action text, p_outcome text DEFAULT 'succeeded'::text, p_reason text DEFAULT NULL::text, p_request_id text DEFAULT NULL::text, p_details jsonb DEFAULT NULL::jsonb)
  RETURNS void
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   insert into public.credential_events (
-    actor, user_id, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id
+    actor, user_id, organization_id, integration_id, integration_type, external_account_id, action, outcome, reason, request_id,
+    details
   ) values (
     p_actor, p_user_id, p_organization_id, p_integration_id, p_integration_type, p_external_account_id, p_action, p_outcome,
-    p_reason, p_request_id
+    p_reason, p_request_id, p_details
   );
 $function$;
-comment on function private.write_event(text,uuid,uuid,uuid,text,text,text,text,text,text) is 'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its event.';
+comment on function private.write_event(text,uuid,uuid,uuid,text,text,text,text,text,text,jsonb) is 'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its event.';
 
 CREATE OR REPLACE FUNCTION public.abandon_connection(p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text)
  RETURNS jsonb
@@ -2857,6 +2937,41 @@ end
 $function$;
 comment on function admit_write(uuid) is 'Counts a request that changes something. A user may make 120 a minute and 5,000 a day. Returns admitted, or too_many with seconds.';
 grant execute on function admit_write(uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.authenticate_service_key(p_hash text, p_scope text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.service_keys;
+  v_seconds integer;
+begin
+  select * into v_row from private.service_keys k
+    where k.hash = p_hash and k.revoked_at is null and coalesce(k.expires_at > now(), true);
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if p_scope is null or not p_scope = any (v_row.scopes) then
+    return jsonb_build_object('outcome', 'missing_scope');
+  end if;
+  -- Sixteen counters, so that concurrent requests with one key seldom wait for each other.
+  v_seconds := private.admit('service key', v_row.id || ' ' || floor(random() * 16), 400, '1 minute');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  if coalesce(v_row.last_used_at < now() - interval '1 minute', true) then
+    perform from private.service_keys k where k.id = v_row.id for no key update skip locked;
+    if found then
+      update private.service_keys k set last_used_at = now() where k.id = v_row.id;
+    end if;
+  end if;
+  return jsonb_build_object('outcome', 'authenticated', 'id', v_row.id, 'organization_id', v_row.organization_id);
+end
+$function$;
+comment on function authenticate_service_key(text,text) is 'Finds a valid service key by its hash and counts its use: some 6,400 in a minute. Returns authenticated, unknown (not found, revoked or expired), missing_scope, or too_many with seconds.';
+grant execute on function authenticate_service_key(text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
@@ -3205,7 +3320,7 @@ $function$;
 comment on function claim_due_refreshes(uuid,integer,integer,text[],text) is 'Claims up to p_limit refreshes for the schedule: what could not be written before, then what ends within p_within seconds, of these types. Organizations take turns, each with what ends soonest, so none waits for the whole backlog of another. Rows that others hold are passed by. Together the configs are at most about a megabyte.';
 grant execute on function claim_due_refreshes(uuid,integer,integer,text[],text) to service_role;
 
-CREATE OR REPLACE FUNCTION public.claim_refresh(p_id uuid, p_owner uuid, p_user_id uuid DEFAULT NULL::uuid, p_within integer DEFAULT NULL::integer, p_read boolean DEFAULT false, p_reason text DEFAULT 'refresh'::text, p_request_id text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.claim_refresh(p_id uuid, p_owner uuid, p_user_id uuid DEFAULT NULL::uuid, p_within integer DEFAULT NULL::integer, p_read boolean DEFAULT false, p_reason text DEFAULT 'refresh'::text, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3214,6 +3329,7 @@ CREATE OR REPLACE FUNCTION public.claim_refresh(p_id uuid, p_owner uuid, p_user_
 AS $function$
 declare
   v_row public.integrations;
+  v_key jsonb;
   v_lease public.credential_leases;
   v_wanted boolean;
   v_claim jsonb;
@@ -3222,6 +3338,12 @@ begin
   select * into v_row from public.integrations i where i.id = p_id;
   if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
     return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if p_service_key is not null then
+    v_key := private.service_key(p_service_key, 'connections:credentials', v_row.organization_id);
+    if v_key is null then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
   end if;
 
   -- Of many at once most only wait: they take no lock.
@@ -3276,8 +3398,9 @@ begin
 
   if v_wanted or p_read then
     perform private.write_event(
-      case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
-      v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason, p_request_id => p_request_id
+      case when p_user_id is not null then 'user' when v_key is not null then 'service_key' else 'service' end, p_user_id,
+      v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason,
+      p_request_id => p_request_id, p_details => v_key
     );
   end if;
   if v_wanted then
@@ -3291,12 +3414,13 @@ begin
     'version', case when p_read then private.version_of(v_row.config) end,
     'status', v_row.status,
     'expires_at', v_row.token_expires_at,
+    'paused_seconds', ceil(extract(epoch from v_paused_until - now()))::integer,
     'settled', coalesce(v_lease.settled_at > now() - interval '30 seconds', false)
   );
 end
 $function$;
-comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case, except after a refresh less than 30 seconds ago. p_user_id null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (just now, or the provider is paused for paused_seconds), current, or unknown.';
-grant execute on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text) to service_role;
+comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case, except after a refresh less than 30 seconds ago. p_user_id and p_service_key null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (just now, or the provider is paused for paused_seconds), current, or unknown.';
+grant execute on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_revocations(p_owner uuid, p_limit integer, p_types text[], p_wide_types text[], p_request_id text)
  RETURNS jsonb
@@ -3605,11 +3729,12 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.delete_old_events(p_event_days) or v_more;
+  perform private.clean_up_service_keys(p_event_days);
   v_more := private.clean_up_assessments(p_event_days) or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $function$;
-comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, ended connections, settled deliveries of two weeks ago; events, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
+comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, ended connections, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -3843,6 +3968,43 @@ $function$;
 comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
 grant execute on function consume_transaction(text,text,uuid) to service_role;
 
+CREATE OR REPLACE FUNCTION public.create_service_key(p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamp with time zone)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.service_keys;
+begin
+  if p_user_id is not null and (p_organization_id is null or not private.lock_membership(p_user_id, p_organization_id)) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  if p_user_id is not null and not private.is_owner(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_the_owner');
+  end if;
+  if p_expires_at <= now() then
+    return jsonb_build_object('outcome', 'expired');
+  end if;
+  -- One at a time, so that the count holds.
+  perform pg_advisory_xact_lock(hashtextextended('service keys ' || coalesce(p_organization_id::text, ''), 0));
+  if (
+    select count(*) from private.service_keys k
+    where k.organization_id is not distinct from p_organization_id and k.revoked_at is null and coalesce(k.expires_at > now(), true)
+  ) >= 50 then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+  insert into private.service_keys (organization_id, name, prefix, hash, scopes, created_by, expires_at)
+    values (
+      p_organization_id, p_name, p_prefix, p_hash, array(select distinct s from unnest(p_scopes) s order by s), p_user_id, p_expires_at
+    )
+    returning * into v_row;
+  return jsonb_build_object('outcome', 'created', 'service_key', private.shown_service_key(v_row));
+end
+$function$;
+comment on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone) is 'Stores the hash of a new service key. p_user_id null: an operator, who alone may make a key of all organizations (p_organization_id null). An organization has at most 50 keys that are valid. Returns created, not_a_member, not_the_owner, expired (p_expires_at is past) or too_many.';
+grant execute on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone) to service_role;
+
 CREATE OR REPLACE FUNCTION public.create_webhook_endpoint(p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4025,6 +4187,32 @@ $function$;
 comment on function end_mute(uuid,uuid) is 'Ends a mute early. Returns ended, also of one that had ended, or unknown.';
 grant execute on function end_mute(uuid,uuid) to service_role;
 
+CREATE OR REPLACE FUNCTION public.find_integration_of_type(p_service_key uuid, p_organization_id uuid, p_integration_type text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_ids uuid[];
+begin
+  if private.service_key(p_service_key, 'connections:credentials', p_organization_id) is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  v_ids := array(
+    select i.id from public.integrations i
+    where i.organization_id = p_organization_id and i.integration_type = p_integration_type limit 2
+  );
+  return case cardinality(v_ids)
+    when 0 then jsonb_build_object('outcome', 'unknown')
+    when 1 then jsonb_build_object('outcome', 'found', 'id', v_ids[1])
+    else jsonb_build_object('outcome', 'several')
+  end;
+end
+$function$;
+comment on function find_integration_of_type(uuid,uuid,text) is 'The one integration of a type that an organization has. Returns found, several, or unknown.';
+grant execute on function find_integration_of_type(uuid,uuid,text) to service_role;
+
 CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4196,6 +4384,35 @@ end
 $function$;
 comment on function lift_fence() is 'Lifts the fence. Returns lifted, not_fenced or busy.';
 grant execute on function lift_fence() to service_role;
+
+CREATE OR REPLACE FUNCTION public.list_service_keys(p_user_id uuid, p_organization_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_user_id is not null and not private.is_member(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  if p_user_id is not null and not private.is_owner(p_user_id, p_organization_id) then
+    return jsonb_build_object('outcome', 'not_the_owner');
+  end if;
+  return jsonb_build_object('outcome', 'listed', 'service_keys', coalesce(
+    (
+      select jsonb_agg(private.shown_service_key(k) order by k.created_at desc, k.id)
+      from (
+        select * from private.service_keys s
+        where p_organization_id is null and p_user_id is null or s.organization_id = p_organization_id
+        order by s.created_at desc, s.id limit 1000
+      ) k
+    ),
+    '[]'
+  ));
+end
+$function$;
+comment on function list_service_keys(uuid,uuid) is 'The newest 1,000 service keys of an organization, for its owner; for an operator (p_user_id null) without p_organization_id those of all. Returns listed, not_a_member or not_the_owner.';
+grant execute on function list_service_keys(uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.mute_findings(p_user_id uuid, p_organization_id uuid, p_mute jsonb)
  RETURNS jsonb
@@ -4570,6 +4787,26 @@ end
 $function$;
 comment on function retire_key(text,uuid) is 'Retires a key under the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or needed with the number of credentials that it still opens: refreshed ones that are not written yet, pending connections and revocations, webhook secrets.';
 grant execute on function retire_key(text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.revoke_service_key(p_user_id uuid, p_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.service_keys;
+begin
+  select * into v_row from private.service_keys k where k.id = p_id for update;
+  if not found or (p_user_id is not null and not private.is_owner(p_user_id, v_row.organization_id)) then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  update private.service_keys k set revoked_at = coalesce(k.revoked_at, now()) where k.id = p_id returning * into v_row;
+  return jsonb_build_object('outcome', 'revoked', 'service_key', private.shown_service_key(v_row));
+end
+$function$;
+comment on function revoke_service_key(uuid,uuid) is 'Ends a service key at once. For its organization''s owner, or an operator (p_user_id null). May be repeated. Returns revoked or unknown.';
+grant execute on function revoke_service_key(uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.rewrap_load()
  RETURNS jsonb

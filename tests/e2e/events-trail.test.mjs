@@ -9,7 +9,7 @@ import { integrationsOf, opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { createOrganization } from "../support/users.mjs";
 
-const KEYS = ["id", "occurred_at", "actor", "user_id", "action", "outcome", "reason", "request_id"];
+const KEYS = ["id", "occurred_at", "actor", "user_id", "action", "outcome", "reason", "request_id", "details"];
 const of = (id) => `/api/integrations/${id}`;
 const eventsOf = (id, query = "") => `${of(id)}/events${query}`;
 

@@ -2,12 +2,14 @@
 
 use crate::auth::cookies::Cookies;
 use crate::auth::jwt::User;
+use crate::auth::service_key::{Scope, ServiceKey};
 use crate::auth::{origin, presented, verify};
 use crate::db::call::{self, Call};
-use crate::db::{Admission, AdmitWrite};
+use crate::db::{Admission, AdmitWrite, AuthenticateServiceKey, ServiceKeyAuthenticated};
 use crate::error::{ClientError, Error, Result};
 use crate::host::{self, Incoming};
 use crate::http::Response;
+use crate::ids::ServiceKeyId;
 use crate::json::parse_untrusted;
 use crate::random::hex;
 use crate::settings::Settings;
@@ -79,6 +81,25 @@ impl Context<'_> {
             user,
             token: presented.token,
         })
+    }
+
+    /// The service key of the request, which must have this scope.
+    pub async fn service_key(&self, scope: Scope) -> Result<ServiceKeyId> {
+        let presented = presented(&self.incoming.head, &self.cookies()?)?;
+        let key = ServiceKey::parse(&presented.token).filter(|_| !presented.from_cookie);
+        let key = key.ok_or(ClientError::Unauthorized)?;
+        let call = AuthenticateServiceKey {
+            p_hash: &key.hash(),
+            p_scope: scope,
+        };
+        match self.call(&call).await? {
+            ServiceKeyAuthenticated::Authenticated { id } => Ok(id),
+            ServiceKeyAuthenticated::Unknown => Err(ClientError::Unauthorized.into()),
+            ServiceKeyAuthenticated::MissingScope => Err(ClientError::MissingScope(scope).into()),
+            ServiceKeyAuthenticated::TooMany { seconds } => {
+                Err(ClientError::TooManyRequests { seconds }.into())
+            }
+        }
     }
 
     /// The body as JSON of this shape; `expected` is what the client reads otherwise.

@@ -3,6 +3,7 @@
 //! A caller learns a stable `code` and a sentence; what happened inside goes to the log as `detail`,
 //! under the same request id.
 
+use crate::auth::service_key::Scope;
 use crate::http::SendError;
 use platform::error::DatabaseError;
 use platform::settings::SettingError;
@@ -98,6 +99,20 @@ pub enum ClientError {
     NewerCredentials,
     /// The integration has no recorded account, so it cannot be reconnected.
     AccountUnknown,
+    /// The service key lacks a scope.
+    MissingScope(Scope),
+    /// The user does not own the organization.
+    NotTheOwner,
+    /// No such service key, or not the caller's.
+    UnknownServiceKey,
+    /// The organization has the maximum number of service keys.
+    TooManyServiceKeys,
+    /// The user must authorize again before the credential can be used.
+    NeedsReauthorization,
+    /// The organization has several integrations of the type.
+    SeveralIntegrations,
+    /// This deployment hands out sealed credentials only.
+    PlaintextDisabled,
     /// Another integration has the name.
     NameTaken,
     /// The integration cannot be checked: the provider offers no request for it.
@@ -158,6 +173,33 @@ impl ClientError {
                 403,
                 "forbidden",
                 "the request did not come from the connect page; send it from there, or with a bearer token",
+            ),
+            Self::MissingScope(scope) => (403, "missing_scope", scope.missing()),
+            Self::NotTheOwner => (
+                403,
+                "not_the_owner",
+                "only an owner of this organization may do that",
+            ),
+            Self::PlaintextDisabled => (
+                403,
+                "plaintext_disabled",
+                "this deployment hands out sealed credentials only; ask for \"form\":\"sealed\", or set PLAINTEXT_CREDENTIALS",
+            ),
+            Self::UnknownServiceKey => (404, "not_found", "no such service key"),
+            Self::NeedsReauthorization => (
+                409,
+                "needs_reauthorization",
+                "the provider no longer accepts this credential; its user must reconnect the integration",
+            ),
+            Self::SeveralIntegrations => (
+                409,
+                "several_integrations",
+                "the organization has several integrations of this type; ask for one by its id",
+            ),
+            Self::TooManyServiceKeys => (
+                409,
+                "too_many_service_keys",
+                "the organization has 50 valid service keys; revoke one first",
             ),
             Self::UnknownPath => (404, "not_found", "no such path"),
             Self::UnknownIntegration => (404, "not_found", "no such integration"),

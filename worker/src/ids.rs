@@ -39,6 +39,10 @@ id! {
     IntegrationId, "the integration's id must be a UUID"
 }
 id! {
+    /// A service key.
+    ServiceKeyId, "the service key's id must be a UUID"
+}
+id! {
     /// A started connection.
     TransactionId, "the connection's id must be a UUID"
 }

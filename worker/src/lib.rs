@@ -28,6 +28,7 @@ pub mod providers;
 pub mod random;
 pub mod refresh;
 pub mod routes;
+pub mod service;
 pub mod settings;
 pub mod webhooks;
 

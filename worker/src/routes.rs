@@ -53,6 +53,11 @@ routes! {
     Check: Post "/api/integrations/:id/check" => health::check::check(id);
     Reconnect: Post "/api/integrations/:id/reconnect" => integrations::detail::reconnect(id);
     Events: Get "/api/integrations/:id/events" => integrations::events::events(id);
+    Credential: Post "/api/integrations/:id/credential" => service::credential::of_integration(id);
+    CredentialOfType: Post "/api/organizations/:id/integrations/:type/credential" => service::credential::of_type(id, kind);
+    ServiceKeys: Get "/api/service-keys" => service::keys::list();
+    CreateServiceKey: Post "/api/service-keys" => service::keys::create();
+    RevokeServiceKey: Delete "/api/service-keys/:id" => service::keys::revoke(id);
     Webhooks: Get "/api/webhooks" => webhooks::endpoints::list();
     AddWebhook: Post "/api/webhooks" => webhooks::endpoints::add();
     ChangeWebhook: Patch "/api/webhooks/:id" => webhooks::endpoints::change(id);

@@ -30,6 +30,8 @@ pub struct Settings {
     pub offers: Vec<Offer>,
     /// Whether the sealed credentials also go into cookies, for the manual scanner. Deprecated.
     pub legacy_cookies: bool,
+    /// Whether programs may ask for access tokens in plain (`PLAINTEXT_CREDENTIALS`).
+    pub plaintext_credentials: bool,
     /// Whether webhooks may go to this very machine: for development.
     pub webhook_loopback: bool,
     /// How many days the events of credentials are kept (`EVENT_RETENTION_DAYS`).
@@ -70,6 +72,7 @@ impl Settings {
         let event_retention_days = event_retention_days(env)?;
         let offers = offers(env, &app_url)?;
         let legacy_cookies = env.flag("LEGACY_CREDENTIAL_COOKIES")?;
+        let plaintext_credentials = env.flag("PLAINTEXT_CREDENTIALS")?;
         let webhook_loopback = env.flag(LOOPBACK)?;
         // By http the app itself is on this machine; anywhere else the setting would open what only the worker can reach.
         if webhook_loopback && !app_url.starts_with("http://") {
@@ -85,6 +88,7 @@ impl Settings {
             ring,
             offers,
             legacy_cookies,
+            plaintext_credentials,
             webhook_loopback,
             event_retention_days,
             subject_key,

@@ -84,6 +84,7 @@ const STATUSES = {
 export const PURPOSES = {
   check: 'to check the access',
   choose: 'to finish a connection',
+  credential: 'by a program',
   disconnect: 'to revoke the access at the provider',
   refresh: 'to renew the access',
   revoke: 'to revoke the access at the provider',
@@ -140,8 +141,9 @@ export function eventText(event) {
   };
 }
 
-export function actorName({ actor, user_id: id }, me) {
+export function actorName({ actor, user_id: id, details }, me) {
   if (actor === 'user') return id === me ? 'You' : 'Another member';
+  if (actor === 'service_key') return `Service key ${details?.name ?? ''}`.trim();
   return { service: 'Automatic', scanner: 'Scanner' }[actor] ?? 'Operator';
 }
 

@@ -1,10 +1,11 @@
-//! Who is asking: a verified token of Supabase Auth, as Bearer or in the session's cookie.
+//! Who is asking: a verified token of Supabase Auth, as Bearer or in the session's cookie; or a service key.
 
 pub mod attempts;
 pub mod cookies;
 pub mod jwks;
 pub mod jwt;
 pub mod origin;
+pub mod service_key;
 #[cfg(target_arch = "wasm32")]
 pub mod sign_in;
 pub mod supabase;

@@ -5,6 +5,7 @@ use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, UserId};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Which page of a trail, the newest events first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub struct Event {
     outcome: String,
     reason: Option<String>,
     request_id: Option<String>,
+    /// Of a service key: its id and name.
+    details: Option<Value>,
 }
 
 /// A page of a trail, as the API answers it.
@@ -101,7 +104,7 @@ pub fn request(project: &Project, token: &str, id: IntegrationId, page: Page) ->
         .map(|before| format!("&id=lt.{before}"))
         .unwrap_or_default();
     let path = format!(
-        "/rest/v1/credential_events?select=id,occurred_at,actor,user_id,action,outcome,reason,request_id\
+        "/rest/v1/credential_events?select=id,occurred_at,actor,user_id,action,outcome,reason,request_id,details\
          &integration_id=eq.{id}{before}&order=id.desc&limit={}",
         page.limit + 1
     );
@@ -178,7 +181,7 @@ mod tests {
         let event = |id: u64| {
             format!(
                 r#"{{"id":{id},"occurred_at":"2026-01-01T00:00:00+00:00","actor":"service","user_id":null,"action":"opened",
-                    "outcome":"succeeded","reason":null,"request_id":null}}"#
+                    "outcome":"succeeded","reason":null,"request_id":null,"details":null}}"#
             )
         };
         let trail = |ids: &[u64]| {

@@ -14,6 +14,7 @@ pub mod project;
 mod rate_limits;
 mod refreshes;
 mod revocations;
+mod service_keys;
 pub mod webhook_lists;
 mod webhooks;
 
@@ -26,4 +27,5 @@ pub use integrations::*;
 pub use rate_limits::*;
 pub use refreshes::*;
 pub use revocations::*;
+pub use service_keys::*;
 pub use webhooks::*;

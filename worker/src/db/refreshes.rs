@@ -1,7 +1,7 @@
 //! A refresh: claimed, redeemed by whoever has the claim, and settled.
 
 use crate::db::call::Call;
-use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::ids::{IntegrationId, OrganizationId, ServiceKeyId, UserId};
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,8 +14,10 @@ pub struct ClaimRefresh<'a> {
     pub p_id: IntegrationId,
     /// What the claim is known by; another each time.
     pub p_owner: Uuid,
-    /// Who asks; None: the worker by itself.
+    /// Who asks. Without a user and a service key: the worker by itself.
     pub p_user_id: Option<UserId>,
+    /// The service key that asks.
+    pub p_service_key: Option<ServiceKeyId>,
     /// Only if the token ends within so many seconds; None: in any case.
     pub p_within: Option<u32>,
     /// Whether the credential is wanted also where there is nothing to refresh.
@@ -77,6 +79,8 @@ pub struct Current {
     pub status: String,
     /// When the access token ends (RFC 3339), if that is known.
     pub expires_at: Option<String>,
+    /// For how many more seconds the provider asks not to refresh it.
+    pub paused_seconds: Option<u32>,
     /// Whether it was refreshed a moment ago.
     pub settled: bool,
 }

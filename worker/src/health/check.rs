@@ -16,7 +16,7 @@ use crate::oauth::identity::{self, Asked};
 use crate::oauth::token;
 use crate::offer::Offer;
 use crate::refresh::live_credential::{self, Credential, SOON_SECONDS};
-use crate::refresh::on_demand::Actor;
+use crate::refresh::on_demand::{Actor, Caller};
 use crate::refresh::policy::waits;
 use crate::refresh::provider_backoff;
 use crate::refresh::refresh_grant::open;
@@ -84,7 +84,7 @@ async fn settled(
     user: Option<UserId>,
 ) -> Result<Option<CheckEnd>> {
     let asker = Actor {
-        user,
+        caller: user.map_or(Caller::Worker, Caller::User),
         reason: REASON,
     };
     let (result, failure) = match examine(task, claim, &asker).await {

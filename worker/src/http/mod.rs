@@ -1,5 +1,6 @@
 //! Requests and responses as plain data, so that everything but `host` runs natively.
 
+pub mod query;
 pub mod rate_limit;
 pub mod url;
 

@@ -10,7 +10,7 @@ use crate::http::LANES;
 use crate::jobs::progress::Progress;
 use crate::offer::Offer;
 use crate::refresh::live_credential::SOON_SECONDS;
-use crate::refresh::on_demand::Actor;
+use crate::refresh::on_demand::{Actor, Caller};
 use crate::refresh::policy::{BackoffPolicy, RequestOutcome};
 use catalogue::Endpoint;
 use futures_util::{StreamExt, stream};
@@ -64,7 +64,7 @@ async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim
         return released(claim);
     }
     let asker = Actor {
-        user: None,
+        caller: Caller::Worker,
         reason: REASON,
     };
     let Examined { result, verdict } = match examine(task, claim, &asker).await {

@@ -6,15 +6,42 @@ use crate::error::{ClientError, DatabaseFault, Error, Result};
 use crate::host;
 use crate::host::random_uuid;
 use crate::http::Response;
-use crate::ids::{IntegrationId, UserId};
+use crate::ids::{IntegrationId, ServiceKeyId, UserId};
 use crate::refresh::policy::waits;
 use crate::refresh::refresh_grant::{Redeemer, redeem, settle};
 use serde_json::json;
 
+/// Who opens a credential.
+#[derive(Clone, Copy)]
+pub enum Caller {
+    /// The worker by itself.
+    Worker,
+    /// A user.
+    User(UserId),
+    /// A program, by its service key.
+    ServiceKey(ServiceKeyId),
+}
+
+impl Caller {
+    fn user(self) -> Option<UserId> {
+        match self {
+            Self::User(id) => Some(id),
+            Self::Worker | Self::ServiceKey(_) => None,
+        }
+    }
+
+    fn service_key(self) -> Option<ServiceKeyId> {
+        match self {
+            Self::ServiceKey(id) => Some(id),
+            Self::Worker | Self::User(_) => None,
+        }
+    }
+}
+
 /// Who wants a credential, and what for.
 pub struct Actor<'a> {
-    /// Who; None: the worker by itself.
-    pub user: Option<UserId>,
+    /// Who.
+    pub caller: Caller,
     /// What for, as the event says it.
     pub reason: &'a str,
 }
@@ -44,7 +71,7 @@ const CLAIMS: usize = 3;
 pub async fn refresh(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let asker = Actor {
-        user: Some(context.signed_in().await?.user.id),
+        caller: Caller::User(context.signed_in().await?.user.id),
         reason: "refresh",
     };
     let standing = renew(context, id, RefreshPolicy::Now, &asker).await?;
@@ -69,7 +96,8 @@ pub async fn renew(
         let call = ClaimRefresh {
             p_id: id,
             p_owner: random_uuid()?,
-            p_user_id: asker.user,
+            p_user_id: asker.caller.user(),
+            p_service_key: asker.caller.service_key(),
             p_within: within,
             p_read: wanted != RefreshPolicy::Now,
             p_reason: asker.reason,
@@ -81,7 +109,7 @@ pub async fn renew(
                 claims += 1;
                 let redeemer = Redeemer {
                     owner: call.p_owner,
-                    user: asker.user,
+                    user: asker.caller.user(),
                 };
                 let done = redeem(task, redeemer, &claim).await;
                 let fault = done.result.fault;

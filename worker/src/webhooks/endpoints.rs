@@ -13,6 +13,7 @@ use crate::error::{ClientError, Error, Result};
 use crate::host::random_bytes;
 use crate::host::random_uuid;
 use crate::host::{self, log};
+use crate::http::query::organization;
 use crate::http::{HttpRequest, HttpResponse, Response};
 use crate::ids::{EndpointId, EventId, OrganizationId};
 use crate::json;
@@ -46,17 +47,6 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
     let (pages, has_more) = pages("webhooks", request).await?;
     let webhooks = rows::read_list(&pages)?;
     Ok(Response::json(200, &Listed { webhooks, has_more }))
-}
-
-fn organization(query: &str) -> Result<Option<OrganizationId>> {
-    let mut organization = None;
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if name != "organization_id" || organization.is_some() {
-            return Err(ClientError::Invalid("expected organization_id, once").into());
-        }
-        organization = Some(OrganizationId::parse(&value)?);
-    }
-    Ok(organization)
 }
 
 /// `POST /api/webhooks`

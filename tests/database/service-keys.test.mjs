@@ -1,0 +1,96 @@
+// Service keys in the database: who makes them, how many there are, and how often one may be used (threat model 201 and 202).
+import assert from "node:assert/strict";
+import { createHash, randomUUID } from "node:crypto";
+import { after, before, describe, test } from "node:test";
+
+import { addMember, call, startServer } from "./support.mjs";
+
+let server, owner, service;
+before(async () => {
+  server = await startServer();
+  ({ owner, service } = await server.createProject());
+});
+after(() => server?.stop());
+
+const hash = (text) => createHash("sha256").update(text).digest("hex");
+const creation = (over = {}) => ({
+  p_user_id: null, p_organization_id: null, p_name: "a key", p_prefix: "sik_abcd", p_hash: hash(randomUUID()),
+  p_scopes: ["connections:credentials"], p_expires_at: null, ...over,
+});
+const created = async (over) => {
+  const args = creation(over);
+  const { outcome, service_key } = await call(service, "create_service_key", args);
+  assert.equal(outcome, "created");
+  return { ...service_key, hash: args.p_hash };
+};
+const authenticate = (p_hash, p_scope = "connections:credentials") => call(service, "authenticate_service_key", { p_hash, p_scope });
+
+describe("create_service_key", () => {
+  test("makes a key of all organizations for an operator only", async () => {
+    assert.equal((await created()).organization_id, null);
+    assert.deepEqual(await call(service, "create_service_key", creation({ p_user_id: randomUUID() })), { outcome: "not_a_member" });
+  });
+
+  test("rejects members who do not own the organization, and times that are past", async () => {
+    const [organization, member] = [randomUUID(), randomUUID()];
+    await addMember(owner, organization, member);
+    const args = { p_organization_id: organization, p_user_id: member };
+    assert.deepEqual(await call(service, "create_service_key", creation(args)), { outcome: "not_the_owner" });
+    const past = creation({ p_expires_at: new Date(Date.now() - 1000) });
+    assert.deepEqual(await call(service, "create_service_key", past), { outcome: "expired" });
+  });
+
+  test("rejects scopes that are not documented, none at all, and what is no hash", async () => {
+    for (const over of [{ p_scopes: [] }, { p_scopes: ["all"] }, { p_scopes: null }, { p_hash: "x" }, { p_name: "" }]) {
+      await assert.rejects(call(service, "create_service_key", creation(over)), { code: /^23(514|502)$/ }, JSON.stringify(over));
+    }
+  });
+
+  test("makes at most 50 valid keys of an organization, also at once", async () => {
+    const p_organization_id = randomUUID();
+    const answers = await Promise.all(Array.from({ length: 60 }, () => call(service, "create_service_key", creation({ p_organization_id }))));
+    assert.equal(answers.filter(({ outcome }) => outcome === "created").length, 50);
+    const [{ service_key }] = answers;
+    await call(service, "revoke_service_key", { p_user_id: null, p_id: service_key.id });
+    assert.equal((await call(service, "create_service_key", creation({ p_organization_id }))).outcome, "created");
+  });
+});
+
+describe("authenticate_service_key", () => {
+  test("finds a valid key by its hash, and records when it was used", async () => {
+    const key = await created({ p_organization_id: randomUUID() });
+    assert.deepEqual(await authenticate(key.hash), { outcome: "authenticated", id: key.id, organization_id: key.organization_id });
+    const [{ last_used_at }] = await owner`select last_used_at from private.service_keys where id = ${key.id}`;
+    assert.ok(last_used_at);
+    assert.deepEqual(await authenticate(key.hash, "connections:write"), { outcome: "missing_scope" });
+    assert.deepEqual(await authenticate(hash("another")), { outcome: "unknown" });
+    await call(service, "revoke_service_key", { p_user_id: null, p_id: key.id });
+    assert.deepEqual(await authenticate(key.hash), { outcome: "unknown" });
+  });
+
+  test("limits how often a key is used", async () => {
+    const key = await created();
+    await authenticate(key.hash);
+    const counters = Array.from({ length: 16 }, (_, i) => `${key.id} ${i}`);
+    for (const subject of counters) {
+      await owner`
+        insert into private.rate_limits (kind, subject, attempts, ends_at, blocked_until)
+        values ('service key', ${subject}, 400, now() + interval '30 seconds', now() + interval '30 seconds')
+        on conflict (kind, subject) do update set blocked_until = excluded.blocked_until`;
+    }
+    const { outcome, seconds } = await authenticate(key.hash);
+    assert.deepEqual([outcome, seconds > 20 && seconds <= 30], ["too_many", true]);
+  });
+});
+
+describe("clean_up", () => {
+  test("forgets keys that ended before the events that name them are deleted", async () => {
+    const [old, recent, valid] = [await created(), await created(), await created()];
+    for (const [key, days] of [[old, 401], [recent, 399]]) {
+      await owner`update private.service_keys set revoked_at = now() - make_interval(days => ${days}) where id = ${key.id}`;
+    }
+    await call(service, "clean_up", { p_event_days: 400 });
+    const left = (await owner`select id from private.service_keys where id = any (${[old.id, recent.id, valid.id]})`).map(({ id }) => id);
+    assert.deepEqual(new Set(left), new Set([recent.id, valid.id]));
+  });
+});

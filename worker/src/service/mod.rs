@@ -1,0 +1,6 @@
+//! What programs do with service keys, and how owners manage these.
+
+#[cfg(target_arch = "wasm32")]
+pub mod credential;
+#[cfg(target_arch = "wasm32")]
+pub mod keys;
