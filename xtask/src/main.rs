@@ -43,9 +43,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the worker for release into worker/build (wrangler runs it too)
+    /// Build both workers for release into worker/build and scanner/build (wrangler runs it too)
     Build,
-    /// Bring up the local stack and the worker, and keep them until Ctrl-C
+    /// Bring up the local stack and both workers, and keep them until Ctrl-C
     Dev(dev::Options),
     /// Run every check, or the suites whose name contains one of the filters
     Test(test::Options),

@@ -1,9 +1,8 @@
-//! `cargo xtask build`: the worker for release in worker/build, made by worker-build only when its input changed.
+//! `cargo xtask build`: both workers for release, in worker/build and scanner/build, each made by worker-build only when its input changed.
 
 use std::{
     fs,
     hash::{DefaultHasher, Hasher},
-    path::Path,
     process::Command,
 };
 
@@ -14,64 +13,103 @@ use crate::{
     setup::{self, Need},
 };
 
-/// What cargo makes and worker-build turns into a module.
-const WASM: &str = "target/wasm32-unknown-unknown/release/edge.wasm";
-const OUTPUT: &str = "worker/build/index.js";
-/// What the runtime starts, in place of worker-build's own.
-const ENTRY: &str = "worker/src/host/entry.js";
-/// Which input the output was made of.
-const STAMP: &str = "worker/build/.stamp";
+/// A worker that is built.
+struct Worker {
+    folder: &'static str,
+    package: &'static str,
+    /// What the runtime starts in place of worker-build's own, which begins the wasm anew after an exception: that loses whatever was under
+    /// way. A scan that is lost so is continued.
+    entry: Option<&'static str>,
+    opt_level: &'static str,
+}
+
+const WORKERS: [Worker; 2] = [
+    Worker {
+        folder: "worker",
+        package: "edge",
+        entry: Some("worker/src/host/entry.js"),
+        // 233 KB gzipped in place of level 3's 273, at 0 to 3 % more CPU for a list.
+        opt_level: "z",
+    },
+    // It starts once a minute and nobody waits for it, so speed counts, and size does not.
+    Worker {
+        folder: "scanner",
+        package: "scanner",
+        entry: None,
+        opt_level: "3",
+    },
+];
 
 pub fn run(project: &Project) -> Result<(), Failure> {
     setup::ensure(project, &Need::BUILD)?;
     // wrangler runs this on every change, a test at any time: one at a time.
-    let _lock = setup::lock(project, "build.lock", "another build of the worker")?;
-    let step = progress::begin("building the worker for release (the first time about a minute)");
-    compile(project)?;
-    let input = fingerprint(project)?;
-    let made_of = fs::read_to_string(project.path(STAMP)).unwrap_or_default();
-    if made_of == input && project.path(OUTPUT).is_file() {
-        step.done("worker/build is up to date");
+    let _lock = setup::lock(project, "build.lock", "another build of the workers")?;
+    for worker in &WORKERS {
+        build(project, worker)?;
+    }
+    Ok(())
+}
+
+fn build(project: &Project, worker: &Worker) -> Result<(), Failure> {
+    let folder = worker.folder;
+    let step = progress::begin(&format!(
+        "building the {folder} for release (the first time about a minute)"
+    ));
+    compile(project, worker)?;
+    let input = fingerprint(project, worker)?;
+    let (output, stamp) = (
+        format!("{folder}/build/index.js"),
+        format!("{folder}/build/.stamp"),
+    );
+    let made_of = fs::read_to_string(project.path(&stamp)).unwrap_or_default();
+    if made_of == input && project.path(&output).is_file() {
+        step.done(&format!("{folder}/build is up to date"));
         return Ok(());
     }
-    bundle(project)?;
-    fs::write(project.path(STAMP), input).map_err(Failure::io(format!("cannot write {STAMP}")))?;
-    step.done("worker/build is ready");
+    bundle(project, worker)?;
+    fs::write(project.path(&stamp), input).map_err(Failure::io(format!("cannot write {stamp}")))?;
+    step.done(&format!("{folder}/build is ready"));
     Ok(())
 }
 
 /// What worker-build does first, done before so that its result tells whether the rest is needed.
-fn compile(project: &Project) -> Result<(), Failure> {
+fn compile(project: &Project, worker: &Worker) -> Result<(), Failure> {
     let log = project.log("build")?;
     let mut cargo = project.cargo();
-    cargo.args(["build", "--release", "--lib", "--package", "edge"]);
+    cargo.args(["build", "--release", "--lib", "--package", worker.package]);
     cargo.args(["--target", "wasm32-unknown-unknown"]);
-    if process::run_into(&log, environment(&mut cargo, project))?.success() {
+    if process::run_into(&log, environment(&mut cargo, project, worker))?.success() {
         return Ok(());
     }
     let hint = "the compiler says above what is wrong";
-    Err(setup::failed(project, "compiling the worker", &log, hint))
+    Err(setup::failed(project, "compiling a worker", &log, hint))
 }
 
 /// Bindings, wasm-opt and one module of it all.
-fn bundle(project: &Project) -> Result<(), Failure> {
+fn bundle(project: &Project, worker: &Worker) -> Result<(), Failure> {
     let log = project.log("worker-build")?;
     let mut command = project.command(project.tool("worker-build"));
-    command.arg("--release").current_dir(project.path("worker"));
-    // Its own entry begins the wasm anew after an exception, which loses whatever was under way.
-    command.env("CUSTOM_SHIM", project.path(ENTRY));
-    if process::run_into(&log, environment(&mut command, project))?.success() {
+    command
+        .arg("--release")
+        .current_dir(project.path(worker.folder));
+    if let Some(entry) = worker.entry {
+        command.env("CUSTOM_SHIM", project.path(entry));
+    }
+    if process::run_into(&log, environment(&mut command, project, worker))?.success() {
         return Ok(());
     }
-    let hint = "its message is above; what it was given is in worker/Cargo.toml and target/wasm32-unknown-unknown";
+    let hint = "its message is above; what it was given is in the worker's Cargo.toml and target/wasm32-unknown-unknown";
     Err(setup::failed(project, "worker-build", &log, hint))
 }
 
 /// The same for both, or the second would compile again.
-fn environment<'a>(command: &'a mut Command, project: &Project) -> &'a mut Command {
+fn environment<'a>(
+    command: &'a mut Command,
+    project: &Project,
+    worker: &Worker,
+) -> &'a mut Command {
     command
-        // 233 KB gzipped in place of level 3's 273, at 0 to 3 % more CPU for a list.
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", worker.opt_level)
         // Wherever the user's own configuration puts it, worker-build and we look here.
         .env("CARGO_TARGET_DIR", project.path("target"))
         .env("WASM_BINDGEN_BIN", project.tool("wasm-bindgen"))
@@ -84,18 +122,20 @@ fn environment<'a>(command: &'a mut Command, project: &Project) -> &'a mut Comma
 }
 
 /// Of the wasm and of everything that says which tools turn it into the output, and how.
-fn fingerprint(project: &Project) -> Result<String, Failure> {
+fn fingerprint(project: &Project, worker: &Worker) -> Result<String, Failure> {
+    let Worker {
+        folder, package, ..
+    } = worker;
+    let mut inputs = vec![
+        format!("target/wasm32-unknown-unknown/release/{package}.wasm"),
+        format!("{folder}/Cargo.toml"),
+    ];
+    inputs.extend(worker.entry.map(str::to_owned));
+    inputs.extend(["package-lock.json", ".dev/tools/.crates.toml"].map(str::to_owned));
     let mut hasher = DefaultHasher::new();
-    for input in [
-        WASM,
-        ENTRY,
-        "worker/Cargo.toml",
-        "package-lock.json",
-        ".dev/tools/.crates.toml",
-    ] {
-        let path: &Path = input.as_ref();
-        let bytes = fs::read(project.path(input))
-            .map_err(Failure::io(format!("cannot read {}", path.display())))?;
+    for input in inputs {
+        let bytes =
+            fs::read(project.path(&input)).map_err(Failure::io(format!("cannot read {input}")))?;
         hasher.write_usize(bytes.len());
         hasher.write(&bytes);
     }

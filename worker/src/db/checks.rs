@@ -115,6 +115,8 @@ pub struct SettleChecks<'a> {
     pub p_user_id: Option<UserId>,
     /// For the events.
     pub p_request_id: &'a str,
+    /// The types that the scanner has checks for: a slot of the schedule that passes becomes a run of it.
+    pub p_scan_types: &'a [&'a str],
 }
 
 /// How a check ended.

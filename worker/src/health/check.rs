@@ -235,10 +235,12 @@ pub async fn settle(
     results: &[CheckResult],
     user: Option<UserId>,
 ) -> Result<BTreeMap<Uuid, CheckEnd>> {
+    let types = checks::entries().iter().map(|entry| entry.kind.as_str());
     let call = SettleChecks {
         p_results: results,
         p_user_id: user,
         p_request_id: &task.request_id,
+        p_scan_types: &types.collect::<Vec<_>>(),
     };
     let SettlingChecks::Ended { ends } = task.call(&call).await?;
     Ok(ends)

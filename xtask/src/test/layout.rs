@@ -1,4 +1,4 @@
-//! The rules of which code may know what: the SDK stays in worker/src/host and entry.rs, and the crates depend one way.
+//! The rules of which code may know what: the SDK stays in each worker's host and entry.rs, and the crates depend one way.
 
 use std::{
     fs,
@@ -40,7 +40,7 @@ const EFFECTS: [&str; 9] = [
     "wasm-bindgen-futures",
 ];
 
-const RULES: [Rule; 6] = [
+const RULES: [Rule; 7] = [
     Rule {
         package: "sealed",
         target: Some("all"),
@@ -66,6 +66,12 @@ const RULES: [Rule; 6] = [
         reason: "requests and settings are plain data: each worker has a host of its own",
     },
     Rule {
+        package: "scanner",
+        target: Some("all"),
+        forbidden: &["edge", "catalogue", "keytool", "tokio"],
+        reason: "it asks with what is stored: it knows no client of a provider, and no route",
+    },
+    Rule {
         package: "edge",
         target: Some("all"),
         forbidden: &["keytool", "tokio-postgres"],
@@ -82,7 +88,9 @@ const RULES: [Rule; 6] = [
 /// Every breach of the rules.
 pub fn breaches(project: &Project) -> Result<Findings, Failure> {
     let mut findings = Findings::default();
-    for file in rust_files(&project.path("worker/src"))? {
+    let mut files = rust_files(&project.path("worker/src"))?;
+    files.extend(rust_files(&project.path("scanner/src"))?);
+    for file in files {
         if may_use_the_sdk(&file, project) {
             continue;
         }
@@ -91,7 +99,9 @@ pub fn breaches(project: &Project) -> Result<Findings, Failure> {
             .map_err(Failure::io(format!("cannot read {}", file.display())))?;
         let file = project.shown(&file);
         findings.faults.extend(sdk_uses(&text).map(|(line, name)| {
-            format!("{file}:{line}: `{name}` outside worker/src/host and entry.rs, which alone touch the SDK")
+            format!(
+                "{file}:{line}: `{name}` outside the host and entry.rs, which alone touch the SDK"
+            )
         }));
     }
     for rule in &RULES {
@@ -108,9 +118,16 @@ pub fn breaches(project: &Project) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-/// worker/src/host, and the entry, whose functions the runtime calls.
+/// Each worker's host, and its entry, whose functions the runtime calls.
 fn may_use_the_sdk(file: &Path, project: &Project) -> bool {
-    file.starts_with(project.path("worker/src/host")) || file == project.path("worker/src/entry.rs")
+    file.starts_with(project.path("worker/src/host"))
+        || [
+            "worker/src/entry.rs",
+            "scanner/src/host.rs",
+            "scanner/src/entry.rs",
+        ]
+        .iter()
+        .any(|allowed| file == project.path(allowed))
 }
 
 fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {

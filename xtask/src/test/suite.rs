@@ -314,6 +314,8 @@ fn clippy_wasm(project: &Project) -> Command {
         "--package",
         "platform",
         "--package",
+        "scanner",
+        "--package",
         "edge",
         "--all-targets",
     ]);

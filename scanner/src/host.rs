@@ -1,0 +1,200 @@
+//! The Cloudflare runtime: beside `entry` the only code that touches the SDK. A bounded fetch, the clock, random bytes, the environment, the
+//! log.
+
+use futures_util::future::{Either, select};
+use futures_util::{StreamExt, pin_mut};
+use platform::http::{HttpRequest, HttpResponse, SendError};
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+use uuid::Uuid;
+use worker::wasm_bindgen::JsValue;
+use worker::{
+    AbortController, AbortSignal, Date, Delay, Env, Fetch, Headers, Method, Request, RequestInit,
+    RequestRedirect,
+};
+
+/// An answer, its body whole.
+pub struct Received {
+    /// The status.
+    pub status: u16,
+    /// The headers, by lower-case name.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// A request and its answer, bounded in time and size. Redirects are answers like any other: what the request carries must not follow them.
+pub async fn exchange(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+    timeout_ms: u32,
+    limit: usize,
+) -> Result<Received, SendError> {
+    let controller = AbortController::default();
+    let signal = controller.signal();
+    let exchange = unbounded(method, url, headers, body, limit, &signal);
+    pin_mut!(exchange);
+    let over = Delay::from(Duration::from_millis(timeout_ms.into()));
+    match select(exchange, over).await {
+        Either::Left((answer, _)) => {
+            if matches!(answer, Err(SendError::TooLarge)) {
+                controller.abort();
+            }
+            answer
+        }
+        Either::Right(_) => {
+            controller.abort();
+            Err(SendError::Timeout)
+        }
+    }
+}
+
+async fn unbounded(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: Option<&str>,
+    limit: usize,
+    signal: &AbortSignal,
+) -> Result<Received, SendError> {
+    // What the SDK says of a failure may quote the URL or a header, so nothing is kept of it.
+    let network = |_: worker::Error| SendError::Network;
+    let lines = Headers::new();
+    for (name, value) in headers {
+        lines.set(name, value).map_err(network)?;
+    }
+    let mut init = RequestInit::new();
+    init.with_method(Method::from(method.to_owned()))
+        .with_headers(lines)
+        .with_body(body.map(JsValue::from_str))
+        .with_redirect(RequestRedirect::Manual);
+    let request = Request::new_with_init(url, &init).map_err(network)?;
+    let mut response = Fetch::Request(request)
+        .send_with_signal(signal)
+        .await
+        .map_err(network)?;
+    let status = response.status_code();
+    let headers: BTreeMap<_, _> = response.headers().entries().collect();
+    let mut body = Vec::new();
+    // Without a body there is no stream.
+    if let Ok(mut stream) = response.stream() {
+        while let Some(chunk) = stream.next().await {
+            let chunk = chunk.map_err(network)?;
+            if body.len() + chunk.len() > limit {
+                return Err(SendError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+    }
+    Ok(Received {
+        status,
+        headers,
+        body,
+    })
+}
+
+/// Sends a request to the database and reads the whole answer.
+pub async fn fetch(request: HttpRequest) -> Result<HttpResponse, SendError> {
+    let headers: Vec<_> = request
+        .headers
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let (body, limit) = (request.body.as_deref(), request.limit as usize);
+    let answer = exchange(
+        request.method,
+        &request.url,
+        &headers,
+        body,
+        request.timeout_ms,
+        limit,
+    )
+    .await?;
+    Ok(HttpResponse {
+        status: answer.status,
+        content_type: answer
+            .headers
+            .get("content-type")
+            .cloned()
+            .unwrap_or_default(),
+        body: String::from_utf8(answer.body).map_err(|_| SendError::Network)?,
+    })
+}
+
+/// Whole seconds since the epoch. On Workers the clock stands still between two requests to the outside.
+pub fn now() -> i64 {
+    (Date::now().as_millis() / 1000)
+        .try_into()
+        .unwrap_or_default()
+}
+
+/// Sleeps.
+pub async fn sleep(milliseconds: u32) {
+    Delay::from(Duration::from_millis(milliseconds.into())).await;
+}
+
+/// Random bytes, or nothing at all.
+#[expect(clippy::disallowed_methods, reason = "this is the scanner's edge")]
+fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A random UUID (RFC 9562, version 4).
+pub fn random_uuid() -> Option<Uuid> {
+    Some(uuid::Builder::from_random_bytes(random()?).into_uuid())
+}
+
+/// 64 random bits. A failing random source is no reason to say nothing: the id proves nothing.
+pub fn request_id() -> String {
+    let bytes: [u8; 8] = random().unwrap_or_default();
+    bytes.iter().fold(String::new(), |mut id, byte| {
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}
+
+/// A text variable or secret of the deployment.
+pub fn variable(env: &Env, name: &str) -> Option<String> {
+    // A secret and a variable are the same to the runtime.
+    Some(env.var(name).ok()?.to_string())
+}
+
+/// The deployment's own queue, if it has one.
+pub struct Queue(worker::Queue);
+
+impl Queue {
+    /// The queue, if `wrangler.toml` binds one.
+    pub fn of(env: &Env) -> Option<Self> {
+        env.queue("WORK_QUEUE").ok().map(Self)
+    }
+
+    /// Sends so many messages, all or none; whether it took them.
+    pub async fn send(&self, count: usize) -> bool {
+        self.0.send_batch(vec!["scan"; count]).await.is_ok()
+    }
+}
+
+/// The log: one JSON line an event, so that whatever collects it can search. What goes in is codes, ids, and the details of errors.
+pub mod log {
+    use serde_json::json;
+
+    /// Something failed.
+    pub fn failure(request_id: &str, detail: &str) {
+        line("error", request_id, detail);
+    }
+
+    /// Something that the operator should look at, though the work went on.
+    pub fn warning(request_id: &str, detail: &str) {
+        line("warning", request_id, detail);
+    }
+
+    fn line(level: &str, request_id: &str, detail: &str) {
+        let line = json!({"level": level, "request_id": request_id, "route": "scheduled: scan", "detail": detail});
+        worker::console_error!("{line}");
+    }
+}

@@ -1,0 +1,274 @@
+//! A claimed run: its slice, and what the machine wants done.
+
+use crate::address::{placed, put_back};
+use crate::credential::{self, Account};
+use crate::db::{
+    Claim, FinishScanRun, Finishing, ReopenScanCredential, Reopening, SaveScanPosition, Saving,
+};
+use crate::host::{self, log};
+use crate::settings::Settings;
+use crate::slice::{Finish, Save, Slice, Step, checks_of};
+use checks::{Answer, Entry, Method, Request};
+use chrono::{DateTime, SecondsFormat};
+use platform::call::{self, Call};
+use platform::error::{DatabaseError, DatabaseFault};
+use platform::http::SendError;
+use uuid::Uuid;
+
+/// A token that ends within so many seconds is not used: a slice has to be over before.
+pub const SOON_SECONDS: u32 = 120;
+/// How long one request may take, in milliseconds.
+const REQUEST_MS: u32 = 15_000;
+/// How large the database's answers may be, in bytes: claims with their positions.
+const DATABASE_ANSWER: u32 = 24 << 20;
+/// Before each further attempt at a call of the database, in milliseconds.
+const PAUSES_MS: [u32; 2] = [500, 2_000];
+
+/// What every piece of work has.
+pub struct Task {
+    /// The deployment's settings.
+    pub settings: &'static Settings,
+    /// The id that the events and the log know it by.
+    pub request_id: String,
+    /// Who claims.
+    pub owner: Uuid,
+}
+
+/// The run is no longer this scanner's to work on: it has ended, or another one has it, or it can be claimed again.
+struct Over;
+
+impl Task {
+    /// Calls a function of the database; again, if it may have been down for a moment. Each is the same when repeated.
+    pub async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome, DatabaseError> {
+        let mut pauses = PAUSES_MS.into_iter();
+        loop {
+            let error = match self.ask(C::NAME, call::body(call)).await {
+                Ok(text) => return call::outcome::<C>(&text),
+                Err(error) => error,
+            };
+            match pauses.next() {
+                Some(pause) if error.fault != DatabaseFault::InvalidResponse => {
+                    host::sleep(pause).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn ask(&self, name: &str, body: String) -> Result<String, DatabaseError> {
+        let Settings {
+            supabase_url,
+            service_key,
+            ..
+        } = self.settings;
+        let mut request = call::request(supabase_url, service_key, name, body);
+        request.limit = DATABASE_ANSWER;
+        let answer = host::fetch(request)
+            .await
+            .map_err(|error| DatabaseError::no_answer(name, error))?;
+        call::check(name, &answer)?;
+        Ok(answer.body)
+    }
+}
+
+/// Works on a run for a slice.
+pub async fn work(task: &Task, claim: Claim) {
+    let Some(entry) = checks::entry(&claim.integration_type) else {
+        return;
+    };
+    // Whatever it was, the claim ends by itself, and the run is claimed again.
+    let _ = Worked { task, entry, claim }.slice().await;
+}
+
+struct Worked<'a> {
+    task: &'a Task,
+    entry: &'static Entry,
+    claim: Claim,
+}
+
+impl Worked<'_> {
+    async fn slice(&self) -> Result<(), Over> {
+        let mut account = self.open(&self.claim.config).await?;
+        let mut slice = Slice::new(
+            self.entry,
+            account.settings.clone(),
+            account.granted.clone(),
+            self.claim.position.as_deref(),
+            host::now(),
+        );
+        loop {
+            match slice.next(host::now()) {
+                Step::Ask(request) => {
+                    if request.fresh_credential && slice.has_asked() {
+                        match self.reopened().await? {
+                            Some(fresh) => account = fresh,
+                            None => {
+                                let save = slice.let_go(host::now());
+                                return self.save(&mut slice, save, Some(host::now() + 60)).await;
+                            }
+                        }
+                    }
+                    let answer = self.ask(&request, &account).await;
+                    slice.take(answer, host::now());
+                }
+                Step::Save(save) => self.save(&mut slice, save, None).await?,
+                Step::LetGo(save, until) => {
+                    return self.save(&mut slice, save, Some(until)).await;
+                }
+                Step::Finish(finish) => return self.finish(&slice, finish).await,
+            }
+        }
+    }
+
+    /// Opens a config. One that does not open ends the run: nothing could be looked at.
+    async fn open(&self, config: &str) -> Result<Account, Over> {
+        let Claim {
+            organization_id,
+            integration_id,
+            ..
+        } = self.claim;
+        let ring = &self.task.settings.ring;
+        let opened = credential::open(ring, self.entry, organization_id, integration_id, config);
+        match opened {
+            Ok(account) => Ok(account),
+            Err(detail) => {
+                log::warning(&self.task.request_id, &format!("not scanned: {detail}"));
+                let unreadable = || Some("unreadable".to_owned());
+                let checks = checks_of(self.entry, |_| unreadable());
+                let finish = Finish {
+                    results: Vec::new(),
+                    requests: 0,
+                    reason: unreadable(),
+                };
+                self.finish_with(&checks, finish).await?;
+                Err(Over)
+            }
+        }
+    }
+
+    /// The stored credential once more: a refresh may have replaced the one that the provider does not accept. None: it ends soon.
+    async fn reopened(&self) -> Result<Option<Account>, Over> {
+        let call = ReopenScanCredential {
+            p_id: self.claim.id,
+            p_owner: self.task.owner,
+            p_generation: self.claim.generation,
+            p_soon: SOON_SECONDS,
+            p_request_id: &self.task.request_id,
+        };
+        match self.call(&call).await? {
+            Reopening::Opened { config } => self.open(&config).await.map(Some),
+            Reopening::NotUsable => Ok(None),
+            Reopening::Changed | Reopening::Finished | Reopening::Gone => Err(Over),
+        }
+    }
+
+    async fn ask(&self, request: &Request, account: &Account) -> Answer {
+        let base = self.task.settings.base_urls.get(self.entry.kind.as_str());
+        let base = base.map(String::as_str);
+        let url = placed(&request.url, base);
+        let authorization = format!("Bearer {}", account.token.expose());
+        let mut headers = vec![
+            ("authorization", authorization.as_str()),
+            ("user-agent", "sealed-integrations"),
+        ];
+        headers.extend(
+            request
+                .headers
+                .iter()
+                .map(|(name, value)| (&**name, &**value)),
+        );
+        let body = request.body.as_ref().map(ToString::to_string);
+        if body.is_some() {
+            headers.push(("content-type", "application/json"));
+        }
+        let method = match request.method {
+            Method::Get => "GET",
+            Method::Post => "POST",
+        };
+        let limit = request.max_bytes;
+        match host::exchange(method, &url, &headers, body.as_deref(), REQUEST_MS, limit).await {
+            Ok(mut answer) => {
+                put_back(&mut answer.headers, &request.url, base);
+                Answer::Http {
+                    status: answer.status,
+                    headers: answer.headers,
+                    body: answer.body,
+                }
+            }
+            Err(SendError::TooLarge) => Answer::TooLarge,
+            Err(SendError::Timeout | SendError::Network) => Answer::Failed,
+        }
+    }
+
+    /// Saves, and where the run is to be let go, what does not fit into one call in several.
+    async fn save(
+        &self,
+        slice: &mut Slice<'_>,
+        mut save: Save,
+        until: Option<i64>,
+    ) -> Result<(), Over> {
+        loop {
+            let rest = slice.has_pending();
+            let p_not_before = until.filter(|_| !rest).map(|until| {
+                let until = DateTime::from_timestamp(until, 0).unwrap_or_default();
+                until.to_rfc3339_opts(SecondsFormat::Secs, true)
+            });
+            let call = SaveScanPosition {
+                p_id: self.claim.id,
+                p_owner: self.task.owner,
+                p_generation: self.claim.generation,
+                p_catalogue: checks::catalogue_hash(),
+                p_position: &save.position,
+                p_results: &save.results,
+                p_requests: save.requests,
+                p_not_before,
+            };
+            match self.call(&call).await? {
+                Saving::Saved if until.is_some() && rest => save = slice.let_go(host::now()),
+                Saving::Saved => return Ok(()),
+                Saving::Full => {
+                    slice.fill();
+                    let Step::Finish(finish) = slice.next(host::now()) else {
+                        return Err(Over);
+                    };
+                    self.finish(slice, finish).await?;
+                    return Err(Over);
+                }
+                Saving::Changed | Saving::Finished | Saving::Gone => return Err(Over),
+            }
+        }
+    }
+
+    async fn finish(&self, slice: &Slice<'_>, finish: Finish) -> Result<(), Over> {
+        self.finish_with(&slice.checks(), finish).await
+    }
+
+    async fn finish_with(
+        &self,
+        checks: &[crate::db::CheckedBy<'_>],
+        finish: Finish,
+    ) -> Result<(), Over> {
+        let call = FinishScanRun {
+            p_id: self.claim.id,
+            p_owner: self.task.owner,
+            p_generation: self.claim.generation,
+            p_catalogue: checks::catalogue_hash(),
+            p_checks: checks,
+            p_results: &finish.results,
+            p_requests: finish.requests,
+            p_reason: finish.reason,
+        };
+        match self.call(&call).await? {
+            Finishing::Finished => Ok(()),
+            Finishing::Changed | Finishing::Gone => Err(Over),
+        }
+    }
+
+    async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome, Over> {
+        self.task.call(call).await.map_err(|error| {
+            let detail = format!("assessments {}: {}", self.claim.id, error.detail);
+            log::failure(&self.task.request_id, &detail);
+            Over
+        })
+    }
+}

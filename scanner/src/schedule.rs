@@ -1,0 +1,115 @@
+//! What the clock begins, once a minute: runs are claimed and worked on side by side, until nothing is due or the time is over. Where the
+//! deployment has a queue, the rest is shared out: each of its messages is an invocation that does the same.
+
+use crate::db::{Claim, ClaimScanRuns, Claiming};
+use crate::host::{self, Queue, log};
+use crate::run::{self, Task};
+use crate::settings::Settings;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use platform::settings::SettingError;
+use std::collections::VecDeque;
+use std::pin::Pin;
+
+/// How many runs are worked on side by side. Cloudflare opens six connections for an invocation; one is the database's.
+const LANES: usize = 5;
+/// How long runs are claimed, in seconds; then those that were are worked on to the end of their slices.
+const CLAIM_FOR: i64 = 40;
+/// A run whose claim is older than this, in seconds, is left to its next claim: a slice has to fit into the rest of it.
+const CLAIM_AGE: i64 = 90;
+/// How many invocations share what a run has left.
+const HELPERS: usize = 20;
+
+enum Event {
+    Claimed(Option<Vec<Claim>>),
+    Ended,
+}
+
+/// Works on what is due.
+pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Option<Queue>) {
+    let request_id = host::request_id();
+    let (settings, owner) = match (settings, host::random_uuid()) {
+        (Ok(settings), Some(owner)) => (settings, owner),
+        (Err(SettingError(detail)), _) => return log::failure(&request_id, detail),
+        (_, None) => return log::failure(&request_id, "no random bytes"),
+    };
+    let task = Task {
+        settings,
+        request_id,
+        owner,
+    };
+    if work(&task).await {
+        let outcome = match queue {
+            Some(queue) if queue.send(HELPERS).await => return,
+            Some(_) => "and the queue did not take it; the next goes on",
+            None => "the next goes on",
+        };
+        let detail = format!("there is more to scan than one run has time for; {outcome}");
+        log::warning(&task.request_id, &detail);
+    }
+}
+
+/// Whether something may be left.
+async fn work(task: &Task) -> bool {
+    let begun = host::now();
+    let mut active: FuturesUnordered<Pin<Box<dyn Future<Output = Event> + '_>>> =
+        FuturesUnordered::new();
+    let mut waiting: VecDeque<(Claim, i64)> = VecDeque::new();
+    let (mut lanes, mut is_claiming, mut is_empty) = (0, false, false);
+    loop {
+        while lanes < LANES {
+            let Some((claim, claimed_at)) = waiting.pop_front() else {
+                break;
+            };
+            if host::now() - claimed_at <= CLAIM_AGE {
+                lanes += 1;
+                active.push(Box::pin(async {
+                    run::work(task, claim).await;
+                    Event::Ended
+                }));
+            }
+        }
+        let is_over = host::now() - begun >= CLAIM_FOR;
+        if lanes < LANES && waiting.is_empty() && !is_claiming && !is_empty && !is_over {
+            is_claiming = true;
+            // Two for each free lane: of one alone, an organization's backlog would be claimed before anybody else's.
+            let limit = 2 * (LANES - lanes);
+            active.push(Box::pin(
+                async move { Event::Claimed(claim(task, limit).await) },
+            ));
+        }
+        match active.next().await {
+            Some(Event::Ended) => lanes -= 1,
+            Some(Event::Claimed(claims)) => {
+                let now = host::now();
+                let claims = claims.unwrap_or_default();
+                is_claiming = false;
+                is_empty = claims.is_empty();
+                waiting.extend(claims.into_iter().map(|claim| (claim, now)));
+            }
+            None => return !is_empty,
+        }
+    }
+}
+
+/// Claims. None: the database does not answer; the next run of the schedule tries again.
+async fn claim(task: &Task, limit: usize) -> Option<Vec<Claim>> {
+    let types: Vec<_> = checks::entries()
+        .iter()
+        .map(|entry| entry.kind.as_str())
+        .collect();
+    let call = ClaimScanRuns {
+        p_owner: task.owner,
+        p_limit: limit,
+        p_types: &types,
+        p_soon: run::SOON_SECONDS,
+        p_request_id: &task.request_id,
+    };
+    match task.call(&call).await {
+        Ok(Claiming::Claimed { claims }) => Some(claims),
+        Err(error) => {
+            log::failure(&task.request_id, &error.detail);
+            None
+        }
+    }
+}

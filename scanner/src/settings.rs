@@ -1,0 +1,91 @@
+//! The settings, read once an isolate and checked whole. No client of a provider is among them: the worker keeps the tokens fresh.
+
+use platform::project::{ApiKey, Role};
+use platform::settings::{Environment, SettingError};
+use sealed::KeyRing;
+use std::collections::BTreeMap;
+
+/// All that the environment says.
+#[derive(Debug)]
+pub struct Settings {
+    /// The Supabase project's origin.
+    pub supabase_url: String,
+    /// What calls its functions.
+    pub service_key: ApiKey,
+    /// What opens the credentials.
+    pub ring: KeyRing,
+    /// Where a type's provider is instead, by type.
+    pub base_urls: BTreeMap<&'static str, String>,
+}
+
+impl Settings {
+    /// Reads the settings through `get`, which answers None for what is unset.
+    ///
+    /// # Errors
+    ///
+    /// Which setting is missing or malformed; never its value.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let env = &Environment::new(&get);
+        let mut base_urls = BTreeMap::new();
+        for entry in checks::entries() {
+            if let Some(url) = env.base_url(&entry.kind)? {
+                base_urls.insert(entry.kind.as_str(), url);
+            }
+        }
+        Ok(Self {
+            supabase_url: env.origin("SUPABASE_URL")?,
+            service_key: env.api_key("SUPABASE_SERVICE_ROLE_KEY", Role::Service)?,
+            ring: env.key_ring()?,
+            base_urls,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
+    fn read(changed: &[(&str, &str)]) -> Result<Settings, SettingError> {
+        let complete = [
+            ("SUPABASE_URL", "https://Project.supabase.co:443"),
+            ("SUPABASE_SERVICE_ROLE_KEY", "sb_secret_planted"),
+            ("ENCRYPTION_KEY", KEY),
+        ];
+        Settings::read(|name| {
+            let mut all = changed.iter().chain(&complete);
+            all.find(|(known, _)| *known == name)
+                .map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn needs_no_client_of_any_provider() {
+        let settings = read(&[("GITLAB_BASE_URL", "https://git.example")]).unwrap();
+        assert_eq!(settings.supabase_url, "https://project.supabase.co");
+        assert_eq!(settings.base_urls["gitlab"], "https://git.example");
+        assert_eq!(settings.base_urls.len(), 1);
+    }
+
+    #[test]
+    fn says_which_setting_is_wrong_and_never_its_value() {
+        for (name, value) in [
+            ("SUPABASE_URL", "http://planted.example"),
+            ("SUPABASE_URL", ""),
+            ("SUPABASE_SERVICE_ROLE_KEY", "sb_publishable_planted"),
+            ("ENCRYPTION_KEY", "planted"),
+            ("FALLBACK_ENCRYPTION_KEYS", "planted"),
+            ("GITHUB_BASE_URL", "http://planted.example"),
+        ] {
+            let SettingError(told) = read(&[(name, value)]).unwrap_err();
+            assert!(told.starts_with(&format!("{name} environment variable is not ")));
+            assert!(!told.contains("planted"), "{told}");
+        }
+        let shown = format!("{:?}", read(&[]).unwrap());
+        assert!(
+            !shown.contains("planted") && !shown.contains(KEY),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,232 @@
+//! A slice of a run, as a machine without I/O: what to do next, given what has been done. It bounds what one scanner asks and keeps in memory,
+//! and says when the database must know where the run is.
+
+use crate::db::CheckedBy;
+use checks::{Answer, Bounds, Entry, Outcome, Position, Reason, Request, Run};
+use std::collections::BTreeMap;
+
+/// How many requests a slice makes.
+const REQUESTS: u32 = 900;
+/// How long it goes on beginning requests, in seconds.
+const SECONDS: i64 = 40;
+/// How many results are kept in memory; what is more is saved at once.
+const RESULTS: usize = 1_000;
+/// And how large they may be, in bytes.
+const BYTES: usize = 512 * 1024;
+/// After so many seconds the position is saved in any case, so that little is asked twice.
+const SAVE_EVERY: i64 = 15;
+
+/// What is next.
+#[derive(Debug)]
+pub enum Step {
+    /// Make this request, and hand its answer to [`Slice::take`].
+    Ask(Request),
+    /// Save this.
+    Save(Save),
+    /// Save this, and let the run go until then, in Unix seconds.
+    LetGo(Save, i64),
+    /// Finish the run with this.
+    Finish(Finish),
+}
+
+/// What the database is to know.
+#[derive(Debug)]
+pub struct Save {
+    /// The position, as JSON text.
+    pub position: String,
+    /// The results since.
+    pub results: Vec<Outcome>,
+    /// The requests since.
+    pub requests: u32,
+}
+
+/// How a run ends.
+#[derive(Debug)]
+pub struct Finish {
+    /// The results that are not saved.
+    pub results: Vec<Outcome>,
+    /// The requests since.
+    pub requests: u32,
+    /// Why it ended before its end.
+    pub reason: Option<String>,
+}
+
+/// A slice of a run.
+pub struct Slice<'a> {
+    entry: &'a Entry,
+    run: Run<'a>,
+    begun: i64,
+    saved_at: i64,
+    /// What the database knows, or may know: results are saved with it until none is left from before the present one.
+    position: String,
+    pending: Vec<Outcome>,
+    bytes: usize,
+    /// Requests that are not saved.
+    requests: u32,
+    /// Requests of this slice.
+    asked: u32,
+}
+
+impl<'a> Slice<'a> {
+    /// Goes on from a position, or begins: without one, or when other checks have left it.
+    pub fn new(
+        entry: &'a Entry,
+        settings: BTreeMap<String, String>,
+        granted: Option<Vec<String>>,
+        position: Option<&str>,
+        now: i64,
+    ) -> Self {
+        let bounds = Bounds::default();
+        let resumed = position
+            .and_then(|text| serde_json::from_str::<Position>(text).ok())
+            .and_then(|at| Run::resume(entry, settings.clone(), granted.clone(), bounds, at));
+        let is_new = resumed.is_none();
+        let mut slice = Self {
+            entry,
+            run: resumed.unwrap_or_else(|| Run::new(entry, settings, granted, bounds)),
+            begun: now,
+            saved_at: now,
+            position: String::new(),
+            pending: Vec::new(),
+            bytes: 0,
+            requests: 0,
+            asked: 0,
+        };
+        if is_new {
+            let settled = slice.run.start();
+            slice.keep(settled);
+        }
+        slice.position = slice.now_at();
+        slice
+    }
+
+    /// What to do next. It is to be done before the next call.
+    pub fn next(&mut self, now: i64) -> Step {
+        if self.pending.len() > RESULTS || self.bytes > BYTES {
+            return Step::Save(self.save(now));
+        }
+        match self.run.next(now) {
+            checks::Step::Done => Step::Finish(self.finish()),
+            checks::Step::Wait(until) => Step::LetGo(self.save(now), until),
+            checks::Step::Ask(_) if self.is_over(now) => Step::LetGo(self.save(now), now),
+            checks::Step::Ask(_) if now - self.saved_at >= SAVE_EVERY => Step::Save(self.save(now)),
+            checks::Step::Ask(request) => Step::Ask(request),
+        }
+    }
+
+    /// Takes the answer to the request of [`next`](Self::next).
+    pub fn take(&mut self, answer: Answer, now: i64) {
+        self.requests += 1;
+        self.asked += 1;
+        let outcomes = self.run.take(answer, now);
+        self.keep(outcomes);
+    }
+
+    /// Whether the credential at hand is as old as the slice: then it is the one that the provider does not accept.
+    pub fn has_asked(&self) -> bool {
+        self.asked > 0
+    }
+
+    /// Whether results are left that no save has taken.
+    pub fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    /// Lets the run go, as it is.
+    pub fn let_go(&mut self, now: i64) -> Save {
+        self.save(now)
+    }
+
+    /// The database has no room for more: what it has is all that this run says.
+    pub fn fill(&mut self) {
+        self.run.end(Reason::Truncated, &mut Vec::new());
+        self.pending.clear();
+        self.bytes = 0;
+    }
+
+    /// Every check, and how much of the account it saw.
+    pub fn checks(&self) -> Vec<CheckedBy<'a>> {
+        let incomplete = self.run.incomplete();
+        checks_of(self.entry, |id| incomplete.get(id).map(word))
+    }
+
+    fn is_over(&self, now: i64) -> bool {
+        self.asked >= REQUESTS || now - self.begun >= SECONDS
+    }
+
+    fn keep(&mut self, outcomes: Vec<Outcome>) {
+        self.bytes += outcomes.iter().map(size).sum::<usize>();
+        self.pending.extend(outcomes);
+    }
+
+    fn now_at(&self) -> String {
+        // Ids, names and numbers: serializing them cannot fail.
+        serde_json::to_string(self.run.position()).unwrap_or_default()
+    }
+
+    /// As many results as one call takes. The position moves with the last of them: in front of them it would claim what is not there.
+    fn save(&mut self, now: i64) -> Save {
+        let mut bytes = 0;
+        let fits = |outcome: &&Outcome| {
+            bytes += size(outcome);
+            bytes <= BYTES
+        };
+        let count = self.pending.iter().take(RESULTS).take_while(fits).count();
+        let results: Vec<_> = self
+            .pending
+            .drain(..count.max(1).min(self.pending.len()))
+            .collect();
+        self.bytes = self.pending.iter().map(size).sum();
+        let mut requests = 0;
+        if self.pending.is_empty() {
+            self.position = self.now_at();
+            self.saved_at = now;
+            requests = std::mem::take(&mut self.requests);
+        }
+        Save {
+            position: self.position.clone(),
+            results,
+            requests,
+        }
+    }
+
+    fn finish(&mut self) -> Finish {
+        Finish {
+            results: std::mem::take(&mut self.pending),
+            requests: std::mem::take(&mut self.requests),
+            reason: self.run.ended().as_ref().map(word),
+        }
+    }
+}
+
+/// Every check of an entry, and why a part of the account was not looked at.
+pub fn checks_of(entry: &Entry, incomplete: impl Fn(&str) -> Option<String>) -> Vec<CheckedBy<'_>> {
+    let checks = entry.checks.iter().map(|check| CheckedBy {
+        check_id: &check.id,
+        check_version: check.version,
+        incomplete: incomplete(&check.id),
+        was: &check.was,
+        clock: check.depends_on_time(),
+    });
+    checks.collect()
+}
+
+fn word(reason: &Reason) -> String {
+    let value = serde_json::to_value(reason).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// About as many bytes as its JSON has.
+fn size(outcome: &Outcome) -> usize {
+    let evidence = outcome.evidence.iter();
+    let evidence = evidence
+        .map(|(name, value)| name.len() + 8 + value.as_str().map_or(24, |text| 2 * text.len()));
+    let texts = [
+        &outcome.check_id,
+        &outcome.resource.kind,
+        &outcome.resource.id,
+        &outcome.item,
+    ];
+    let name = outcome.resource_name.as_ref().map_or(0, String::len);
+    200 + texts.map(String::len).iter().sum::<usize>() + name + evidence.sum::<usize>()
+}
