@@ -4942,13 +4942,17 @@ begin
   if not private.stage_results(p_id, p_catalogue, p_results) then
     return jsonb_build_object('outcome', 'full');
   end if;
+  -- The same position again is the same call, repeated because its answer was lost.
+  update public.assessments a set requests = a.requests + p_requests
+    where a.id = p_id and exists (
+      select from private.scan_claims c where c.assessment_id = p_id and c.position is distinct from p_position
+    );
   update private.scan_claims c
     set claims = case when c.position is distinct from p_position then 0 else c.claims end,
       position = p_position,
       owner = case when p_not_before is null then p_owner end,
       due_at = coalesce(least(p_not_before, now() + interval '1 day'), now() + interval '3 minutes')
     where c.assessment_id = p_id;
-  update public.assessments a set requests = a.requests + p_requests where a.id = p_id;
   return jsonb_build_object('outcome', 'saved');
 end
 $function$;

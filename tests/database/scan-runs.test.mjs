@@ -312,6 +312,13 @@ describe("a position", () => {
     assert.equal((await runOf(owner, claim.id)).requests, 12);
   });
 
+  test("that is saved again counts its requests once", async () => {
+    const claim = await beginScan(service, await scannable(service));
+    for (let i = 0; i < 2; i++) await savePosition(service, claim, { p_position: "page 3", p_results: [result("fail")], p_requests: 7 });
+    await savePosition(service, claim, { p_position: "page 4", p_requests: 2 });
+    assert.equal((await runOf(owner, claim.id)).requests, 9);
+  });
+
   test("waits a day at most", async () => {
     const claim = await beginScan(service, await scannable(service));
     await savePosition(service, claim, { p_not_before: new Date(Date.now() + 1e10) });

@@ -10,6 +10,7 @@ import { consentPage, errorPage, signInPage } from "./authorization-pages.mjs";
 import { freePort, listen, LOOPBACK } from "./listen.mjs";
 import { MemoryAdapter } from "./memory-adapter.mjs";
 import { projectsOf } from "./projects.mjs";
+import { recordedReads } from "./recorded-reads.mjs";
 
 const MINUTE_S = 60;
 const DAY_S = 24 * 60 * MINUTE_S;
@@ -19,6 +20,10 @@ const BODY_LIMIT = 64 * 1024;
 const INTERACTION = /^\/interaction\/[\w-]+$/;
 /** The Management API's projects, and one of them. */
 const PROJECTS = /^\/v1\/projects(?:\/([^/]+))?$/;
+
+/** What the checks read, below a project, of an organisation or of a tenant. */
+const READS = /^\/(v[12]\/(projects|organizations)|api\/v2)\//;
+const recorded = recordedReads(["supabase", "auth0"]);
 
 /** Options: `clients`, as RFC 7591 describes them. Others register themselves at `/reg`. */
 export async function serve({ clients }) {
@@ -35,7 +40,7 @@ export async function serve({ clients }) {
     const { pathname } = new URL(request.url, issuer);
     const handled =
       PROJECTS.test(pathname) ? projects(provider, request, response, PROJECTS.exec(pathname)[1])
-      : pathname === "/api/v2/tenants/settings" ? tenant(provider, request, response)
+      : READS.test(pathname) ? read(provider, request, response)
       : pathname === "/v1/oauth/revoke" ? revoke(issuer, request, response)
       : INTERACTION.test(pathname) ? interact(provider, request, response)
       : protocol(request, response);
@@ -187,10 +192,19 @@ async function projects(provider, request, response, ref) {
   json(response, 200, project);
 }
 
-/** The settings of the tenant that a client of its own belongs to. */
-async function tenant(provider, request, response) {
-  if (!(await bearer(provider.ClientCredentials, request))) return json(response, 401, { error: "Unauthorized" });
-  json(response, 200, { friendly_name: "Local tenant" });
+/** What was recorded of the API that a token is for: the Management API of Supabase for a user's, that of Auth0 for a machine's. */
+async function read(provider, request, response) {
+  const { pathname } = new URL(request.url, "http://localhost");
+  const isTenant = pathname.startsWith("/api/");
+  const accessToken = await bearer(isTenant ? provider.ClientCredentials : provider.AccessToken, request);
+  if (!accessToken) return json(response, 401, { error: "Unauthorized", message: "Unauthorized" });
+  const ref = /^\/v[12]\/projects\/([^/]+)/.exec(pathname)?.[1];
+  const isForeign = ref !== undefined && !projectsOf(accessToken.accountId).some((project) => project.ref === ref);
+  const answer = isForeign ? undefined : recorded(request.method, request.url);
+  if (!answer) return json(response, 404, { message: "Not found" });
+  response.writeHead(answer.status, answer.headers);
+  // The tenant is this machine's, whichever was recorded.
+  response.end(isTenant ? answer.body.replace('"friendly_name":"Acme"', '"friendly_name":"Local tenant"') : answer.body);
 }
 
 /** The token of this kind that a request carries, if it is good. */

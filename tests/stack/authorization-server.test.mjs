@@ -46,9 +46,22 @@ test("a client of its own gets a token as from Auth0, and reads its tenant's set
   assert.equal(answer.status, 200);
   const { access_token } = await answer.json();
   const settings = (authorization) => fetch(`${server}/api/v2/tenants/settings`, { headers: { authorization } });
-  assert.deepEqual(await (await settings(`Bearer ${access_token}`)).json(), { friendly_name: "Local tenant" });
+  assert.equal((await (await settings(`Bearer ${access_token}`)).json()).friendly_name, "Local tenant");
   const { access_token: anothers } = await connect("demo");
   for (const wrong of [`Bearer ${anothers}`, "Bearer wrong", ""]) assert.equal((await settings(wrong)).status, 401);
+});
+
+test("what the checks read is answered to a grant that covers the project, and to no other", async () => {
+  const [mine, others] = await Promise.all(["demo", "two"].map(connect));
+  const [{ ref }] = (await projectsOf(mine.access_token)).body;
+  const read = (access_token, path) => fetch(`${server}${path}`, { headers: { authorization: `Bearer ${access_token}` } });
+  const answer = await read(mine.access_token, `/v1/projects/${ref}/ssl-enforcement`);
+  assert.equal(answer.status, 200);
+  assert.equal(typeof (await answer.json()).currentConfig.database, "boolean");
+  assert.equal((await read(mine.access_token, `/v1/projects/${ref}/api-keys?reveal=false`)).status, 200);
+  assert.equal((await read(mine.access_token, `/v1/projects/${ref}/unheard-of`)).status, 404);
+  assert.equal((await read(others.access_token, `/v1/projects/${ref}/ssl-enforcement`)).status, 404);
+  assert.equal((await read("wrong", `/v1/projects/${ref}/ssl-enforcement`)).status, 401);
 });
 
 test("the login decides the projects, the same ones each time", async () => {

@@ -4,12 +4,22 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { isPortFree } from "./listen.mjs";
-import { claimDirectory, removeDevVars, requireDevVars, writeAtomically, writeDevVars } from "./settings.mjs";
+import { freePort, isPortFree } from "./listen.mjs";
+import {
+  claimDirectory,
+  developerSettings,
+  removeDevVars,
+  requireDevVars,
+  scannerSettings,
+  workerSettings,
+  writeAtomically,
+  writeDevVars,
+} from "./settings.mjs";
 import { startStack } from "./stack.mjs";
-import { startWrangler } from "./wrangler.mjs";
+import { startScanner, startWorker } from "./wrangler.mjs";
 
 const DEV_VARS = fileURLToPath(new URL("../../.dev.vars", import.meta.url));
+const SCANNER_DEV_VARS = fileURLToPath(new URL("../../scanner/.dev.vars", import.meta.url));
 const PARENT_POLL_MS = 1000;
 const EXIT = { stopped: 0, failed: 1, usage: 2 };
 
@@ -33,7 +43,7 @@ export async function main(argv) {
 }
 
 async function bringUp({ dir, port, worker, vars }, { log, running, onExit, signal }) {
-  if (vars) requireDevVars(DEV_VARS);
+  if (vars) [DEV_VARS, SCANNER_DEV_VARS].forEach(requireDevVars);
   if (worker && !(await isPortFree(port))) throw new Error(`port ${port} is in use\nhint: choose another with --port`);
   running.stops.push(claimDirectory(dir).release);
   const description = path.join(dir, "stack.json");
@@ -41,13 +51,23 @@ async function bringUp({ dir, port, worker, vars }, { log, running, onExit, sign
   const stack = await startStack({ dir, appUrl: `http://localhost:${port}`, log, onExit });
   running.stops.push(stack.stop);
   if (vars) {
-    writeDevVars(DEV_VARS, stack.info);
-    running.stops.push(() => removeDevVars(DEV_VARS));
+    const written = [
+      [DEV_VARS, { ...workerSettings(stack.info), ...developerSettings(stack.info) }],
+      [SCANNER_DEV_VARS, scannerSettings(stack.info)],
+    ];
+    for (const [file, settings] of written) {
+      writeDevVars(file, settings);
+      running.stops.push(() => removeDevVars(file));
+    }
   }
   if (worker) {
-    log("starting the worker");
-    const wrangler = await startWrangler({ port, logs: stack.info.logs, onExit, signal });
-    running.stops.push(wrangler.stop);
+    log("starting both workers");
+    const options = { logs: stack.info.logs, onExit, signal };
+    const starting = [startWorker({ port, ...options }), startScanner({ port: await freePort(), ...options })];
+    const started = await Promise.allSettled(starting);
+    for (const { value } of started) if (value) running.stops.push(value.stop);
+    const failed = started.find(({ status }) => status === "rejected");
+    if (failed) throw failed.reason;
   }
   writeAtomically(description, `${JSON.stringify(stack.info, null, 2)}\n`);
   running.stops.push(() => rmSync(description, { force: true }));

@@ -11,7 +11,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { listen } from "./listen.mjs";
-import { removeDevVars, workerSettings, writeDevVars } from "./settings.mjs";
+import { developerSettings, removeDevVars, scannerSettings, workerSettings, writeDevVars } from "./settings.mjs";
 
 const MAIN = fileURLToPath(new URL("main.mjs", import.meta.url));
 const ARGUMENTS = ["--no-worker", "--no-vars"];
@@ -76,6 +76,10 @@ test("a port in use is said, and nothing is started", async () => {
   holder.close();
 });
 
+test("the scanner is given no client secret", () => {
+  assert.deepEqual(Object.keys(scannerSettings({})).filter((name) => /CLIENT/.test(name)), []);
+});
+
 test("an unknown option is a usage error", async () => {
   const child = spawn(process.execPath, [MAIN, "--bogus"]);
   const output = collect(child);
@@ -85,9 +89,10 @@ test("an unknown option is a usage error", async () => {
 
 test("the worker's settings go into a file for the owner only, never over one that is not the stack's", () => {
   const info = { app_url: "http://localhost:3000", encryption_key: "key+/=" };
+  const settings = { ...workerSettings(info), ...developerSettings(info) };
   const file = path.join(scratch, ".dev.vars");
-  writeDevVars(file, info);
-  writeDevVars(file, info);
+  writeDevVars(file, settings);
+  writeDevVars(file, settings);
   assert.equal(statSync(file).mode & 0o777, 0o600);
   const text = readFileSync(file, "utf8");
   assert.match(text, /^ENCRYPTION_KEY="key\+\/="$/m);
@@ -104,7 +109,7 @@ test("the worker's settings go into a file for the owner only, never over one th
   ];
   for (const [content, reason] of foreign) {
     writeFileSync(file, content);
-    assert.throws(() => writeDevVars(file, info), reason);
+    assert.throws(() => writeDevVars(file, settings), reason);
     removeDevVars(file);
     assert.equal(readFileSync(file, "utf8"), content);
   }

@@ -24,10 +24,21 @@ export function developerSettings(info) {
   return { CREDENTIAL_TYPES: "auth0", AUTH0_BASE_URL: info.authorization_server_url };
 }
 
-/** Writes all of them for wrangler. What is not this stack's own is never overwritten: it may hold the only copy of a key. */
-export function writeDevVars(file, info) {
+/** Every setting of the scanner. */
+export function scannerSettings(info) {
+  return {
+    SUPABASE_URL: info.supabase_url,
+    SUPABASE_SERVICE_ROLE_KEY: info.secret_key,
+    SUPABASE_BASE_URL: info.authorization_server_url,
+    AUTH0_BASE_URL: info.authorization_server_url,
+    ENCRYPTION_KEY: info.encryption_key,
+  };
+}
+
+/** Writes settings for wrangler. What is not this stack's own is never overwritten: it may hold the only copy of a key. */
+export function writeDevVars(file, settings) {
   requireDevVars(file);
-  const lines = Object.entries({ ...workerSettings(info), ...developerSettings(info) }).map(([name, value]) => `${name}="${value}"`);
+  const lines = Object.entries(settings).map(([name, value]) => `${name}="${value}"`);
   writeAtomically(file, [mark(process.pid), ...lines, ""].join("\n"));
 }
 

@@ -43,6 +43,21 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
   const own = { ...info, ...client, app_url: url };
   const settings = Object.entries({ ...workerSettings(own), ...bindings }).filter(([, value]) => value !== undefined);
 
+  const running = await startModules({
+    name: "edge",
+    build,
+    bindings: settings,
+    port,
+    options: { assets: ASSETS, ...(queue && QUEUE) },
+  });
+  return { url, info: own, ...running };
+}
+
+/**
+ * Starts a built worker on workerd: `{ logs(), logged(), scheduled(), stop() }`, as `startWorker` says. `bindings` are pairs, `options` further
+ * ones of Miniflare.
+ */
+export async function startModules({ name, build, bindings, port = 0, options = {} }) {
   const logs = [];
   const arrivals = new EventEmitter();
   const logged = async (pattern) => {
@@ -56,13 +71,12 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
       host: LOOPBACK,
       port,
       cf: false,
-      name: "edge",
+      name,
       compatibilityDate: compatibilityDate(),
       modulesRoot: build,
       modules: modulesOf(build),
-      bindings: Object.fromEntries(settings),
-      assets: ASSETS,
-      ...(queue && QUEUE),
+      bindings: Object.fromEntries(bindings),
+      ...options,
       handleStructuredLogs: ({ level, message }) => {
         logs.push({ level, message });
         arrivals.emit("log");
@@ -81,7 +95,7 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
   };
   let stopped;
   const stop = () => (stopped ??= miniflare.dispose());
-  return { url, info: own, logs: () => [...logs], logged, scheduled, stop };
+  return { logs: () => [...logs], logged, scheduled, stop };
 }
 
 /** As deployed: the runtime's behaviour depends on it. */

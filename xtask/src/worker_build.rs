@@ -20,7 +20,6 @@ struct Worker {
     /// What the runtime starts in place of worker-build's own, which begins the wasm anew after an exception: that loses whatever was under
     /// way. A scan that is lost so is continued.
     entry: Option<&'static str>,
-    opt_level: &'static str,
 }
 
 const WORKERS: [Worker; 2] = [
@@ -28,15 +27,11 @@ const WORKERS: [Worker; 2] = [
         folder: "worker",
         package: "edge",
         entry: Some("worker/src/host/entry.js"),
-        // 233 KB gzipped in place of level 3's 273, at 0 to 3 % more CPU for a list.
-        opt_level: "z",
     },
-    // It starts once a minute and nobody waits for it, so speed counts, and size does not.
     Worker {
         folder: "scanner",
         package: "scanner",
         entry: None,
-        opt_level: "3",
     },
 ];
 
@@ -78,7 +73,7 @@ fn compile(project: &Project, worker: &Worker) -> Result<(), Failure> {
     let mut cargo = project.cargo();
     cargo.args(["build", "--release", "--lib", "--package", worker.package]);
     cargo.args(["--target", "wasm32-unknown-unknown"]);
-    if process::run_into(&log, environment(&mut cargo, project, worker))?.success() {
+    if process::run_into(&log, environment(&mut cargo, project))?.success() {
         return Ok(());
     }
     let hint = "the compiler says above what is wrong";
@@ -95,7 +90,7 @@ fn bundle(project: &Project, worker: &Worker) -> Result<(), Failure> {
     if let Some(entry) = worker.entry {
         command.env("CUSTOM_SHIM", project.path(entry));
     }
-    if process::run_into(&log, environment(&mut command, project, worker))?.success() {
+    if process::run_into(&log, environment(&mut command, project))?.success() {
         return Ok(());
     }
     let hint = "its message is above; what it was given is in the worker's Cargo.toml and target/wasm32-unknown-unknown";
@@ -103,13 +98,10 @@ fn bundle(project: &Project, worker: &Worker) -> Result<(), Failure> {
 }
 
 /// The same for both, or the second would compile again.
-fn environment<'a>(
-    command: &'a mut Command,
-    project: &Project,
-    worker: &Worker,
-) -> &'a mut Command {
+fn environment<'a>(command: &'a mut Command, project: &Project) -> &'a mut Command {
     command
-        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", worker.opt_level)
+        // The edge: 233 KB gzipped in place of level 3's 273, at 0 to 3 % more CPU for a list. The scanner then shares its dependencies' builds.
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
         // Wherever the user's own configuration puts it, worker-build and we look here.
         .env("CARGO_TARGET_DIR", project.path("target"))
         .env("WASM_BINDGEN_BIN", project.tool("wasm-bindgen"))

@@ -75,7 +75,7 @@ fn documents(project: &Project) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-pub const ALL: [Suite; 17] = [
+pub const ALL: [Suite; 18] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
     Suite {
@@ -102,6 +102,10 @@ pub const ALL: [Suite; 17] = [
     Suite {
         needs: &Need::BUILD,
         ..Suite::cheap("deploy", Lane::Alone, Check::Command(deploy))
+    },
+    Suite {
+        needs: &Need::BUILD,
+        ..Suite::cheap("deploy-scanner", Lane::Alone, Check::Command(deploy_scanner))
     },
     Suite::node("database", "tests/database", Lane::Release),
     Suite {
@@ -330,9 +334,19 @@ fn clippy_wasm(project: &Project) -> Command {
 }
 
 fn deploy(project: &Project) -> Command {
+    dry_run(project, "wrangler.toml")
+}
+
+fn deploy_scanner(project: &Project) -> Command {
+    dry_run(project, "scanner/wrangler.toml")
+}
+
+fn dry_run(project: &Project, config: &str) -> Command {
     let mut wrangler = project.command(project.npm_binary("wrangler"));
+    let outdir = project.path(".dev/deploy").join(config);
     wrangler
-        .args(["deploy", "--dry-run", "--outdir", ".dev/deploy"])
+        .args(["deploy", "--dry-run", "--config", config, "--outdir"])
+        .arg(outdir)
         .env("WRANGLER_SEND_METRICS", "false");
     wrangler
 }
