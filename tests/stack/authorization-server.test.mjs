@@ -52,7 +52,7 @@ test("a client of its own gets a token as from Auth0, and reads its tenant's set
 });
 
 test("what the checks read is answered to a grant that covers the project, and to no other", async () => {
-  const [mine, others] = await Promise.all(["demo", "two"].map(connect));
+  const [mine, others] = await Promise.all(["demo", "two"].map((login) => connect(login)));
   const [{ ref }] = (await projectsOf(mine.access_token)).body;
   const read = (access_token, path) => fetch(`${server}${path}`, { headers: { authorization: `Bearer ${access_token}` } });
   const answer = await read(mine.access_token, `/v1/projects/${ref}/ssl-enforcement`);

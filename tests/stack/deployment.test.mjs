@@ -1,4 +1,4 @@
-// What wrangler.toml says of the deployment, as wrangler itself reads it.
+// What both wrangler.toml say of the deployment, as wrangler itself reads them.
 import assert from "node:assert/strict";
 import { readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -9,6 +9,7 @@ import { experimental_readRawConfig, unstable_getMiniflareWorkerOptions } from "
 import { ASSETS } from "../support/worker.mjs";
 
 const CONFIG = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
+const SCANNER = fileURLToPath(new URL("../../scanner/wrangler.toml", import.meta.url));
 
 test("116. Cloudflare's logs get no query string, so no code and no state", () => {
   const { rawConfig } = experimental_readRawConfig({ config: CONFIG });
@@ -27,4 +28,14 @@ test("publishes the page's files and nothing else", () => {
   const others = files.filter((name) => !/^(index\.html|style\.css|_headers|[a-z-]+\.js)$/.test(name));
   assert.deepEqual(others, []);
   assert.ok(files.includes("_headers"), "the security headers of what is published");
+});
+
+test("the scanner has no address, and the worker's clock and runtime", () => {
+  const [{ rawConfig: worker }, { rawConfig: scanner }] = [CONFIG, SCANNER].map((config) => experimental_readRawConfig({ config }));
+  assert.equal(scanner.workers_dev, false);
+  assert.equal(scanner.preview_urls, false);
+  for (const name of ["route", "routes", "assets"]) assert.equal(scanner[name], undefined, name);
+  assert.deepEqual(scanner.triggers, worker.triggers);
+  assert.equal(scanner.compatibility_date, worker.compatibility_date);
+  assert.notEqual(scanner.name, worker.name);
 });

@@ -47,7 +47,7 @@ pub fn run(project: &Project) -> Result<(), Failure> {
 
 fn build(project: &Project, worker: &Worker) -> Result<(), Failure> {
     let folder = worker.folder;
-    let step = progress::begin(&format!(
+    let step = progress::begin(format!(
         "building the {folder} for release (the first time about a minute)"
     ));
     compile(project, worker)?;

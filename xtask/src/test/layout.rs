@@ -68,7 +68,7 @@ const RULES: [Rule; 7] = [
     Rule {
         package: "scanner",
         target: Some("all"),
-        forbidden: &["edge", "catalogue", "keytool", "tokio"],
+        forbidden: &["edge", "catalogue", "keytool"],
         reason: "it asks with what is stored: it knows no client of a provider, and no route",
     },
     Rule {

@@ -105,7 +105,11 @@ pub const ALL: [Suite; 18] = [
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("deploy-scanner", Lane::Alone, Check::Command(deploy_scanner))
+        ..Suite::cheap(
+            "deploy-scanner",
+            Lane::Alone,
+            Check::Command(deploy_scanner),
+        )
     },
     Suite::node("database", "tests/database", Lane::Release),
     Suite {
