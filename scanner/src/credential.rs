@@ -1,7 +1,7 @@
 //! From a claimed row's config to what a scan needs of it.
 
 use checks::Entry;
-use sealed::{KeyRing, Place, Secret, StoredConfig};
+use sealed::{KeyRing, RowContext, Secret, StoredConfig};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -31,7 +31,7 @@ pub fn open(
     let told = |fault: String| format!("integrations {integration_id} {fault}");
     let stored: StoredConfig =
         serde_json::from_str(config).map_err(|_| told("config: no JSON object".to_owned()))?;
-    let place = Place {
+    let place = RowContext {
         organization_id,
         integration_id,
     };
@@ -78,7 +78,7 @@ mod tests {
     }
 
     fn sealed_config(config: Value) -> String {
-        let place = Place {
+        let place = RowContext {
             organization_id: ORGANIZATION,
             integration_id: INTEGRATION,
         };

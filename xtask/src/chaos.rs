@@ -16,6 +16,8 @@ use crate::{
 pub enum Chaos {
     /// Change the key again and again while workers write and keytool is killed, and check every version of every row
     Rotate(Options),
+    /// Scan with two scanners while accounts change and every part fails, and check every finding against what the provider has answered
+    Scan(Options),
     /// Connect, refresh, check and disconnect while every part fails and strangers attack, and check which grants live and which are stored
     Worker(Options),
 }
@@ -33,6 +35,7 @@ pub struct Options {
 pub fn run(project: &Project, chaos: &Chaos) -> Result<ExitCode, Failure> {
     let (mut node, options) = match chaos {
         Chaos::Rotate(options) => (rotate(project, Profile::Release)?, options),
+        Chaos::Scan(options) => (scan(project)?, options),
         Chaos::Worker(options) => (worker(project)?, options),
     };
     node.args(["--minutes", &options.minutes.to_string()])
@@ -59,6 +62,21 @@ pub fn short_rotate(project: &Project) -> Result<Command, Failure> {
 pub fn short_worker(project: &Project) -> Result<Command, Failure> {
     let mut node = worker(project)?;
     node.arg("--short");
+    Ok(node)
+}
+
+/// The short form of `scan`, as one of the checks.
+pub fn short_scan(project: &Project) -> Result<Command, Failure> {
+    let mut node = scan(project)?;
+    node.arg("--short");
+    Ok(node)
+}
+
+/// The harness of the scanner, with the scanner built.
+fn scan(project: &Project) -> Result<Command, Failure> {
+    worker_build::run(project)?;
+    let mut node = project.node();
+    node.arg("tests/chaos/scan/main.mjs");
     Ok(node)
 }
 

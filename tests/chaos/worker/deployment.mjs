@@ -39,11 +39,11 @@ export class Deployment {
       [`${type.toUpperCase()}_CLIENT_SECRET`, client_secret],
       [`${type.toUpperCase()}_BASE_URL`, this.provider],
     ]);
-    const before = new Set(children());
+    const before = new Set(workerdProcesses());
     const bindings = { APP_URL: this.url, ...Object.fromEntries(settings) };
     this.#worker = await startWorker(this.info, bindings, { build: this.faulty.build });
     this.#workers.push(this.#worker);
-    this.pids = children().filter((pid) => !before.has(pid));
+    this.pids = workerdProcesses().filter((pid) => !before.has(pid));
   }
 
   /** Runs the schedule once, as the clock would; one that fails is in the log. */
@@ -98,7 +98,7 @@ export class Deployment {
 }
 
 /** The workerd processes that are this process's children. */
-function children() {
+export function workerdProcesses() {
   return readdirSync("/proc").filter((pid) => /^\d+$/.test(pid)).filter((pid) => {
     try {
       const [, name, parent] = /\((.*)\) \S+ (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, "utf8"));

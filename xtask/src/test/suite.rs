@@ -75,7 +75,7 @@ fn documents(project: &Project) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-pub const ALL: [Suite; 18] = [
+pub const ALL: [Suite; 19] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
     Suite {
@@ -141,6 +141,10 @@ pub const ALL: [Suite; 18] = [
     Suite {
         needs: &Need::BUILD,
         ..Suite::cheap("soak", Lane::Alone, Check::Harness(chaos::short_worker))
+    },
+    Suite {
+        needs: &Need::BUILD,
+        ..Suite::cheap("soak-scan", Lane::Alone, Check::Harness(chaos::short_scan))
     },
 ];
 
