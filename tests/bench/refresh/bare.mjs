@@ -6,12 +6,11 @@ import { compatibilityDate } from "../../support/worker.mjs";
 const SCRIPT = `
 export default {
   async fetch(request) {
-    const { url, count, lanes } = await request.json();
+    const { url, count, lanes, init } = await request.json();
     let left = count;
-    const headers = { "content-type": "application/x-www-form-urlencoded" };
     const lane = async () => {
       while (left-- > 0) {
-        const answer = await fetch(url, { method: "POST", headers, body: "grant_type=refresh_token&refresh_token=bare" });
+        const answer = await fetch(url, init);
         await answer.json();
       }
     };
@@ -20,15 +19,21 @@ export default {
   },
 };`;
 
-/** Starts it: `{ call(url, count, lanes), stop() }`. */
+const REDEMPTION = {
+  method: "POST",
+  headers: { "content-type": "application/x-www-form-urlencoded" },
+  body: "grant_type=refresh_token&refresh_token=bare",
+};
+
+/** Starts it: `{ call(url, count, lanes, init?), stop() }`. `init` is fetch's, by default that of a redemption. */
 export async function startBareCaller() {
   const miniflare = new Miniflare(
     convertV4MiniflareOptions({ name: "bare", modules: true, script: SCRIPT, compatibilityDate: compatibilityDate(), cf: false }),
   );
   await miniflare.ready;
   return {
-    async call(url, count, lanes) {
-      const answer = await miniflare.dispatchFetch("http://bare/", { method: "POST", body: JSON.stringify({ url, count, lanes }) });
+    async call(url, count, lanes, init = REDEMPTION) {
+      const answer = await miniflare.dispatchFetch("http://bare/", { method: "POST", body: JSON.stringify({ url, count, lanes, init }) });
       if ((await answer.text()) !== "done") throw new Error(`the bare calls ended with ${answer.status}`);
     },
     stop: () => miniflare.dispose(),
