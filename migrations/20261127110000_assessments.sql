@@ -209,6 +209,8 @@ comment on column public.finding_mutes.integration_id is 'Null: all of the organ
 
 comment on column public.finding_mutes.ended_by is 'The user who ended it early. Null: its time ended it.';
 
+create index finding_mutes_organization on public.finding_mutes (organization_id, created_at desc, id);
+
 create index finding_mutes_active on public.finding_mutes (organization_id, check_id) where ended_at is null;
 
 create index finding_mutes_expiry on public.finding_mutes (expires_at) where ended_at is null;
@@ -1306,6 +1308,7 @@ create function public.mute_findings(p_user_id uuid, p_organization_id uuid, p_m
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_mute public.finding_mutes;
+  v_expires_at timestamptz;
 begin
   if jsonb_typeof(p_mute) is distinct from 'object'
     or p_mute - array['check_id', 'integration_id', 'resource_id', 'item', 'reason', 'note', 'expires_at'] <> '{}'
@@ -1325,13 +1328,17 @@ begin
   ) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
+  v_expires_at := (p_mute->>'expires_at')::timestamptz;
+  if v_expires_at <= now() or v_expires_at > now() + interval '1 year' then
+    return jsonb_build_object('outcome', 'bad_end');
+  end if;
   if (select count(*) from public.finding_mutes m where m.organization_id = p_organization_id and m.ended_at is null) >= 1000 then
     return jsonb_build_object('outcome', 'too_many');
   end if;
   insert into public.finding_mutes (organization_id, integration_id, check_id, resource_id, item, reason, note, created_by, expires_at)
     values (
       p_organization_id, (p_mute->>'integration_id')::uuid, p_mute->>'check_id', p_mute->>'resource_id', p_mute->>'item', p_mute->>'reason',
-      p_mute->>'note', p_user_id, (p_mute->>'expires_at')::timestamptz
+      p_mute->>'note', p_user_id, v_expires_at
     )
     returning * into v_mute;
   return jsonb_build_object('outcome', 'muted', 'mute', to_jsonb(v_mute));
@@ -1341,7 +1348,8 @@ $$;
 comment on function public.mute_findings(uuid, uuid, jsonb) is
   'Mutes the findings of a check: all of an organization, of an integration, of a resource, or one item. p_mute: {check_id, reason, '
   'note, expires_at, integration_id?, resource_id?, item?}; expires_at is within a year. Returns muted with the mute, not_a_member, '
-  'unknown (the integration is not the organization''s), or too_many (1,000 at a time).';
+  'unknown (the integration is not the organization''s), bad_end (expires_at is not after now, or more than a year), or too_many '
+  '(1,000 at a time).';
 
 create function public.end_mute(p_id uuid, p_user_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$

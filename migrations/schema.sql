@@ -410,6 +410,7 @@ create table public.finding_mutes (
 CREATE INDEX finding_mutes_active ON public.finding_mutes USING btree (organization_id, check_id) WHERE (ended_at IS NULL);
 CREATE INDEX finding_mutes_ended ON public.finding_mutes USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 CREATE INDEX finding_mutes_expiry ON public.finding_mutes USING btree (expires_at) WHERE (ended_at IS NULL);
+CREATE INDEX finding_mutes_organization ON public.finding_mutes USING btree (organization_id, created_at DESC, id);
 alter table public.finding_mutes enable row level security;
 create policy "Members can read their organisation's finding mutes" on public.finding_mutes for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER announce_mute_end AFTER UPDATE OF ended_at ON public.finding_mutes FOR EACH ROW WHEN (((new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION private.announce_mute_end();
@@ -4422,6 +4423,7 @@ CREATE OR REPLACE FUNCTION public.mute_findings(p_user_id uuid, p_organization_i
 AS $function$
 declare
   v_mute public.finding_mutes;
+  v_expires_at timestamptz;
 begin
   if jsonb_typeof(p_mute) is distinct from 'object'
     or p_mute - array['check_id', 'integration_id', 'resource_id', 'item', 'reason', 'note', 'expires_at'] <> '{}'
@@ -4441,19 +4443,23 @@ begin
   ) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
+  v_expires_at := (p_mute->>'expires_at')::timestamptz;
+  if v_expires_at <= now() or v_expires_at > now() + interval '1 year' then
+    return jsonb_build_object('outcome', 'bad_end');
+  end if;
   if (select count(*) from public.finding_mutes m where m.organization_id = p_organization_id and m.ended_at is null) >= 1000 then
     return jsonb_build_object('outcome', 'too_many');
   end if;
   insert into public.finding_mutes (organization_id, integration_id, check_id, resource_id, item, reason, note, created_by, expires_at)
     values (
       p_organization_id, (p_mute->>'integration_id')::uuid, p_mute->>'check_id', p_mute->>'resource_id', p_mute->>'item', p_mute->>'reason',
-      p_mute->>'note', p_user_id, (p_mute->>'expires_at')::timestamptz
+      p_mute->>'note', p_user_id, v_expires_at
     )
     returning * into v_mute;
   return jsonb_build_object('outcome', 'muted', 'mute', to_jsonb(v_mute));
 end
 $function$;
-comment on function mute_findings(uuid,uuid,jsonb) is 'Mutes the findings of a check: all of an organization, of an integration, of a resource, or one item. p_mute: {check_id, reason, note, expires_at, integration_id?, resource_id?, item?}; expires_at is within a year. Returns muted with the mute, not_a_member, unknown (the integration is not the organization''s), or too_many (1,000 at a time).';
+comment on function mute_findings(uuid,uuid,jsonb) is 'Mutes the findings of a check: all of an organization, of an integration, of a resource, or one item. p_mute: {check_id, reason, note, expires_at, integration_id?, resource_id?, item?}; expires_at is within a year. Returns muted with the mute, not_a_member, unknown (the integration is not the organization''s), bad_end (expires_at is not after now, or more than a year), or too_many (1,000 at a time).';
 grant execute on function mute_findings(uuid,uuid,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb)

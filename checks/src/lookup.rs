@@ -1,5 +1,7 @@
 //! What belongs together in an entry: the checks of a read, and the reads below it.
 
+use std::collections::BTreeSet;
+
 use crate::condition::{Condition, Test};
 use crate::entry::{Check, Count, Entry, Over};
 
@@ -40,6 +42,31 @@ impl Entry {
             at += 1;
         }
         below
+    }
+
+    /// The check of this id, or of which it is a former one.
+    pub fn check(&self, id: &str) -> Option<&Check> {
+        let mut checks = self.checks.iter();
+        let now = checks.find(|check| check.id == id);
+        now.or_else(|| {
+            let mut checks = self.checks.iter();
+            checks.find(|check| check.was.iter().any(|was| was == id))
+        })
+    }
+
+    /// The scopes that a check needs: those of its reads, and of the reads whose items these are asked for.
+    pub fn needs(&self, check: &Check) -> BTreeSet<&str> {
+        let own = check.read.as_ref();
+        let other = check.alternative.as_ref().map(|other| &other.read);
+        let mut scopes = BTreeSet::new();
+        for first in own.into_iter().chain(other) {
+            let mut next = Some(first);
+            while let Some(read) = next.and_then(|name| self.reads.get(name)) {
+                scopes.extend(read.scope.iter().map(String::as_str));
+                next = read.for_each.as_ref().map(|each| &each.read);
+            }
+        }
+        scopes
     }
 
     /// Whether a read is only asked in another's stead.

@@ -50,6 +50,8 @@ pub enum Reason {
     BadAnswer,
     /// The provider says itself that it could not look.
     Unavailable,
+    /// No scan has looked yet.
+    NotScanned,
     /// Not applicable: the plan does not have it.
     Plan,
     /// Not applicable: the feature is off.

@@ -289,12 +289,10 @@ fn a_secret_in_an_answer_is_nowhere_afterwards() {
                 }
             }
             let coverage = report.coverage(entry, &run);
-            let rows = report.outcomes().map(|outcome| Row {
-                outcome,
-                mute: None,
-            });
+            let rows = report.outcomes().map(Row::from);
             let export = Export {
                 entry,
+                integration: None,
                 account: "id",
                 rows: rows.collect(),
                 coverage: &coverage,

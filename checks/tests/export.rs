@@ -34,11 +34,12 @@ fn export(format: Format, muted: bool) -> String {
         },
     );
     let rows = said.outcomes.iter().map(|outcome| Row {
-        outcome,
         mute: (muted && outcome.status == Status::Fail).then_some("it is an example"),
+        ..Row::from(outcome)
     });
     let export = Export {
         entry: &small,
+        integration: None,
         account: "42",
         rows: rows.collect(),
         coverage: &said.coverage,
@@ -139,7 +140,7 @@ fn csv_has_a_line_for_each_result_and_no_formula() {
     assert!(lines[0].starts_with("\"check_id\",\"check_version\""));
     assert!(csv.contains("\"'=cmd|'/c calc'!A0\""));
     for line in lines {
-        assert_eq!(line.matches("\",\"").count(), 14, "{line}");
+        assert_eq!(line.matches("\",\"").count(), 19, "{line}");
         assert!(!line.contains(",\"=") && !line.starts_with("\"="));
     }
     assert!(csv.contains("\"unknown\",\"forbidden\",\"account:read\""));

@@ -57,12 +57,10 @@ fn write(entry: &Entry, scanned: &Scanned, output: Output) -> String {
         Output::Format(format) => format,
     };
     let rows = scanned.report.outcomes();
-    let rows = rows.map(|outcome| Row {
-        outcome,
-        mute: None,
-    });
+    let rows = rows.map(Row::from);
     Export {
         entry,
+        integration: None,
         account: &scanned.account,
         rows: rows.collect(),
         coverage: &scanned.coverage,

@@ -127,6 +127,19 @@ pub enum ClientError {
         /// The next connection may be started in so many seconds.
         seconds: u32,
     },
+    /// No such run of the scanner, finding or mute, or not the caller's: which.
+    NoSuch(&'static str),
+    /// Nothing is checked of this integration type.
+    NotAssessable,
+    /// The credential does not work any more, so nothing can be scanned.
+    ReconnectRequired,
+    /// The user has started too many scans.
+    TooManyScans {
+        /// How many seconds the client must wait.
+        seconds: u32,
+    },
+    /// The organization has the maximum number of mutes.
+    TooManyMutes,
     /// Not a valid cron expression.
     Schedule(&'static str),
     /// No such webhook, or not the caller's; or no such event of it.
@@ -308,6 +321,27 @@ impl ClientError {
                 429,
                 "provider_rate_limited",
                 "the provider accepts no requests for now, and this authorization cannot be used again; wait as long as retry-after says, then start again",
+            ),
+            Self::NoSuch(message) => (404, "not_found", message),
+            Self::NotAssessable => (
+                409,
+                "not_assessable",
+                "nothing is checked of this integration type; GET /api/checks lists what is",
+            ),
+            Self::ReconnectRequired => (
+                409,
+                "reconnect_required",
+                "the credential does not work any more; reconnect the integration first",
+            ),
+            Self::TooManyScans { .. } => (
+                429,
+                "too_many_scans",
+                "you have started too many scans; wait as long as retry-after says",
+            ),
+            Self::TooManyMutes => (
+                429,
+                "too_many_mutes",
+                "an organization can have at most 1,000 mutes at a time; end one first",
             ),
             Self::Schedule(message) => (400, "bad_schedule", message),
             Self::UnknownWebhook => (404, "not_found", "no such webhook, or no such event of it"),

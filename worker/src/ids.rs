@@ -64,6 +64,19 @@ id! {
     EventId, "the event's id must be a UUID"
 }
 
+id! {
+    /// A run of the scanner.
+    AssessmentId, "the assessment's id must be a UUID"
+}
+id! {
+    /// A finding.
+    FindingId, "the finding's id must be a UUID"
+}
+id! {
+    /// A mute of findings.
+    MuteId, "the mute's id must be a UUID"
+}
+
 impl UserId {
     /// The organisation that is the user's own.
     pub fn personal_organization(self) -> OrganizationId {

@@ -17,6 +17,7 @@ pub mod credentials;
 pub mod db;
 pub mod display_name;
 pub mod error;
+pub mod findings;
 pub mod health;
 pub mod http;
 pub mod ids;

@@ -58,6 +58,18 @@ routes! {
     ServiceKeys: Get "/api/service-keys" => service::keys::list();
     CreateServiceKey: Post "/api/service-keys" => service::keys::create();
     RevokeServiceKey: Delete "/api/service-keys/:id" => service::keys::revoke(id);
+    ScanNow: Post "/api/integrations/:id/assessments" => findings::assessments::request(id);
+    Coverage: Get "/api/integrations/:id/coverage" => findings::coverage::coverage(id);
+    Checks: Get "/api/checks" => findings::coverage::catalogue();
+    Assessments: Get "/api/assessments" => findings::assessments::list();
+    Assessment: Get "/api/assessments/:id" => findings::assessments::one(id);
+    Findings: Get "/api/findings" => findings::list::list();
+    Finding: Get "/api/findings/:id" => findings::list::one(id);
+    FindingHistory: Get "/api/findings/:id/events" => findings::list::history(id);
+    Mutes: Get "/api/mutes" => findings::mutes::list();
+    AddMute: Post "/api/mutes" => findings::mutes::add();
+    EndMute: Delete "/api/mutes/:id" => findings::mutes::end(id);
+    Export: Get "/api/export" => findings::download::download();
     Webhooks: Get "/api/webhooks" => webhooks::endpoints::list();
     AddWebhook: Post "/api/webhooks" => webhooks::endpoints::add();
     ChangeWebhook: Patch "/api/webhooks/:id" => webhooks::endpoints::change(id);
@@ -214,6 +226,9 @@ mod tests {
             (Method::Delete, "/api/integrations", "GET, HEAD, POST"),
             (Method::Post, "/api/integrations/x/credentials", "PUT"),
             (Method::Patch, "/api/session", "GET, HEAD, POST, DELETE"),
+            (Method::Get, "/api/integrations/x/assessments", "POST"),
+            (Method::Post, "/api/findings/x", "GET, HEAD"),
+            (Method::Get, "/api/mutes/x", "DELETE"),
             (Method::Delete, "/api/webhooks", "GET, HEAD, POST"),
             (Method::Get, "/api/webhooks/x", "PATCH, DELETE"),
             (Method::Get, "/api/webhooks/x/secret", "POST"),

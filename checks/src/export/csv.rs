@@ -2,7 +2,7 @@
 
 use super::{Export, word};
 
-const HEAD: [&str; 15] = [
+const HEAD: [&str; 20] = [
     "check_id",
     "check_version",
     "severity",
@@ -18,17 +18,28 @@ const HEAD: [&str; 15] = [
     "evidence",
     "mute",
     "fingerprint",
+    "count",
+    "unverified_since",
+    "type",
+    "account",
+    "integration_id",
 ];
 
-pub(super) fn write(export: &Export) -> String {
-    let mut text = line(&HEAD.map(str::to_owned));
-    for (check, row) in export.results() {
+pub(super) fn write(exports: &[Export]) -> String {
+    let lines = exports.iter().flat_map(lines);
+    std::iter::once(line(&HEAD.map(str::to_owned)))
+        .chain(lines)
+        .collect()
+}
+
+fn lines(export: &Export) -> Vec<String> {
+    let lines = export.results().map(|(check, row)| {
         let outcome = row.outcome;
         let evidence = match outcome.evidence.is_empty() {
             true => String::new(),
             false => serde_json::json!(outcome.evidence).to_string(),
         };
-        text += &line(&[
+        line(&[
             outcome.check_id.clone(),
             outcome.check_version.to_string(),
             word(&outcome.severity),
@@ -44,9 +55,14 @@ pub(super) fn write(export: &Export) -> String {
             evidence,
             row.mute.unwrap_or_default().to_owned(),
             export.fingerprint(outcome),
-        ]);
-    }
-    text
+            row.count.to_string(),
+            row.unverified_since.unwrap_or_default().to_owned(),
+            export.entry.kind.clone(),
+            export.account.to_owned(),
+            export.integration.unwrap_or_default().to_owned(),
+        ])
+    });
+    lines.collect()
 }
 
 fn line(cells: &[String]) -> String {

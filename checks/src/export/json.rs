@@ -10,12 +10,18 @@ pub(super) fn write(export: &Export) -> Value {
         result["fingerprint"] = export.fingerprint(row.outcome).into();
         result["title"] = check.title.as_str().into();
         result["remediation"] = check.remediation.text.as_str().into();
+        if row.count != 1 {
+            result["count"] = row.count.into();
+        }
+        if let Some(since) = row.unverified_since {
+            result["unverified_since"] = since.into();
+        }
         if let Some(note) = row.mute {
             result["mute"] = note.into();
         }
         result
     });
-    json!({
+    let mut account = json!({
         "type": export.entry.kind,
         "account": export.account,
         "time": export.time,
@@ -24,5 +30,9 @@ pub(super) fn write(export: &Export) -> Value {
         "ended": export.ended,
         "checks": export.coverage,
         "results": results.collect::<Vec<_>>(),
-    })
+    });
+    if let Some(id) = export.integration {
+        account["integration_id"] = id.into();
+    }
+    account
 }

@@ -11,11 +11,13 @@ use crate::entry::{Check, Entry};
 use crate::outcome::{Outcome, Reason, Status, hex};
 use crate::report::Coverage;
 
-/// What is exported.
+/// What is exported of one account.
 #[derive(Debug, Clone)]
 pub struct Export<'a> {
     /// The checks.
     pub entry: &'a Entry,
+    /// The integration's id, where there is one.
+    pub integration: Option<&'a str>,
     /// The provider's id of the account.
     pub account: &'a str,
     /// The results.
@@ -35,8 +37,24 @@ pub struct Export<'a> {
 pub struct Row<'a> {
     /// What a check says of one resource.
     pub outcome: &'a Outcome,
+    /// How many resources it stands for: more than one where only their number is known.
+    pub count: u64,
+    /// Since when no scan could look: it failed when it was last seen.
+    pub unverified_since: Option<&'a str>,
     /// The note of the mute that holds for it.
     pub mute: Option<&'a str>,
+}
+
+impl<'a> From<&'a Outcome> for Row<'a> {
+    /// A result that a scan has just seen.
+    fn from(outcome: &'a Outcome) -> Self {
+        Self {
+            outcome,
+            count: 1,
+            unverified_since: None,
+            mute: None,
+        }
+    }
 }
 
 /// A format.
@@ -52,14 +70,26 @@ pub enum Format {
     Ocsf,
 }
 
+impl Format {
+    /// The text of several accounts, with a newline at its end.
+    pub fn write(self, exports: &[Export]) -> String {
+        match self {
+            Self::Json => pretty(
+                &serde_json::json!({ "accounts": exports.iter().map(json::write).collect::<Value>() }),
+            ),
+            Self::Csv => csv::write(exports),
+            Self::Sarif => pretty(&sarif::write(exports)),
+            Self::Ocsf => pretty(&exports.iter().flat_map(ocsf::write).collect()),
+        }
+    }
+}
+
 impl Export<'_> {
-    /// The text in a format, with a newline at its end.
+    /// The text of this account in a format, with a newline at its end.
     pub fn write(&self, format: Format) -> String {
         match format {
             Format::Json => pretty(&json::write(self)),
-            Format::Csv => csv::write(self),
-            Format::Sarif => pretty(&sarif::write(self)),
-            Format::Ocsf => pretty(&ocsf::write(self)),
+            other => other.write(std::slice::from_ref(self)),
         }
     }
 

@@ -12,7 +12,7 @@ const CLASS: u64 = 2003;
 /// An open finding is created again by each scan; what passes or is unknown is no finding that could be open.
 const CREATE: u64 = 1;
 
-pub(super) fn write(export: &Export) -> Value {
+pub(super) fn write(export: &Export) -> Vec<Value> {
     let findings = export.results();
     findings
         .map(|(check, row)| finding(export, check, &row))
@@ -77,8 +77,13 @@ fn finding(export: &Export, check: &Check, row: &Row) -> Value {
             "item": outcome.item,
             "needs": outcome.needs,
             "evidence": outcome.evidence,
+            "unverified_since": row.unverified_since,
+            "integration_id": export.integration,
         },
     });
+    if row.count != 1 {
+        finding["count"] = row.count.into();
+    }
     // 1 New, 3 Suppressed.
     match (outcome.status, row.mute) {
         (Status::Fail, None) => finding["status_id"] = 1.into(),

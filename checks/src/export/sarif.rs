@@ -8,7 +8,16 @@ use crate::entry::Check;
 use crate::outcome::Status;
 use crate::severity::{Severity, SeverityOf};
 
-pub(super) fn write(export: &Export) -> Value {
+pub(super) fn write(exports: &[Export]) -> Value {
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": exports.iter().map(run).collect::<Vec<_>>(),
+    })
+}
+
+/// 3.14, run. Its id (3.17.3) tells the accounts apart.
+fn run(export: &Export) -> Value {
     let checks = &export.entry.checks;
     let results: Vec<Value> = export
         .results()
@@ -26,21 +35,18 @@ pub(super) fn write(export: &Export) -> Value {
         })
         .collect();
     json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": { "driver": {
-                "name": format!("scan {}", export.entry.kind),
-                "semanticVersion": export.version,
-                "informationUri": export.entry.docs,
-                "rules": rules,
-            } },
-            "invocations": [{
-                "executionSuccessful": export.ended.is_none(),
-                "toolExecutionNotifications": notifications,
-            }],
-            "results": results,
+        "automationDetails": { "id": format!("{}/{}/", export.entry.kind, export.integration.unwrap_or(export.account)) },
+        "tool": { "driver": {
+            "name": format!("scan {}", export.entry.kind),
+            "semanticVersion": export.version,
+            "informationUri": export.entry.docs,
+            "rules": rules,
+        } },
+        "invocations": [{
+            "executionSuccessful": export.ended.is_none(),
+            "toolExecutionNotifications": notifications,
         }],
+        "results": results,
     })
 }
 
@@ -92,6 +98,12 @@ fn result(export: &Export, check: &Check, row: &Row) -> Value {
         "partialFingerprints": { "checks/v1": export.fingerprint(outcome) },
         "properties": { "severity": outcome.severity, "reason": word(&outcome.reason), "needs": outcome.needs, "evidence": outcome.evidence },
     });
+    if row.count != 1 {
+        result["occurrenceCount"] = row.count.into();
+    }
+    if let Some(since) = row.unverified_since {
+        result["properties"]["unverified_since"] = since.into();
+    }
     if let Some(note) = row.mute {
         result["suppressions"] =
             json!([{ "kind": "external", "status": "accepted", "justification": note }]);

@@ -2,6 +2,8 @@
 
 use crate::db::project::Project;
 use crate::error::{ClientError, Error, Result};
+use crate::findings::export::Cursor;
+use crate::findings::query::Scope;
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, OrganizationId};
 use serde::Deserialize;
@@ -45,6 +47,42 @@ pub fn owner_request(project: &Project, token: &str, id: IntegrationId) -> HttpR
 pub fn read_owner(answer: &HttpResponse) -> Result<Option<Owner>> {
     let rows: Vec<Owner> = serde_json::from_str(body(answer)?).map_err(|_| unexpected())?;
     Ok(rows.into_iter().next())
+}
+
+/// An integration of a type that has checks.
+#[derive(Deserialize)]
+pub struct Assessable {
+    /// The integration.
+    pub id: IntegrationId,
+    /// Its type.
+    pub integration_type: String,
+    /// The provider's id of its account.
+    pub external_account_id: Option<String>,
+}
+
+/// Builds the request for integrations of these types by id: from the one that a cursor names within, or after the one that it names.
+pub fn assessable_request(
+    project: &Project,
+    token: &str,
+    scope: Scope,
+    types: &[&str],
+    cursor: Option<&Cursor>,
+    limit: usize,
+) -> HttpRequest {
+    let filter = match (scope.organization, scope.integration) {
+        (_, Some(id)) => format!("&id=eq.{id}"),
+        (Some(id), None) => format!("&organization_id=eq.{id}"),
+        (None, None) => String::new(),
+    };
+    let after = cursor.map(|cursor| match cursor.finding {
+        Some(_) => format!("&id=gte.{}", cursor.integration),
+        None => format!("&id=gt.{}", cursor.integration),
+    });
+    let (types, after) = (types.join(","), after.unwrap_or_default());
+    let path = format!(
+        "/rest/v1/integrations?select=id,integration_type,external_account_id{filter}{after}&integration_type=in.({types})&order=id&limit={limit}"
+    );
+    project.request("GET", &path, &project.anon_key, Some(token), None)
 }
 
 fn request(project: &Project, token: &str, id: IntegrationId, select: &str) -> HttpRequest {

@@ -1,19 +1,23 @@
 //! The database. Its functions (`migrations/`, `docs/database.md`), which the service key calls; and the lists that users read with their own
 //! token, so that row level security decides. Each is a pair: build the request, read the response.
 
+pub mod assessments;
 mod checks;
 mod connections;
 mod deliveries;
 pub mod events;
+pub mod findings;
 pub mod integration;
 mod integrations;
 pub mod lists;
+pub mod mutes;
 #[cfg(target_arch = "wasm32")]
 pub mod pages;
 pub mod project;
 mod rate_limits;
 mod refreshes;
 mod revocations;
+pub mod rows;
 mod service_keys;
 pub mod webhook_lists;
 mod webhooks;

@@ -18,7 +18,7 @@ pub fn list_request(
     offset: usize,
 ) -> HttpRequest {
     let path = format!(
-        "/rest/v1/webhook_endpoints?select=id,organization_id,url,events,enabled,disabled_reason,previous_secret_ends_at,created_at\
+        "/rest/v1/webhook_endpoints?select=id,organization_id,url,events,min_severity,enabled,disabled_reason,previous_secret_ends_at,created_at\
          &organization_id=eq.{organization}&order=created_at,id&offset={offset}"
     );
     lists::counted(project, token, &path)

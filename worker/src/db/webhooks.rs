@@ -2,6 +2,7 @@
 
 use crate::db::call::Call;
 use crate::ids::{EndpointId, OrganizationId, UserId};
+use checks::Severity;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -13,6 +14,7 @@ pub struct Endpoint {
     organization_id: OrganizationId,
     url: String,
     events: Option<Vec<String>>,
+    min_severity: Option<Severity>,
     enabled: bool,
     disabled_reason: Option<String>,
     previous_secret_ends_at: Option<String>,
@@ -34,6 +36,8 @@ pub struct CreateEndpoint<'a> {
     pub p_events: Option<&'a [EventType]>,
     /// Its secret, sealed.
     pub p_config: &'a StoredConfig,
+    /// It hears of no finding below this.
+    pub p_min_severity: Option<Severity>,
 }
 
 /// What becomes of [`CreateEndpoint`].
@@ -56,7 +60,7 @@ impl Call for CreateEndpoint<'_> {
     type Outcome = Created;
 }
 
-/// What can happen to a connection.
+/// What can happen to a connection, and what a scan of it finds.
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum EventType {
     /// It was made.
@@ -80,6 +84,24 @@ pub enum EventType {
     /// It was removed.
     #[serde(rename = "connection.deleted")]
     Deleted,
+    /// A scan found a fault.
+    #[serde(rename = "finding.opened")]
+    FindingOpened,
+    /// A scan found it again.
+    #[serde(rename = "finding.reopened")]
+    FindingReopened,
+    /// A scan proved that it is gone.
+    #[serde(rename = "finding.resolved")]
+    FindingResolved,
+    /// A mute no longer covers an open finding.
+    #[serde(rename = "finding.mute_ended")]
+    FindingMuteEnded,
+    /// A scan ended, and every check was judged.
+    #[serde(rename = "assessment.completed")]
+    AssessmentCompleted,
+    /// A scan ended, and some checks could not be judged.
+    #[serde(rename = "assessment.incomplete")]
+    AssessmentIncomplete,
 }
 
 /// An endpoint is changed.
@@ -89,7 +111,7 @@ pub struct ChangeEndpoint<'a> {
     pub p_id: EndpointId,
     /// Who changes it.
     pub p_user_id: UserId,
-    /// What changes, by column: `url`, `events`, `enabled`.
+    /// What changes, by column: `url`, `events`, `min_severity`, `enabled`.
     pub p_changes: &'a Map<String, Value>,
 }
 

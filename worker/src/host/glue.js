@@ -26,6 +26,7 @@ const HEADERS = [
   [...SECURITY, NOTHING, ["content-type", "application/json"]],
   [...SECURITY, PAGE, ["content-type", "text/html; charset=utf-8"]],
   [...SECURITY, NOTHING],
+  [...SECURITY, NOTHING, ["content-type", "text/csv; charset=utf-8"]],
 ].map((pairs) => new Headers(pairs));
 
 /** The same function; where it throws, what `otherwise` says. */

@@ -163,6 +163,8 @@ pub enum ContentType {
     Html = 1,
     /// No body.
     None = 2,
+    /// text/csv
+    Csv = 3,
 }
 
 /// A response as plain data; `host` adds the security headers that every answer carries.
@@ -233,6 +235,7 @@ impl Response {
             ClientError::ProviderPaused { seconds }
             | ClientError::CodeSpent { seconds }
             | ClientError::TooManyAttempts { seconds }
+            | ClientError::TooManyScans { seconds }
             | ClientError::TooManySignIns { seconds }
             | ClientError::TooManyRequests { seconds },
         ) = error

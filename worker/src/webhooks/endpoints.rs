@@ -19,6 +19,7 @@ use crate::ids::{EndpointId, EventId, OrganizationId};
 use crate::json;
 use crate::webhooks::secret::{self, SigningSecret};
 use crate::webhooks::url_policy;
+use checks::Severity;
 use sealed::{PlainConfig, StoredConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -57,10 +58,13 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         organization_id: Option<String>,
         url: String,
         events: Option<Vec<EventType>>,
+        min_severity: Option<Severity>,
     }
     let user = context.signed_in().await?.user.id;
     let body: Body = context
-        .json(r#"expected {"organization_id"?,"url","events"?}; events must be documented types"#)
+        .json(
+            r#"expected {"organization_id"?,"url","events"?,"min_severity"?}; events must be documented types, min_severity critical, high, medium, low or info"#,
+        )
         .await?;
     let organization = match &body.organization_id {
         Some(id) => OrganizationId::parse(id)?,
@@ -79,6 +83,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         p_url: &url,
         p_events: events,
         p_config: &config,
+        p_min_severity: body.min_severity,
     };
     match context.call(&call).await? {
         Created::Created { endpoint } => Ok(Response::json(
@@ -114,9 +119,11 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
         #[serde(default, deserialize_with = "json::given")]
         events: Option<Option<Vec<EventType>>>,
         #[serde(default, deserialize_with = "json::given")]
+        min_severity: Option<Option<Severity>>,
+        #[serde(default, deserialize_with = "json::given")]
         enabled: Option<bool>,
     }
-    const EXPECTED: &str = r#"expected {"url"?,"events"?,"enabled"?}, at least one of them; events must be documented types"#;
+    const EXPECTED: &str = r#"expected {"url"?,"events"?,"min_severity"?,"enabled"?}, at least one of them; events must be documented types, min_severity critical, high, medium, low, info or null"#;
     let id = EndpointId::parse(id)?;
     let user = context.signed_in().await?.user.id;
     let body: Body = context.json(EXPECTED).await?;
@@ -128,6 +135,9 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     if let Some(events) = &body.events {
         check_events(events.as_deref())?;
         changes.insert("events".to_owned(), json!(events));
+    }
+    if let Some(severity) = &body.min_severity {
+        changes.insert("min_severity".to_owned(), json!(severity));
     }
     if let Some(enabled) = body.enabled {
         changes.insert("enabled".to_owned(), Value::from(enabled));

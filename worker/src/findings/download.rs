@@ -1,0 +1,173 @@
+//! `GET /api/export`: findings and results as a file.
+
+use crate::context::Context;
+use crate::db::findings::{self as rows, Finding};
+use crate::db::integration;
+use crate::db::lists;
+use crate::db::mutes::{self, Mute};
+use crate::db::pages::pages;
+use crate::error::Result;
+use crate::findings::assessments::last_judged;
+use crate::findings::export::{
+    self, Cursor, EVIDENCE_MAX, FINDINGS_MAX, INTEGRATIONS_MAX, Section,
+};
+use crate::findings::page::{page, rows_of};
+use crate::findings::query::{Query, Scope};
+use crate::findings::shown_checks;
+use crate::host::now_seconds;
+use crate::http::{ContentType, Response};
+use crate::ids::OrganizationId;
+use crate::integrations::detail;
+use checks::Format;
+
+/// How many findings are asked for at once: with as much evidence as there may be, their answer stays within its bound.
+const ROWS: usize = 100;
+
+/// `GET /api/export`: of an integration, or of an organization's. What does not fit has a Link header (RFC 8288).
+pub async fn download(context: &Context<'_>) -> Result<Response> {
+    let query = Query::parse(
+        &context.incoming.head.query,
+        &["organization_id", "integration_id", "format", "cursor"],
+        "expected organization_id, integration_id, format or cursor, each once",
+    )?;
+    let format = export::format(query.get("format"))?;
+    let scope = Scope::parse(&query)?;
+    let cursor = query.get("cursor").map(Cursor::parse).transpose()?;
+    let signed_in = context.signed_in().await?;
+    let scope = scope.or_personal(signed_in.user.id);
+    let (sections, next) = collect(context, &signed_in.token, scope, cursor).await?;
+    let exports: Vec<_> = sections.iter().map(Section::export).collect();
+    let media = match format {
+        Format::Csv => ContentType::Csv,
+        _ => ContentType::Json,
+    };
+    let name = export::file_name(format);
+    let response = Response::text(media, format.write(&exports)).with_header(
+        "content-disposition",
+        format!("attachment; filename=\"{name}\""),
+    );
+    Ok(match next {
+        None => response,
+        Some(next) => {
+            let mut link = form_urlencoded::Serializer::new(String::new());
+            for name in ["organization_id", "integration_id", "format"] {
+                if let Some(value) = query.get(name) {
+                    link.append_pair(name, value);
+                }
+            }
+            let link = link.append_pair("cursor", &next).finish();
+            response.with_header("link", format!("</api/export?{link}>; rel=\"next\""))
+        }
+    })
+}
+
+/// What one answer holds, and the cursor of the next one.
+async fn collect(
+    context: &Context<'_>,
+    token: &str,
+    scope: Scope,
+    cursor: Option<Cursor>,
+) -> Result<(Vec<Section>, Option<String>)> {
+    let project = &context.settings.supabase;
+    let organization = match (scope.integration, scope.organization) {
+        (Some(id), _) => detail::owner(context, token, id).await?.organization_id,
+        (None, Some(organization)) => organization,
+        (None, None) => return Ok((Vec::new(), None)),
+    };
+    let kinds = shown_checks::types();
+    let request = integration::assessable_request(
+        project,
+        token,
+        scope,
+        &kinds,
+        cursor.as_ref(),
+        INTEGRATIONS_MAX + 1,
+    );
+    let integrations: Vec<integration::Assessable> = rows_of("integrations", &request).await?;
+    let mutes = active_mutes(context, token, organization).await?;
+    let mut within = cursor.and_then(|cursor| Some((cursor.integration, cursor.finding?)));
+    let (mut sections, mut findings_left, mut evidence_left) =
+        (Vec::new(), FINDINGS_MAX, EVIDENCE_MAX);
+    for integration in &integrations {
+        if sections.len() == INTEGRATIONS_MAX || findings_left == 0 || evidence_left == 0 {
+            break;
+        }
+        let Some(entry) = checks::entry(&integration.integration_type) else {
+            continue;
+        };
+        let mut after = within
+            .take()
+            .and_then(|(id, finding)| (id == integration.id).then_some(finding));
+        let mut run = last_judged(context, token, integration.id).await?;
+        if let (Some(_), Some((_, checks))) = (&after, &mut run) {
+            // The answer before this one had them.
+            checks.clear();
+        }
+        let mut findings: Vec<Finding> = Vec::new();
+        loop {
+            let request = |after: &str, limit| {
+                rows::whole_request(project, token, integration.id, after, limit)
+            };
+            let limit = ROWS.min(findings_left);
+            let (rows, next) = page("findings", after.as_deref(), limit, request).await?;
+            findings_left -= rows.len();
+            let weight: usize = rows.iter().map(weight).sum();
+            evidence_left = evidence_left.saturating_sub(weight);
+            findings.extend(rows);
+            after = next;
+            if after.is_none() || findings_left == 0 || evidence_left == 0 {
+                break;
+            }
+        }
+        let named = (integration.id, integration.external_account_id.clone());
+        let now = now_seconds();
+        sections.push(Section::new(
+            entry,
+            named,
+            run.as_ref(),
+            findings,
+            &mutes,
+            now,
+        ));
+        if let Some(finding) = after {
+            return Ok((sections, Some(format!("{}.{finding}", integration.id))));
+        }
+        let is_last = integrations
+            .last()
+            .is_some_and(|last| last.id == integration.id);
+        let full = sections.len() == INTEGRATIONS_MAX || findings_left == 0 || evidence_left == 0;
+        if full && !is_last {
+            return Ok((sections, Some(integration.id.to_string())));
+        }
+    }
+    // The project may answer fewer rows than it was asked for ("Max rows"), so only another request tells whether these were all.
+    let Some(last) = integrations.last() else {
+        return Ok((sections, None));
+    };
+    let after = Cursor {
+        integration: last.id,
+        finding: None,
+    };
+    let request = integration::assessable_request(project, token, scope, &kinds, Some(&after), 1);
+    let more: Vec<integration::Assessable> = rows_of("integrations", &request).await?;
+    Ok((sections, (!more.is_empty()).then(|| last.id.to_string())))
+}
+
+/// How many bytes a finding's evidence takes.
+fn weight(finding: &Finding) -> usize {
+    let evidence = finding.evidence.as_ref();
+    evidence.map_or(0, |evidence| {
+        serde_json::to_string(evidence).map_or(0, |text| text.len())
+    })
+}
+
+async fn active_mutes(
+    context: &Context<'_>,
+    token: &str,
+    organization: OrganizationId,
+) -> Result<Vec<Mute>> {
+    let project = &context.settings.supabase;
+    let request = |offset| mutes::active_request(project, token, organization, None, offset);
+    let (pages, _) = pages("mutes", request).await?;
+    lists::rows(&pages, "mutes")
+}

@@ -1,0 +1,20 @@
+//! What the scanner found: the checks there are, what of them a grant allows, runs, findings, mutes and exports. The scanner is another
+//! worker; this one queues runs, and shows what is stored to those who may see it.
+
+pub mod cursor;
+pub mod export;
+pub mod query;
+pub mod shown_checks;
+
+#[cfg(target_arch = "wasm32")]
+pub mod assessments;
+#[cfg(target_arch = "wasm32")]
+pub mod coverage;
+#[cfg(target_arch = "wasm32")]
+pub mod download;
+#[cfg(target_arch = "wasm32")]
+pub mod list;
+#[cfg(target_arch = "wasm32")]
+pub mod mutes;
+#[cfg(target_arch = "wasm32")]
+mod page;

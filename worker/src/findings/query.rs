@@ -1,0 +1,275 @@
+//! A query's parameters: each known, each at most once, each in bounds. They go into URLs of PostgREST, so none is passed on as it came.
+
+use crate::error::{ClientError, Result};
+use crate::ids::{IntegrationId, OrganizationId, UserId};
+use checks::Severity;
+
+/// How many rows a page holds unless the caller says so, and how many at the most.
+const LIMIT: usize = 50;
+const LIMIT_MAX: usize = 200;
+
+/// The parameters of a query.
+#[derive(Debug)]
+pub struct Query {
+    given: Vec<(String, String)>,
+}
+
+impl Query {
+    /// Reads a query. `names` are the parameters that there are, `expected` is what the client reads otherwise.
+    pub fn parse(text: &str, names: &[&str], expected: &'static str) -> Result<Self> {
+        let mut given: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let repeated = given.iter().any(|(other, _)| *other == name);
+            if repeated || !names.contains(&&*name) {
+                return Err(ClientError::Invalid(expected).into());
+            }
+            given.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self { given })
+    }
+
+    /// The value of a parameter.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut given = self.given.iter();
+        let found = given.find(|(other, _)| other == name)?;
+        Some(&found.1)
+    }
+
+    /// `limit`.
+    pub fn limit(&self) -> Result<usize> {
+        let Some(text) = self.get("limit") else {
+            return Ok(LIMIT);
+        };
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        let limit = digits.then(|| text.parse().ok()).flatten();
+        let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
+        limit.ok_or(ClientError::Invalid("limit must be 1 to 200").into())
+    }
+
+    /// A parameter that is `true` or `false`.
+    pub fn flag(&self, name: &str, expected: &'static str) -> Result<Option<bool>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(ClientError::Invalid(expected).into()),
+        }
+    }
+
+    /// A parameter that is a name of ours: lower-case letters, digits and underscores.
+    pub fn name(&self, name: &str, expected: &'static str) -> Result<Option<&str>> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        is_name(value)
+            .then_some(Some(value))
+            .ok_or(ClientError::Invalid(expected).into())
+    }
+}
+
+/// Lower-case letters, digits and underscores, 100 at the most.
+pub fn is_name(text: &str) -> bool {
+    let of_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    (1..=100).contains(&text.len()) && text.bytes().all(of_name)
+}
+
+/// Of which organization and integration something is listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// The organization.
+    pub organization: Option<OrganizationId>,
+    /// The integration.
+    pub integration: Option<IntegrationId>,
+}
+
+impl Scope {
+    /// Reads `organization_id` and `integration_id`.
+    pub fn parse(query: &Query) -> Result<Self> {
+        let organization = query.get("organization_id");
+        let integration = query.get("integration_id");
+        Ok(Self {
+            organization: organization.map(OrganizationId::parse).transpose()?,
+            integration: integration.map(IntegrationId::parse).transpose()?,
+        })
+    }
+
+    /// Where nothing is named: the user's personal organization.
+    pub fn or_personal(mut self, user: UserId) -> Self {
+        if self.integration.is_none() && self.organization.is_none() {
+            self.organization = Some(user.personal_organization());
+        }
+        self
+    }
+
+    /// The filter of PostgREST.
+    pub fn filter(self) -> String {
+        let organization = self
+            .organization
+            .map(|id| format!("&organization_id=eq.{id}"));
+        let integration = self
+            .integration
+            .map(|id| format!("&integration_id=eq.{id}"));
+        organization.unwrap_or_default() + &integration.unwrap_or_default()
+    }
+}
+
+/// The state of a finding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State(&'static str);
+
+/// Which findings are listed.
+#[derive(Debug)]
+pub struct Filter {
+    /// Whose.
+    pub scope: Scope,
+    /// In which state; open, unless the caller says so.
+    pub state: State,
+    /// Of which severity.
+    pub severity: Option<Severity>,
+    /// Of which type of integration.
+    pub integration_type: Option<String>,
+    /// Of which check.
+    pub check: Option<String>,
+    /// Muted ones alone, or those that are not.
+    pub muted: Option<bool>,
+}
+
+impl Filter {
+    /// Its parameters.
+    pub const NAMES: [&str; 9] = [
+        "organization_id",
+        "integration_id",
+        "integration_type",
+        "severity",
+        "state",
+        "check_id",
+        "muted",
+        "cursor",
+        "limit",
+    ];
+
+    /// Reads them.
+    pub fn parse(query: &Query) -> Result<Self> {
+        let one_of = |expected| ClientError::Invalid(expected);
+        let state = match query.get("state") {
+            None | Some("open") => "open",
+            Some("resolved") => "resolved",
+            Some("archived") => "archived",
+            Some(_) => return Err(one_of("state must be open, resolved or archived").into()),
+        };
+        let severity = query.get("severity").map(|text| {
+            severity(text).ok_or(one_of(
+                "severity must be critical, high, medium, low or info",
+            ))
+        });
+        let kind = query.name("integration_type", "integration_type must be a type's name")?;
+        let check = query.name("check_id", "check_id must be a check's id")?;
+        Ok(Self {
+            scope: Scope::parse(query)?,
+            state: State(state),
+            severity: severity.transpose()?,
+            integration_type: kind.map(str::to_owned),
+            check: check.map(str::to_owned),
+            muted: query.flag("muted", "muted must be true or false")?,
+        })
+    }
+
+    /// The filter of PostgREST. By the first digit of the sort key instead of by the severity: an index has that.
+    pub fn filter(&self) -> String {
+        let State(state) = self.state;
+        let mut filter = format!("{}&state=eq.{state}", self.scope.filter());
+        if let Some(severity) = self.severity {
+            let rank = rank(severity);
+            filter += &format!("&sort_key=gte.{rank}&sort_key=lt.{}", rank + 1);
+        }
+        if let Some(kind) = &self.integration_type {
+            filter += &format!("&integration_type=eq.{kind}");
+        }
+        if let Some(check) = &self.check {
+            filter += &format!("&check_id=eq.{check}");
+        }
+        if let Some(muted) = self.muted {
+            filter += &format!("&muted=is.{muted}");
+        }
+        filter
+    }
+}
+
+/// The severity of this name.
+pub fn severity(text: &str) -> Option<Severity> {
+    Some(match text {
+        "critical" => Severity::Critical,
+        "high" => Severity::High,
+        "medium" => Severity::Medium,
+        "low" => Severity::Low,
+        "info" => Severity::Info,
+        _ => return None,
+    })
+}
+
+/// The first digit of the sort key.
+fn rank(severity: Severity) -> u8 {
+    match severity {
+        Severity::Critical => 1,
+        Severity::High => 2,
+        Severity::Medium => 3,
+        Severity::Low => 4,
+        Severity::Info => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+
+    fn filter(query: &str) -> Result<String> {
+        let query = Query::parse(query, &Filter::NAMES, "expected")?;
+        query.limit()?;
+        Ok(Filter::parse(&query)?.filter())
+    }
+
+    // threat model 24
+    #[test]
+    fn a_filter_is_made_of_known_words_and_ids() {
+        assert_eq!(filter("").unwrap(), "&state=eq.open");
+        assert_eq!(
+            filter(&format!("organization_id={ID}&integration_id={ID}&state=resolved&severity=low&integration_type=supabase&check_id=a_1&muted=false")).unwrap(),
+            format!("&organization_id=eq.{ID}&integration_id=eq.{ID}&state=eq.resolved&sort_key=gte.4&sort_key=lt.5&integration_type=eq.supabase&check_id=eq.a_1&muted=is.false"),
+        );
+        for wrong in [
+            "state=all",
+            "state=open&state=open",
+            "severity=High",
+            "severity=1",
+            "integration_type=a.b",
+            "integration_type=",
+            "check_id=a%26or%3D(id.gt.0)",
+            &format!("check_id={}", "a".repeat(101)),
+            "muted=1",
+            "limit=0",
+            "limit=201",
+            "limit=%2B1",
+            "organization_id=x",
+            "integration_id=",
+            "select=*",
+            "order=id",
+        ] {
+            assert!(filter(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn without_a_name_it_is_the_personal_organization() {
+        let user = UserId::parse(ID).unwrap();
+        let scope = |query| {
+            let query = Query::parse(query, &Filter::NAMES, "expected").unwrap();
+            Scope::parse(&query).unwrap().or_personal(user).filter()
+        };
+        let other = "00000000-0000-4000-8000-000000000001";
+        assert_eq!(scope(""), format!("&organization_id=eq.{ID}"));
+        let named = format!("integration_id={other}");
+        assert_eq!(scope(&named), format!("&integration_id=eq.{other}"));
+    }
+}
