@@ -78,6 +78,10 @@ describe("a list of findings", () => {
       ["findings_integration", `integration_id = '${integration}' and state = 'open'`],
       ["findings_check", `organization_id = '${organization}' and check_id = 't_7' and state = 'open'`],
       ["findings_organization", `organization_id = '${organization}' and state = 'open' and not muted`],
+      // As the API asks (worker/src/findings/query.rs).
+      ["findings_organization", `organization_id = '${organization}' and state = 'open' and muted is false and sort_key > '${cursor}'`],
+      ["findings_integration", `integration_id = '${integration}' and state = 'open' and sort_key >= '2' and sort_key < '3' and muted is false`],
+      ["findings_organization", `organization_id = '${organization}' and state = 'open' and integration_type = 'supabase'`],
     ]) {
       const plan = await explain(`${where} order by sort_key limit 50`);
       assert.match(plan, new RegExp(`Index Scan using ${index} on findings f`), plan);
@@ -107,6 +111,45 @@ describe("a list of findings", () => {
   test("without a filter reads the user's organizations by an index", async () => {
     const plan = (await user`explain select id from public.findings`).map((row) => row["QUERY PLAN"]).join("\n");
     assert.match(plan, /Index Cond: .*private\.my_organizations\(\)/, plan);
+  });
+});
+
+describe("a list of runs, mutes or events", () => {
+  test("is read by its index, in its order, no further than its page", async () => {
+    // A project of its own: the other tests look at how much is deleted.
+    const lists = await server.createProject();
+    const { owner } = lists;
+    const [organization, integration, finding] = [randomUUID(), randomUUID(), randomUUID()];
+    for (const [of, count] of [[organization, 3_000], [randomUUID(), 3_000]]) {
+      await owner`
+        insert into public.assessments (organization_id, integration_id, integration_type, trigger, queued_at, state, outcome, finished_at)
+        select ${of}::uuid, case n % 3 when 0 then ${integration}::uuid else gen_random_uuid() end, 'supabase', 'schedule',
+          now() - n * interval '1 minute', 'done', 'complete', now()
+        from generate_series(1, ${count}) n`;
+      await owner`
+        insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, created_at, expires_at, ended_at)
+        select ${of}::uuid, 't_' || n, 'wont_fix', 'note', ${of}::uuid, now() - n * interval '1 minute', now() + interval '1 day', now()
+        from generate_series(1, ${count}) n`;
+    }
+    await owner`
+      insert into public.finding_events (finding_id, organization_id, action)
+      select case n % 20 when 0 then ${finding}::uuid else gen_random_uuid() end, ${organization}::uuid, 'opened' from generate_series(1, 5000) n`;
+    await owner.unsafe("vacuum (analyze) public.assessments, public.finding_mutes, public.finding_events");
+    const user = lists.user(organization);
+    const from = (column) => `${column} <= now() - interval '500 minutes' and (${column} < now() - interval '500 minutes' or id > '${randomUUID()}')`;
+    for (const [index, query] of [
+      ["assessments_integration", `assessments where integration_id = '${integration}' and ${from("queued_at")} order by queued_at desc, id`],
+      ["assessments_organization", `assessments where organization_id = '${organization}' and ${from("queued_at")} order by queued_at desc, id`],
+      ["finding_mutes_organization", `mute_list where organization_id = '${organization}' and ${from("created_at")} order by created_at desc, id`],
+      ["finding_events_finding", `finding_events where finding_id = '${finding}' and id < 4000 order by id desc`],
+    ]) {
+      const rows = await user.unsafe(`explain (analyze, buffers off, timing off, summary off) select id from public.${query} limit 51`);
+      const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+      assert.match(plan, new RegExp(`Index (Only )?Scan (Backward )?using ${index} on`), plan);
+      assert.doesNotMatch(plan, /Sort Key|Seq Scan on (assessments|finding_)/, plan);
+      const [, read] = new RegExp(`using ${index} on .*\\(actual rows=([\\d.]+)`).exec(plan);
+      assert.ok(Number(read) <= 51, `${read} rows\n${plan}`);
+    }
   });
 });
 

@@ -70,7 +70,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
 
     const refused = { reason: "forbidden", needs: ["database:read"] };
     const id = await scan(sql, integration, browser.user.id, [
-      result("supabase_ssl_enforced", "unknown", refused), result("supabase_email_confirmed", "pass"),
+      result("supabase_ssl_enforced", "unknown", refused), result("supabase_auth_email_confirmed", "pass"),
     ]);
     const second = await get(browser, coverageOf(integration.id));
     assert.deepEqual([second.assessment_id, second.missing, second.missing_scopes], [id, 1, ["database:read"]]);
@@ -78,7 +78,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     assert.partialDeepStrictEqual(of("supabase_ssl_enforced"), {
       status: "missing", missing: ["database:read"], last: { status: "unknown", reason: "forbidden" },
     });
-    assert.partialDeepStrictEqual(of("supabase_email_confirmed"), { status: "runnable", missing: [], last: { status: "pass", reason: null } });
+    assert.partialDeepStrictEqual(of("supabase_auth_email_confirmed"), { status: "runnable", missing: [], last: { status: "pass", reason: null } });
     assert.deepEqual(second.remedy, {
       action: "reconnect", method: "POST", path: `/api/integrations/${integration.id}/reconnect`, add_scopes_first: true,
     });
@@ -107,7 +107,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     const claim = await claimScan(sql, queued.id, "supabase");
     assert.equal((await browser.post(scansOf(integration.id), {})).expect(200).json.state, "running");
     await finishScan(sql, claim, [
-      result("supabase_ssl_enforced", "fail"), result("supabase_email_confirmed", "pass"),
+      result("supabase_ssl_enforced", "fail"), result("supabase_auth_email_confirmed", "pass"),
       result("supabase_advisor", "unknown", { reason: "limited", needs: [] }), result("supabase_backups", "not_applicable", { reason: "plan" }),
     ], { checks: { supabase_few: { incomplete: "truncated" } } });
     const done = await get(browser, `${RUNS}/${queued.id}`);
@@ -117,7 +117,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
       findings: { opened: 1, reopened: 0, resolved: 0, unverified: 0, muted: 0 },
     });
     assert.deepEqual(done.checks.map(({ check_id, status, reason }) => [check_id, status, reason]), [
-      ["supabase_advisor", "unknown", "limited"], ["supabase_backups", "not_applicable", "plan"], ["supabase_email_confirmed", "pass", null],
+      ["supabase_advisor", "unknown", "limited"], ["supabase_auth_email_confirmed", "pass", null], ["supabase_backups", "not_applicable", "plan"],
       ["supabase_few", "unknown", "truncated"], ["supabase_ssl_enforced", "fail", null],
     ]);
     assert.ok(!JSON.stringify(done).includes(integration.external_account_id));

@@ -5,6 +5,9 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Failure } from "../../worker/public/script/requests.js";
+import {
+  CAUSES, CHANGES, ENDED, GAPS, INAPPLICABLE, MUTE_REASONS, OUTCOMES, REMEDIES, RUN_STATES, runText, SEVERITIES, UNSEEN,
+} from "../../worker/public/script/security-words.js";
 import { deliveryText, ENDINGS, eventNames, EVENTS, FAULTS, STATES } from "../../worker/public/script/webhook-words.js";
 import { eventText, HAPPENINGS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/public/script/words.js";
 
@@ -40,7 +43,7 @@ describe("the page's words", () => {
 
   it("what wants a wait says how long, where the answer does", () => {
     const waiting = Object.keys(MESSAGES).filter((code) => MESSAGES[code].includes("{wait}"));
-    assert.deepEqual(waiting.toSorted(), ["provider_paused", "provider_rate_limited", "too_many_attempts", "too_many_requests", "too_many_sign_ins"]);
+    assert.deepEqual(waiting.toSorted(), ["provider_paused", "provider_rate_limited", "too_many_attempts", "too_many_requests", "too_many_scans", "too_many_sign_ins"]);
     const said = (wait) => new Failure("provider_paused", { status: 429, wait }).message;
     assert.equal(said(61), "The provider takes no more requests for now. Try again in 2 minutes.");
     assert.equal(said(1), "The provider takes no more requests for now. Try again in 1 minute.");
@@ -82,8 +85,8 @@ describe("the page's words", () => {
   });
 
   it("each of a webhook's events, states, faults and endings is told", () => {
-    const types = found(text("worker/src/db/webhooks.rs"), /rename = "(connection\.[a-z_]+)"/g);
-    assert.ok(types.length >= 6, `found ${types}`);
+    const types = found(text("worker/src/db/webhooks.rs"), /rename = "([a-z]+\.[a-z_]+)"/g);
+    assert.ok(types.length >= 13, `found ${types}`);
     assert.deepEqual(Object.keys(EVENTS).toSorted(), types.toSorted());
     assert.equal(new Set(types.map((type) => eventNames([type]))).size, types.length);
     assert.equal(eventNames(null), "All events");
@@ -102,6 +105,34 @@ describe("the page's words", () => {
     const delivery = { type: "connection.created", state: "pending", attempts: 2, next_attempt_at: new Date().toISOString(), last_error: "status", last_status: 503 };
     assert.deepEqual(deliveryText(delivery), { what: "Connected", how: "Tried 2 times, again any moment now.", why: "The server answered 503." });
     assert.deepEqual(deliveryText({ ...delivery, attempts: 0, last_error: null }).how, "Waits to be sent.");
+  });
+
+  it("each code of a scan and of a finding is told", () => {
+    const sql = text("migrations/*_assessments.sql");
+    const list = (pattern) => found(pattern.exec(sql)[1], /'([a-z_]+)'/g);
+    assert.deepEqual(Object.keys(SEVERITIES), list(/severity in \(([^)]+)\)/));
+    assert.deepEqual(Object.keys(OUTCOMES), list(/outcome in \(([^)]+)\)/));
+    assert.deepEqual([...Object.keys(RUN_STATES), "done"], list(/state in \(('queued'[^)]+)\)/));
+    assert.deepEqual(Object.keys(ENDED).toSorted(), list(/ended_as in \(('passed'[^)]+)\)\)/).sort());
+    assert.deepEqual(Object.keys(CHANGES).toSorted(), list(/action in \(('opened'[^)]+)\)/).sort());
+    assert.deepEqual(Object.keys(CAUSES).toSorted(), list(/cause in \(([^)]+)\)/).sort());
+    assert.deepEqual(Object.keys(MUTE_REASONS).toSorted(), list(/reason in \(('accepted_risk'[^)]+)\)/).sort());
+    const [, variants] = /pub enum Reason \{([^}]+)\}/.exec(text("checks/src/outcome.rs"));
+    const reasons = found(variants, /^ {4}([A-Z]\w*),$/gm).map((name) => name.replace(/\B[A-Z]/g, (letter) => `_${letter}`).toLowerCase());
+    assert.deepEqual([...Object.keys(UNSEEN), ...Object.keys(INAPPLICABLE)].toSorted(), reasons.sort());
+    for (const reason of Object.keys(REMEDIES)) assert.ok(reason in UNSEEN, reason);
+    const gaps = [...found(sql, /(?:end_run|archive_findings|record_not_run)\([^;]*'([a-z_]+)'\)/g)].filter((reason) => !(reason in REASONS));
+    assert.ok(gaps.length >= 3, `found ${gaps}`);
+    for (const reason of [...gaps, "not_checked", "timed_out"]) assert.match(GAPS[reason] ?? "", /^[A-Z].+\.$/, reason);
+    for (const sentence of [UNSEEN, INAPPLICABLE, GAPS, REMEDIES, ENDED, CAUSES].flatMap(Object.values)) assert.match(sentence, /^[A-Z].+\.$/);
+  });
+
+  it("a run is told with its denominator", () => {
+    const results = { total: 61, passed: 48, failed: 4, unknown: 6, not_applicable: 3 };
+    assert.equal(runText({ state: "done", outcome: "incomplete", results }), "48 of 61 passed, 4 failed, 6 could not be checked, 3 do not apply.");
+    assert.equal(runText({ state: "done", outcome: "not_run", reason: "not_checked", results: null }), `Did not run. ${GAPS.not_checked}`);
+    assert.equal(runText({ state: "done", outcome: "not_run", reason: "invalid_grant", results: null }), `Did not run. ${REASONS.invalid_grant}`);
+    assert.equal(runText({ state: "queued" }), "Waiting for the scanner…");
   });
 
   it("each purpose that credentials are opened for is told", () => {

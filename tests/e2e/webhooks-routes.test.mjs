@@ -14,7 +14,7 @@ import { startWorker } from "../support/worker.mjs";
 const ALL = "/api/webhooks";
 const of = (id) => `${ALL}/${id}`;
 const replayOf = (id, event) => `${of(id)}/deliveries/${event}/replay`;
-const KEYS = ["id", "organization_id", "url", "events", "enabled", "disabled_reason", "previous_secret_ends_at", "created_at"];
+const KEYS = ["id", "organization_id", "url", "events", "min_severity", "enabled", "disabled_reason", "previous_secret_ends_at", "created_at"];
 const SECRET = /^whsec_[A-Za-z0-9+/]{43}=$/;
 const URL_OF_RECEIVER = "https://receiver.example.com/hook?a=b";
 
@@ -40,7 +40,7 @@ describe("webhooks", { concurrency: true }, () => {
     const made = await add(browser);
     assert.deepEqual(Object.keys(made), [...KEYS, "secret"]);
     assert.partialDeepStrictEqual(made, {
-      organization_id: browser.user.id, url: URL_OF_RECEIVER, events: null, enabled: true, disabled_reason: null, previous_secret_ends_at: null,
+      organization_id: browser.user.id, url: URL_OF_RECEIVER, events: null, min_severity: null, enabled: true, disabled_reason: null, previous_secret_ends_at: null,
     });
     assert.match(made.secret, SECRET);
     const stored = await row(made.id);
@@ -86,6 +86,29 @@ describe("webhooks", { concurrency: true }, () => {
     assert.deepEqual(await changed({ events: null, enabled: true }), [other, null, true]);
     const shown = (await browser.patch(of(id), { enabled: true })).expect(200);
     assert.deepEqual(Object.keys(shown.json), KEYS);
+  });
+
+  it("is told of scans and findings, of those no less severe than it says", async () => {
+    const browser = await Visitor.signedIn(worker);
+    const events = [
+      "finding.opened", "finding.reopened", "finding.resolved", "finding.mute_ended", "assessment.completed", "assessment.incomplete",
+    ];
+    const made = await add(browser, { events, min_severity: "high" });
+    assert.deepEqual([made.events, made.min_severity], [events, "high"]);
+    const severities = ["critical", "high", "medium", "low", "info"];
+    for (const severity of severities) {
+      await sql`select private.enqueue_event(${browser.user.id}, ${randomUUID()}, 'finding.opened', '{}', ${severity})`;
+    }
+    await sql`select private.enqueue_event(${browser.user.id}, ${randomUUID()}, 'assessment.completed', '{}')`;
+    await sql`select private.enqueue_event(${browser.user.id}, ${randomUUID()}, 'connection.created', '{}')`;
+    const { deliveries } = (await browser.get(`${of(made.id)}/deliveries`)).expect(200).json;
+    assert.deepEqual(deliveries.map(({ type }) => type), ["assessment.completed", "finding.opened", "finding.opened"]);
+
+    const least = async (body) => (await browser.patch(of(made.id), body)).expect(200).json.min_severity;
+    assert.equal(await least({ min_severity: "low" }), "low");
+    assert.equal(await least({ enabled: true }), "low");
+    assert.equal(await least({ min_severity: null }), null);
+    assert.equal((await browser.get(ALL)).json.webhooks[0].min_severity, null);
   });
 
   it("gets another secret, beside which the one before is good for a day, and no third", async () => {
@@ -222,12 +245,12 @@ describe("webhooks", { concurrency: true }, () => {
     for (const body of [
       {}, [], null, { url: 7 }, { url: null }, { url, events: [] }, { url, events: ["connection.planted"] }, { url, events: "connection.created" },
       { url, events: ["connection.created", "connection.created"] }, { url, events: [null] }, { url, secret: "whsec_x" }, { url, enabled: false },
-      { url, organization_id: "x" },
+      { url, organization_id: "x" }, { url, min_severity: "HIGH" }, { url, min_severity: 1 }, { url, min_severity: "" }, { url, events: ["finding.planted"] },
     ]) {
       (await browser.post(ALL, body)).expect(400, "invalid_request");
     }
     for (const body of [
-      {}, [], { url: null }, { enabled: "yes" }, { enabled: null }, { events: [] }, { events: ["planted"] }, { secret: "x" }, { enabled: true, id },
+      {}, [], { url: null }, { enabled: "yes" }, { enabled: null }, { events: [] }, { events: ["planted"] }, { secret: "x" }, { enabled: true, id }, { min_severity: "planted" }, { min_severity: 3 },
     ]) {
       (await browser.patch(of(id), body)).expect(400, "invalid_request");
     }

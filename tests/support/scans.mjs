@@ -35,6 +35,7 @@ export async function beginScan(sql, integration, user_id) {
 export async function claimScan(sql, run, type) {
   const owner = randomUUID();
   return sql.begin(async (transaction) => {
+    await transaction`select pg_advisory_xact_lock(hashtextextended('a test claims a run', 0))`;
     await transaction`update private.scan_claims set due_at = due_at + interval '1 day' where assessment_id <> ${run} and due_at <= now()`;
     const { claims } = await call(transaction, "claim_scan_runs", { p_owner: owner, p_limit: 1, p_types: [type], p_soon: 0 });
     await transaction`update private.scan_claims set due_at = due_at - interval '1 day' where assessment_id <> ${run} and due_at > now() + interval '20 hours'`;

@@ -4,6 +4,7 @@ import { announceNew } from './connect.js';
 import { api, resource } from './requests.js';
 import { fail, provider, providerName, showFailed, showOrganizations } from './session.js';
 import { $, addressOf, clearNotices, fillTime, go, link, mark, notify, once, show, staying } from './view.js';
+import { showLastRun } from './security.js';
 import { chosenSchedule, refuseSchedule, showSchedule } from './schedule.js';
 import { openTrail, resetTrail } from './trail.js';
 import { inTime, statusName, statusText } from './words.js';
@@ -30,6 +31,7 @@ export async function openDetails(id) {
     announceNew((connected) => connected === id && found.name);
     // Not waited for: the focus goes to the title once this is done, and by then somebody may type.
     openTrail(id);
+    showLastRun(found);
   } catch (failure) {
     if (!here()) return;
     if (![400, 404].includes(failure.status)) return showFailed(failure, () => openDetails(id));

@@ -3,10 +3,13 @@
  */
 import { chooseFound, openChoice, renderChooser } from './connect.js';
 import { submitCredentials } from './credentials.js';
+import { filterFindings, loadMoreFindings, reloadFindings } from './findings.js';
 import { checkNow, disconnectShown, openDetails, reconnectShown, refreshNow, rename, reschedule } from './details.js';
 import { loadMore, openList } from './list.js';
+import { submitMute } from './mute-form.js';
 import { chooseSchedule } from './schedule.js';
 import { copySecret } from './secret.js';
+import { openSecurity, scanNow } from './security.js';
 import { onSignedIn, readOrganization, signIn, signOut, start, state, switchOrganization } from './session.js';
 import { loadMoreEvents } from './trail.js';
 import { $, arrive, onMove, parameter } from './view.js';
@@ -17,7 +20,7 @@ import { showKinds, submitWebhook } from './webhook-form.js';
 import { addWebhook, openWebhooks } from './webhooks.js';
 
 /** What the address names, the first that it does. */
-const VIEWS = { choose: openChoice, integration: openDetails, webhook: openWebhook, webhooks: openWebhooks };
+const VIEWS = { choose: openChoice, security: openSecurity, integration: openDetails, webhook: openWebhook, webhooks: openWebhooks };
 
 function openAddress() {
   if (!state.user) return start();
@@ -45,6 +48,12 @@ for (const [id, type, listener] of [
   ['reschedule', 'submit', reschedule],
   ['trail-more-button', 'click', loadMoreEvents],
   ['details-disconnect', 'click', disconnectShown],
+  ['scan', 'click', scanNow],
+  ['findings-state', 'change', filterFindings],
+  ['findings-severity', 'change', filterFindings],
+  ['findings-reload', 'click', reloadFindings],
+  ['findings-more-button', 'click', loadMoreFindings],
+  ['mute-form', 'submit', submitMute],
   ['webhook-add', 'click', addWebhook],
   ['webhook-form', 'submit', submitWebhook],
   ['webhook-which', 'change', showKinds],

@@ -5,6 +5,8 @@ import { $, clear, once, staying } from './view.js';
 
 const PAGE = 10;
 
+const withParameters = (path, parameters) => `${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams(parameters)}`;
+
 /**
  * The list `#<name>` with its `-empty`, `-failed`, `-more` and `-more-button`, under the heading `#<title>`. `path(id)` is where it is asked
  * for, `key` what holds the items in an answer, and `render` makes one's element.
@@ -12,7 +14,7 @@ const PAGE = 10;
 export function paged({ name, title, path, key, render }) {
   let at = { id: null, cursor: null };
 
-  const load = (id, cursor) => api('GET', `${path(id)}?${new URLSearchParams({ limit: PAGE, ...(cursor && { cursor }) })}`);
+  const load = (id, cursor) => api('GET', withParameters(path(id), { limit: PAGE, ...(cursor && { cursor }) }));
 
   function append(id, { [key]: items, next_cursor: cursor }) {
     at = { id, cursor };

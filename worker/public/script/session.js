@@ -67,6 +67,7 @@ function showSignedOut(notice) {
   Object.assign(state, { user: null, organization: null });
   depart();
   clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'), $('sign-in-error'));
+  clear($('last-counts'), $('runs-chart'), $('runs-list'), $('findings'), $('unseen-list'), $('unseen-remedy'), $('mutes-list'));
   $('account').hidden = true;
   $('organization-field').hidden = true;
   $('sign-in-lead').textContent = parameter('choose')

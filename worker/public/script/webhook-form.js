@@ -2,13 +2,13 @@
 import { renewSubmit, settle } from './dialog.js';
 import { fail } from './session.js';
 import { $, clear, element, mark, once, openDialog } from './view.js';
-import { EVENTS } from './webhook-words.js';
+import { EVENTS, LEAST } from './webhook-words.js';
 
 /** What the dialog is open for. */
 let asked = null;
 
-/** `send({ url, events })` answers what follows once the dialog is gone. */
-export function askWebhook({ title, label, busy, url = '', events = null, send }, opener) {
+/** `send({ url, events, min_severity })` answers what follows once the dialog is gone. */
+export function askWebhook({ title, label, busy, url = '', events = null, min_severity: least = null, send }, opener) {
   asked = { busy, send };
   $('webhook-dialog-title').textContent = title;
   $('webhook-url').value = url;
@@ -16,6 +16,8 @@ export function askWebhook({ title, label, busy, url = '', events = null, send }
     const box = Object.assign(element('input'), { type: 'checkbox', name: 'event', value: type, checked: events?.includes(type) ?? false });
     return element('label', 'check', box, name);
   }));
+  $('webhook-least').replaceChildren(...Object.entries(LEAST).map(([severity, name]) => new Option(name, severity)));
+  $('webhook-least').value = least === 'info' ? '' : least ?? '';
   $(events ? 'webhook-some' : 'webhook-all').checked = true;
   clear($('webhook-error'), $('webhook-kinds-error'));
   mark($('webhook-url'));
@@ -24,7 +26,12 @@ export function askWebhook({ title, label, busy, url = '', events = null, send }
   openDialog($('webhook-dialog'), opener, () => { asked = null; });
 }
 
-export const showKinds = () => { $('webhook-kinds').hidden = $('webhook-all').checked; };
+/** Shows the types where some are chosen, and the severity where findings are told. */
+export function showKinds() {
+  const all = $('webhook-all').checked;
+  $('webhook-kinds').hidden = all;
+  $('webhook-least-field').hidden = !all && !$('webhook-kinds').querySelector('[value^="finding."]:checked');
+}
 
 export function submitWebhook(event) {
   event.preventDefault();
@@ -38,7 +45,7 @@ export function submitWebhook(event) {
   if (events?.length === 0) return boxes[0].focus();
   const question = asked;
   const isAsked = () => asked === question;
-  const send = () => question.send({ url, events });
+  const send = () => question.send({ url, events, min_severity: $('webhook-least').value || null });
   return once($('webhook-submit'), question.busy, () => settle($('webhook-dialog'), isAsked, send, refuse));
 }
 

@@ -10,7 +10,16 @@ export const EVENTS = {
   'connection.degraded': 'May not work',
   'connection.reconnect_required': 'Needs to be reconnected',
   'connection.deleted': 'Disconnected',
+  'finding.opened': 'A finding was opened',
+  'finding.reopened': 'A finding was opened again',
+  'finding.resolved': 'A finding was resolved',
+  'finding.mute_ended': 'A mute ended',
+  'assessment.completed': 'A scan is complete',
+  'assessment.incomplete': 'A scan is incomplete',
 };
+
+/** The least severity of the findings that are told; empty for any. */
+export const LEAST = { '': 'Any', low: 'Low and above', medium: 'Medium and above', high: 'High and above', critical: 'Critical only' };
 
 /** Why an attempt was none; `{status}` is what the receiver answered. */
 export const FAULTS = {
@@ -40,6 +49,8 @@ const times = (count) => (count === 1 ? 'once' : `${count} times`);
 export const eventName = (type) => EVENTS[type] ?? type;
 
 export const eventNames = (types) => (types ? types.map(eventName).join(', ') : 'All events');
+
+export const leastName = (severity) => LEAST[severity ?? ''] ?? severity;
 
 /** `{ what, how, why }` of a delivery; why may be empty. */
 export function deliveryText(delivery) {

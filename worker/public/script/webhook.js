@@ -6,7 +6,7 @@ import { showSecret } from './secret.js';
 import { fail, showFailed, showOrganizations } from './session.js';
 import { $, actionButton, addressOf, clearNotices, element, fillTime, go, link, notify, once, show, staying } from './view.js';
 import { askWebhook } from './webhook-form.js';
-import { deliveryText, ENDINGS, eventNames } from './webhook-words.js';
+import { deliveryText, ENDINGS, eventNames, leastName } from './webhook-words.js';
 import { badge, loadWebhooks } from './webhooks.js';
 import { moment } from './words.js';
 
@@ -36,7 +36,7 @@ export async function openWebhook(id) {
 
 function render(found) {
   webhook = found;
-  const { url, events, enabled, disabled_reason: reason, created_at: created } = found;
+  const { url, events, min_severity: least, enabled, disabled_reason: reason, created_at: created } = found;
   link($('webhook-back'), { webhooks: 'all' });
   $('webhook-title').textContent = url;
   badge($('webhook-badge'), found);
@@ -44,6 +44,8 @@ function render(found) {
   $('webhook-ending').textContent = reason ? ENDINGS[reason] ?? reason : '';
   $('webhook-ending').hidden = !reason;
   $('webhook-events').textContent = eventNames(events);
+  $('webhook-severity').textContent = leastName(least);
+  $('webhook-severity').parentElement.hidden = !least;
   $('webhook-enable').hidden = enabled;
   $('webhook-disable').hidden = !enabled;
   const until = overlap();

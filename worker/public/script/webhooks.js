@@ -47,8 +47,8 @@ export const addWebhook = () => askWebhook({
   title: 'Add a webhook',
   label: 'Add',
   busy: 'Adding…',
-  async send({ url, events }) {
-    const made = await api('POST', '/api/webhooks', { organization_id: state.organization, url, ...(events && { events }) });
+  async send({ url, events, min_severity: least }) {
+    const made = await api('POST', '/api/webhooks', { organization_id: state.organization, url, ...(events && { events }), ...(least && { min_severity: least }) });
     return async () => {
       await go(addressOf({ webhook: made.id }));
       if (!state.user) return;

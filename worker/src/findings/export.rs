@@ -371,7 +371,7 @@ mod tests {
         let runs = vec![
             run("supabase_ssl_enforced", "pass", [3, 0, 0], None),
             run(
-                "supabase_email_confirmed",
+                "supabase_auth_email_confirmed",
                 "unknown",
                 [2, 1, 1],
                 Some("forbidden"),
@@ -416,15 +416,21 @@ mod tests {
             told,
             [
                 of("supabase_ssl_enforced", "pass", 3, None, None),
-                of("supabase_email_confirmed", "pass", 2, None, None),
+                of("supabase_auth_email_confirmed", "pass", 2, None, None),
                 of(
-                    "supabase_email_confirmed",
+                    "supabase_auth_email_confirmed",
                     "unknown",
                     1,
                     Some("forbidden"),
                     None
                 ),
-                of("supabase_email_confirmed", "not_applicable", 1, None, None),
+                of(
+                    "supabase_auth_email_confirmed",
+                    "not_applicable",
+                    1,
+                    None,
+                    None
+                ),
                 of("supabase_ssl_enforced", "fail", 1, None, Some("the note")),
                 of(
                     "a_later_version_s",
