@@ -3,19 +3,16 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
 import Ajv from "ajv";
 import Ajv2020 from "ajv/dist/2020.js";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { call } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
 import { addIntegration, result, scan } from "../support/scans.mjs";
-import { stack } from "../support/stack.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const EXPORT = "/api/export";
 const [TLS, MAIL, ADVISOR, BACKUPS] = ["supabase_ssl_enforced", "supabase_auth_email_confirmed", "supabase_advisor", "supabase_backups"];
@@ -43,18 +40,9 @@ function rowsOf(text) {
 }
 
 describe("exports", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let worker;
-  before(async () => {
-    sql = connect(info);
-    worker = await startWorker(info);
-  });
-  after(async () => {
-    await worker?.stop();
-    await sql.end();
-  });
-  afterEach(tellOnFailure(() => worker));
+  const fixture = workerFixture();
+  let sql, worker;
+  before(() => void ({ sql, worker } = fixture));
 
   const RESULTS = [
     ...HOSTILE.map((text, i) => result(TLS, "fail", { resource: { type: "project", id: `${text} ${i}` }, resource_name: text, item: text, evidence: { "/text": text } })),
@@ -63,7 +51,7 @@ describe("exports", { concurrency: true }, () => {
     result(BACKUPS, "not_applicable", { reason: "plan" }),
   ];
   async function scanned(results = RESULTS) {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const integration = await addIntegration(sql, browser.user.id);
     await scan(sql, integration, browser.user.id, results, { checks: { [ADVISOR]: { incomplete: "truncated" } } });
     return { browser, integration };
@@ -139,7 +127,7 @@ describe("exports", { concurrency: true }, () => {
   });
 
   it("what was never scanned is unknown, and what cannot be looked at says since when", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const integration = await addIntegration(sql, browser.user.id);
     const results = async () => (await download(browser, "")).json.accounts[0].results;
     const before = await results();
@@ -154,7 +142,7 @@ describe("exports", { concurrency: true }, () => {
   });
 
   it("an organization's integrations come ten at a time, and a link names the rest", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const organization_id = await createOrganization(sql, [browser.user]);
     const rows = [];
     for (let i = 0; i < 12; i++) rows.push(await addIntegration(sql, organization_id));
@@ -198,7 +186,7 @@ describe("exports", { concurrency: true }, () => {
   });
 
   it("16. nothing of another organization, and no query that is none", async () => {
-    const [{ integration }, stranger] = [await scanned(), await Visitor.signedIn(worker)];
+    const [{ integration }, stranger] = [await scanned(), await BrowserSession.signedIn(worker)];
     for (const id of [integration.id, randomUUID()]) (await stranger.get(`${EXPORT}?integration_id=${id}`)).expect(404, "not_found");
     for (const format of ["json", "sarif", "ocsf", "csv"]) {
       const { text } = await download(stranger, `organization_id=${integration.organization_id}&format=${format}`);

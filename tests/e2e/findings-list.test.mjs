@@ -1,16 +1,13 @@
 // Findings as the API lists and shows them, their history, and their mutes.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { call, cookiesOf } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
 import { addIntegration, result, scan } from "../support/scans.mjs";
-import { stack } from "../support/stack.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const FINDINGS = "/api/findings";
 const MUTES = "/api/mutes";
@@ -22,25 +19,16 @@ const bare = ({ status, text, headers }) => ({
 });
 
 describe("findings and mutes", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let worker;
-  before(async () => {
-    sql = connect(info);
-    worker = await startWorker(info);
-  });
-  after(async () => {
-    await worker?.stop();
-    await sql.end();
-  });
-  afterEach(tellOnFailure(() => worker));
+  const fixture = workerFixture();
+  let sql, worker;
+  before(() => void ({ sql, worker } = fixture));
 
   const get = async (browser, path) => (await browser.get(path)).expect(200).json;
   const listed = (browser, query = "") => get(browser, `${FINDINGS}?${query}`);
   const about = (finding) => [finding.check_id, finding.resource.id];
   /** A user with a scan of these results. */
   async function found(results, options) {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const integration = await addIntegration(sql, browser.user.id);
     const again = (next) => scan(sql, integration, browser.user.id, next, options);
     await again(results);
@@ -208,7 +196,7 @@ describe("findings and mutes", { concurrency: true }, () => {
   });
 
   it("an organization has a thousand mutes at a time", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     await sql`
       insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, expires_at)
       select ${browser.user.id}, ${TLS}, 'wont_fix', 'note', ${browser.user.id}, now() + interval '1 day' from generate_series(1, 1000)`;
@@ -216,7 +204,7 @@ describe("findings and mutes", { concurrency: true }, () => {
   });
 
   it("16. findings and mutes are every member's, and no stranger's", async () => {
-    const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => Visitor.signedIn(worker)));
+    const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => BrowserSession.signedIn(worker)));
     const organization_id = await createOrganization(sql, [one.user, other.user]);
     const integration = await addIntegration(sql, organization_id);
     await scan(sql, integration, one.user.id, [result(TLS, "fail")]);
@@ -242,7 +230,7 @@ describe("findings and mutes", { concurrency: true }, () => {
   });
 
   it("24. queries that are none -> 400", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     for (const query of [
       "state=all", "state=", "severity=1", "severity=HIGH", "muted=maybe", "check_id=a.b", "check_id=", `check_id=${"a".repeat(101)}`, "integration_type=a,b",
       "limit=0", "limit=201", "cursor=1", "cursor=", `cursor=${encodeURIComponent("1)&or=(id.gt.0")}`, "select=*", "order=id", "offset=1", "state=open&state=open",

@@ -1,16 +1,13 @@
 // What is checked, what a grant allows of it, and the runs of the scanner, as the API shows them.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
-import { after, afterEach, before, describe, it } from "node:test";
+import { before, describe, it } from "node:test";
 
+import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call, cookiesOf } from "../support/caller.mjs";
-import { connect } from "../support/database.mjs";
-import { tellOnFailure } from "../support/failures.mjs";
 import { addIntegration, beginScan, claimScan, finishScan, result, scan } from "../support/scans.mjs";
-import { stack } from "../support/stack.mjs";
 import { createOrganization } from "../support/users.mjs";
-import { Visitor } from "../support/visitor.mjs";
-import { startWorker } from "../support/worker.mjs";
+import { workerFixture } from "../support/worker-fixture.mjs";
 
 const RUNS = "/api/assessments";
 const scansOf = (id) => `/api/integrations/${id}/assessments`;
@@ -20,21 +17,13 @@ const bare = ({ status, text, headers }) => ({
 });
 
 describe("checks, coverage and runs", { concurrency: true }, () => {
-  const info = stack();
-  let sql;
-  let worker;
-  before(async () => {
-    sql = connect(info);
-    worker = await startWorker(info);
-  });
-  after(async () => {
-    await worker?.stop();
-    await sql.end();
-  });
-  afterEach(tellOnFailure(() => worker));
+  const fixture = workerFixture();
+  const { info } = fixture;
+  let sql, worker;
+  before(() => void ({ sql, worker } = fixture));
 
   const owner = async (over) => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     return { browser, integration: await addIntegration(sql, browser.user.id, over) };
   };
   const get = async (browser, path) => (await browser.get(path)).expect(200).json;
@@ -143,7 +132,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
   });
 
   it("a user starts twenty scans in an hour", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const rows = await Promise.all(Array.from({ length: 21 }, () => addIntegration(sql, browser.user.id)));
     for (const { id } of rows.slice(0, 20)) (await browser.post(scansOf(id), {})).expect(202);
     const refused = (await browser.post(scansOf(rows[20].id), {})).expect(429, "too_many_scans");
@@ -188,7 +177,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
   });
 
   it("runs are every member's, and no stranger's", async () => {
-    const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => Visitor.signedIn(worker)));
+    const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => BrowserSession.signedIn(worker)));
     const organization = await createOrganization(sql, [one.user, other.user]);
     const integration = await addIntegration(sql, organization);
     const id = await scan(sql, integration, one.user.id, [result("supabase_ssl_enforced", "pass")]);

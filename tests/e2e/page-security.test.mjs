@@ -7,14 +7,14 @@ import { describe, it } from "node:test";
 import { answer } from "../support/faults.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { signInAt } from "../support/page.mjs";
-import { assertSound, LOOKS, pageScene } from "../support/page-scene.mjs";
+import { assertSound, LOOKS, pageFixture } from "../support/page-fixture.mjs";
 import { addIntegration, beginScan, claimScan, finishScan, result, scan } from "../support/scans.mjs";
 
 const [TLS, MAIL, ADVISOR, BACKUPS] = ["supabase_ssl_enforced", "supabase_auth_email_confirmed", "supabase_advisor", "supabase_backups"];
 const HOSTILE = "<img src=x onerror=alert(1)> =cmd|'/c calc'!A0 \u202egnp";
 
 describe("security checks on the page", { concurrency: 2 }, () => {
-  const scene = pageScene();
+  const fixture = pageFixture();
   const fails = (id, severity, over = {}) => result(TLS, "fail", { resource: { type: "project", id }, severity, ...over });
   const RESULTS = [
     fails("first", "critical", { resource_name: "Production" }), fails("second", "low"), result(MAIL, "pass"), result(MAIL, "pass", { resource: { type: "project", id: "2" } }),
@@ -23,10 +23,10 @@ describe("security checks on the page", { concurrency: 2 }, () => {
 
   /** A user with an integration and these scans, at its security checks. */
   async function securityOf(t, scans = [RESULTS], options = {}, before = async () => {}) {
-    const window = await scene.open(t, options);
+    const window = await fixture.open(t, options);
     const { page, user } = window;
-    const integration = await addIntegration(scene.sql, user.id, { name: "Shop" });
-    for (const results of scans) await scan(scene.sql, integration, user.id, results);
+    const integration = await addIntegration(fixture.sql, user.id, { name: "Shop" });
+    for (const results of scans) await scan(fixture.sql, integration, user.id, results);
     await before(integration, user);
     await signInAt(page, user);
     await page.goto(`/?security=${integration.id}`);
@@ -38,7 +38,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
 
   it("the last scan is told in counts with what they are of, and its runs as a picture and in words", async (t) => {
     const { page, integration, complaints } = await securityOf(t, [RESULTS, RESULTS], {}, (row) =>
-      scene.sql`select private.record_not_run(i, now(), 'not_checked') from public.integrations i where id = ${row.id}`);
+      fixture.sql`select private.record_not_run(i, now(), 'not_checked') from public.integrations i where id = ${row.id}`);
     assert.deepEqual(await page.locator("#last-counts > div").allInnerTexts(), [
       "Passed\n2 of 6", "Failed\n2 of 6", "Could not be checked\n1 of 6", "Not applicable\n1 of 6",
     ]);
@@ -59,7 +59,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.locator("#details-security-text").getByText("2 of 6 passed").waitFor();
     await page.getByRole("link", { name: "Findings and scans" }).click();
     await page.getByRole("heading", { name: "Security checks", level: 1 }).waitFor();
-    assert.equal(page.url(), `${scene.worker.url}/?security=${integration.id}`);
+    assert.equal(page.url(), `${fixture.worker.url}/?security=${integration.id}`);
     assert.equal(await page.evaluate(() => document.activeElement.id), "security-title", "a screen reader starts there");
     assert.deepEqual(complaints(), []);
   });
@@ -70,7 +70,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(await titles(page), ["Critical", "Low"]);
     await finding(page, "second").getByText("It could not be checked since. The provider accepted no more requests.").waitFor();
     await finding(page, "Production").locator("summary").click();
-    const { checks } = await (await fetch(`${scene.worker.url}/api/checks?integration_type=supabase`)).json();
+    const { checks } = await (await fetch(`${fixture.worker.url}/api/checks?integration_type=supabase`)).json();
     const { remediation, why } = checks.find(({ id }) => id === TLS);
     await finding(page, "Production").getByText(remediation.text).waitFor();
     await finding(page, "Production").getByText(why).waitFor();
@@ -121,26 +121,26 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.getByRole("button", { name: "Scan now" }).click();
     await page.locator("#scan-progress").getByText("Waiting for the scanner…").waitFor();
     assert.equal(await page.getByRole("button", { name: "Scan now" }).isVisible(), false);
-    const [{ id }] = await scene.sql`select id from public.assessments where integration_id = ${integration.id}`;
-    const claim = await claimScan(scene.sql, id, "supabase");
+    const [{ id }] = await fixture.sql`select id from public.assessments where integration_id = ${integration.id}`;
+    const claim = await claimScan(fixture.sql, id, "supabase");
     await page.locator("#scan-progress").getByText("Scanning…").waitFor();
     await page.getByRole("progressbar", { name: "Scan" }).waitFor();
-    await finishScan(scene.sql, claim, RESULTS);
+    await finishScan(fixture.sql, claim, RESULTS);
     await page.getByRole("status").getByText("The scan has ended. 2 of 6 passed, 2 failed, 1 could not be checked, 1 does not apply.").waitFor();
     await finding(page, "Production").waitFor();
     assert.equal(await page.getByRole("button", { name: "Scan now" }).isVisible(), true);
     await page.locator("#scan-progress:empty").waitFor({ state: "attached" });
-    const running = await beginScan(scene.sql, integration, user.id);
+    const running = await beginScan(fixture.sql, integration, user.id);
     await page.reload();
     await page.locator("#scan-progress").getByText("Scanning…").waitFor();
-    await finishScan(scene.sql, running, [result(MAIL, "pass")]);
+    await finishScan(fixture.sql, running, [result(MAIL, "pass")]);
     await page.getByRole("status").getByText("The scan has ended.").waitFor();
     assert.deepEqual(complaints(), []);
   });
 
   it("a scan that is refused says why", async (t) => {
     const { page, integration } = await securityOf(t);
-    await scene.sql`update public.integrations set status = 'reconnect_required', status_reason = 'invalid_grant' where id = ${integration.id}`;
+    await fixture.sql`update public.integrations set status = 'reconnect_required', status_reason = 'invalid_grant' where id = ${integration.id}`;
     await page.getByRole("button", { name: "Scan now" }).click();
     await page.getByRole("alert").getByText("The access has ended. Reconnect the integration, then scan it.").waitFor();
   });
@@ -160,7 +160,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await dialog.waitFor({ state: "hidden" });
     await page.getByRole("status").getByText("It is muted.").waitFor();
     await finding(page, "Production").waitFor({ state: "detached" });
-    const [mute] = await scene.sql`select * from public.finding_mutes where organization_id = ${user.id}`;
+    const [mute] = await fixture.sql`select * from public.finding_mutes where organization_id = ${user.id}`;
     assert.partialDeepStrictEqual({ ...mute }, { check_id: TLS, resource_id: "first", reason: "compensating_control", note: HOSTILE, item: null });
     assert.ok(mute.expires_at - Date.now() > 363 * 86_400_000);
     await page.locator("#mutes").getByText(`Something else protects us: ${HOSTILE}`).waitFor();
@@ -174,7 +174,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   });
 
   it("a mute that matches nothing any more says so", async (t) => {
-    const { page } = await securityOf(t, [RESULTS], {}, (_, user) => scene.sql`
+    const { page } = await securityOf(t, [RESULTS], {}, (_, user) => fixture.sql`
       insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, expires_at)
       values (${user.id}, ${BACKUPS}, 'wont_fix', 'as agreed', ${user.id}, now() + interval '40 days')`);
     await page.locator("#mutes").getByText("We will not fix it: as agreed").waitFor();
@@ -207,7 +207,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.keyboard.press("Tab");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter");
-    const [{ title }] = (await (await fetch(`${scene.worker.url}/api/checks?integration_type=supabase`)).json()).checks.filter(({ id }) => id === TLS);
+    const [{ title }] = (await (await fetch(`${fixture.worker.url}/api/checks?integration_type=supabase`)).json()).checks.filter(({ id }) => id === TLS);
     await finding(page, "Production").getByRole("button", { name: "Mute…" }).waitFor();
     await press(`Mute… ${title}`);
     await tabTo("Note");
@@ -222,7 +222,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await finding(page, "Production").waitFor();
     const { sub } = JSON.parse(Buffer.from(user.access_token.split(".")[1], "base64url"));
     const isOurs = ({ path, headers }) => path.startsWith("/rest/v1/finding_list") && JSON.parse(Buffer.from(headers.authorization.split(".")[1], "base64url")).sub === sub;
-    const undo = scene.gateway.fault(isOurs, answer(503, {}));
+    const undo = fixture.gateway.fault(isOurs, answer(503, {}));
     await page.getByRole("button", { name: "Reload" }).click();
     const retry = page.locator("#findings-failed").getByRole("button", { name: "Try again" });
     await retry.waitFor();
@@ -235,9 +235,9 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     it(`is sound in ${look}`, async (t) => {
       const runs = Array.from({ length: 6 }, (_, i) => [...RESULTS, ...Array.from({ length: i * 2 }, (_, n) => result(MAIL, "pass", { resource: { type: "project", id: `p-${n}` } }))]);
       const window = await securityOf(t, runs, options, async (row, user) => {
-        await scene.sql`select private.record_not_run(i, now(), 'invalid_grant') from public.integrations i where id = ${row.id}`;
-        await scan(scene.sql, row, user.id, RESULTS);
-        await scene.sql`
+        await fixture.sql`select private.record_not_run(i, now(), 'invalid_grant') from public.integrations i where id = ${row.id}`;
+        await scan(fixture.sql, row, user.id, RESULTS);
+        await fixture.sql`
           insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, expires_at)
           values (${user.id}, ${BACKUPS}, 'wont_fix', 'as agreed', ${user.id}, now() + interval '40 days')`;
       });
@@ -256,8 +256,8 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   }
 
   it("an integration without checks has none of this, and an unknown one leads to the list", async (t) => {
-    const { page, user } = await scene.open(t);
-    const other = await addIntegration(scene.sql, user.id, { integration_type: "notion", name: "Wiki" });
+    const { page, user } = await fixture.open(t);
+    const other = await addIntegration(fixture.sql, user.id, { integration_type: "notion", name: "Wiki" });
     await signInAt(page, user);
     await page.goto(`/?integration=${other.id}`);
     await page.getByRole("heading", { name: "Wiki", level: 1 }).waitFor();

@@ -109,7 +109,7 @@ pub enum Muted {
     /// They are.
     Muted {
         /// The mute.
-        mute: Mute,
+        mute: Box<Mute>,
     },
     /// The user is no member of the organization.
     NotAMember,
