@@ -78,11 +78,7 @@ pub async fn coverage(context: &Context<'_>, id: &str) -> Result<Response> {
             action,
             method,
             path: format!("/api/integrations/{id}/{last}"),
-            add_scopes_first: by_oauth
-                && !coverage
-                    .missing_scopes
-                    .iter()
-                    .all(|scope| is_requested(&scope)),
+            add_scopes_first: by_oauth && !coverage.missing_scopes.iter().all(is_requested),
         }
     });
     let shown = Shown {
