@@ -1,7 +1,7 @@
 //! What must be right about an entry besides its shape.
 
 use crate::about::{About, Refresh};
-use crate::check_fields;
+use crate::check_fields::{self, is_name};
 use crate::entry::{Auth, IdentityStyle, Pkce, Provider, RefusedGrant};
 use sealed::is_sensitive;
 use serde_json::{Map, Value};
@@ -212,9 +212,4 @@ fn refused_grant(refused: &RefusedGrant) -> Result<(), String> {
 
 fn is_ascii(text: &str) -> bool {
     text.bytes().all(|b| (b' '..=b'~').contains(&b))
-}
-
-pub fn is_name(text: &str) -> bool {
-    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(fine)
 }

@@ -1,6 +1,5 @@
 //! What must be right about an entry that is not connected by OAuth: what it asks the user for, and where that goes.
 
-use crate::check::is_name;
 use crate::entry::{Auth, IdentityStyle, Provider, Source};
 use crate::fields::{Field, Format, fill};
 use sealed::is_sensitive;
@@ -214,4 +213,9 @@ impl<'a> Uses<'a> {
             None => Ok(()),
         }
     }
+}
+
+pub fn is_name(text: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(fine)
 }

@@ -28,6 +28,7 @@
 mod answer;
 mod compare;
 mod condition;
+mod entries;
 mod entry;
 mod evaluate;
 mod export;
@@ -45,12 +46,9 @@ mod template;
 mod unique;
 mod unseen;
 
-use std::sync::LazyLock;
-
-use sha2::{Digest, Sha256};
-
 pub use answer::{Answer, Request};
 pub use condition::{Condition, Quantity, Test};
+pub use entries::{catalogue_hash, entries, entry, parse};
 pub use entry::{
     Alternative, Check, Count, Entry, ForEach, Gate, Meaning, Method, Over, Pages, Read,
     Remediation, Resource, Special, Stability, State,
@@ -62,34 +60,3 @@ pub use report::{Coverage, Report};
 pub use run::{Run, Step};
 pub use severity::{Severity, SeverityMap, SeverityOf};
 pub use state::{Bounds, Position};
-
-/// The entries, as the build checked them.
-const ENTRIES: &str = include_str!(concat!(env!("OUT_DIR"), "/entries.json"));
-
-/// Every entry, by type.
-pub fn entries() -> &'static [Entry] {
-    static ENTRIES_READ: LazyLock<Vec<Entry>> =
-        LazyLock::new(|| serde_json::from_str(ENTRIES).expect("the build has read the same text"));
-    &ENTRIES_READ
-}
-
-/// The entry of a type.
-pub fn entry(kind: &str) -> Option<&'static Entry> {
-    entries().iter().find(|entry| entry.kind == kind)
-}
-
-/// Reads an entry that is not compiled in, as the build reads one.
-///
-/// # Errors
-///
-/// What is wrong with it, naming the read or the check.
-pub fn parse(text: &str) -> Result<Entry, String> {
-    rules::parse(text, sealed::is_sensitive)
-}
-
-/// SHA-256 of all entries, in hex: two scans with the same value were judged by the same checks.
-pub fn catalogue_hash() -> &'static str {
-    static HASH: LazyLock<String> =
-        LazyLock::new(|| outcome::hex(&Sha256::digest(ENTRIES.as_bytes())));
-    &HASH
-}

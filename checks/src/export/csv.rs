@@ -1,6 +1,6 @@
 //! CSV (RFC 4180). Every cell is quoted, which is all that a writer needs: no crate for that.
 
-use super::{Export, word};
+use super::content::{Export, word};
 
 const HEAD: [&str; 20] = [
     "check_id",

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Export;
+use super::content::Export;
 
 pub(super) fn write(export: &Export) -> Value {
     let results = export.results().map(|(check, row)| {

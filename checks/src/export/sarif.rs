@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Export, Row, message, word};
+use super::content::{Export, Row, message, word};
 use crate::entry::Check;
 use crate::outcome::Status;
 use crate::severity::{Severity, SeverityOf};

@@ -1,7 +1,8 @@
 //! What a check must keep to.
 
+use super::Rules;
 use super::conditions::{condition, has_numbers};
-use super::{Rules, https, need};
+use super::need::{https, need};
 use crate::entry::{Check, Over, Read, State};
 use crate::severity::SeverityOf;
 

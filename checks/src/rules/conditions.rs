@@ -1,6 +1,6 @@
 //! What conditions, pointers and special answers must keep to.
 
-use super::need;
+use super::need::need;
 use crate::condition::{Condition, Test};
 use crate::entry::Special;
 

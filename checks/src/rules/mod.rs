@@ -2,11 +2,13 @@
 
 mod check;
 mod conditions;
+mod need;
 mod read;
 
 use std::collections::BTreeSet;
 
 use conditions::{condition, pointer, specials};
+use need::{https, need};
 
 use crate::entry::{Entry, Read};
 use crate::template;
@@ -140,14 +142,4 @@ impl Rules<'_> {
             || format!("{name} is the name of a secret, and may not be kept"),
         )
     }
-}
-
-fn https(address: &str) -> Result<(), String> {
-    need(address.starts_with("https://"), || {
-        format!("{address} is not https")
-    })
-}
-
-fn need(holds: bool, fault: impl FnOnce() -> String) -> Result<(), String> {
-    if holds { Ok(()) } else { Err(fault()) }
 }

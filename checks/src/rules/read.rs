@@ -1,7 +1,8 @@
 //! What a read must keep to.
 
+use super::Rules;
 use super::conditions::{condition, pointer, specials};
-use super::{Rules, need};
+use super::need::need;
 use crate::entry::{ForEach, Method, Read};
 use crate::template;
 

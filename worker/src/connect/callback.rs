@@ -24,7 +24,7 @@ use crate::jobs::revocations;
 use crate::oauth::{Account, Client, Grant, callback, identity, token};
 use crate::offer::Offer;
 use crate::random::RandomToken;
-use crate::recovery::{Exchange, exchange_note};
+use crate::recovery::note::{Exchange, exchange_note};
 use catalogue::Source;
 use sealed::{PlainConfig, StoredConfig};
 

@@ -178,7 +178,7 @@ fn refusal(style: IdentityStyle, answer: &HttpResponse) -> Option<Verdict> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::client;
+    use crate::oauth::client::tests::client;
     use serde_json::Map;
 
     const JSON: &str = "application/json";

@@ -41,7 +41,7 @@ pub fn authorization_url(client: &Client, flow: &Flow) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::client;
+    use crate::oauth::client::tests::client;
     use catalogue::Auth;
 
     // RFC 7636, appendix B

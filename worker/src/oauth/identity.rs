@@ -3,8 +3,8 @@
 use crate::display_name::{cleaned, confusing};
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
+use crate::oauth::client::{post, set_headers, with_bearer, with_json};
 use crate::oauth::response::{is_success, no_answer, parse};
-use crate::oauth::{post, set_headers, with_bearer, with_json};
 use crate::offer::Offer;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -205,7 +205,7 @@ pub(super) fn account(identity: &Identity, item: &Value) -> Option<Account> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::client;
+    use crate::oauth::client::tests::client;
     use serde_json::json;
 
     fn config(fields: Value) -> PlainConfig {

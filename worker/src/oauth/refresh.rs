@@ -167,7 +167,7 @@ fn matches(refused: &RefusedGrant, answer: &HttpResponse, body: Option<&Value>) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::client;
+    use crate::oauth::client::tests::client;
     use crate::offer::Offer;
     use serde_json::{Value, json};
 

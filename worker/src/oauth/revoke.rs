@@ -1,8 +1,8 @@
 //! The revocation of a grant at the provider (RFC 7009, or the provider's own form of it).
 
 use crate::http::{HttpRequest, HttpResponse, SendError};
+use crate::oauth::client::{Client, with_bearer, with_form, with_json};
 use crate::oauth::response::is_success;
-use crate::oauth::{Client, with_bearer, with_form, with_json};
 use catalogue::{Provider, RevocationStyle};
 use sealed::Secret;
 use serde::{Serialize, Serializer};
@@ -106,7 +106,7 @@ fn is_so(provider: &Provider, answer: &HttpResponse) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::client;
+    use crate::oauth::client::tests::client;
 
     #[test]
     fn supabase_takes_json_and_the_standard_a_form() {

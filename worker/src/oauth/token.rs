@@ -202,7 +202,7 @@ pub fn timestamp(moment: DateTime<Utc>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oauth::tests::client;
+    use crate::oauth::client::tests::client;
 
     fn grant(status: u16, content_type: &str, body: &str) -> Result<Grant, Unusable> {
         grant_of("supabase", status, content_type, body)

@@ -17,7 +17,7 @@ use crate::ids::{IntegrationId, OrganizationId, UserId};
 use crate::oauth::Client;
 use crate::oauth::refresh::{self as oauth, Redemption};
 use crate::offer::ClientOf;
-use crate::recovery;
+use crate::recovery::note::refresh_note;
 use crate::refresh::policy::WRITE_PAUSES_MS;
 use crate::refresh::provider_backoff;
 use catalogue::Endpoint;
@@ -65,7 +65,7 @@ pub struct Redeemer {
 
 /// Redeems what was claimed: one request to the provider at the most.
 pub async fn redeem(task: &Task, redeemer: Redeemer, claim: &Claim) -> Redeemed {
-    let note = recovery::refresh_note(redeemer, claim);
+    let note = refresh_note(redeemer.owner, redeemer.user, claim);
     let mut redeemed = match attempt(task, claim, &note).await {
         Ok(redeemed) => redeemed,
         Err(failed) => failed.redeemed(task, claim),

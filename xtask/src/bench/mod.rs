@@ -4,15 +4,16 @@
 //! the ratios are worth more than the figures, as both sides of each were measured in turns.
 
 mod fairness;
+mod measure;
 mod refresh;
 mod rotate;
 mod worker;
 
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::{failure::Failure, process::Running, project::Project};
+use crate::{failure::Failure, project::Project};
 
 #[derive(Subcommand)]
 pub enum Bench {
@@ -32,18 +33,5 @@ pub fn run(project: &Project, bench: &Bench) -> Result<ExitCode, Failure> {
         Bench::Refresh(options) => refresh::run(project, options),
         Bench::Rotate(options) => rotate::run(project, options),
         Bench::Worker(options) => worker::run(project, options),
-    }
-}
-
-/// Runs a bench's script to its end; what it prints is the result.
-fn measure(mut node: Command, json: bool) -> Result<ExitCode, Failure> {
-    if json {
-        node.arg("--json");
-    }
-    let status = Running::start(node.stdin(Stdio::null()))?.wait()?;
-    if status.success() {
-        Ok(ExitCode::SUCCESS)
-    } else {
-        Err(Failure::new(format!("the bench ended early: {status}")))
     }
 }

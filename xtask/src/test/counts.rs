@@ -50,6 +50,11 @@ pub struct Findings {
 }
 
 impl Findings {
+    pub fn extend(&mut self, others: Self) {
+        self.checked += others.checked;
+        self.faults.extend(others.faults);
+    }
+
     pub fn counts(&self) -> Counts {
         let failed = self.faults.len();
         Counts {

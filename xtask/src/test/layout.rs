@@ -88,8 +88,8 @@ const RULES: [Rule; 7] = [
 /// Every breach of the rules.
 pub fn breaches(project: &Project) -> Result<Findings, Failure> {
     let mut findings = Findings::default();
-    let mut files = rust_files(&project.path("worker/src"))?;
-    files.extend(rust_files(&project.path("scanner/src"))?);
+    let mut files = files_of(&project.path("worker/src"), &["rs"])?;
+    files.extend(files_of(&project.path("scanner/src"), &["rs"])?);
     for file in files {
         if may_use_the_sdk(&file, project) {
             continue;
@@ -130,17 +130,22 @@ fn may_use_the_sdk(file: &Path, project: &Project) -> bool {
         .any(|allowed| file == project.path(allowed))
 }
 
-fn rust_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// The files of a folder, and of those in it, whose names end so.
+pub fn files_of(folder: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     let cannot = || Failure::io(format!("cannot list {}", folder.display()));
     for entry in fs::read_dir(folder).map_err(cannot())? {
         let path = entry.map_err(cannot())?.path();
         if path.is_dir() {
-            files.extend(rust_files(&path)?);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.extend(files_of(&path, extensions)?);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extensions.iter().any(|one| extension == *one))
+        {
             files.push(path);
         }
     }
+    files.sort();
     Ok(files)
 }
 

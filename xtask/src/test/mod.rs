@@ -1,8 +1,11 @@
 //! `cargo xtask test`: every check, a line for each suite, and a total.
 
 mod counts;
+mod cycles;
+mod graph;
 mod layout;
 mod links;
+mod modules;
 mod rustdoc;
 mod stack;
 mod suite;

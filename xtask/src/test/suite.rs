@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     counts::{self, Counts, Findings},
-    layout, links, rustdoc, threat_model,
+    cycles, layout, links, rustdoc, threat_model,
 };
 use crate::{chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
 
@@ -65,19 +65,21 @@ pub struct Selection<'a> {
 /// Links that point at nothing, the threat model's lines against the tests, and doc comments.
 fn documents(project: &Project) -> Result<Findings, Failure> {
     let mut findings = links::broken(project)?;
-    for others in [
-        threat_model::mismatches(project)?,
-        rustdoc::faults(project)?,
-    ] {
-        findings.checked += others.checked;
-        findings.faults.extend(others.faults);
-    }
+    findings.extend(threat_model::mismatches(project)?);
+    findings.extend(rustdoc::faults(project)?);
+    Ok(findings)
+}
+
+/// Which code may know what: who touches the SDK, what a crate is built of, and no cycles.
+fn layout(project: &Project) -> Result<Findings, Failure> {
+    let mut findings = layout::breaches(project)?;
+    findings.extend(cycles::faults(project)?);
     Ok(findings)
 }
 
 pub const ALL: [Suite; 19] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
-    Suite::cheap("layout", Lane::Debug, Check::Own(layout::breaches)),
+    Suite::cheap("layout", Lane::Debug, Check::Own(layout)),
     Suite {
         needs: &[Need::WasmTarget],
         ..Suite::cheap("docs", Lane::Debug, Check::Own(documents))

@@ -1,0 +1,51 @@
+//! What another job needs to know to go on with an answer: the note under which JavaScript holds it. Credentials in it are sealed.
+
+use crate::db::Claim;
+use crate::ids::{OrganizationId, UserId};
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Note {
+    Refresh {
+        owner: Uuid,
+        user: Option<UserId>,
+        claim: Claim,
+    },
+    Exchange(Exchange),
+}
+
+/// The exchange of a code.
+#[derive(Deserialize)]
+pub struct Exchange {
+    /// Another one each time.
+    pub id: Uuid,
+    /// With which provider.
+    pub integration_type: String,
+    /// Who connects.
+    pub user: UserId,
+    /// For which organization.
+    pub organization: OrganizationId,
+    /// Where the browser goes in the end.
+    pub return_to: String,
+}
+
+/// The note of a redemption.
+pub fn refresh_note(owner: Uuid, user: Option<UserId>, claim: &Claim) -> String {
+    json!({"request": "refresh", "owner": owner, "user": user, "claim": claim}).to_string()
+}
+
+/// The note of an exchange.
+pub fn exchange_note(exchange: &Exchange) -> String {
+    json!({
+        "request": "exchange",
+        "id": exchange.id,
+        "integration_type": exchange.integration_type,
+        "user": exchange.user,
+        "organization": exchange.organization,
+        "return_to": exchange.return_to,
+    })
+    .to_string()
+}
