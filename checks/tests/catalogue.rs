@@ -48,7 +48,10 @@ fn every_setting_is_a_field_that_a_connection_stores() {
             .as_object()
             .unwrap()
             .values();
-        let kept = provider["kept"].as_array().into_iter().flatten();
+        let kept = provider["token_response_metadata"]
+            .as_array()
+            .into_iter()
+            .flatten();
         let fields = provider["fields"].as_array().into_iter().flatten();
         let open = fields
             .filter(|field| field["secret"] == false)
