@@ -89,7 +89,7 @@ describe("webhooks", { concurrency: true }, () => {
   });
 
   it("is told of scans and findings, of those no less severe than it says", async () => {
-    const browser = await Visitor.signedIn(worker);
+    const browser = await BrowserSession.signedIn(worker);
     const events = [
       "finding.opened", "finding.reopened", "finding.resolved", "finding.mute_ended", "assessment.completed", "assessment.incomplete",
     ];
