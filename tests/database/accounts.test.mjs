@@ -31,7 +31,7 @@ const change = ({ p_id, p_user_id }, p_changes, over = {}) =>
   call(service, "change_integration", { p_id, p_user_id, p_changes, p_request_id: "r", ...over });
 
 describe("names", () => {
-  test("a second account of the same name gets its account's id, a third that collides a number", async () => {
+  test("names a second account of the same name by its account's id, and a third that collides by a number", async () => {
     const user = randomUUID();
     const one = await created({ p_user_id: user, p_external_account_id: "one" });
     const two = await created({ p_user_id: user, p_external_account_id: "two" });
@@ -45,14 +45,14 @@ describe("names", () => {
     assert.equal(await name(await created({ p_user_id: user, p_external_account_id: "five" })), "My Project (2)");
   });
 
-  test("are told apart by type and by organisation already", async () => {
+  test("lets accounts of different types or organizations have the same name", async () => {
     const user = randomUUID();
     await created({ p_user_id: user });
     assert.equal(await name(await created({ p_user_id: user, p_integration_type: "github" })), "My Project");
     assert.equal(await name(await created()), "My Project");
   });
 
-  test("the longest name and the longest account still fit", async () => {
+  test("fits the longest name and the longest account id into one name", async () => {
     const user = randomUUID();
     const longest = "n".repeat(200);
     await created({ p_user_id: user, p_name: longest });
@@ -60,7 +60,7 @@ describe("names", () => {
     assert.deepEqual([second.length, second.slice(-66)], [200, `(${"a".repeat(64)})`]);
   });
 
-  test("the provider's new name comes with a reconnection; the same again changes nothing", async () => {
+  test("takes the provider's new name at a reconnection; the same name again changes nothing", async () => {
     const user = randomUUID();
     const one = await created({ p_user_id: user, p_external_account_id: "one" });
     const two = await created({ p_user_id: user, p_external_account_id: "two" });
@@ -72,7 +72,7 @@ describe("names", () => {
     assert.equal(await name(one), "My Project");
   });
 
-  test("two accounts of one name that are connected at once are told apart", async () => {
+  test("gives two accounts of one name different names when they are connected at once", async () => {
     const user = randomUUID();
     const both = ["one", "two"].map((p_external_account_id) => completion({ p_user_id: user, p_external_account_id }));
     const first = project.connect("authenticator", { role: "service_role" });
@@ -88,7 +88,7 @@ describe("names", () => {
 });
 
 describe("change_integration", () => {
-  test("a given name stays when the account is connected again, and leaves one event", async () => {
+  test("a name that a user gave stays when the account is connected again, and leaves one event", async () => {
     const args = await created();
     assert.deepEqual(await change(args, { name: "Mine" }), { outcome: "changed" });
     assert.deepEqual(await change(args, { name: "Mine" }), { outcome: "changed" });
@@ -97,7 +97,7 @@ describe("change_integration", () => {
     assert.deepEqual(await actions(args.p_id), ["connected", "renamed", "reconnected"]);
   });
 
-  test("name_taken by another of the type, in the organisation", async () => {
+  test("change_integration answers name_taken when another integration of the type in the organization has the name", async () => {
     const user = randomUUID();
     await created({ p_user_id: user, p_name: "Taken" });
     const other = await created({ p_user_id: user, p_external_account_id: "other" });
@@ -106,7 +106,7 @@ describe("change_integration", () => {
     assert.deepEqual(await change(await created(), { name: "Taken" }), { outcome: "changed" });
   });
 
-  test("a schedule comes, goes, and leaves what is not named as it is", async () => {
+  test("change_integration sets and removes a schedule, and leaves what is not named as it is", async () => {
     const args = await created();
     await change(args, { scan_schedule: "*/5 * * * *", next_check_at: "2027-01-01T00:05:00Z" });
     await change(args, { name: "Mine" });
@@ -118,14 +118,14 @@ describe("change_integration", () => {
     assert.deepEqual(await actions(args.p_id), ["connected", "rescheduled", "renamed", "rescheduled"]);
   });
 
-  test("unknown to whoever is no member, and where there is none", async () => {
+  test("change_integration answers unknown to a non-member, and for an id that does not exist", async () => {
     const args = await created();
     assert.deepEqual(await change(args, { name: "x" }, { p_user_id: randomUUID() }), { outcome: "unknown" });
     assert.deepEqual(await change(args, { name: "x" }, { p_id: randomUUID() }), { outcome: "unknown" });
     assert.equal(await name(args), "My Project");
   });
 
-  test("anything else, or out of bounds, is refused", async () => {
+  test("change_integration rejects unknown fields and values out of bounds", async () => {
     const args = await created();
     for (const changes of [
       { config: {} }, { status: "active" }, { name: "" }, { name: null }, { name: "x".repeat(201) }, { scan_schedule: "x".repeat(201) },
@@ -140,7 +140,7 @@ describe("credentials of an account that arrive late", () => {
   const again = (args, over) => call(service, "complete_connection", { ...args, p_config: config(KID.b), ...over });
   const at = (seconds) => new Date(Date.now() + seconds * 1000);
 
-  test("do not replace what the user gave afterwards", async () => {
+  test("credentials of an account that arrive late do not replace what the user gave afterwards", async () => {
     const args = await created({ p_granted_at: at(-60) });
     assert.equal((await again(args, { p_granted_at: at(-30) })).outcome, "updated");
     const before = await find(args.p_id);
@@ -151,7 +151,7 @@ describe("credentials of an account that arrive late", () => {
     assert.deepEqual(await again(args, { p_granted_at: at(-31), p_config: args.p_config }), { outcome: "updated", id: args.p_id }, "at the same time");
   });
 
-  test("do not replace a newer grant, and stay pending so that they are revoked", async () => {
+  test("credentials of an account that arrive late do not replace a newer grant, and stay pending so that they are revoked", async () => {
     const args = await created();
     const grant = pending({ p_user_id: args.p_user_id, p_organization_id: args.p_organization_id });
     await addPending(service, { ...grant, p_accounts: null });
@@ -168,7 +168,7 @@ describe("reconnect", () => {
       ...beginning({ p_user_id: args.p_user_id, p_organization_id: args.p_organization_id }), p_integration_id: args.p_id, ...over,
     });
 
-  test("a begun one names the integration and its account when it is consumed; null once that is gone", async () => {
+  test("a reconnection names its integration and account when it is consumed, and null once the integration is gone", async () => {
     const args = await created({ p_external_account_id: "one" });
     const consumed = async () => {
       const flow = { ...beginning({ p_user_id: args.p_user_id }), p_integration_id: args.p_id };
@@ -185,7 +185,7 @@ describe("reconnect", () => {
     assert.deepEqual(await later(), ["consumed", args.p_id, null]);
   });
 
-  test("is not begun for one that is not there, of another type, or another organisation's", async () => {
+  test("a reconnection is not started for an integration that does not exist, of another type, or of another organization", async () => {
     const args = await created();
     for (const over of [{ p_integration_id: randomUUID() }, { p_integration_type: "github" }]) {
       assert.deepEqual(await begin(args, over), { outcome: "unknown" });
@@ -195,7 +195,7 @@ describe("reconnect", () => {
     assert.deepEqual(await begin(args, { p_user_id: user }), { outcome: "not_a_member" });
   });
 
-  test("is not begun where no account can fit", async () => {
+  test("a reconnection is not started when no account can fit", async () => {
     const user = randomUUID();
     const legacy = async (value) => ({
       p_id: await insertIntegration(owner, { organization_id: user, config: owner.json(value) }), p_user_id: user, p_organization_id: user,
@@ -209,7 +209,7 @@ describe("reconnect", () => {
     assert.deepEqual(await begin(alone), { outcome: "no_account" });
   });
 
-  test("writes its row only, for its account only", async () => {
+  test("a reconnection writes only its own row, and only for its own account", async () => {
     const user = randomUUID();
     const one = await created({ p_user_id: user, p_external_account_id: "one" });
     const two = await created({ p_user_id: user, p_external_account_id: "two" });
@@ -226,14 +226,14 @@ describe("reconnect", () => {
     assert.equal(event.reason, "requested");
   });
 
-  test("of one that is gone creates nothing", async () => {
+  test("a reconnection of a deleted integration creates nothing", async () => {
     const args = await created();
     await owner`delete from public.integrations where id = ${args.p_id}`;
     assert.equal((await connect({ ...args, p_reconnect: true })).outcome, "unknown");
     assert.equal(await find(args.p_id), undefined);
   });
 
-  test("of a row that has its account in its config alone gives it the account, unless another row has it", async () => {
+  test("a reconnection gives a row whose account is only in its config that account, unless another row has it", async () => {
     const user = randomUUID();
     const organization = randomUUID();
     await addMember(owner, organization, user);

@@ -64,7 +64,7 @@ const secondsLeft = async (endpoint) => {
 const leave = (id) => owner`update public.integrations set last_checked_at = last_checked_at - interval '1 hour' where id = ${id}`;
 
 describe("a claim of one check", () => {
-  test("hands out the config with an event, and says what must answer and which config it is", async () => {
+  test("a claim of one check hands out the config with an event, and says what must answer and which config it is", async () => {
     const made = await connected();
     const claimed = await claim(made, { p_request_id: "r1" });
     assert.partialDeepStrictEqual(claimed, {
@@ -76,7 +76,7 @@ describe("a claim of one check", () => {
     assert.deepEqual(await trail(made.p_id, "opened"), [["succeeded", "check", "user", made.p_user_id]]);
   });
 
-  test("of 30 at once one gets it; after the verdict the others get that", async () => {
+  test("of 30 claims of one check at once, one gets it; after the verdict the others get that", async () => {
     const made = await connected();
     const many = project.connect("authenticator", { role: "service_role" }, AT_ONCE);
     const answers = await Promise.all(
@@ -96,7 +96,7 @@ describe("a claim of one check", () => {
     assert.equal((await claim(made)).outcome, "claimed");
   });
 
-  test("leaves out a config whose token ends soon, or whose refresh waits to be written", async () => {
+  test("a claim of one check leaves out a config whose token ends soon, or whose refresh waits to be written", async () => {
     const soon = await connected({ p_config: config(KID.a, { expires_at: inMs(60_000).toISOString() }) });
     assert.equal((await claim(soon)).config, null);
     assert.deepEqual(await trail(soon.p_id, "opened"), []);
@@ -107,7 +107,7 @@ describe("a claim of one check", () => {
     assert.equal((await claim(kept)).config, null);
   });
 
-  test("is for members: anybody else's row, and none, are unknown and leave no trace", async () => {
+  test("a claim of one check answers unknown to a non-member and for an id that does not exist, and leaves no event", async () => {
     const made = await connected();
     const stranger = randomUUID();
     for (const p_id of [made.p_id, randomUUID()]) {
@@ -118,13 +118,13 @@ describe("a claim of one check", () => {
     assert.equal((await claim({ p_id: made.p_id, p_user_id: stranger })).outcome, "claimed");
   });
 
-  test("names the account of a row that has it in its config only", async () => {
+  test("a claim of one check names the account of a row that has it in its config only", async () => {
     const organization_id = randomUUID();
     const id = await insertIntegration(owner, { organization_id });
     assert.equal((await claim({ p_id: id, p_user_id: organization_id })).account_id, "abc123");
   });
 
-  test("a claim whose worker died ends by itself", async () => {
+  test("a claim of a check ends by itself after its worker died", async () => {
     const made = await due();
     assert.equal((await claimDue()).length, 1);
     assert.equal((await claimDue()).length, 0);
@@ -135,7 +135,7 @@ describe("a claim of one check", () => {
 });
 
 describe("the claims of the schedule", () => {
-  test("are of what is due: by schedule, status, type and time, the longest due first", async () => {
+  test("scheduled check claims take what is due by schedule, status, type and time, the longest due first", async () => {
     const [late, later] = [await due({ p_external_account_id: "1" }), await due({ p_external_account_id: "2" })];
     await owner`update public.integrations set next_check_at = ${inMs(-HOUR_MS)} where id = ${later.p_id}`;
     for (const [i, change] of [
@@ -155,13 +155,13 @@ describe("the claims of the schedule", () => {
     assert.deepEqual(await claimDue(), []);
   });
 
-  test("pass by what is being refreshed", async () => {
+  test("scheduled check claims skip what is being refreshed", async () => {
     const made = await due();
     await call(service, "claim_refresh", { p_id: made.p_id, p_owner: randomUUID() });
     assert.deepEqual(await claimDue(), []);
   });
 
-  test("never hand out a row twice, however many workers claim, and leave none", async () => {
+  test("scheduled check claims never hand out a row twice, however many workers claim, and leave none", async () => {
     const ids = [];
     for (let i = 0; i < 200; i++) ids.push((await due({ p_external_account_id: `${i}` })).p_id);
     const workers = Array.from({ length: 6 }, () => project.connect("authenticator", { role: "service_role" }));
@@ -185,7 +185,7 @@ describe("the claims of the schedule", () => {
     assert.deepEqual(taken.flat().sort(), ids.sort());
   });
 
-  test("do not wait for a row that somebody holds", async () => {
+  test("scheduled check claims do not wait for a row that somebody holds", async () => {
     const [held, other] = [await due({ p_external_account_id: "1" }), await due({ p_external_account_id: "2" })];
     await owner.begin(async (sql) => {
       await sql`select from public.integrations where id = ${held.p_id} for update`;
@@ -193,7 +193,7 @@ describe("the claims of the schedule", () => {
     });
   });
 
-  test("pass by a paused provider's due rows without reading them", async () => {
+  test("scheduled check claims skip a paused provider's due rows without reading them", async () => {
     const fresh = await server.createProject();
     await fresh.owner`
       insert into public.integrations (organization_id, integration_type, name, scan_schedule, next_check_at, status)
@@ -208,7 +208,7 @@ describe("the claims of the schedule", () => {
     assert.match(JSON.stringify(Plan), /integrations_due_for_check/);
   });
 
-  test("bounds are refused", async () => {
+  test("scheduled check claims reject arguments out of bounds", async () => {
     for (const over of [{ p_limit: 0 }, { p_limit: 101 }, { p_limit: null }, { p_types: null }, { p_soon: null }]) {
       await assert.rejects(claimDue(over), { code: "22023" });
     }
@@ -216,7 +216,7 @@ describe("the claims of the schedule", () => {
 });
 
 describe("a verdict", () => {
-  test("is written with its event, and what follows by the schedule", async () => {
+  test("a verdict is written with its event, and what follows by the schedule", async () => {
     const made = await due();
     const [{ version }] = await claimDue();
     const next = inMs(HOUR_MS);
@@ -237,7 +237,7 @@ describe("a verdict", () => {
     ["a reconnection", (made) => call(service, "complete_connection", { ...made, p_config: config(KID.a, { access_token: "bmV3.bmV3.bmV3" }) })],
     ["the source's own writer", ({ p_id }) => owner`update public.integrations set config = '{"access_token": "x"}' where id = ${p_id}`],
   ]) {
-    test(`about a config that ${what} has replaced is none`, async () => {
+    test(`a verdict about a config that ${what} has replaced is not written`, async () => {
       const made = await due();
       const [{ version }] = await claimDue();
       await change(made);
@@ -251,7 +251,7 @@ describe("a verdict", () => {
     });
   }
 
-  test("waits for a reconnection that is under way, and loses", async () => {
+  test("a verdict waits for a reconnection that is under way, and is then not written", async () => {
     const made = await due();
     const [{ version }] = await claimDue();
     const other = project.connect("authenticator", { role: "service_role" });
@@ -265,7 +265,7 @@ describe("a verdict", () => {
     assert.equal((await row(made.p_id)).status, "active");
   });
 
-  test("of a row that cannot be had in time undoes no other", async () => {
+  test("a verdict on a row that stays locked undoes no other verdict", async () => {
     const [held, other] = [await due({ p_external_account_id: "1" }), await due({ p_external_account_id: "2" })];
     const claims = await claimDue();
     const p_results = claims.map(({ id, version }) => ({ id, version, status: "active", reason: null }));
@@ -277,7 +277,7 @@ describe("a verdict", () => {
     });
   });
 
-  test("after the row has gone, or its user was removed, is told and writes nothing", async () => {
+  test("a verdict after its row or its user is gone says so and writes nothing", async () => {
     const made = await connected();
     const { version } = await claim(made);
     const verdict = { id: made.p_id, version, status: "degraded", reason: "timeout" };
@@ -287,7 +287,7 @@ describe("a verdict", () => {
     assert.deepEqual(await trail(made.p_id), []);
   });
 
-  test("of an outage leaves a grant that is over as it is; a good token does not mend one that cannot be refreshed", async () => {
+  test("a verdict of an outage leaves an ended grant as it is; a good token does not restore a grant that cannot be refreshed", async () => {
     for (const [status, status_reason, verdict, expected] of [
       ["reconnect_required", "unauthorized", ["degraded", "timeout"], ["reconnect_required", "unauthorized"]],
       ["revoked", "account_gone", ["degraded", "timeout"], ["revoked", "account_gone"]],
@@ -307,7 +307,7 @@ describe("a verdict", () => {
     }
   });
 
-  test("tells the organisation once when nobody knows, and once when only a reconnection helps, where there is an outbox", async () => {
+  test("a verdict notifies the organization once of degraded and once of reconnect_required", async () => {
     const fresh = await server.createProject();
     const has = await fresh.owner`select to_regprocedure('private.enqueue_event(uuid, uuid, text, jsonb, text)') as outbox`;
     const told = fresh.owner;
@@ -335,7 +335,7 @@ describe("a verdict", () => {
     ]);
   });
 
-  test("that is none is refused", async () => {
+  test("an invalid verdict is rejected", async () => {
     const { p_id: id } = await connected();
     for (const result of [
       { id, version: "v", status: "gone", reason: "x" }, { id, version: "v", status: "degraded", reason: null },
@@ -371,7 +371,7 @@ describe("forbidden", () => {
   const DEGRADED = ["degraded", "forbidden"];
   const OVER = ["reconnect_required", "forbidden"];
 
-  test("becomes a reconnection's after the entry's days, whatever an outage says in between", async () => {
+  test("forbidden becomes reconnect_required after the entry's days, whatever an outage says in between", async () => {
     const made = await connected();
     await endpointOf(service, made.p_organization_id);
     assert.deepEqual(await forbidden(made), DEGRADED);
@@ -387,11 +387,11 @@ describe("forbidden", () => {
     assert.deepEqual(await forbidden(made), OVER, "and stays so");
   });
 
-  test("may become so at once, where the entry says so", async () => {
+  test("forbidden becomes reconnect_required at once where the entry says so", async () => {
     assert.deepEqual(await forbidden(await connected(), 0), OVER);
   });
 
-  test("is counted anew after a good answer or a reconnection, and not after a refresh", async () => {
+  test("forbidden is counted anew after a good answer or a reconnection, and not after a refresh", async () => {
     const good = await connected();
     await forbidden(good);
     await age(good, 9);
@@ -414,7 +414,7 @@ describe("forbidden", () => {
     assert.deepEqual(await forbidden(fresh), OVER);
   });
 
-  test("of all of a type at once ends none of them, until one is answered again", async () => {
+  test("forbidden for all integrations of a type at once ends none of them, until one is answered again", async () => {
     const all = [];
     for (let i = 0; i < 5; i++) all.push(await connected({ p_integration_type: "gatekeeper" }));
     for (const made of all) await forbidden(made);
@@ -425,7 +425,7 @@ describe("forbidden", () => {
     for (const made of others) assert.deepEqual(await forbidden(made), OVER);
   });
 
-  test("within bounds: 0 to 365 days", async () => {
+  test("forbidden rejects a number of days outside 0 to 365", async () => {
     const { p_id: id } = await connected();
     for (const forbidden_days of [-1, 366]) {
       await assert.rejects(settle({ id, version: "v", status: "degraded", reason: "forbidden", forbidden_days }), { code: "22023" });
@@ -434,7 +434,7 @@ describe("forbidden", () => {
 });
 
 describe("the next check", () => {
-  test("follows the schedule that was handed out: one that was changed meanwhile has its own", async () => {
+  test("the next check follows the schedule that was handed out, unless the schedule was changed meanwhile", async () => {
     const made = await due();
     const [{ version }] = await claimDue();
     const theirs = inMs(2 * HOUR_MS);
@@ -445,7 +445,7 @@ describe("the next check", () => {
     assert.deepEqual((await row(made.p_id)).next_check_at, theirs);
   });
 
-  test("is none while only a reconnection helps, and comes at once after it", async () => {
+  test("there is no next check while a reconnection is required, and one at once after it", async () => {
     for (const status of ["reconnect_required", "revoked"]) {
       const made = await due({ p_external_account_id: status });
       const [{ version }] = await claimDue();
@@ -462,7 +462,7 @@ describe("the next check", () => {
     }
   });
 
-  test("of a refresh that ends a grant is none either", async () => {
+  test("there is no next check after a refresh that ends the grant", async () => {
     const made = await due();
     const p_owner = randomUUID();
     const { generation } = await call(service, "claim_refresh", { p_id: made.p_id, p_owner });
@@ -471,7 +471,7 @@ describe("the next check", () => {
     assert.deepEqual([status, next_check_at], ["reconnect_required", null]);
   });
 
-  test("of a row without schedule is left to its writer", async () => {
+  test("the next check of a row without a schedule is left to its writer", async () => {
     const theirs = inMs(HOUR_MS);
     const organization_id = randomUUID();
     const id = await insertIntegration(owner, { organization_id, next_check_at: theirs });
@@ -482,7 +482,7 @@ describe("the next check", () => {
     assert.deepEqual((await row(id)).next_check_at, theirs);
   });
 
-  test("comes as before for a claim that is given back, and later for one that was passed by", async () => {
+  test("the next check keeps its time when a claim is given back, and comes later when it was skipped", async () => {
     const made = await due();
     const [{ version }] = await claimDue();
     assert.deepEqual(await settle({ id: made.p_id, version }), { end: "released" });
@@ -495,7 +495,7 @@ describe("the next check", () => {
 });
 
 describe("a pause", () => {
-  test("holds for checks and refreshes of its type, of every organisation, until it ends", async () => {
+  test("a pause holds for checks and refreshes of its type, of every organization, until it ends", async () => {
     const [one, other] = [await due(), await due()];
     const github = await due({ p_integration_type: "github" });
     const end = { p_config: config(KID.a, { expires_at: inMs(10_000).toISOString() }) };
@@ -519,7 +519,7 @@ describe("a pause", () => {
     assert.equal((await call(service, "claim_due_refreshes", refreshes)).claims.length, 1);
   });
 
-  test("does not keep from being written what was refreshed before", async () => {
+  test("a pause does not keep an earlier refresh from being written", async () => {
     const made = await connected();
     await owner`insert into public.credential_leases (integration_id, journal) values (${made.p_id}, '{"access_token": "kept"}')`;
     await pauseType(60);
@@ -528,7 +528,7 @@ describe("a pause", () => {
     assert.deepEqual(claims.map(({ id, refreshed }) => [id, refreshed]), [[made.p_id, true]]);
   });
 
-  test("of one integration holds for it alone, at the endpoint that asked for it", async () => {
+  test("a pause of one integration holds for it alone, at the endpoint that asked for it", async () => {
     const [one, other] = [await due(), await due()];
     assert.equal((await pause(one, 60)).outcome, "paused");
     assert.deepEqual((await claimDue()).map(({ id }) => id), [other.p_id]);
@@ -547,7 +547,7 @@ describe("a pause", () => {
   });
 
   // Threat model 112.
-  test("of a type takes several organisations, however often one of them is told to wait", async () => {
+  test("a type is paused once several organizations were told to wait, however often one of them was", async () => {
     const p_user_id = randomUUID();
     const own = await Promise.all(Array.from({ length: 5 }, (_, i) => due({ p_user_id, p_organization_id: p_user_id, p_external_account_id: `${i}` })));
     const [second, third, healthy] = [await due(), await due(), await due()];
@@ -566,7 +566,7 @@ describe("a pause", () => {
     assert.ok(await secondsLeft("api") <= 300, "one organisation does not prolong it");
   });
 
-  test("is no evidence for the type after ten minutes, nor where no number of organisations makes it so", async () => {
+  test("a pause of one organization does not count for the type after ten minutes, nor where the type is never paused", async () => {
     const made = await Promise.all(Array.from({ length: 6 }, () => due()));
     for (const one of made.slice(0, 2)) await pause(one, 3600, 3);
     await owner`update private.integration_pauses set noted_at = now() - interval '11 minutes'`;
@@ -576,7 +576,7 @@ describe("a pause", () => {
     assert.equal((await pause(made[0], 60, 1, "token")).outcome, "type_paused", "where the entry says that the limit is the app's");
   });
 
-  test("is never made shorter, and is an hour at the most", async () => {
+  test("a pause is never shortened, and lasts an hour at the most", async () => {
     const made = await due();
     const left = async () => ((await owner`select until from private.integration_pauses`)[0].until - Date.now()) / 1000;
     await pause(made, 600);

@@ -28,7 +28,7 @@ const left = async (integration) =>
   (await owner`select count(*)::int as n from public.credential_events where integration_id = ${integration}`)[0].n;
 
 describe("events", () => {
-  test("are deleted once they are older than the operator keeps them, and not before", async () => {
+  test("events are deleted once they are older than the operator keeps them, and not before", async () => {
     const [old, young] = [await events(3, 401), await events(3, 399)];
     assert.deepEqual(await cleanUp(), { outcome: "cleaned", more: false });
     assert.deepEqual([await left(old), await left(young)], [0, 3]);
@@ -36,7 +36,7 @@ describe("events", () => {
     assert.equal(await left(young), 0);
   });
 
-  test("are deleted 5,000 in a call, the oldest first", async () => {
+  test("events are deleted 5,000 in a call, the oldest first", async () => {
     const old = await events(12_000, 500);
     const rest = [];
     for (let calls = 0; calls < 3; calls++) {
@@ -46,7 +46,7 @@ describe("events", () => {
     assert.deepEqual(rest, [[7000, true], [2000, true], [0, false]]);
   });
 
-  test("are deleted by clean_up and in no other way, not even by the owner", async () => {
+  test("events can be deleted by clean_up only, not even by the owner", async () => {
     await events(1, 500);
     for (const sql of ["delete from public.credential_events", "update public.credential_events set action = 'opened'", "truncate public.credential_events"]) {
       await assert.rejects(owner.unsafe(sql), { code: "42501" }, sql);
@@ -59,7 +59,7 @@ describe("events", () => {
     });
   });
 
-  test("of the last 30 days stay even where somebody switches the guard off", async () => {
+  test("events of the last 30 days stay even if somebody switches the guard off", async () => {
     const young = await events(1, 29);
     const slip = owner.begin(async (transaction) => {
       await transaction`select set_config('integrations.deletes_old_events', 'on', true)`;
@@ -69,12 +69,12 @@ describe("events", () => {
     assert.equal(await left(young), 1);
   });
 
-  test("are kept for 30 days at least", async () => {
+  test("events are kept for 30 days at least", async () => {
     for (const days of [29, 0, -1, 36_501, null]) await assert.rejects(cleanUp(days), { code: "22023" });
   });
 });
 
-test("connections that were begun and not finished are deleted, whoever begins or not", async () => {
+test("connections that were started and not finished are deleted, even if nobody starts another", async () => {
   const [expired, open] = [beginning(), beginning()];
   for (const args of [expired, open]) assert.equal((await call(service, "begin_connection", args)).outcome, "begun");
   await owner`update public.oauth_transactions set expires_at = now() where id = ${expired.p_id}`;
@@ -83,7 +83,7 @@ test("connections that were begun and not finished are deleted, whoever begins o
   assert.deepEqual(rows.map(({ id }) => id), [open.p_id]);
 });
 
-test("that a pending connection has ended is kept for an hour", async () => {
+test("the end of a pending connection is remembered for an hour", async () => {
   for (const minutes of [59, 61]) {
     await owner`insert into private.ended_connections (id, ended_at) values (gen_random_uuid(), now() - make_interval(mins => ${minutes}))`;
   }
@@ -92,7 +92,7 @@ test("that a pending connection has ended is kept for an hour", async () => {
   assert.deepEqual(left.map(({ young }) => young), [true]);
 });
 
-test("an outbox that is full takes no more: the next event has failed from the start, and can be sent again", async () => {
+test("a full outbox records the next event as failed, and it can be replayed", async () => {
   const made = await endpointOf(service, randomUUID());
   const happened = (count) => owner`
     select private.enqueue_event(${made.organization}, gen_random_uuid(), 'connection.refreshed', '{}') from generate_series(1, ${count})`;

@@ -24,7 +24,7 @@ const events = async (organization) => [
 ];
 
 describe("begin_connection", () => {
-  test("begun for one's own organisation, for ten minutes", async () => {
+  test("begin_connection starts a transaction of ten minutes for the user's own organization", async () => {
     const args = beginning();
     assert.deepEqual(await call(service, "begin_connection", args), { outcome: "begun" });
     const [row] = await transactions(args.p_id);
@@ -32,13 +32,13 @@ describe("begin_connection", () => {
     assert.equal(row.expires_at - row.created_at, 600_000);
   });
 
-  test("begun for an organisation one is a member of", async () => {
+  test("begin_connection starts a transaction for an organization that the user is a member of", async () => {
     const args = beginning({ p_organization_id: randomUUID() });
     await addMember(owner, args.p_organization_id, args.p_user_id);
     assert.deepEqual(await call(service, "begin_connection", args), { outcome: "begun" });
   });
 
-  test("not_a_member of a stranger's organisation, and of none", async () => {
+  test("begin_connection answers not_a_member for another organization and for one that does not exist", async () => {
     for (const p_organization_id of [randomUUID(), null]) {
       const args = beginning({ p_organization_id });
       assert.deepEqual(await call(service, "begin_connection", args), { outcome: "not_a_member" });
@@ -46,12 +46,12 @@ describe("begin_connection", () => {
     }
   });
 
-  test("not_a_member without a user", async () => {
+  test("begin_connection answers not_a_member without a user", async () => {
     const args = beginning({ p_user_id: null, p_organization_id: null });
     assert.deepEqual(await call(service, "begin_connection", { ...args, p_user_id: null }), { outcome: "not_a_member" });
   });
 
-  test("too_many from the 51st open one of a user on; an expired one makes room", async () => {
+  test("begin_connection answers too_many from a user's 51st open transaction on; an expired one makes room", async () => {
     const user = randomUUID();
     const begin = (args = beginning({ p_user_id: user })) => call(service, "begin_connection", args);
     const first = beginning({ p_user_id: user });
@@ -63,7 +63,7 @@ describe("begin_connection", () => {
     assert.deepEqual(await begin(), { outcome: "begun" });
   });
 
-  test("too_many from the 501st open one of an organization on, whoever begins", async () => {
+  test("begin_connection answers too_many from an organization's 501st open transaction on, whoever starts it", async () => {
     const organization = randomUUID();
     const users = Array.from({ length: 11 }, () => randomUUID());
     for (const user of users) await addMember(owner, organization, user);
@@ -76,7 +76,7 @@ describe("begin_connection", () => {
     assert.deepEqual(await begin(users[10]), { outcome: "begun" });
   });
 
-  test("a value out of bounds is refused", async () => {
+  test("a value out of bounds is rejected", async () => {
     const long = (length) => "x".repeat(length);
     for (const over of [
       { p_state_hash: long(129) },
@@ -101,7 +101,7 @@ describe("consume_transaction", () => {
     return args;
   };
 
-  test("consumed once, then unknown", async () => {
+  test("consume_transaction consumes a transaction once, and then answers unknown", async () => {
     const args = await begin();
     assert.deepEqual(await call(service, "consume_transaction", consumption(args)), {
       outcome: "consumed",
@@ -119,7 +119,7 @@ describe("consume_transaction", () => {
     assert.deepEqual(await call(service, "consume_transaction", consumption(args)), { outcome: "unknown" });
   });
 
-  test("foreign with another binding or another user: the owner can still use it", async () => {
+  test("consume_transaction answers foreign to another binding or user, and the owner can still use the transaction", async () => {
     const args = await begin();
     for (const over of [{ p_binding_hash: "other" }, { p_user_id: randomUUID() }, { p_binding_hash: null }, { p_user_id: null }]) {
       assert.deepEqual(await call(service, "consume_transaction", { ...consumption(args), ...over }), { outcome: "foreign" });
@@ -127,14 +127,14 @@ describe("consume_transaction", () => {
     assert.equal((await call(service, "consume_transaction", consumption(args))).outcome, "consumed");
   });
 
-  test("unknown for a state that never was, an empty one and none", async () => {
+  test("consume_transaction answers unknown for a made-up, an empty and a missing state", async () => {
     for (const p_state_hash of ["never", "", null]) {
       const args = { ...consumption(beginning()), p_state_hash };
       assert.deepEqual(await call(service, "consume_transaction", args), { outcome: "unknown" });
     }
   });
 
-  test("unknown when it has expired, also to a stranger", async () => {
+  test("consume_transaction answers unknown for an expired transaction, also to a stranger", async () => {
     const args = await begin();
     await owner`update public.oauth_transactions set expires_at = now() - interval '1 second' where id = ${args.p_id}`;
     assert.deepEqual(await call(service, "consume_transaction", consumption(args)), { outcome: "unknown" });
@@ -142,7 +142,7 @@ describe("consume_transaction", () => {
     assert.deepEqual(await call(service, "consume_transaction", stranger), { outcome: "unknown" });
   });
 
-  test("not_a_member after the membership has ended, and burnt", async () => {
+  test("consume_transaction answers not_a_member after the membership has ended, and the transaction is used up", async () => {
     const organization = randomUUID();
     const user = randomUUID();
     await addMember(owner, organization, user);
@@ -154,7 +154,7 @@ describe("consume_transaction", () => {
 });
 
 describe("complete_connection", () => {
-  test("that arrives after the integration was disconnected brings nothing back", async () => {
+  test("a completion that arrives after the disconnection brings nothing back", async () => {
     const args = completion({ p_pending_id: null });
     await call(service, "complete_connection", args);
     await call(service, "disconnect_integration", disconnection({ p_id: args.p_id, p_user_id: args.p_user_id }));
@@ -162,7 +162,7 @@ describe("complete_connection", () => {
     assert.deepEqual(await integrations(args.p_organization_id), []);
   });
 
-  test("created: an active row under the given id, and an event", async () => {
+  test("complete_connection creates an active row under the given id, and an event", async () => {
     const args = completion();
     assert.deepEqual(await call(service, "complete_connection", args), { outcome: "created", id: args.p_id });
     const [row] = await integrations(args.p_organization_id);
@@ -195,7 +195,7 @@ describe("complete_connection", () => {
     );
   });
 
-  test("exists: the account stands under another id, nothing is written; with that id: updated", async () => {
+  test("complete_connection answers exists and writes nothing if the account has another id, and updates with that id", async () => {
     const first = completion();
     await call(service, "complete_connection", first);
     await owner`update public.integrations set status = 'error' where id = ${first.p_id}`;
@@ -216,7 +216,7 @@ describe("complete_connection", () => {
     assert.deepEqual((await events(first.p_organization_id)).map((event) => event.action), ["connected", "reconnected"]);
   });
 
-  test("another account, another type, another organisation: a row of its own", async () => {
+  test("complete_connection creates a row for each account, type and organization", async () => {
     const first = completion();
     await call(service, "complete_connection", first);
     const other = randomUUID();
@@ -231,7 +231,7 @@ describe("complete_connection", () => {
     }
   });
 
-  test("unknown for an id that stands for something else, which is left as it was", async () => {
+  test("complete_connection answers unknown for the id of another integration, which is left as it was", async () => {
     const user = randomUUID();
     const theirs = completion({ p_external_account_id: "theirs" });
     const ours = completion({ p_user_id: user, p_external_account_id: "ours" });
@@ -254,7 +254,7 @@ describe("complete_connection", () => {
     assert.equal((await events(user)).length, 1);
   });
 
-  test("updated: a row that an older version wrote gets its account", async () => {
+  test("complete_connection gives a row that an older version wrote its account", async () => {
     const user = randomUUID();
     const id = await insertIntegration(service, { organization_id: user });
     const answer = await call(service, "complete_connection", completion({ p_id: id, p_user_id: user }));
@@ -263,14 +263,14 @@ describe("complete_connection", () => {
     assert.equal(row.external_account_id, "abcdefghijklmnopqrst");
   });
 
-  test("not_a_member writes nothing", async () => {
+  test("complete_connection writes nothing for a non-member", async () => {
     const args = completion({ p_organization_id: randomUUID() });
     assert.deepEqual(await call(service, "complete_connection", args), { outcome: "not_a_member" });
     assert.deepEqual(await integrations(args.p_organization_id), []);
     assert.deepEqual(await events(args.p_organization_id), []);
   });
 
-  test("a value out of bounds is refused", async () => {
+  test("a value out of bounds is rejected", async () => {
     for (const over of [
       { p_integration_type: "" },
       { p_integration_type: null },
@@ -301,7 +301,7 @@ describe("a grant over several accounts", () => {
     return args;
   };
 
-  test("parked, read by its user alone, for ten minutes", async () => {
+  test("a pending grant is read by its user alone, for ten minutes", async () => {
     const args = await add();
     const { expires_at, ...answer } = await call(service, "pending_connection", ask(args));
     assert.deepEqual(answer, {
@@ -317,7 +317,7 @@ describe("a grant over several accounts", () => {
     assert.deepEqual(await call(service, "pending_connection", { ...ask(args), p_id: randomUUID() }), { outcome: "unknown" });
   });
 
-  test("not_a_member is asked to choose nothing, and reads nothing once the membership has ended", async () => {
+  test("a pending grant offers a non-member nothing, and is not read once the membership has ended", async () => {
     const args = pending({ p_organization_id: randomUUID() });
     assert.deepEqual(await addPending(service, args), { outcome: "not_a_member" });
     assert.equal((await stored(args.p_id))[0].accounts, null);
@@ -327,7 +327,7 @@ describe("a grant over several accounts", () => {
     assert.deepEqual(await call(service, "pending_connection", ask(args)), { outcome: "unknown" });
   });
 
-  test("completing deletes it: a second time is unknown", async () => {
+  test("completing a pending grant deletes it, and a second time answers unknown", async () => {
     const args = await add();
     const complete = (over) =>
       call(service, "complete_connection", completion({ p_user_id: args.p_user_id, p_pending_id: args.p_id, ...over }));
@@ -337,7 +337,7 @@ describe("a grant over several accounts", () => {
     assert.equal((await integrations(args.p_user_id)).length, 1);
   });
 
-  test("exists keeps it for the second call", async () => {
+  test("a pending grant stays for the second call when the first answers exists", async () => {
     const args = await add();
     const standing = completion({ p_user_id: args.p_user_id });
     await call(service, "complete_connection", standing);
@@ -348,7 +348,7 @@ describe("a grant over several accounts", () => {
     assert.deepEqual(await stored(args.p_id), []);
   });
 
-  test("unknown when it is another user's, organisation's or type's", async () => {
+  test("a pending grant of another user, organization or type is unknown", async () => {
     const args = await add();
     const organization = randomUUID();
     await addMember(owner, organization, args.p_user_id);
@@ -363,7 +363,7 @@ describe("a grant over several accounts", () => {
     assert.equal((await stored(args.p_id)).length, 1);
   });
 
-  test("given up by its user alone, once", async () => {
+  test("a pending grant is given up by its user alone, once", async () => {
     const args = await add();
     assert.deepEqual(await call(service, "abandon_connection", abandonment({ ...args, p_user_id: randomUUID() })), { outcome: "unknown" });
     const abandoned = await call(service, "abandon_connection", abandonment(args));
@@ -375,7 +375,7 @@ describe("a grant over several accounts", () => {
     assert.deepEqual(await call(service, "abandon_connection", abandonment(args)), { outcome: "unknown" });
   });
 
-  test("unknown to its user when it has expired, and then queued for revocation", async () => {
+  test("an expired pending grant is unknown to its user, and is queued for revocation", async () => {
     const args = await add();
     await owner`update public.pending_connections set expires_at = now() where id = ${args.p_id}`;
     assert.deepEqual(await call(service, "pending_connection", ask(args)), { outcome: "unknown" });
@@ -388,7 +388,7 @@ describe("a grant over several accounts", () => {
     assert.deepEqual(await stored(args.p_id), []);
   });
 
-  test("a value out of bounds is refused", async () => {
+  test("a value out of bounds is rejected", async () => {
     for (const over of [
       { p_integration_type: "x".repeat(65) },
       { p_config: [] },

@@ -21,7 +21,7 @@ const actions = async (id) =>
 const shape = ({ name, name_is_custom, external_account_id, config, status }) => [name, name_is_custom, external_account_id, config, status];
 
 describe("connect_named", () => {
-  test("connects under the user's name, which stays when the account is connected again", async () => {
+  test("connect_named connects under the user's name, which stays when the account is connected again", async () => {
     const args = named();
     assert.deepEqual(await connect(args), { outcome: "created", id: args.p_id });
     assert.deepEqual(shape(await find(args.p_id)), ["Mine", true, args.p_external_account_id, args.p_config, "active"]);
@@ -31,7 +31,7 @@ describe("connect_named", () => {
     assert.deepEqual(await actions(args.p_id), ["connected", "reconnected"]);
   });
 
-  test("names an account that is there already, in its own row", async () => {
+  test("connect_named names an account that is there already, in its own row", async () => {
     const args = named();
     await connect(args);
     const other = { ...args, p_id: randomUUID(), p_custom_name: "Another", p_config: config(KID.b) };
@@ -42,7 +42,7 @@ describe("connect_named", () => {
     assert.deepEqual(await actions(args.p_id), ["connected", "reconnected", "renamed"]);
   });
 
-  test("name_taken by another account of the type in the organisation, and nothing is written", async () => {
+  test("connect_named answers name_taken and writes nothing if another account of the type in the organization has the name", async () => {
     const user = randomUUID();
     const mine = named({ p_user_id: user, p_organization_id: user });
     await connect(mine);
@@ -58,7 +58,7 @@ describe("connect_named", () => {
     }
   });
 
-  test("of two that want a name at once one gets it", async () => {
+  test("one of two connections gets a name that both ask for at once", async () => {
     const user = randomUUID();
     const both = ["one", "two"].map((p_external_account_id) =>
       named({ p_user_id: user, p_organization_id: user, p_external_account_id }));
@@ -72,7 +72,7 @@ describe("connect_named", () => {
     assert.deepEqual(await second, { outcome: "name_taken" });
   });
 
-  test("not_a_member of the organisation, and nothing is written", async () => {
+  test("connect_named answers not_a_member and writes nothing for a non-member", async () => {
     const organization = randomUUID();
     const args = named({ p_organization_id: organization });
     assert.deepEqual(await connect(args), { outcome: "not_a_member" });
@@ -81,7 +81,7 @@ describe("connect_named", () => {
     assert.equal((await connect(args)).outcome, "created");
   });
 
-  test("a name out of bounds is an error", async () => {
+  test("connect_named rejects a name out of bounds", async () => {
     for (const p_custom_name of [null, "", "x".repeat(201)]) {
       await assert.rejects(connect(named({ p_custom_name })), { code: "22023" });
     }
@@ -97,7 +97,7 @@ describe("check_credential_attempts", () => {
       blocked_until = case when blocked_until > now() then now() + interval '10 minutes' - ${interval}::interval else blocked_until end
     where subject = ${user}`;
 
-  test("sixty in ten minutes, whatever the organisation; then it says how long to wait, and no wait grows by asking", async () => {
+  test("check_credential_attempts admits sixty in ten minutes in all organizations together; then it says how long to wait, and asking makes no wait longer", async () => {
     const [user, organization] = [randomUUID(), randomUUID()];
     await addMember(owner, organization, user);
     for (let attempt = 1; attempt <= 60; attempt++) {
@@ -115,14 +115,14 @@ describe("check_credential_attempts", () => {
     assert.equal((await rowOf(user)).attempts, 1);
   });
 
-  test("each of many at once counts", async () => {
+  test("check_credential_attempts counts each of many at once", async () => {
     const user = randomUUID();
     const sql = project.connect("authenticator", { role: "service_role" }, 8);
     const answers = await Promise.all(Array.from({ length: 70 }, () => admit(user, user, sql)));
     assert.equal(answers.filter(({ outcome }) => outcome === "admitted").length, 60);
   });
 
-  test("users who come back at the same time do not wait for each other in a circle", async () => {
+  test("check_credential_attempts does not deadlock for users who come back at the same time", async () => {
     const users = Array.from({ length: 4 }, () => randomUUID());
     const sql = project.connect("authenticator", { role: "service_role" }, users.length);
     for (const user of users) await admit(user);
@@ -133,13 +133,13 @@ describe("check_credential_attempts", () => {
     }
   });
 
-  test("not_a_member of the organisation: not counted", async () => {
+  test("check_credential_attempts does not count a non-member's attempt", async () => {
     const user = randomUUID();
     assert.deepEqual(await admit(user, randomUUID()), { outcome: "not_a_member" });
     assert.equal(await rowOf(user), undefined);
   });
 
-  test("is forgotten by the clean-up once it counts no longer", async () => {
+  test("clean_up deletes attempts that no longer count", async () => {
     const [old, recent] = [randomUUID(), randomUUID()];
     for (const one of [old, recent]) await admit(one);
     await ago(old, "11 minutes");
@@ -148,7 +148,7 @@ describe("check_credential_attempts", () => {
   });
 });
 
-describe("a client that is refused", () => {
+describe("a client that is rejected", () => {
   const claimed = async (args) => {
     const p_owner = randomUUID();
     const claim = await call(service, "claim_refresh", { p_id: args.p_id, p_owner });
@@ -165,7 +165,7 @@ describe("a client that is refused", () => {
     return args;
   };
 
-  test("wants other credentials, and says why; whatever came before", async () => {
+  test("a rejected client requires other credentials and says why, whatever came before", async () => {
     const args = await connected();
     assert.equal(await settle(args, await claimed(args), "outcome_unknown"), "backed_off");
     await owner`update public.credential_leases set failed_at = null, retry_at = null where integration_id = ${args.p_id}`;
@@ -180,7 +180,7 @@ describe("a client that is refused", () => {
     assert.deepEqual(claims.filter(({ id }) => id === args.p_id), [], "it is not asked again");
   });
 
-  test("and once there are others, it is active again and they are refreshed", async () => {
+  test("a rejected client is active again once there are other credentials, and they are refreshed", async () => {
     const args = await connected();
     await settle(args, await claimed(args), "invalid_client");
     assert.equal((await call(service, "complete_connection", { ...args, p_config: config(KID.b), p_reconnect: true })).outcome, "updated");
@@ -189,7 +189,7 @@ describe("a client that is refused", () => {
     await claimed(args);
   });
 
-  test("an unknown fault is an error still", async () => {
+  test("an unknown fault of a client is an error", async () => {
     const args = await connected();
     await assert.rejects(settle(args, await claimed(args), "refused_client"), { code: "22023" });
   });

@@ -12,7 +12,7 @@ before(async () => {
 });
 after(() => server?.stop());
 
-test("a connection that was answered is there after PostgreSQL has crashed", async () => {
+test("a connection that was acknowledged survives a crash of PostgreSQL", async () => {
   const [{ pid }] = await project.owner`select pg_backend_pid() as pid`;
   for (let round = 0; round < 3; round++) {
     const args = completion();

@@ -26,7 +26,7 @@ const connected = async (over = {}) => {
 describe("opened", () => {
   const openings = async (id) => (await trail(id)).filter(({ action }) => action === "opened");
 
-  test("by claim_revocations: the worker by itself, to revoke", async () => {
+  test("claim_revocations leaves an opened event of the worker, with the purpose revoke", async () => {
     const args = pending();
     await addPending(service, args);
     await owner`update public.pending_connections set expires_at = now() where id = ${args.p_id}`;
@@ -38,7 +38,7 @@ describe("opened", () => {
     ]);
   });
 
-  test("by pending_connection with a reason; without one the credentials stay where they are", async () => {
+  test("pending_connection leaves an opened event with a reason, and hands out no credentials without one", async () => {
     const args = pending();
     await addPending(service, args);
     const asked = { p_id: args.p_id, p_user_id: args.p_user_id };
@@ -49,14 +49,14 @@ describe("opened", () => {
     assert.deepEqual((await openings(args.p_id)).map(({ reason }) => reason), ["discard"]);
   });
 
-  test("not for whoever gets nothing", async () => {
+  test("a caller who is handed nothing leaves no opened event", async () => {
     const waiting = pending();
     await addPending(service, waiting);
     assert.deepEqual(await call(service, "pending_connection", { p_id: waiting.p_id, p_user_id: randomUUID() }), { outcome: "unknown" });
     assert.deepEqual(await openings(waiting.p_id), []);
   });
 
-  test("or nothing is handed out: an event that cannot be written fails the opening", async () => {
+  test("nothing is handed out if its opened event cannot be written", async () => {
     const waiting = pending();
     await addPending(service, waiting);
     // The bound of request_id: any fault of the insert does.
@@ -75,7 +75,7 @@ describe("what an event may say", () => {
     return owner`insert into public.credential_events ${owner(event)}`;
   };
 
-  test("a known actor, action and outcome; a short reason; a user who is named", async () => {
+  test("an event needs a known actor, action and outcome, a short reason, and a named user", async () => {
     await write({});
     await write({ actor: "service", user_id: null });
     await write({ actor: "keytool", user_id: null, integration_id: null, integration_type: null, details: owner.json({ rows: 1 }) });
@@ -86,7 +86,7 @@ describe("what an event may say", () => {
     }
   });
 
-  test("without the new columns, as the version before writes it, it is a user's", async () => {
+  test("an event without the new columns is a user's", async () => {
     const id = randomUUID();
     await owner`
       insert into public.credential_events (user_id, organization_id, integration_id, integration_type, action, outcome)
@@ -96,7 +96,7 @@ describe("what an event may say", () => {
 });
 
 describe("who reads", () => {
-  test("members of the organisation, also what is left of an integration that is gone", async () => {
+  test("members read their organization's events, also of a deleted integration", async () => {
     const [member, stranger, organization] = [randomUUID(), randomUUID(), randomUUID()];
     await addMember(owner, organization, member);
     const args = await connected({ p_user_id: member, p_organization_id: organization });
@@ -110,13 +110,13 @@ describe("who reads", () => {
     assert.deepEqual(await trail(args.p_id, project.user(member)), []);
   });
 
-  test("not the provider's account, and no visitor", async () => {
+  test("nobody reads the provider's account in an event, and a visitor reads no event", async () => {
     const args = await connected();
     await assert.rejects(project.user(args.p_user_id)`select external_account_id from public.credential_events`, { code: "42501" });
     await assert.rejects(trail(args.p_id, project.user(null)), { code: "42501" });
   });
 
-  test("by an index, newest first", async () => {
+  test("events are read by an index, newest first", async () => {
     const args = await connected();
     await owner`
       insert into public.credential_events (user_id, organization_id, integration_id, integration_type, action, outcome)

@@ -56,7 +56,7 @@ const CLAIMS = {
 
 for (const [what, { column, claim, look }] of Object.entries(CLAIMS)) {
   describe(`a claim of ${what}`, () => {
-    test("takes organizations in turns, each with what is due longest", async () => {
+    test(`a claim of ${what} takes organizations in turns, each with what is due longest`, async () => {
       const [a, b, c] = organizations(3);
       await insertDue(a, 20, column, "3 hours");
       await insertDue(b, 2, column, "2 hours");
@@ -68,7 +68,7 @@ for (const [what, { column, claim, look }] of Object.entries(CLAIMS)) {
       assert.deepEqual(ofA, due.map((row) => row.due.getTime()).sort((x, y) => x - y).slice(0, 5));
     });
 
-    test("finds an organization behind the backlogs of others, however large", async () => {
+    test(`a claim of ${what} finds an organization behind the backlogs of others, however large`, async () => {
       const large = organizations(12);
       const small = organizations(3);
       for (const [i, id] of large.entries()) await insertDue(id, 300, column, `${30 - i} hours`);
@@ -79,13 +79,13 @@ for (const [what, { column, claim, look }] of Object.entries(CLAIMS)) {
       assert.ok([...claimed.values()].every((n) => n <= 2), "and nobody has more than two of twenty");
     });
 
-    test("gives everything to one organization where nobody else waits", async () => {
+    test(`a claim of ${what} gives everything to one organization where nobody else waits`, async () => {
       const [a] = organizations(1);
       await insertDue(a, 50, column, "1 hour");
       assert.equal((await claim(20)).claims.length, 20);
     });
 
-    test("looks at a bounded number of rows by its index", async () => {
+    test(`a claim of ${what} looks at a bounded number of rows by its index`, async () => {
       const [a, b] = organizations(2);
       await insertDue(a, 30_000, column, "2 hours");
       await insertDue(b, 1, column, "1 minute");
@@ -128,7 +128,7 @@ describe("a claim of deliveries", () => {
   };
   const rested = () => owner`update public.webhook_endpoints set rests_until = now()`;
 
-  test("takes organizations in turns, and the endpoints of one in turns", async () => {
+  test("a claim of deliveries takes organizations in turns, and the endpoints of one in turns", async () => {
     const [a, b, c] = organizations(3);
     const [one, two] = [await endpoint(a), await endpoint(a)];
     await happened({ organization: a }, 5);
@@ -141,7 +141,7 @@ describe("a claim of deliveries", () => {
     assert.deepEqual(ofA.slice(0, 2).sort(), [one.id, two.id].sort());
   });
 
-  test("gives a lane that falls free to whoever has fewer in flight, whatever the age of the backlog", async () => {
+  test("a claim of deliveries gives a free lane to whoever has fewer in flight, whatever the age of the backlog", async () => {
     const [old, young] = [await endpoint(), await endpoint()];
     await happened(old, 50);
     assert.equal((await claim(4)).length, 4);
@@ -151,7 +151,7 @@ describe("a claim of deliveries", () => {
     assert.deepEqual(next.map(({ endpoint_id }) => endpoint_id), [young.id, young.id, young.id]);
   });
 
-  test("leaves an organization no more than twenty in flight, over all claims", async () => {
+  test("a claim of deliveries leaves an organization no more than twenty in flight, over all claims", async () => {
     const organization = randomUUID();
     for (let i = 0; i < 4; i++) await endpoint(organization);
     await happened({ organization }, 20);
@@ -163,7 +163,7 @@ describe("a claim of deliveries", () => {
     assert.equal((await claim(100)).length, 1);
   });
 
-  test("takes of the slow and the new no more than it is told to, and after the others", async () => {
+  test("a claim of deliveries takes no more of the slow and the new than it is asked to, and after the others", async () => {
     const [fast, slow, fresh] = [await endpoint(), await endpoint(), await endpoint()];
     await known(fast, 20);
     await known(slow, 9500);
@@ -175,7 +175,7 @@ describe("a claim of deliveries", () => {
     assert.deepEqual(await claim(100, { p_slow: 0 }), []);
   });
 
-  test("sends a slow endpoint one at a time, with a rest as long as its answer took", async () => {
+  test("a claim of deliveries sends a slow endpoint one at a time, with a rest as long as its answer took", async () => {
     const slow = await endpoint();
     await known(slow, 9500);
     await happened(slow, 3);
@@ -187,7 +187,7 @@ describe("a claim of deliveries", () => {
     assert.equal((await claim(10)).length, 0);
   });
 
-  test("trusts a slow endpoint again after a quarter of an hour, and not after one fast answer", async () => {
+  test("a claim of deliveries trusts a slow endpoint again after a quarter of an hour, and not after one fast answer", async () => {
     const slow = await endpoint();
     await known(slow, 2000);
     await rested();
@@ -198,7 +198,7 @@ describe("a claim of deliveries", () => {
     assert.deepEqual((await claim(10)).map(({ slow: isSlow }) => isSlow), [false, false]);
   });
 
-  test("takes a changed url for a new endpoint", async () => {
+  test("a claim of deliveries takes a changed url for a new endpoint", async () => {
     const made = await endpoint();
     await known(made, 10);
     const changes = { p_id: made.id, p_user_id: made.user, p_changes: service.json({ url: "https://other.example.com/" }) };
@@ -207,7 +207,7 @@ describe("a claim of deliveries", () => {
     assert.deepEqual((await claim(1)).map(({ slow }) => slow), [true]);
   });
 
-  test("a fast refusal proves nothing", async () => {
+  test("a fast rejection does not make an endpoint fast", async () => {
     const made = await endpoint();
     await happened(made, 2);
     const [first] = await claim(1);
@@ -216,7 +216,7 @@ describe("a claim of deliveries", () => {
     assert.equal(isnew, true);
   });
 
-  test("finds its way by the indexes, past many endpoints and a long backlog", async () => {
+  test("a claim of deliveries uses the indexes, past many endpoints and a long backlog", async () => {
     const mine = await endpoint();
     await known(mine, 10);
     const backlog = await endpoint();

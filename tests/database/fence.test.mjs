@@ -27,7 +27,7 @@ const insert = (value, sql = service) => insertIntegration(sql, { config: sql.js
 const enc = (value) => ({ project_id: "p", _enc: value });
 const FENCED = { code: "IK001" };
 
-describe("what it refuses", () => {
+describe("what it rejects", () => {
   const fine = {
     "an allowed key": config(KID.b),
     "another allowed key": config(KID.c),
@@ -51,14 +51,14 @@ describe("what it refuses", () => {
     "key data that are null": enc(null),
   };
 
-  test("nothing before it is declared, and nothing after it is lifted", async () => {
+  test("the fence rejects nothing before it is declared, and nothing after it is lifted", async () => {
     for (const value of Object.values({ ...fine, ...refused })) await insert(value);
     assert.equal((await declare(KID.b)).outcome, "fenced");
     assert.deepEqual(await call(service, "lift_fence"), { outcome: "lifted" });
     for (const value of Object.values({ ...fine, ...refused })) await insert(value);
   });
 
-  test("every write of a config that another key, or an unknown one, has sealed", async () => {
+  test("the fence rejects every write of a config that another or an unknown key has sealed", async () => {
     const standing = await insert(config(KID.a));
     await declare(KID.b, KID.c);
     for (const [name, value] of Object.entries(fine)) {
@@ -73,7 +73,7 @@ describe("what it refuses", () => {
     }
   });
 
-  test("not a write of other columns, but a row that takes another id", async () => {
+  test("the fence accepts a write of other columns, and rejects a changed id", async () => {
     const id = await insert(config(KID.a));
     await declare(KID.b);
     await service`update public.integrations set last_checked_at = now(), status = 'error' where id = ${id}`;
@@ -81,7 +81,7 @@ describe("what it refuses", () => {
     await service`delete from public.integrations where id = ${id}`;
   });
 
-  test("the worker's write, wholly: it can be repeated", async () => {
+  test("the fence rejects the worker's whole write, so that it can be repeated", async () => {
     const args = completion();
     await declare(KID.b);
     await assert.rejects(call(service, "complete_connection", args), FENCED);
@@ -90,7 +90,7 @@ describe("what it refuses", () => {
     assert.equal((await call(service, "complete_connection", { ...args, p_config: config(KID.b) })).outcome, "created");
   });
 
-  test("with an error that names the key id and never a value", async () => {
+  test("the fence's error names the key id and never a value", async () => {
     await declare(KID.b);
     const failure = async (value) => {
       const error = await insert(value).catch((error) => error);
@@ -103,7 +103,7 @@ describe("what it refuses", () => {
     assert.deepEqual(await failure(config(null)), [message, "key id: none", hint]);
   });
 
-  test("names of secrets are those of docs/format.md", async () => {
+  test("the fence takes the same field names for secrets as docs/format.md", async () => {
     const words = ["token", "key", "secret", "password", "Token", "KEY", "tOKEN", "Key", "keys", "tokenS"];
     const heads = ["", "_", "access_", "access", "ACCESS", "ACCESS_", "oauth2", "api-", "API", "mon", "MON", "Mon", "x y ", "ü", "É", "a.", "1", "é_"];
     const names = heads.flatMap((head) => words.flatMap((word) => [head + word, `${head}${word}_id`]));
@@ -116,7 +116,7 @@ describe("what it refuses", () => {
 });
 
 describe("declaring, lifting, retiring", () => {
-  test("the same list again keeps the fence; another list is another fence", async () => {
+  test("declaring the same keys again keeps the fence, and other keys make another fence", async () => {
     const first = await declare(KID.a, KID.b);
     assert.deepEqual(await declare(KID.b, KID.a, KID.a), first);
     const second = await declare(KID.b);
@@ -129,7 +129,7 @@ describe("declaring, lifting, retiring", () => {
     assert.notEqual((await declare(KID.b)).fence, second.fence, "between the two it was down");
   });
 
-  test("lifting: lifted, then not_fenced", async () => {
+  test("lifting a fence answers lifted, and then not_fenced", async () => {
     await declare(KID.b);
     assert.deepEqual(await call(service, "lift_fence"), { outcome: "lifted" });
     assert.deepEqual(await call(service, "lift_fence"), { outcome: "not_fenced" });
@@ -137,14 +137,14 @@ describe("declaring, lifting, retiring", () => {
     assert.equal((await call(service, "key_registry_state")).fence, null);
   });
 
-  test("a list that is none is refused", async () => {
+  test("declaring a fence rejects an invalid list of keys", async () => {
     for (const kids of [[], null, ["x"], [KID.a.toUpperCase()], [KID.a, null], [`${KID.a}0`], Array(17).fill(KID.a)]) {
       await assert.rejects(call(service, "declare_fence", { p_kids: kids }), { code: "22023" }, JSON.stringify(kids));
     }
     assert.deepEqual(await states(), {});
   });
 
-  test("retired behind the fence it was scanned under, for good", async () => {
+  test("a key is retired for good, behind the fence that it was scanned under", async () => {
     const retire = (p_kid, p_fence) => call(service, "retire_key", { p_kid, p_fence });
     const { fence: older } = await declare(KID.a, KID.b);
     const { fence } = await declare(KID.b);
@@ -183,7 +183,7 @@ describe("declaring, lifting, retiring", () => {
     assert.deepEqual(await retire(), { outcome: "retired" });
   });
 
-  test("a trigger switched by hand: enabled alone it refuses nothing, disabled it is no fence", async () => {
+  test("a fence's trigger that is enabled by hand rejects nothing, and one that is disabled by hand is no fence", async () => {
     await owner`alter table public.integrations enable trigger all`.catch(() =>
       owner`alter table public.integrations enable trigger user`);
     await insert(config(KID.a));
@@ -201,7 +201,7 @@ describe("writers at the same time", () => {
   const connect = () => project.connect("authenticator", { role: "service_role" });
   const onKey = async (kid) => (await owner`select id from public.integrations where config->'_enc'->>'kid' = ${kid}`).map((row) => row.id);
 
-  test("one that wrote before it is waited for, a bounded time, and then seen by the scan", async () => {
+  test("the fence waits a bounded time for a writer that wrote before it, and the scan then sees its row", async () => {
     let written;
     await connect().begin(async (sql) => {
       written = await insert(config(KID.a), sql);
@@ -214,7 +214,7 @@ describe("writers at the same time", () => {
     assert.ok((await onKey(KID.a)).includes(written));
   });
 
-  test("one that ends while the declaration waits is on the scan's side", async () => {
+  test("the scan sees the row of a writer that ends while the declaration waits", async () => {
     let written, declaring;
     await connect().begin(async (sql) => {
       written = await insert(config(KID.a), sql);
@@ -225,7 +225,7 @@ describe("writers at the same time", () => {
     assert.ok((await onKey(KID.a)).includes(written));
   });
 
-  test("one that began before it and writes after it is refused, at every isolation level", async () => {
+  test("the fence rejects a writer that began before it and writes after it, at every isolation level", async () => {
     for (const level of ["read committed", "repeatable read", "serializable"]) {
       for (const known of [false, true]) {
         await call(service, "lift_fence");
@@ -245,7 +245,7 @@ describe("writers at the same time", () => {
     }
   });
 
-  test("one whose statement waits for the declaration is checked by it", async () => {
+  test("the fence checks a statement that waited for its declaration", async () => {
     const standing = await insert(config(KID.b));
     const [blind, update] = [connect(), connect()];
     let writes;
@@ -260,7 +260,7 @@ describe("writers at the same time", () => {
     for (const { reason } of await writes) assert.equal(reason?.code, "IK001");
   });
 
-  test("a prepared statement that has run before is checked too", async () => {
+  test("the fence checks a prepared statement that has run before", async () => {
     const sql = connect();
     const write = () => sql`insert into public.integrations (organization_id, integration_type, name, config)
       values (${randomUUID()}, 'supabase', 'n', ${sql.json(config(KID.a))})`;
@@ -269,7 +269,7 @@ describe("writers at the same time", () => {
     await assert.rejects(write(), FENCED);
   });
 
-  test("a shorter list waits for a writer that the longer one let pass", async () => {
+  test("a fence with fewer keys waits for a writer that the earlier fence accepted", async () => {
     await declare(KID.a, KID.b);
     let written;
     await connect().begin(async (sql) => {
@@ -288,7 +288,7 @@ describe("writers at the same time", () => {
     assert.ok((await onKey(KID.a)).includes(written));
   });
 
-  test("once it is up and a scan is clean, no row is on the old key again, whatever is still writing", async () => {
+  test("once the fence is up and a scan is clean, no row is on the old key again, whatever is still writing", async () => {
     await owner`delete from public.integrations`;
     const many = project.connect("authenticator", { role: "service_role" }, 12);
     const ids = await Promise.all(Array.from({ length: 40 }, () => insert(config(KID.a), many)));

@@ -27,7 +27,7 @@ const insertFindings = (organization, integration, count, ago = "0 seconds") => 
   from generate_series(1, ${count}) n`;
 
 describe("a member", () => {
-  test("reads what the scanner did and found for the organization; a stranger, a visitor and a token without a user read nothing", async () => {
+  test("a member reads the organization's runs and findings; a stranger, a visitor and a token without a user read nothing", async () => {
     const [member, organization] = [randomUUID(), randomUUID()];
     await addMember(owner, organization, member);
     const integration = await scannable(service, { p_user_id: member, p_organization_id: organization });
@@ -68,7 +68,7 @@ describe("a list of findings", () => {
     return rows.map((row) => row["QUERY PLAN"]).join("\n");
   };
 
-  test("is read by its index, in its order, no further than its page", async () => {
+  test("a list of findings is read by its index, in its order, no further than its page", async () => {
     const [{ cursor }] = await owner`
       select sort_key as cursor from public.findings where organization_id = ${organization} and state = 'open' order by sort_key offset 15000 limit 1`;
     for (const [index, where] of [
@@ -91,7 +91,7 @@ describe("a list of findings", () => {
     }
   });
 
-  test("has the most severe first, of those the youngest, and is the same page by page", async () => {
+  test("a list of findings has the most severe first, of those the youngest, and is the same page by page", async () => {
     const select = (after, limit) => user`
       select id, severity, opened_at, sort_key from public.finding_list
       where organization_id = ${organization} and state = 'open' and sort_key > ${after} order by sort_key limit ${limit}`;
@@ -108,14 +108,14 @@ describe("a list of findings", () => {
     assert.deepEqual(pages.map(({ id }) => id), whole.map(({ id }) => id));
   });
 
-  test("without a filter reads the user's organizations by an index", async () => {
+  test("a list of findings without a filter reads the user's organizations by an index", async () => {
     const plan = (await user`explain select id from public.findings`).map((row) => row["QUERY PLAN"]).join("\n");
     assert.match(plan, /Index Cond: .*private\.my_organizations\(\)/, plan);
   });
 });
 
 describe("a list of runs, mutes or events", () => {
-  test("is read by its index, in its order, no further than its page", async () => {
+  test("a list of findings is read by its index, in its order, no further than its page", async () => {
     // A project of its own: the other tests look at how much is deleted.
     const lists = await server.createProject();
     const { owner } = lists;
@@ -154,7 +154,7 @@ describe("a list of runs, mutes or events", () => {
 });
 
 describe("a claim of runs", () => {
-  test("takes organizations in turns, and finds one behind the backlog of another", async () => {
+  test("a claim of runs takes organizations in turns, and finds one behind the backlog of another", async () => {
     const type = `type-${randomUUID()}`;
     const [large, small] = [randomUUID(), randomUUID()];
     const queue = async (organization, count, ago) => owner`
@@ -175,7 +175,7 @@ describe("a claim of runs", () => {
     assert.equal(claims.filter(({ organization_id }) => organization_id === small).length, 1);
   });
 
-  test("hands out no more than about eight megabytes of configs and positions", async () => {
+  test("a claim of runs hands out no more than about eight megabytes of configs and positions", async () => {
     const type = `type-${randomUUID()}`;
     for (let i = 0; i < 4; i++) await requestScan(service, await scannable(service, { p_integration_type: type }));
     await owner`update private.scan_claims set position = repeat('x', 5000000) where integration_type = ${type}`;
@@ -185,7 +185,7 @@ describe("a claim of runs", () => {
 });
 
 describe("what is kept", () => {
-  test("runs, ended findings, ended mutes and findings' events go once they are older than the operator keeps them; open findings stay", async () => {
+  test("clean_up deletes runs, ended findings, ended mutes and findings' events once they are older than the operator keeps them; open findings stay", async () => {
     const integration = await scannable(service);
     await scan(service, integration, [result("fail", "one"), result("fail", "two")]);
     await scan(service, integration, [result("pass", "one"), result("fail", "two")]);
@@ -232,7 +232,7 @@ describe("what is kept", () => {
     assert.equal((await finishScan(service, claim)).outcome, "finished");
   });
 
-  test("of an integration the newest ten thousand runs are kept", async () => {
+  test("clean_up keeps the newest ten thousand runs of an integration", async () => {
     const integration = await scannable(service);
     await owner`
       insert into public.assessments (organization_id, integration_id, integration_type, trigger, state, outcome, reason, queued_at, finished_at)
@@ -245,7 +245,7 @@ describe("what is kept", () => {
     assert.deepEqual([count, oldest], [10_000, 9_999]);
   });
 
-  test("a backlog is deleted in bounded calls that say that there is more", async () => {
+  test("clean_up deletes a backlog in bounded calls that say that there is more", async () => {
     await insertFindings(randomUUID(), randomUUID(), 1500);
     await owner`
       update public.findings set state = 'resolved', ended_as = 'gone', ended_at = now() - interval '500 days'
@@ -257,7 +257,7 @@ describe("what is kept", () => {
   });
 });
 
-test("a lease that a scanner keeps by saving is nobody else's", async () => {
+test("a lease that a scanner keeps by saving is not given to another scanner", async () => {
   const integration = await scannable(service);
   const claim = await beginScan(service, integration);
   await makeDue(owner, claim.id);

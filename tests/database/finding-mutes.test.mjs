@@ -39,7 +39,7 @@ const told = async ({ id }) =>
     .map(({ type, data }) => [type, data.resource?.id ?? data.result, data.cause ?? data.reason ?? null]);
 
 describe("a mute", () => {
-  test("covers a check of the organization, of an integration, a resource or an item, at once and without a scan", async () => {
+  test("a mute covers a check of the organization, of an integration, a resource or an item, at once and without a scan", async () => {
     const first = await scannable(service);
     const second = await scannable(service, {
       p_user_id: first.user, p_organization_id: first.organization, p_integration_type: first.type, p_external_account_id: "other",
@@ -63,7 +63,7 @@ describe("a mute", () => {
     assert.deepEqual(await mutedOf(stranger), [], "another organization's findings are its own");
   });
 
-  test("changes no finding: it is joined where they are read, and counted by the run", async () => {
+  test("a mute changes no finding: it is joined where they are read, and counted by the run", async () => {
     const integration = await scannable(service);
     await scan(service, integration, THREE);
     const before = await findingsOf(owner, integration);
@@ -72,7 +72,7 @@ describe("a mute", () => {
     assert.equal((await scan(service, integration, THREE)).muted, 2);
   });
 
-  test("ends by its time without anybody's doing", async () => {
+  test("a mute ends by itself when its time is over", async () => {
     const integration = await scannable(service);
     await scan(service, integration, THREE);
     const { mute: { id } } = await mute(service, integration);
@@ -80,7 +80,7 @@ describe("a mute", () => {
     assert.deepEqual(await mutedOf(integration), []);
   });
 
-  test("has a reason, a note, and an end within a year", async () => {
+  test("a mute has a reason, a note, and an end within a year", async () => {
     const integration = await scannable(service);
     for (const over of [
       { reason: "planted" }, { note: "no" }, { note: "x".repeat(501) },
@@ -96,7 +96,7 @@ describe("a mute", () => {
     assert.equal((await mute(service, integration, { expires_at: inDays(364) })).outcome, "muted");
   });
 
-  test("is made and ended by members alone, of integrations of their organization", async () => {
+  test("a mute is made and ended by members alone, of integrations of their organization", async () => {
     const integration = await scannable(service);
     const stranger = await scannable(service);
     assert.equal((await mute(service, { ...integration, user: stranger.user })).outcome, "not_a_member");
@@ -110,7 +110,7 @@ describe("a mute", () => {
     assert.deepEqual([created_by, ended_by], [integration.user, member]);
   });
 
-  test("is one of at most a thousand", async () => {
+  test("an organization has a thousand mutes at most", async () => {
     const integration = await scannable(service);
     await owner`
       insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, expires_at)
@@ -119,7 +119,7 @@ describe("a mute", () => {
     assert.deepEqual(both.map(({ outcome }) => outcome).sort(), ["muted", "too_many"]);
   });
 
-  test("says whether it matches an open finding", async () => {
+  test("a mute says whether it matches an open finding", async () => {
     const integration = await scannable(service);
     await scan(service, integration, [result("fail", "one")]);
     const ids = {};
@@ -136,7 +136,7 @@ describe("a mute", () => {
     assert.deepEqual(await matching(), []);
   });
 
-  test("that is made while a run finishes waits for nobody, and nothing is lost", async () => {
+  test("a mute that is made while a run finishes does not wait, and nothing is lost", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     const other = project.connect("authenticator", { role: "service_role" });
@@ -151,7 +151,7 @@ describe("a mute", () => {
 });
 
 describe("webhooks", () => {
-  test("hear of what opened, reopened and was resolved since the baseline, and how the run ended", async () => {
+  test("webhooks report what opened, reopened and was resolved since the baseline, and how the run ended", async () => {
     const integration = await watched([result("fail", "old")]);
     await scan(service, integration, [result("fail", "old"), result("fail", "new")]);
     await scan(service, integration, [result("pass", "old"), result("fail", "new")]);
@@ -163,13 +163,13 @@ describe("webhooks", () => {
     ]);
   });
 
-  test("hear of the first run that it ended, and of none of its findings", async () => {
+  test("webhooks report the end of the first run, and none of its findings", async () => {
     const integration = await watched(THREE);
     const events = (await deliveriesOf(owner, integration.id)).filter(({ type }) => !type.startsWith("connection."));
     assert.deepEqual(events.map(({ type, data }) => [type, data.baseline, data.opened]), [["assessment.completed", true, 3]]);
   });
 
-  test("hear nothing of what another version of a check finds, a check that saw nothing before, or one that is removed", async () => {
+  test("webhooks report nothing that is found by another version of a check, by one that saw nothing before, or by a removed one", async () => {
     const integration = await watched([result("pass")]);
     const two = check({ check_version: 2 });
     await scan(service, integration, [result("fail", "one", { check_version: 2 })], { checks: [two, check({ check_id: "t_new", incomplete: "forbidden" })] });
@@ -179,14 +179,14 @@ describe("webhooks", () => {
     assert.deepEqual((await told(integration)).filter(([type]) => type.startsWith("finding.")), []);
   });
 
-  test("hear of what is seen again after the permission was missing, with the cause", async () => {
+  test("webhooks report what is seen again after the permission was missing, with the cause", async () => {
     const integration = await watched([result("pass")]);
     await scan(service, integration, [result("unknown", "one", { reason: "forbidden" })]);
     await scan(service, integration, [result("fail")]);
     assert.deepEqual((await told(integration)).filter(([type]) => type.startsWith("finding.")), [["finding.opened", "one", "permission"]]);
   });
 
-  test("hear nothing of what is muted, and of the end of a mute what it covered", async () => {
+  test("webhooks report nothing that is muted, and what a mute covered when it ends", async () => {
     const integration = await watched([]);
     const { mute: { id } } = await mute(service, integration, { integration_id: integration.id, resource_id: "one" });
     await mute(service, integration, { integration_id: integration.id, resource_id: "one", item: "b" });
@@ -200,14 +200,14 @@ describe("webhooks", () => {
     assert.equal(late, true, "it ended when it said");
   });
 
-  test("hear of a mute that a user ends, once", async () => {
+  test("webhooks report once that a user has ended a mute", async () => {
     const integration = await watched([result("fail")]);
     const { mute: { id } } = await mute(service, integration);
     for (let i = 0; i < 2; i++) await call(service, "end_mute", { p_id: id, p_user_id: integration.user });
     assert.deepEqual(await told(integration), [["finding.mute_ended", "one", "user"]]);
   });
 
-  test("hear of findings from the severity on that they want, of runs always", async () => {
+  test("webhooks report findings from their chosen severity on, and every run", async () => {
     const integration = await watched([], { p_min_severity: "high" });
     const all = await endpointOf(service, integration.organization);
     const failing = ["critical", "high", "medium", "low", "info"].map((severity) => result("fail", severity, { severity }));
@@ -232,7 +232,7 @@ describe("webhooks", () => {
     }
   });
 
-  test("hear of the hundred most severe of a run, and of the rest by its counts", async () => {
+  test("webhooks report the hundred most severe findings of a run, and the counts of the rest", async () => {
     const integration = await watched([]);
     const many = Array.from({ length: 150 }, (_, i) => result("fail", `r${i}`, { severity: i < 120 ? "low" : "critical" }));
     await scan(service, integration, many);
@@ -242,7 +242,7 @@ describe("webhooks", () => {
     assert.equal(events.at(-1).data.opened, 150);
   });
 
-  test("are told ids and names within bounds, and no evidence", async () => {
+  test("webhooks hold ids and names within bounds, and no evidence", async () => {
     const integration = await watched([]);
     const planted = "\u0001".repeat(300);
     const hostile = result("fail", planted + "x".repeat(600), { resource_name: planted, item: planted, evidence: { "/planted": "planted" } });
@@ -255,7 +255,7 @@ describe("webhooks", () => {
     assert.ok(!JSON.stringify(event.data).includes("planted"));
   });
 
-  test("hear that a run ended without a scanner's word, and nothing of one that did not run", async () => {
+  test("webhooks report a run that ended without its scanner, and nothing of one that did not run", async () => {
     const integration = await watched([result("fail")]);
     const claim = await beginScan(service, integration);
     await owner`update public.assessments set queued_at = now() - interval '2 days' where id = ${claim.id}`;
@@ -267,7 +267,7 @@ describe("webhooks", () => {
     assert.deepEqual(await told(integration), [["assessment.incomplete", "incomplete", "timed_out"]]);
   });
 
-  test("hear of it in the transaction of what happened, or not at all", async () => {
+  test("webhooks of findings are written in the transaction of what happened, or not at all", async () => {
     const integration = await watched([result("pass")]);
     const claim = await beginScan(service, integration);
     await assert.rejects(
@@ -281,7 +281,7 @@ describe("webhooks", () => {
     assert.equal((await finishScan(service, claim, [result("fail")])).opened, 1);
   });
 
-  test("a finish waits for an endpoint that is being deleted, and goes through", async () => {
+  test("finishing a run waits for the deletion of an endpoint, and then succeeds", async () => {
     const integration = await watched([result("pass")]);
     const claim = await beginScan(service, integration);
     let finishing;

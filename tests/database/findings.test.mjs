@@ -26,7 +26,7 @@ const lastEvent = async (integration) => (await historyOf(owner, integration)).a
 const unknown = (reason, id = "one", over = {}) => result("unknown", id, { reason, ...over });
 
 describe("a failure", () => {
-  test("opens a finding, with what it is about and its evidence", async () => {
+  test("a failure opens a finding, with what it is about and its evidence", async () => {
     const integration = await withBaseline([result("fail", "one", { item: "5432" }), result("pass", "two")]);
     const [finding, ...others] = await findingsOf(owner, integration);
     assert.equal(others.length, 0);
@@ -44,7 +44,7 @@ describe("a failure", () => {
     );
   });
 
-  test("that is seen again is the same finding, and no event; its name, evidence and severity follow", async () => {
+  test("a failure that is seen again is the same finding without a new event, and its name, evidence and severity follow", async () => {
     const integration = await withBaseline([result("fail")]);
     const [before] = await findingsOf(owner, integration);
     const done = await scan(service, integration, [result("fail")]);
@@ -59,7 +59,7 @@ describe("a failure", () => {
     assert.deepEqual(await historyOf(owner, integration), [["one", "opened", null, null], ["one", "severity_changed", "configuration", null]]);
   });
 
-  test("of a resource that is called otherwise is the same; another item, resource or check is another", async () => {
+  test("a failure of a renamed resource is the same finding; another item, resource or check is another finding", async () => {
     const integration = await withBaseline([
       result("fail"), result("fail", "one", { item: "a" }), result("fail", "two"), result("fail", "one", { check_id: "t_other" }),
       result("fail", "one", { resource: { type: "bucket", id: "one" } }),
@@ -67,7 +67,7 @@ describe("a failure", () => {
     assert.equal((await findingsOf(owner, integration)).length, 5);
   });
 
-  test("after a resolution reopens it, with its history", async () => {
+  test("a failure after a resolution reopens the finding, with its history", async () => {
     const integration = await withBaseline([result("fail")]);
     await scan(service, integration, [result("pass")]);
     const done = await scan(service, integration, [result("fail")]);
@@ -82,14 +82,14 @@ describe("a failure", () => {
 });
 
 describe("a finding is resolved", () => {
-  test("by a pass of the same resource", async () => {
+  test("a finding is resolved by a pass of the same resource", async () => {
     const integration = await withBaseline([result("fail", "one"), result("fail", "two")]);
     const done = await scan(service, integration, [result("pass", "one"), result("fail", "two")]);
     assert.deepEqual([done.passed, done.failed, done.resolved], [1, 1, 1]);
     assert.deepEqual(await statesOf(integration), [["one", "resolved", "passed"], ["two", "open", null]]);
   });
 
-  test("by absence from a list that was read to its end", async () => {
+  test("a finding is resolved by absence from a list that was read to its end", async () => {
     const integration = await withBaseline([result("fail", "one"), result("fail", "two")]);
     await scan(service, integration, [result("fail", "two"), result("pass", "three")]);
     assert.deepEqual(await statesOf(integration), [["one", "resolved", "gone"], ["two", "open", null]]);
@@ -97,7 +97,7 @@ describe("a finding is resolved", () => {
     assert.deepEqual(await statesOf(integration), [["one", "resolved", "gone"], ["two", "resolved", "gone"]]);
   });
 
-  test("not by absence from a list that was not", async () => {
+  test("a finding is not resolved by absence from a list that was not read to its end", async () => {
     for (const incomplete of [
       "truncated", "forbidden", "hidden", "no_scope", "unauthorized", "limited", "too_large", "provider_failed", "bad_answer", "unavailable",
       "plan", "off", "paused",
@@ -111,14 +111,14 @@ describe("a finding is resolved", () => {
     }
   });
 
-  test("not by absence where an unknown result may be the one that is missing", async () => {
+  test("a finding is not resolved by absence where an unknown result may be the missing one", async () => {
     const integration = await withBaseline([result("fail", "one")]);
     // An item without its id is judged about the account.
     await scan(service, integration, [unknown("absent", "account", { resource: { type: "account", id: "a" } })]);
     assert.deepEqual(await statesOf(integration), [["one", "open", null]]);
   });
 
-  test("never by unknown, not applicable, or manual", async () => {
+  test("a finding is never resolved by unknown, not applicable or manual", async () => {
     for (const [status, reason] of [
       ["unknown", "absent"], ["unknown", "forbidden"], ["not_applicable", "off"], ["not_applicable", "paused"], ["manual", null],
     ]) {
@@ -131,7 +131,7 @@ describe("a finding is resolved", () => {
     }
   });
 
-  test("by what was seen, also in a run that ended early", async () => {
+  test("a finding is resolved by what a run saw, also one that ended early", async () => {
     const integration = await withBaseline([result("fail", "one"), result("fail", "two")]);
     const done = await scan(service, integration, [result("pass", "one")], {
       checks: [check({ incomplete: "unauthorized" })], p_reason: "unauthorized",
@@ -142,7 +142,7 @@ describe("a finding is resolved", () => {
 });
 
 describe("an open finding that could not be looked at", () => {
-  test("is unverified since the first such run, until one sees it", async () => {
+  test("an open finding that could not be seen is unverified since the first such run, until one sees it", async () => {
     const integration = await withBaseline([result("fail")]);
     await scan(service, integration, [unknown("forbidden")]);
     const [{ unverified_since: since }] = await findingsOf(owner, integration);
@@ -157,7 +157,7 @@ describe("an open finding that could not be looked at", () => {
     ]);
   });
 
-  test("of an outage has no cause at the account", async () => {
+  test("an open finding that an outage hides has no cause at the account", async () => {
     const integration = await withBaseline([result("fail")]);
     await scan(service, integration, [unknown("provider_failed")]);
     assert.deepEqual(await lastEvent(integration), ["one", "unverified", null, "provider_failed"]);
@@ -165,20 +165,20 @@ describe("an open finding that could not be looked at", () => {
 });
 
 describe("the cause of a change", () => {
-  test("is the configuration, where the same check could see the same before", async () => {
+  test("the cause of a change is the configuration if the same check could see the same before", async () => {
     const integration = await withBaseline([result("pass")]);
     await scan(service, integration, [result("fail")]);
     assert.deepEqual(await lastEvent(integration), ["one", "opened", "configuration", null]);
   });
 
-  test("is the permission, where the last run might not look", async () => {
+  test("the cause of a change is the permission if the last run was not allowed to look", async () => {
     const integration = await withBaseline([result("pass")]);
     await scan(service, integration, [unknown("forbidden")]);
     await scan(service, integration, [result("fail")]);
     assert.deepEqual(await lastEvent(integration), ["one", "opened", "permission", null]);
   });
 
-  test("is the check, where it is another version or new", async () => {
+  test("the cause of a change is the check if it is new or another version", async () => {
     const integration = await withBaseline([result("pass"), result("fail", "two")]);
     await scan(service, integration, [result("fail", "one", { check_version: 2 }), result("pass", "two")], { checks: [check({ check_version: 2 })] });
     assert.deepEqual((await historyOf(owner, integration)).slice(1).sort(), [["one", "opened", "check", null], ["two", "resolved", "check", "passed"]]);
@@ -187,19 +187,19 @@ describe("the cause of a change", () => {
     assert.deepEqual(await lastEvent(integration), ["one", "opened", "check", null]);
   });
 
-  test("is the time, where the check compares with it", async () => {
+  test("the cause of a change is the time if the check compares with it", async () => {
     const integration = await withBaseline([result("pass")]);
     await scan(service, integration, [result("fail")], { checks: [check({ clock: true })] });
     assert.deepEqual(await lastEvent(integration), ["one", "opened", "time", null]);
   });
 
-  test("is the user, where the integration was removed", async () => {
+  test("the cause of a change is the user if the integration was removed", async () => {
     const integration = await withBaseline([result("fail")]);
     await owner`delete from public.integrations where id = ${integration.id}`;
     assert.deepEqual(await lastEvent(integration), ["one", "archived", "user", "disconnected"]);
   });
 
-  test("is none in the first run", async () => {
+  test("a change has no cause in the first run", async () => {
     const integration = await withBaseline([result("fail")]);
     assert.deepEqual(await historyOf(owner, integration), [["one", "opened", null, null]]);
     assert.equal((await scan(service, integration, [result("fail")])).baseline, false);
@@ -207,7 +207,7 @@ describe("the cause of a change", () => {
 });
 
 describe("from one version of the checks to the next", () => {
-  test("a check that is removed archives its findings: they are not resolved", async () => {
+  test("removing a check archives its findings, and does not resolve them", async () => {
     const both = [check(), check({ check_id: "t_old" })];
     const integration = await withBaseline([result("fail"), result("fail", "two", { check_id: "t_old" })], { checks: both });
     const done = await scan(service, integration, [result("fail")], { p_catalogue: "catalogue 2" });
@@ -218,7 +218,7 @@ describe("from one version of the checks to the next", () => {
     assert.deepEqual(await lastEvent(integration), ["two", "reopened", "check", null], "if it comes back");
   });
 
-  test("a check that is renamed keeps its findings, their mutes and what was known, of all integrations", async () => {
+  test("renaming a check keeps its findings, their mutes and what was known, in all integrations", async () => {
     const integration = await withBaseline([result("fail"), result("fail", "two")]);
     const other = await scannable(service, {
       p_user_id: integration.user, p_organization_id: integration.organization, p_integration_type: integration.type, p_external_account_id: "other",
@@ -241,7 +241,7 @@ describe("from one version of the checks to the next", () => {
     assert.equal((await scan(service, other, [result("fail", "one", { check_id: "t_ssl" })], renamed)).opened, 0);
   });
 
-  test("two checks that become one, and a finding that both had, do not stop a run", async () => {
+  test("merging two checks that had the same finding does not stop a run", async () => {
     const checks = [check({ check_id: "t_a" }), check({ check_id: "t_b" })];
     const integration = await withBaseline(["t_a", "t_b"].map((check_id) => result("fail", "one", { check_id })), { checks });
     const done = await scan(service, integration, [result("fail", "one", { check_id: "t_c" })], { checks: [check({ check_id: "t_c", was: ["t_a", "t_b"] })] });
@@ -259,7 +259,7 @@ describe("what a check saw", () => {
     return [row.status, row.reason, row.complete, done.result];
   };
 
-  test("is fail before unknown before manual before not applicable before pass", async () => {
+  test("a check's result is fail before unknown before manual before not applicable before pass", async () => {
     for (const [results, given, expected] of [
       [[], {}, ["pass", null, true, "complete"]],
       [[result("pass")], {}, ["pass", null, true, "complete"]],
@@ -279,7 +279,7 @@ describe("what a check saw", () => {
     }
   });
 
-  test("says which scopes would have helped, each once", async () => {
+  test("a check's result names each missing scope once", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     await finishScan(service, claim, [
@@ -290,7 +290,7 @@ describe("what a check saw", () => {
     assert.deepEqual([row.passed, row.failed, row.unknown, row.not_applicable], [1, 0, 2, 0]);
   });
 
-  test("is written for every check of the run, and the run has the sums and whose checks they were", async () => {
+  test("a result is written for every check of a run, and the run has the sums and the version of the checks", async () => {
     const integration = await scannable(service);
     const { id } = await requestScan(service, integration);
     const [claim] = await claimRuns(service, integration.type);
@@ -307,7 +307,7 @@ describe("what a check saw", () => {
 });
 
 describe("a finish", () => {
-  test("takes what was saved and what was not", async () => {
+  test("finishing a run takes the saved results and the others", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     await savePosition(service, claim, { p_results: [result("fail", "one"), result("pass", "two")] });
@@ -319,7 +319,7 @@ describe("a finish", () => {
     assert.equal(left, 0);
   });
 
-  test("without checks, with too many, or with a result of a check that it does not name is refused", async () => {
+  test("finishing a run is rejected without checks, with too many, or with a result of a check that it does not name", async () => {
     const claim = await beginScan(service, await scannable(service));
     for (const [results, checks] of [
       [[], []],

@@ -85,7 +85,7 @@ async function catalogue(sql) {
   return described;
 }
 
-test("the first migration is the source's, in effect", async () => {
+test("the first migration has the effect of the source document's", async () => {
   const [ours, theirs] = [await server.createProject({ to: FIRST }), await server.createProject({ to: null })];
   await theirs.owner.unsafe(SOURCE);
   assert.deepEqual(await catalogue(ours.owner), await catalogue(theirs.owner));
@@ -93,7 +93,7 @@ test("the first migration is the source's, in effect", async () => {
   assert.deepEqual(await catalogue(theirs.owner), await catalogue(ours.owner), "applied to the source's table it changes nothing");
 });
 
-test("names are the Supabase CLI's, each version once", () => {
+test("migrations are named as the Supabase CLI names them, each version once", () => {
   const versions = listMigrations().map(({ version }) => version);
   assert.ok(versions.length > 1);
   assert.equal(versions[0], FIRST);
@@ -109,7 +109,7 @@ test("the same schema results from nothing and from the source's table, by a rol
   assert.deepEqual(await catalogue(standing.owner), await catalogue(fresh.owner));
 });
 
-test("a second time nothing is applied; a file run again by hand is harmless or refused whole", async () => {
+test("a second time nothing is applied, and a file that is run again by hand is harmless or rejected whole", async () => {
   const project = await server.createProject();
   assert.deepEqual(await project.migrate(), []);
   const before = await catalogue(project.owner);
@@ -121,7 +121,7 @@ test("a second time nothing is applied; a file run again by hand is harmless or 
   }
 });
 
-test("rows of the source's table stay as they are; accounts are found where a config names one", async () => {
+test("rows of the source's table stay as they are, and get the account that their config names", async () => {
   const { owner, service, migrate } = await standingProject();
   const organization = randomUUID();
   const at = (day) => new Date(Date.UTC(2025, 11, day));
@@ -168,7 +168,7 @@ test("rows of the source's table stay as they are; accounts are found where a co
   await writersStillWork(service);
 });
 
-test("an older version that inserts after the migration: its owner can have the accounts adopted then", async () => {
+test("the owner can adopt the accounts of rows that an older version inserts after the migration", async () => {
   const { owner, service } = await server.createProject();
   const connected = completion();
   await call(service, "complete_connection", connected);

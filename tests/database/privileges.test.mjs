@@ -53,7 +53,7 @@ const SCANNER_COLUMNS = {
 };
 
 describe("what is granted, object by object", () => {
-  test("functions: the API to the service key alone, the policies' two to users, the rest to nobody", async () => {
+  test("functions are granted to the service key alone, the two of the policies to users, and the rest to nobody", async () => {
     const functions = await owner`
       select p.oid::regprocedure::text as name, n.nspname as schema,
         array(select r from unnest(array['anon', 'authenticated', 'service_role']) r where has_function_privilege(r, p.oid, 'execute')) as callers,
@@ -69,7 +69,7 @@ describe("what is granted, object by object", () => {
     }
   });
 
-  test("functions: all run with their own rights and a pinned search_path, save the one that needs neither", async () => {
+  test("all functions but one run with their own rights and a pinned search_path", async () => {
     const functions = await owner`
       select p.oid::regprocedure::text as name, p.prosecdef as definer, p.prorettype = 'trigger'::regtype as trigger,
         'search_path=pg_catalog, pg_temp' = any (coalesce(p.proconfig, '{}')) as pinned, p.prosqlbody is not null as resolved
@@ -103,7 +103,7 @@ describe("what is granted, object by object", () => {
     assert.deepEqual([...(await attacker.unsafe("select distinct name from pg_temp.seen"))], []);
   });
 
-  test("tables, columns, sequences", async () => {
+  test("tables, columns and sequences are granted to nobody who does not need them", async () => {
     const granted = await owner`
       select n.nspname || '.' || c.relname as name, r.role, p.privilege
       from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -175,7 +175,7 @@ describe("what is granted, object by object", () => {
 });
 
 describe("events", () => {
-  test("are append-only, for the service key and for the owner", async () => {
+  test("events are append-only for the service key and for the owner", async () => {
     const args = completion();
     await call(service, "complete_connection", args);
     const attempts = (sql) => [
@@ -194,10 +194,10 @@ describe("events", () => {
   });
 });
 
-describe("rows of users and organisations", () => {
+describe("rows of users and organizations", () => {
   const names = async (sql) => (await sql`select name from public.integrations order by name`).map((row) => row.name);
 
-  test("a user sees their own organisation and those they belong to", async () => {
+  test("a user sees the rows of their own organization and of those they belong to", async () => {
     const [alice, bob, shared] = [randomUUID(), randomUUID(), randomUUID()];
     await addMember(owner, shared, bob);
     for (const [organization_id, name] of [[alice, "Alice's"], [bob, "Bob's"], [shared, "Shared"]]) {
@@ -214,7 +214,8 @@ describe("rows of users and organisations", () => {
     assert.deepEqual(await names(project.user(alice)), ["Alice's"]);
   });
 
-  test("nothing in a token but the user's id counts (threat model 17)", async () => {
+  // Threat model 17.
+  test("nothing in a token but the user's id counts", async () => {
     const organization = randomUUID();
     await insertIntegration(service, { organization_id: organization });
     const claims = {
@@ -226,13 +227,13 @@ describe("rows of users and organisations", () => {
     assert.deepEqual(await names(project.user(randomUUID(), claims)), []);
   });
 
-  test("a token without a user sees nothing", async () => {
+  test("a token without a user sees no rows", async () => {
     await insertIntegration(service);
     const nobody = project.connect("authenticator", { role: "authenticated", "request.jwt.claims": '{"role":"authenticated"}' });
     assert.deepEqual(await names(nobody), []);
   });
 
-  test("a list without a filter is an index condition: the policy is not called for every row", async () => {
+  test("a list without a filter uses an index: the policy is not called for every row", async () => {
     await owner`
       insert into public.integrations (organization_id, integration_type, name)
       select gen_random_uuid(), 'supabase', 'many' from generate_series(1, 5000)`;
@@ -242,7 +243,7 @@ describe("rows of users and organisations", () => {
   });
 });
 
-describe("through PostgREST (threat model 26)", () => {
+describe("through PostgREST", () => {
   const request = async (token, path, { method = "GET", body, headers = {} } = {}) => {
     const response = await fetch(`${rest.url}${path}`, {
       method,
@@ -270,7 +271,7 @@ describe("through PostgREST (threat model 26)", () => {
     ];
   };
 
-  test("a user lists the safe columns of their own rows, counted", async () => {
+  test("PostgREST lists the safe columns of a user's own rows, counted", async () => {
     const [{ token, args }] = await callers();
     const answer = await request(token, `/integrations?select=${SAFE_COLUMNS}`, { headers: { prefer: "count=exact" } });
     assert.equal(answer.status, 200, JSON.stringify(answer.body));
@@ -278,7 +279,7 @@ describe("through PostgREST (threat model 26)", () => {
     assert.deepEqual(Object.keys(answer.body[0]), SAFE_COLUMNS);
   });
 
-  test("config is readable by no user: selected, filtered, ordered, aggregated or by default", async () => {
+  test("PostgREST lets no user read config: selected, filtered, ordered, aggregated or by default", async () => {
     for (const { who, token, denied } of await callers()) {
       for (const path of [
         "/integrations?select=config",
@@ -295,7 +296,7 @@ describe("through PostgREST (threat model 26)", () => {
     }
   });
 
-  test("nothing is written by a user: not a row, not a column, of no table", async () => {
+  test("PostgREST lets no user write a row or a column of any table", async () => {
     const fingerprint = async () => {
       const tables = await owner`
         select format('%I.%I', schemaname, tablename) as name from pg_tables where schemaname in ('public', 'private') order by name`;
@@ -341,7 +342,7 @@ describe("through PostgREST (threat model 26)", () => {
     assert.deepEqual(await fingerprint(), before);
   });
 
-  test("every function there is refuses a user", async () => {
+  test("PostgREST rejects a user's call of every function", async () => {
     const functions = await owner`
       select p.proname as name, coalesce(p.proargnames[1:p.pronargs], '{}') as arguments
       from pg_proc p where p.pronamespace = 'public'::regnamespace`;
@@ -355,7 +356,7 @@ describe("through PostgREST (threat model 26)", () => {
     }
   });
 
-  test("functions of the schema private are not there, whoever asks", async () => {
+  test("PostgREST has no functions of the schema private, whoever asks", async () => {
     const names = (await owner`select proname as name from pg_proc where pronamespace = 'private'::regnamespace`).map((row) => row.name);
     assert.ok(names.length > 5);
     for (const token of [await userToken(randomUUID()), keys.serviceRoleKey]) {
@@ -368,7 +369,7 @@ describe("through PostgREST (threat model 26)", () => {
     }
   });
 
-  test("the service key calls the functions, rewrap's arrays and the fence's refusal included", async () => {
+  test("PostgREST lets the service key call the functions, with rewrap's arrays and the fence's rejection", async () => {
     const rpc = (name, body) => request(keys.serviceRoleKey, `/rpc/${name}`, { method: "POST", body });
     const args = completion();
     assert.deepEqual((await rpc("complete_connection", args)).body, { outcome: "created", id: args.p_id });

@@ -41,7 +41,7 @@ async function interleave(first, second) {
   return [begun, await pending];
 }
 
-test("the same transaction consumed 50 times at once: one gets it", async () => {
+test("one of 50 callers at once consumes a transaction", async () => {
   for (let round = 0; round < 5; round++) {
     const args = beginning();
     await call(service, "begin_connection", args);
@@ -51,14 +51,14 @@ test("the same transaction consumed 50 times at once: one gets it", async () => 
   }
 });
 
-test("50 begins at once beside 20 open ones: 30 fit", async () => {
+test("30 of 50 connections that are started at once fit beside 20 open ones", async () => {
   const user = randomUUID();
   const begin = () => call(many, "begin_connection", beginning({ p_user_id: user }));
   await together(20, begin);
   assert.deepEqual(tally(await together(AT_ONCE, begin)), { begun: 30, too_many: 20 });
 });
 
-test("the same account completed 50 times at once: one row", async () => {
+test("completing the same account 50 times at once makes one row", async () => {
   for (let round = 0; round < 5; round++) {
     const user = randomUUID();
     const answers = await together(AT_ONCE, () => call(many, "complete_connection", completion({ p_user_id: user })));
@@ -69,14 +69,14 @@ test("the same account completed 50 times at once: one row", async () => {
   }
 });
 
-test("the same id completed for 50 accounts at once: one row, the others unknown", async () => {
+test("completing 50 accounts under one id at once makes one row, and the others are unknown", async () => {
   const user = randomUUID();
   const p_id = randomUUID();
   const complete = (i) => call(many, "complete_connection", completion({ p_id, p_user_id: user, p_external_account_id: `account ${i}` }));
   assert.deepEqual(tally(await together(AT_ONCE, complete)), { created: 1, unknown: AT_ONCE - 1 });
 });
 
-test("one pending grant completed for 50 accounts at once: one row", async () => {
+test("completing one pending grant for 50 accounts at once makes one row", async () => {
   const args = pending();
   await addPending(service, args);
   const answers = await together(AT_ONCE, (i) =>
@@ -85,7 +85,7 @@ test("one pending grant completed for 50 accounts at once: one row", async () =>
   assert.equal((await integrations(args.p_user_id)).length, 1);
 });
 
-test("a pending grant is completed while another completion of it is under way: the second is unknown", async () => {
+test("completing a pending grant that is being completed answers unknown", async () => {
   const args = pending();
   await addPending(service, args);
   const complete = (account) => (sql) =>
@@ -94,7 +94,7 @@ test("a pending grant is completed while another completion of it is under way: 
   assert.deepEqual([first.outcome, second], ["created", { outcome: "unknown" }]);
 });
 
-test("a pending grant that is just being given up is not completed", async () => {
+test("completing a pending grant that is being given up writes nothing", async () => {
   const args = pending();
   await addPending(service, args);
   const [discarded, completed] = await interleave(
@@ -105,7 +105,7 @@ test("a pending grant that is just being given up is not completed", async () =>
   assert.equal((await integrations(args.p_user_id)).length, 0);
 });
 
-test("disconnected 50 times at once: once, with one event", async () => {
+test("disconnecting 50 times at once disconnects once, with one event", async () => {
   const args = completion();
   await call(service, "complete_connection", args);
   const disconnect = () =>
@@ -138,7 +138,7 @@ test("a disconnection waits for a reconnecting and removes what that wrote", asy
   assert.equal((await integrations(args.p_organization_id)).length, 0);
 });
 
-test("a row that moves to another organisation while a disconnection waits is left alone", async () => {
+test("a row that moves to another organization while a disconnection waits is left alone", async () => {
   const [user, organization, other] = [randomUUID(), randomUUID(), randomUUID()];
   await addMember(owner, organization, user);
   const args = completion({ p_user_id: user, p_organization_id: organization });
@@ -154,7 +154,7 @@ test("a row that moves to another organisation while a disconnection waits is le
   assert.equal((await integrations(other)).length, 1);
 });
 
-test("connect and disconnect of one account at random: never two rows, and the events tell the row's story", async () => {
+test("connecting and disconnecting one account at random never makes two rows, and the events match the row", async () => {
   const user = randomUUID();
   const ids = new Set();
   await together(AT_ONCE * 4, async (i) => {
@@ -202,7 +202,7 @@ for (const name of ["complete_connection", "consume_transaction", "disconnect_in
   };
   const refused = name === "disconnect_integration" ? "unknown" : "not_a_member";
 
-  test(`${name} waits for a member's removal and then refuses`, async () => {
+  test(`${name} waits for a member's removal and then rejects the member`, async () => {
     const { remove, args, organization } = await fixture();
     const rows = await integrations(organization);
     const [, answer] = await interleave(remove, (sql) => call(sql, name, args));
@@ -217,7 +217,7 @@ for (const name of ["complete_connection", "consume_transaction", "disconnect_in
     assert.equal(removed.count, 1);
   });
 
-  test(`${name} goes on when a member's removal is undone`, async () => {
+  test(`${name} continues when a member's removal is rolled back`, async () => {
     const { remove, args } = await fixture();
     const undone = new Error("undone");
     let pending;

@@ -22,7 +22,7 @@ const pass = (subject, interval) => owner`
 describe("admit_write", () => {
   const admit = (p_user_id, sql = service) => call(sql, "admit_write", { p_user_id });
 
-  test("admits 120 writes of a user in a minute, and says how long the next one has to wait", async () => {
+  test("admit_write admits 120 writes of a user in a minute, and says how long the next one has to wait", async () => {
     const user = randomUUID();
     for (let n = 0; n < 120; n++) assert.deepEqual(await admit(user), { outcome: "admitted" });
     const { outcome, seconds } = await admit(user);
@@ -33,7 +33,7 @@ describe("admit_write", () => {
     assert.deepEqual(await admit(user), { outcome: "admitted" });
   });
 
-  test("admits 5,000 in a day", async () => {
+  test("admit_write admits 5,000 in a day", async () => {
     const user = randomUUID();
     await admit(user);
     await owner`update private.rate_limits set attempts = 4999 where subject = ${user} and kind = 'writes in a day'`;
@@ -43,7 +43,7 @@ describe("admit_write", () => {
     assert.ok(seconds > 80_000 && seconds <= 86_400, `${seconds} s`);
   });
 
-  test("counts each of many at once", async () => {
+  test("admit_write counts each of many at once", async () => {
     const user = randomUUID();
     const many = project.connect("authenticator", { role: "service_role" }, 8);
     const answers = await Promise.all(Array.from({ length: 150 }, () => admit(user, many)));
@@ -59,7 +59,7 @@ describe("admit_sign_in", () => {
     for (let n = 0; n < count; n++) assert.deepEqual(await admit(account, address), { outcome: "admitted" }, `attempt ${n + 1}`);
   };
 
-  test("lets an address try an account five times, then with pauses that double", async () => {
+  test("admit_sign_in lets an address try an account five times, then with pauses that double", async () => {
     const [account, address] = names();
     await admitted(5, account, address);
     for (const pause of [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]) {
@@ -71,7 +71,7 @@ describe("admit_sign_in", () => {
     }
   });
 
-  test("an attempt that has to wait makes no wait longer", async () => {
+  test("a sign-in attempt that has to wait makes no wait longer", async () => {
     const [account, address] = names();
     await admitted(5, account, address);
     for (let n = 0; n < 20; n++) assert.equal((await admit(account, address)).outcome, "too_many");
@@ -79,7 +79,7 @@ describe("admit_sign_in", () => {
     await admitted(1, account, address);
   });
 
-  test("a stranger's attempts do not keep the owner out, who comes from another address", async () => {
+  test("a stranger's sign-in attempts do not keep out the owner at another address", async () => {
     const [account, address] = names();
     const strangers = Array.from({ length: 12 }, () => names()[1]);
     for (const stranger of strangers) {
@@ -89,7 +89,7 @@ describe("admit_sign_in", () => {
     assert.ok(outcome === "admitted" || seconds <= 10, `${outcome}, ${seconds} s: no longer than ten seconds, whatever strangers do`);
   });
 
-  test("slows an address down that tries one account after the other", async () => {
+  test("admit_sign_in slows an address down that tries one account after the other", async () => {
     const [, address] = names();
     let tried = 0;
     while ((await admit(names()[0], address)).outcome === "admitted") tried++;
@@ -109,14 +109,14 @@ describe("admit_sign_in", () => {
     assert.equal(attempts, 11);
   });
 
-  test("counts each of many at once", async () => {
+  test("admit_sign_in counts each of many at once", async () => {
     const [account, address] = names();
     const many = project.connect("authenticator", { role: "service_role" }, 8);
     const answers = await Promise.all(Array.from({ length: 40 }, () => admit(account, address, many)));
     assert.equal(answers.filter(({ outcome }) => outcome === "admitted").length, 5);
   });
 
-  test("lets an address renew sessions a hundred times in ten minutes, then with pauses", async () => {
+  test("admit_sign_in lets an address renew sessions a hundred times in ten minutes, then with pauses", async () => {
     const [, address] = names();
     const renew = () => call(service, "admit_renewal", { p_address: address });
     for (let n = 0; n < 100; n++) assert.deepEqual(await renew(), { outcome: "admitted" });
@@ -125,7 +125,7 @@ describe("admit_sign_in", () => {
     await assert.rejects(call(service, "admit_renewal", { p_address: null }), { code: "22023" });
   });
 
-  test("without a subject is an error", async () => {
+  test("admit_sign_in without a subject is an error", async () => {
     await assert.rejects(admit(null, "x"), { code: "22023" });
     await assert.rejects(admit("x", null), { code: "22023" });
   });

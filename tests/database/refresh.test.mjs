@@ -49,20 +49,20 @@ describe("token_expires_at", () => {
       "0000-00-00T00:00:00Z", "2025-12-08T10:30:00+99:99", "2025-12-08T10:30:00Z; drop", "x".repeat(10_000), 1765189800, 1e300, null, true,
       ["2025-12-08T10:30:00Z"], { at: "2025-12-08T10:30:00Z" }].map((text) => [text, null]),
   ]) {
-    test(`of ${JSON.stringify(text).slice(0, 40)} is ${expected}`, async () => {
+    test(`token_expires_at of ${JSON.stringify(text).slice(0, 40)} is ${expected}`, async () => {
       const id = await insertIntegration(owner, { config: owner.json({ expires_at: text }) });
       assert.equal((await row(id)).token_expires_at?.toISOString() ?? null, expected);
     });
   }
 
-  test("of a config that is no object is null", async () => {
+  test("token_expires_at of a config that is not an object is null", async () => {
     for (const odd of ["text", 1, []]) {
       const id = await insertIntegration(owner, { config: owner.json(odd) });
       assert.equal((await row(id)).token_expires_at, null);
     }
   });
 
-  test("follows the config, whoever writes it, and nothing else", async () => {
+  test("token_expires_at follows the config, whoever writes it, and nothing else", async () => {
     const id = await insertIntegration(owner, { config: owner.json(ends("2025-12-08T10:30:00Z")) });
     await owner`update public.integrations set config = ${owner.json(ends("2026-01-01T00:00:00Z"))} where id = ${id}`;
     assert.equal((await row(id)).token_expires_at.toISOString(), "2026-01-01T00:00:00.000Z");
@@ -72,7 +72,7 @@ describe("token_expires_at", () => {
     assert.equal((await row(id)).token_expires_at, null);
   });
 
-  test("is given to the rows that were there before, whose updated_at stays", async () => {
+  test("token_expires_at is given to existing rows, whose updated_at stays", async () => {
     const old = await server.createProject({ to: "20261123200400" });
     const updated_at = new Date("2025-12-08T10:00:00Z");
     const id = await insertIntegration(old.owner, { updated_at, config: old.owner.json(ends("2025-12-08T10:30:00Z")) });
@@ -85,7 +85,7 @@ describe("token_expires_at", () => {
     for (const one of rows) assert.equal(one.updated_at.toISOString(), updated_at.toISOString());
   });
 
-  test("costs a rotation nothing: its updates stay HOT", async () => {
+  test("token_expires_at keeps a rotation's updates HOT", async () => {
     const fresh = await server.createProject();
     const ids = [];
     for (let i = 0; i < 20; i++) ids.push(await insertIntegration(fresh.owner, { config: fresh.owner.json(ends(inMs(0))) }));
@@ -113,7 +113,7 @@ test("an active row has no reason, whoever made it active", async () => {
 });
 
 describe("a claim", () => {
-  test("50 at once: one gets the lease", async () => {
+  test("one of 50 claims at once gets the lease of a refresh", async () => {
     const many = project.connect("authenticator", { role: "service_role" }, AT_ONCE);
     await Promise.all(Array.from({ length: AT_ONCE }, () => many`select pg_sleep(0.2)`));
     for (let round = 0; round < 5; round++) {
@@ -127,7 +127,7 @@ describe("a claim", () => {
     await many.end();
   });
 
-  test("hands the sealed config out with an event, which tells who and what for", async () => {
+  test("a claim of a refresh hands the sealed config out with an event, which tells who and what for", async () => {
     const { p_id, p_user_id, p_config } = await connected();
     const answer = await claim(p_id, { p_user_id, p_reason: "refresh" });
     assert.deepEqual(JSON.parse(answer.config), p_config);
@@ -136,7 +136,7 @@ describe("a claim", () => {
     assert.ok((await lease(p_id)).attempted_at, "the attempt is recorded before it is made");
   });
 
-  test("is wanted when the token ends within the horizon, and otherwise hands out what stands, if asked to", async () => {
+  test("a claim is granted when the token ends within the horizon, and otherwise hands out the stored credential, if asked to", async () => {
     const { p_id, p_config } = await connected({ p_config: ends(inMs(HOUR_MS)) });
     const unread = await claim(p_id, { p_within: 600 });
     assert.deepEqual([unread.outcome, unread.config], ["current", null]);
@@ -147,20 +147,20 @@ describe("a claim", () => {
     assert.equal((await claim(p_id, { p_within: 4000 })).outcome, "claimed");
   });
 
-  test("of what says no end is never due, but can be forced", async () => {
+  test("a claim of a credential without an expiry is never due, and can be forced", async () => {
     const { p_id } = await connected({ p_config: config(KID.a) });
     assert.equal((await claim(p_id, { p_within: 1_000_000 })).outcome, "current");
     assert.equal((await claim(p_id)).outcome, "claimed");
   });
 
-  test("of another's integration is answered like one that does not exist", async () => {
+  test("a claim of another organization's integration is answered like one that does not exist", async () => {
     const { p_id } = await connected();
     assert.deepEqual(await claim(p_id, { p_user_id: randomUUID() }), { outcome: "unknown" });
     assert.deepEqual(await claim(randomUUID(), { p_user_id: randomUUID() }), { outcome: "unknown" });
     assert.equal(await lease(p_id), undefined);
   });
 
-  test("takes over a lease that has expired, and knows that an attempt was made", async () => {
+  test("a claim of a refresh takes over a lease that has expired, and knows that an attempt was made", async () => {
     const { p_id } = await connected();
     const first = await claimed(p_id);
     assert.deepEqual(await claim(p_id), { outcome: "busy" });
@@ -173,19 +173,19 @@ describe("a claim", () => {
     assert.deepEqual((await trail(p_id)).at(-1), ["refresh_failed", "reconnect_required", "refresh_lost", "service"]);
   });
 
-  test("that has expired may still be settled as long as nobody has taken it over", async () => {
+  test("an expired claim of a refresh may still be settled while nobody has taken it over", async () => {
     const { p_id } = await connected();
     const only = await claimed(p_id);
     await owner`update public.credential_leases set expires_at = now() where integration_id = ${p_id}`;
     assert.equal(await end(only, { config: ends(inMs(HOUR_MS)) }), "settled");
   });
 
-  test("of a config that is too large to take fresh tokens is not wanted", async () => {
+  test("a claim is not granted for a config that is too large to take fresh tokens", async () => {
     const { p_id } = await connected({ p_config: ends(inMs(0), { p: "x".repeat(200_000) }) });
     for (const over of [{}, { p_within: 600 }]) assert.equal((await claim(p_id, over)).outcome, "current");
   });
 
-  test("soon after a refresh finds it done", async () => {
+  test("a claim of a refresh soon after a refresh finds it done", async () => {
     const { p_id } = await connected();
     await end(await claimed(p_id), { config: ends(inMs(HOUR_MS)) });
     const answer = await claim(p_id);
@@ -209,7 +209,7 @@ describe("another writer's change of plaintext", () => {
   const start = () => connected({ p_config: ends(inMs(60_000), { note: "old", gone: 1, same: 1 }) });
   const refreshed = (args, over = {}) => ({ ...args.p_config, access_token: "bmV3.bmV3.bmV3", expires_at: inMs(HOUR_MS), ...over });
 
-  test("during a refresh is merged into what was refreshed", async () => {
+  test("another writer's change of plaintext during a refresh is merged into what was refreshed", async () => {
     const args = await start();
     const mine = await claimed(args.p_id);
     await edit(args.p_id, { note: "new", added: { a: null } });
@@ -221,7 +221,7 @@ describe("another writer's change of plaintext", () => {
     assert.equal((await lease(args.p_id)).base, null);
   });
 
-  test("loses to the refresh where both changed the same member", async () => {
+  test("another writer's change of plaintext loses to the refresh where both changed the same member", async () => {
     const args = await start();
     const mine = await claimed(args.p_id);
     await edit(args.p_id, { note: "theirs", expires_at: inMs(-HOUR_MS) });
@@ -230,7 +230,7 @@ describe("another writer's change of plaintext", () => {
     assert.deepEqual((await row(args.p_id)).config, fresh);
   });
 
-  test("keeps the refreshed config that waits to be written", async () => {
+  test("another writer's change of plaintext keeps the refreshed config that waits to be written", async () => {
     const args = await start();
     const mine = await claimed(args.p_id);
     await edit(args.p_id, { note: "before" });
@@ -244,7 +244,7 @@ describe("another writer's change of plaintext", () => {
     assert.deepEqual((await row(args.p_id)).config, { ...fresh, note: "later still" });
   });
 
-  test("that is too large to wait with the refreshed config is merged when that is written, and delays nobody else", async () => {
+  test("another writer's change of plaintext that is too large to wait with the refreshed config is merged when that is written, and delays nobody else", async () => {
     const args = await start();
     const mine = await claimed(args.p_id);
     const fresh = refreshed(args);
@@ -261,7 +261,7 @@ describe("another writer's change of plaintext", () => {
     await end({ ...others, owner: p_owner }, { fault: "released" });
   });
 
-  test("and a rotation of the row leave no member of the older key", async () => {
+  test("another writer's change of plaintext and a rotation of the row leave no field of the older key", async () => {
     const args = await start();
     const mine = await claimed(args.p_id);
     await edit(args.p_id, { note: "new" });
@@ -274,7 +274,7 @@ describe("another writer's change of plaintext", () => {
   });
 
   for (const [what, change] of [["a token", { refresh_token: "YQ==.YQ==.YQ==" }], ["a nested secret", { app: { client_secret: "x" } }], ["the key", { _enc: { v: 2, kid: KID.b } }]]) {
-    test(`ends the refresh if it brings ${what}`, async () => {
+    test(`another writer ends the refresh if it brings ${what}`, async () => {
       const args = await start();
       const mine = await claimed(args.p_id);
       await edit(args.p_id, change);
@@ -283,7 +283,7 @@ describe("another writer's change of plaintext", () => {
     });
   }
 
-  test("with other tokens ends what waits to be written, and the row remembers its grant", async () => {
+  test("another writer's tokens end what waits to be written, and the row remembers its grant", async () => {
     const args = await start();
     const mine = await claimed(args.p_id);
     assert.equal(await fenced(() => end(mine, { config: refreshed(args) })), "journalled");
@@ -295,7 +295,7 @@ describe("another writer's change of plaintext", () => {
 });
 
 describe("an end", () => {
-  test("writes the config, the expiry, the status and the event", async () => {
+  test("settling a refresh writes the config, the expiry, the status and the event", async () => {
     const { p_id } = await connected();
     await owner`update public.integrations set status = 'degraded', status_reason = 'provider_failed' where id = ${p_id}`;
     const fresh = ends("2030-01-01T00:00:00Z", { access_token: "bmV3.bmV3.bmV3" });
@@ -307,7 +307,7 @@ describe("an end", () => {
     assert.deepEqual([holder, attempted_at, journal], [null, null, null]);
   });
 
-  test("may be repeated, and is written once", async () => {
+  test("settling a refresh may be repeated, and is written once", async () => {
     const { p_id } = await connected();
     const mine = await claimed(p_id);
     const fresh = ends(inMs(HOUR_MS));
@@ -315,7 +315,7 @@ describe("an end", () => {
     assert.equal((await trail(p_id)).filter(([action]) => action === "refreshed").length, 1);
   });
 
-  test("of another owner or generation writes nothing", async () => {
+  test("settling a refresh of another owner or generation writes nothing", async () => {
     const { p_id, p_config } = await connected();
     const mine = await claimed(p_id);
     for (const over of [{ owner: randomUUID() }, { generation: mine.generation + 1 }, { generation: 0 }]) {
@@ -326,7 +326,7 @@ describe("an end", () => {
     assert.deepEqual([stored, status], [p_config, "active"]);
   });
 
-  test("after a reconnection leaves the new grant alone, whatever it was", async () => {
+  test("settling a refresh after a reconnection leaves the new grant alone, whatever the result", async () => {
     for (const result of [{ config: ends(inMs(HOUR_MS)) }, { fault: "invalid_grant" }]) {
       const args = await connected();
       const mine = await claimed(args.p_id);
@@ -338,7 +338,7 @@ describe("an end", () => {
     }
   });
 
-  test("after a rotation of the row is written all the same", async () => {
+  test("settling a refresh after a rotation of the row is written", async () => {
     const { p_id } = await connected();
     const mine = await claimed(p_id);
     const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, ${KID.b}) where id = ${p_id}`;
@@ -347,7 +347,7 @@ describe("an end", () => {
     assert.equal(await end(mine, { config: ends(inMs(HOUR_MS)) }), "settled");
   });
 
-  test("after a disconnection says so, and nothing of the credential is left", async () => {
+  test("settling a refresh after a disconnection says so, and nothing of the credential is left", async () => {
     const { p_id, p_user_id } = await connected();
     const mine = await claimed(p_id);
     await call(service, "disconnect_integration", disconnection({ p_id, p_user_id }));
@@ -355,7 +355,7 @@ describe("an end", () => {
     assert.equal(await lease(p_id), undefined);
   });
 
-  test("that a fence refuses is kept, and the next claim gets it instead of the old one", async () => {
+  test("a refreshed config that a fence rejects is kept in the journal, and the next claim gets it", async () => {
     const { p_id } = await connected();
     const mine = await claimed(p_id);
     const fresh = ends(inMs(HOUR_MS), { access_token: "bmV3.bmV3.bmV3" });
@@ -373,7 +373,7 @@ describe("an end", () => {
     assert.equal((await lease(p_id)).journal, null);
   });
 
-  test("that waits for a lock too long is kept as well", async () => {
+  test("a refreshed config that waits too long for a lock is kept in the journal", async () => {
     const { p_id } = await connected();
     const mine = await claimed(p_id);
     const other = project.connect("postgres");
@@ -386,7 +386,7 @@ describe("an end", () => {
     });
   });
 
-  test("that waits for a lock too long undoes no other of its batch", async () => {
+  test("a refreshed config that waits too long for a lock undoes no other of its batch", async () => {
     const p_owner = randomUUID();
     const [held, free] = [(await connected()).p_id, (await connected()).p_id];
     const results = [];
@@ -400,7 +400,7 @@ describe("an end", () => {
     assert.ok((await lease(held)).attempted_at, "the attempt stays on record");
   });
 
-  test("that failed is tried again ever later, and no sooner than the provider says", async () => {
+  test("a failed refresh is retried ever later, and no sooner than the provider says", async () => {
     const { p_id } = await connected();
     const waits = [];
     for (const result of [{ fault: "outcome_unknown" }, { fault: "refused" }, { fault: "refused", retry_after: 500 }, { fault: "unreadable" }]) {
@@ -415,7 +415,7 @@ describe("an end", () => {
     assert.deepEqual(waits, [30, 60, 500, 240]);
   });
 
-  test("without a refresh token waits for the token's end, and is a reconnection's then", async () => {
+  test("a credential without a refresh token waits for the token's end, and then requires a reconnection", async () => {
     const { p_id } = await connected({ p_config: ends(inMs(60_000)) });
     assert.equal(await end(await claimed(p_id), { fault: "not_refreshable" }), "backed_off");
     assert.equal((await lease(p_id)).retry_at.toISOString(), (await row(p_id)).token_expires_at.toISOString());
@@ -424,7 +424,7 @@ describe("an end", () => {
     assert.equal((await row(past.p_id)).status_reason, "not_refreshable");
   });
 
-  test("with invalid_grant: reconnect_required, and no loop", async () => {
+  test("invalid_grant makes it reconnect_required, and it is not retried", async () => {
     const { p_id } = await connected();
     assert.equal(await end(await claimed(p_id), { fault: "invalid_grant" }), "reconnect_required");
     const { status, status_reason } = await row(p_id);
@@ -434,7 +434,7 @@ describe("an end", () => {
     assert.deepEqual((await due()).filter((one) => one.id === p_id), []);
   });
 
-  test("of a batch ends each by itself, in one call", async () => {
+  test("settling a batch of refreshes settles each by itself, in one call", async () => {
     const p_owner = randomUUID();
     const ids = [];
     for (let i = 0; i < 3; i++) ids.push((await connected()).p_id);
@@ -456,7 +456,7 @@ describe("an end", () => {
     ["a config that is too large", [{ id: randomUUID(), generation: 1, config: { x: "x".repeat(262_144) } }]],
     ["more than 500", Array.from({ length: 501 }, () => ({ id: randomUUID(), generation: 1, fault: "refused" }))],
   ]) {
-    test(`of ${what} is refused`, () => assert.rejects(settle(randomUUID(), ...results), { code: "22023" }));
+    test(`settling ${what} is rejected`, () => assert.rejects(settle(randomUUID(), ...results), { code: "22023" }));
   }
 });
 
@@ -478,7 +478,7 @@ describe("a refusal", () => {
     return [status, status_reason];
   };
 
-  test("while the token has not ended is no verdict, and does not count", async () => {
+  test("a rejected refresh while the token is still valid is no verdict, and does not count", async () => {
     const { p_id } = await connected();
     for (let i = 0; i < 4; i++) assert.equal(await refused(p_id), "backed_off");
     assert.deepEqual(await standing(p_id), ["active", null]);
@@ -486,7 +486,7 @@ describe("a refusal", () => {
   });
 
   for (const result of [refusal(), { fault: "refused" }, { fault: "outcome_unknown" }]) {
-    test(`after the token's end leaves the connection degraded, not active: ${JSON.stringify(result).slice(0, 40)}`, async () => {
+    test(`a rejected refresh after the token's end leaves the connection degraded, not active: ${JSON.stringify(result).slice(0, 40)}`, async () => {
       const { p_id } = await past();
       assert.equal(await end(await claimed(p_id), result), "backed_off");
       assert.deepEqual(await standing(p_id), ["degraded", "refresh_failed"]);
@@ -496,7 +496,7 @@ describe("a refusal", () => {
     });
   }
 
-  test("that comes again alike ends the grant after the entry's tries and a day, not sooner", async () => {
+  test("a repeated rejection ends the grant after the entry's tries and a day, not sooner", async () => {
     const { p_id } = await past();
     for (let i = 0; i < 5; i++) assert.equal(await refused(p_id), "backed_off", "within a day");
     const few = await past();
@@ -514,7 +514,7 @@ describe("a refusal", () => {
     }
   });
 
-  test("of another kind starts the count anew; an outage in between does not", async () => {
+  test("a rejection of another kind starts the count anew; an outage in between does not", async () => {
     const { p_id } = await past();
     await refused(p_id);
     await refused(p_id);
@@ -529,7 +529,7 @@ describe("a refusal", () => {
     assert.equal(await refused(p_id, { alike: "404 " }), "reconnect_required");
   });
 
-  test("is forgotten once there are other tokens, by a refresh or a reconnection", async () => {
+  test("a rejection is forgotten once a refresh or a reconnection brings other tokens", async () => {
     for (const renew of [
       async ({ p_id }) => assert.equal(await end(await claimed(p_id), { config: ends(inMs(-1000)) }), "settled"),
       (args) => call(service, "complete_connection", { ...args, p_config: ends(inMs(-1000), { access_token: "cmU=.cmU=.cmU=" }) }),
@@ -545,7 +545,7 @@ describe("a refusal", () => {
     }
   });
 
-  test("that may be our client's fault ends no grant, however often, until another of the type is refreshed", async () => {
+  test("a rejection that may be our client's fault ends no grant, however often, until another of the type is refreshed", async () => {
     const p_integration_type = "wrong_secret";
     const over = { alike: "401 invalid_client", may_be_ours: true };
     const ids = [];
@@ -569,7 +569,7 @@ describe("a refusal", () => {
     assert.deepEqual(await standing(other.p_id), ["active", null]);
   });
 
-  test("is told to webhooks: degraded once, then that a reconnection is needed", async () => {
+  test("webhooks report a rejected refresh: degraded once, then reconnect_required", async () => {
     const args = await past();
     await endpointOf(service, args.p_organization_id);
     await refused(args.p_id);
@@ -585,7 +585,7 @@ describe("a refusal", () => {
     ]);
   });
 
-  test("out of bounds is an error", async () => {
+  test("a rejection with values out of bounds is an error", async () => {
     const { p_id } = await past();
     const mine = await claimed(p_id);
     for (const over of [{ tries: 1 }, { tries: 1001 }, { tries: null }, { alike: "x".repeat(129) }, { alike: null }, { may_be_ours: null }]) {
@@ -616,7 +616,7 @@ describe("what is due", () => {
     return (await call(fresh.service, "claim_due_refreshes", args)).claims.map(({ id }) => id);
   };
 
-  test("is claimed once, the soonest first, and only of the types and statuses that can be refreshed", async () => {
+  test("due refreshes are claimed once, the soonest first, and only of types and statuses that can be refreshed", async () => {
     const [third, first, second] = [await insert(500_000), await insert(-60_000), await insert(0)];
     const others = [
       await insert(HOUR_MS), await insert(0, { integration_type: "gitlab" }), await insert(0, { status: "reconnect_required" }),
@@ -630,7 +630,7 @@ describe("what is due", () => {
     assert.ok(others.every((id) => !events.some((event) => event.integration_id === id)));
   });
 
-  test("two sweeps at once share it, and none waits for a row that somebody holds", async () => {
+  test("two schedules at once share the due refreshes, and neither waits for a locked row", async () => {
     const ids = [];
     for (let i = 0; i < 40; i++) ids.push(await insert(0));
     const other = fresh.connect("postgres");
@@ -645,7 +645,7 @@ describe("what is due", () => {
     });
   });
 
-  test("is bounded in size, and an oversized config keeps nobody else waiting", async () => {
+  test("a claim of due refreshes is bounded in size, and an oversized config keeps no other waiting", async () => {
     await claims();
     const big = { p: "x".repeat(190_000) };
     for (let i = 0; i < 10; i++) await insert(-1000 * i, { config: sql.json(ends(inMs(-1000 * i), big)) });
@@ -654,7 +654,7 @@ describe("what is due", () => {
     assert.equal((await claims()).length, 4);
   });
 
-  test("bounds are checked", async () => {
+  test("a claim of due refreshes rejects arguments out of bounds", async () => {
     for (const over of [{ p_limit: 0 }, { p_limit: 501 }, { p_limit: null }, { p_within: null }, { p_types: null }]) {
       await assert.rejects(claims(over), { code: "22023" });
     }

@@ -38,7 +38,7 @@ const settle = ({ id, owner: p_owner }, p_result) =>
 const dueNow = () => owner`update private.pending_revocations set next_attempt_at = now(), owner = null, leased_until = null`;
 
 describe("disconnect_integration", () => {
-  test("deletes the row and leases the revocation of its credential, in one transaction", async () => {
+  test("disconnect_integration deletes the row and leases the revocation of its credential, in one transaction", async () => {
     const args = await connected();
     const asked = disconnection(args);
     const { outcome, revocation, earlier_grant, shared } = await call(service, "disconnect_integration", asked);
@@ -59,7 +59,7 @@ describe("disconnect_integration", () => {
     ]);
   });
 
-  test("revokes the newest credential, where a refreshed one waits to be written", async () => {
+  test("disconnect_integration revokes the newest credential if a refreshed one waits to be written", async () => {
     const args = await connected();
     const fresh = config(KID.c);
     await owner`insert into public.credential_leases (integration_id, journal) values (${args.p_id}, ${owner.json(fresh)})`;
@@ -68,7 +68,7 @@ describe("disconnect_integration", () => {
     assert.equal((await owner`select from public.credential_leases where integration_id = ${args.p_id}`).length, 0);
   });
 
-  test("deletes a row whatever its config holds", async () => {
+  test("disconnect_integration deletes a row whatever its config holds", async () => {
     const deep = "[".repeat(200) + "]".repeat(200);
     for (const value of ['{"x": 1e400}', deep, '"text"', "null", "7"]) {
       const user = randomUUID();
@@ -82,7 +82,7 @@ describe("disconnect_integration", () => {
     }
   });
 
-  test("is unknown to a stranger, and nothing happens; and the second time", async () => {
+  test("disconnect_integration answers unknown to a stranger and the second time, and nothing happens", async () => {
     const args = await connected();
     const stranger = disconnection({ ...args, p_user_id: randomUUID() });
     assert.deepEqual(await call(service, "disconnect_integration", stranger), { outcome: "unknown" });
@@ -92,7 +92,7 @@ describe("disconnect_integration", () => {
     assert.deepEqual(await call(service, "disconnect_integration", disconnection(args)), { outcome: "unknown" });
   });
 
-  test("names the integrations that share the grant, and says which of them the caller may see", async () => {
+  test("disconnect_integration names the integrations that share the grant, and says which of them the caller may see", async () => {
     const account = { p_external_account_id: `account ${randomUUID()}`, p_integration_type: "google" };
     const [own, user] = [randomUUID(), randomUUID()];
     await addMember(owner, own, user);
@@ -110,7 +110,7 @@ describe("complete_connection", () => {
   const again = (args, over) =>
     call(service, "complete_connection", { ...args, p_config: config(KID.b), ...over });
 
-  test("queues the grant that it replaces, where the provider keeps them apart", async () => {
+  test("complete_connection queues the replaced grant for revocation where the provider keeps grants apart", async () => {
     const args = await connected();
     assert.equal((await again(args, { p_second_grant: "separate" })).outcome, "updated");
     assert.deepEqual(await queued(), [{ sealed_for: args.p_id, config: args.p_config, reason: "replaced", owner: null, attempts: 0 }]);
@@ -118,7 +118,7 @@ describe("complete_connection", () => {
     assert.equal(earlier_grant, false);
   });
 
-  test("queues what a refresh of the replaced grant returns afterwards, and waits for it", async () => {
+  test("complete_connection queues what a refresh of the replaced grant returns afterwards, and waits for it", async () => {
     const args = await connected();
     const p_owner = randomUUID();
     const { generation } = await call(service, "claim_refresh", { p_id: args.p_id, p_owner });
@@ -134,7 +134,7 @@ describe("complete_connection", () => {
     assert.deepEqual((await claim()).map((row) => row.config), [refreshed]);
   });
 
-  test("revokes the replaced grant although its refresh never returns", async () => {
+  test("complete_connection has the replaced grant revoked although its refresh never returns", async () => {
     const args = await connected();
     await call(service, "claim_refresh", { p_id: args.p_id, p_owner: randomUUID() });
     await again(args, { p_second_grant: "separate" });
@@ -142,7 +142,7 @@ describe("complete_connection", () => {
     assert.deepEqual((await claim()).map((row) => row.config), [args.p_config]);
   });
 
-  test("remembers that an earlier grant may exist, where nobody knows what the provider does", async () => {
+  test("complete_connection remembers that an earlier grant may exist where nobody knows what the provider does", async () => {
     const [unknown, replaced] = [await connected(), await connected()];
     await again(unknown, {});
     await again(replaced, { p_second_grant: "replaces" });
@@ -151,7 +151,7 @@ describe("complete_connection", () => {
     assert.equal((await call(service, "disconnect_integration", disconnection(replaced))).earlier_grant, false);
   });
 
-  test("repeated after its answer was lost, answers the same row", async () => {
+  test("complete_connection answers the same row when it is repeated after a lost answer", async () => {
     const grant = pending();
     await addPending(service, { ...grant, p_accounts: null });
     const args = completion({ p_user_id: grant.p_user_id, p_pending_id: grant.p_id });
@@ -160,7 +160,7 @@ describe("complete_connection", () => {
     assert.deepEqual(await queued(), []);
   });
 
-  test("that arrives after the grant was given up writes nothing", async () => {
+  test("complete_connection writes nothing after the grant was given up", async () => {
     const grant = pending();
     await addPending(service, { ...grant, p_accounts: null });
     assert.equal((await call(service, "abandon_connection", abandonment(grant))).outcome, "abandoned");
@@ -169,7 +169,7 @@ describe("complete_connection", () => {
     assert.equal((await owner`select from public.integrations where id = ${late.p_id}`).length, 0);
   });
 
-  test("wins against a later attempt to give the grant up", async () => {
+  test("complete_connection wins against a later attempt to give the grant up", async () => {
     const grant = pending();
     await addPending(service, { ...grant, p_accounts: null });
     await call(service, "complete_connection", completion({ p_user_id: grant.p_user_id, p_pending_id: grant.p_id }));
@@ -183,7 +183,7 @@ describe("add_pending_connection", () => {
     ["stored", (grant) => call(service, "complete_connection", completion({ p_user_id: grant.p_user_id, p_pending_id: grant.p_id }))],
     ["given up", (grant) => call(service, "abandon_connection", abandonment(grant))],
   ]) {
-    test(`that arrives after its repetition, once the grant was ${what}, writes nothing: nobody would end it but the schedule`, async () => {
+    test(`add_pending_connection writes nothing when it arrives after its repetition, once the grant was ${what}`, async () => {
       const { p_accounts: _, ...grant } = pending();
       await call(service, "add_pending_connection", grant);
       await ending(grant);
@@ -197,7 +197,7 @@ describe("add_pending_connection", () => {
 });
 
 describe("abandon_connection", () => {
-  test("keeps a grant that another integration of the account uses, where a revocation would end that too", async () => {
+  test("abandon_connection keeps a grant that another integration of the account uses, where a revocation would end that too", async () => {
     const p_external_account_id = `account ${randomUUID()}`;
     await connected({ p_external_account_id });
     const grant = pending();
@@ -208,14 +208,14 @@ describe("abandon_connection", () => {
     assert.deepEqual(await trail(grant.p_id), [{ action: "revoked", outcome: "kept", reason: "abandoned" }]);
   });
 
-  test("keeps it, too, where the account is not known and the user has connected another one", async () => {
+  test("abandon_connection keeps a grant of an unknown account if the user has connected another one", async () => {
     const { p_user_id } = await connected();
     const grant = pending({ p_user_id });
     await addPending(service, { ...grant, p_accounts: null });
     assert.deepEqual(await call(service, "abandon_connection", abandonment(grant, { p_wide: true })), { outcome: "kept" });
   });
 
-  test("does not keep it where a revocation ends this grant alone", async () => {
+  test("abandon_connection queues the grant where a revocation ends this grant alone", async () => {
     const { p_user_id, p_external_account_id } = await connected();
     const grant = pending({ p_user_id });
     await addPending(service, { ...grant, p_accounts: null });
@@ -232,7 +232,7 @@ describe("claim_revocations", () => {
     return grant;
   };
 
-  test("takes over what nobody stored and what nobody chose from", async () => {
+  test("claim_revocations takes over expired grants that nobody stored or chose from", async () => {
     const [stored, chosen] = [await expired({}, { p_accounts: null }), await expired({})];
     const claims = await claim();
     assert.deepEqual(new Set(claims.map(({ id }) => id)), new Set([stored.p_id, chosen.p_id]));
@@ -241,7 +241,7 @@ describe("claim_revocations", () => {
     assert.deepEqual(await claim(), [], "leased");
   });
 
-  test("gives a failed one out again later, ever more seldom, and gives up after a day", async () => {
+  test("claim_revocations retries a failed revocation ever more seldom, and gives up after a day", async () => {
     const grant = await expired();
     let seconds = 0;
     for (let attempt = 1; attempt <= 3; attempt++) {
@@ -261,7 +261,7 @@ describe("claim_revocations", () => {
     assert.deepEqual(await trail(grant.p_id), [{ action: "revoked", outcome: "failed", reason: "expired" }]);
   });
 
-  test("settles only for whoever has the lease", async () => {
+  test("a revocation is settled only by the owner of its lease", async () => {
     await expired();
     const [mine] = await claim();
     assert.deepEqual(await settle({ ...mine, owner: randomUUID() }, "revoked"), { outcome: "unknown" });
@@ -269,14 +269,14 @@ describe("claim_revocations", () => {
     assert.deepEqual(await settle(mine, "revoked"), { outcome: "unknown" });
   });
 
-  test("keeps a grant that another integration uses by now", async () => {
+  test("claim_revocations keeps a grant that another integration uses by now", async () => {
     const grant = await expired();
     await connected({ p_user_id: grant.p_user_id });
     assert.deepEqual(await claim({ p_wide_types: ["supabase"] }), []);
     assert.deepEqual(await trail(grant.p_id), [{ action: "revoked", outcome: "kept", reason: "expired" }]);
   });
 
-  test("takes turns between organizations", async () => {
+  test("claim_revocations takes turns between organizations", async () => {
     const many = randomUUID();
     for (let i = 0; i < 5; i++) await expired({ p_user_id: many });
     const one = await expired();
@@ -284,13 +284,13 @@ describe("claim_revocations", () => {
     assert.deepEqual(new Set(claims.map(({ organization_id }) => organization_id)), new Set([many, one.p_user_id]));
   });
 
-  test("leaves the types of providers that are not configured", async () => {
+  test("claim_revocations leaves the types that are not configured", async () => {
     await expired({ p_integration_type: "gitlab" });
     assert.deepEqual(await claim(), []);
     assert.equal((await queued()).length, 1);
   });
 
-  test("takes the tokens of a refresh that returns after its integration was deleted, once", async () => {
+  test("claim_revocations takes the tokens of a refresh that returns after its integration was deleted, once", async () => {
     const args = await connected();
     const p_owner = randomUUID();
     const { generation } = await call(service, "claim_refresh", { p_id: args.p_id, p_owner, p_read: false });
@@ -306,7 +306,7 @@ describe("claim_revocations", () => {
   });
 });
 
-test("an older writer's row without an account is not taken for a shared one", async () => {
+test("an older writer's row without an account is not taken for a shared grant", async () => {
   await insertIntegration(owner, { integration_type: "gitlab" });
   const grant = pending({ p_integration_type: "gitlab" });
   await addPending(service, { ...grant, p_accounts: null });

@@ -47,7 +47,7 @@ const apply = async (page, { patch = resealed, sql = service } = {}) => {
 const kidOf = async (id) => (await row(id)).config._enc.kid;
 
 describe("rewrap_read", () => {
-  test("goes through the rows in the order of their ids, each once, the lowest and the highest id included", async () => {
+  test("rewrap_read returns the rows in the order of their ids, each once, the lowest and the highest id included", async () => {
     const ids = [NIL, MAX, ...Array.from({ length: 21 }, () => randomUUID())].sort();
     for (const id of ids) await insert(config(KID.a), { id });
     const seen = [];
@@ -60,7 +60,7 @@ describe("rewrap_read", () => {
     assert.deepEqual(seen, ids);
   });
 
-  test("shows what is not on the key, whatever its form, and of the rest only where the page ends", async () => {
+  test("rewrap_read returns what is not on the key, whatever its form, and of the rest only where the page ends", async () => {
     const values = [config(KID.a), config(null), {}, null, "text", [config(KID.b)], { _enc: "x" }, { _enc: { kid: 7 } }];
     const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
     await insert(config(KID.b), { id: id(0) });
@@ -79,7 +79,7 @@ describe("rewrap_read", () => {
     assert.deepEqual([all.length, all.some((r) => r.current)], [values.length + 3, false]);
   });
 
-  test("keeps to a range of ids and to an organisation", async () => {
+  test("rewrap_read keeps to a range of ids and to an organization", async () => {
     const organization = randomUUID();
     const ids = Array.from({ length: 9 }, () => randomUUID()).sort();
     for (const [i, id] of ids.entries()) await insert(config(KID.a), { id, ...(i % 2 && { organization_id: organization }) });
@@ -90,7 +90,7 @@ describe("rewrap_read", () => {
     assert.deepEqual(await listed({ organization: randomUUID() }), []);
   });
 
-  test("is bounded by the size of what travels, and counts what it looked at", async () => {
+  test("rewrap_read is bounded by the size of what travels, and counts what it looked at", async () => {
     const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
     // Random, so that the database does not store it smaller than it is.
     const large = () => Array.from({ length: 12_000 }, () => randomUUID()).join("");
@@ -109,12 +109,12 @@ describe("rewrap_read", () => {
     assert.deepEqual(pages[0].map(([, scanned]) => scanned), [1, 3, 4, 5]);
   });
 
-  test("bounds its limit", async () => {
+  test("rewrap_read bounds its limit", async () => {
     for (const limit of [0, -1, 5001, null]) await assert.rejects(page({ limit }), { code: "22023" });
     for (const look of [99, 0, 50_001]) await assert.rejects(page({ look }), { code: "22023" });
   });
 
-  test("looks further than it returns, and says where it ended", async () => {
+  test("rewrap_read looks further than it returns, and says where it ended", async () => {
     const ids = Array.from({ length: 8 }, () => randomUUID()).sort();
     for (const [i, id] of ids.entries()) await insert(config(i < 4 ? KID.b : KID.a), { id });
     const shown = async (range) => (await page(range)).map(({ id, scanned, current }) => [ids.indexOf(id), scanned, current]);
@@ -125,7 +125,7 @@ describe("rewrap_read", () => {
 });
 
 describe("rewrap_write", () => {
-  test("replaces the given fields of config and leaves all else, updated_at included", async () => {
+  test("rewrap_write replaces the given fields of config and leaves all else, updated_at included", async () => {
     const id = await insert(config(KID.a, { project_id: "p", nested: { api_key: "x", plain: 1 }, expires_at: "2026" }), { status: "error" });
     const before = await row(id);
     const patch = { ...resealed, nested: { api_key: "y", plain: 1 } };
@@ -133,7 +133,7 @@ describe("rewrap_write", () => {
     assert.deepEqual(await row(id), { ...before, config: { ...before.config, ...patch } });
   });
 
-  test("everybody else's update moves updated_at, in the same transaction too", async () => {
+  test("every other update moves updated_at, in the same transaction too", async () => {
     const id = await insert(config(KID.a));
     const before = await row(id);
     await connect().begin(async (sql) => {
@@ -144,7 +144,7 @@ describe("rewrap_write", () => {
     assert.ok((await row(id)).updated_at > before.updated_at);
   });
 
-  test("a row that somebody wrote, or deleted, after it was read stays as they left it", async () => {
+  test("rewrap_write leaves a row alone that was written or deleted after it was read", async () => {
     const [kept, changed, touched, deleted, replaced] = await Promise.all(Array.from({ length: 5 }, () => insert(config(KID.a))));
     const rows = await page();
     await service`update public.integrations set config = ${service.json(config(KID.a, { access_token: "newer" }))} where id = ${changed}`;
@@ -160,7 +160,7 @@ describe("rewrap_write", () => {
     assert.equal(await apply(await page()), 3);
   });
 
-  test("waits for a writer that holds the row, and leaves the row to it; written where the writer gives up", async () => {
+  test("rewrap_write waits for a writer that holds the row and leaves the row to it, and writes if the writer rolls back", async () => {
     for (const end of ["commit", "rollback"]) {
       const id = await insert(config(KID.a));
       const rows = (await page()).filter((r) => r.id === id);
@@ -176,7 +176,7 @@ describe("rewrap_write", () => {
     }
   });
 
-  test("four rotators on the same rows, in any order of arrival: each row written once, no deadlock", async () => {
+  test("four rotations of the same rows write each row once, in any order and without a deadlock", async () => {
     await owner`
       insert into public.integrations (organization_id, integration_type, name, config)
       select gen_random_uuid(), 'supabase', 'n', ${owner.json(config(KID.a))} from generate_series(1, 2000)`;
@@ -193,14 +193,14 @@ describe("rewrap_write", () => {
     assert.equal(written.reduce((sum, count) => sum + count), 2000);
   });
 
-  test("a second run finds nothing to write", async () => {
+  test("a second run of rewrap_write finds nothing to write", async () => {
     await insert(config(KID.a));
     await insert(config(null));
     await apply(await page());
     assert.deepEqual((await page()).filter((r) => !r.current), []);
   });
 
-  test("says how many rows of each organization it wrote", async () => {
+  test("rewrap_write says how many rows of each organization it wrote", async () => {
     const [one, two] = [randomUUID(), randomUUID()];
     for (const organization_id of [one, one, two]) await insert(config(KID.a), { organization_id });
     const rows = await page();
@@ -212,7 +212,7 @@ describe("rewrap_write", () => {
     assert.deepEqual(written, { [one]: 2 });
   });
 
-  test("does not wait for the disk, in its own transaction only", async () => {
+  test("rewrap_write does not wait for the disk, in its own transaction only", async () => {
     const id = await insert(config(KID.a));
     const sql = connect();
     const standing = async (connection) => (await connection`show synchronous_commit`)[0].synchronous_commit;
@@ -225,7 +225,7 @@ describe("rewrap_write", () => {
     assert.equal(await standing(sql), "on");
   });
 
-  test("gives up on a row that is held for long, and leaves the whole batch", async () => {
+  test("rewrap_write gives up on a row that stays locked, and leaves the whole batch", async () => {
     const [held, free] = [await insert(config(KID.a)), await insert(config(KID.a))];
     const rows = await page();
     const before = [await row(held), await row(free)];
@@ -236,7 +236,7 @@ describe("rewrap_write", () => {
     assert.deepEqual([await row(held), await row(free)], before);
   });
 
-  test("the fence stands above it", async () => {
+  test("rewrap_write obeys the fence", async () => {
     const id = await insert(config(KID.a));
     const before = await row(id);
     await call(service, "declare_fence", { p_kids: [KID.b] });
@@ -249,12 +249,12 @@ describe("rewrap_write", () => {
     }
   });
 
-  test("a row whose config is no object is left", async () => {
+  test("rewrap_write leaves a row whose config is not an object", async () => {
     for (const value of ["text", [], 7]) await insert(value);
     assert.equal(await apply(await page()), 0);
   });
 
-  test("a batch that makes no sense is refused whole", async () => {
+  test("rewrap_write rejects an invalid batch whole", async () => {
     const id = await insert(config(KID.a));
     const before = await row(id);
     const [{ version }] = await page();
@@ -283,7 +283,7 @@ describe("record_opening", () => {
   const record = async (organizations, { kid = KID.b, reason = "rotate" } = {}) =>
     (await service`select public.record_opening(${reason}, ${kid}, ${organizations}) as events`)[0].events;
 
-  test("writes one event an organization: what for, to which key, and who", async () => {
+  test("record_opening writes one event an organization: what for, to which key, and who", async () => {
     const [one, two] = [randomUUID(), randomUUID()];
     assert.equal(await record([one, two]), 2);
     assert.equal(await record([one], { kid: null, reason: "verify" }), 1);
@@ -295,7 +295,7 @@ describe("record_opening", () => {
     ]);
   });
 
-  test("refuses a purpose that it does not know, and more than 5,000 organizations", async () => {
+  test("record_opening rejects a purpose that it does not know, and more than 5,000 organizations", async () => {
     for (const reason of ["look", "", null]) await assert.rejects(record([randomUUID()], { reason }), { code: "22023" });
     for (const organizations of [null, Array(5001).fill(randomUUID())]) await assert.rejects(record(organizations), { code: "22023" });
   });
@@ -305,7 +305,7 @@ describe("record_rotation", () => {
   const record = (organizations, { kid = KID.b, sql = service } = {}) =>
     sql`select public.record_rotation(${kid}, ${sql.json(organizations)}) as events`.then(([{ events }]) => events);
 
-  test("writes one event an organization: how many rows, from which keys, to which, and who", async () => {
+  test("record_rotation writes one event an organization: how many rows, from which keys, to which, and who", async () => {
     const [one, two] = [randomUUID(), randomUUID()];
     assert.equal(await record([{ id: one, rows: 7, from: [KID.a, "legacy"] }, { id: two, rows: 1, from: [KID.c] }]), 2);
     const events = await owner`select * from public.credential_events where action = 'rotated' order by id`;
@@ -315,7 +315,7 @@ describe("record_rotation", () => {
     ]);
   });
 
-  test("takes what was written before to the disk, with no event too", async () => {
+  test("record_rotation takes what was written before to the disk, with no event too", async () => {
     const id = await insert(config(KID.a));
     await apply(await page());
     const [{ lsn }] = await owner`select pg_current_wal_insert_lsn() as lsn`;
@@ -326,7 +326,7 @@ describe("record_rotation", () => {
     assert.deepEqual([flushed, await kidOf(id)], [true, KID.b]);
   });
 
-  test("refuses what is no key id or no list of organizations", async () => {
+  test("record_rotation rejects what is no key id or no list of organizations", async () => {
     const fine = [{ id: randomUUID(), rows: 1, from: [KID.a] }];
     for (const [organizations, kid] of [[fine, "planted"], [fine, null], [{}, KID.b], [Array(10_001).fill(fine[0]), KID.b]]) {
       await assert.rejects(record(organizations, { kid }), { code: "22023" });
@@ -336,7 +336,7 @@ describe("record_rotation", () => {
 });
 
 describe("rewrap_load", () => {
-  test("counts who waits for a lock, once they have waited for a while", async () => {
+  test("rewrap_load counts who has waited for a lock for a while", async () => {
     const vitals = async () => {
       const { estimated_rows, ...others } = await call(service, "rewrap_load");
       return others;
@@ -356,7 +356,7 @@ describe("rewrap_load", () => {
     assert.equal((await vitals()).lock_waits, 0);
   });
 
-  test("knows how many rows there are once the table was analysed", async () => {
+  test("rewrap_load knows how many rows there are once the table was analysed", async () => {
     for (let i = 0; i < 3; i += 1) await insert(config(KID.a));
     await owner`analyze public.integrations`;
     assert.equal((await call(service, "rewrap_load")).estimated_rows, 3);

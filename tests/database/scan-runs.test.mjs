@@ -40,7 +40,7 @@ async function checkSlot(integration, verdict, { types = [integration.type], p_u
 }
 
 describe("a slot of the schedule", () => {
-  test("whose check ends active queues a run for that slot, in the same transaction", async () => {
+  test("a slot whose check ends active queues a run, in the same transaction", async () => {
     const integration = await scannable(service);
     const slot = await schedule(integration);
     assert.equal(await checkSlot(integration, { status: "active" }), "checked");
@@ -49,7 +49,7 @@ describe("a slot of the schedule", () => {
     assert.equal((await claimRuns(service, integration.type)).length, 1);
   });
 
-  test("whose check ends otherwise is a run that did not run, with the reason", async () => {
+  test("a slot whose check ends otherwise is a run that did not run, with the reason", async () => {
     for (const [verdict, reason] of [
       [{ status: "degraded", reason: "timeout" }, "timeout"],
       [{ status: "revoked", reason: "account_gone" }, "account_gone"],
@@ -64,7 +64,7 @@ describe("a slot of the schedule", () => {
     }
   });
 
-  test("is recorded once, however often the check is settled", async () => {
+  test("a slot of the schedule is recorded once, however often the check is settled", async () => {
     const integration = await scannable(service);
     await schedule(integration);
     const { claims: [{ id, version }] } = await call(service, "claim_due_checks", { p_limit: 1, p_types: [integration.type], p_soon: 60 });
@@ -74,7 +74,7 @@ describe("a slot of the schedule", () => {
     assert.equal((await runsOf(integration)).length, 1);
   });
 
-  test("that passes by a user's check counts as well; a check between slots does not", async () => {
+  test("a slot that passes at a user's check counts as well; a check between slots does not", async () => {
     const integration = await scannable(service);
     await schedule(integration);
     await checkSlot(integration, { status: "active" }, { p_user_id: integration.user });
@@ -88,7 +88,7 @@ describe("a slot of the schedule", () => {
     assert.deepEqual(await runsOf(between), []);
   });
 
-  test("is none where the check is still due, or another config is stored", async () => {
+  test("a slot is not recorded while the check is still due, or after another config was stored", async () => {
     const integration = await scannable(service);
     await schedule(integration);
     assert.equal(await checkSlot(integration, { status: null, schedule: null, next_check_at: null }), "released");
@@ -96,14 +96,14 @@ describe("a slot of the schedule", () => {
     assert.deepEqual(await runsOf(integration), []);
   });
 
-  test("of a type without checks leaves nothing", async () => {
+  test("a slot of a type without checks leaves nothing", async () => {
     const integration = await scannable(service);
     await schedule(integration);
     await checkSlot(integration, { status: "active" }, { types: ["another"] });
     assert.deepEqual(await runsOf(integration), []);
   });
 
-  test("that comes while a run is open is recorded as a gap", async () => {
+  test("a slot that comes while a run is open is recorded as a gap", async () => {
     const integration = await scannable(service);
     await requestScan(service, integration);
     await schedule(integration);
@@ -112,7 +112,7 @@ describe("a slot of the schedule", () => {
     assert.deepEqual(runs.map((run) => [run.trigger, run.state, run.reason]), [["user", "queued", null], ["schedule", "done", "still_running"]]);
   });
 
-  test("that did not run leaves open findings open, and unverified since then", async () => {
+  test("a slot that did not run leaves open findings open, and unverified since then", async () => {
     const integration = await scannable(service);
     await scan(service, integration, [result("fail")]);
     await schedule(integration);
@@ -124,7 +124,7 @@ describe("a slot of the schedule", () => {
 });
 
 describe("scan now", () => {
-  test("queues a run for a member, one at a time", async () => {
+  test("scan now queues a run for a member, one at a time", async () => {
     const integration = await scannable(service);
     const first = await requestScan(service, integration);
     assert.equal(first.outcome, "queued");
@@ -135,7 +135,7 @@ describe("scan now", () => {
     assert.ok(both.every(({ outcome }) => outcome === "already_open"));
   });
 
-  test("is refused to strangers, for a type without checks, and where only a reconnection helps", async () => {
+  test("scan now is rejected to strangers, for a type without checks, and where only a reconnection helps", async () => {
     const integration = await scannable(service);
     assert.equal((await requestScan(service, integration, { p_user_id: randomUUID() })).outcome, "unknown");
     assert.equal((await requestScan(service, integration, { p_id: randomUUID() })).outcome, "unknown");
@@ -145,7 +145,7 @@ describe("scan now", () => {
     assert.deepEqual(await runsOf(integration), []);
   });
 
-  test("is limited for each user", async () => {
+  test("scan now is limited for each user", async () => {
     const user = randomUUID();
     const outcomes = [];
     for (let i = 0; i < 21; i++) {
@@ -160,7 +160,7 @@ describe("scan now", () => {
 });
 
 describe("a claim", () => {
-  test("hands out the sealed config with an event of the scanner, and nothing without one", async () => {
+  test("a claim of a run hands out the sealed config with an event of the scanner, and nothing without one", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     assert.deepEqual(
@@ -182,7 +182,7 @@ describe("a claim", () => {
     assert.equal((await claimRuns(service, other.type)).length, 1, "the claim was undone with its event");
   });
 
-  test("whose lease is over is another's, with a higher generation; what the first writes is rejected", async () => {
+  test("a run whose lease is over is claimed by another with a higher generation, and what the first writes is rejected", async () => {
     const integration = await scannable(service);
     const first = await beginScan(service, integration);
     await savePosition(service, first, { p_position: "page 2", p_results: [result("fail", "one")] });
@@ -201,14 +201,14 @@ describe("a claim", () => {
     assert.equal((await findingsOf(owner, integration)).length, 1, "the first one's results were kept");
   });
 
-  test("whose lease is over, and that nobody else took, may still finish", async () => {
+  test("a run whose lease is over and that nobody else claimed may still finish", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     await makeDue(owner, claim.id);
     assert.equal((await finishScan(service, claim, [result("pass")])).result, "complete");
   });
 
-  test("is one scanner's, of many at once", async () => {
+  test("one of many scanners at once claims a run", async () => {
     const type = `type-${randomUUID()}`;
     for (let i = 0; i < 8; i++) await requestScan(service, await scannable(service, { p_integration_type: type }));
     const scanners = Array.from({ length: 4 }, () => project.connect("authenticator", { role: "service_role" }));
@@ -219,7 +219,7 @@ describe("a claim", () => {
     assert.equal(ids.length, 8);
   });
 
-  test("of a token that is too old to use puts the run off by a minute, and opens nothing", async () => {
+  test("a claim puts off a run whose token is too old by a minute, and opens nothing", async () => {
     const integration = await scannable(service, { p_config: sealed({ expires_at: new Date(Date.now() + 60_000).toISOString() }) });
     const { id } = await requestScan(service, integration);
     assert.deepEqual(await claimRuns(service, integration.type), []);
@@ -235,7 +235,7 @@ describe("a claim", () => {
     assert.equal((await claimRuns(service, integration.type)).length, 1);
   });
 
-  test("waits for a refreshed token that is not stored yet, and for a provider that is paused", async () => {
+  test("a claim waits for a refreshed token that is not stored yet, and for a paused provider", async () => {
     const integration = await scannable(service);
     const { id } = await requestScan(service, integration);
     await owner`insert into public.credential_leases (integration_id, journal) values (${integration.id}, ${owner.json(sealed())})`;
@@ -248,7 +248,7 @@ describe("a claim", () => {
     assert.equal((await claimRuns(service, integration.type)).length, 1);
   });
 
-  test("ends a run whose integration needs a reconnection by now", async () => {
+  test("a claim ends a run whose integration needs a reconnection by now", async () => {
     const [untouched, begun] = [await scannable(service), await scannable(service)];
     const { id } = await requestScan(service, untouched);
     const claim = await beginScan(service, begun);
@@ -261,7 +261,7 @@ describe("a claim", () => {
     assert.deepEqual(ends, [["not_run", "invalid_grant"], ["incomplete", "invalid_grant"]]);
   });
 
-  test("gives up a run that five scanners could not move", async () => {
+  test("a run that five scanners could not advance is given up", async () => {
     const integration = await scannable(service);
     await scan(service, integration, [result("fail")]);
     const { id } = await requestScan(service, integration);
@@ -277,7 +277,7 @@ describe("a claim", () => {
     assert.deepEqual([finding.state, finding.unverified_reason], ["open", "scanner_failed"]);
   });
 
-  test("does not give up a run that moves", async () => {
+  test("a run that advances is not given up", async () => {
     const integration = await scannable(service);
     const { id } = await requestScan(service, integration);
     for (let i = 0; i < 12; i++) {
@@ -287,7 +287,7 @@ describe("a claim", () => {
     }
   });
 
-  test("of wrong arguments is refused", async () => {
+  test("a claim of a run rejects wrong arguments", async () => {
     for (const over of [{ p_limit: 0 }, { p_limit: 51 }, { p_types: null }, { p_soon: null }, { p_owner: null }]) {
       await assert.rejects(call(service, "claim_scan_runs", { p_owner: randomUUID(), p_limit: 1, p_types: [], p_soon: 1, ...over }), { code: "22023" });
     }
@@ -295,7 +295,7 @@ describe("a claim", () => {
 });
 
 describe("a position", () => {
-  test("is kept with the results since and the time before which nothing is asked", async () => {
+  test("a position is kept with the results since and the time before which nothing is asked", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     const later = new Date(Date.now() + 600_000);
@@ -312,14 +312,14 @@ describe("a position", () => {
     assert.equal((await runOf(owner, claim.id)).requests, 12);
   });
 
-  test("that is saved again counts its requests once", async () => {
+  test("a position that is saved again counts its requests once", async () => {
     const claim = await beginScan(service, await scannable(service));
     for (let i = 0; i < 2; i++) await savePosition(service, claim, { p_position: "page 3", p_results: [result("fail")], p_requests: 7 });
     await savePosition(service, claim, { p_position: "page 4", p_requests: 2 });
     assert.equal((await runOf(owner, claim.id)).requests, 9);
   });
 
-  test("waits a day at most", async () => {
+  test("a position waits a day at most", async () => {
     const claim = await beginScan(service, await scannable(service));
     await savePosition(service, claim, { p_not_before: new Date(Date.now() + 1e10) });
     const [{ hours }] = await owner`
@@ -327,7 +327,7 @@ describe("a position", () => {
     assert.ok(hours > 23 && hours <= 24, `${hours} h`);
   });
 
-  test("with the same slice twice has each result once, and of two about the same the worse", async () => {
+  test("a slice that is saved twice has each result once, and of two about the same the worse", async () => {
     const claim = await beginScan(service, await scannable(service));
     const slice = [result("pass", "one"), result("fail", "two"), result("unknown", "three"), result("pass", "two")];
     for (let i = 0; i < 2; i++) await savePosition(service, claim, { p_results: slice });
@@ -338,7 +338,7 @@ describe("a position", () => {
     assert.equal(results, 3);
   });
 
-  test("of another catalogue begins anew: what other checks judged is dropped", async () => {
+  test("a position of another catalogue starts anew, and what other checks judged is dropped", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     await savePosition(service, claim, { p_results: [result("fail", "one")] });
@@ -347,7 +347,7 @@ describe("a position", () => {
     assert.deepEqual([done.passed, done.failed], [1, 0]);
   });
 
-  test("is bounded, as are the results, their evidence and their number", async () => {
+  test("a position is bounded, as are the results, their evidence and their number", async () => {
     const claim = await beginScan(service, await scannable(service));
     const refused = async (over, code) => assert.rejects(savePosition(service, claim, over), { code });
     await refused({ p_position: null }, "22023");
@@ -364,7 +364,7 @@ describe("a position", () => {
     assert.equal((await savePosition(service, claim, { p_results: [result("pass", "é".repeat(1000), { resource_name: null })] })).outcome, "saved");
   });
 
-  test("that is too large, or has too many results, says so; then nothing that is absent is gone", async () => {
+  test("a position that is too large or has too many results says so, and then no absence resolves a finding", async () => {
     const integration = await scannable(service);
     await scan(service, integration, [result("fail", "one")]);
     const claim = await beginScan(service, integration);
@@ -382,7 +382,7 @@ describe("a position", () => {
 });
 
 describe("the credential of a claimed run", () => {
-  test("is handed out once more with its event, as it is stored now", async () => {
+  test("the credential of a claimed run is handed out again with its event, as it is stored now", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     const fresh = sealed({ access_token: "bmV3.bmV3.bmV3" });
@@ -393,7 +393,7 @@ describe("the credential of a claimed run", () => {
     assert.equal((await eventsOf(integration)).length, 2);
   });
 
-  test("is not handed out where it is too old, of another account, over, or gone", async () => {
+  test("the credential of a claimed run is not handed out if it is too old, of another account, over, or gone", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     const old = sealed({ expires_at: new Date(Date.now() + 30_000).toISOString() });
@@ -408,7 +408,7 @@ describe("the credential of a claimed run", () => {
 });
 
 describe("in the middle of a run", () => {
-  test("an integration is deleted: the run ends, findings are archived, and the scanner is told", async () => {
+  test("deleting the integration ends the run, archives the findings, and the scanner learns it", async () => {
     const integration = await scannable(service);
     await scan(service, integration, [result("fail")]);
     const claim = await beginScan(service, integration);
@@ -425,7 +425,7 @@ describe("in the middle of a run", () => {
     assert.equal(left, 0);
   });
 
-  test("a deletion that waits for a finish comes after it, and the other way round", async () => {
+  test("a deletion and the finish of a run wait for each other in either order", async () => {
     for (const first of ["finish", "delete"]) {
       const integration = await scannable(service);
       const claim = await beginScan(service, integration);
@@ -448,7 +448,7 @@ describe("in the middle of a run", () => {
     }
   });
 
-  test("the account is replaced: nothing that was seen counts", async () => {
+  test("nothing that was seen counts after the account was replaced", async () => {
     const integration = await scannable(service);
     await scan(service, integration, [result("fail")]);
     const claim = await beginScan(service, integration);
@@ -469,7 +469,7 @@ describe("in the middle of a run", () => {
     );
   });
 
-  test("the account is replaced between two slices: the run ends before the other credential is opened", async () => {
+  test("a run whose account is replaced between two slices ends before the other credential is opened", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     await savePosition(service, claim, { p_not_before: new Date() });
@@ -480,7 +480,7 @@ describe("in the middle of a run", () => {
     assert.equal((await eventsOf(integration)).length, 1);
   });
 
-  test("two scanners finish at once: one does, the other learns that it changed", async () => {
+  test("one of two scanners finishes a run, and the other learns that it changed", async () => {
     const integration = await scannable(service);
     const first = await beginScan(service, integration);
     await makeDue(owner, first.id);
@@ -491,7 +491,7 @@ describe("in the middle of a run", () => {
     assert.equal((await findingsOf(owner, integration)).length, 1);
   });
 
-  test("a finish that is repeated answers the same and changes nothing", async () => {
+  test("a repeated finish answers the same and changes nothing", async () => {
     const integration = await scannable(service);
     const claim = await beginScan(service, integration);
     const once = await finishScan(service, claim, [result("fail"), result("pass", "two")]);
@@ -502,7 +502,7 @@ describe("in the middle of a run", () => {
   });
 });
 
-test("a run that has not ended within a day is ended by clean_up, wherever it is", async () => {
+test("clean_up ends a run that has not ended within a day, wherever it is", async () => {
   const integrations = [await scannable(service), await scannable(service), await scannable(service)];
   const [queued, begun, young] = integrations;
   const { id } = await requestScan(service, queued);
@@ -518,7 +518,7 @@ test("a run that has not ended within a day is ended by clean_up, wherever it is
   assert.equal((await requestScan(service, queued)).outcome, "queued");
 });
 
-test("a connection of the source's own writer is scanned by the project that its config names", async () => {
+test("a connection that the source document's writer made is scanned by the project that its config names", async () => {
   const organization = randomUUID();
   const type = `type-${randomUUID()}`;
   const [{ id }] = await service`

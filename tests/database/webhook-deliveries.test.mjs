@@ -39,7 +39,7 @@ const due = () => owner`update public.webhook_deliveries set next_attempt_at = n
 const endpointRow = async ({ id }) => (await owner`select * from public.webhook_endpoints where id = ${id}`)[0];
 
 describe("a claim", () => {
-  test("has all that is needed to send it", async () => {
+  test("a claim of deliveries has all that is needed to send them", async () => {
     const made = await endpoint();
     const integration = await happened(made);
     const [claimed, ...others] = await claim();
@@ -52,7 +52,7 @@ describe("a claim", () => {
     });
   });
 
-  test("of many at once is one's alone", async () => {
+  test("one of many claims at once gets a delivery", async () => {
     const made = await endpoint();
     for (let i = 0; i < 60; i++) await happened(made);
     const many = project.connect("authenticator", { role: "service_role" }, 20);
@@ -73,7 +73,7 @@ describe("a claim", () => {
     assert.deepEqual([ids.length, new Set(ids).size], [60, 60]);
   });
 
-  test("leaves no more than ten on their way to one endpoint", async () => {
+  test("a claim leaves no more than ten deliveries in flight to one endpoint", async () => {
     const made = await endpoint();
     for (let i = 0; i < 12; i++) await happened(made);
     const [first, ...others] = await claim();
@@ -83,7 +83,7 @@ describe("a claim", () => {
     assert.equal((await claim()).length, 1);
   });
 
-  test("that is not settled is another's after two minutes", async () => {
+  test("a delivery that is not settled can be claimed again after two minutes", async () => {
     const made = await endpoint();
     await happened(made);
     const [first] = await claim();
@@ -99,7 +99,7 @@ describe("a claim", () => {
     assert.equal((await of(second)).state, "delivered", "a repeated settling changes nothing");
   });
 
-  test("that is given back is due at once, and was no attempt", async () => {
+  test("a delivery that is given back is due at once, and was no attempt", async () => {
     await happened(await endpoint());
     const [first] = await claim();
     await settle(first, { error: "released" });
@@ -108,7 +108,7 @@ describe("a claim", () => {
     assert.equal((await claim()).length, 1);
   });
 
-  test("passes by an endpoint that is disabled, or to be skipped", async () => {
+  test("a claim skips an endpoint that is disabled or named to be skipped", async () => {
     const [off, skipped, good] = [await endpoint(), await endpoint(), await endpoint()];
     for (const made of [off, skipped, good]) await happened(made);
     await owner`update public.webhook_endpoints set enabled = false where id = ${off.id}`;
@@ -116,7 +116,7 @@ describe("a claim", () => {
     assert.deepEqual(claimed.map(({ endpoint_id }) => endpoint_id), [good.id]);
   });
 
-  test("signs with both secrets until the earlier one ends", async () => {
+  test("a claim hands out both secrets until the earlier one ends", async () => {
     const made = await endpoint();
     for (const [ends, both] of [["1 hour", true], ["-1 second", false]]) {
       await owner`update public.webhook_endpoints set previous_secret_ends_at = now() + ${ends}::interval where id = ${made.id}`;
@@ -127,7 +127,7 @@ describe("a claim", () => {
     }
   });
 
-  test("bounds", async () => {
+  test("a claim of deliveries rejects arguments out of bounds", async () => {
     for (const over of [{ p_limit: 0 }, { p_limit: 101 }, { p_limit: null }, { p_owner: null }, { p_skip: null }, { p_slow: null }, { p_slow: -1 }]) {
       await assert.rejects(call(service, "claim_webhook_deliveries", { p_owner: randomUUID(), p_limit: 1, ...over }), { code: "22023" });
     }
@@ -156,7 +156,7 @@ describe("order", () => {
     assert.equal((await deliveriesOf(owner, other))[0].state, "delivered");
   });
 
-  test("also while the earlier one backs off; once that is given up, the later one has its turn", async () => {
+  test("an integration's later event waits while the earlier one backs off, and is due once that is given up", async () => {
     const made = await endpoint();
     const integration = await happened(made, 2);
     const [first] = await claim();
@@ -170,7 +170,7 @@ describe("order", () => {
     assert.equal((await of(first)).state, "failed");
   });
 
-  test("another endpoint of the organisation does not wait", async () => {
+  test("another endpoint of the organization does not wait for an earlier event", async () => {
     const made = await endpoint();
     const other = await endpointOf(service, made.organization);
     await happened(made, 2);
@@ -181,7 +181,7 @@ describe("order", () => {
 });
 
 describe("a failure", () => {
-  test("is tried again ten times in three days, then given up", async () => {
+  test("a failed delivery is retried ten times in three days, then given up", async () => {
     const made = await endpoint();
     await happened(made);
     let elapsed = 0;
@@ -206,7 +206,7 @@ describe("a failure", () => {
     assert.ok(elapsed > 48 * HOUR_MS && elapsed < 72 * HOUR_MS, `${elapsed / HOUR_MS} hours`);
   });
 
-  test("waits as long as the receiver asks, a day at the most", async () => {
+  test("a failed delivery waits as long as the receiver asks, a day at the most", async () => {
     const made = await endpoint();
     for (const [retry_after, atLeast] of [[3600, 3600], [10_000_000, 86_400]]) {
       await happened(made);
@@ -217,7 +217,7 @@ describe("a failure", () => {
     }
   });
 
-  test("puts its endpoint behind the others, with one delivery, until it answers well", async () => {
+  test("a failed delivery puts its endpoint behind the others, with one delivery, until it succeeds", async () => {
     const [bad, good] = [await endpoint(), await endpoint()];
     for (let i = 0; i < 20; i++) await happened(bad);
     const [first] = await claim(1);
@@ -232,7 +232,7 @@ describe("a failure", () => {
     assert.equal((await claim()).length, 10, "as many as an endpoint has in a claim");
   });
 
-  test("comes first no more where the claim has no room", async () => {
+  test("a failing endpoint does not come first where the claim has no room", async () => {
     const [bad, good] = [await endpoint(), await endpoint()];
     await happened(bad);
     await owner`update public.webhook_endpoints set failing_since = now() where id = ${bad.id}`;
@@ -240,7 +240,7 @@ describe("a failure", () => {
     assert.deepEqual((await claim(1)).map(({ endpoint_id }) => endpoint_id), [good.id]);
   });
 
-  test("of an outage: what waited is due at the first success; of one event: it keeps waiting", async () => {
+  test("after an outage what waited is due at the first success, but one event that fails keeps waiting", async () => {
     const made = await endpoint();
     const fail = async () => {
       const [claimed] = await claim();
@@ -261,7 +261,7 @@ describe("a failure", () => {
     }
   });
 
-  test("410 gives up and disables the endpoint, unless its url is another one by now", async () => {
+  test("410 gives up and disables the endpoint, unless its url has changed", async () => {
     const [gone, moved] = [await endpoint(), await endpoint()];
     for (const made of [gone, moved]) await happened(made);
     const claimed = await claim();
@@ -278,7 +278,7 @@ describe("a replay", () => {
   const replay = (made, event, user = made.user) =>
     call(service, "replay_webhook_delivery", { p_endpoint_id: made.id, p_event_id: event, p_user_id: user });
 
-  test("sends the event again, behind what waits already", async () => {
+  test("a replay sends the event again, behind what waits already", async () => {
     const made = await endpoint();
     const integration = await happened(made, 2);
     const [first] = await claim();
@@ -294,7 +294,7 @@ describe("a replay", () => {
     assert.deepEqual([heard, again], [[second, first.event_id], first.event_id]);
   });
 
-  test("of what was given up has three days again; of what waits it is due now", async () => {
+  test("a replay of what was given up has three days again, and of what waits it is due now", async () => {
     const made = await endpoint();
     await happened(made);
     const [claimed] = await claim();
@@ -310,7 +310,7 @@ describe("a replay", () => {
     assert.equal((await claim()).length, 1);
   });
 
-  test("is refused to strangers, of unknown events, and to an endpoint that is disabled", async () => {
+  test("a replay is rejected for strangers, unknown events and a disabled endpoint", async () => {
     const made = await endpoint();
     await happened(made);
     const [claimed] = await claim();
@@ -326,7 +326,7 @@ describe("a replay", () => {
 describe("what is kept", () => {
   const sweep = () => call(service, "clean_up", { p_event_days: 400 });
 
-  test("events of two weeks, unless one still waits", async () => {
+  test("events are kept for two weeks, longer if one still waits", async () => {
     const made = await endpoint();
     const [old, waiting, young] = [await happened(made), await happened(made), await happened(made)];
     const claimed = await claim();
@@ -341,7 +341,7 @@ describe("what is kept", () => {
     assert.equal((await deliveriesOf(owner, old)).length, 0);
   });
 
-  test("what nobody could deliver in three days is given up, also where the endpoint is disabled", async () => {
+  test("what could not be delivered in three days is given up, also if the endpoint is disabled", async () => {
     const made = await endpoint();
     const integration = await happened(made);
     await owner`update public.webhook_endpoints set enabled = false`;
@@ -352,7 +352,7 @@ describe("what is kept", () => {
     assert.deepEqual([state, last_error], ["failed", "expired"]);
   });
 
-  test("a claim finds its way in a large outbox by the indexes", async () => {
+  test("a claim uses the indexes in a large outbox", async () => {
     const made = await endpoint();
     await owner`
       with e as (

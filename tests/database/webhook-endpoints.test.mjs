@@ -20,7 +20,7 @@ const change = ({ id, user }, p_changes) =>
   call(service, "change_webhook_endpoint", { p_id: id, p_user_id: user, p_changes: service.json(p_changes) });
 
 describe("an endpoint", () => {
-  test("is shown without its secrets", async () => {
+  test("an endpoint is shown without its secrets", async () => {
     const args = endpointArgs(randomUUID(), { p_events: ["connection.deleted"] });
     const { outcome, endpoint } = await create(args);
     assert.equal(outcome, "created");
@@ -30,14 +30,14 @@ describe("an endpoint", () => {
     });
   });
 
-  test("is a member's to make", async () => {
+  test("an endpoint is added by members only", async () => {
     const args = endpointArgs(randomUUID(), { p_user_id: randomUUID() });
     assert.deepEqual(await create(args), { outcome: "not_a_member" });
     await addMember(owner, args.p_organization_id, args.p_user_id);
     assert.equal((await create(args)).outcome, "created");
   });
 
-  test("is one of ten at the most, also when many are made at once", async () => {
+  test("an organization has ten endpoints at the most, also when many are added at once", async () => {
     const organization = randomUUID();
     const many = project.connect("authenticator", { role: "service_role" }, 15);
     const outcomes = await Promise.all(
@@ -46,7 +46,7 @@ describe("an endpoint", () => {
     assert.deepEqual(outcomes.sort(), [...Array(10).fill("created"), ...Array(5).fill("too_many")]);
   });
 
-  test("is within bounds", async () => {
+  test("an endpoint's values are within bounds", async () => {
     for (const over of [
       { p_url: "" }, { p_url: "x".repeat(2049) }, { p_events: [] }, { p_events: ["connection.planted"] }, { p_events: [null] },
       { p_config: [] }, { p_config: secrets(KID.a, { secret: "x".repeat(4096) }) },
@@ -55,7 +55,7 @@ describe("an endpoint", () => {
     }
   });
 
-  test("is changed in what is named", async () => {
+  test("changing an endpoint changes only what is named", async () => {
     const made = await memberWithEndpoint(owner, service);
     const shown = async (changes) => {
       const { outcome, endpoint } = await change(made, changes);
@@ -75,7 +75,7 @@ describe("an endpoint", () => {
     }
   });
 
-  test("once disabled as gone is enabled again without the reason", async () => {
+  test("an endpoint that was disabled as gone is enabled again without the reason", async () => {
     const made = await memberWithEndpoint(owner, service);
     await owner`update public.webhook_endpoints set enabled = false, disabled_reason = 'gone' where id = ${made.id}`;
     assert.equal((await change(made, { url: "https://new.example.com" })).endpoint.disabled_reason, "gone");
@@ -83,7 +83,7 @@ describe("an endpoint", () => {
     assert.deepEqual([endpoint.enabled, endpoint.disabled_reason], [true, null]);
   });
 
-  test("of another organisation is unknown, whatever is asked, and stays as it was", async () => {
+  test("an endpoint of another organization is unknown, whatever is asked, and stays as it was", async () => {
     const made = await memberWithEndpoint(owner, service);
     const before = await row(made.id);
     for (const [p_id, p_user_id] of [[made.id, randomUUID()], [randomUUID(), made.user]]) {
@@ -99,7 +99,7 @@ describe("an endpoint", () => {
     assert.deepEqual(await row(made.id), before);
   });
 
-  test("goes with its deliveries", async () => {
+  test("deleting an endpoint deletes its deliveries", async () => {
     const made = await memberWithEndpoint(owner, service);
     await owner`select private.enqueue_event(${made.organization}, ${randomUUID()}, 'connection.created', '{}')`;
     const args = { p_id: made.id, p_user_id: made.user };
@@ -114,7 +114,7 @@ describe("a secret", () => {
     call(service, "change_webhook_secret", { p_id: id, p_user_id: user, p_read: service.json(p_read), p_config: service.json(p_config) });
   const both = secrets(KID.a, { secret: "bmV3.bmV3.bmV3", previous_secret: "b2xk.b2xk.b2xk" });
 
-  test("gives way to another, and both are good for a day", async () => {
+  test("replacing a secret leaves the earlier one valid for a day", async () => {
     const made = await memberWithEndpoint(owner, service);
     const { outcome, config } = await call(service, "find_webhook_endpoint", { p_id: made.id, p_user_id: made.user });
     assert.deepEqual([outcome, config], ["found", secrets()]);
@@ -125,7 +125,7 @@ describe("a secret", () => {
     assert.deepEqual(await rotate(made, config, secrets()), { outcome: "changed" }, "what was read stands no more");
   });
 
-  test("that is over is forgotten by the next sweep", async () => {
+  test("an expired secret is deleted by the next clean-up", async () => {
     const made = await memberWithEndpoint(owner, service);
     await rotate(made, secrets(), both);
     await owner`select private.clean_up_webhooks()`;
@@ -140,7 +140,7 @@ describe("a secret", () => {
 describe("the key that the secrets are sealed with", () => {
   const reseal = (...p_resealed) => call(service, "reseal_webhook_secrets", { p_resealed: service.json(p_resealed) });
 
-  test("changes, for those that are on one of these keys and still have what was read", async () => {
+  test("secrets are sealed again with another key only if they are on one of the named keys and still as they were read", async () => {
     const fresh = await server.createProject();
     const [one, two, done] = await Promise.all(
       [KID.a, KID.a, KID.b].map((kid) => endpointOf(fresh.service, randomUUID(), { p_config: secrets(kid) })),
@@ -162,7 +162,7 @@ describe("the key that the secrets are sealed with", () => {
     assert.deepEqual([one, two, done].map(of), [KID.b, KID.a, KID.b]);
   });
 
-  test("is not retired while one is on it, and nothing comes onto it behind the fence", async () => {
+  test("a key is not retired while a secret is on it, and no secret comes onto it behind the fence", async () => {
     const fresh = await server.createProject();
     const on = (kid) => endpointArgs(randomUUID(), { p_config: secrets(kid) });
     const args = on(KID.a);
@@ -184,7 +184,7 @@ describe("the key that the secrets are sealed with", () => {
     assert.deepEqual(await retire(), { outcome: "retired" });
   });
 
-  test("is counted with whoever writes while the fence goes up", async () => {
+  test("secrets on a key are counted together with those of writers while the fence goes up", async () => {
     const fresh = await server.createProject();
     let declared;
     await fresh.service.begin(async (sql) => {
@@ -196,7 +196,7 @@ describe("the key that the secrets are sealed with", () => {
     assert.equal((await call(fresh.service, "retire_key", { p_kid: KID.a, p_fence: fence })).outcome, "needed");
   });
 
-  test("bounds", async () => {
+  test("sealing secrets again rejects arguments out of bounds", async () => {
     for (const args of [{ p_kids: null, p_limit: 1 }, { p_kids: [], p_limit: 0 }, { p_kids: [], p_limit: 501 }]) {
       await assert.rejects(call(service, "webhook_secrets_on", args), { code: "22023" });
     }

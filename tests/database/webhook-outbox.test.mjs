@@ -33,7 +33,7 @@ async function refreshed({ p_id }, result) {
 }
 
 describe("an event", () => {
-  test("of each kind, in the order in which it happened", async () => {
+  test("events of each kind are recorded in the order in which they happened", async () => {
     const args = await connected();
     assert.equal(await refreshed(args, { config: config(KID.a) }), "settled");
     assert.equal(await refreshed(args, { fault: "refused" }), "backed_off");
@@ -60,7 +60,7 @@ describe("an event", () => {
     }
   });
 
-  test("of a grant that a lost refresh may have ended says so", async () => {
+  test("an event of a grant that a lost refresh may have ended says so", async () => {
     const args = await connected();
     await refreshed(args, { fault: "outcome_unknown" });
     await refreshed(args, { fault: "invalid_grant" });
@@ -70,7 +70,7 @@ describe("an event", () => {
     ]);
   });
 
-  test("holds nothing of a credential", async () => {
+  test("an event holds nothing of a credential", async () => {
     const planted = { access_token: "planted-access.x.y", refresh_token: "planted-refresh.x.y" };
     const args = await connected({ p_config: config(KID.a, planted) });
     assert.equal(await refreshed(args, { config: config(KID.a, planted) }), "settled");
@@ -81,7 +81,7 @@ describe("an event", () => {
     assert.ok(all.includes("connection.refreshed") && !all.includes("planted"), all);
   });
 
-  test("of a check that finds the grant over is one", async () => {
+  test("a check that finds the grant over makes one event", async () => {
     const args = await connected();
     const { version } = await call(service, "claim_check", { p_id: args.p_id, p_user_id: args.p_user_id, p_soon: 120 });
     for (const [status, reason] of [["degraded", "timeout"], ["revoked", "account_gone"]]) {
@@ -94,7 +94,7 @@ describe("an event", () => {
     ]);
   });
 
-  test("is written by whoever changes the row, also the source's own writers", async () => {
+  test("an event is written for every writer of the row, also the source document's", async () => {
     const organization_id = randomUUID();
     await endpointOf(service, organization_id);
     const id = await insertIntegration(service, { organization_id });
@@ -106,7 +106,7 @@ describe("an event", () => {
     assert.deepEqual(await told(id), ["created", "degraded", "reconnect_required", "deleted"]);
   });
 
-  test("is within bounds whatever stands in the row", async () => {
+  test("an event is within bounds whatever the row holds", async () => {
     const organization_id = randomUUID();
     await endpointOf(service, organization_id);
     const long = "\u0001".repeat(100_000);
@@ -115,7 +115,7 @@ describe("an event", () => {
     assert.deepEqual([data.name.length, data.integration_type.length, data.status.length], [200, 64, 64]);
   });
 
-  test("comes and goes with the transaction", async () => {
+  test("an event is committed and rolled back with its transaction", async () => {
     const organization_id = randomUUID();
     await endpointOf(service, organization_id);
     let id;
@@ -129,7 +129,7 @@ describe("an event", () => {
     assert.deepEqual(await told(id), []);
   });
 
-  test("is not that a rotation sealed something anew", async () => {
+  test("a rotation makes no event", async () => {
     const args = await connected();
     const [{ id, version }] = await service`select * from public.rewrap_read(null, 5000, ${KID.b}) where id = ${args.p_id}`;
     await service`select public.rewrap_write(${[id]}::uuid[], ${[version]}::text[], ${[config(KID.b)]}::jsonb[])`;
@@ -137,7 +137,7 @@ describe("an event", () => {
     assert.deepEqual(await told(id), ["created"]);
   });
 
-  test("of an unknown type is refused", async () => {
+  test("an event of an unknown type is rejected", async () => {
     const organization = randomUUID();
     await endpointOf(service, organization);
     const enqueue = (type) => owner`select private.enqueue_event(${organization}, ${randomUUID()}, ${type}, '{}')`;
@@ -147,7 +147,7 @@ describe("an event", () => {
 });
 
 describe("who is told", () => {
-  test("nobody: then nothing is written", async () => {
+  test("nothing is written if no endpoint wants an event", async () => {
     const args = completion();
     await call(service, "complete_connection", args);
     await endpointOf(service, randomUUID());
@@ -155,7 +155,7 @@ describe("who is told", () => {
     assert.equal(count, 0);
   });
 
-  test("each endpoint of the organisation that wants the type, and is enabled", async () => {
+  test("an event goes to each enabled endpoint of the organization that wants the type", async () => {
     const organization_id = randomUUID();
     const all = await endpointOf(service, organization_id);
     const some = await endpointOf(service, organization_id, { p_events: ["connection.deleted", "connection.refreshed"] });
@@ -172,7 +172,7 @@ describe("who is told", () => {
     assert.equal(events.length, 2, "an event is one, however many hear of it");
   });
 
-  test("not one that is deleted at this moment, and the change goes through", async () => {
+  test("a change goes through while an endpoint is being deleted, and that endpoint gets nothing", async () => {
     const organization_id = randomUUID();
     const { id: endpoint } = await endpointOf(service, organization_id);
     let inserted;
@@ -184,7 +184,7 @@ describe("who is told", () => {
     assert.deepEqual(await told(await inserted), []);
   });
 
-  test("members read what is to be delivered, and to whom; strangers do not", async () => {
+  test("members read deliveries and their endpoints; strangers do not", async () => {
     const [member, stranger, organization] = [randomUUID(), randomUUID(), randomUUID()];
     await addMember(owner, organization, member);
     await endpointOf(service, organization, { p_user_id: member });

@@ -31,7 +31,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     return { browser, id };
   }
 
-  it("renews its row and no other, keeps the name that was given, and goes where it was told", async () => {
+  it("reconnecting renews its row and no other, keeps the name that was given, and returns where it was asked to", async () => {
     const [login, other] = [`mine-${randomUUID()}`, `other-${randomUUID()}`];
     const { browser, rows: [row, neighbour] } = await connected(login, other);
     (await browser.patch(of(row.id), { name: "Production" })).expect(200);
@@ -55,7 +55,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     ]);
   });
 
-  it("another account -> 409, nothing is changed, and the new grant is taken back", async () => {
+  it("reconnecting with another account answers 409, changes nothing, and revokes the new grant", async () => {
     const [login, other] = [`mine-${randomUUID()}`, `other-${randomUUID()}`];
     const { browser, rows } = await connected(login, other);
     // One that is connected already, and one that nobody knows.
@@ -69,7 +69,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, rows[0])), true, "the old grant stands");
   });
 
-  it("the browser is shown a page that says so", async () => {
+  it("reconnecting with another account shows the browser a page that says so", async () => {
     const { browser, rows: [{ id }] } = await connected(`page-${randomUUID()}`);
     const callback = await browser.reconsent(id, `other-${randomUUID()}`);
     const page = (await browser.get(callback, { accept: "text/html" })).expect(409);
@@ -77,7 +77,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.match(page.text, /You authorized a different account/);
   });
 
-  it("of several accounts in the grant its own is taken, without a choice", async () => {
+  it("reconnecting takes its own account of several in the grant, without a choice", async () => {
     const login = `two-${randomUUID()}`;
     const browser = await BrowserSession.signedIn(fixture.worker);
     const { location } = (await browser.get(await browser.consent(login))).expect(303);
@@ -95,7 +95,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.equal(parked.length, 0);
   });
 
-  it("a row that names its account in its config alone is given it; by another account it is left as it is", async () => {
+  it("reconnecting gives a row whose account is only in its config that account, and rejects another account", async () => {
     const login = `legacy-${randomUUID()}`;
     const [{ ref }] = projectsOf(login);
     const { browser, id } = await legacy({ project_id: ref, access_token: "unsealed" });
@@ -110,7 +110,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
   });
 
-  it("a row that names no account, or one that stands already, is not sent through the provider", async () => {
+  it("reconnecting does not go to the provider for a row that names no account, or one that another row has", async () => {
     const login = `stands-${randomUUID()}`;
     const [{ ref }] = projectsOf(login);
     const nameless = await legacy({});
@@ -124,7 +124,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     }
   });
 
-  it("one that is disconnected meanwhile is not made again: before the callback no token is asked for", async () => {
+  it("an integration that is disconnected before the callback is not created again, and no token is requested", async () => {
     const login = `gone-${randomUUID()}`;
     const { browser, rows: [{ id }] } = await connected(login);
     const callback = await browser.reconsent(id, login);
@@ -134,7 +134,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     (await browser.post(`${of(id)}/reconnect`, {})).expect(404, "not_found");
   });
 
-  it("one that is disconnected during the callback is not made again, and the grant is taken back", async () => {
+  it("an integration that is disconnected during the callback is not created again, and the grant is revoked", async () => {
     const login = `going-${randomUUID()}`;
     const { browser, rows: [{ id }] } = await connected(login);
     const callback = await browser.reconsent(id, login);
@@ -149,7 +149,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), false);
   });
 
-  it("is any member's to do, in the organisation that the integration is in", async () => {
+  it("reconnecting is open to every member of the integration's organization", async () => {
     const [one, other] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const organization_id = await createOrganization(fixture.sql, [one.user, other.user]);
     const login = `shared-${randomUUID()}`;
@@ -159,7 +159,8 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.deepEqual(await rowsOf(other), []);
   });
 
-  it("3. begun by one and opened by another -> 403, nothing is exchanged", async () => {
+  // Threat model 3.
+  it("reconnecting answers 403 if one user starts it and another opens the callback, and nothing is exchanged", async () => {
     const login = `theirs-${randomUUID()}`;
     const { browser, rows } = await connected(login);
     const stranger = await BrowserSession.signedIn(fixture.worker);
@@ -168,7 +169,8 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.deepEqual([fixture.exchanges(callback), await rowsOf(browser)], [0, rows]);
   });
 
-  it("8. another site's return_to, or a type that is not offered here, is refused before anything is begun", async () => {
+  // Threat model 8.
+  it("reconnecting rejects another site's return_to and a type that is not offered, before anything is started", async () => {
     const { browser, rows: [{ id }] } = await connected(`refused-${randomUUID()}`);
     for (const return_to of ["//e.example", "/\\e.example", "https://e.example", "javascript:x", ""]) {
       (await browser.post(`${of(id)}/reconnect`, { return_to })).expect(400, "invalid_request");
@@ -179,7 +181,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     assert.equal(begun.length, 0);
   });
 
-  it("costs three round trips to begin and three to finish, as a connection does", async () => {
+  it("reconnecting takes three round trips to start and three to finish, as a connection does", async () => {
     const login = `trips-${randomUUID()}`;
     const { browser, rows: [{ id }] } = await connected(login);
     // Each names the integration in its path, or the user in its body.

@@ -31,7 +31,7 @@ describe("one integration of several", { concurrency: true }, () => {
     return { ref, id: (await browser.post(`/api/connections/${id}`, { account_id: ref })).expect(200).json.id };
   }
 
-  it("is shown with its documented keys and nothing of its credentials", async () => {
+  it("an integration is shown with its documented keys and nothing of its credentials", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const login = `shown-${randomUUID()}`;
     const id = await browser.connect(login);
@@ -43,7 +43,8 @@ describe("one integration of several", { concurrency: true }, () => {
     assert.ok(!shown.text.includes(row.config.access_token) && !shown.text.includes("config"));
   });
 
-  it("16. another organisation's id is answered byte for byte like one that does not exist, whatever is asked", async () => {
+  // Threat model 16.
+  it("every route of one integration answers another organization's id byte for byte like one that does not exist", async () => {
     const [owner, stranger] = [await BrowserSession.signedUp(worker), await BrowserSession.signedUp(worker)];
     const id = await owner.connect(`foreign-${randomUUID()}`);
     for (const ask of [
@@ -62,7 +63,7 @@ describe("one integration of several", { concurrency: true }, () => {
     assert.notEqual(await nameOf(id), "Mine now");
   });
 
-  it("two accounts of one name tell themselves apart by the account's id", async () => {
+  it("two accounts of one name differ by the account's id in their names", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const one = await connectFirst(browser, `two-${randomUUID()}`);
     const two = await connectFirst(browser, `two-${randomUUID()}`);
@@ -71,7 +72,7 @@ describe("one integration of several", { concurrency: true }, () => {
     assert.deepEqual(integrations.map(({ name }) => name), [`First Project (${two.ref})`, "First Project"]);
   });
 
-  it("is renamed: the answer is what GET shows, the list follows, and connecting it again leaves the name", async () => {
+  it("renaming answers what GET shows, the list follows, and connecting again keeps the name", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const login = `renamed-${randomUUID()}`;
     const id = await browser.connect(login);
@@ -83,7 +84,7 @@ describe("one integration of several", { concurrency: true }, () => {
     assert.deepEqual(integrations.map(({ name }) => name), ["Büro 東京"]);
   });
 
-  it("is renamed by any member of its organisation, and by none who was removed", async () => {
+  it("an integration is renamed by any member of its organization, and by none who was removed", async () => {
     const [one, other] = [await BrowserSession.signedUp(worker), await BrowserSession.signedUp(worker)];
     const organization_id = await createOrganization(sql, [one.user, other.user]);
     const id = await one.connect(`shared-${randomUUID()}`, { organization_id });
@@ -94,7 +95,7 @@ describe("one integration of several", { concurrency: true }, () => {
     assert.equal(await nameOf(id), "Ours");
   });
 
-  it("a name that another integration of the type has is refused", async () => {
+  it("a name that another integration of the type has is rejected", async () => {
     const browser = await BrowserSession.signedUp(worker);
     await browser.connect(`taken-${randomUUID()}`);
     const id = await browser.connect(`free-${randomUUID()}`);
@@ -103,7 +104,8 @@ describe("one integration of several", { concurrency: true }, () => {
     assert.equal(await nameOf(id), free);
   });
 
-  it("30. anything but a name of 1 to 200 characters on one line -> 400, and nothing changes", async () => {
+  // Threat model 30.
+  it("renaming answers 400 to anything but a name of 1 to 200 characters on one line, and nothing changes", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const login = `wrong-${randomUUID()}`;
     const id = await browser.connect(login);
@@ -121,7 +123,8 @@ describe("one integration of several", { concurrency: true }, () => {
     (await browser.patch(of(id), { name: "x".repeat(200) })).expect(200);
   });
 
-  it("28. not by another site's page, a form, or nobody", async () => {
+  // Threat model 28.
+  it("renaming is rejected from another site's page, a form, and without a session", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const login = `cross-${randomUUID()}`;
     const id = await browser.connect(login);
@@ -143,7 +146,8 @@ describe("one integration of several", { concurrency: true }, () => {
     assert.equal(await nameOf(id), login);
   });
 
-  it("31. a database that fails is no success and no unknown integration", async () => {
+  // Threat model 31.
+  it("a failing database is answered neither as success nor as an unknown integration", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const id = await browser.connect(`down-${randomUUID()}`);
     const mine = (request) => request.path.includes(id) || request.body.includes(id);

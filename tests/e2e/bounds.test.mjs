@@ -85,7 +85,7 @@ describe("fifty answers at once", () => {
     ["of zeros, as large as is read", whole(zeros(LIMIT))],
     ["of text beyond Latin-1, as large as is read", whole(wide(LIMIT - 64))],
   ]) {
-    it(`${what} stay under 128 MB`, async (context) => {
+    it(`fifty provider answers at once: ${what} stay under 128 MB`, async (context) => {
       behaviour = whole("[]");
       const [first, ...rest] = await checks(AT_ONCE + 1);
       (await first()).expect(200);
@@ -131,7 +131,7 @@ describe("fifty answers of PostgREST's at once", () => {
     ["a list of a thousand rows", "/rest/v1/integrations", json(rows, { "content-range": "0-999/1000" }), "GET", "/api/integrations", 200],
     ["a claim of the largest config", "/rest/v1/rpc/claim_check", json(claim(JSON.stringify({ access_token: "x".repeat(CONFIG) }))), "POST", CHECK, 404],
   ]) {
-    it(`${what} stay under 128 MB`, async (context) => {
+    it(`fifty PostgREST answers at once: ${what} stay under 128 MB`, async (context) => {
       const asks = await Promise.all(Array.from({ length: AT_ONCE + 1 }, async () => {
         const headers = bearer(await signES256(worker.info, userClaims(worker.info)));
         return () => call(worker, method, route, { headers, ...(method === "POST" && { body: {} }) });

@@ -26,7 +26,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
   let sql, worker, simulators;
   before(() => void ({ sql, worker } = fixture));
 
-  it("offers all of it, the source document's provider first", async () => {
+  it("the page is offered every provider, the source document's first", async () => {
     const visitor = new BrowserSession(worker);
     const { providers } = (await visitor.get("/api/providers")).expect(200).json;
     const types = providers.map(({ integration_type }) => integration_type);
@@ -34,7 +34,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
     assert.deepEqual(types, ["supabase", ...names.sort()]);
   });
 
-  it("is what docs/providers.md lists", () => {
+  it("docs/providers.md lists every OAuth provider as its entry says", () => {
     const lines = readFileSync(DOCUMENTATION, "utf8").split("\n");
     const listed = lines.filter((line) => /_CLIENT_ID`, .*_CLIENT_SECRET`.*\|$/.test(line));
     const rows = ENTRIES.map(({ name, type, refresh, revocation, verified, authorize_url }) => {

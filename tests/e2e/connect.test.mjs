@@ -110,7 +110,7 @@ describe("connect", { concurrency: true }, () => {
     assert.deepEqual({ count, ids: integrations.map(({ id }) => id) }, { count: 2, ids: [newer, older] });
   });
 
-  it("an account is connected for an organisation by its member, and every member sees it", async () => {
+  it("an account is connected for an organization by its member, and every member sees it", async () => {
     const [member, colleague, stranger] = await Promise.all([1, 2, 3].map(() => BrowserSession.signedUp(worker)));
     const organization_id = await createOrganization(sql, [member.user, colleague.user]);
     const login = `organisation-${randomUUID()}`;
@@ -176,7 +176,7 @@ describe("connect", { concurrency: true }, () => {
     });
   }
 
-  it("LEGACY_CREDENTIAL_COOKIES: off, no credential is in any cookie", async () => {
+  it("without LEGACY_CREDENTIAL_COOKIES no credential is in any cookie", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const answer = (await browser.get(await browser.consent(`cookies-${randomUUID()}`))).expect(303);
     const cookies = answer.headers.getSetCookie();
@@ -184,7 +184,7 @@ describe("connect", { concurrency: true }, () => {
     assert.match(cookies[0], /^__Host-flow-[0-9a-f]{16}=; .*Max-Age=0/);
   });
 
-  it("LEGACY_CREDENTIAL_COOKIES: on, the sealed credentials are HttpOnly cookies that open with the key alone", async (t) => {
+  it("with LEGACY_CREDENTIAL_COOKIES the sealed credentials are HttpOnly cookies that open with the key alone", async (t) => {
     const own = await startWorker(info, { LEGACY_CREDENTIAL_COOKIES: "true" });
     t.after(() => own.stop());
     const browser = await BrowserSession.signedUp(own);

@@ -25,7 +25,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
   let sql, worker, simulators;
   before(() => void ({ sql, worker } = fixture));
 
-  it("is offered with what each entry asks for, and no more of it", async () => {
+  it("the page is offered each credential entry with its fields, and nothing more", async () => {
     const { providers } = (await new BrowserSession(worker).get("/api/providers")).expect(200).json;
     const shown = ({ name, label, secret, help }) => ({ name, label, secret, ...(help && { help }) });
     assert.deepEqual(providers, [
@@ -34,7 +34,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
     ]);
   });
 
-  it("is what docs/providers.md lists", () => {
+  it("docs/providers.md lists every credential provider as its entry says", () => {
     const lines = readFileSync(DOCUMENTATION, "utf8").split("\n");
     const listed = lines.filter((line) => /\| `(api_key|basic|client_credentials)` \|.*\d{4}-\d\d-\d\d \|$/.test(line));
     const rows = ENTRIES.map(({ name, type, auth, fields, verified }) => {

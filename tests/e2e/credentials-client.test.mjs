@@ -25,7 +25,7 @@ describe("a client of the user's own", () => {
   };
   const refresh = ({ browser, id }) => browser.post(`/api/integrations/${id}/refresh`, {});
 
-  it("stores the token that it gets, and when that ends", async () => {
+  it("a client of the user's own stores the token that it gets, and when that ends", async () => {
     const { account, id } = await begin();
     const config = await tokensOf(fixture, id);
     assert.equal(config.access_token, given(account).at(-1).access_token);
@@ -34,7 +34,7 @@ describe("a client of the user's own", () => {
     assert.equal(config.refresh_token, undefined);
   });
 
-  it("gets one token however many ask at once", async () => {
+  it("a client of the user's own gets one token however many ask at once", async () => {
     const made = await begin();
     const answers = await Promise.all(Array.from({ length: 20 }, () => refresh(made)));
     for (const one of answers) assert.equal(one.expect(200).json.refreshed, true);
@@ -45,7 +45,7 @@ describe("a client of the user's own", () => {
     assert.deepEqual(await refreshesOf(fixture, made.id), [["refreshed", "succeeded", null]]);
   });
 
-  it("is refreshed by the schedule before its token ends, and not earlier", async () => {
+  it("a client of the user's own is refreshed by the schedule before its token ends, and not earlier", async () => {
     const [soon, fresh] = [await begin(), await begin()];
     await setTokenExpiry(fixture, soon.id, 300);
     await fixture.worker.scheduled();
@@ -54,7 +54,7 @@ describe("a client of the user's own", () => {
     assert.equal((await tokensOf(fixture, soon.id)).access_token, given(soon.account).at(-1).access_token);
   });
 
-  it("that is refused is not asked again, until there are other credentials", async () => {
+  it("a client that is rejected is not tried again until there are other credentials", async () => {
     const made = await begin();
     await made.account.machine.remove();
     const refused = (await refresh(made)).expect(200).json;
@@ -83,7 +83,7 @@ describe("a client of the user's own", () => {
     assert.equal((await refresh(made)).expect(200).json.refreshed, true);
   });
 
-  it("that is refused in the provider's own words ends too; one that failed is tried again", async () => {
+  it("a client that is rejected in the provider's own words ends too, and one that failed is tried again", async () => {
     const made = await begin();
     const ofThis = ({ path, body }) => path === TOKEN_PATH && new URLSearchParams(body).get("client_id") === made.account.fields.client_id;
     for (const [answer, reason] of [[json(500, {}), "outcome_unknown"], [json(429, {}), "refused"], [json(400, { error: "invalid_scope" }), "refused"]]) {
@@ -99,7 +99,7 @@ describe("a client of the user's own", () => {
     assert.deepEqual((await refreshesOf(fixture, made.id)).at(-1), ["refresh_failed", "reconnect_required", "invalid_client"]);
   });
 
-  it("whose token is said to end at once, or never, is connected without an end", async () => {
+  it("a client whose token is said to end at once, or never, is connected without an expiry", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     for (const lifetime of [0, -1, 1e300]) {
       const { fields } = await provider().account();
@@ -110,7 +110,7 @@ describe("a client of the user's own", () => {
     provider().lifetime = undefined;
   });
 
-  it("that is replaced while its token is fetched: the new credentials stand", async () => {
+  it("a client that is replaced while its token is fetched keeps the new credentials", async () => {
     const made = await begin();
     const fresh = await provider().account(made.account);
     const held = Promise.withResolvers();

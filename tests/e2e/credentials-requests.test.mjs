@@ -26,7 +26,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     return all.filter((request) => (JSON.stringify(request) + decoded(request)).includes(secret)).length;
   };
 
-  it("names the field that is wrong, never its value, and asks nobody", async () => {
+  it("connecting with credentials names the field that is wrong, never its value, and asks nobody", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const right = { subdomain: "acme", email: "a@b.example", api_token: "planted-token-of-mine" };
     const without = ({ email: _, ...rest }) => rest;
@@ -51,7 +51,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.deepEqual(await rows(browser), []);
   });
 
-  it("takes no other host for an answer", async () => {
+  it("connecting with credentials sends to no other host, whatever a field holds", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const secret = `x-${randomUUID()}`;
     const hosts = [
@@ -78,7 +78,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.equal(requestsWith(secret), 0);
   });
 
-  it("refuses a config whose host somebody has changed in the database", async () => {
+  it("a config whose host somebody has changed in the database is rejected", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const provider = fixture.providers.auth0;
     const account = await provider.account();
@@ -91,7 +91,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     }
   });
 
-  it("is for JSON of its shape, from the page itself, by somebody signed in, for a type on offer", async () => {
+  it("connecting with credentials needs JSON of its shape, the page's origin, a session, and a type on offer", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const fields = { api_key: "x" };
     for (const body of [
@@ -117,7 +117,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.deepEqual(await rows(browser), []);
   });
 
-  it("goes no other way: neither authorize nor reconnect nor a callback", async () => {
+  it("a type with credentials has no authorize, reconnect or callback", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     (await browser.post("/api/auth/authorize", { integration_type: "stripe" })).expect(409, "connects_by_credentials");
     const { id } = await connected(browser, "stripe", await fixture.providers.stripe.account());
@@ -127,7 +127,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     (await browser.get(`/api/auth/callback/stripe?code=x&state=${"x".repeat(43)}`)).expect(403);
   });
 
-  it("says that the provider refuses, or that it fails; nothing is stored, and one can try again", async () => {
+  it("connecting with credentials says whether the provider rejects or fails; nothing is stored, and one can try again", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     for (const type of ["postmark", "close", "auth0"]) {
       const provider = fixture.providers[type];
@@ -158,7 +158,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     }
   });
 
-  it("stores nothing where the database fails, and says so", async () => {
+  it("connecting with credentials stores nothing if the database fails, and says so", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const { fields } = await fixture.providers.stripe.account();
     for (const behaviour of [answer(500, {}), answer(200, { outcome: "planted" }), answer(200, "x")]) {
@@ -170,7 +170,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.deepEqual(await rows(browser), []);
   });
 
-  it("keeps organisations apart", async () => {
+  it("connecting with credentials keeps organizations apart", async () => {
     const [member, stranger] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const organization_id = await createOrganization(fixture.sql, [member.user]);
     const provider = fixture.providers.twilio;
@@ -192,7 +192,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.notEqual((await stranger.post(PATH, { ...body, organization_id: undefined })).expect(201).json.id, id);
   });
 
-  it("tells the provider nothing of a stranger's credentials", async () => {
+  it("connecting with credentials tells the provider nothing of a stranger's credentials", async () => {
     const [member, stranger] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const organization_id = await createOrganization(fixture.sql, [member.user]);
     const api_key = `x-${randomUUID()}`;
@@ -200,7 +200,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.equal(requestsWith(api_key), 0);
   });
 
-  it("ends for a while for whoever has tried sixty, and the provider is not asked", async () => {
+  it("connecting with credentials pauses after sixty tries, and the provider is not asked", async () => {
     const [browser, other] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const body = async () => ({ integration_type: "stripe", fields: (await fixture.providers.stripe.account()).fields });
     const { id } = (await browser.post(PATH, await body())).expect(201).json;
@@ -223,7 +223,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     (await other.post(PATH, await body())).expect(201);
   });
 
-  it("takes fresh credentials of the same account only", async () => {
+  it("an integration takes fresh credentials of the same account only", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     for (const type of ["stripe", "zendesk", "microsoft_app"]) {
       const provider = fixture.providers[type];
@@ -244,7 +244,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     }
   });
 
-  it("is checked with the credential itself, and mended by fresh ones", async () => {
+  it("an integration is checked with its credential, and restored by fresh ones", async () => {
     for (const type of ["stripe", "zendesk", "microsoft_app"]) {
       const browser = await BrowserSession.signedIn(fixture.worker);
       const provider = fixture.providers[type];
@@ -265,7 +265,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     }
   });
 
-  it("has names as other connections do, and one of the user's own", async () => {
+  it("a connection with credentials is named like others, or as the user says", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const provider = fixture.providers.stripe;
     const one = await provider.account();
@@ -281,7 +281,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.deepEqual([renamed.expect(200).json.id, renamed.json.name], [mine.id, "Other"]);
   });
 
-  it("is stored once, however many ask at once", async () => {
+  it("a connection with credentials is stored once, however many ask at once", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const account = await fixture.providers.close.account();
     const body = { integration_type: "close", fields: account.fields };
@@ -303,7 +303,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.deepEqual(await rows(browser), before);
   });
 
-  it("goes away with the offer, and can still be deleted then", async () => {
+  it("a type that is no longer offered cannot be connected, and its integrations can be deleted", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const { id } = await connected(browser, "stripe", await fixture.providers.stripe.account());
     // The same project's users, by the URL that their tokens name.
@@ -318,7 +318,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     }
   });
 
-  it("waits for a provider no longer than for any other", { timeout: 60_000 }, async () => {
+  it("connecting with credentials waits for a provider no longer than for any other", { timeout: 60_000 }, async () => {
     const stuck = await startWorker({ ...fixture.info, supabase_url: fixture.gateway.url }, { CREDENTIAL_TYPES: "stripe", STRIPE_BASE_URL: fixture.gateway.url });
     try {
       const browser = await BrowserSession.signedIn(stuck);

@@ -19,7 +19,7 @@ describe("planted credentials", () => {
     for (const { name, secret } of entry.fields) if (secret) canaries.add({ [`${entry.type} ${name}`]: fields[name] });
   };
 
-  it("connections and their failures run, with every secret known", async () => {
+  it("connections with credentials and their failures run, with every secret known", async () => {
     const heard = (answer) => (said.push(answer.all), answer);
     for (const entry of fixture.entries) {
       // A user each: one may not try as many.
@@ -78,11 +78,11 @@ describe("planted credentials", () => {
     assert.ok(said.length > 200);
   });
 
-  it("no secret in any answer", () => {
+  it("no credential is in any answer", () => {
     for (const text of said) assert.deepEqual(canaries.in(text), [], text.slice(0, 600));
   });
 
-  it("no secret in the log, and nothing sealed either", () => {
+  it("no credential is in the log, and nothing sealed either", () => {
     const lines = fixture.worker.logs().map(({ message }) => message);
     assert.ok(lines.length > 50);
     for (const line of lines) {
@@ -92,12 +92,12 @@ describe("planted credentials", () => {
     }
   });
 
-  it("no secret in a URL that is asked for", () => {
+  it("no credential is in a requested URL", () => {
     const urls = [...Object.values(fixture.providers), fixture.gateway].flatMap(({ requests }) => requests.map(({ path }) => path));
     for (const url of urls) assert.deepEqual(canaries.in(url), [], url);
   });
 
-  it("no secret in the clear in any request to the database, nor in any table", async () => {
+  it("no credential is in the clear in any request to the database, nor in any table", async () => {
     for (const { path, body } of fixture.gateway.requests) assert.deepEqual(canaries.in(body), [], path);
     const tables = await fixture.sql`
       select table_schema as schema, table_name as name from information_schema.tables

@@ -37,7 +37,8 @@ describe("a config", { concurrency: true }, () => {
     return texts.flat().map(({ text }) => text).join("\n");
   }
 
-  it("27. secrets under other names, nested and in arrays: none of what a token answer adds is stored", async () => {
+  // Threat model 27.
+  it("nothing that a token response adds is stored: secrets under other names, nested and in arrays", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const callback = await browser.consent(`extras-${randomUUID()}`);
     server.fault(exchangeOf(callback), rewritten(info.authorization_server_url, (grant) => ({ ...EXTRAS, ...grant })));
@@ -49,7 +50,8 @@ describe("a config", { concurrency: true }, () => {
     assert.ok(!(await stored(browser.user)).includes(PLANTED), "nothing that the answer adds may be stored");
   });
 
-  it("27. none of what the list of projects adds is stored, chosen or not", async () => {
+  // Threat model 27.
+  it("nothing that the list of projects adds is stored, chosen or not", async () => {
     for (const login of [`extras-${randomUUID()}`, `two-${randomUUID()}`]) {
       const browser = await BrowserSession.signedUp(worker);
       const callback = await browser.consent(login);
@@ -73,7 +75,8 @@ describe("a config", { concurrency: true }, () => {
     }
   });
 
-  it("27. a grant that waits for the choice is sealed as well, and so is every verifier", async () => {
+  // Threat model 27.
+  it("a grant that waits for the choice is sealed as well, and so is every verifier", async () => {
     const browser = await BrowserSession.signedUp(worker);
     await browser.begin();
     const { location } = (await browser.get(await browser.consent(`two-${randomUUID()}`))).expect(303);

@@ -26,7 +26,8 @@ describe("lists and ids", { concurrency: true }, () => {
   let sql, gateway, worker;
   before(() => void ({ sql, gateway, worker } = fixture));
 
-  it("24. an id that is none -> 400 before any upstream request, wherever an id is taken", async (t) => {
+  // Threat model 24.
+  it("an invalid id is answered 400 before any upstream request, wherever an id is taken", async (t) => {
     // A worker of its own that has fetched nothing yet: not even the public keys may be asked for.
     const silent = await startProxy(info.supabase_url);
     t.after(() => silent.stop());
@@ -57,7 +58,8 @@ describe("lists and ids", { concurrency: true }, () => {
     assert.deepEqual(silent.requests, [], "Supabase may not hear of any of them");
   });
 
-  it("24. an organization_id that is none -> 400 at the start of a connection, before anything is stored", async () => {
+  // Threat model 24.
+  it("an invalid organization_id is answered 400 at the start of a connection, before anything is stored", async () => {
     const browser = await BrowserSession.signedUp(worker);
     for (const organization_id of WRONG_IDS) {
       (await browser.post("/api/auth/authorize", { integration_type: "supabase", organization_id })).expect(400, "invalid_request");
@@ -65,7 +67,8 @@ describe("lists and ids", { concurrency: true }, () => {
     assert.equal(gateway.count(({ path, body }) => /^\/rest\/v1\/rpc\/(?!admit_write)/.test(path) && body.includes(browser.user.id)), 0);
   });
 
-  it("25. the list's keys are exactly the documented ones, also where a row holds more", async () => {
+  // Threat model 25.
+  it("the list's keys are exactly the documented ones, also where a row holds more", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const id = await browser.connect(`list-${randomUUID()}`);
     await sql`update public.integrations set scan_schedule = 'daily', last_checked_at = now(), next_check_at = now() where id = ${id}`;
@@ -78,7 +81,8 @@ describe("lists and ids", { concurrency: true }, () => {
     }
   });
 
-  it("25. no upstream `select` names config, and no upstream request lacks its filter", async () => {
+  // Threat model 25.
+  it("no upstream `select` names config, and no upstream request lacks its filter", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const { id: user, email, password } = browser.user;
     (await browser.post("/api/session", { email, password })).expect(200);
@@ -123,7 +127,8 @@ describe("lists and ids", { concurrency: true }, () => {
     }
   });
 
-  it("25. a list of more rows than a page is read page by page, each row once", async () => {
+  // Threat model 25.
+  it("a list of more rows than a page is read page by page, each row once", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const rows = Array.from({ length: PAGE + 5 }, (_, index) => ({
       organization_id: browser.user.id, integration_type: "supabase", name: `Row ${index}`, external_account_id: `row-${index}`,
@@ -136,14 +141,16 @@ describe("lists and ids", { concurrency: true }, () => {
     assert.equal(new Set(ids).size, PAGE + 5);
   });
 
-  it("25. beyond the last row the list is empty and the count is right: rows may have gone meanwhile", async () => {
+  // Threat model 25.
+  it("beyond the last row the list is empty and the count is right: rows may have gone meanwhile", async () => {
     const browser = await BrowserSession.signedUp(worker);
     await browser.connect(`beyond-${randomUUID()}`);
     assert.deepEqual((await browser.get(`${LIST}?offset=1`)).expect(200).json, { integrations: [], count: 1 });
     assert.deepEqual((await browser.get(`${LIST}?offset=50`)).expect(200).json, { integrations: [], count: 1 });
   });
 
-  it("25. a name with quotes, angle brackets and other scripts comes through the list as it is", async () => {
+  // Threat model 25.
+  it("a name with quotes, angle brackets and other scripts comes through the list as it is", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const login = `"><script>alert(1)</script>' ☃ ${randomUUID()}`.slice(0, 64);
     await browser.connect(login);

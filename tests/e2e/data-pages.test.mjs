@@ -33,7 +33,7 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
     return rows;
   }
 
-  it("the list of integrations says how many there are, and goes on from what came", async () => {
+  it("with 100 rows an answer the list of integrations says how many there are, and continues after what came", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const ids = await insert(browser.user.id, 251);
     const seen = [];
@@ -49,7 +49,7 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
     assert.deepEqual(seen.sort(), ids.sort());
   });
 
-  it("all of 151 organizations are the user's", async () => {
+  it("with 100 rows an answer all of 151 organizations are the user's", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const rows = Array.from({ length: 151 }, () => ({ organization_id: randomUUID(), user_id: browser.user.id, role: "member" }));
     await sql`insert into public.organization_members ${sql(rows)}`;
@@ -59,7 +59,7 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
     assert.deepEqual(organizations.slice(1).map(({ id }) => id).sort(), rows.map(({ organization_id }) => organization_id).sort());
   });
 
-  it("a trail of 251 events is read to its end, whatever the page", async () => {
+  it("with 100 rows an answer a trail of 251 events is read to its end, whatever the page", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const [id] = await insert(browser.user.id, 1);
     await sql`
@@ -71,7 +71,7 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
     }
   });
 
-  it("251 deliveries are read to their end, whatever the page", async () => {
+  it("with 100 rows an answer 251 deliveries are read to their end, whatever the page", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = (await browser.post("/api/webhooks", { url: "https://receiver.example.com" })).expect(201).json;
     await sql`
@@ -82,7 +82,7 @@ describe(`with at most ${MAX_ROWS} rows an answer`, () => {
     }
   });
 
-  it("the list of webhooks is whole, and says so", async () => {
+  it("with 100 rows an answer the list of webhooks is whole, and says so", async () => {
     const browser = await BrowserSession.signedIn(worker);
     for (let n = 0; n < 10; n++) (await browser.post("/api/webhooks", { url: `https://receiver.example.com/${n}` })).expect(201);
     const { webhooks, has_more } = (await browser.get("/api/webhooks")).expect(200).json;

@@ -44,7 +44,8 @@ describe("a user at PostgREST", { concurrency: true }, () => {
   }
 
   for (const key of ["publishable_key", "anon_key"]) {
-    it(`26. supabase-js, signed in as the user (${key}): own rows, no config; signed in as another: none of them`, async () => {
+    // Threat model 26.
+    it(`supabase-js (${key}) reads the user's own rows without config, and another user's not at all`, async () => {
       const [own, others] = [owner, other].map(({ user }) => supabase(info, user, info[key]));
       const list = await own.from("integrations").select(SAFE);
       assert.equal(list.error, null);
@@ -61,7 +62,8 @@ describe("a user at PostgREST", { concurrency: true }, () => {
     });
   }
 
-  it("26. raw requests for config, as a column, a filter, an order, or by default -> denied", async () => {
+  // Threat model 26.
+  it("raw requests for config are denied: as a column, a filter, an order, or by default", async () => {
     const { user } = owner;
     for (const query of [
       "", "?select=*", "?select=config", "?select=id,config", "?select=c:config", "?select=config->access_token", "?select=id&config=not.is.null",
@@ -74,7 +76,8 @@ describe("a user at PostgREST", { concurrency: true }, () => {
     assert.equal((await rest("integrations?select=id", { user })).status, 200, "what is allowed is allowed");
   });
 
-  it("26. INSERT, UPSERT, PATCH and DELETE by a user -> denied, and the row is as it was", async () => {
+  // Threat model 26.
+  it("INSERT, UPSERT, PATCH and DELETE by a user are denied, and the row is as it was", async () => {
     const { user } = owner;
     const made = { organization_id: user.id, integration_type: "supabase", name: "made by hand", config: {} };
     const one = `integrations?id=eq.${row.id}`;
@@ -92,7 +95,8 @@ describe("a user at PostgREST", { concurrency: true }, () => {
     assert.deepEqual((await integrationsOf(sql, user.id))[0], row);
   });
 
-  it("26. every other table: nothing is read but what is one's own, nothing is written", async () => {
+  // Threat model 26.
+  it("a user reads only their own rows of every other table, and writes none", async () => {
     // Where a user may read every column, row level security leaves none of another organization's rows.
     const tables = await sql`
       select c.relname as name, bool_and(has_column_privilege('authenticated', c.oid, a.attnum, 'select')) as readable
@@ -114,7 +118,8 @@ describe("a user at PostgREST", { concurrency: true }, () => {
     }
   });
 
-  it("26. every function -> denied to users and to the key alone", async () => {
+  // Threat model 26.
+  it("every function is denied to users and to the public key alone", async () => {
     const functions = await sql`
       select p.proname as name, coalesce(p.proargnames[1:p.pronargs], '{}') as arguments
       from pg_proc p join pg_namespace n on n.oid = p.pronamespace

@@ -63,14 +63,16 @@ describe("sealed rows", { concurrency: true }, () => {
     return { answer, revocations: server.count(({ path, body }) => path === REVOKE && body.includes(plain.refresh_token)) };
   }
 
-  it("19. as long as nothing is changed, such a row opens and is revoked", async () => {
+  // Threat model 19.
+  it("an unchanged sealed row opens and is revoked", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const { id, plain, config } = sealedRow(browser.user.id);
     const { answer, revocations } = await disconnected(browser, id, config, plain);
     assert.deepEqual({ revoked: answer.json.revoked, revocations }, { revoked: true, revocations: 1 });
   });
 
-  it("19. a bit flipped in iv, tag or ciphertext, a short tag, 2 or 4 segments, other base64 -> the row does not open and can be deleted", async () => {
+  // Threat model 19.
+  it("a row with a flipped bit, a short tag, other segments or other base64 does not open and can be deleted", async () => {
     const changed = (field, change) => (config) => ({ ...config, [field]: change(...config[field].split(".")) });
     const flips = [0, 1, 2].flatMap((segment) =>
       [0, 7, 60, -1].map((bit) => [
@@ -98,7 +100,8 @@ describe("sealed rows", { concurrency: true }, () => {
     ]);
   });
 
-  it("20. a sealed value moved to another field, row or organisation, or under another key's id, does not open", async () => {
+  // Threat model 20.
+  it("a sealed value moved to another field, row or organization, or under another key's id, does not open", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const elsewhere = sealedRow(browser.user.id).config;
     await assertNoneOpens([
@@ -114,7 +117,8 @@ describe("sealed rows", { concurrency: true }, () => {
     await worker.logged(new RegExp(`integrations ${id} /access_token: .*\\(not-authentic\\)`));
   });
 
-  it("20. a verifier moved to another transaction does not open: no code is exchanged, nothing is stored", async () => {
+  // Threat model 20.
+  it("a verifier moved to another transaction does not open: no code is exchanged, nothing is stored", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const callbacks = [await browser.consent(`moved-${randomUUID()}`), await browser.consent(`moved-${randomUUID()}`)];
     const { length } = await sql`
@@ -130,7 +134,8 @@ describe("sealed rows", { concurrency: true }, () => {
     await worker.logged(/oauth_transactions [0-9a-f-]{36} \/verifier_secret: .*\(not-authentic\)/);
   });
 
-  it("21. `_enc` removed from a v2 config: it does not open as the legacy form, and can be deleted", async () => {
+  // Threat model 21.
+  it("a v2 config without `_enc` does not open as the legacy form, and can be deleted", async () => {
     const changed = (change) => ({ _enc, ...old }) => change(old, _enc);
     await assertNoneOpens([
       ["no _enc", changed((old) => old)],
@@ -151,7 +156,7 @@ describe("sealed rows", { concurrency: true }, () => {
     assert.equal(server.count(({ path, body }) => path === REVOKE && body.includes(plain.refresh_token)), 1);
   });
 
-  it("a config that is no object, as somebody's own writer may have left it, can be deleted", async () => {
+  it("a config that is not an object can be deleted", async () => {
     const { browser, row } = await connected();
     for (const config of [null, [], "text", 7]) {
       const id = randomUUID();

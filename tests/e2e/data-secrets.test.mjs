@@ -94,7 +94,8 @@ describe("planted secrets", () => {
     response.end(JSON.stringify({ code: JSON.stringify(headers), message: repeated, error: repeated, error_description: repeated, hint: body, details: path }));
   };
 
-  it("23. flows and their failures run, with every secret known", async () => {
+  // Threat model 23.
+  it("OAuth flows and their failures run, with every secret known", async () => {
     const visitor = await visit();
     const { user } = visitor;
     (await visitor.post("/api/session", { email: user.email, password: user.password })).expect(200);
@@ -188,11 +189,13 @@ describe("planted secrets", () => {
     assert.ok(exchanged.length > 10 && said.length > 80, `${exchanged.length} exchanges and ${said.length} answers`);
   });
 
-  it("23. no secret in any answer, header or redirect of the worker", () => {
+  // Threat model 23.
+  it("no secret is in any answer, header or redirect of the worker", () => {
     for (const { what, answer } of said) assert.deepEqual(canaries.in(answer), [], `${what}:\n${answer.slice(0, 600)}`);
   });
 
-  it("23. no secret in the worker's log, and nothing sealed either", () => {
+  // Threat model 23.
+  it("no secret is in the worker's log, and nothing sealed either", () => {
     const lines = worker.logs().map(({ message }) => message);
     assert.ok(lines.length > 40, `${lines.length} lines were logged`);
     for (const line of lines) {
@@ -202,7 +205,8 @@ describe("planted secrets", () => {
     }
   });
 
-  it("23. no secret in a URL that the worker sends a request to, or sends the browser to", () => {
+  // Threat model 23.
+  it("no secret is in a URL that the worker requests or sends the browser to", () => {
     const urls = [...server.requests, ...gateway.requests].map(({ path }) => path);
     const sentTo = urls.filter((path) => !path.startsWith("/v1/oauth/authorize") && !path.startsWith("/interaction"));
     for (const path of sentTo) assert.deepEqual(canaries.in(path), [], path);
@@ -211,7 +215,8 @@ describe("planted secrets", () => {
     for (const { answer } of authorizations) assert.deepEqual(canaries.in(answer), []);
   });
 
-  it("23. no secret in the clear in any table", async () => {
+  // Threat model 23.
+  it("no secret is in the clear in any table", async () => {
     const tables = await sql`select table_schema as schema, table_name as name from information_schema.tables where table_schema in ('public', 'private') and table_type = 'BASE TABLE'`;
     assert.ok(tables.length >= 5, "the tables are there");
     for (const { schema, name } of tables) {
@@ -220,7 +225,8 @@ describe("planted secrets", () => {
     }
   });
 
-  it("23. keytool opens what the worker wrote, and shows no key and no token where it fails", async () => {
+  // Threat model 23.
+  it("keytool opens what the worker wrote, and shows no key and no token where it fails", async () => {
     const visitor = await BrowserSession.signedUp(worker);
     await visitor.connect(`keytool-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);

@@ -45,7 +45,7 @@ describe("disconnecting", { concurrency: true }, () => {
     return rows[0];
   };
 
-  it("leaves nothing of the credential in any table: not what was renewed, not what waited for a choice", async () => {
+  it("disconnecting leaves nothing of the credential in any table: not what was renewed, not what waited for a choice", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `two-${randomUUID()}`;
     const waiting = async () => {
@@ -77,7 +77,7 @@ describe("disconnecting", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, refreshed)), false);
   });
 
-  it("says false where the provider fails, is not asked, or the credential does not open; the row goes all the same, and what may be revoked later stays queued", async () => {
+  it("disconnecting says false if the provider fails, is not asked, or the credential does not open; the row goes, and what may be revoked later stays queued", async () => {
     const refuse = (grant, behaviour) =>
       fixture.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), behaviour);
     const ways = {
@@ -113,7 +113,7 @@ describe("disconnecting", { concurrency: true }, () => {
     );
   });
 
-  it("says unsupported where the provider revokes nothing, in the answer and in the trail", async () => {
+  it("disconnecting says unsupported where the provider revokes nothing, in the answer and in the trail", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`unsupported-${randomUUID()}`);
     const row = await onlyRow(browser);
@@ -125,7 +125,7 @@ describe("disconnecting", { concurrency: true }, () => {
     assert.deepEqual([events[0].action, events[0].outcome], ["revoked", "unsupported"]);
   });
 
-  it("a refresh that returns after the deletion: its tokens are queued for revocation", async () => {
+  it("the tokens of a refresh that returns after the deletion are queued for revocation", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`between-${randomUUID()}`);
     const before = opened(fixture.info, await onlyRow(browser));
@@ -149,7 +149,7 @@ describe("disconnecting", { concurrency: true }, () => {
     else assert.equal(row, undefined);
   });
 
-  it("what a refresh brought and could not write yet is what is revoked", async () => {
+  it("disconnecting revokes what a refresh brought and could not write yet", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`journal-${randomUUID()}`);
     const row = await onlyRow(browser);
@@ -163,7 +163,7 @@ describe("disconnecting", { concurrency: true }, () => {
     assert.deepEqual(await foundIn([...tracesOf(row), ...tracesOf(newer)]), []);
   });
 
-  it("twenty times at once: one says that it did it, the others that there is nothing", async () => {
+  it("of twenty disconnections at once one says that it did it, and the others that there is nothing", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`once-${randomUUID()}`);
     const answers = await Promise.all(Array.from({ length: 20 }, () => browser.delete(of(id))));

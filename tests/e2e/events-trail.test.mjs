@@ -18,7 +18,7 @@ describe("the trail", { concurrency: true }, () => {
   const read = async (visitor, id, query) => (await visitor.get(eventsOf(id, query))).expect(200).json;
   const told = ({ events }) => events.map(({ action, outcome, reason }) => [action, outcome, reason].join(" "));
 
-  it("tells all that was done, by whom and when, the newest first, also when the integration is gone", async () => {
+  it("the trail shows all that was done, by whom and when, the newest first, also after the integration is gone", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `trail-${randomUUID()}`;
     const began = Date.now();
@@ -54,7 +54,7 @@ describe("the trail", { concurrency: true }, () => {
     }
   });
 
-  it("is every member's, says who it was, and is closed to whoever was removed", async () => {
+  it("the trail is shown to every member, names who acted, and is closed to a removed member", async () => {
     const [one, other] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const organization_id = await createOrganization(fixture.sql, [one.user, other.user]);
     const id = await one.connect(`shared-${randomUUID()}`, { organization_id });
@@ -68,7 +68,8 @@ describe("the trail", { concurrency: true }, () => {
     (await other.get(eventsOf(id))).expect(404, "not_found");
   });
 
-  it("16. of another organisation's integration, standing or gone, is byte for byte that of none at all", async () => {
+  // Threat model 16.
+  it("the trail of another organization's integration, existing or deleted, is answered byte for byte like an unknown id", async () => {
     const [owner, stranger] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const [stands, gone] = [await owner.connect(`stands-${randomUUID()}`), await owner.connect(`gone-${randomUUID()}`)];
     (await owner.delete(of(gone))).expect(200);
@@ -81,14 +82,14 @@ describe("the trail", { concurrency: true }, () => {
     }
   });
 
-  it("of a row that nobody has opened yet is empty", async () => {
+  it("the trail of a row that nobody has opened yet is empty", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const row = { organization_id: browser.user.id, integration_type: "supabase", name: "Old" };
     const [{ id }] = await fixture.sql`insert into public.integrations ${fixture.sql(row)} returning id`;
     assert.deepEqual(await read(browser, id), { events: [], next_cursor: null });
   });
 
-  it("goes in pages that neither repeat nor leave out, while more events come", async () => {
+  it("the trail's pages neither repeat nor leave out events while more come", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`pages-${randomUUID()}`);
     const write = (count) => fixture.sql`
@@ -117,7 +118,8 @@ describe("the trail", { concurrency: true }, () => {
     assert.deepEqual([exact.events.length, exact.next_cursor], [129, null], "a page that ends the trail names no next one");
   });
 
-  it("24. a cursor or a limit that is none -> 400 before any upstream request", async () => {
+  // Threat model 24.
+  it("an invalid cursor or limit of the trail is answered 400 before any upstream request", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = randomUUID();
     for (const query of [
@@ -130,7 +132,7 @@ describe("the trail", { concurrency: true }, () => {
     assert.equal(fixture.gateway.count(({ path }) => path.includes(id)), 0);
   });
 
-  it("cannot be left out: an opening that cannot be recorded does not happen", async () => {
+  it("credentials are not opened if the event cannot be recorded", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `closed-${randomUUID()}`;
     const id = await browser.connect(login);
@@ -149,7 +151,7 @@ describe("the trail", { concurrency: true }, () => {
     assert.deepEqual(told(await read(browser, id)), ["connected succeeded "]);
   });
 
-  it("of a grant that waits: looked at it is not opened, chosen from it is", async () => {
+  it("a pending grant is opened when an account is chosen, and not when it is shown", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const { location } = (await browser.get(await browser.consent(`two-${randomUUID()}`))).expect(303);
     const id = new URL(location, fixture.worker.url).searchParams.get("choose");

@@ -58,7 +58,7 @@ describe("exports", { concurrency: true }, () => {
   }
   const download = async (browser, query) => (await browser.get(`${EXPORT}?${query}`)).expect(200);
 
-  it("each format is a file of its own type", async () => {
+  it("exports of each format are files of their own type", async () => {
     const { browser } = await scanned();
     for (const [format, type, name] of [
       ["json", "application/json", "findings.json"], ["csv", "text/csv; charset=utf-8", "findings.csv"], ["sarif", "application/json", "findings.sarif"],
@@ -126,7 +126,7 @@ describe("exports", { concurrency: true }, () => {
     });
   });
 
-  it("what was never scanned is unknown, and what cannot be looked at says since when", async () => {
+  it("exports say unknown for what was never scanned, and since when something could not be seen", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const integration = await addIntegration(sql, browser.user.id);
     const results = async () => (await download(browser, "")).json.accounts[0].results;
@@ -163,7 +163,7 @@ describe("exports", { concurrency: true }, () => {
     assert.equal(new Set(csv.map(({ integration_id }) => integration_id)).size, 10);
   });
 
-  it("more findings than fit go on where they ended, and none is twice", async () => {
+  it("an export of more findings than fit continues where it ended, and repeats none", async () => {
     const { browser, integration } = await scanned([result(MAIL, "pass")]);
     await sql`
       insert into public.findings (organization_id, integration_id, integration_type, identity, check_id, check_version, resource_type, resource_id, item, severity)
@@ -185,7 +185,8 @@ describe("exports", { concurrency: true }, () => {
     assert.deepEqual([new Set(seen).size, passes], [2100, 1]);
   });
 
-  it("16. nothing of another organization, and no query that is none", async () => {
+  // Threat model 16.
+  it("exports hold nothing of another organization, and reject an invalid query", async () => {
     const [{ integration }, stranger] = [await scanned(), await BrowserSession.signedIn(worker)];
     for (const id of [integration.id, randomUUID()]) (await stranger.get(`${EXPORT}?integration_id=${id}`)).expect(404, "not_found");
     for (const format of ["json", "sarif", "ocsf", "csv"]) {

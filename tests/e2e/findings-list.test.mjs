@@ -37,7 +37,7 @@ describe("findings and mutes", { concurrency: true }, () => {
   const at = (id, severity = "high") => ({ resource: { type: "project", id }, severity });
   const muteOf = (over = {}) => ({ check_id: TLS, reason: "accepted_risk", note: "we know of it", expires_at: inDays(30), ...over });
 
-  it("a list has the most severe first, and what each is about", async () => {
+  it("the list of findings has the most severe first, and what each is about", async () => {
     const { browser, integration } = await found([
       result(TLS, "fail", at("low", "low")), result(MAIL, "fail", at("worst", "critical")), result(TLS, "fail", { ...at("high"), resource_name: "Name", item: "i" }),
       result(TLS, "pass", at("fine")), result(MAIL, "unknown", { ...at("unseen"), reason: "absent" }),
@@ -55,7 +55,7 @@ describe("findings and mutes", { concurrency: true }, () => {
     assert.match(findings[1].title, /TLS/);
   });
 
-  it("each filter lets through what it says, and filters combine", async () => {
+  it("each filter of findings lets through what it says, and filters combine", async () => {
     const { browser, integration, again } = await found([
       result(TLS, "fail", at("a", "critical")), result(TLS, "fail", at("b", "low")), result(MAIL, "fail", at("c", "low")), result(TLS, "fail", at("d", "medium")),
     ]);
@@ -77,7 +77,7 @@ describe("findings and mutes", { concurrency: true }, () => {
     assert.partialDeepStrictEqual(gone, { resource: { id: "g" }, ended_as: "disconnected" });
   });
 
-  it("pages neither repeat nor leave out, within a severity too", async () => {
+  it("pages of findings neither repeat nor leave out, within a severity too", async () => {
     const severities = ["critical", "high", "medium", "low", "info"];
     const { browser } = await found(Array.from({ length: 120 }, (_, i) => result(TLS, "fail", at(`r-${i}`, severities[i % 5]))));
     for (const [filter, sizes] of [["", [50, 50, 20]], ["&severity=medium&limit=10", [10, 10, 4]], ["&limit=120", [120]]]) {
@@ -94,7 +94,7 @@ describe("findings and mutes", { concurrency: true }, () => {
     }
   });
 
-  it("one has its evidence, its remediation, its history, and the mutes that cover it", async () => {
+  it("a finding has its evidence, its remediation, its history, and the mutes that cover it", async () => {
     const { browser, integration, again } = await found([result(TLS, "fail")]);
     await again([result(TLS, "unknown", { reason: "forbidden", needs: ["database:read"] })]);
     const unverified = (await listed(browser)).findings[0];
@@ -126,7 +126,7 @@ describe("findings and mutes", { concurrency: true }, () => {
     assert.deepEqual([...page.events, ...rest.events], events);
   });
 
-  it("text that came from a provider is passed on as it is, as JSON", async () => {
+  it("a finding passes on a provider's text as it is, as JSON", async () => {
     const { browser } = await found(HOSTILE.map((text, i) => result(TLS, "fail", { ...at(`${text} ${i}`), resource_name: text, item: text, evidence: { "/text": text } })));
     const answer = (await browser.get(FINDINGS)).expect(200);
     assert.match(answer.headers.get("content-type"), /^application\/json/);
@@ -172,7 +172,8 @@ describe("findings and mutes", { concurrency: true }, () => {
     assert.deepEqual([first.mutes[0].id, second.mutes[0].id, second.next_cursor], [useless.id, one.id, null]);
   });
 
-  it("30. a mute that is none -> 400, and nothing is muted", async () => {
+  // Threat model 30.
+  it("an invalid mute is answered 400, and nothing is muted", async () => {
     const { browser, integration } = await found([result(TLS, "fail")]);
     const { expires_at, ...endless } = muteOf();
     for (const body of [
@@ -203,7 +204,8 @@ describe("findings and mutes", { concurrency: true }, () => {
     (await browser.post(MUTES, muteOf())).expect(429, "too_many_mutes");
   });
 
-  it("16. findings and mutes are every member's, and no stranger's", async () => {
+  // Threat model 16.
+  it("findings and mutes are every member's, and no stranger's", async () => {
     const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => BrowserSession.signedIn(worker)));
     const organization_id = await createOrganization(sql, [one.user, other.user]);
     const integration = await addIntegration(sql, organization_id);
@@ -229,7 +231,8 @@ describe("findings and mutes", { concurrency: true }, () => {
     (await call(worker, "GET", FINDINGS)).expect(401, "unauthorized");
   });
 
-  it("24. queries that are none -> 400", async () => {
+  // Threat model 24.
+  it("invalid queries of findings are answered 400", async () => {
     const browser = await BrowserSession.signedIn(worker);
     for (const query of [
       "state=all", "state=", "severity=1", "severity=HIGH", "muted=maybe", "check_id=a.b", "check_id=", `check_id=${"a".repeat(101)}`, "integration_type=a,b",

@@ -28,7 +28,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
   };
   const get = async (browser, path) => (await browser.get(path)).expect(200).json;
 
-  it("the catalogue is for anyone, and by type", async () => {
+  it("the catalogue of checks is shown to anyone, and by type", async () => {
     const all = (await call(worker, "GET", "/api/checks")).expect(200).json;
     assert.match(all.catalogue, /^[0-9a-f]{64}$/);
     assert.ok(all.checks.length >= 90);
@@ -50,7 +50,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     }
   });
 
-  it("coverage says what a scan could see, and after one what it was refused", async () => {
+  it("coverage says what a scan can see, and after one what it was denied", async () => {
     const { browser, integration } = await owner();
     const first = await get(browser, coverageOf(integration.id));
     assert.deepEqual([first.requested_scopes, first.assessment_id, first.missing, first.remedy], [null, null, 0, null]);
@@ -74,7 +74,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     (await browser.post(second.remedy.path, {})).expect(200);
   });
 
-  it("coverage of a type without checks, of another organization's and of none", async () => {
+  it("coverage is rejected for a type without checks, another organization and an unknown id", async () => {
     const { browser, integration } = await owner({ integration_type: "notion" });
     (await browser.get(coverageOf(integration.id))).expect(409, "not_assessable");
     const { integration: foreign } = await owner();
@@ -113,7 +113,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     (await browser.post(scansOf(integration.id), {})).expect(202);
   });
 
-  it("a scan of what cannot be scanned", async () => {
+  it("a scan of what cannot be scanned is rejected", async () => {
     const { browser, integration } = await owner({ integration_type: "notion" });
     (await browser.post(scansOf(integration.id), {})).expect(409, "not_assessable");
     const dead = await addIntegration(sql, browser.user.id, { status: "reconnect_required", status_reason: "invalid_grant" });
@@ -131,7 +131,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     assert.equal(length, 0);
   });
 
-  it("a user starts twenty scans in an hour", async () => {
+  it("a user starts at most twenty scans in an hour", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const rows = await Promise.all(Array.from({ length: 21 }, () => addIntegration(sql, browser.user.id)));
     for (const { id } of rows.slice(0, 20)) (await browser.post(scansOf(id), {})).expect(202);
@@ -141,7 +141,7 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     assert.equal((await browser.post(scansOf(rows[0].id), {})).status, 200, "the one that has not ended is named all the same");
   });
 
-  it("a gap is on record: what did not run says why", async () => {
+  it("a scan that did not run is recorded with the reason", async () => {
     const { browser, integration } = await owner();
     await sql`select private.record_not_run(i, now(), 'invalid_grant') from public.integrations i where id = ${integration.id}`;
     const { assessments: [gap] } = await get(browser, `${RUNS}?integration_id=${integration.id}`);
@@ -193,7 +193,8 @@ describe("checks, coverage and runs", { concurrency: true }, () => {
     (await call(worker, "GET", RUNS, { headers: bearer(info.publishable_key) })).expect(401, "unauthorized");
   });
 
-  it("24. queries that are none -> 400", async () => {
+  // Threat model 24.
+  it("invalid queries of runs are answered 400", async () => {
     const { browser, integration } = await owner();
     for (const query of [
       "limit=0", "limit=201", "limit=1e2", "limit=1&limit=1", "cursor=x", "cursor=1", `cursor=1.${randomUUID()}x`, "cursor=1.2.3", "offset=1", "select=*",

@@ -34,7 +34,7 @@ describe("a health check", { concurrency: true }, () => {
     return login;
   };
 
-  it("of a good credential: active, asked once, and the answer is what the integration shows", async () => {
+  it("a check of a good credential is active, asks once, and answers what the integration shows", async () => {
     const made = await connection(fixture);
     const before = Date.now();
     const { json } = (await check(made)).expect(200);
@@ -51,7 +51,7 @@ describe("a health check", { concurrency: true }, () => {
     ]);
   });
 
-  it("takes three requests to Supabase and the provider in all", async () => {
+  it("a check takes three requests to Supabase and the provider in all", async () => {
     const made = await connection(fixture);
     const before = fixture.gateway.requests.length;
     const mine = ({ body }) => body.includes(made.id);
@@ -74,7 +74,7 @@ describe("a health check", { concurrency: true }, () => {
     ["a redirect", () => redirect("http://127.0.0.1:9/"), "bad_answer"],
     ["a gatekeeper's 403", () => answer(403, `<html>${PLANTED}`, { "content-type": "text/html" }), "forbidden", 2],
   ]) {
-    it(`where the provider answers ${what}: degraded, ${reason}, and well again when it is`, async () => {
+    it(`a check is degraded (${reason}) while the provider answers ${what}, and active again afterwards`, async () => {
       const made = await connection(fixture);
       const restore = fault(made, behaviour());
       const failed = await check(made);
@@ -90,7 +90,7 @@ describe("a health check", { concurrency: true }, () => {
   }
 
   // Threat model 117: as Authlib answers for a token that it has revoked.
-  it("where the provider goes on answering a bare 403: reconnect_required after seven days", async () => {
+  it("a bare 403 that stays is reconnect_required after seven days", async () => {
     const made = await connection(fixture);
     fault(made, answer(403, "invalid_token", { "content-type": "text/plain" }));
     const age = (days) => fixture.sql`
@@ -104,7 +104,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.deepEqual(redemptions(made), 0);
   });
 
-  it("of an access token that the provider takes no more: refreshed once, asked again, active", async () => {
+  it("a check of a rejected access token refreshes once, asks again, and is active", async () => {
     const made = await connection(fixture);
     fault(made, answer(401, { message: PLANTED }));
     assert.deepEqual(found(await check(made)), ["active", null]);
@@ -120,7 +120,7 @@ describe("a health check", { concurrency: true }, () => {
     ["the API's 403", () => answer(403, { message: PLANTED }), "forbidden"],
     ["400 invalid_token", () => answer(400, { error: "invalid_token", error_description: PLANTED }), "unauthorized"],
   ]) {
-    it(`of a token that is answered ${what}, also a fresh one: reconnect_required, and connecting again restores it`, async () => {
+    it(`a check whose fresh token is answered ${what} is reconnect_required, and connecting again restores it`, async () => {
       const made = await connection(fixture);
       const login = await refused(made, behaviour());
       const failed = await check(made);
@@ -136,7 +136,7 @@ describe("a health check", { concurrency: true }, () => {
     });
   }
 
-  it("where the user has revoked the app: reconnect_required by the refresh's verdict", async () => {
+  it("a check after the user revoked the app is reconnect_required by the refresh's verdict", async () => {
     const made = await connection(fixture);
     const { client_id, client_secret } = fixture.worker.info;
     await fetch(`${fixture.info.authorization_server_url}/v1/oauth/revoke`, {
@@ -148,7 +148,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.deepEqual(await verdictsOf(fixture, made.id), [["reconnect_required", "invalid_grant"]]);
   });
 
-  it("of a refused token whose refresh fails: degraded, since nobody knows", async () => {
+  it("a check of a rejected token whose refresh fails is degraded", async () => {
     const made = await connection(fixture);
     fault(made, answer(401, {}));
     fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(500, {}));
@@ -157,7 +157,7 @@ describe("a health check", { concurrency: true }, () => {
   });
 
   // Threat model 119.
-  it("asks for its own project, and for no list", async () => {
+  it("a check asks for its own project, and for no list", async () => {
     const made = await connection(fixture);
     (await check(made)).expect(200);
     const { external_account_id: ref } = await rowOf(fixture, made.id);
@@ -165,7 +165,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.deepEqual(asked, ["/v1/projects", `/v1/projects/${ref}`], "the connection lists, the check does not");
   });
 
-  it("of a grant that does not cover the account any more, as its list tells: revoked", async () => {
+  it("a check of a grant that no longer covers the account is revoked", async () => {
     const made = await connection(fixture);
     const ofList = (request) => questionOf(made.tokens.access_token)(request) && request.path === "/v1/projects";
     const gone = fault(made, answer(404, { message: "Project not found" }));
@@ -186,7 +186,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.equal(redemptions(made), 0);
   });
 
-  it("of a token that ends soon: refreshed first", async () => {
+  it("a check refreshes a token that ends soon first", async () => {
     const made = await connection(fixture);
     await setTokenExpiry(fixture, made.id, 60);
     assert.deepEqual(found(await check(made)), ["active", null]);
@@ -194,7 +194,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.equal(fixture.server.count(questionOf((await tokensOf(fixture, made.id)).access_token)), 1);
   });
 
-  it("of a row that does not open: degraded, nobody is asked, and the log says which row", async () => {
+  it("a check of a row that does not open is degraded, asks nobody, and the log names the row", async () => {
     const made = await connection(fixture);
     await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${made.id}`;
     assert.deepEqual(found(await check(made)), ["degraded", "unreadable"]);
@@ -202,7 +202,7 @@ describe("a health check", { concurrency: true }, () => {
     await fixture.worker.logged(new RegExp(`not checked: integrations ${made.id}`));
   });
 
-  it("of a row without anything to ask with: 409 not_checkable, and the row is as it was", async () => {
+  it("a check of a row without a credential answers 409 not_checkable, and the row is as it was", async () => {
     const made = await connection(fixture);
     await fixture.sql`update public.integrations set config = config - 'access_token' where id = ${made.id}`;
     (await check(made)).expect(409, "not_checkable");
@@ -211,14 +211,14 @@ describe("a health check", { concurrency: true }, () => {
     (await check(made)).expect(409, "not_checkable");
   });
 
-  it("of a type that is not offered here any more: 400, and the row is as it was", async () => {
+  it("a check of a type that is no longer offered answers 400, and the row is as it was", async () => {
     const made = await connection(fixture);
     await fixture.sql`update public.integrations set integration_type = 'gitlab' where id = ${made.id}`;
     (await check(made)).expect(400, "provider_unknown");
     assert.equal((await rowOf(fixture, made.id)).last_checked_at, null);
   });
 
-  it("by 20 at once: the provider is asked once, and all are told the same", async () => {
+  it("20 checks at once ask the provider once, and all get the same answer", async () => {
     const made = await connection(fixture);
     fault(made, late(500));
     const answers = await Promise.all(Array.from({ length: 20 }, () => check(made)));
@@ -227,7 +227,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.equal(questions(made), 1);
   });
 
-  it("a reconnection meanwhile wins: what was found out about the old credential is not written", async () => {
+  it("a check's verdict is not written if a reconnection came in between", async () => {
     const made = await connection(fixture);
     const [{ name: login }] = await fixture.sql`select name from public.integrations where id = ${made.id}`;
     const { behaviour, arrived, release } = held();
@@ -245,7 +245,7 @@ describe("a health check", { concurrency: true }, () => {
     assert.ok((await tokensOf(fixture, made.id)).access_token === fresh.access_token || redemptions({ tokens: fresh }) === 1);
   });
 
-  it("a deletion meanwhile: 404, and nothing comes back", async () => {
+  it("a check answers 404 if the integration was deleted meanwhile, and nothing comes back", async () => {
     const made = await connection(fixture);
     const { behaviour, arrived, release } = held();
     fault(made, behaviour);
@@ -258,7 +258,8 @@ describe("a health check", { concurrency: true }, () => {
     assert.deepEqual(await verdictsOf(fixture, made.id), []);
   });
 
-  it("16. of another organisation's row is answered byte for byte like one that does not exist, and asks nobody", async () => {
+  // Threat model 16.
+  it("a check of another organization's row is answered byte for byte like an unknown id, and asks nobody", async () => {
     const made = await connection(fixture);
     const stranger = await BrowserSession.signedIn(fixture.worker);
     const [foreign, unknown] = [await check({ browser: stranger, id: made.id }), await check({ browser: stranger, id: randomUUID() })];
@@ -272,7 +273,8 @@ describe("a health check", { concurrency: true }, () => {
     assert.equal(trail.length, 0);
   });
 
-  it("24, 28, 30. not without a session, by another site, with another method, or with an id that is none", async () => {
+  // Threat model 24, 28, 30.
+  it("a check is rejected without a session, from another site, with another method, and with an invalid id", async () => {
     const made = await connection(fixture);
     const path = `/api/integrations/${made.id}/check`;
     (await call(fixture.worker, "POST", path, { body: {} })).expect(401, "unauthorized");
@@ -290,7 +292,8 @@ describe("a health check", { concurrency: true }, () => {
     assert.equal(questions(made), 0);
   });
 
-  it("31. a database that fails is no verdict, and the next check finds it", async () => {
+  // Threat model 31.
+  it("a failing database is no verdict, and the next check finds it", async () => {
     const made = await connection(fixture);
     const settles = ({ path, body }) => path.endsWith("/rpc/settle_checks") && body.includes(made.id);
     for (const [behaviour, status] of [[answer(500, PLANTED), 503], [answer(200, "<html>", { "content-type": "text/html" }), 502]]) {
@@ -305,7 +308,8 @@ describe("a health check", { concurrency: true }, () => {
     assert.deepEqual(found(await check(made)), ["active", null]);
   });
 
-  it("23. shows no token, in any answer or line of the log", async () => {
+  // Threat model 23.
+  it("a check shows no token in any answer or line of the log", async () => {
     const made = await connection(fixture);
     await refused(made, answer(401, {}));
     await expireBackoff(fixture, made.id);

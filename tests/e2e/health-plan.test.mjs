@@ -22,7 +22,7 @@ describe("a schedule", { concurrency: true }, () => {
     return [...events];
   };
 
-  it("is set: the answer is what GET shows, the next check is its next moment, and the trail says who", async () => {
+  it("setting a schedule answers what GET shows, plans the next check at its next moment, and the trail says who", async () => {
     const { browser, id } = await made();
     const set = (await browser.patch(of(id), { scan_schedule: " 0  3\t* * * " })).expect(200);
     assert.equal(set.json.scan_schedule, "0 3 * * *");
@@ -34,7 +34,7 @@ describe("a schedule", { concurrency: true }, () => {
     assert.equal((await rescheduled(id)).length, 1, "what is as it was is no event");
   });
 
-  it("and the name are set together, or either alone", async () => {
+  it("a schedule and a name are set together, or either alone", async () => {
     const { browser, id } = await made();
     const both = (await browser.patch(of(id), { name: "Both", scan_schedule: "30 6 * * mon-fri" })).expect(200).json;
     assert.deepEqual([both.name, both.scan_schedule], ["Both", "30 6 * * mon-fri"]);
@@ -42,7 +42,7 @@ describe("a schedule", { concurrency: true }, () => {
     assert.deepEqual([named.name, named.scan_schedule, named.next_check_at], ["One", both.scan_schedule, both.next_check_at]);
   });
 
-  it("of null is none any more", async () => {
+  it("a schedule of null removes it", async () => {
     const { browser, id } = await made();
     (await browser.patch(of(id), { scan_schedule: "*/15 * * * *" })).expect(200);
     const ended = (await browser.patch(of(id), { scan_schedule: null })).expect(200).json;
@@ -50,7 +50,7 @@ describe("a schedule", { concurrency: true }, () => {
     assert.equal((await rescheduled(id)).length, 2);
   });
 
-  it("is followed by a check on demand too", async () => {
+  it("a check on demand plans the next check by the schedule", async () => {
     const { browser, id } = await made();
     (await browser.patch(of(id), { scan_schedule: "0 3 * * *" })).expect(200);
     await fixture.sql`update public.integrations set next_check_at = now() - interval '1 hour' where id = ${id}`;
@@ -59,7 +59,7 @@ describe("a schedule", { concurrency: true }, () => {
     assert.ok(Date.parse(next_check_at) > Date.now());
   });
 
-  it("that is none is refused, and told which field is wrong; nothing changes", async () => {
+  it("an invalid schedule is rejected with the field that is wrong, and nothing changes", async () => {
     const { browser, id } = await made();
     const before = (await browser.patch(of(id), { scan_schedule: "0 3 * * *" })).expect(200).text;
     for (const [scan_schedule, field] of [
@@ -77,7 +77,8 @@ describe("a schedule", { concurrency: true }, () => {
     assert.equal((await browser.get(of(id))).expect(200).text, before);
   });
 
-  it("16. of another organisation's integration is set by nobody else, who is answered as for one that does not exist", async () => {
+  // Threat model 16.
+  it("setting the schedule of another organization's integration is answered like an unknown id", async () => {
     const { id } = await made();
     const stranger = await BrowserSession.signedIn(fixture.worker);
     const answers = await Promise.all([id, randomUUID()].map((one) => stranger.patch(of(one), { scan_schedule: "0 3 * * *" })));

@@ -35,7 +35,7 @@ describe("the schedule's checks", () => {
     select endpoint, extract(epoch from until - now())::int as left from private.integration_pauses
     where integration_id = any (${ids}) and until > now()`;
 
-  it("ask for what is due, and set when the next is", async () => {
+  it("scheduled checks ask for what is due, and plan the next", async () => {
     const [mine, other] = [await connection(fixture), await connection(fixture)];
     for (const { browser, id } of [mine, other]) (await browser.patch(`/api/integrations/${id}`, { scan_schedule: DAILY })).expect(200);
     await fixture.worker.scheduled();
@@ -56,7 +56,7 @@ describe("the schedule's checks", () => {
     ]);
   });
 
-  it("find out what has become of each, one not keeping the others from it", async () => {
+  it("scheduled checks find the state of each integration, whatever happens to the others", async () => {
     const ids = await insertRows(fixture, 4, due());
     const [good, gone, broken, garbled] = ids;
     await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
@@ -70,7 +70,7 @@ describe("the schedule's checks", () => {
     await fixture.worker.logged(new RegExp(`not checked: integrations ${broken}`));
   });
 
-  it("of a token that ends soon, or is refused, refresh first", async () => {
+  it("scheduled checks refresh an expiring or rejected token first", async () => {
     const [ending, refused] = [await connection(fixture), await connection(fixture)];
     await setTokenExpiry(fixture, ending.id, 60);
     await fixture.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
@@ -84,7 +84,7 @@ describe("the schedule's checks", () => {
     }
   });
 
-  it("do not ask for what only a reconnection helps, until it is reconnected", async () => {
+  it("scheduled checks skip reconnect_required until it is reconnected", async () => {
     const made = await connection(fixture);
     const [{ name: login }] = await fixture.sql`select name from public.integrations where id = ${made.id}`;
     await fixture.sql`update public.integrations set scan_schedule = ${DAILY}, next_check_at = now()`;
@@ -103,7 +103,7 @@ describe("the schedule's checks", () => {
     assert.deepEqual(await verdictsOf(fixture, made.id), [["reconnect_required", "invalid_grant"], ["active", null]]);
   });
 
-  it("of five hundred rows that are due check each once, in one run", async () => {
+  it("scheduled checks check each of five hundred due rows once, in one run", async () => {
     const ids = await insertRows(fixture, 500, due());
     const restore = fixture.server.fault(isQuestion, answering());
     const before = fixture.server.requests.length;
@@ -114,7 +114,7 @@ describe("the schedule's checks", () => {
     assert.deepEqual(new Set((await statuses(ids)).map(([status]) => status)), new Set(["active"]));
   });
 
-  it("of two workers at once check each row once", async () => {
+  it("scheduled checks of two workers at once check each row once", async () => {
     const ids = await insertRows(fixture, 100, due());
     const second = await fixture.start();
     const restore = fixture.server.fault(isQuestion, async (exchange) => {
@@ -129,7 +129,7 @@ describe("the schedule's checks", () => {
     assert.equal(count, ids.length);
   });
 
-  it("do not wait for a provider that is down for each of its customers, and no live grant is declared dead", async () => {
+  it("scheduled checks do not wait for a failed provider once for each customer, and declare no live grant dead", async () => {
     const ids = await insertRows(fixture, 60, due());
     const restore = fixture.server.fault(isQuestion, answer(502, "<html>"));
     const before = fixture.server.requests.length;
@@ -149,7 +149,7 @@ describe("the schedule's checks", () => {
     assert.equal((await statuses(ids)).filter(([status]) => status === "degraded").length, asked);
   });
 
-  it("of a provider that is slow run side by side", async () => {
+  it("scheduled checks of a slow provider run side by side", async () => {
     await insertRows(fixture, 10, due());
     const restore = fixture.server.fault(isQuestion, async (exchange) => {
       await exchange.delay(500);
@@ -170,7 +170,7 @@ describe("the schedule's checks", () => {
       ["429 with RateLimit-Reset", 429, { "ratelimit-remaining": "0", "ratelimit-reset": "30" }, 30],
       ["429 for a day", 429, { "retry-after": "86400" }, 3600],
     ]) {
-      it(`${what}: is left alone for ${seconds} s by those that were told so, and by nobody else`, async () => {
+      it(`a provider that answers ${what} is left alone for ${seconds} s by those that were told so, and by nobody else`, async () => {
         const limited = await insertRows(fixture, 20, due());
         const others = await insertRows(fixture, 20, due());
         const well = fixture.server.fault(isQuestion, answering());
@@ -196,7 +196,7 @@ describe("the schedule's checks", () => {
       });
     }
 
-    it("says so to a check on demand: degraded, and the next is told to wait", async () => {
+    it("a check on demand that meets a rate limit is degraded, and the next has to wait", async () => {
       const made = await connection(fixture);
       const restore = fixture.server.fault(questionOf(made.tokens.access_token), answer(429, {}, { "retry-after": "60" }));
       const { json } = (await check(made)).expect(200);
@@ -210,7 +210,7 @@ describe("the schedule's checks", () => {
       assert.equal((await check(made)).expect(200).json.status, "active");
     });
 
-    it("in the middle of a check, at its refresh: degraded, since nobody knows", async () => {
+    it("a check whose refresh meets a rate limit is degraded", async () => {
       const made = await connection(fixture);
       fixture.server.fault(questionOf(made.tokens.access_token), answer(401, {}));
       fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": "60" }));
@@ -219,13 +219,13 @@ describe("the schedule's checks", () => {
       assert.deepEqual((await pausesOf([made.id])).map(({ endpoint }) => endpoint), ["token"]);
     });
 
-    it("does not hold up a connection, which somebody is waiting for", async () => {
+    it("a rate limit does not delay a connection, which somebody is waiting for", async () => {
       await fixture.sql`insert into private.provider_pauses select 'supabase', unnest(array['token', 'api']), now() + interval '1 minute'`;
       const made = await connection(fixture);
       assert.equal((await rowOf(fixture, made.id)).status, "active");
     });
 
-    it("429 without a word on how long: no pause for the others", async () => {
+    it("a 429 without Retry-After pauses nobody else", async () => {
       const [one, other] = [await connection(fixture), await connection(fixture)];
       fixture.server.fault(questionOf(one.tokens.access_token), answer(429, {}));
       assert.equal((await check(one)).expect(200).json.status_reason, "rate_limited");
@@ -234,7 +234,7 @@ describe("the schedule's checks", () => {
     });
 
     for (const [header, seconds] of [["500", 500], [new Date(Date.now() + 3_600_000).toUTCString(), 3600], ["1", 30], ["soon", 30]]) {
-      it(`to a refresh, with Retry-After ${header}: the row is left alone for as long, and half a minute at the least`, async () => {
+      it(`a refresh that gets Retry-After ${header} leaves the row alone for as long, and half a minute at the least`, async () => {
         const made = await connection(fixture);
         fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": header }));
         (await refresh(made)).expect(502, "provider_failed");
@@ -246,7 +246,7 @@ describe("the schedule's checks", () => {
       });
     }
 
-    it("that cannot be written down: the run goes on, and the log says so", async () => {
+    it("a pause that cannot be stored does not end the run, and the log says so", async () => {
       await insertRows(fixture, 2, due());
       const restore = fixture.server.fault(isQuestion, answer(429, {}, { "retry-after": "60" }));
       const lost = fixture.gateway.fault("/rest/v1/rpc/pause_provider", answer(500, "planted"));
@@ -258,7 +258,7 @@ describe("the schedule's checks", () => {
     });
   });
 
-  it("leave nothing claimed where the database fails: what was not written is checked again", async () => {
+  it("scheduled checks leave nothing claimed if the database fails, and check again what was not written", async () => {
     const [id] = await insertRows(fixture, 1, due());
     const well = fixture.server.fault(isQuestion, answering());
     const restore = fixture.gateway.fault("/rest/v1/rpc/settle_checks", answer(503, ""));
@@ -271,7 +271,8 @@ describe("the schedule's checks", () => {
     assert.deepEqual(await verdictsOf(fixture, id), [["active", null]]);
   });
 
-  it("23. show no token in any line of the log", async () => {
+  // Threat model 23.
+  it("scheduled checks show no token in any line of the log", async () => {
     const ids = await insertRows(fixture, 3, due());
     const restore = fixture.server.fault(isQuestion, answer(401, { message: randomUUID() }));
     await fixture.worker.scheduled();

@@ -84,7 +84,8 @@ describe("one bad request", () => {
   }
 
   for (const [setting, bindings] of [["with a JWT secret", {}], ["without one", { SUPABASE_JWT_SECRET: undefined }]]) {
-    it(`101. ${setting}: a stream of tokens with unreadable signatures costs 30 requests, 12 callbacks and a sweep of 40 nothing`, async () => {
+    // Threat model 101.
+    it(`tokens with unreadable signatures (${setting}) cost 30 requests, 12 callbacks and a schedule of 40 nothing`, async () => {
       const worker = await start(bindings);
       const tokens = await badTokens(worker);
       const browsers = await Promise.all(Array.from({ length: 12 }, () => BrowserSession.signedIn(worker)));
@@ -143,7 +144,8 @@ describe("one bad request", () => {
       return { ...counted, failed: lists.filter(({ status }) => status !== 200).length };
     }
 
-    it(`101. at any import or poll: the others are answered, no connection is lost, no grant is orphaned (${ROUNDS} faults)`, async (context) => {
+    // Threat model 101.
+    it(`a trap at any import or poll costs no other request, connection or grant anything (${ROUNDS} faults)`, async (context) => {
       const { counts } = await busy();
       // Each import's first, second, middle and last call.
       const points = Object.entries(counts).flatMap(([name, count]) =>
@@ -167,7 +169,8 @@ describe("one bad request", () => {
       assert.deepEqual(found, []);
     });
 
-    it("101. two hundred times: the instance goes on", async () => {
+    // Threat model 101.
+    it("an instance survives two hundred traps", async () => {
       const browser = await BrowserSession.signedIn(worker);
       for (let i = 0; i < 200; i++) {
         await faulty.arm(worker, { name: "poll", nth: 1 });

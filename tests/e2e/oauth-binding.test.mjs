@@ -29,7 +29,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     return rows.map((list) => list.length);
   };
 
-  describe("1. a callback without state and cookie: 400, 0 hits", { concurrency: true }, () => {
+  // Threat model 1.
+  describe("a callback without state and cookie", { concurrency: true }, () => {
     const flowCookie = (state) => `__Host-flow-${createHash("sha256").update(state).digest("hex").slice(0, 16)}`;
     for (const [what, query, cookie, signedOut = 400] of [
       ["no state, no cookie", (code) => ({ code })],
@@ -42,7 +43,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
       ["a state that nobody was given", (code) => ({ code, state: "A".repeat(43) }), `${flowCookie("A".repeat(43))}=${"B".repeat(43)}`, 401],
       ["nothing at all", () => ({})],
     ]) {
-      it(`1. ${what}`, async () => {
+      // Threat model 1.
+      it(`a callback is answered 400 without asking the provider: ${what}`, async () => {
         const browser = await signedIn();
         const code = `code-${randomUUID()}`;
         const session = browser.jar.header(fixture.worker.url);
@@ -57,7 +59,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     }
   });
 
-  it("2. a valid state with another browser's cookies: 403, 0 hits, and its owner can still finish", async () => {
+  // Threat model 2.
+  it("a callback with another browser's cookies is answered 403 without asking the provider, and its owner can still finish", async () => {
     const owner = await signedIn();
     const callback = await owner.consent(`binding-${randomUUID()}`);
 
@@ -80,7 +83,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     assert.deepEqual(await connectionsOf(owner), [1]);
   });
 
-  it("3. A begins, B opens A's authorization URL and consents: 403, 0 hits, no row in either organisation", async () => {
+  // Threat model 3.
+  it("a callback of A's authorization URL to which B consented is answered 403, without a request or a row", async () => {
     const [a, b] = await Promise.all([signedIn(), signedIn()]);
     // The login at the authorization server is B's, and so is the browser in which the callback arrives.
     const callback = await a.consent(`victim-${randomUUID()}`);
@@ -89,7 +93,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     assert.deepEqual(await connectionsOf(a, b), [0, 0]);
   });
 
-  it("3. A begins in a browser in which B then signs in: 403, 0 hits, no row in either organisation", async () => {
+  // Threat model 3.
+  it("a callback in a browser in which another user has signed in is answered 403, without a request or a row", async () => {
     const [a, b] = await Promise.all([signedIn(), signedIn()]);
     const callback = await a.consent(`shared-${randomUUID()}`);
     const sharedBrowser = new BrowserSession(fixture.worker, a.jar.clone());
@@ -99,7 +104,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     assert.deepEqual(await connectionsOf(a, b), [0, 0]);
   });
 
-  it("3. whoever has signed out in between finishes nothing until signed in again", async () => {
+  // Threat model 3.
+  it("a callback after signing out finishes nothing until the user signs in again", async () => {
     const browser = await signedIn();
     const callback = await browser.consent(`out-${randomUUID()}`);
     const { user } = browser;
@@ -110,7 +116,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     (await browser.get(callback)).expect(303);
   });
 
-  it("4. the same callback 50 times in parallel: one token request, one row, and the grant stands", async () => {
+  // Threat model 4.
+  it("the same callback 50 times at once makes one token request and one row, and the grant stays valid", async () => {
     const browser = await signedIn();
     const callback = await browser.consent(`parallel-${randomUUID()}`);
     const tabs = Array.from({ length: PARALLEL }, () => new BrowserSession(fixture.worker, browser.jar.clone()));
@@ -128,7 +135,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     assert.equal(fixture.exchanges(callback), 1, "hits of the token endpoint after one more");
   });
 
-  it("4. a callback after its ten minutes: 400, 0 hits, no row", async () => {
+  // Threat model 4.
+  it("a callback after ten minutes is answered 400, without a request or a row", async () => {
     const browser = await signedIn();
     await unswept(async () => {
       const callback = await browser.consent(`late-${randomUUID()}`);
@@ -140,7 +148,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
     assert.deepEqual(await connectionsOf(browser), [0]);
   });
 
-  it("6. a member removed between begin and callback: 403, 0 hits, no row", async () => {
+  // Threat model 6.
+  it("a callback of a member who was removed is answered 403, without a request or a row", async () => {
     const { member, organization_id } = await memberOfAnOrganization();
     const callback = await member.consent(`removed-${randomUUID()}`, { organization_id });
     await removeFrom(organization_id, member);
@@ -156,7 +165,8 @@ describe("a callback belongs to who began it", { concurrency: true }, () => {
   });
 
   for (const [accounts, login] of [["one account", "during"], ["two accounts", "two"]]) {
-    it(`6. a member removed while the code is exchanged, for ${accounts}: 403, no row, the grant revoked`, async () => {
+    // Threat model 6.
+    it(`a callback of a member who is removed during the exchange, for ${accounts}, is answered 403 without a row, and the grant is revoked`, async () => {
       const { member, organization_id } = await memberOfAnOrganization();
       const callback = await member.consent(`${login}-${randomUUID()}`, { organization_id });
       // The tokens are there, and the worker asks whose they are.

@@ -23,7 +23,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     return { browser, login, path: `/api/connections/${id}`, grant: fixture.grant(callback), accounts: projectsOf(login).map(({ ref, name }) => ({ id: ref, name })) };
   }
 
-  it("waits sealed, is shown without a credential, and becomes the one row that is chosen", async () => {
+  it("a grant over several projects waits sealed, is shown without a credential, and becomes the one row that is chosen", async () => {
     const { browser, path, grant, accounts } = await waiting({ return_to: "/settings?tab=1" });
     assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
     const [pending] = await pendingOf(browser);
@@ -56,7 +56,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
   });
 
   // Threat model 107.
-  it("opens nothing for a wrong choice, however often", async () => {
+  it("a wrong choice opens nothing, however often", async () => {
     const { browser, path } = await waiting();
     const [pending] = await pendingOf(browser);
     for (let n = 0; n < 40; n++) (await browser.post(path, { account_id: `wrong-${n}` })).expect(400, "invalid_request");
@@ -64,7 +64,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.deepEqual([...events], []);
   });
 
-  it("is chosen once: a second choice is 404, and one row stands", async () => {
+  it("a second choice is answered 404, and one row exists", async () => {
     const { browser, path, accounts } = await waiting();
     const [first, second] = accounts;
     (await browser.post(path, { account_id: first.id })).expect(200);
@@ -74,7 +74,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.deepEqual((await integrationsOf(fixture.sql, browser.user.id)).map(({ name }) => name), [first.name]);
   });
 
-  it("is chosen twenty times at once, for either project: one row, and the grant stands", async () => {
+  it("twenty choices at once, for either project, make one row, and the grant stays valid", async () => {
     const { browser, path, grant, accounts } = await waiting();
     const answers = await Promise.all(Array.from({ length: 20 }, (_, i) => browser.post(path, { account_id: accounts[i % 2].id })));
     const outcomes = answers.map(({ status }) => status).sort();
@@ -84,7 +84,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, grant), true);
   });
 
-  it("renews the row of a project that is connected already", async () => {
+  it("choosing a project that is connected already renews its row", async () => {
     const { browser, login, path, accounts } = await waiting();
     const [account] = accounts;
     const { id } = (await browser.post(path, { account_id: account.id })).expect(200).json;
@@ -96,7 +96,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.deepEqual((await eventsOf(fixture.sql, browser.user.id)).map(({ action }) => action), ["connected", "reconnected"]);
   });
 
-  it("refuses an account that was not on offer, and goes on waiting", async () => {
+  it("choosing an account that was not offered is rejected, and the grant keeps waiting", async () => {
     const { browser, path, accounts } = await waiting();
     const [foreign] = projectsOf(`two-${randomUUID()}`);
     for (const body of [{ account_id: foreign.ref }, { account_id: "" }, { account_id: accounts[0].name }, { account_id: 7 }, {}, [], null]) {
@@ -106,7 +106,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     (await browser.post(path, { account_id: accounts[0].id })).expect(200);
   });
 
-  it("is discarded: the grant is revoked and nothing is left", async () => {
+  it("discarding a choice revokes the grant and leaves nothing", async () => {
     const { browser, path, grant, accounts } = await waiting();
     assert.equal(await takesAccessToken(fixture.info, grant.access_token), true);
     const discarded = (await browser.delete(path)).expect(200);
@@ -117,7 +117,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     (await browser.delete(path)).expect(404, "not_found");
   });
 
-  it("is nobody else's: another user gets the 404 of an id that does not exist, byte for byte", async () => {
+  it("another user's choice is answered byte for byte like the 404 of an unknown id", async () => {
     const { browser, path, grant, accounts } = await waiting();
     const stranger = await BrowserSession.signedIn(fixture.worker);
     const nowhere = `/api/connections/${randomUUID()}`;
@@ -132,7 +132,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     (await browser.post(path, body)).expect(200);
   });
 
-  it("expires after ten minutes", async () => {
+  it("a choice expires after ten minutes", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const { path, accounts } = await waiting({ browser });
     await fixture.sql`update public.pending_connections set expires_at = now() where user_id = ${browser.user.id}`;
@@ -142,7 +142,8 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
   });
 
-  it("6. is out of reach for a member who was removed meanwhile", async () => {
+  // Threat model 6.
+  it("a choice is out of reach for a member who was removed meanwhile", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const organization_id = await createOrganization(fixture.sql, [browser.user]);
     const { path, accounts } = await waiting({ browser, organization_id });
@@ -153,7 +154,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
   });
 
-  it("over no project at all is no connection: 422, no row, the grant revoked", async () => {
+  it("a grant over no project is answered 422 without a row, and is revoked", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const callback = await browser.consent(`none-${randomUUID()}`);
     (await browser.get(callback)).expect(422, "no_accounts");

@@ -37,7 +37,8 @@ describe("a callback comes from the authorization server that was asked", { conc
     assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), []);
   }
 
-  it("5. both providers are on offer, each with its own callback", async () => {
+  // Threat model 5.
+  it("both providers are offered, each with its own callback", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const { providers } = (await browser.get("/api/providers")).expect(200).json;
     assert.deepEqual(providers, [
@@ -50,7 +51,8 @@ describe("a callback comes from the authorization server that was asked", { conc
     }
   });
 
-  it("5. begun at supabase, delivered to gitlab's callback: 400, 0 hits, and the flow is burnt", async () => {
+  // Threat model 5.
+  it("supabase's response at gitlab's callback is answered 400 without a request, and the flow is used up", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const callback = await browser.consent(`issuer-${randomUUID()}`);
     (await browser.get(altered(callback, { path: "/api/auth/callback/gitlab" }))).expect(400, "invalid_request");
@@ -59,7 +61,8 @@ describe("a callback comes from the authorization server that was asked", { conc
     await assertNothing(browser, codeOf(callback));
   });
 
-  it("5. begun at gitlab, delivered to supabase's callback, with a code of supabase's: 400, 0 hits", async () => {
+  // Threat model 5.
+  it("a code of supabase's in gitlab's flow at supabase's callback is answered 400 without a request", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     for (const path of ["/api/auth/callback/supabase", "/api/auth/callback"]) {
       const { searchParams } = new URL(await browser.begin({ integration_type: "gitlab" }));
@@ -70,7 +73,8 @@ describe("a callback comes from the authorization server that was asked", { conc
     }
   });
 
-  it("5. delivered to the callback of a provider that is not configured: 400, 0 hits", async () => {
+  // Threat model 5.
+  it("a response at the callback of a provider that is not configured is answered 400 without a request", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const callback = await browser.consent(`issuer-${randomUUID()}`);
     for (const type of ["github", "SUPABASE", "supabase%00", "..%2fsupabase"]) {
@@ -91,7 +95,8 @@ describe("a callback comes from the authorization server that was asked", { conc
     ["empty", () => ({ iss: "" })],
     ["missing, with an error in place of the code", () => ({ iss: undefined, code: undefined, error: "access_denied" })],
   ]) {
-    it(`5. an issuer that is ${what}: 400, 0 hits`, async () => {
+    // Threat model 5.
+    it(`an issuer that is ${what} is answered 400 without a request`, async () => {
       const browser = await BrowserSession.signedIn(fixture.worker);
       const callback = await browser.consent(`issuer-${randomUUID()}`);
       const issuer = new URL(callback).searchParams.get("iss");
@@ -102,7 +107,8 @@ describe("a callback comes from the authorization server that was asked", { conc
   }
 
   for (const name of ["code", "state"]) {
-    it(`5. a ${name} that stands twice (RFC 6749, 3.1): 400, 0 hits, and its owner can still finish`, async () => {
+    // Threat model 5.
+    it(`a duplicate ${name} (RFC 6749, 3.1) is answered 400 without a request, and its owner can still finish`, async () => {
       const browser = await BrowserSession.signedIn(fixture.worker);
       const callback = await browser.consent(`issuer-${randomUUID()}`);
       const value = new URL(callback).searchParams.get(name);

@@ -88,16 +88,20 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
 
   for (const status of [301, 302, 303, 307, 308]) {
     const away = (callback) => redirect(`${elsewhere.url}/${codeOf(callback)}`, status);
-    it(`9. the token endpoint answers ${status}: 502, and the client secret does not follow`, () => fails(exchangeOf, away));
-    it(`9. the identity endpoint answers ${status}: 502, the access token does not follow, the grant is revoked`, async () =>
+    // Threat model 9.
+    it(`a ${status} of the token endpoint is answered 502, and the client secret does not follow`, () => fails(exchangeOf, away));
+    // Threat model 9.
+    it(`a ${status} of the identity endpoint is answered 502, the access token does not follow, and the grant is revoked`, async () =>
       assertRevoked(await fails(fixture.identityOf, away)));
   }
 
   for (const [what, behaviour] of ANYWHERE) {
     // Threat model 124.
     const says = what === "429" ? [429, "provider_rate_limited"] : undefined;
-    it(`9. the token endpoint answers ${what}: ${says?.[0] ?? 502}, no row`, () => fails(exchangeOf, behaviour, says));
-    it(`9. the identity endpoint answers ${what}: 502, no row, the grant is revoked`, async () =>
+    // Threat model 9.
+    it(`a token endpoint that answers ${what} leads to ${says?.[0] ?? 502} and no row`, () => fails(exchangeOf, behaviour, says));
+    // Threat model 9.
+    it(`an identity endpoint that answers ${what} leads to 502 and no row, and the grant is revoked`, async () =>
       assertRevoked(await fails(fixture.identityOf, behaviour)));
   }
 
@@ -110,7 +114,8 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["an error in place of a grant", { error: PLANTED }],
     ["another token type", { ...GRANT, token_type: "mac" }],
   ]) {
-    it(`9. the token endpoint answers ${what}: 502, no row`, () => fails(exchangeOf, () => answer(201, grant)));
+    // Threat model 9.
+    it(`a token endpoint that answers ${what} leads to 502 and no row`, () => fails(exchangeOf, () => answer(201, grant)));
   }
 
   // RFC 6749, 5.1: only access_token and token_type are required, and providers mean "unknown" by some of these.
@@ -121,7 +126,8 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["a lone surrogate", (grant) => JSON.stringify(grant).replace("{", '{"note":"\\ud800",')],
     ["U+0000 in a member", (grant) => ({ ...grant, note: "\0" })],
   ]) {
-    it(`123. the token endpoint answers ${what} beside an access token: that is a grant`, async () => {
+    // Threat model 123.
+    it(`a token endpoint that answers ${what} beside an access token has issued a grant`, async () => {
       const browser = await BrowserSession.signedIn(fixture.worker);
       const callback = await browser.consent(`odd-${randomUUID()}`);
       fixture.server.fault(exchangeOf(callback), rewritten(fixture.info.authorization_server_url, change));
@@ -136,7 +142,8 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["another token type", (grant) => ({ ...grant, token_type: "mac" })],
     ["half of its JSON", (grant) => JSON.stringify(grant).slice(0, -1)],
   ]) {
-    it(`123. the token endpoint answers ${what} with tokens: 502, no row, and they are revoked`, async () => {
+    // Threat model 123.
+    it(`a token endpoint that answers ${what} with tokens leads to 502 and no row, and they are revoked`, async () => {
       const browser = await BrowserSession.signedIn(fixture.worker);
       const callback = await browser.consent(`refused-${randomUUID()}`);
       let granted;
@@ -147,7 +154,8 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     });
   }
 
-  it("9. what is too large is not read to its end", async () => {
+  // Threat model 9.
+  it("a response that is too large is not read to its end", async () => {
     let taken;
     await fails(exchangeOf, () => (exchange) => {
       const { socket } = exchange.response;
@@ -165,7 +173,8 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
     ["one project too many", Array.from({ length: 1001 }, (_, i) => ({ ref: `ref${i}`, name: PLANTED }))],
     ["no list", { projects: [] }],
   ]) {
-    it(`9. the identity endpoint answers ${what}: 502, no row, the grant is revoked`, async () =>
+    // Threat model 9.
+    it(`an identity endpoint that answers ${what} leads to 502 and no row, and the grant is revoked`, async () =>
       assertRevoked(await fails(fixture.identityOf, () => answer(200, body))));
   }
 

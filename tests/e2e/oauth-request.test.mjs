@@ -17,7 +17,8 @@ describe("the authorization request and its way back", { concurrency: true }, ()
   const signedIn = () => BrowserSession.signedIn(fixture.worker);
   const transactionsOf = ({ user }) => fixture.sql`select * from public.oauth_transactions where user_id = ${user.id}`;
 
-  it("7. the authorization server sees S256 and a fresh verifier every time", async () => {
+  // Threat model 7.
+  it("the authorization server sees S256 and a fresh verifier every time", async () => {
     const browser = await signedIn();
     const verifiers = [];
     for (let flow = 0; flow < 3; flow++) {
@@ -39,7 +40,8 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     }
   });
 
-  it("7. plain is never sent: twenty flows, each with its own state, challenge and cookie", async () => {
+  // Threat model 7.
+  it("plain is never sent, and each of twenty flows has its own state, challenge and cookie", async () => {
     const browser = await signedIn();
     const urls = [];
     for (let flow = 0; flow < 20; flow++) urls.push(new URL(await browser.begin()));
@@ -56,7 +58,8 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     assert.equal(new Set(cookies.map((cookie) => cookie.split("=")[1])).size, urls.length, "no binding twice");
   });
 
-  it("7. the database knows hashes and a sealed verifier, nothing that could finish a flow", async () => {
+  // Threat model 7.
+  it("the database holds hashes and a sealed verifier, nothing that could finish a flow", async () => {
     const browser = await signedIn();
     const { searchParams } = new URL(await browser.begin());
     const [transaction, ...others] = await transactionsOf(browser);
@@ -73,7 +76,8 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     assert.ok(minutes > 9 && minutes <= 10, `expires in ${minutes} minutes`);
   });
 
-  it("8. a return_to that leaves the origin is refused, and nothing is begun", async () => {
+  // Threat model 8.
+  it("a return_to that leaves the origin is rejected, and nothing is started", async () => {
     const browser = await signedIn();
     for (const return_to of [
       "//e", "/\\e", "/%09/e", "https:e", "javascript:x", "https://a@e",
@@ -88,7 +92,8 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     assert.deepEqual([...(await transactionsOf(browser))], []);
   });
 
-  it("8. a path of the same origin passes, and the way back ends there", async () => {
+  // Threat model 8.
+  it("a return_to of the same origin is accepted, and the browser returns there", async () => {
     const browser = await signedIn();
     for (const return_to of [undefined, "/", "/settings?tab=integrations", "/a/b//c?next=//e", "/%20x", "/..//e"]) {
       const callback = await browser.consent(`return-${randomUUID()}`, { return_to });
@@ -103,14 +108,16 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     }
   });
 
-  it("8. a return_to at the callback itself is ignored", async () => {
+  // Threat model 8.
+  it("a return_to at the callback itself is ignored", async () => {
     const browser = await signedIn();
     const callback = await browser.consent(`return-${randomUUID()}`);
     const { location } = (await browser.get(`${callback}&return_to=https://evil.example/&redirect_uri=https://evil.example/`)).expect(303);
     assert.match(location, /^\/\?connected=[0-9a-f-]{36}$/);
   });
 
-  it("10. the user declines: a page that says so, 0 hits, no row, and the flow is over", async () => {
+  // Threat model 10.
+  it("declining shows a page that says so, without a request or a row, and the flow is over", async () => {
     const browser = await signedIn();
     const authorizationUrl = await browser.begin();
     const callback = await decline(authorizationUrl, { login: `decline-${randomUUID()}` });
@@ -125,12 +132,14 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     (await browser.get(callback)).expect(400, "flow_unknown");
   });
 
-  it("10. the user declines: as JSON for who asks for it", async () => {
+  // Threat model 10.
+  it("declining is answered as JSON to a client that asks for it", async () => {
     const browser = await signedIn();
     (await browser.get(await browser.decline(`decline-${randomUUID()}`))).expect(400, "declined");
   });
 
-  it("10. the provider's text never gets into the page unescaped, nor into its headers or the log", async () => {
+  // Threat model 10.
+  it("the provider's text never gets into the page unescaped, nor into its headers or the log", async () => {
     const script = `<script>alert("planted-${randomUUID()}")</script>`;
     for (const [parameters, status] of [
       [{ error: "access_denied", error_description: script, error_uri: `javascript:${script}` }, 400],

@@ -47,7 +47,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
   ];
   for (const [what, fault] of FAULTS) {
     for (const [name, login] of [["complete_connection", "save"], ["add_pending_connection", "write"], ["offer_accounts", "two"]]) {
-      it(`9. ${name} answers ${what}: 503, no row, the grant is revoked`, async () => {
+      // Threat model 9.
+      it(`a grant is revoked and no row written if ${name} answers ${what}`, async () => {
         const { browser, callback } = await begun(login);
         fixture.gateway.fault(callsOf(name, browser), fault());
         await assertNotSaved(browser, callback, await browser.get(callback));
@@ -56,7 +57,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
   }
 
   for (const [what, fault] of [["a closed connection", drop], ["500", () => answer(500)], ["half an answer, after it was saved", cut]]) {
-    it(`9. ${what} once, at saving: tried again, one row, the grant stands`, async () => {
+    // Threat model 9.
+    it(`saving is retried after ${what}, makes one row, and the grant stays valid`, async () => {
       const { browser, callback } = await begun("retry");
       fixture.gateway.fault(callsOf("complete_connection", browser), first(1, fault()));
       (await browser.get(callback)).expect(303);
@@ -67,7 +69,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     });
   }
 
-  it("9. saving fails and so does the revocation: the user is told of the first, the log of both", async () => {
+  // Threat model 9.
+  it("if saving and revocation fail, the user is told of the first and the log of both", async () => {
     const { browser, callback } = await begun("both");
     fixture.gateway.fault(callsOf("complete_connection", browser), answer(500));
     fixture.server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(fixture.grant(callback)?.refresh_token), answer(500));
@@ -80,7 +83,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.deepEqual(await queued(browser), ["abandoned"], "the schedule goes on");
   });
 
-  it("102. a save that arrives late, after its grant was given up, writes nothing", async () => {
+  // Threat model 102.
+  it("a save that arrives after its grant was given up writes nothing", async () => {
     const { browser, callback } = await begun("late");
     const { behaviour, arrived, release } = held();
     fixture.gateway.fault(callsOf("complete_connection", browser), behaviour);
@@ -95,7 +99,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.deepEqual(await queued(browser), ["abandoned"]);
   });
 
-  it("102. a grant's first write that arrives late, after its repetition and the save, writes nothing that the schedule would revoke", async () => {
+  // Threat model 102.
+  it("a grant's first write that arrives after its repetition and the save writes nothing that the schedule would revoke", async () => {
     const { browser, callback } = await begun("early");
     let late;
     fixture.gateway.fault(callsOf("add_pending_connection", browser), first(1, ({ request, response }) => {
@@ -110,7 +115,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), true);
   });
 
-  it("102. where the database cannot be asked, nothing is revoked: the grant is stored after all", async () => {
+  // Threat model 102.
+  it("nothing is revoked if the database cannot be asked, and the grant is stored after all", async () => {
     const { browser, callback } = await begun("stalled");
     const undo = ["complete_connection", "abandon_connection"].map((name) => fixture.gateway.fault(callsOf(name, browser), cut()));
     (await browser.get(callback)).expect(503, "save_failed");
@@ -122,7 +128,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), true);
   });
 
-  it("9. a failed save can be tried again, and leaves what stood before as it was", async () => {
+  // Threat model 9.
+  it("a failed save can be tried again, and leaves what stood before as it was", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `again-${randomUUID()}`;
     const id = await browser.connect(login);
@@ -139,7 +146,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.deepEqual((await eventsOf(fixture.sql, browser.user.id)).map(({ action }) => action), ["connected", "reconnected"]);
   });
 
-  it("9. every answer breaks off after it was saved: 503, and trying again renews the row", async () => {
+  // Threat model 9.
+  it("a save whose answer breaks off is answered 503, and trying again renews the row", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const login = `lost-${randomUUID()}`;
     const undo = fixture.gateway.fault(callsOf("complete_connection", browser), cut());
@@ -151,7 +159,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, row)), true);
   });
 
-  it("9. saving fails at the choice: the grant goes on waiting and can be chosen again", async () => {
+  // Threat model 9.
+  it("a grant whose saving fails at the choice keeps waiting and can be chosen again", async () => {
     const { browser, callback } = await begun("two");
     const { location } = (await browser.get(callback)).expect(303);
     const path = `/api/connections/${new URL(location, fixture.worker.url).searchParams.get("choose")}`;
@@ -165,7 +174,8 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), true);
   });
 
-  it("9. the provider's revocation fails at disconnecting: the row goes all the same, and the answer says so", async () => {
+  // Threat model 9.
+  it("disconnecting deletes the row although the revocation fails, and the answer says so", async () => {
     const { browser, callback } = await begun("disconnect");
     const { location } = (await browser.get(callback)).expect(303);
     const id = new URL(location, fixture.worker.url).searchParams.get("connected");

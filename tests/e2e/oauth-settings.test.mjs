@@ -17,7 +17,8 @@ describe("a provider URL that is not https", { concurrency: 3 }, () => {
     ["GITLAB_BASE_URL", "http://planted.example", GITLAB],
     ["SUPABASE_URL", "http://planted.example"],
   ]) {
-    it(`11. ${setting}=${value} is refused at start`, async (t) => {
+    // Threat model 11.
+    it(`${setting}=${value} is rejected at start`, async (t) => {
       const worker = await startWorker(stack(), { ...others, [setting]: value });
       t.after(() => worker.stop());
       const browser = new BrowserSession(worker);
@@ -31,7 +32,8 @@ describe("a provider URL that is not https", { concurrency: 3 }, () => {
     });
   }
 
-  it("11. https anywhere and http on this machine are taken", async (t) => {
+  // Threat model 11.
+  it("provider URLs with https, and with http on this machine, are accepted", async (t) => {
     const worker = await startWorker(stack(), { ...GITLAB, GITLAB_BASE_URL: "https://gitlab.example", SUPABASE_BASE_URL: "http://localhost:1" });
     t.after(() => worker.stop());
     const browser = await BrowserSession.signedIn(worker);

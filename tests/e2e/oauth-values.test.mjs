@@ -149,7 +149,7 @@ describe("what a provider says", () => {
     return isGood ? "refreshed" : "connected";
   }
 
-  it("is stored as it was said, or refused with the grant revoked", async (context) => {
+  it("what a provider says is stored as it was said, or rejected with the grant revoked", async (context) => {
     const seed = Number(process.env.SEED ?? randomInt(2 ** 32));
     const random = new Random(seed);
     const found = { refused: 0, connected: 0, refreshed: 0 };

@@ -17,7 +17,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
   let sql, worker;
   before(() => void ({ sql, worker } = fixture));
 
-  it("everything is done by keyboard alone, and the focus is always somewhere that shows", async (t) => {
+  it("the page is used by keyboard alone, and the focus is always visible", async (t) => {
     const { user, page, errors } = await open(t);
     const login = `keyboard-${randomUUID()}`;
     const { focused, tabTo, press } = keyboardOf(page);
@@ -58,7 +58,7 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
   });
 
   for (const colorScheme of ["light", "dark"]) {
-    it(`360 px wide, ${colorScheme}: no view is wider than the screen, whatever the name`, async (t) => {
+    it(`no view of the page is wider than a screen of 360 px (${colorScheme}), whatever the name`, async (t) => {
       const { user, page, errors, shoot } = await open(t, { ...PHONE, colorScheme });
       const assertFits = async (view) => {
         // A page's words may be there before its stylesheet is.
@@ -98,7 +98,8 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
     });
   }
 
-  it("28. a page on another port of this host, whose requests carry the cookies, changes nothing and reads nothing", async (t) => {
+  // Threat model 28.
+  it("a page on another port of this host changes nothing and reads nothing", async (t) => {
     const { user, page, context } = await open(t);
     await signInAt(page, user);
     await connectAt(page, `attacked-${randomUUID()}`);
@@ -151,7 +152,8 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
     assert.equal((await integrationsOf(sql, user.id)).length, 1, "the integration stands, and the session too");
   });
 
-  it("29. the page is shown in no frame, and runs no script but its own", async (t) => {
+  // Threat model 29.
+  it("the page is shown in no frame, and runs no script but its own", async (t) => {
     const { page, errors } = await open(t);
     const framing = createServer((_, response) =>
       response.setHeader("content-type", "text/html").end(`<!doctype html><iframe name="inner" src="${worker.url}/"></iframe>`));

@@ -31,7 +31,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
   }
   const namesIn = (dialog) => dialog.locator(".provider-name").allTextContents();
 
-  it("are all there, and found by typing", async (t) => {
+  it("the chooser has all providers, and finds them by typing", async (t) => {
     const { page, dialog, errors } = await chooserOf(t);
     const names = [...catalogue(), ...credentialCatalogue()].map(({ name }) => name);
     assert.deepEqual((await namesIn(dialog)).sort(), names.sort());
@@ -49,7 +49,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("one that is connected with credentials says so, and its form opens in the list's place", async (t) => {
+  it("the chooser marks a provider with credentials, and opens its form in the list's place", async (t) => {
     const { page, dialog, errors } = await chooserOf(t);
     const { focused } = keyboardOf(page);
     await dialog.getByRole("button", { name: "Twilio Credentials" }).waitFor();
@@ -66,7 +66,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("by keyboard alone: typed, entered, gone there; Escape closes", async (t) => {
+  it("the chooser is used by keyboard alone, and Escape closes it", async (t) => {
     const { page, dialog } = await chooserOf(t);
     const { focused, press } = keyboardOf(page);
     assert.equal((await focused()).name, "Search providers");
@@ -83,7 +83,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
   });
 
   for (const [look, options] of LOOKS) {
-    it(`${look}: sound`, async (t) => {
+    it(`the chooser is accessible and fits the screen (${look})`, async (t) => {
       const { dialog, ...window } = await chooserOf(t, options);
       await assertSound(window, `${look}-chooser`);
       await dialog.getByLabel("Search providers").fill("zz");

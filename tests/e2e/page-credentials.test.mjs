@@ -66,7 +66,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     }
   }
 
-  it("an account is connected, sealed and shown; nothing of its secret stays", async (t) => {
+  it("the form connects, seals and shows an account, and keeps nothing of its secret", async (t) => {
     for (const type of TYPES) {
       const window = await listOf(t);
       const { page, user, dialog, errors } = window;
@@ -96,7 +96,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     }
   });
 
-  it("an account that was connected already has the new credentials, and a name of one's own stays", async (t) => {
+  it("the form gives a connected account the new credentials, and keeps the user's name for it", async (t) => {
     const window = await connected(t, "stripe");
     const { page, account, user } = window;
     const again = await providers.stripe.account(account);
@@ -110,7 +110,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     assert.deepEqual(rows.map((row) => opened(fixture.info, row).api_key), [again.fields.api_key]);
   });
 
-  it("what is wrong is said at its field, and what is refused in the form; it can be mended there", async (t) => {
+  it("the form shows a wrong value at its field and a rejection in the form, and can be corrected", async (t) => {
     const window = await connected(t, "zendesk");
     const { page, dialog, user } = window;
     const [taken] = await integrationsOf(fixture.sql, user.id);
@@ -153,7 +153,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await assertForgotten(window, secretsOf(account, "zendesk"));
   });
 
-  it("closed, whatever was typed is gone; what comes back later is told on the page", async (t) => {
+  it("closing the form removes what was typed, and a late result is shown on the page", async (t) => {
     const window = await listOf(t);
     const { page, dialog, user } = window;
     const { focused } = keyboardOf(page);
@@ -182,7 +182,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await assertForgotten(window, secretsOf(account, "stripe"));
   });
 
-  it("are replaced on the integration's page, by those of the same account alone", async (t) => {
+  it("credentials are replaced on the integration's page, by those of the same account alone", async (t) => {
     const window = await connected(t, "auth0");
     const { page, account, row, dialog, errors } = window;
     await page.getByRole("link", { name: account.name }).click();
@@ -207,7 +207,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors().filter((text) => !/status of 409/.test(text)), []);
   });
 
-  it("that the provider takes no more: seen by a check, and mended from the list", async (t) => {
+  it("a check shows rejected credentials, and they are replaced from the list", async (t) => {
     const window = await connected(t, "stripe");
     const { page, account, row } = window;
     await page.getByRole("link", { name: account.name }).click();
@@ -231,7 +231,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("Stripe offers no way to revoke access from here.").waitFor();
   });
 
-  it("by keyboard alone", async (t) => {
+  it("the credentials form is used by keyboard alone", async (t) => {
     const { page, errors } = await listOf(t);
     const { focused, press, tabTo } = keyboardOf(page);
     const account = await providers.zendesk.account();
@@ -247,7 +247,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("a session that has ended takes the form away, with all that was typed", async (t) => {
+  it("an ended session removes the form and all that was typed", async (t) => {
     const window = await listOf(t);
     const { page, context } = window;
     const account = await providers.stripe.account();
@@ -261,7 +261,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
   });
 
   for (const [look, options] of LOOKS) {
-    it(`${look}: sound`, async (t) => {
+    it(`the credentials form is accessible and fits the screen (${look})`, async (t) => {
       const window = await listOf(t, options);
       await assertSound(window, `${look}-credentials-list`);
       await window.connect("auth0");

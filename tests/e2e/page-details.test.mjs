@@ -17,7 +17,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
   /** Waits for the trail to begin with this. */
   const newest = (page, what) => page.locator("#trail li:first-child .event-what").getByText(what, { exact: true }).waitFor();
 
-  it("how it fares and what happened; the address leads there again, and the browser's Back to the list", async (t) => {
+  it("details show the health and what happened; the address leads there again, and Back leads to the list", async (t) => {
     const name = `Details ${randomUUID()}`;
     const { page, row, errors } = await detailsOf(fixture, t, name);
     assert.equal(page.url(), `${fixture.worker.url}/?integration=${row.id}`);
@@ -42,7 +42,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("renames it; a name that is taken, or none, is said at the field", async (t) => {
+  it("details rename it, and show at the field that a name is taken or missing", async (t) => {
     const [name, other] = ["First", "Second"].map((word) => `${word} ${randomUUID()}`);
     const { page, user, errors } = await detailsOf(fixture, t, name);
     await page.getByRole("link", { name: "Integrations" }).click();
@@ -69,7 +69,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors().filter((text) => !/status of 409/.test(text)), []);
   });
 
-  it("renews the access, and says when the provider has ended it", async (t) => {
+  it("details refresh the access, and say when the provider has ended it", async (t) => {
     const { page, row, user } = await detailsOf(fixture, t, `Renewed ${randomUUID()}`);
     await expireBackoff(fixture, row.id);
     const renew = page.getByRole("button", { name: "Refresh now" });
@@ -88,7 +88,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     assert.equal(await renew.isVisible(), false);
   });
 
-  it("reconnects it from the details and from the list, and comes back to where one was", async (t) => {
+  it("reconnecting from the details and from the list returns to where it was started", async (t) => {
     const name = `Reconnected ${randomUUID()}`;
     const { page, row, errors } = await detailsOf(fixture, t, name);
     const end = () => fixture.sql`
@@ -112,7 +112,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("the trail comes in pages, and its end takes no focus away", async (t) => {
+  it("the trail on the page comes in pages, and its end takes no focus away", async (t) => {
     const { page, row, user } = await detailsOf(fixture, t, `Trail ${randomUUID()}`);
     await fixture.sql`
       insert into public.credential_events (actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason)
@@ -132,7 +132,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     assert.equal(await page.evaluate(() => document.activeElement.id), "activity-title");
   });
 
-  it("a trail that is slow takes no focus away, and shows nothing of another one's", async (t) => {
+  it("a slow trail takes no focus away, and shows nothing of another integration's", async (t) => {
     const [name, other] = ["Slow", "Other"].map((word) => `${word} ${randomUUID()}`);
     const { page, row } = await detailsOf(fixture, t, name);
     await newest(page, "Connected");
@@ -153,7 +153,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     assert.equal(await page.evaluate(() => document.activeElement.id), "rename-name");
   });
 
-  it("a trail, or the integration, that cannot be loaded: said, and mended by trying again", async (t) => {
+  it("a trail or an integration that cannot be loaded is reported, and loads on another try", async (t) => {
     const name = `Faults ${randomUUID()}`;
     const { page, row } = await detailsOf(fixture, t, name);
     const mendTrail = fixture.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), answer(500, "down"));
@@ -170,7 +170,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await page.getByRole("heading", { name, level: 1 }).waitFor();
   });
 
-  it("an integration that is not there, or somebody else's: the list, and a word about it", async (t) => {
+  it("an unknown or foreign integration leads to the list with a message", async (t) => {
     const { page, user } = await fixture.open(t);
     await signInAt(page, user);
     for (const id of [randomUUID(), "no-id-at-all"]) {
@@ -182,7 +182,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
   });
 
   for (const [look, options] of LOOKS) {
-    it(`${look}: sound in every state, whatever the name`, async (t) => {
+    it(`details are accessible and fit the screen in every state (${look}), whatever the name`, async (t) => {
       const name = `${"W".repeat(40)} ${randomUUID().slice(0, 8)}`;
       const { page, row, ...window } = await detailsOf(fixture, t, name, options);
       const sound = (state) => assertSound({ page, ...window }, `${look}-details-${state}`);
@@ -204,7 +204,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     });
   }
 
-  it("by keyboard alone: there, renamed, disconnected", async (t) => {
+  it("details are opened, renamed and disconnected by keyboard alone", async (t) => {
     const { page, user, errors } = await fixture.open(t);
     const { focused, press, tabTo } = keyboardOf(page);
     const name = `Keys ${randomUUID()}`;

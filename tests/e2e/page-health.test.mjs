@@ -24,7 +24,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     return row;
   };
 
-  it("is asked of the provider now: well, or not and why, and when that was", async (t) => {
+  it("the page checks an integration, and shows the verdict, the reason and the time", async (t) => {
     const name = `Checked ${randomUUID()}`;
     const { page, row, errors } = await detailsOf(fixture, t, name);
     const facts = page.locator("#details-health dl");
@@ -50,7 +50,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("that cannot be asked: said, whether the provider wants a pause, nothing tells, or the database is away", async (t) => {
+  it("the page says why a check was not possible: a pause, nothing to check, or a database that is down", async (t) => {
     const { page, row } = await detailsOf(fixture, t, `Unchecked ${randomUUID()}`);
     const check = page.getByRole("button", { name: "Check now" });
     // A type of its own, so that nobody else's checks wait as well.
@@ -73,7 +73,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await page.getByRole("alert").getByText("Nothing at this provider tells").waitFor();
   });
 
-  it("is looked at by itself as often as one chooses; a schedule that is none is said at its field", async (t) => {
+  it("the page sets the schedule of checks, and shows at the field that one is invalid", async (t) => {
     const { page, row, errors } = await detailsOf(fixture, t, `Scheduled ${randomUUID()}`);
     const choice = page.getByLabel("Automatic checks");
     const save = page.getByRole("button", { name: "Save schedule" });
@@ -128,7 +128,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors().filter((text) => !/status of 400/.test(text)), []);
   });
 
-  it("by keyboard alone: checked, and scheduled", async (t) => {
+  it("an integration is checked and scheduled by keyboard alone", async (t) => {
     const { page, row, errors } = await detailsOf(fixture, t, `Keys ${randomUUID()}`);
     const { press, tabTo } = keyboardOf(page);
     const focus = () => page.evaluate(() => document.activeElement.id);
@@ -147,7 +147,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
   });
 
   for (const [look, options] of LOOKS) {
-    it(`${look}: sound`, async (t) => {
+    it(`the health view is accessible and fits the screen (${look})`, async (t) => {
       const { page, row, ...window } = await detailsOf(fixture, t, `Health ${randomUUID().slice(0, 8)}`, options);
       await fixture.sql`
         update public.integrations set status = 'degraded', status_reason = 'rate_limited', last_checked_at = now(), next_check_at = now() + interval '5 hours',

@@ -36,7 +36,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   const finding = (page, where) => page.locator("#findings > li", { hasText: where });
   const titles = (page) => page.locator("#findings .severity").allTextContents();
 
-  it("the last scan is told in counts with what they are of, and its runs as a picture and in words", async (t) => {
+  it("the page shows the last scan in counts, and the runs as a picture and in words", async (t) => {
     const { page, integration, complaints } = await securityOf(t, [RESULTS, RESULTS], {}, (row) =>
       fixture.sql`select private.record_not_run(i, now(), 'not_checked') from public.integrations i where id = ${row.id}`);
     assert.deepEqual(await page.locator("#last-counts > div").allInnerTexts(), [
@@ -64,7 +64,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(complaints(), []);
   });
 
-  it("findings have the most severe first, each with how it is put right and its history", async (t) => {
+  it("the page lists the most severe findings first, each with its remediation and history", async (t) => {
     const { page, complaints } = await securityOf(t, [RESULTS, [fails("first", "critical"), result(TLS, "unknown", { resource: { type: "project", id: "second" }, reason: "limited" })]]);
     await finding(page, "Production").waitFor();
     assert.deepEqual(await titles(page), ["Critical", "Low"]);
@@ -88,7 +88,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(complaints(), []);
   });
 
-  it("what resolved is listed by itself; there is more as long as the list says so", async (t) => {
+  it("the page lists resolved findings by themselves, with more as long as there is more", async (t) => {
     const many = Array.from({ length: 13 }, (_, i) => fails(`r-${i}`, "high"));
     const { page } = await securityOf(t, [many, [...many.slice(1), result(TLS, "pass", { resource: { type: "project", id: "r-0" } })]]);
     await page.locator("#findings > li").nth(9).waitFor();
@@ -102,7 +102,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.equal(await page.locator("#findings > li").count(), 1);
   });
 
-  it("what could not be checked says why and what changes that", async (t) => {
+  it("the page says why something could not be checked, and what changes that", async (t) => {
     const { page, integration } = await securityOf(t);
     const card = page.locator("#unseen");
     await card.getByText(/^1 of \d+ checks could not be judged\. None of them counts as passed\.$/).waitFor();
@@ -114,7 +114,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.ok(integration.id);
   });
 
-  it("scans now, and says how far it is and what came of it", async (t) => {
+  it("the page starts a scan, and shows its progress and its result", async (t) => {
     const { page, integration, user, complaints } = await securityOf(t, []);
     await page.getByText("Nothing is known of this account before its first scan.").waitFor();
     await page.getByText("Not yet").waitFor();
@@ -138,14 +138,14 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(complaints(), []);
   });
 
-  it("a scan that is refused says why", async (t) => {
+  it("the page says why a scan was rejected", async (t) => {
     const { page, integration } = await securityOf(t);
     await fixture.sql`update public.integrations set status = 'reconnect_required', status_reason = 'invalid_grant' where id = ${integration.id}`;
     await page.getByRole("button", { name: "Scan now" }).click();
     await page.getByRole("alert").getByText("The access has ended. Reconnect the integration, then scan it.").waitFor();
   });
 
-  it("mutes a finding with a reason, a note and an end, and ends the mute", async (t) => {
+  it("the page mutes a finding with a reason, a note and an end, and ends the mute", async (t) => {
     const { page, user, complaints } = await securityOf(t);
     await finding(page, "Production").locator("summary").click();
     await finding(page, "Production").getByRole("button", { name: "Mute…" }).click();
@@ -173,7 +173,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(complaints(), []);
   });
 
-  it("a mute that matches nothing any more says so", async (t) => {
+  it("the page marks a mute that matches nothing any more", async (t) => {
     const { page } = await securityOf(t, [RESULTS], {}, (_, user) => fixture.sql`
       insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, expires_at)
       values (${user.id}, ${BACKUPS}, 'wont_fix', 'as agreed', ${user.id}, now() + interval '40 days')`);
@@ -181,7 +181,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.locator("#mutes").getByText(/Mutes supabase_backups for the organization; ends .* It matches nothing any more\./).waitFor();
   });
 
-  it("text that came from a provider is text", async (t) => {
+  it("the page shows a provider's text as text", async (t) => {
     const { page, complaints } = await securityOf(t, [[fails("x", "high", { resource_name: HOSTILE, item: HOSTILE, evidence: { "/text": HOSTILE } })]]);
     const item = page.locator("#findings > li");
     await item.locator("summary").click();
@@ -190,7 +190,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(complaints(), []);
   });
 
-  it("findings are downloaded", async (t) => {
+  it("the page downloads findings", async (t) => {
     const { page } = await securityOf(t);
     for (const name of ["CSV", "SARIF", "OCSF", "JSON"]) {
       const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("link", { name, exact: true }).click()]);
@@ -199,7 +199,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     }
   });
 
-  it("by keyboard alone: a finding is opened and muted, and the focus is never lost", async (t) => {
+  it("a finding is opened and muted by keyboard alone, and the focus is never lost", async (t) => {
     const { page } = await securityOf(t);
     await finding(page, "Production").waitFor();
     const { press, tabTo } = keyboardOf(page);
@@ -217,7 +217,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.notEqual(await page.evaluate(() => document.activeElement.tagName), "BODY");
   });
 
-  it("a list that cannot be loaded says so, and is tried again", async (t) => {
+  it("the page reports a list of findings that cannot be loaded, and loads it on another try", async (t) => {
     const { page, user } = await securityOf(t);
     await finding(page, "Production").waitFor();
     const { sub } = JSON.parse(Buffer.from(user.access_token.split(".")[1], "base64url"));
@@ -232,7 +232,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   });
 
   for (const [look, options] of LOOKS) {
-    it(`is sound in ${look}`, async (t) => {
+    it(`the security views are accessible and fit the screen (${look})`, async (t) => {
       const runs = Array.from({ length: 6 }, (_, i) => [...RESULTS, ...Array.from({ length: i * 2 }, (_, n) => result(MAIL, "pass", { resource: { type: "project", id: `p-${n}` } }))]);
       const window = await securityOf(t, runs, options, async (row, user) => {
         await fixture.sql`select private.record_not_run(i, now(), 'invalid_grant') from public.integrations i where id = ${row.id}`;
@@ -255,7 +255,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     });
   }
 
-  it("an integration without checks has none of this, and an unknown one leads to the list", async (t) => {
+  it("the page shows no security view for an integration without checks, and an unknown one leads to the list", async (t) => {
     const { page, user } = await fixture.open(t);
     const other = await addIntegration(fixture.sql, user.id, { integration_type: "notion", name: "Wiki" });
     await signInAt(page, user);

@@ -68,7 +68,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.ok(!found.includes(secret.slice(6)) && !JSON.stringify(await context.storageState()).includes(secret.slice(6)));
   }
 
-  it("one is added with an address and what it is told of; its secret is shown once, and copied", async (t) => {
+  it("the page adds a webhook with its address and events, and shows its secret once, to copy", async (t) => {
     const window = await webhooksOf(t);
     const { page, user, form, add, secret, errors, context } = window;
     assert.equal(page.url(), `${fixture.worker.url}/?webhooks=all`);
@@ -102,7 +102,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("where the browser does not let the page copy, the secret is selected", async (t) => {
+  it("the page selects the secret where the browser does not let it copy", async (t) => {
     const { page, add, secret } = await webhooksOf(t);
     await page.evaluate(() => { navigator.clipboard.writeText = () => Promise.reject(new DOMException("", "NotAllowedError")); });
     await add(ADDRESS);
@@ -111,7 +111,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal(await page.evaluate(() => getSelection().toString()), await secret.getByLabel("Secret").inputValue());
   });
 
-  it("what is wrong with it is said where it is to be mended", async (t) => {
+  it("the page shows what is wrong with a webhook at its field", async (t) => {
     const { page, user, form, add, secret } = await webhooksOf(t);
     await page.getByRole("button", { name: "Add a webhook" }).click();
     const focus = () => page.evaluate(() => document.activeElement.id);
@@ -155,7 +155,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await secret.waitFor();
   });
 
-  it("is changed, disabled and enabled; why it was disabled is said", async (t) => {
+  it("the page changes, disables and enables a webhook, and says why it was disabled", async (t) => {
     const { page, user, row, form, errors } = await webhookOf(t);
     await page.getByRole("button", { name: "Change…" }).click();
     assert.equal(await form.getByLabel("Address").inputValue(), ADDRESS);
@@ -188,7 +188,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("gets another secret, and says how long the one before signs too", async (t) => {
+  it("the page replaces a webhook's secret, and says how long the earlier one signs too", async (t) => {
     const window = await webhookOf(t);
     const { page, user, first, secret, errors } = window;
     await assertForgotten(window, first);
@@ -214,7 +214,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("shows what was delivered in pages, and sends it again", async (t) => {
+  it("the page shows a webhook's deliveries in pages, and replays them", async (t) => {
     const { page, row } = await webhookOf(t);
     const soon = new Date(Date.now() + 5.5 * 60_000);
     await happened(row, ...Array.from({ length: 8 }, () => ["refreshed", { state: "delivered", attempts: 1, last_status: 204 }]),
@@ -253,7 +253,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.locator("#deliveries-failed:empty").waitFor({ state: "attached" });
   });
 
-  it("is deleted after a question; one that is not there any more leads to the list", async (t) => {
+  it("the page deletes a webhook after a question, and a deleted one leads to the list", async (t) => {
     const { page, user, row, errors } = await webhookOf(t);
     const ask = page.getByRole("dialog", { name: "Delete the webhook?" });
     await page.getByRole("button", { name: "Delete…" }).click();
@@ -278,7 +278,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("are each organisation's own", async (t) => {
+  it("the page shows each organization its own webhooks", async (t) => {
     const { page, user } = await fixture.open(t);
     const organization = await createOrganization(fixture.sql, [user]);
     await signInAt(page, user);
@@ -299,7 +299,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
   });
 
-  it("by keyboard alone: added, its secret copied, deleted", async (t) => {
+  it("a webhook is added, its secret copied, and deleted by keyboard alone", async (t) => {
     const { page, user, errors, context } = await webhooksOf(t);
     await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: fixture.worker.url });
     const { focused, press, tabTo } = keyboardOf(page);
@@ -329,7 +329,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
   });
 
   for (const [look, options] of LOOKS) {
-    it(`${look}: sound in every state`, async (t) => {
+    it(`the webhook views are accessible and fit the screen in every state (${look})`, async (t) => {
       const { page, row, form, secret, add, ...window } = await webhookOf(t, options);
       const sound = (state) => assertSound({ page, ...window }, `${look}-webhook-${state}`);
       await happened(row,

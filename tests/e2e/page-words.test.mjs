@@ -34,14 +34,14 @@ const FOR_PROGRAMS = [
 const ON_THE_FAILURE_PAGE = ["declined", "flow_unknown", "flow_foreign", "no_accounts"];
 
 describe("the page's words", () => {
-  it("each of the API's error codes has a message", () => {
+  it("the page has a message for each of the API's error codes", () => {
     const codes = found(text("worker/src/error.rs"), /\(\s*\d{3},\s*"([a-z_]+)"/g);
     assert.ok(codes.length > 20, `found ${codes}`);
     const untold = codes.filter((code) => !(code in MESSAGES) && ![...OWN_WORDS, ...ON_THE_FAILURE_PAGE, ...FOR_PROGRAMS].includes(code));
     assert.deepEqual(untold, []);
   });
 
-  it("what wants a wait says how long, where the answer does", () => {
+  it("the page says how long to wait if the answer does", () => {
     const waiting = Object.keys(MESSAGES).filter((code) => MESSAGES[code].includes("{wait}"));
     assert.deepEqual(waiting.toSorted(), ["provider_paused", "provider_rate_limited", "too_many_attempts", "too_many_requests", "too_many_scans", "too_many_sign_ins"]);
     const said = (wait) => new Failure("provider_paused", { status: 429, wait }).message;
@@ -51,7 +51,7 @@ describe("the page's words", () => {
     for (const code of waiting) assert.doesNotMatch(new Failure(code, { status: 429 }).message, /[{}]/);
   });
 
-  it("each reason that a refresh or a check can leave is a sentence", () => {
+  it("the page has a sentence for each reason of a refresh or a check", () => {
     const faults = allowed(/v_result\.fault not in \(([^)]+)\)/g).filter((fault) => fault !== "released");
     assert.deepEqual(faults.toSorted(), variantsOf("worker/src/db/refreshes.rs", "Fault").filter((fault) => fault !== "released").sort());
     const verdicts = variantsOf("worker/src/health/verdict.rs", "Reason");
@@ -59,7 +59,7 @@ describe("the page's words", () => {
     for (const reason of [...faults, ...verdicts, "refresh_lost", "refresh_refused"]) assert.match(REASONS[reason] ?? "", /^[A-Z].+\.$/, reason);
   });
 
-  it("each action of an event is told, with each outcome that it can have", () => {
+  it("the page has words for each action of an event with each of its outcomes", () => {
     const actions = allowed(/credential_events_action check \(action in \(([^)]+)\)/g);
     assert.ok(actions.length >= 10, `found ${actions}`);
     assert.deepEqual(actions.filter((action) => !(action in HAPPENINGS)), []);
@@ -84,7 +84,7 @@ describe("the page's words", () => {
     for (const status of statuses) assert.match(statusName(status), /^[A-Z][a-z ]+$/);
   });
 
-  it("each of a webhook's events, states, faults and endings is told", () => {
+  it("the page has words for each of a webhook's events, states, faults and endings", () => {
     const types = found(text("worker/src/db/webhooks.rs"), /rename = "([a-z]+\.[a-z_]+)"/g);
     assert.ok(types.length >= 13, `found ${types}`);
     assert.deepEqual(Object.keys(EVENTS).toSorted(), types.toSorted());
@@ -135,7 +135,7 @@ describe("the page's words", () => {
     assert.equal(runText({ state: "queued" }), "Waiting for the scanner…");
   });
 
-  it("each purpose that credentials are opened for is told", () => {
+  it("the page has words for each purpose of an opening", () => {
     const flows = text("worker/src/*/*.rs");
     const sql = text("migrations/*.sql");
     const purposes = new Set([

@@ -19,7 +19,7 @@ describe("the connect page", { concurrency: 2 }, () => {
   let sql, gateway, worker;
   before(() => void ({ sql, gateway, worker } = fixture));
 
-  it("sign in, connect, see the integration, disconnect; in between the row is sealed", async (t) => {
+  it("a user signs in, connects, sees the integration and disconnects on the page, and the row is sealed", async (t) => {
     const { user, page, errors, shoot } = await open(t);
     const login = `Page ${randomUUID()}`;
     await page.goto("/");
@@ -66,7 +66,8 @@ describe("the connect page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("23. nothing is kept where a script could find it: no token in storage, in the page, in an address or an answer it reads", async (t) => {
+  // Threat model 23.
+  it("the page keeps no token in storage, in the document, in an address or in an answer it reads", async (t) => {
     const { user, page, context, errors } = await open(t);
     const canaries = new SecretCanaries();
     canaries.add({ password: user.password });
@@ -95,7 +96,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("a grant over two projects: the page asks which, and connects that one", async (t) => {
+  it("the page asks which of two projects, and connects that one", async (t) => {
     const { user, page, errors, shoot } = await open(t);
     const login = `two-${randomUUID()}`;
     const [, second] = projectsOf(login);
@@ -112,7 +113,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("a choice that is cancelled: nothing is connected, and the grant is taken back", async (t) => {
+  it("cancelling a choice on the page connects nothing and revokes the grant", async (t) => {
     const { user, page, errors } = await open(t);
     await signInAt(page, user);
     await connectAt(page, `two-${randomUUID()}`);
@@ -126,7 +127,8 @@ describe("the connect page", { concurrency: 2 }, () => {
     assert.deepEqual(errors(), []);
   });
 
-  it("10. declined at the provider: a page that says so, with a way back", async (t) => {
+  // Threat model 10.
+  it("declining at the provider leads to a page that says so, with a way back", async (t) => {
     const { user, page, errors, shoot } = await open(t);
     await signInAt(page, user);
     await connectAt(page, `declined-${randomUUID()}`, "Cancel");
@@ -141,7 +143,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     assert.deepEqual(errors().filter((text) => !/status of 400/.test(text)), []);
   });
 
-  it("a connection that fails: a page in plain words with the request id that is in the log", async (t) => {
+  it("a failed connection leads to a page in plain words with the request id that is in the log", async (t) => {
     const { user, page, errors, shoot } = await open(t);
     await signInAt(page, user);
     const restore = gateway.fault(({ path, body }) => path.endsWith("/complete_connection") && body.includes(user.id), answer(500, "planted"));
@@ -158,7 +160,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     assert.deepEqual(errors().filter((text) => !/status of 503/.test(text)), []);
   });
 
-  it("a wrong password, and a list that cannot be loaded: said on the page, and mended by trying again", async (t) => {
+  it("the page reports a wrong password and a list that cannot be loaded, and works on another try", async (t) => {
     const { user, page, shoot } = await open(t);
     await page.goto("/");
     await page.getByLabel("Email").fill(user.email);
@@ -176,7 +178,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
   });
 
-  it("a session that ran out is renewed unnoticed; one that cannot be renewed leads to the sign-in", async (t) => {
+  it("the page renews an expired session unnoticed, and one that cannot be renewed leads to the sign-in", async (t) => {
     const { user, page, context } = await open(t);
     await signInAt(page, user);
     await context.clearCookies({ name: "__Host-session" });

@@ -60,7 +60,8 @@ describe("the browser", { concurrency: true }, () => {
     "while the code is exchanged": (_, callback) => [server, exchangeOf(callback)],
     "while the row is written": (visitor) => [gateway, rpc("complete_connection", visitor)],
   })) {
-    it(`32. the browser goes away ${point}: the row is whole, and its grant stands`, async () => {
+    // Threat model 32.
+    it(`a browser that goes away ${point} leaves a whole row and a valid grant`, async () => {
       const visitor = await BrowserSession.signedUp(worker);
       const callback = await visitor.consent(`away-${randomUUID()}`);
       const waiting = held();
@@ -77,7 +78,8 @@ describe("the browser", { concurrency: true }, () => {
     });
   }
 
-  it("32. the browser goes away while the account is asked for, which then fails: no row, and the grant is taken back", async () => {
+  // Threat model 32.
+  it("a browser that goes away before the account request fails leaves no row, and the grant is revoked", async () => {
     const visitor = await BrowserSession.signedUp(worker);
     const callback = await visitor.consent(`away-${randomUUID()}`);
     const waiting = held();
@@ -92,7 +94,8 @@ describe("the browser", { concurrency: true }, () => {
     assert.deepEqual(await integrationsOf(sql, visitor.user.id), []);
   });
 
-  it("32. the browser goes away while an integration is disconnected: the row is gone, and the grant is revoked", async () => {
+  // Threat model 32.
+  it("a browser that goes away during a disconnection leaves no row, and the grant is revoked", async () => {
     const visitor = await BrowserSession.signedUp(worker);
     const id = await visitor.connect(`away-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);
@@ -105,7 +108,8 @@ describe("the browser", { concurrency: true }, () => {
     assert.equal(await isAlive(worker.info, grant), false);
   });
 
-  it("33. neither the user agent nor anything else a browser says of itself is sent on, to Supabase or to the provider", async () => {
+  // Threat model 33.
+  it("nothing that a browser says of itself is passed on to Supabase or the provider, not even its user agent", async () => {
     const visitor = await BrowserSession.signedUp(worker);
     const { email, password } = visitor.user;
     const send = async (method, path, body) => {

@@ -36,7 +36,8 @@ const FAULTS = {
 /** What happens at Supabase although the answer does not arrive. */
 const DONE_ALL_THE_SAME = new Set(["is slow (10 s)", "breaks off in the middle"]);
 
-describe("31. Supabase", { concurrency: true }, () => {
+// Threat model 31.
+describe("Supabase", { concurrency: true }, () => {
   const fixture = workerFixture({ gateway: true });
   const { info } = fixture;
   let sql, gateway, worker;
@@ -157,7 +158,8 @@ describe("31. Supabase", { concurrency: true }, () => {
 
   for (const [operation, { of, prepare, act, again = act, still = () => {}, gone = false, bound = BOUND_MS, user = someone }] of Object.entries(OPERATIONS)) {
     for (const [fault, behaviour] of Object.entries(FAULTS)) {
-      it(`31. Supabase ${fault} at ${operation} -> 502 or 503 in time, no false success, and it works again afterwards`, async () => {
+      // Threat model 31.
+      it(`if Supabase ${fault} at ${operation}, the worker answers 502 or 503 in time, claims no success, and works again afterwards`, async () => {
         const browser = await user();
         const prepared = await prepare?.(browser);
         const restore = gateway.fault(of(browser), behaviour);
@@ -179,7 +181,8 @@ describe("31. Supabase", { concurrency: true }, () => {
     }
   }
 
-  it("31. Supabase fails once at the save -> tried again, and connected", async () => {
+  // Threat model 31.
+  it("a save at which Supabase fails once is retried, and connects", async () => {
     for (const behaviour of [FAULTS["is down"], FAULTS["answers 500"], FAULTS["breaks off in the middle"]]) {
       const browser = await someone();
       const callback = await browser.consent(`once-${randomUUID()}`);
@@ -192,7 +195,8 @@ describe("31. Supabase", { concurrency: true }, () => {
     }
   });
 
-  it("31. Supabase is down while a session is renewed -> 503, and the session can still be renewed", async () => {
+  // Threat model 31.
+  it("renewing a session while Supabase is down is answered 503, and the session can still be renewed", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const token = browser.jar.get("__Host-session-refresh");
     const restore = gateway.fault(({ path, body }) => path.startsWith("/auth/v1/token") && body.includes(token), FAULTS["is down"]);
@@ -202,7 +206,8 @@ describe("31. Supabase", { concurrency: true }, () => {
     (await browser.post("/api/session", { refresh: true })).expect(200);
   });
 
-  it("31. nothing listens at SUPABASE_URL at all -> 503 at once, and pages and health as ever", async (t) => {
+  // Threat model 31.
+  it("without a server at SUPABASE_URL the API is answered 503 at once, and pages and health work", async (t) => {
     const unreachable = await startProxy(info.supabase_url);
     await unreachable.stop();
     const own = await startWorker({ ...info, supabase_url: unreachable.url });

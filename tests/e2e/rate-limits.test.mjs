@@ -11,7 +11,7 @@ describe("a user's writes", { concurrency: true }, () => {
   let sql, worker;
   before(() => void ({ sql, worker } = fixture));
 
-  it("of 400 renames in a row no more than 120 are made, and the rest hear how long to wait", async () => {
+  it("of 400 renames in a row at most 120 are made, and the others are told how long to wait", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const id = await browser.connect(`renamed-${randomUUID()}`);
     const answers = await Promise.all(
@@ -31,7 +31,7 @@ describe("a user's writes", { concurrency: true }, () => {
     assert.equal(events, made.length);
   });
 
-  it("are refused on every route that writes, and on none that reads; signing out is always allowed", async () => {
+  it("a rate limit rejects a user's writes on every route, and neither reads nor signing out", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const id = await browser.connect(`limited-${randomUUID()}`);
     const other = randomUUID();

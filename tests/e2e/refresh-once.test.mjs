@@ -31,7 +31,7 @@ describe("a refresh", { concurrency: true }, () => {
     return worker;
   }
 
-  it("brings fresh tokens, tells so, and leaves the rest of the row", async () => {
+  it("a refresh stores fresh tokens, records the event, and leaves the rest of the row", async () => {
     const made = await connection(fixture);
     const before = await rowOf(fixture, made.id);
     const { json } = (await refresh(made)).expect(200);
@@ -53,7 +53,7 @@ describe("a refresh", { concurrency: true }, () => {
     }
   });
 
-  it("again later: each with the newest token", async () => {
+  it("each refresh uses the newest refresh token", async () => {
     const made = await connection(fixture);
     for (let round = 0; round < 4; round++) {
       const { refresh_token } = await tokensOf(fixture, made.id);
@@ -64,7 +64,7 @@ describe("a refresh", { concurrency: true }, () => {
     await assertAlive(fixture, made.id);
   });
 
-  it(`${AT_ONCE} callers at once: one redemption, and all are told the same`, async () => {
+  it(`${AT_ONCE} callers at once make one redemption, and get the same answer`, async () => {
     const made = await connection(fixture);
     const answers = await Promise.all(Array.from({ length: AT_ONCE }, () => refresh(made)));
     const { token_expires_at } = await rowOf(fixture, made.id);
@@ -78,7 +78,7 @@ describe("a refresh", { concurrency: true }, () => {
     await assertAlive(fixture, made.id);
   });
 
-  it(`two workers, ${AT_ONCE} callers each: one redemption`, async () => {
+  it(`${AT_ONCE} callers at each of two workers make one redemption`, async () => {
     const made = await connection(fixture);
     const second = new BrowserSession(await secondWorker());
     await second.signIn(made.browser.user);
@@ -91,7 +91,7 @@ describe("a refresh", { concurrency: true }, () => {
   });
 
   for (const seconds of [11, 15]) {
-    it(`a provider that takes ${seconds} s: one redemption, and those who come meanwhile wait for it`, async () => {
+    it(`callers wait for one redemption at a provider that takes ${seconds} s`, async () => {
       const made = await connection(fixture);
       fixture.server.fault(redemptionOf(made.tokens.refresh_token), late(seconds * 1000));
       const answers = await Promise.all(Array.from({ length: 5 }, () => refresh(made)));
@@ -101,7 +101,7 @@ describe("a refresh", { concurrency: true }, () => {
     });
   }
 
-  it("goes on to its end although the caller goes away", async () => {
+  it("a refresh ends although its caller goes away", async () => {
     const made = await connection(fixture);
     const { behaviour, arrived, release } = held();
     fixture.server.fault(redemptionOf(made.tokens.refresh_token), behaviour);
@@ -120,7 +120,7 @@ describe("a refresh", { concurrency: true }, () => {
     await assertAlive(fixture, made.id);
   });
 
-  it("whose worker is gone is taken over when its lease has ended", async () => {
+  it("a refresh whose worker died is taken over when its lease has ended", async () => {
     const made = await connection(fixture);
     // As a worker leaves it that was stopped before it asked the provider.
     await fixture.sql`
@@ -133,7 +133,7 @@ describe("a refresh", { concurrency: true }, () => {
     assert.equal((await leaseOf(fixture, made.id)).unknown_outcomes, 0);
   });
 
-  it("of another's integration, of none, and without a session: as everywhere, and the provider hears nothing", async () => {
+  it("a refresh of a foreign or unknown integration, or without a session, is rejected as everywhere and does not reach the provider", async () => {
     const made = await connection(fixture);
     const stranger = await BrowserSession.signedIn(fixture.worker);
     const foreign = (await refresh({ browser: stranger, id: made.id })).expect(404, "not_found");
@@ -146,7 +146,7 @@ describe("a refresh", { concurrency: true }, () => {
     assert.equal(await leaseOf(fixture, made.id), undefined);
   });
 
-  it("shows in the integration's details", async () => {
+  it("a refresh is shown in the integration's details", async () => {
     const made = await connection(fixture);
     await setTokenExpiry(fixture, made.id, 3600);
     await refresh(made);

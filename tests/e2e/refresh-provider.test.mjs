@@ -17,7 +17,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
   const fault = ({ tokens }, behaviour) => fixture.server.fault(redemptionOf(tokens.refresh_token), behaviour);
   const changed = (made, change) => fault(made, rewritten(fixture.info.authorization_server_url, change));
 
-  it("that rotates: the new refresh token is kept, and the old one is not used again", async () => {
+  it("a provider that rotates: the new refresh token is stored, and the old one is not used again", async () => {
     const made = await connection(fixture);
     (await refresh(made)).expect(200);
     await expireBackoff(fixture, made.id);
@@ -30,7 +30,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["answers the old refresh token again", (made) => (grant) => ({ ...grant, refresh_token: made.tokens.refresh_token })],
     ["omits the refresh token", () => ({ refresh_token: _, ...grant }) => grant],
   ]) {
-    it(`that ${what}: the old one is kept`, async () => {
+    it(`a provider that ${what}: the old refresh token is kept`, async () => {
       const made = await connection(fixture);
       changed(made, change(made));
       (await refresh(made)).expect(200);
@@ -40,7 +40,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     });
   }
 
-  it("that takes a refresh token any number of times: each refresh brings another access token", async () => {
+  it("a provider with reusable refresh tokens: each refresh brings another access token", async () => {
     const made = await connection(fixture);
     let count = 0;
     fault(made, (exchange) => answer(200, { access_token: `access-${++count}`, token_type: "Bearer", expires_in: 3600 })(exchange));
@@ -51,7 +51,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     }
   });
 
-  it("that names no end: the row claims none either", async () => {
+  it("a provider that names no expiry: the row has none either", async () => {
     const made = await connection(fixture);
     changed(made, ({ expires_in: _, ...grant }) => grant);
     const { json } = (await refresh(made)).expect(200);
@@ -60,7 +60,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     assert.equal((await rowOf(fixture, made.id)).token_expires_at, null);
   });
 
-  it("that answers 500 twice: asked once each time, with a growing pause, and the third time is good", async () => {
+  it("a provider that answers 500 twice is asked once each time, with a growing pause, and the third refresh succeeds", async () => {
     const made = await connection(fixture);
     fault(made, first(2, answer(500, { error: PLANTED })));
     const pauses = [];
@@ -85,7 +85,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     await assertAlive(fixture, made.id);
   });
 
-  it("that says invalid_grant: reconnect_required, and it is not asked again", async () => {
+  it("invalid_grant leads to reconnect_required, and the provider is not asked again", async () => {
     const made = await connection(fixture);
     fault(made, answer(400, { error: "invalid_grant", error_description: PLANTED }));
     for (let round = 0; round < 3; round++) {
@@ -101,7 +101,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     assert.ok(!JSON.stringify(fixture.worker.logs()).includes(PLANTED));
   });
 
-  it("where the user has revoked the app: reconnect_required, and connecting again restores it", async () => {
+  it("a refresh after the user revoked the app leads to reconnect_required, and connecting again restores it", async () => {
     const made = await connection(fixture);
     const { client_id, client_secret } = fixture.worker.info;
     const { status } = await fetch(`${fixture.info.authorization_server_url}/v1/oauth/revoke`, {
@@ -122,7 +122,8 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["a lone surrogate", (grant) => JSON.stringify(grant).replace("{", '{"note":"\\ud800",')],
     ["a token type that says nothing", (grant) => ({ ...grant, token_type: null })],
   ]) {
-    it(`123. that answers ${what} beside fresh tokens: they are stored`, async () => {
+    // Threat model 123.
+    it(`fresh tokens are stored although the provider answers ${what} beside them`, async () => {
       const made = await connection(fixture);
       fault(made, rewritten(fixture.info.authorization_server_url, change));
       assert.equal((await refresh(made)).expect(200).json.refreshed, true);
@@ -145,7 +146,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["nothing, ever", () => never(), "outcome_unknown"],
     ["a redirect", () => redirect("http://127.0.0.1:9/"), "refused"],
   ]) {
-    it(`that answers ${what}: 502, asked once, the row as it was, and tried again later`, async () => {
+    it(`a provider that answers ${what} is asked once; 502, the row as it was, and a later retry`, async () => {
       const made = await connection(fixture);
       fault(made, behaviour());
       const failure = (await refresh(made)).expect(502, "provider_failed");
@@ -165,7 +166,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ["403 invalid_grant", () => answer(403, { error: "invalid_grant" })],
     ["the bare text invalid_grant", () => answer(400, "invalid_grant", { "content-type": "text/plain" })],
   ]) {
-    it(`that says ${what}: reconnect_required`, async () => {
+    it(`a provider that says ${what} leads to reconnect_required`, async () => {
       const made = await connection(fixture);
       fault(made, behaviour());
       assert.equal((await refresh(made)).expect(200).json.status, "reconnect_required");
@@ -182,7 +183,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     return [status, status_reason];
   };
 
-  it("that refuses alike past the token's end: degraded, and a reconnection's after eight tries and a day", async () => {
+  it("a rejection that repeats past the token's end is degraded, and reconnect_required after eight tries and a day", async () => {
     const made = await connection(fixture);
     await setTokenExpiry(fixture, made.id, -60);
     const restore = fault(made, answer(400, { error: "invalid_request", error_description: PLANTED }));
@@ -203,7 +204,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     assert.ok(!JSON.stringify(fixture.worker.logs()).includes(PLANTED));
   });
 
-  it("that takes our client secret for wrong: every connection is degraded, and none ends", async () => {
+  it("a provider that rejects our client secret degrades every connection and ends none", async () => {
     const all = await Promise.all(Array.from({ length: 3 }, () => connection(fixture)));
     for (const made of all) {
       await setTokenExpiry(fixture, made.id, -60);
@@ -217,7 +218,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     }
   });
 
-  it("whose answer was lost on the way, and which rotates: the grant is over, and the trail says why", async () => {
+  it("a lost answer of a provider that rotates ends the grant, and the trail says why", async () => {
     const made = await connection(fixture);
     const restore = fault(made, cut());
     (await refresh(made)).expect(502, "provider_failed");
@@ -231,7 +232,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     ]);
   });
 
-  it("is not asked where the row does not open: 500, ours to mend, and the log says which row", async () => {
+  it("a refresh of a row that does not open is answered 500, asks nobody, and the log names the row", async () => {
     const made = await connection(fixture);
     await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${made.id}`;
     (await refresh(made)).expect(500, "internal");
@@ -240,7 +241,7 @@ describe("a refresh at a provider", { concurrency: true }, () => {
     assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "failed", "unreadable"]]);
   });
 
-  it("that gave no refresh token: 409, and it is not asked", async () => {
+  it("a refresh without a refresh token is answered 409, and the provider is not asked", async () => {
     const browser = (await connection(fixture)).browser;
     const callback = await browser.consent("refresh-without-token");
     fixture.server.fault(exchangeOf(callback), rewritten(fixture.info.authorization_server_url, ({ refresh_token: _, ...grant }) => grant));

@@ -23,7 +23,7 @@ describe("the schedule", () => {
   const { start } = fixture;
   const redemptions = ({ tokens }) => fixture.server.count(redemptionOf(tokens.refresh_token));
 
-  it("refreshes what ends within ten minutes, and nothing else", async () => {
+  it("the schedule refreshes what ends within ten minutes, and nothing else", async () => {
     const [soon, over, fresh, lost] = await Promise.all(Array.from({ length: 4 }, () => connection(fixture)));
     await Promise.all([setTokenExpiry(fixture, soon.id, 500), setTokenExpiry(fixture, over.id, -3600), setTokenExpiry(fixture, fresh.id, 700), setTokenExpiry(fixture, lost.id, 60)]);
     await fixture.sql`update public.integrations set status = 'reconnect_required' where id = ${lost.id}`;
@@ -39,7 +39,7 @@ describe("the schedule", () => {
     assert.deepEqual([soon, over, fresh, lost].map(redemptions), [1, 1, 0, 0], "a second run finds nothing to do");
   });
 
-  it("and callers at the same time: one redemption", async () => {
+  it("the schedule and callers at the same time make one redemption", async () => {
     const made = await connection(fixture);
     await setTokenExpiry(fixture, made.id, 60);
     fixture.server.fault(redemptionOf(made.tokens.refresh_token), late(1000));
@@ -53,7 +53,7 @@ describe("the schedule", () => {
     await assertAlive(fixture, made.id);
   });
 
-  it("leaves a provider that fails alone for a while", async () => {
+  it("the schedule leaves a failing provider alone for a while", async () => {
     const made = await connection(fixture);
     await setTokenExpiry(fixture, made.id, 60);
     const restore = fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(500));
@@ -66,7 +66,7 @@ describe("the schedule", () => {
     await assertAlive(fixture, made.id);
   });
 
-  it("asks a provider that wants no more, as several organisations were told, for nobody any more, until its pause is over", async () => {
+  it("the schedule asks a provider nothing during its pause, once several organizations were told to wait", async () => {
     const ids = await insertRows(fixture, 60, { seconds: 60 });
     const restore = fixture.server.fault(TOKEN_PATH, answer(429, {}, { "retry-after": "60" }));
     const before = fixture.server.requests.length;
@@ -85,7 +85,7 @@ describe("the schedule", () => {
     assert.equal(refreshed, ids.length - asked, "those that were not asked for are not held back");
   });
 
-  it("asks for all others where one organisation is told to wait, however many connections it has", async () => {
+  it("the schedule asks for all others if one organization is told to wait, however many connections it has", async () => {
     const organization_id = randomUUID();
     const limited = await insertRows(fixture, 20, { seconds: 30, organization_id });
     const others = await insertRows(fixture, 40, { seconds: 60 });
@@ -104,7 +104,7 @@ describe("the schedule", () => {
     assert.equal(waiting, limited.length);
   });
 
-  it("does not wait for a provider that is down for each of its customers", async () => {
+  it("the schedule does not wait for a failed provider once for each customer", async () => {
     const ids = await insertRows(fixture, 60, { seconds: 60 });
     const restore = fixture.server.fault(TOKEN_PATH, answer(500));
     const before = fixture.server.requests.length;
@@ -118,7 +118,7 @@ describe("the schedule", () => {
     assert.equal(fixture.server.requests.length - before, ids.length, "the others are asked for in the next run");
   });
 
-  it("of a token that ends and cannot be refreshed asks for a reconnection, once it has ended", async () => {
+  it("a token that cannot be refreshed is reconnect_required once it has ended", async () => {
     const [id] = await insertRows(fixture, 1, { refresh_token: null, seconds: 60 });
     await fixture.worker.scheduled();
     assert.equal((await rowOf(fixture, id)).status, "active");
@@ -129,7 +129,7 @@ describe("the schedule", () => {
     assert.deepEqual([status, status_reason], ["reconnect_required", "not_refreshable"]);
   });
 
-  it("passes by what does not open, says which row, and does the rest", async () => {
+  it("the schedule skips a row that does not open, names it, and does the rest", async () => {
     const [broken, good] = await insertRows(fixture, 2, { seconds: 60 });
     await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${broken}`;
     const restore = fixture.server.fault(TOKEN_PATH, granting());
@@ -140,7 +140,7 @@ describe("the schedule", () => {
     assert.deepEqual(await refreshesOf(fixture, good), [["refreshed", "succeeded", null]]);
   });
 
-  it("of a thousand rows that are due refreshes each once, in one run", async () => {
+  it("the schedule refreshes each of a thousand due rows once, in one run", async () => {
     const ids = await insertRows(fixture, 1000, { seconds: 60 });
     const restore = fixture.server.fault(TOKEN_PATH, granting());
     const before = fixture.server.requests.length;
@@ -154,7 +154,7 @@ describe("the schedule", () => {
   });
 
   // Threat model 120.
-  it("that has used up its time shares out over a queue what is left, or says that the queue did not take it; each row once", async () => {
+  it("a schedule that has used up its time shares out the rest over a queue, or says that the queue did not take it; each row once", async () => {
     // Each run claims a hundred at once, and another hundred before its time is over.
     const ids = await insertRows(fixture, 600, { seconds: 60 });
     const [sharing, alone] = await Promise.all([start({}, { queue: true }), start({ WORK_QUEUE: { sendBatch: null } })]);
@@ -179,7 +179,7 @@ describe("the schedule", () => {
     assert.deepEqual(sharing.logs().map(({ message }) => message), [], "nothing is worth a line");
   });
 
-  it("of two workers at once redeems each row once", async () => {
+  it("the schedules of two workers at once redeem each row once", async () => {
     const ids = await insertRows(fixture, 200, { seconds: 60 });
     const second = await start();
     const restore = fixture.server.fault(TOKEN_PATH, granting());
@@ -191,7 +191,7 @@ describe("the schedule", () => {
     assert.equal(count, ids.length);
   });
 
-  describe("behind a fence that refuses the worker's key", () => {
+  describe("behind a fence that rejects the worker's key", () => {
     let newer;
     before(async () => {
       const key = randomBytes(32);
@@ -214,7 +214,7 @@ describe("the schedule", () => {
       return { ...made, kept: opened(fixture.info, { ...row, config: journal }), journal };
     }
 
-    it("the answer is kept sealed, and a worker that may write writes it, without the provider", async () => {
+    it("behind a fence the answer is kept sealed, and a worker that may write writes it, without the provider", async () => {
       const made = await unwritten();
       assert.ok(!JSON.stringify(made.journal).includes(made.kept.refresh_token));
       assert.deepEqual(await tokensOf(fixture, made.id), made.tokens, "the row is as it was");
@@ -229,7 +229,7 @@ describe("the schedule", () => {
       assert.equal(await takesAccessToken(fixture.info, made.kept.access_token), true);
     });
 
-    it("asked again, the old worker keeps what it has, and redeems nothing", async () => {
+    it("behind a fence the old worker keeps what it has, and redeems nothing again", async () => {
       const made = await unwritten();
       (await refresh(made)).expect(503, "save_failed");
       assert.equal(redemptions(made), 1);
@@ -237,7 +237,7 @@ describe("the schedule", () => {
       assert.ok((await leaseOf(fixture, made.id)).journal);
     });
 
-    it("a disconnection revokes what is kept, and leaves nothing", async () => {
+    it("behind a fence a disconnection revokes what is kept, and leaves nothing", async () => {
       const made = await unwritten();
       assert.equal((await made.browser.delete(`/api/integrations/${made.id}`)).expect(200).json.revoked, true);
       assert.equal(fixture.server.count(({ path: to, body }) => to === "/v1/oauth/revoke" && body.includes(made.kept.refresh_token)), 1);

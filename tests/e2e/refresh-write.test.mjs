@@ -32,7 +32,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     ["is answered 503", () => answer(503, { code: "PGRST001" })],
     ["is answered with HTML", () => answer(200, "<html>")],
   ]) {
-    it(`that ${what}, twice: is repeated, and the provider is asked once`, async () => {
+    it(`a write that ${what}, twice, is repeated, and the provider is asked once`, async () => {
       const made = await connection(fixture);
       fault(SETTLE, made, first(2, behaviour()));
       assert.equal((await refresh(made)).expect(200).json.refreshed, true);
@@ -43,7 +43,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     });
   }
 
-  it("that never succeeds: 503, the provider is asked once, and the next refresh knows what was lost", async () => {
+  it("a write that never succeeds is answered 503, the provider is asked once, and the next refresh knows what was lost", async () => {
     const made = await connection(fixture);
     const restore = fault(SETTLE, made, drop());
     const failure = (await refresh(made)).expect(503, "save_failed");
@@ -59,7 +59,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     assert.deepEqual(await refreshesOf(fixture, made.id), [["refresh_failed", "reconnect_required", "refresh_lost"]]);
   });
 
-  it("leaves every number in the config as it stands", async () => {
+  it("a refresh leaves every number in the config as it is", async () => {
     const made = await connection(fixture);
     const numbers = '{"big": 123456789012345678901234567890.10, "tiny": -0.00000000000000000000000000000001, "list": [18446744073709551616, 1.0]}';
     const kept = () => fixture.sql`select config -> 'numbers' #>> '{}' as text from public.integrations where id = ${made.id}`;
@@ -71,7 +71,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     assert.deepEqual(await kept(), before);
   });
 
-  it("without a claim nothing is redeemed", async () => {
+  it("nothing is redeemed without a claim", async () => {
     const made = await connection(fixture);
     const restore = fault(CLAIM, made, cut());
     (await refresh(made)).expect(503, "upstream_unavailable");
@@ -83,7 +83,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     await assertAlive(fixture, made.id);
   });
 
-  it("keeps the plaintext that another writer changed meanwhile", async () => {
+  it("a refresh keeps the plaintext that another writer changed meanwhile", async () => {
     const made = await connection(fixture);
     const { behaviour, arrived, release } = held();
     fault(SETTLE, made, behaviour);
@@ -98,7 +98,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     await assertAlive(fixture, made.id);
   });
 
-  it("leaves a reconnection that came meanwhile alone", async () => {
+  it("a refresh leaves a reconnection that came meanwhile alone", async () => {
     const made = await connection(fixture);
     const { behaviour, arrived, release } = held();
     fault(SETTLE, made, behaviour);
@@ -117,7 +117,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     assert.equal((await refresh(made)).expect(200).json.refreshed, true, "the new grant is refreshed as any");
   });
 
-  it("of a refusal leaves a reconnection that came meanwhile alone", async () => {
+  it("a rejected refresh leaves a reconnection that came meanwhile alone", async () => {
     const made = await connection(fixture);
     const { behaviour, arrived, release } = held();
     fixture.server.fault(redemptionOf(made.tokens.refresh_token), async (exchange) => {
@@ -132,7 +132,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     await assertAlive(fixture, made.id);
   });
 
-  it("after a disconnection: what was given out is queued for revocation, and nothing else is left", async () => {
+  it("a refresh after a disconnection queues its tokens for revocation, and leaves nothing else", async () => {
     const made = await connection(fixture);
     const fresh = freshOf(made);
     const { behaviour, arrived, release } = held();
@@ -149,7 +149,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     assert.equal(await leaseOf(fixture, made.id), undefined);
   });
 
-  it("before a disconnection: what was written is what is revoked", async () => {
+  it("a disconnection revokes what a refresh wrote before it", async () => {
     const made = await connection(fixture);
     const fresh = freshOf(made);
     (await refresh(made)).expect(200);

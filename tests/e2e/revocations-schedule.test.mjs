@@ -34,7 +34,7 @@ describe("the schedule", () => {
   const trail = async () =>
     (await fixture.sql`select action, outcome, reason from public.credential_events where action = 'revoked' order by id desc limit 1`)[0];
 
-  it("revokes the grant of a user who never came back to the choice", async () => {
+  it("the schedule revokes the grant of a user who never came back to the choice", async () => {
     const { browser, callback } = await begun("two");
     (await browser.get(callback)).expect(303);
     await fixture.worker.scheduled();
@@ -46,7 +46,7 @@ describe("the schedule", () => {
     assert.deepEqual({ ...(await trail()) }, { action: "revoked", outcome: "succeeded", reason: "expired" });
   });
 
-  it("goes on revoking a grant whose identity request failed while its revocation did not answer", async () => {
+  it("the schedule keeps revoking a grant whose identity request failed while its revocation did not answer", async () => {
     const { browser, callback } = await begun("identity");
     const undo = [fixture.server.fault(isIdentity, answer(500)), fixture.server.fault(isRevocation, never())];
     (await browser.get(callback)).expect(502, "provider_failed");
@@ -61,7 +61,7 @@ describe("the schedule", () => {
     assert.equal(await isAlive(fixture.worker.info, grantOf(callback)), false);
   });
 
-  it("revokes what a worker that died had written down", async () => {
+  it("the schedule revokes what a worker that died had stored", async () => {
     const { browser, callback } = await begun("died");
     // The worker hears nothing any more of its database or of the provider: as good as dead.
     const undo = ["complete_connection", "abandon_connection"].map((name) => fixture.gateway.fault(`/rest/v1/rpc/${name}`, answer(503)));
@@ -75,7 +75,7 @@ describe("the schedule", () => {
     assert.equal(await isAlive(fixture.worker.info, grantOf(callback)), false);
   });
 
-  it("goes on after a disconnection whose revocation failed, and says so in the trail", async () => {
+  it("the schedule retries the failed revocation of a disconnection, and the trail says so", async () => {
     const { browser, callback } = await begun("disconnect");
     const { location } = (await browser.get(callback)).expect(303);
     const id = new URL(location, fixture.worker.url).searchParams.get("connected");
@@ -92,7 +92,8 @@ describe("the schedule", () => {
     assert.deepEqual([events[0].action, events[0].outcome, events[0].reason], ["revoked", "succeeded", "disconnected"]);
   });
 
-  it("104. deletes a row that nobody can read, through the API", async () => {
+  // Threat model 104.
+  it("a row that does not open is deleted through the API", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     for (const config of ['{"x": 1e400}', "[".repeat(130) + "]".repeat(130), `{"access_token": ${"[".repeat(130)}${"]".repeat(130)}}`]) {
       const [{ id }] = await fixture.sql.unsafe(
@@ -104,7 +105,8 @@ describe("the schedule", () => {
     }
   });
 
-  it("102. a reconnection whose save is lost leaves the row with live tokens", async () => {
+  // Threat model 102.
+  it("the schedule a reconnection whose save is lost leaves the row with live tokens", async () => {
     const { browser, callback } = await begun("healthy");
     (await browser.get(callback)).expect(303);
     const [before] = await integrationsOf(fixture.sql, browser.user.id);

@@ -31,7 +31,7 @@ describe("a row that cannot be read", () => {
   };
   const each = (count, status) => Array.from({ length: count }, () => status);
 
-  it("is backed off and named, and all others are refreshed", async () => {
+  it("a row that cannot be read is backed off and named, and all others are refreshed", async () => {
     const unreadable = await planted({ seconds: 30 });
     const huge = await insertRows(fixture, 1, { seconds: 30 });
     await plant(huge[0], HUGE);
@@ -55,7 +55,7 @@ describe("a row that cannot be read", () => {
     assert.equal((await refreshesOf(fixture, unreadable[0])).length, 1, "it is not tried again at once");
   });
 
-  it("is degraded by its check, and all others are checked", async () => {
+  it("a row that cannot be read is degraded by its check, and all others are checked", async () => {
     const due = { seconds: 3600, scan_schedule: "0 3 * * *", next_check_at: new Date(Date.now() - 60_000) };
     const unreadable = await planted({ ...due, next_check_at: new Date(Date.now() - 120_000) });
     const healthy = await insertRows(fixture, HEALTHY, due);
@@ -71,7 +71,7 @@ describe("a row that cannot be read", () => {
   });
 
   for (const [i, text] of UNREADABLE.entries()) {
-    it(`can be checked, shown and disconnected by its user (${i + 1})`, async () => {
+    it(`a row that cannot be read can be checked, shown and disconnected by its user (${i + 1})`, async () => {
       const made = await connection(fixture);
       await plant(made.id, text);
       const { json } = (await check(made)).expect(200);

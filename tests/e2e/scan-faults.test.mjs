@@ -40,7 +40,7 @@ describe("the scanner", () => {
     ["more than the bound", flood(6 * 1024 * 1024), "too_large"],
     ["a redirect elsewhere", redirect("http://127.0.0.1:9/elsewhere"), "bad_answer"],
   ]) {
-    it(`leaves a finding unverified when the answer is ${name}`, async () => {
+    it(`the scanner leaves a finding unverified when the answer is ${name}`, async () => {
       const integration = await withFinding();
       const mend = fixture.server.fault(sslOf(integration), behaviour);
       const run = await scan(fixture, integration);
@@ -53,7 +53,7 @@ describe("the scanner", () => {
     });
   }
 
-  it("asks a provider that fails or breaks off again, later, and not for ever", async () => {
+  it("the scanner asks a provider that fails or breaks off again, later, and not for ever", async () => {
     const failing = [];
     for (const behaviour of [answer(500, "planted failure"), drop()]) {
       const integration = await withFinding();
@@ -79,7 +79,7 @@ describe("the scanner", () => {
     }
   });
 
-  it("gives a slow answer its time and no more", async () => {
+  it("the scanner gives a slow answer its time and no more", async () => {
     const integration = await withFinding();
     const mend = fixture.server.fault(sslOf(integration), never());
     const begun = Date.now();
@@ -94,7 +94,7 @@ describe("the scanner", () => {
     assert.equal((await runOf(fixture, run)).outcome, "complete");
   });
 
-  it("keeps where it was when the provider asks to wait in the middle of a list, and goes on from there", async () => {
+  it("the scanner keeps where it was when the provider asks to wait in the middle of a list, and goes on from there", async () => {
     const integration = await insertScannable(fixture, { type: "gitlab" });
     const page = (number, next) => answer(200, [{ id: 7, name: `page ${number}` }].slice(number - 1), next && {
       link: `<https://gitlab.com/api/v4/groups?owned=true&top_level_only=true&per_page=100&page=${number + 1}>; rel="next"`,
@@ -124,7 +124,7 @@ describe("the scanner", () => {
     assert.equal((await runOf(fixture, run)).outcome, "complete");
   });
 
-  it("keeps each result once when a list changes between two pages", async () => {
+  it("the scanner keeps each result once when a list changes between two pages", async () => {
     const integration = await insertScannable(fixture, { type: "gitlab" });
     const hook = (id) => ({ id, url: "http://plain.example", enable_ssl_verification: false });
     const path = /^GET \/api\/v4\/projects\/70\/hooks/;
@@ -144,7 +144,7 @@ describe("the scanner", () => {
     assert.equal(run.state, "done");
   });
 
-  it("reads the credential once more after a 401, and goes on with the one that was stored meanwhile", async () => {
+  it("the scanner reads the credential once more after a 401, and goes on with the one that was stored meanwhile", async () => {
     const integration = await withFinding();
     const { account, id, organization_id } = integration;
     // What the worker stores when it refreshes: the same account, another token, sealed for the same row.
@@ -165,7 +165,7 @@ describe("the scanner", () => {
     assert.equal(opened.length, 3, "the first run's, this one's, and once more");
   });
 
-  it("ends incomplete when the credential is refused twice, and leaves the verdict to the worker", async () => {
+  it("the scanner ends incomplete when the credential is rejected twice, and leaves the verdict to the worker", async () => {
     const integration = await withFinding();
     const mend = fixture.server.fault(sslOf(integration), answer(401, { message: "Unauthorized" }));
     const asked = fixture.server.count(sslOf(integration));
@@ -178,7 +178,7 @@ describe("the scanner", () => {
     assert.equal(status, "active");
   });
 
-  it("postpones a run whose token ends soon", async () => {
+  it("the scanner postpones a run whose token ends soon", async () => {
     const integration = await insertScannable(fixture, { plain: { expires_at: new Date(Date.now() + 60_000).toISOString() } });
     const run = await queueRun(fixture, integration);
     await fixture.scanner.scheduled();
@@ -187,7 +187,7 @@ describe("the scanner", () => {
     assert.equal(fixture.server.count((request) => request.path.includes(integration.account)), 0);
   });
 
-  it("says of a project that is gone that nothing can be seen, and of a paused one that nothing applies", async () => {
+  it("the scanner says of a project that is gone that nothing can be seen, and of a paused one that nothing applies", async () => {
     const integration = await withFinding();
     let mend = fixture.server.fault(({ path }) => path.includes(integration.account), answer(404, { message: "Project not found" }));
     const gone = await scan(fixture, integration);
@@ -204,7 +204,7 @@ describe("the scanner", () => {
     assert.equal((await standing(integration))[0], "open");
   });
 
-  it("ends a run whose credential does not open, and says which in the log", async () => {
+  it("the scanner ends a run whose credential does not open, and says which in the log", async () => {
     const integration = await withFinding();
     await fixture.sql`update public.integrations set config = config || '{"access_token": "a.b.c"}' where id = ${integration.id}`;
     const run = await scan(fixture, integration);
@@ -213,7 +213,7 @@ describe("the scanner", () => {
     await fixture.scanner.logged(new RegExp(`not scanned: integrations ${integration.id} /access_token`));
   });
 
-  it("stops when the integration is deleted under it", async () => {
+  it("the scanner stops when the integration is deleted under it", async () => {
     const integration = await withFinding();
     const hold = held();
     const mend = fixture.server.fault(sslOf(integration), hold.behaviour);
@@ -230,7 +230,7 @@ describe("the scanner", () => {
     assert.deepEqual([state, ended_as], ["archived", "disconnected"]);
   });
 
-  it("sends a credential to no other host than the entry's", async () => {
+  it("the scanner sends a credential to no other host than the entry's", async () => {
     const integration = await insertScannable(fixture, { type: "gitlab" });
     const link = (url) => answer(200, [{ id: 7, name: "g" }], { link: `<${url}>; rel="next"` });
     for (const url of ["https://evil.example/api/v4/groups", "http://gitlab.com/api/v4/groups", "https://gitlab.com.evil.example/"]) {
@@ -242,7 +242,7 @@ describe("the scanner", () => {
     }
   });
 
-  it("repeats what the database did not answer, and counts it once", async () => {
+  it("the scanner repeats what the database did not answer, and counts it once", async () => {
     const integration = await insertScannable(fixture);
     const mend = fixture.server.fault(sslOf(integration), tls(false));
     fixture.once(/readonly$/, answer(429, {}, { "retry-after": "1" }));

@@ -21,7 +21,7 @@ describe("runs of the scanner", () => {
 
   for (const file of readdirSync(ENTRIES)) {
     const type = file.replace(".json", "");
-    it(`of ${type} judge every check over what was recorded`, async () => {
+    it(`scans of ${type} judge every check over recorded answers`, async () => {
       const { checks } = JSON.parse(readFileSync(new URL(file, ENTRIES), "utf8"));
       const integration = await insertScannable(fixture, { type });
       const run = await scan(fixture, integration);
@@ -37,7 +37,7 @@ describe("runs of the scanner", () => {
     });
   }
 
-  it("begin with a baseline that alarms nobody, and open the credential with an event", async () => {
+  it("scans begin with a baseline that alarms nobody, and open the credential with an event", async () => {
     const integration = await insertScannable(fixture);
     fixture.server.fault(sslOf(integration), tls(false));
     const run = await scan(fixture, integration);
@@ -50,7 +50,7 @@ describe("runs of the scanner", () => {
     assert.deepEqual([...events].map((event) => ({ ...event })), [{ actor: "scanner", action: "opened", reason: "scan", outcome: "succeeded" }]);
   });
 
-  it("open, resolve, leave unverified, and open again", async () => {
+  it("scans open, resolve, leave unverified, and reopen findings", async () => {
     const integration = await insertScannable(fixture);
     const state = async () => (await findingsOf(fixture, integration))[SSL]?.map(({ state, unverified_reason }) => [state, unverified_reason]);
     let mend = fixture.server.fault(sslOf(integration), tls(true));
@@ -75,7 +75,7 @@ describe("runs of the scanner", () => {
     ]);
   });
 
-  it("judge what a list holds, and that what it no longer holds is gone", async () => {
+  it("scans judge what a list holds, and that what it no longer holds is gone", async () => {
     const integration = await insertScannable(fixture);
     const path = `/v1/projects/${integration.account}/advisors/security`;
     const lint = (name) => ({ name, level: "ERROR", cache_key: name, metadata: { type: "table", name: "t", schema: "public" } });
@@ -91,7 +91,7 @@ describe("runs of the scanner", () => {
     mend();
   });
 
-  it("of the schedule follow a check that ends active; where it does not, a gap is on record", async () => {
+  it("scheduled scans follow a check that ends active, and record a gap if it does not", async () => {
     const schedule = { scan_schedule: "0 3 * * *", next_check_at: new Date(Date.now() - 60_000) };
     const [good, gone] = [await insertScannable(fixture, schedule), await insertScannable(fixture, schedule)];
     const list = (refs) => answer(200, refs.map((ref) => ({ ref, name: ref })));
@@ -115,7 +115,7 @@ describe("runs of the scanner", () => {
     assert.deepEqual([done.state, done.outcome], ["done", "complete"]);
   });
 
-  it("are claimed by one of two scanners, and each scans what the other does not", async () => {
+  it("runs are claimed by one of two scanners, and each scans what the other does not", async () => {
     const other = await fixture.startScanner();
     const integrations = await Promise.all(Array.from({ length: 12 }, () => insertScannable(fixture)));
     const runs = await Promise.all(integrations.map((integration) => queueRun(fixture, integration)));

@@ -48,7 +48,7 @@ describe("a scanner that is stopped", () => {
     ["before it has finished", "gateway", "/rest/v1/rpc/finish_scan_run", false],
     ["after it has finished", "gateway", "/rest/v1/rpc/finish_scan_run", true],
   ]) {
-    it(`${name}`, async () => {
+    it(`a scanner that is stopped: ${name}`, async () => {
       const whole = await undisturbed();
       await fixture.scanner.scheduled();
       const expected = await resultOf(whole);

@@ -44,7 +44,7 @@ describe("a service key", { concurrency: true }, () => {
       select actor, reason, user_id, details from public.credential_events
       where integration_id = ${id} and action = 'opened' and reason = 'credential' order by id`).map((event) => ({ ...event }));
 
-  it("reads the sealed credential, which the key ring opens, and leaves an event that names it", async () => {
+  it("a service key reads the sealed credential, which the key ring opens, and leaves an event that names it", async () => {
     const { browser, id, tokens } = await connection(fixture);
     const made = await keyOf(browser);
     const { json, text } = (await read(made.key, id)).expect(200);
@@ -63,7 +63,7 @@ describe("a service key", { concurrency: true }, () => {
     assert.ok(listed.last_used_at, "the list says when it was used");
   });
 
-  it("reads the access token in plain where the operator allows it, never the refresh token", async () => {
+  it("a service key reads the access token in plain where the operator allows it, never the refresh token", async () => {
     const { browser, id, tokens } = await connection(fixture);
     const { key } = await keyOf(browser);
     (await read(key, id, { form: "plain" })).expect(403, "plaintext_disabled");
@@ -74,7 +74,7 @@ describe("a service key", { concurrency: true }, () => {
     assert.ok(!JSON.stringify([plain.logs(), fixture.worker.logs()]).includes(key));
   });
 
-  it("refreshes a token that ends soon, once for 50 readers", async () => {
+  it("a service key refreshes a token that ends soon, once for 50 readers", async () => {
     const { browser, id, tokens } = await connection(fixture);
     const { key } = await keyOf(browser);
     await setTokenExpiry(fixture, id, 60);
@@ -94,7 +94,7 @@ describe("a service key", { concurrency: true }, () => {
     assert.notEqual((await tokensOf(fixture, id)).access_token, before.access_token);
   });
 
-  it("finds the integration of a type, and says where there are several", async () => {
+  it("a service key finds the integration of a type, and says where there are several", async () => {
     const { browser, id } = await connection(fixture);
     const { key } = await keyOf(browser);
     const path = (organization, type = "supabase") => `/api/organizations/${organization}/integrations/${type}/credential`;
@@ -106,7 +106,7 @@ describe("a service key", { concurrency: true }, () => {
     (await ask(key, path(browser.user.id))).expect(409, "several_integrations");
   });
 
-  it("says what a program can do about a credential that is over, paused, or not refreshed", async () => {
+  it("a service key's caller learns what to do about a credential that is over, paused, or not refreshed", async () => {
     const { browser, id, tokens } = await connection(fixture);
     const { key } = await keyOf(browser);
     await setTokenExpiry(fixture, id, -60);
@@ -123,7 +123,7 @@ describe("a service key", { concurrency: true }, () => {
     (await read(key, id)).expect(409, "needs_reauthorization");
   });
 
-  it("is rejected without the scope, revoked, expired, of another organization, or of wrong form", async () => {
+  it("a service key is rejected without the scope, revoked, expired, of another organization, or of wrong form", async () => {
     const { browser, id } = await connection(fixture);
     const stranger = await BrowserSession.signedIn(fixture.worker);
     const other = await keyOf(browser, { scopes: ["connections:read", "findings:read"] });
@@ -157,7 +157,7 @@ describe("a service key", { concurrency: true }, () => {
     assert.ok(!JSON.stringify(fixture.worker.logs()).includes(fine));
   });
 
-  it("is made, listed and revoked by an owner of the organization only", async () => {
+  it("a service key is made, listed and revoked by an owner of the organization only", async () => {
     const [owner, member] = [await BrowserSession.signedIn(fixture.worker), await BrowserSession.signedIn(fixture.worker)];
     const organization = await createOrganization(fixture.sql, [owner.user], "owner");
     await fixture.sql`insert into public.organization_members ${fixture.sql({ organization_id: organization, user_id: member.user.id, role: "member" })}`;

@@ -24,7 +24,7 @@ describe("a password", () => {
     call(to, "POST", "/api/session", { headers: { "cf-connecting-ip": address }, body: { email, password } });
   const tries = (email) => gateway.count(({ path, body }) => path.startsWith(TOKEN) && body.includes(email));
 
-  it("that is wrong 40 times in a row is passed on five times; then the answer is 429, for an unknown account just the same", async () => {
+  it("a wrong password is passed on five times of 40, then answered 429, for an unknown account just the same", async () => {
     const { email } = await signUp(worker.info);
     const shown = [];
     for (const account of [email, `${randomUUID()}@example.com`]) {
@@ -43,7 +43,7 @@ describe("a password", () => {
     assert.deepEqual(shown[0], shown[1]);
   });
 
-  it("that is right is taken from another address while a stranger tries", async () => {
+  it("a right password is accepted from another address while a stranger tries", async () => {
     const { email, password } = await signUp(worker.info);
     const stranger = newAddress();
     for (let n = 0; n < 20; n++) await attempt(email, "wrong", stranger);
@@ -51,7 +51,7 @@ describe("a password", () => {
     (await attempt(email, password, stranger)).expect(429, "too_many_sign_ins");
   });
 
-  it("that is right lets the account begin anew", async () => {
+  it("a right password resets the account's attempts", async () => {
     const { email, password } = await signUp(worker.info);
     const address = newAddress();
     for (let round = 0; round < 3; round++) {
@@ -60,14 +60,14 @@ describe("a password", () => {
     }
   });
 
-  it("is not tried for one account after the other from one address without a pause", async () => {
+  it("an address that tries one account after the other is paused", async () => {
     const address = newAddress();
     const answers = [];
     for (let n = 0; n < 40; n++) answers.push((await attempt(`${randomUUID()}@example.com`, "wrong", address)).status);
     assert.deepEqual([answers.filter((status) => status === 401).length, answers.filter((status) => status === 429).length], [30, 10]);
   });
 
-  it("is tried in the name of the client's address with a secret key, and with no other; the user agent stays here", async () => {
+  it("a sign-in passes on the client's address with a secret key and with no other, and never the user agent", async () => {
     const { email, password } = await signUp(worker.info);
     const address = newAddress();
     (await attempt(email, password, address)).expect(200);
@@ -83,7 +83,7 @@ describe("a password", () => {
     assert.deepEqual([sent(email)["sb-forwarded-for"], sent(email).apikey], [undefined, info.publishable_key]);
   });
 
-  it("is not the only thing that a stranger can guess: so many renewals from one address have pauses, too", async () => {
+  it("renewals from one address are paused, too", async () => {
     const address = newAddress();
     const renew = (from) => call(worker, "POST", "/api/session", {
       headers: { "cf-connecting-ip": from, origin: worker.url, cookie: "__Host-session-refresh=guessed" }, body: { refresh: true },
@@ -98,7 +98,7 @@ describe("a password", () => {
     assert.equal((await renew(newAddress())).status, 401);
   });
 
-  it("leaves neither the e-mail address nor the client's address in the database or the log", async () => {
+  it("a password attempt leaves neither the e-mail address nor the client's address in the database or the log", async () => {
     const { email, password } = await signUp(worker.info);
     const address = newAddress();
     await attempt(email, "wrong", address);

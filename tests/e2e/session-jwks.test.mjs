@@ -35,7 +35,8 @@ describe("public keys", { concurrency: true }, () => {
     return { gateway, user, list, info: worker.info };
   }
 
-  it("15. 1,000 tokens with unknown kids -> at most one JWKS request a cool-down", async (t) => {
+  // Threat model 15.
+  it("1,000 tokens with unknown kids make at most one JWKS request a cool-down", async (t) => {
     const { gateway, user, list, info } = await fixture(t);
     const claims = userClaims(info, user);
     const begun = Date.now();
@@ -50,7 +51,8 @@ describe("public keys", { concurrency: true }, () => {
     assert.ok(gateway.count(JWKS) <= 1 + Math.floor((Date.now() - begun) / COOL_DOWN_MS), "who is known needs no further request");
   });
 
-  it("15. those who come while the keys are fetched wait for that one request, and are let in", async (t) => {
+  // Threat model 15.
+  it("requests during a JWKS request wait for it, and are accepted", async (t) => {
     const { gateway, list } = await fixture(t);
     const keys = held();
     gateway.fault(JWKS, keys.behaviour);
@@ -61,7 +63,8 @@ describe("public keys", { concurrency: true }, () => {
     assert.equal(gateway.count(JWKS), 1);
   });
 
-  it("31. without public keys nobody is called a stranger: 503, and the next ones are let in", async (t) => {
+  // Threat model 31.
+  it("requests without public keys are answered 503 instead of 401, and the next ones are accepted", async (t) => {
     const { gateway, list } = await fixture(t);
     const restore = gateway.fault(JWKS, answer(500, "down"));
     (await list()).expect(503, "upstream_unavailable");

@@ -20,7 +20,7 @@ describe("a session", { concurrency: true }, () => {
   let gateway, worker;
   before(() => void ({ gateway, worker } = fixture));
 
-  it("is made of e-mail and password, and lives in HttpOnly cookies alone", async () => {
+  it("a session is made of e-mail and password, and is in HttpOnly cookies alone", async () => {
     const { id, email, password } = await signUp(worker.info);
     const browser = new BrowserSession(worker);
     const signedIn = (await browser.post("/api/session", { email, password })).expect(200);
@@ -36,7 +36,7 @@ describe("a session", { concurrency: true }, () => {
     assert.equal((await browser.get("/api/session")).expect(200).json.user.id, id);
   });
 
-  it("is not made of a wrong password, an unknown address, or too much", async () => {
+  it("a session is not made of a wrong password, an unknown address, or too much", async () => {
     const { email } = await signUp(worker.info);
     for (const body of [
       { email, password: "wrong" },
@@ -51,7 +51,7 @@ describe("a session", { concurrency: true }, () => {
     (await call(worker, "GET", "/api/integrations", { headers: bearer(large) })).expect(200);
   });
 
-  it("is made of a token alone, without a way to renew it", async () => {
+  it("a session is made of a token alone, without a way to renew it", async () => {
     const user = await signUp(worker.info);
     const browser = new BrowserSession(worker);
     const made = (await browser.post("/api/session", { access_token: user.access_token })).expect(200);
@@ -59,7 +59,7 @@ describe("a session", { concurrency: true }, () => {
     (await browser.post("/api/session", { refresh: true })).expect(401, "unauthorized");
   });
 
-  it("is renewed with its refresh cookie, which is then another", async () => {
+  it("a session is renewed with its refresh cookie, which is then another", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const before = browser.jar.get(REFRESH);
     const renewed = (await browser.post("/api/session", { refresh: true })).expect(200);
@@ -70,7 +70,7 @@ describe("a session", { concurrency: true }, () => {
     (await browser.post("/api/session", { refresh: true })).expect(200);
   });
 
-  it("is not renewed without its cookie, nor with `refresh` false, nor with a refresh token that nobody gave out", async () => {
+  it("a session is not renewed without its cookie, nor with `refresh` false, nor with a refresh token that nobody gave out", async () => {
     const headers = { origin: worker.url };
     (await call(worker, "POST", "/api/session", { headers, body: { refresh: true } })).expect(401, "unauthorized");
     (await call(worker, "POST", "/api/session", { headers, body: { refresh: false } })).expect(400, "invalid_request");
@@ -78,7 +78,7 @@ describe("a session", { concurrency: true }, () => {
     (await call(worker, "POST", "/api/session", { headers: forged, body: { refresh: true } })).expect(401, "bad_credentials");
   });
 
-  it("ends for the browser and at Supabase Auth", async () => {
+  it("a session ends for the browser and at Supabase Auth", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const kept = browser.jar.get(REFRESH);
     const out = (await browser.delete("/api/session")).expect(200);
@@ -93,7 +93,7 @@ describe("a session", { concurrency: true }, () => {
     (await browser.delete("/api/session")).expect(200);
   });
 
-  it("ends for the browser although Supabase Auth does not confirm it, and the log says so", async () => {
+  it("a session ends for the browser although Supabase Auth does not confirm it, and the log says so", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const token = browser.jar.get(SESSION);
     gateway.fault(({ path, headers }) => path.startsWith(LOGOUT) && headers.authorization === `Bearer ${token}`, answer(500, "down"));
@@ -102,7 +102,7 @@ describe("a session", { concurrency: true }, () => {
     await worker.logged(/did not confirm the sign-out/);
   });
 
-  it("is not made by a page that was turned away: too many sign-ins are told apart from wrong ones", async () => {
+  it("too many sign-ins are answered otherwise than wrong ones", async () => {
     const { email, password } = await signUp(worker.info);
     gateway.fault(({ path, body }) => path.startsWith("/auth/v1/token") && body.includes(email), answer(429, { msg: "slow down" }));
     (await call(worker, "POST", "/api/session", { body: { email, password } })).expect(429, "too_many_sign_ins");

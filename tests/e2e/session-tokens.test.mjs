@@ -40,7 +40,7 @@ describe("tokens", { concurrency: true }, () => {
     }
   }
 
-  it("the project's users are let in, whichever way the project signs", async () => {
+  it("the project's users are accepted, whichever way the project signs", async () => {
     const claims = userClaims(worker.info, user);
     const tokens = {
       "from Supabase Auth": user.access_token,
@@ -54,7 +54,7 @@ describe("tokens", { concurrency: true }, () => {
     }
   });
 
-  it("clocks may differ by 30 seconds, not by more", async () => {
+  it("token times are accepted with clocks that differ by 30 seconds, not by more", async () => {
     const claims = userClaims(worker.info, user);
     const { iat: now } = claims;
     for (const [name, changed, status] of [
@@ -70,14 +70,16 @@ describe("tokens", { concurrency: true }, () => {
     }
   });
 
-  it("12. a signature that proves nothing: none, HS256 under public bytes, a key that the token names -> 401", async () => {
+  // Threat model 12.
+  it("a worthless signature is answered 401: none, HS256 under public bytes, a key that the token names", async () => {
     const cases = await tokensWithWrongSignatures(worker.info, user, elsewhere.url);
     assert.ok(cases.length > 15, "the list of wrong signatures is there");
     await assertRefused(cases);
     assert.deepEqual(elsewhere.requests, [], "no request may go where a token says");
   });
 
-  it("12. without a JWT secret no HS256 token is anybody's, not even one under an empty secret", async (t) => {
+  // Threat model 12.
+  it("without a JWT secret no HS256 token is accepted, not even one under an empty secret", async (t) => {
     const asymmetric = await startWorker(worker.info, { SUPABASE_JWT_SECRET: undefined });
     t.after(() => asymmetric.stop());
     const token = await signHS256(worker.info, userClaims(worker.info, user));
@@ -86,7 +88,8 @@ describe("tokens", { concurrency: true }, () => {
     (await call(asymmetric, "GET", LIST, { headers: bearer(user.access_token) })).expect(200);
   });
 
-  it("13. the project's own keys and an anonymous user are no user -> 401", async () => {
+  // Threat model 13.
+  it("the project's own keys and an anonymous user are answered 401", async () => {
     const claims = userClaims(worker.info, user);
     await assertRefused([
       ["the anon key", info.anon_key],
@@ -100,7 +103,8 @@ describe("tokens", { concurrency: true }, () => {
     ]);
   });
 
-  it("14. wrong claims under a right signature -> 401, and Supabase is not asked", async () => {
+  // Threat model 14.
+  it("wrong claims under a right signature are answered 401, and Supabase is not asked", async () => {
     const cases = await tokensWithWrongClaims(worker.info, user);
     assert.ok(cases.length > 12, "the list of wrong claims is there");
     await assertRefused(cases);
@@ -108,7 +112,8 @@ describe("tokens", { concurrency: true }, () => {
     assert.deepEqual(sent, [], "none of them may reach Supabase");
   });
 
-  it("14. what is no token at all -> 401", async () => {
+  // Threat model 14.
+  it("anything that is not a token is answered 401", async () => {
     const headers = ["Bearer", "Bearer ", "Bearer  ", "Basic dXNlcjpwYXNz", "bearer", `Token ${user.access_token}`, user.access_token];
     const tokens = ["x", "..", "a.b.c", "e30.e30.", `${"a".repeat(9000)}.e30.e30`, "null.null.null", "W10.W10.W10"];
     for (const authorization of [...headers, ...tokens.map((token) => `Bearer ${token}`)]) {

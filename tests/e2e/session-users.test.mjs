@@ -24,7 +24,8 @@ describe("users", { concurrency: true }, () => {
     return { status, headers: [...headers].filter(([name]) => name !== "x-request-id" && name !== "date"), text };
   }
 
-  it("16. another organisation's id at DELETE: byte for byte the answer for one that does not exist", async () => {
+  // Threat model 16.
+  it("DELETE answers another organization's id byte for byte like one that does not exist", async () => {
     const [owner, stranger] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const id = await owner.connect(`owner-${randomUUID()}`);
     const asked = (identifier) => gateway.requests.filter(({ body }) => body.includes(identifier)).map(({ path }) => path);
@@ -48,7 +49,8 @@ describe("users", { concurrency: true }, () => {
     assert.equal(await isAlive(worker.info, opened(info, row)), true, "the grant must stand");
   });
 
-  it("16. another user's waiting choice: as if there were none, to look at, to take, and to give up", async () => {
+  // Threat model 16.
+  it("another user's choice cannot be seen, taken or given up", async () => {
     const [owner, stranger] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const { location } = (await owner.get(await owner.consent(`two-${randomUUID()}`))).expect(303);
     const id = new URL(location, worker.url).searchParams.get("choose");
@@ -66,7 +68,8 @@ describe("users", { concurrency: true }, () => {
     (await owner.post(`/api/connections/${id}`, body)).expect(200);
   });
 
-  it("16. who has left an organisation neither sees nor deletes what is there", async () => {
+  // Threat model 16.
+  it("a user who has left an organization neither sees nor deletes its integrations", async () => {
     const [member, leaver] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const organization_id = await createOrganization(sql, [member.user, leaver.user]);
     const id = await leaver.connect(`left-${randomUUID()}`, { organization_id });
@@ -79,7 +82,8 @@ describe("users", { concurrency: true }, () => {
     assert.equal((await member.get(path)).expect(200).json.count, 1);
   });
 
-  it("17. organisation and role in user_metadata, which a user can edit, count for nothing", async () => {
+  // Threat model 17.
+  it("organization and role in user_metadata, which a user can edit, count for nothing", async () => {
     const [victim, member] = await Promise.all([BrowserSession.signedUp(worker), signUp(worker.info)]);
     const organization_id = await createOrganization(sql, [member], "admin");
     await victim.connect(`victim-${randomUUID()}`);
@@ -107,7 +111,8 @@ describe("users", { concurrency: true }, () => {
     }
   });
 
-  it("18. interleaved requests of two users in one isolate: each gets its own, whichever order Supabase answers in", async () => {
+  // Threat model 18.
+  it("interleaved requests of two users in one isolate get their own answers, whichever order Supabase answers in", async () => {
     const visitors = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
     const logins = visitors.map(() => `interleaved-${randomUUID()}`);
     await Promise.all(visitors.map((browser, index) => browser.connect(logins[index])));

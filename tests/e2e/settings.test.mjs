@@ -48,22 +48,22 @@ describe("settings", { concurrency: AT_ONCE }, () => {
   }
 
   for (const name of REQUIRED) {
-    it(`${name} is missing -> 500, and the log says so in the source document's words`, async (t) => {
+    it(`a missing ${name} is answered 500, and the log says so in the source document's words`, async (t) => {
       await assertRefused(t, { [name]: undefined }, `${name} environment variable is not set`);
     });
   }
 
-  it("ENCRYPTION_KEY is empty or white space -> as if it were missing", async (t) => {
+  it("an empty or blank ENCRYPTION_KEY counts as missing", async (t) => {
     await assertRefused(t, { ENCRYPTION_KEY: "" }, "ENCRYPTION_KEY environment variable is not set");
     await assertRefused(t, { ENCRYPTION_KEY: " \n" }, "ENCRYPTION_KEY environment variable is not set");
   });
 
-  it("no provider at all -> 500", async (t) => {
+  it("settings without a provider are answered 500", async (t) => {
     const none = { SUPABASE_CLIENT_ID: undefined, SUPABASE_CLIENT_SECRET: undefined };
     await assertRefused(t, none, "SUPABASE_CLIENT_ID environment variable is not set");
   });
 
-  it("half of another provider -> 500, though the first is complete", async (t) => {
+  it("half of another provider's settings is answered 500, though the first is complete", async (t) => {
     await assertRefused(t, { GITLAB_CLIENT_SECRET: "planted-secret" }, "GITLAB_CLIENT_ID environment variable is not set", ["planted-secret"]);
   });
 
@@ -89,17 +89,18 @@ describe("settings", { concurrency: AT_ONCE }, () => {
     ["LEGACY_CREDENTIAL_COOKIES", "neither true nor false", "planted", "true or false"],
     ["WEBHOOK_LOOPBACK", "neither true nor false", "planted", "true or false"],
   ]) {
-    it(`${name} is malformed (${what}) -> 500, and the log names it without its value`, async (t) => {
+    it(`a malformed ${name} (${what}) is answered 500, and the log names it without its value`, async (t) => {
       await assertRefused(t, { [name]: value }, `${name} environment variable is not ${expected}`, [value]);
     });
   }
 
-  it("the service key and the anon key exchanged -> 500, old keys and new ones", async (t) => {
+  it("exchanged service and anon keys are answered 500, old keys and new ones", async (t) => {
     const expected = "SUPABASE_ANON_KEY environment variable is not an anon or publishable key";
     await assertRefused(t, { SUPABASE_ANON_KEY: info.service_role_key, SUPABASE_SERVICE_ROLE_KEY: info.anon_key }, expected, [info.service_role_key]);
   });
 
-  it("APP_URL in capitals and with its default port -> the Origin that browsers send is ours (threat model 126)", async (t) => {
+  // Threat model 126.
+  it("an APP_URL in capitals and with its default port matches the Origin that browsers send", async (t) => {
     const worker = await startWorker(info, { APP_URL: "HTTP://LocalHost:80/", SUPABASE_URL: info.supabase_url.replace("http://127.0.0.1", "HTTP://127.1") });
     t.after(() => worker.stop());
     const signIn = (origin) => call(worker, "POST", "/api/session", {
@@ -120,12 +121,13 @@ describe("settings", { concurrency: AT_ONCE }, () => {
 
   const canonical = "a URL in canonical form (https://login.example/tenant): its host in lower case, without a default port, a query and a fragment";
   for (const [name, value] of [["SUPABASE_JWT_ISSUER", "https://planted.example/auth/v1"], ["SUPABASE_ISSUER", "https://planted.example:443/"]]) {
-    it(`${name} is not canonical -> 500, as no token or callback could ever name it (threat model 126)`, async (t) => {
+    // Threat model 126.
+    it(`a ${name} that is not canonical is answered 500, as no token or callback could ever name it`, async (t) => {
       await assertRefused(t, { [name]: value }, `${name} environment variable is not ${canonical}`, [value]);
     });
   }
 
-  it("complete settings, with every optional one and blanks around them, are taken", async (t) => {
+  it("complete settings, with every optional one and blanks around them, are accepted", async (t) => {
     const worker = await startWorker(info, {
       ENCRYPTION_KEY: ` ${info.encryption_key}\n`,
       FALLBACK_ENCRYPTION_KEYS: ` ${key()} , ${key()},`,

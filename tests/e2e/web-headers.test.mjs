@@ -41,7 +41,8 @@ describe("every answer", { concurrency: true }, () => {
     visitor = await BrowserSession.signedUp(worker);
   });
 
-  it("29. has the security headers: pages, data, redirects, and every kind of error", async () => {
+  // Threat model 29.
+  it("every answer has the security headers: pages, data, redirects, and every kind of error", async () => {
     const troubled = await BrowserSession.signedUp(worker);
     gateway.fault(({ path }) => path.includes(troubled.user.id), faulty(500, "down"));
     const json = { "content-type": "application/json" };
@@ -90,7 +91,8 @@ describe("every answer", { concurrency: true }, () => {
     }
   });
 
-  it("29. every file of the page has the security headers, and nothing else is a file", async () => {
+  // Threat model 29.
+  it("every file of the page has the security headers, and nothing else is a file", async () => {
     const folder = fileURLToPath(new URL("../../worker/public", import.meta.url));
     const files = globSync("**/*.*", { cwd: folder }).filter((file) => file !== "index.html");
     assert.ok(files.length > 20, `${files.length} files`);
@@ -104,14 +106,16 @@ describe("every answer", { concurrency: true }, () => {
     (await call(worker, "GET", "/_headers")).expect(404, "not_found");
   });
 
-  it("29. every error has one request id in the answer and in the log", async () => {
+  // Threat model 29.
+  it("every error has one request id in the answer and in the log", async () => {
     const refused = (await call(worker, "GET", "/api/integrations")).expect(401);
     const id = refused.headers.get("x-request-id");
     const line = JSON.parse(await worker.logged(new RegExp(id)));
     assert.deepEqual(line, { level: "info", request_id: id, route: "GET /api/integrations", status: 401, code: "unauthorized", detail: null });
   });
 
-  it("29. a doubled or tossed session cookie -> 400, whichever is the right one", async () => {
+  // Threat model 29.
+  it("a duplicate session cookie is answered 400, whichever is the right one", async () => {
     const token = visitor.jar.get("__Host-session");
     for (const cookie of [
       `__Host-session=${token}; __Host-session=${token}`,
@@ -131,7 +135,8 @@ describe("every answer", { concurrency: true }, () => {
     }
   });
 
-  it("29. a doubled refresh cookie -> 400, and the token is not spent", async () => {
+  // Threat model 29.
+  it("a duplicate refresh cookie is answered 400, and the token is not used", async () => {
     const own = await BrowserSession.signedUp(worker);
     const token = own.jar.get("__Host-session-refresh");
     const headers = ofPage(worker, `__Host-session-refresh=x; __Host-session-refresh=${token}`);
@@ -139,7 +144,8 @@ describe("every answer", { concurrency: true }, () => {
     (await own.post("/api/session", { refresh: true })).expect(200);
   });
 
-  it("29. a doubled flow cookie -> 400, no code is exchanged, and its owner can still finish", async () => {
+  // Threat model 29.
+  it("a duplicate flow cookie is answered 400, no code is exchanged, and its owner can still finish", async () => {
     const own = await BrowserSession.signedUp(worker);
     const callback = await own.consent(`doubled-${randomUUID()}`);
     const cookie = cookiesOf(own);
@@ -150,7 +156,8 @@ describe("every answer", { concurrency: true }, () => {
     (await own.get(callback)).expect(303);
   });
 
-  it("29. a Cookie header beyond all measure -> refused, with the security headers", async () => {
+  // Threat model 29.
+  it("a huge Cookie header is rejected, with the security headers", async () => {
     const cookie = `a=${"x".repeat(40_000)}`;
     const answer = await call(worker, "GET", "/api/session", { headers: { cookie } }).catch(() => undefined);
     // The runtime may refuse it before the worker sees it.

@@ -45,7 +45,8 @@ describe("another site's page", { concurrency: true }, () => {
     ["our origin, but the browser says cross-site", { origin: worker.url, "sec-fetch-site": "cross-site", "content-type": JSON_TYPE }],
   ];
 
-  it("28. cross-site POST and DELETE, a wrong or absent Origin with a cookie -> 403, and nothing is done", async () => {
+  // Threat model 28.
+  it("cross-site POST and DELETE, and a wrong or absent Origin with a cookie, are answered 403, and nothing is done", async () => {
     const cookie = cookiesOf(visitor);
     const heard = () => gateway.count(({ path, body }) => body.includes(visitor.user.id) || /^\/auth\/v1\/(token|logout)/.test(path));
     const before = heard();
@@ -62,7 +63,8 @@ describe("another site's page", { concurrency: true }, () => {
     (await visitor.get(`/api/connections/${choice}`)).expect(200);
   });
 
-  it("28. what a form can send (text/plain, a form's encodings, none) -> refused with a cookie, from our own origin too", async () => {
+  // Threat model 28.
+  it("what a form can send is rejected with a cookie, from our own origin too", async () => {
     const cookie = cookiesOf(visitor);
     for (const [method, path, body] of changing().filter(([method]) => method === "POST")) {
       for (const type of ["text/plain", "text/plain; application/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonp", ""]) {
@@ -73,7 +75,8 @@ describe("another site's page", { concurrency: true }, () => {
     }
   });
 
-  it("28. another site cannot sign its visitor in as somebody else", async () => {
+  // Threat model 28.
+  it("another site cannot sign its visitor in as somebody else", async () => {
     const { access_token } = visitor.user;
     for (const [name, headers] of foreign().filter(([name]) => name !== "no Origin")) {
       const answer = await call(worker, "POST", "/api/session", { headers, body: JSON.stringify({ access_token }) });
@@ -86,7 +89,8 @@ describe("another site's page", { concurrency: true }, () => {
     form.expect(415, "unsupported_media_type");
   });
 
-  it("28. no origin is ever let in by CORS, preflights included", async () => {
+  // Threat model 28.
+  it("no origin is ever let in by CORS, preflights included", async () => {
     const cookie = cookiesOf(visitor);
     const paths = ["/", "/script/main.js", "/health", "/api/providers", "/api/session", "/api/integrations", `/api/integrations/${id}`, "/api/auth/authorize", "/api/auth/callback", "/nowhere"];
     for (const path of paths) {
@@ -98,7 +102,8 @@ describe("another site's page", { concurrency: true }, () => {
     }
   });
 
-  it("28. a program with its own token needs no Origin; a cookie beside it changes nothing", async () => {
+  // Threat model 28.
+  it("a program with its own token needs no Origin; a cookie beside it changes nothing", async () => {
     const program = await BrowserSession.signedUp(worker);
     const body = { integration_type: "supabase" };
     (await call(worker, "POST", "/api/auth/authorize", { headers: bearer(program.user.access_token), body })).expect(200);

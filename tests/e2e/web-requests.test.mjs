@@ -57,7 +57,8 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
 
   const post = (path, body, more) => call(worker, "POST", path, { headers: { ...headers, ...more }, body });
 
-  it("30. a wrong method -> 405 with Allow, at every path", async () => {
+  // Threat model 30.
+  it("a wrong method is answered 405 with Allow, at every path", async () => {
     for (const [path, allow] of Object.entries(ROUTES)) {
       for (const method of METHODS.filter((method) => !allow.split(", ").includes(method))) {
         const answer = await call(worker, method, path, { headers: { cookie: cookiesOf(browser) } });
@@ -69,14 +70,16 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     }
   });
 
-  it("30. HEAD is GET without a body", async () => {
+  // Threat model 30.
+  it("HEAD is GET without a body", async () => {
     for (const path of ["/", "/health", "/api/providers"]) {
       const [head, get] = [await call(worker, "HEAD", path), await call(worker, "GET", path)];
       assert.deepEqual({ status: head.status, type: head.headers.get("content-type"), text: head.text }, { status: 200, type: get.headers.get("content-type"), text: "" }, path);
     }
   });
 
-  it("30. an unknown path -> 404, signed in or not", async () => {
+  // Threat model 30.
+  it("an unknown path is answered 404, signed in or not", async () => {
     for (const path of UNKNOWN) {
       for (const method of ["GET", "POST", "DELETE"]) {
         const answer = await call(worker, method, worker.url + path, { headers: ofPage(worker, cookiesOf(browser)) });
@@ -85,14 +88,16 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     }
   });
 
-  it("30. another spelling of a file's path -> 307 to the path itself, on this host", async () => {
+  // Threat model 30.
+  it("another spelling of a file's path is redirected to the path itself, on this host", async () => {
     for (const [path, location] of Object.entries(REDIRECTS)) {
       const answer = await call(worker, "GET", worker.url + path);
       assert.equal(`${answer.status} ${answer.headers.get("location")}`, `307 ${location}`, path);
     }
   });
 
-  it("30. a body over the limit -> 413, declared or not; at the limit it is read", async () => {
+  // Threat model 30.
+  it("a body over the limit is answered 413, declared or not; at the limit it is read", async () => {
     for (const [path] of BODIES) {
       (await post(path, "x".repeat(LIMIT + 1))).expect(413, "payload_too_large");
       (await post(path, chunks(8, LIMIT / 4))).expect(413, "payload_too_large");
@@ -101,7 +106,8 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     }
   });
 
-  it("30. a body of 16 MB without a declared length is left as soon as it is too long", async () => {
+  // Threat model 30.
+  it("a body of 16 MB without a declared length is abandoned as soon as it is too long", async () => {
     const pieces = 4096;
     const { stream, taken } = counted(pieces, 4096);
     const answer = await post("/api/auth/authorize", stream).catch(() => undefined);
@@ -111,7 +117,8 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     (await call(worker, "GET", "/health")).expect(200);
   });
 
-  it("30. malformed JSON -> 400 with what was expected", async () => {
+  // Threat model 30.
+  it("malformed JSON is answered 400 with what was expected", async () => {
     const wrong = [
       "", " ", "{", "null", "[]", "7", '"text"', "{}x", "{'a':1}", '{"a":1,}', "\u0000", '{"integration_type":"supabase"', "[".repeat(5000),
       '{"a":'.repeat(2000), '{"integration_type":{}}', '{"account_id":null}', '{"email":1,"password":2}',
@@ -124,7 +131,8 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     }
   });
 
-  it("30. a field that nobody knows, or twice the same -> 400: a misspelt one is not passed over", async () => {
+  // Threat model 30.
+  it("an unknown or duplicate field is answered 400", async () => {
     for (const [path, body] of [
       ["/api/auth/authorize", '{"integration_type":"supabase","organisation_id":"x"}'],
       ["/api/auth/authorize", '{"integration_type":"supabase","integration_type":"gitlab"}'],
@@ -137,14 +145,16 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     }
   });
 
-  it("30. a body that is not UTF-8 -> 400", async () => {
+  // Threat model 30.
+  it("a body that is not UTF-8 is answered 400", async () => {
     const body = Buffer.concat([Buffer.from('{"integration_type":"'), Buffer.from([0xff, 0xfe]), Buffer.from('"}')]);
     const stream = new ReadableStream({ start: (controller) => (controller.enqueue(body), controller.close()) });
     // Read with replacement characters it would be a type that nobody knows.
     (await post("/api/auth/authorize", stream)).expect(400, "invalid_request");
   });
 
-  it("refuses a name that stands twice at whatever depth of a body (threat model 114)", async () => {
+  // Threat model 114.
+  it("a duplicate name at any depth of a body is rejected", async () => {
     const of = (fields) => `{"integration_type":"stripe","name":"x","fields":${fields}}`;
     const told = async (fields) => {
       const { json } = (await post("/api/integrations", of(fields))).expect(400);
@@ -155,7 +165,8 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     }
   });
 
-  it("refuses U+0000 in whatever a user sends: the database stores it nowhere (threat model 125)", async () => {
+  // Threat model 125.
+  it("U+0000 in anything that a user sends is rejected", async () => {
     const before = gateway.requests.length;
     for (const [path, body] of [
       ["/api/session", { email: "a\0@example.com", password: "password" }],
@@ -177,14 +188,16 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
     assert.deepEqual(asked.map(({ path }) => path), [], "none of it was sent on");
   });
 
-  it("30. a parameter that nobody knows, twice the same, or out of bounds -> 400", async () => {
+  // Threat model 30.
+  it("an unknown, duplicate or invalid parameter is answered 400", async () => {
     for (const query of ["x=1", "select=config", "offset=-1", "offset=x", "offset=", "offset=1e3", "offset=1000001", `organization_id=${ID}&organization_id=${ID}`, "organization_id=", "organization_id[]=x"]) {
       (await call(worker, "GET", `/api/integrations?${query}`, { headers })).expect(400, "invalid_request");
     }
     (await call(worker, "GET", "/api/integrations?offset=0", { headers })).expect(200);
   });
 
-  it("30. an unknown provider -> 400, at the start and at the callback", async () => {
+  // Threat model 30.
+  it("an unknown provider is answered 400, at the start and at the callback", async () => {
     for (const type of ["gitlab", "Supabase", "", "../supabase", "x".repeat(1000)]) {
       (await post("/api/auth/authorize", JSON.stringify({ integration_type: type }))).expect(400, "provider_unknown");
     }

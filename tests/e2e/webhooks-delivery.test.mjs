@@ -44,7 +44,7 @@ describe("a webhook", () => {
   const happened = ({ organization }, integration = randomUUID(), data = {}) =>
     fixture.sql`select private.enqueue_event(${organization}, ${integration}, 'connection.refreshed', ${fixture.sql.json({ integration_id: integration, ...data })})`;
 
-  it("tells of a connection from its beginning to its end, signed, in order, and nothing of its credentials", async () => {
+  it("webhooks report a connection from beginning to end, signed, in order, and nothing of its credentials", async () => {
     const mine = await owner();
     const { browser, webhook } = mine;
     const began = Date.now();
@@ -96,7 +96,7 @@ describe("a webhook", () => {
     assert.deepEqual(canaries.in(outbox), []);
   });
 
-  it("of what it did not ask for hears nothing", async () => {
+  it("a webhook gets nothing that it did not ask for", async () => {
     const { browser, webhook } = await owner({ events: ["connection.deleted"] });
     const id = await browser.connect(`some-${randomUUID()}`);
     (await browser.delete(`/api/integrations/${id}`)).expect(200);
@@ -104,7 +104,7 @@ describe("a webhook", () => {
     assert.deepEqual(types(receiver.events(webhook.secret)), ["deleted"]);
   });
 
-  it("verifies with either secret for a day after a rotation, then with the new one alone", async () => {
+  it("a webhook verifies with either secret for a day after a replacement, then with the new one alone", async () => {
     const mine = await owner();
     const { browser, webhook } = mine;
     const { secret } = (await browser.post(`${ALL}/${webhook.id}/secret`, {})).expect(200).json;
@@ -124,7 +124,7 @@ describe("a webhook", () => {
     assert.deepEqual(opened(fixture.info, row), { secret }, "the earlier one is forgotten");
   });
 
-  it("waits while its receiver is down, and is then delivered in order", async () => {
+  it("webhooks wait while their receiver is down, and are then delivered in order", async () => {
     const mine = await owner();
     const [one, two] = [randomUUID(), randomUUID()];
     for (let n = 0; n < 3; n++) for (const integration of [one, two]) await happened(mine, integration, { n });
@@ -147,7 +147,7 @@ describe("a webhook", () => {
     assert.ok((await deliveries(mine)).every(({ state }) => state === "delivered"));
   });
 
-  it("that is not taken is signed anew with the time of each attempt, under the same id", async () => {
+  it("a retried webhook is signed anew with the time of each attempt, under the same id", async () => {
     const mine = await owner();
     receiver.answer(status(503));
     await happened(mine);
@@ -166,7 +166,7 @@ describe("a webhook", () => {
     assert.ok(Number(after["webhook-timestamp"]) > Number(before["webhook-timestamp"]));
   });
 
-  it("waits as long as the receiver asks", async () => {
+  it("a webhook waits as long as the receiver asks", async () => {
     const mine = await owner();
     receiver.answer(status(429, { "retry-after": "3600" }));
     await happened(mine);
@@ -176,7 +176,7 @@ describe("a webhook", () => {
     assert.ok(wait > 3_500_000 && wait < 3_700_000, `${wait} ms`);
   });
 
-  it("does not follow a redirect: that is a failure", async () => {
+  it("a webhook does not follow a redirect: that is a failure", async () => {
     const mine = await owner();
     const other = await startReceiver();
     for (const code of [301, 302, 303, 307, 308]) {
@@ -190,7 +190,7 @@ describe("a webhook", () => {
     assert.deepEqual(other.requests, []);
   });
 
-  it("takes a success from the status alone, however long the answer's body", async () => {
+  it("a webhook takes a success from the status alone, however long the answer's body", async () => {
     const mine = await owner();
     receiver.answer((_, response) => {
       response.writeHead(200, { "content-type": "text/html" });
@@ -205,7 +205,7 @@ describe("a webhook", () => {
     assert.equal((await deliveries(mine))[0].state, "delivered");
   });
 
-  it("gives a receiver that does not answer ten seconds", async () => {
+  it("a webhook gives a receiver that does not answer ten seconds", async () => {
     const mine = await owner();
     receiver.answer(() => {});
     await happened(mine);
@@ -216,7 +216,7 @@ describe("a webhook", () => {
     assert.equal((await deliveries(mine))[0].last_error, "timeout");
   });
 
-  it("is disabled by a 410, and enabled again delivers what is new", async () => {
+  it("a webhook is disabled by a 410, and delivers what is new once it is enabled again", async () => {
     const mine = await owner();
     const { browser, webhook } = mine;
     receiver.answer(status(410));
@@ -236,7 +236,7 @@ describe("a webhook", () => {
     assert.equal(receiver.events(webhook.secret).length, 1);
   });
 
-  it("is sent again on request, under the same id", async () => {
+  it("a webhook is replayed on request, under the same id", async () => {
     const mine = await owner();
     await happened(mine);
     await run();
@@ -247,7 +247,7 @@ describe("a webhook", () => {
     assert.equal(receiver.requests[0].body, receiver.requests[1].body);
   });
 
-  it("of one organisation is not held up by another's that is dead", async () => {
+  it("a webhook is not delayed by another organization's dead receiver", async () => {
     const dead = await startReceiver();
     dead.answer(() => {});
     const [bad, good] = [await owner({ url: dead.url }), await owner()];
@@ -264,7 +264,7 @@ describe("a webhook", () => {
     assert.equal(attempts.filter((n) => n > 0).length, dead.requests.length, "the others were given back");
   });
 
-  it("is sent once by several runs at the same time", async () => {
+  it("a webhook is sent once by several runs at the same time", async () => {
     const mine = await owner();
     for (let i = 0; i < 300; i++) await happened(mine);
     const second = await start();
@@ -274,7 +274,7 @@ describe("a webhook", () => {
     assert.deepEqual([ids.length, new Set(ids).size], [300, 300]);
   });
 
-  it("that could not be written down as delivered is sent again: at least once", async () => {
+  it("a webhook whose delivery could not be stored is sent again: at least once", async () => {
     const mine = await owner();
     await happened(mine);
     const restore = fixture.gateway.fault("/rest/v1/rpc/settle_webhook_deliveries", answer(503));
@@ -290,7 +290,7 @@ describe("a webhook", () => {
     assert.deepEqual([ids.length, new Set(ids).size], [2, 1]);
   });
 
-  it("is not sent to this machine by a worker that is not on it", async () => {
+  it("a worker that is not on this machine sends no webhook to it", async () => {
     const mine = await owner();
     await happened(mine);
     const deployed = await start({ APP_URL: "https://edge.example", WEBHOOK_LOOPBACK: undefined });
@@ -299,7 +299,7 @@ describe("a webhook", () => {
     assert.equal((await deliveries(mine))[0].last_error, "refused");
   });
 
-  it("and a refresh by the schedule: told in the same run", async () => {
+  it("a scheduled refresh is reported in the same run", async () => {
     const mine = await owner({ events: ["connection.refreshed"] });
     const id = await mine.browser.connect(`swept-${randomUUID()}`);
     await setTokenExpiry(fixture, id, 60);
@@ -308,7 +308,7 @@ describe("a webhook", () => {
   });
 
   describe("in a rotation of the key", () => {
-    it("its secrets move to the new key by the schedule, and sign as before", async () => {
+    it("the schedule moves webhook secrets to the new key, and they sign as before", async () => {
       const mine = await owner();
       const rotated = (await mine.browser.post(`${ALL}/${mine.webhook.id}/secret`, {})).expect(200).json;
       const key = randomBytes(32);

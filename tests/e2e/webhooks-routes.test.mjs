@@ -35,7 +35,7 @@ describe("webhooks", { concurrency: true }, () => {
     return event_id;
   }
 
-  it("is made with a secret that is shown once and rests sealed, and listed without it", async () => {
+  it("a webhook is added with a secret that is shown once and stored sealed, and listed without it", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const made = await add(browser);
     assert.deepEqual(Object.keys(made), [...KEYS, "secret"]);
@@ -55,7 +55,8 @@ describe("webhooks", { concurrency: true }, () => {
     assert.ok(!listed.text.includes(secret));
   });
 
-  it("takes an internationalised host as its punycode, and keeps the canonical form (threat model 121)", async () => {
+  // Threat model 121.
+  it("a webhook stores an internationalised host as its punycode, in the canonical form", async () => {
     const browser = await BrowserSession.signedIn(worker);
     for (const [url, canonical] of [
       ["https://bücher.example/hook", "https://xn--bcher-kva.example/hook"],
@@ -70,7 +71,7 @@ describe("webhooks", { concurrency: true }, () => {
     for (const url of ["https://ｌｏｃａｌｈｏｓｔ/", "https://①②⑦.0.0.1/", "https://printer.ｌｏｃａｌ/"]) (await browser.post(ALL, { url })).expect(400, "bad_url");
   });
 
-  it("is changed in what is named", async () => {
+  it("changing a webhook changes only what is named", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser, { events: ["connection.deleted"] });
     const changed = async (body) => {
@@ -88,7 +89,7 @@ describe("webhooks", { concurrency: true }, () => {
     assert.deepEqual(Object.keys(shown.json), KEYS);
   });
 
-  it("is told of scans and findings, of those no less severe than it says", async () => {
+  it("a webhook reports scans and findings, of those no less severe than it asks for", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const events = [
       "finding.opened", "finding.reopened", "finding.resolved", "finding.mute_ended", "assessment.completed", "assessment.incomplete",
@@ -111,7 +112,7 @@ describe("webhooks", { concurrency: true }, () => {
     assert.equal((await browser.get(ALL)).json.webhooks[0].min_severity, null);
   });
 
-  it("gets another secret, beside which the one before is good for a day, and no third", async () => {
+  it("replacing a webhook's secret leaves the earlier one valid for a day, and no third", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id, secret: first } = await add(browser);
     const rotated = (await browser.post(`${of(id)}/secret`, {})).expect(200).json;
@@ -125,7 +126,7 @@ describe("webhooks", { concurrency: true }, () => {
     assert.deepEqual(opened(info, await row(id)), { secret: third, previous_secret: rotated.secret });
   });
 
-  it("rotated by several at once: each answer's secret is good, or was the one before", async () => {
+  it("several replacements of a secret at once each answer a secret that is, or was, valid", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const answers = await Promise.all(Array.from({ length: 3 }, () => browser.post(`${of(id)}/secret`, {})));
@@ -134,7 +135,7 @@ describe("webhooks", { concurrency: true }, () => {
     assert.ok(given.includes(secret) && (given.length === 1 || given.includes(previous_secret)));
   });
 
-  it("whose secret's key is lost is mended by another secret", async () => {
+  it("a webhook whose secret's key is lost is restored by another secret", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     await sql`update public.webhook_endpoints set config = config || '{"_enc": {"v": 2, "kid": "0123456789abcdef"}}' where id = ${id}`;
@@ -143,7 +144,7 @@ describe("webhooks", { concurrency: true }, () => {
     assert.deepEqual(opened(info, await row(id)), { secret: rotated.secret });
   });
 
-  it("is removed with all that was to be delivered", async () => {
+  it("deleting a webhook deletes its deliveries", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const made = await add(browser);
     await happened(made);
@@ -153,13 +154,13 @@ describe("webhooks", { concurrency: true }, () => {
     assert.equal((await sql`select from public.webhook_deliveries where endpoint_id = ${made.id}`).length, 0);
   });
 
-  it("is one of ten at the most", async () => {
+  it("an organization has ten webhooks at the most", async () => {
     const browser = await BrowserSession.signedIn(worker);
     for (let i = 0; i < 10; i++) await add(browser);
     (await browser.post(ALL, { url: URL_OF_RECEIVER })).expect(429, "too_many_webhooks");
   });
 
-  it("is every member's, and none's who was removed", async () => {
+  it("a webhook is every member's to manage, and no removed member's", async () => {
     const [one, other, stranger] = await Promise.all([1, 2, 3].map(() => BrowserSession.signedIn(worker)));
     const organization_id = await createOrganization(sql, [one.user, other.user]);
     const { id } = await add(one, { organization_id });
@@ -172,7 +173,8 @@ describe("webhooks", { concurrency: true }, () => {
     (await other.delete(of(id))).expect(404, "not_found");
   });
 
-  it("16. another organisation's id is answered byte for byte like one that does not exist, whatever is asked", async () => {
+  // Threat model 16.
+  it("every webhook route answers another organization's id byte for byte like one that does not exist", async () => {
     const [owner, stranger] = [await BrowserSession.signedIn(worker), await BrowserSession.signedIn(worker)];
     const made = await add(owner);
     const event = await happened(made);
@@ -194,7 +196,7 @@ describe("webhooks", { concurrency: true }, () => {
     assert.deepEqual(await row(made.id), before);
   });
 
-  it("shows what was delivered in pages, the newest first, and sends an event again", async () => {
+  it("a webhook's deliveries are listed in pages, the newest first, and replayed", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const made = await add(browser);
     await happened(made, 5);
@@ -220,7 +222,7 @@ describe("webhooks", { concurrency: true }, () => {
     (await browser.post(replayOf(made.id, ids[4]), {})).expect(409, "webhook_disabled");
   });
 
-  it("private, local and malformed addresses are refused, at making and at changing", async () => {
+  it("private, local and malformed addresses are rejected, at adding and at changing", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     for (const url of [
@@ -237,7 +239,8 @@ describe("webhooks", { concurrency: true }, () => {
     assert.equal((await row(id)).url, URL_OF_RECEIVER);
   });
 
-  it("30. anything but the documented bodies and queries -> 400, and nothing changes", async () => {
+  // Threat model 30.
+  it("webhook routes answer 400 to anything but the documented bodies and queries, and nothing changes", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const before = await row(id);
@@ -266,7 +269,8 @@ describe("webhooks", { concurrency: true }, () => {
     (await browser.get(of(id))).expect(405, "method_not_allowed");
   });
 
-  it("28. not by another site's page, a form, or nobody", async () => {
+  // Threat model 28.
+  it("webhook routes reject another site's page, a form, and requests without a session", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const ours = ofPage(worker, cookiesOf(browser));
@@ -286,7 +290,8 @@ describe("webhooks", { concurrency: true }, () => {
     (await call(worker, "POST", ALL, { headers, body: { url: URL_OF_RECEIVER } })).expect(201);
   });
 
-  it("31. a database that fails is no success, and tells nothing", async () => {
+  // Threat model 31.
+  it("webhook routes answer a failing database neither as success nor with its words", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const { id } = await add(browser);
     const mine = (request) => request.path.includes(id) || request.body.includes(id) || request.body.includes(browser.user.id);
@@ -306,7 +311,7 @@ describe("webhooks", { concurrency: true }, () => {
     (await browser.patch(of(id), { enabled: true })).expect(200);
   });
 
-  it("loopback is a receiver only where the app itself is on it", async (t) => {
+  it("loopback is accepted as a receiver only if the app itself is on it", async (t) => {
     const local = await startWorker(info);
     t.after(local.stop);
     const browser = await BrowserSession.signedIn(local);

@@ -75,7 +75,7 @@ function refused(action, fault, pointer) {
   })
 }
 
-test('refuses to seal what JSON would change or leave out', () => {
+test('rejects to seal what JSON would change or leave out', () => {
   const cases = [undefined, NaN, Infinity, () => 1, Symbol('s'), 1n, new Date(0), new Map(), new Uint8Array(2)]
   for (const value of cases) refused(() => ring.seal(ROW, { a: [value] }), 'not-json', '/a/0')
   for (const value of cases) refused(() => ring.seal(ROW, { a_token: value }), 'wrong-type', '/a_token')
@@ -88,7 +88,7 @@ test('refuses to seal what JSON would change or leave out', () => {
   refused(() => ring.seal(ROW, loop), 'too-deep', '/loop'.repeat(32))
 })
 
-test('refuses to seal an integer that JSON.parse may have rounded', () => {
+test('rejects to seal an integer that JSON.parse may have rounded', () => {
   refused(() => ring.seal(ROW, JSON.parse('{"id": 12345678901234567890}')), 'unsafe-number', '/id')
   assert.deepEqual(ring.seal(ROW, { n: Number.MAX_SAFE_INTEGER }), { n: Number.MAX_SAFE_INTEGER })
 })
@@ -133,7 +133,7 @@ test('encryptConfig and decryptConfig take the keys of the environment, and the 
   assert.throws(() => node.decryptConfig(stored), TypeError)
 })
 
-test('refuses a key that is none, and one that is in the ring twice, without quoting it', async () => {
+test('rejects an invalid key, and one that is in the ring twice, without quoting it', async () => {
   for (const [primary, fallbacks] of [['', ''], ['secret!', ''], ['c2VjcmV0', ''], [KEY, `${KEY}`], [KEY, `${KEY.slice(0, -1)},`], [undefined, '']]) {
     const noQuote = (error) => error instanceof node.KeyError && !/secret|c2V|AQEB/.test(error.message)
     assert.throws(() => new node.KeyRing(primary, fallbacks), noQuote)

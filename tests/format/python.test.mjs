@@ -37,9 +37,9 @@ describe('Python', { skip }, () => {
     assert.equal(status, 0, stdout + stderr)
   }
 
-  test('agrees with the vectors', () => checkVectors(answers))
-  test('draws the bounds where the crate does', () => checkBounds(rust, answers))
-  test('agrees with the crate on 10,000 configs', () => checkAgreement(rust, answers))
-  test("passes the package's own tests", () => passes('-m', 'unittest', 'discover', '--start-directory', 'tests'))
-  test('has types that mypy accepts', () => passes('-m', 'mypy', '--strict', '--cache-dir', `${HOME}/mypy`, 'src'))
+  test('Python agrees with the vectors', () => checkVectors(answers))
+  test('Python draws the bounds where the crate does', () => checkBounds(rust, answers))
+  test('Python agrees with the crate on 10,000 configs', () => checkAgreement(rust, answers))
+  test("the Python package passes its own tests", () => passes('-m', 'unittest', 'discover', '--start-directory', 'tests'))
+  test('the Python package has types that mypy accepts', () => passes('-m', 'mypy', '--strict', '--cache-dir', `${HOME}/mypy`, 'src'))
 })

@@ -42,19 +42,19 @@ for (const [from, vectors] of Object.entries({ rust, node })) {
   }
 
   for (const vector of vectors.refused) {
-    test(`refuses what ${from} refuses to open: ${vector.name}`, () => {
+    test(`rejects what ${from} rejects to open: ${vector.name}`, () => {
       assertRefused(vector, () => open(vector.keys.map(key), vector, vector.stored))
     })
   }
 
   for (const vector of vectors.unsealable) {
-    test(`refuses what ${from} refuses to seal: ${vector.name}`, () => {
+    test(`rejects what ${from} rejects to seal: ${vector.name}`, () => {
       const place = { organization_id: '', integration_id: '' }
       assertRefused(vector, () => seal(strange, place, vector.plain, () => Buffer.alloc(12, 1)))
     })
   }
 
-  test(`names that ${from} holds for sensitive, and not`, () => {
+  test(`agrees with ${from} on which names are sensitive`, () => {
     for (const name of vectors.names.sensitive) assert.ok(isSensitive(name), name)
     for (const name of vectors.names.not_sensitive) assert.ok(!isSensitive(name), name)
   })

@@ -15,7 +15,7 @@ const registry = async (table) => JSON.parse((await run(table, {}, "registry", "
 const states = async (table) => Object.fromEntries((await registry(table)).keys.map(({ kid, state }) => [kid, state]));
 
 describe("step by step", () => {
-  test("from the first look to the retired key", async () => {
+  test("keytool rotates step by step, from status to the retired key", async () => {
     const table = await databases.project();
     await table.insertMany(300, A);
     await table.insertMany(10, B);
@@ -62,7 +62,7 @@ describe("step by step", () => {
     await table.insertSealed(C);
   });
 
-  test("all the way, in one command", async () => {
+  test("keytool rotates completely in one command", async () => {
     const table = await databases.project();
     await table.insertMany(300, A);
     const done = await run(table, A_TO_B, "rotate", "--complete", "--json");
@@ -74,7 +74,7 @@ describe("step by step", () => {
     assertDone(await run(table, A_TO_B, "rotate", "--complete"));
   });
 
-  test("over PostgREST", async () => {
+  test("keytool rotates completely over PostgREST", async () => {
     const table = await databases.project();
     await table.insertMany(50, A);
     const { newKey } = await table.rest();
@@ -87,7 +87,7 @@ describe("step by step", () => {
 });
 
 describe("what is in the way", () => {
-  test("a row that a pass has not seen: nothing is retired", async () => {
+  test("no key is retired if a row was not seen by a pass", async () => {
     const table = await databases.project();
     await table.insertMany(20, B);
     assertDone(await run(table, A_TO_B, "fence"));
@@ -101,7 +101,7 @@ describe("what is in the way", () => {
     assertDone(await run(table, A_TO_B, "retire", A.kid));
   });
 
-  test("a fence for two keys, or for another one, proves nothing", async () => {
+  test("no key is retired behind a fence for two keys or for another one", async () => {
     const table = await databases.project();
     await table.insertMany(5, B);
     for (const kids of [[A.kid, B.kid], [C.kid]]) {
@@ -110,7 +110,7 @@ describe("what is in the way", () => {
     }
   });
 
-  test("the key that may write cannot be retired, nor one that is no key id", async () => {
+  test("the primary key cannot be retired, nor an invalid key id", async () => {
     const table = await databases.project();
     await table.insertMany(5, B);
     assertDone(await run(table, A_TO_B, "fence"));
@@ -120,7 +120,7 @@ describe("what is in the way", () => {
     assert.deepEqual(await states(table), { [B.kid]: "allowed" });
   });
 
-  test("a writing transaction: the fence waits for it, and writers do not queue behind the wait for long", async () => {
+  test("the fence waits for a writing transaction, and writers do not queue behind it for long", async () => {
     const table = await databases.project();
     await table.insertMany(5, B);
     let done;
@@ -138,7 +138,7 @@ describe("what is in the way", () => {
   });
 });
 
-test("status says it to people, too, and without keys what can be said without", async () => {
+test("status is printed for people, too, and without keys as far as possible", async () => {
   const table = await databases.project();
   const organization_id = "3f2c9a64-0b1d-4e8f-a7c5-6d9e2b10f483";
   for (let i = 0; i < 3; i += 1) await table.insertSealed(A, undefined, { organization_id });

@@ -61,7 +61,7 @@ async function watch(databaseUrl) {
   return { url: url.href, seen, stop };
 }
 
-test("a call waits for the last one's answer, and leaves nothing in the session", async () => {
+test("a call through a pooler waits for the last one's answer, and leaves nothing in the session", async () => {
   const table = await databases.project();
   await table.insertMany(2000, A);
   const wire = await watch(table.direct.DATABASE_URL);

@@ -34,22 +34,22 @@ async function everyCommand(settings, status, message, secrets = []) {
 }
 
 describe("settings", () => {
-  test("no way to the database", () => everyCommand(A_TO_B, 2, /DATABASE_URL environment variable is not set$/));
+  test("keytool exits 2 without a database setting", () => everyCommand(A_TO_B, 2, /DATABASE_URL environment variable is not set$/));
 
-  test("a way over PostgREST without its key", () =>
+  test("keytool exits 2 for PostgREST without its key", () =>
     everyCommand({ ...A_TO_B, SUPABASE_URL: "https://x.supabase.co" }, 2, /SUPABASE_SERVICE_ROLE_KEY environment variable is not set$/));
 
-  test("a connection string that is none", () =>
+  test("keytool exits 2 for an invalid connection string", () =>
     everyCommand({ ...A_TO_B, DATABASE_URL: "postgres://postgres:hunter2@host:port/db" }, 2, /DATABASE_URL is no connection string/, ["hunter2"]));
 
-  test("an address that is not https", async () => {
+  test("keytool exits 2 for an address that is not https", async () => {
     for (const url of ["http://x.supabase.co", "x.supabase.co", "https://", "https://a@b.example", "https://x.example?apikey=1", "file:///etc"]) {
       const settings = { ...A_TO_B, SUPABASE_URL: url, SUPABASE_SERVICE_ROLE_KEY: "sb_secret_hunter2" };
       assertError(await keytool(settings, "status"), 2, /SUPABASE_URL is no https address/);
     }
   });
 
-  test("no keys, or keys that are none, where keys are needed", async () => {
+  test("keytool exits 2 for missing or invalid keys", async () => {
     for (const command of [["rotate"], ["verify"], ["fence"], ["retire"]]) {
       assertError(await keytool(table.direct, ...command), 2, /^error: ENCRYPTION_KEY environment variable is not set$/);
       assertError(await keytool({ ...table.direct, ENCRYPTION_KEY: "c2hvcnQ=" }, ...command), 2, /ENCRYPTION_KEY: a key must be base64 of 32 bytes/);
@@ -58,7 +58,7 @@ describe("settings", () => {
     }
   });
 
-  test("arguments out of range", async () => {
+  test("keytool exits 2 for arguments out of range", async () => {
     for (const args of [["--jobs", "0"], ["--jobs", "100"], ["--batch", "0"], ["--batch", "5001"], ["--max-rate", "0"], ["--shard", "3/2"], ["--only-organization", "x"]]) {
       const done = await keytool({ ...table.direct, ...A_TO_B }, "rotate", ...args);
       assert.deepEqual([done.status, done.stdout], [2, ""], args.join(" "));
@@ -68,7 +68,7 @@ describe("settings", () => {
   });
 
   // Threat model 109. keytool/tests/arguments.rs has every option and place.
-  test("a key that is pasted where a file's name belongs is not printed", async () => {
+  test("keytool does not print a key that is pasted where a file's name belongs", async () => {
     const attempts = [["id", "--key-file"], ["status", "--ca-file"], ["rotate", "--key-file"]];
     for (const key of [A.base64, A.base64.replace(/=+$/, ""), A.key.toString("base64url"), A.key.toString("hex"), `/${A.base64.slice(1)}`]) {
       for (const [command, option] of attempts) {
@@ -85,7 +85,7 @@ describe("settings", () => {
     assert.ok(!(done.stdout + done.stderr).includes(key.slice(0, 20)), done.stderr);
   });
 
-  test("a key file that is a directory, or another user's, is not read", async () => {
+  test("keytool does not read a key file that is a directory or another user's", async () => {
     const directory = await mkdtemp(path.join(tmpdir(), "keytool-"));
     const file = path.join(directory, "key");
     try {
@@ -102,7 +102,7 @@ describe("settings", () => {
     }
   });
 
-  test("a server that answers the same page again and again is an end, and no work without one", async () => {
+  test("keytool stops at a server that answers the same page again and again", async () => {
     const { newKey } = await table.rest();
     const pages = new Map();
     const server = createHttpServer(async (request, response) => {
@@ -134,7 +134,7 @@ describe("settings", () => {
   });
 
   // docs/threat-model.md 109
-  test("a server that counts what cannot be, or names rows by no UUID, is an end, and nothing of it is repeated", async () => {
+  test("keytool stops at a server with impossible counts or invalid row ids, and repeats nothing of it", async () => {
     const lies = {
       "a page longer than was asked for": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, scanned: 4_294_967_295 })), /rows that are not the next ones/],
       "a count below zero": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, scanned: -1 })), /not PostgREST's/],
@@ -166,7 +166,7 @@ describe("settings", () => {
     }
   });
 
-  test("what a server says moves nothing in a terminal", async () => {
+  test("keytool prints a server's message without control characters", async () => {
     const hostile = "\u001b[31mred\u202e\u2028\rerror: all is well";
     const server = createHttpServer((_, response) => {
       response.writeHead(404, { "content-type": "application/json" });
@@ -185,7 +185,7 @@ describe("settings", () => {
     }
   });
 
-  test("a certificate file that is none", async () => {
+  test("keytool exits 2 for an invalid certificate file", async () => {
     for (const file of ["/nonexistent/ca.pem", "/dev/null"]) {
       assertError(await keytool({ ...table.direct, ...A_TO_B }, "status", "--ca-file", file), 2, /^error: the certificate file of --ca-file/);
     }
@@ -193,14 +193,14 @@ describe("settings", () => {
 });
 
 describe("the network", () => {
-  test("nobody listens", async () => {
+  test("keytool says so when nobody listens", async () => {
     const port = await freePort();
     await everyCommand({ ...A_TO_B, DATABASE_URL: `postgres://postgres:hunter2@${LOOPBACK}:${port}/postgres` }, 1, /cannot be reached/, ["hunter2"]);
     const rest = { SUPABASE_URL: `http://${LOOPBACK}:${port}`, SUPABASE_SERVICE_ROLE_KEY: "sb_secret_hunter2" };
     await everyCommand({ ...A_TO_B, ...rest }, 1, /cannot be reached/, ["hunter2"]);
   });
 
-  test("a server that speaks something else", async () => {
+  test("keytool says so when a server speaks another protocol", async () => {
     const server = createServer((socket) => socket.on("error", () => {}).end("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n<html></>"));
     const { port } = new URL(await listen(server));
     try {
@@ -214,7 +214,7 @@ describe("the network", () => {
     }
   });
 
-  test("TLS is asked for and the server has none: the password is not sent", async () => {
+  test("keytool does not send the password to a server without TLS if TLS is asked for", async () => {
     const url = new URL(table.direct.DATABASE_URL);
     for (const mode of ["require", "verify-full"]) {
       url.search = `sslmode=${mode}`;
@@ -228,29 +228,29 @@ describe("the network", () => {
 });
 
 describe("the database", () => {
-  test("a wrong password", () => {
+  test("keytool says so when the password is wrong", () => {
     const url = new URL(table.direct.DATABASE_URL);
     url.password = "hunter2";
     return everyCommand({ ...A_TO_B, DATABASE_URL: url.href }, 2, /does not accept the credentials/, ["hunter2"]);
   });
 
-  test("one that is not there", () => {
+  test("keytool says so when the database does not exist", () => {
     const url = new URL(table.direct.DATABASE_URL);
     url.pathname = "/nonexistent";
     return everyCommand({ ...A_TO_B, DATABASE_URL: url.href }, 1, /"nonexistent" does not exist/);
   });
 
-  test("one without the migrations, or with the source's table only", async () => {
+  test("keytool says so when the migrations are missing", async () => {
     for (const to of [null, "20251207133000"]) {
       const bare = await databases.project({ to });
       await everyCommand({ ...A_TO_B, ...bare.direct }, 1, /lacks what this program calls/);
     }
   });
 
-  test("a role without the right", () =>
+  test("keytool says so when the role lacks the right", () =>
     everyCommand({ ...A_TO_B, DATABASE_URL: table.project.url("authenticator") }, 1, /does not allow it/));
 
-  test("the public key instead of the service key, or no key at all", async () => {
+  test("keytool says so when it has the public key or none in place of the service key", async () => {
     const { anonymous } = await table.rest();
     // PostgREST does not show a function to a role that may not call it, or refuses the call.
     const done = await keytool({ ...A_TO_B, ...anonymous }, "rotate");

@@ -49,7 +49,7 @@ describe("a role of keytool's own", () => {
   const functions = `select p.oid::regprocedure::text as name from pg_proc p
     where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(rewrap_|key_registry_state|record_)'`;
 
-  test("sees every row: row level security does not make a table look finished", async () => {
+  test("a role of keytool's own sees every row despite row level security", async () => {
     const table = await databases.project();
     const names = (await table.sql.unsafe(functions)).map(({ name }) => name);
     const grants = {
@@ -77,7 +77,7 @@ describe("every way to the rows", () => {
     "over PostgREST with the new service key": async (table) => (await table.rest()).newKey,
   };
   for (const [name, settings] of Object.entries(ways)) {
-    test(`${name}: all rows move, the rest of them stays, and a second run writes nothing`, async () => {
+    test(`rotating over ${name} rewraps all rows, keeps their other fields, and a second run writes nothing`, async () => {
       const table = await databases.project();
       await table.insertMany(700, A);
       await table.insertMany(20, B);
@@ -115,7 +115,7 @@ describe("every way to the rows", () => {
 });
 
 describe("what is in the table", () => {
-  test("an empty table: nothing to do", async () => {
+  test("rotating an empty table does nothing", async () => {
     const table = await databases.project();
     const done = await rotate(table);
     assertDone(done);
@@ -123,7 +123,7 @@ describe("what is in the table", () => {
     assertDone(await keytool({ ...table.direct, ...A_TO_B }, "rotate", "--complete"));
   });
 
-  test("the legacy form, of either key, becomes the current one", async () => {
+  test("rotating turns the legacy form, of either key, into the current one", async () => {
     const table = await databases.project();
     const ids = [];
     for (const key of [A, B]) ids.push(await table.insert({ access_token: sealLegacy(key, "sbp_1"), api_key: "", project_id: "p" }));
@@ -135,7 +135,7 @@ describe("what is in the table", () => {
   });
 
   // Threat model 104 and 109.
-  test("a row that cannot be parsed is listed and left, and the others are done", async () => {
+  test("rotating lists and leaves a row that cannot be parsed, and rewraps the others", async () => {
     const nested = `${"[".repeat(130)}${"]".repeat(130)}`;
     const table = await databases.project();
     await table.insertMany(5, A);
@@ -158,7 +158,7 @@ describe("what is in the table", () => {
     }
   });
 
-  test("plaintext that looks like the parser's own is left as it is, beside a secret in the same object", async () => {
+  test("rotating leaves plaintext that looks like the parser's own, beside a secret in the same object", async () => {
     const table = await databases.project();
     const x = { "$serde_json::private::Number": "5" };
     const id = await table.insertSealed(A, { nested: { api_key: "s", x }, access_token: "t" });
@@ -168,7 +168,7 @@ describe("what is in the table", () => {
     assert.equal(openRow([B], row).nested.api_key, "s");
   });
 
-  test("rows that do not open are listed by id and class and left, the others are done, and the status is 3", async () => {
+  test("rotating lists rows that do not open by id and class, rewraps the others, and exits 3", async () => {
     const table = await databases.project();
     await table.insertMany(50, A);
     const place = () => ({ id: randomUUID(), organization_id: randomUUID() });
@@ -218,7 +218,7 @@ describe("what is in the table", () => {
     assertError(await rotate(table, "--complete"), 3, /rows do not open$/);
   });
 
-  test("configs of a megabyte, many of them, in little memory", async () => {
+  test("rotating many configs of a megabyte takes little memory", async () => {
     const table = await databases.project();
     for (let i = 0; i < 40; i += 1) await table.insertSealed(A, { ...somePlain(), filler: randomUUID().repeat(28_000) });
     const running = rotate(table, "--batch", "1000");
@@ -260,7 +260,7 @@ describe("wrong keys are noticed before the first write", () => {
     });
   }
 
-  test("a table with one row", async () => {
+  test("wrong keys are noticed in a table with one row", async () => {
     const table = await databases.project();
     await table.insertSealed(A);
     assertError(await keytool({ ...table.direct, ENCRYPTION_KEY: B.base64 }, "rotate"), 2, /which is neither/);
@@ -287,7 +287,7 @@ describe("a part of the table", () => {
     assert.deepEqual(await table.rows(), before);
   });
 
-  test("one organisation", async () => {
+  test("rotating one organization leaves the others", async () => {
     const table = await databases.project();
     await table.insertMany(30, A);
     const organization_id = randomUUID();
@@ -297,7 +297,7 @@ describe("a part of the table", () => {
     for (const row of await table.rows()) assert.equal(row.config._enc.kid, mine.has(row.id) ? B.kid : A.kid);
   });
 
-  test("shards, at the same time, overlapping", async () => {
+  test("overlapping shards rotate at the same time", async () => {
     const table = await databases.project();
     await table.insertMany(2000, A);
     const shards = ["1/3", "2/3", "3/3", "1/2"].map((shard) => rotate(table, "--shard", shard, "--batch", "50"));
@@ -307,7 +307,7 @@ describe("a part of the table", () => {
     assert.deepEqual(kids(await table.rows()), [B.kid]);
   });
 
-  test("no faster than asked for", async () => {
+  test("rotating is no faster than asked for", async () => {
     const table = await databases.project();
     await table.insertMany(400, A);
     const started = performance.now();
@@ -318,7 +318,7 @@ describe("a part of the table", () => {
 });
 
 describe("others write meanwhile", () => {
-  test("a row that is written while it is sealed is theirs: the race is lost and the row read again", async () => {
+  test("a row that is written while it is sealed stays as written, and is read again", async () => {
     const table = await databases.project();
     const ids = await table.insertMany(20, A);
     const [{ id, organization_id }] = await table.rows();
@@ -337,7 +337,7 @@ describe("others write meanwhile", () => {
     assert.deepEqual({ ...openRow([B], row) }, newer);
   });
 
-  test("a writer that holds a row for long is waited for, and nobody is blocked meanwhile", async () => {
+  test("rotating waits for a writer that holds a row, and blocks nobody meanwhile", async () => {
     const table = await databases.project();
     await table.insertMany(20, A);
     const [{ id }, { id: other }] = await table.rows();
@@ -357,7 +357,7 @@ describe("others write meanwhile", () => {
     assert.deepEqual(kids(await table.rows()), [B.kid]);
   });
 
-  test("two rotators at once, and a worker that inserts, updates and deletes with the new key", async () => {
+  test("two rotations at once finish beside a worker that inserts, updates and deletes with the new key", async () => {
     const table = await databases.project();
     const ids = await table.insertMany(3000, A);
     const acknowledged = new Map((await table.rows()).map((row) => [row.id, openRow([A], row)]));
@@ -389,7 +389,7 @@ describe("others write meanwhile", () => {
     assert.deepEqual(new Map(rows.map((row) => [row.id, { ...openRow([B], row) }])), new Map([...acknowledged].sort().map(([id, plain]) => [id, { ...plain }])));
   });
 
-  test("something that goes on sealing with the old key: it says so, and does not run for ever", async () => {
+  test("rotating reports a writer that keeps sealing with the old key, and ends", async () => {
     const table = await databases.project();
     await table.insertMany(5, A);
     const writer = table.project.connect("postgres");
@@ -413,7 +413,7 @@ describe("the trail of a rotation", () => {
   const events = (table) =>
     table.sql`select organization_id, action, reason, details from public.credential_events order by id`.then((rows) => rows.map((row) => ({ ...row })));
 
-  test("says before a row is opened that it is, and once it is done what was moved, for each organization once", async () => {
+  test("a rotation records for each organization once that rows are opened, and in the end what was moved", async () => {
     const table = await databases.project();
     await table.insertMany(30, A);
     const organizations = (await table.sql`select organization_id as id, count(*)::integer as rows from public.integrations group by 1 order by 1`);
@@ -444,7 +444,7 @@ describe("the trail of a rotation", () => {
 });
 
 describe("killed and cut off", () => {
-  test("kill -9 in the middle, many times; then it is simply run again", async () => {
+  test("a rotation that was killed many times is simply run again", async () => {
     const table = await databases.project();
     await table.insertMany(4000, A);
     const before = await table.rows();
@@ -471,7 +471,7 @@ describe("killed and cut off", () => {
     for (const [i, row] of after.entries()) assert.deepEqual(openRow([B], row), openRow([A], before[i]));
   });
 
-  test("a connection that the server ends is made again", async () => {
+  test("a rotation reconnects when the server ends its connection", async () => {
     const table = await databases.project();
     await table.insertMany(3000, A);
     const done = rotate(table, "--batch", "20", "--max-rate", "3000");
@@ -490,7 +490,7 @@ describe("killed and cut off", () => {
     assert.deepEqual(kids(await table.rows()), [B.kid]);
   });
 
-  test("a reader of the events that goes away ends it without a panic", async () => {
+  test("a rotation ends without a panic when the reader of its events goes away", async () => {
     const table = await databases.project();
     for (let i = 0; i < 20; i += 1) await table.insert("no object");
     const done = rotate(table);

@@ -78,7 +78,7 @@ for (const name of Object.keys(SERVERS)) {
       assert.fail(`revocations still wait after ${ROUNDS} runs of the schedule`);
     }
 
-    it("connects, refreshes, checks, reconnects and disconnects, and leaves no token that works and is not stored", async () => {
+    it(`${name}: connects, refreshes, checks, reconnects and disconnects, and leaves no token that works and is not stored`, async () => {
       const { server, worker, browser } = await meet(POST);
       const login = `peer-${randomUUID()}`;
       const id = await browser.connect(login, { integration_type: POST });
@@ -108,7 +108,7 @@ for (const name of Object.keys(SERVERS)) {
       assert.deepEqual(server.liveTokens(), { access: [], refresh: [] });
     });
 
-    it("keeps two users' grants apart: disconnecting one leaves the other alone", async () => {
+    it(`${name}: disconnecting one of two users leaves the other's grant alone`, async () => {
       const { server, worker, browser } = await meet(POST);
       const other = await BrowserSession.signedIn(worker);
       const login = `shared-${randomUUID()}`;
@@ -121,7 +121,7 @@ for (const name of Object.keys(SERVERS)) {
       await assertOnlyStoredTokensLive(server);
     });
 
-    it("gives a grant back that the database does not take", async () => {
+    it(`${name}: a grant that the database rejects is revoked`, async () => {
       const { server, worker, browser } = await meet(POST);
       const callback = await browser.consent(`refused-${randomUUID()}`, { integration_type: POST });
       const restore = fixture.gateway.fault(/rpc\/complete_connection/, drop());
@@ -132,7 +132,7 @@ for (const name of Object.keys(SERVERS)) {
       assert.deepEqual(await stored(), []);
     });
 
-    it("says that the user must reconnect once the user has taken the grant back", async () => {
+    it(`${name}: a grant that the user revoked requires a reconnection`, async () => {
       const { server, browser } = await meet(POST);
       const id = await browser.connect(`gone-${randomUUID()}`, { integration_type: POST });
       server.withdraw();
@@ -144,14 +144,14 @@ for (const name of Object.keys(SERVERS)) {
       assert.deepEqual(server.liveTokens(), { access: [], refresh: [] });
     });
 
-    it("connects and refreshes with HTTP Basic", async () => {
+    it(`${name}: connects and refreshes with HTTP Basic`, async () => {
       const { server, browser } = await meet(BASIC);
       const id = await browser.connect(`basic-${randomUUID()}`, { integration_type: BASIC });
       (await browser.post(`/api/integrations/${id}/refresh`, {})).expect(200);
       await assertOnlyStoredTokensLive(server);
     });
 
-    it("form-encodes a secret for HTTP Basic, which not every server decodes", async () => {
+    it(`${name}: a secret is form-encoded for HTTP Basic, which not every server decodes`, async () => {
       const { server, browser } = await meet(BASIC, "a+b/c %&=:");
       const callback = await browser.consent(`encoded-${randomUUID()}`, { integration_type: BASIC });
       const { status } = await browser.get(callback);

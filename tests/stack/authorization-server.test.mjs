@@ -19,7 +19,7 @@ before(async () => {
   client = await registerClient(info, [REDIRECT]);
 });
 
-test("a grant: consent, exchange, and the projects it covers", async () => {
+test("a grant is consented to, exchanged, and covers its projects", async () => {
   const { callback, verifier, state } = await begin({ login: "someone" });
   const params = oauth.validateAuthResponse(metadata, client, new URL(callback), state);
   const { status, body } = await exchange(params.get("code"), verifier);
@@ -81,7 +81,7 @@ test("a user who declines goes back with access_denied and the issuer", async ()
   assert.equal(callback.searchParams.get("iss"), server);
 });
 
-test("PKCE is demanded, and only S256", async () => {
+test("PKCE is required, and only S256", async () => {
   for (const change of [{ code_challenge_method: "plain" }, { code_challenge: undefined, code_challenge_method: undefined }]) {
     const { url } = await authorizationUrl(change);
     const callback = new URL(await authorize(url, {}));

@@ -21,7 +21,7 @@ const POLL_MS = 50;
 const scratch = mkdtempSync(path.join(tmpdir(), "stack-test-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
-test("it describes the running stack in a file for the owner only, and SIGTERM ends it in order", async () => {
+test("the stack describes itself in a file for the owner only, and SIGTERM ends it in order", async () => {
   const stack = await up("terminated");
   const { mode } = statSync(stack.description);
   assert.equal(mode & 0o777, 0o600);
@@ -42,20 +42,20 @@ test("a second stack does not take the first one's directory", async () => {
   await once(stack.child, "exit");
 });
 
-test("killed outright, it takes its servers along", async () => {
+test("the stack's servers end when it is killed", async () => {
   const stack = await up("killed");
   stack.child.kill("SIGKILL");
   await assertGone(stack);
 });
 
-test("it ends with its parent", async () => {
+test("the stack ends with its parent", async () => {
   // A shell that waits, as a terminal's or a build tool's process would.
   const stack = await up("orphaned", (argv) => spawn("sh", ["-c", '"$@" & wait', "sh", process.execPath, ...argv]));
   stack.child.kill("SIGKILL");
   await assertGone(stack);
 });
 
-test("a server that dies takes the rest along, and is named", async () => {
+test("a server that dies ends the stack, and is named", async () => {
   const stack = await up("failing");
   const [, pid] = /\[(\d+)\] LOG: +starting PostgreSQL/.exec(readFileSync(path.join(stack.info.logs, "postgres.log"), "utf8"));
   process.kill(Number(pid), "SIGKILL");
@@ -64,7 +64,7 @@ test("a server that dies takes the rest along, and is named", async () => {
   await assertGone(stack);
 });
 
-test("a port in use is said, and nothing is started", async () => {
+test("a port in use is reported, and nothing is started", async () => {
   const holder = createServer();
   const { port } = new URL(await listen(holder));
   const dir = path.join(scratch, "occupied");

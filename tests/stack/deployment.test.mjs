@@ -11,19 +11,20 @@ import { ASSETS } from "../support/worker.mjs";
 const CONFIG = fileURLToPath(new URL("../../wrangler.toml", import.meta.url));
 const SCANNER = fileURLToPath(new URL("../../scanner/wrangler.toml", import.meta.url));
 
-test("116. Cloudflare's logs get no query string, so no code and no state", () => {
+// Threat model 116.
+test("Cloudflare's logs get no query string, so no code and no state", () => {
   const { rawConfig } = experimental_readRawConfig({ config: CONFIG });
   assert.equal(rawConfig.observability.redact_query_string, true);
 });
 
-test("serves the page's files as the tests' worker does", () => {
+test("wrangler.toml serves the page's files as the tests' worker does", () => {
   const { assets } = unstable_getMiniflareWorkerOptions(CONFIG).workerOptions;
   const { compatibility_date, compatibility_flags, ...assetConfig } = assets.assetConfig;
   // What is undefined there is absent here.
   assert.deepEqual(JSON.parse(JSON.stringify({ ...assets, assetConfig })), ASSETS);
 });
 
-test("publishes the page's files and nothing else", () => {
+test("wrangler.toml publishes the page's files and nothing else", () => {
   const files = readdirSync(ASSETS.directory, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()).map(({ name }) => name);
   const others = files.filter((name) => !/^(index\.html|style\.css|_headers|[a-z-]+\.js)$/.test(name));
   assert.deepEqual(others, []);

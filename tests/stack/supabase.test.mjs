@@ -48,7 +48,7 @@ for (const [kind, name] of [["old", "anon_key"], ["new", "publishable_key"]]) {
   });
 }
 
-test("a wrong password is refused", async () => {
+test("a wrong password is rejected", async () => {
   const { error } = await supabase(info).auth.signInWithPassword({ email: user.email, password: "wrong" });
   assert.equal(error.code, "invalid_credentials");
 });
@@ -109,7 +109,7 @@ test("both secret keys are the service role, and see through row level security"
   }
 });
 
-test("a secret key that comes with a browser's User-Agent is refused, other keys are not", async () => {
+test("a secret key that comes with a browser's User-Agent is rejected, other keys are not", async () => {
   const withKey = (apikey) => memberships(undefined, { apikey, "user-agent": BROWSER });
   const refused = await withKey(info.secret_key);
   assert.equal(refused.status, 401);
@@ -119,7 +119,7 @@ test("a secret key that comes with a browser's User-Agent is refused, other keys
   assert.equal((await withKey(info.publishable_key)).status, 401);
 });
 
-test("a path of no service is 404", async () => {
+test("a path of no service is answered 404", async () => {
   assert.equal((await fetch(`${info.supabase_url}/storage/v1/object`)).status, 404);
   assert.equal((await fetch(`${info.supabase_url}/rest/v10/x`)).status, 404);
 });

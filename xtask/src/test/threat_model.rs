@@ -98,7 +98,7 @@ fn tests_begin(file: &str, text: &str) -> usize {
         .map_or(usize::MAX, |index| index + 1)
 }
 
-/// The lines (from 1) that cite, and the numbers that they cite: "threat model 1 to 4 and 6", or `it("9. ...` at a test's name.
+/// The lines (from 1) that cite, and the numbers that they cite: "threat model 1 to 4 and 6".
 fn citations(text: &str) -> Vec<(usize, u32)> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
@@ -107,7 +107,6 @@ fn citations(text: &str) -> Vec<(usize, u32)> {
             .match_indices("threat model ")
             .map(|(at, words)| &lower[at + words.len()..]);
         found.extend(cited.flat_map(numbers).map(|number| (index + 1, number)));
-        found.extend(named(line).map(|number| (index + 1, number)));
     }
     found
 }
@@ -137,17 +136,6 @@ fn numbers(text: &str) -> Vec<u32> {
     }
 }
 
-/// The number that a test's name begins with.
-fn named(line: &str) -> Option<u32> {
-    let call = line.trim_start();
-    let name = ["it(", "test(", "describe("]
-        .into_iter()
-        .find_map(|word| call.strip_prefix(word))?
-        .strip_prefix(['"', '\'', '`'])?;
-    let (number, _) = name.split_once(". ")?;
-    number.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,12 +155,8 @@ mod tests {
             ("/// see it (threat model 102, 103, 104).", &[102, 103, 104]),
             ("// Threat model 1 to 4 and 6: once", &[1, 2, 3, 4, 6]),
             ("//! threat model 107 and 108.", &[107, 108]),
-            ("  it(\"9. a body: 502\", async () => {", &[9]),
-            ("    it(`123. that ${what}`, () => 0);", &[123]),
-            ("test('116. no query', f)", &[116]),
             ("the threat model says 7", &[]),
-            ("it(\"takes 5. of them\")", &[]),
-            ("let it = \"9. x\";", &[]),
+            ("it(\"9. a name with a number\", f)", &[]),
             ("// threat model 4294967296", &[]),
         ] {
             let found: Vec<u32> = citations(text)
