@@ -243,7 +243,7 @@ create table public.assessments (
   state text default 'queued'::text not null,
   -- complete: every check was judged. incomplete: some could not be. not_run: nothing was asked; the reason says why.
   outcome text,
-  -- Why it is incomplete or did not run: a reason of a check, the status_reason of the integration, disconnected, account_replaced, not_checked (the health check was put off), still_running (the slot of a run that has not ended), timed_out, scanner_failed.
+  -- Why it is incomplete or did not run: a reason of a check, the status_reason of the integration, disconnected, account_replaced, not_checked (the health check was put off), still_running (the slot of a run that has not ended), unreadable (the credential does not open), timed_out, scanner_failed.
   reason text,
   -- The hash of the checks that judged.
   catalogue text,
@@ -1118,7 +1118,6 @@ declare
   v_clock text[] := array(
     select k.check_id from jsonb_to_recordset(p_checks) as k (check_id text, clock boolean) where k.clock
   );
-  v_changes jsonb;
 begin
   with compared as (
     select f.id, f.unverified_since, r.status, r.check_version, r.resource_name, r.severity, r.evidence, f.check_id,
@@ -1163,7 +1162,7 @@ begin
         or (k.action = 'seen' and (f.evidence, f.check_version, f.resource_name)
           is distinct from (k.evidence, k.check_version, coalesce(k.resource_name, f.resource_name)))
       )
-      returning f.id, f.check_id, k.action, k.ended_as, k.unseen, k.unverified_since
+      returning f.id, f.check_id, f.resource_id, f.item, f.sort_key, k.action, k.ended_as, k.unseen, k.unverified_since
   ), inserted as (
     insert into public.findings as f (
       organization_id, integration_id, integration_type, account_id, identity, check_id, check_version, resource_type, resource_id,
@@ -1175,18 +1174,16 @@ begin
       where r.assessment_id = p_run.id and r.status = 'fail' and not exists (
         select from public.findings o where o.integration_id = p_run.integration_id and o.identity = r.identity
       )
-      returning f.id, f.check_id
+      returning f.id, f.check_id, f.resource_id, f.item, f.sort_key
   ), changes as (
     -- Of what goes on unseen the first time is the event.
-    select u.id, u.check_id, u.action, coalesce(u.ended_as, case when u.action = 'unverified' then u.unseen end) as reason from updated u
-    where u.action <> 'seen' and (u.action <> 'unverified' or u.unverified_since is null)
+    select u.id, u.check_id, u.resource_id, u.item, u.sort_key, u.action,
+      coalesce(u.ended_as, case when u.action = 'unverified' then u.unseen end) as reason
+      from updated u
+      where u.action <> 'seen' and (u.action <> 'unverified' or u.unverified_since is null)
     union all
-    select i.id, i.check_id, 'opened', null from inserted i
-  )
-  select jsonb_agg(jsonb_build_object('id', h.id, 'check_id', h.check_id, 'action', h.action, 'reason', h.reason)) into v_changes
-    from changes h;
-
-  with checks as materialized (
+    select i.id, i.check_id, i.resource_id, i.item, i.sort_key, 'opened', null from inserted i
+  ), checks as materialized (
     select a.check_id,
       case
         when p_run.baseline then null
@@ -1203,29 +1200,35 @@ begin
   ), causes as materialized (
     select jsonb_object_agg(c.check_id, c.cause) as of_check, array_agg(c.check_id) filter (where c.is_news) as news from checks c
   ), told as (
-    select h.id, h.action, h.reason, l.sort_key,
+    select h.id, h.action, h.reason, h.sort_key,
       case h.action
         when 'archived' then 'check'
         when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
         else k.of_check->>h.check_id
       end as cause,
-      h.action in ('opened', 'reopened', 'resolved') and h.check_id = any (k.news) and not l.muted as is_news
-    from jsonb_to_recordset(coalesce(v_changes, '[]')) as h (id uuid, check_id text, action text, reason text)
-    join public.finding_list l on l.integration_id = p_run.integration_id and l.id = h.id
-    cross join causes k
+      -- The mutes last: of what is no news nobody asks.
+      case when h.action in ('opened', 'reopened', 'resolved') and h.check_id = any (k.news) then not exists (
+        select from public.finding_mutes m
+        where m.organization_id = p_run.organization_id and m.check_id = h.check_id and m.ended_at is null and m.expires_at > now()
+          and (m.integration_id is null or m.integration_id = p_run.integration_id)
+          and (m.resource_id is null or m.resource_id = h.resource_id)
+          and (m.item is null or m.item = h.item)
+      ) else false end as is_news
+    from changes h cross join causes k
+  ), written as (
+    insert into public.finding_events (finding_id, organization_id, assessment_id, action, cause, reason, announced)
+      select t.id, p_run.organization_id, p_run.id, t.action, t.cause, t.reason,
+        t.is_news and row_number() over (partition by t.is_news order by t.sort_key) <= 100
+      from told t
+      order by t.sort_key
+      returning action
   )
-  insert into public.finding_events (finding_id, organization_id, assessment_id, action, cause, reason, announced)
-    select t.id, p_run.organization_id, p_run.id, t.action, t.cause, t.reason,
-      coalesce(t.is_news, false) and row_number() over (partition by coalesce(t.is_news, false) order by t.sort_key) <= 100
-    from told t
-    order by t.sort_key;
-
   update public.assessments a
     set opened = c.opened, reopened = c.reopened, resolved = c.resolved, unverified = c.unverified
     from (
-      select count(*) filter (where h.action = 'opened') as opened, count(*) filter (where h.action = 'reopened') as reopened,
-        count(*) filter (where h.action = 'resolved') as resolved, count(*) filter (where h.action = 'unverified') as unverified
-      from jsonb_to_recordset(coalesce(v_changes, '[]')) as h (action text)
+      select count(*) filter (where w.action = 'opened') as opened, count(*) filter (where w.action = 'reopened') as reopened,
+        count(*) filter (where w.action = 'resolved') as resolved, count(*) filter (where w.action = 'unverified') as unverified
+      from written w
     ) c
     where a.id = p_run.id;
 end

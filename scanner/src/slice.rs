@@ -230,3 +230,226 @@ fn size(outcome: &Outcome) -> usize {
     let name = outcome.resource_name.as_ref().map_or(0, String::len);
     200 + texts.map(String::len).iter().sum::<usize>() + name + evidence.sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use checks::{ResourceId, Severity, Status};
+
+    const NOW: i64 = 1_795_780_800;
+
+    fn slice(position: Option<&str>, now: i64) -> Slice<'static> {
+        let settings = [("project_id".to_owned(), "abcdefghijklmnopqrst".to_owned())];
+        let entry = checks::entry("supabase").unwrap();
+        Slice::new(entry, settings.into(), None, position, now)
+    }
+
+    fn forbidden() -> Answer {
+        Answer::Http {
+            status: 403,
+            headers: BTreeMap::new(),
+            body: b"{}".to_vec(),
+        }
+    }
+
+    /// Drives to the end of the slice: what it saved, and its last step.
+    fn driven(
+        slice: &mut Slice<'_>,
+        mut answer: impl FnMut(&Request) -> Answer,
+    ) -> (Vec<Save>, Step) {
+        let mut saves = Vec::new();
+        loop {
+            match slice.next(NOW) {
+                Step::Ask(request) => slice.take(answer(&request), NOW),
+                Step::Save(save) => saves.push(save),
+                last => return (saves, last),
+            }
+        }
+    }
+
+    fn ids(outcomes: &[Outcome]) -> Vec<(String, String)> {
+        let ids = outcomes
+            .iter()
+            .map(|one| (one.check_id.clone(), one.resource.id.clone()));
+        ids.collect()
+    }
+
+    fn outcome(id: usize, text: &str) -> Outcome {
+        Outcome {
+            check_id: "c".to_owned(),
+            check_version: 1,
+            resource: ResourceId {
+                kind: "r".to_owned(),
+                id: id.to_string(),
+            },
+            resource_name: Some(text.to_owned()),
+            item: String::new(),
+            status: Status::Fail,
+            reason: None,
+            needs: Vec::new(),
+            severity: Severity::High,
+            evidence: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_that_sees_nothing_finishes_with_every_check_and_no_pass() {
+        let mut slice = slice(None, NOW);
+        let (saves, last) = driven(&mut slice, |_| forbidden());
+        let Step::Finish(finish) = last else {
+            panic!("{last:?}")
+        };
+        assert!(saves.is_empty() && finish.requests > 5 && finish.reason.is_none());
+        assert!(finish.results.iter().all(|one| one.status != Status::Pass));
+        let checks = slice.checks();
+        assert_eq!(
+            checks.len(),
+            checks::entry("supabase").unwrap().checks.len()
+        );
+        let seen: std::collections::BTreeSet<_> =
+            finish.results.iter().map(|one| &*one.check_id).collect();
+        assert!(
+            checks
+                .iter()
+                .all(|check| check.incomplete.is_some() || seen.contains(check.check_id))
+        );
+    }
+
+    #[test]
+    fn what_a_provider_asks_to_wait_for_is_kept_and_goes_on_elsewhere_without_a_loss() {
+        let whole = {
+            let mut slice = slice(None, NOW);
+            match driven(&mut slice, |_| forbidden()) {
+                (_, Step::Finish(finish)) => ids(&finish.results),
+                (_, last) => panic!("{last:?}"),
+            }
+        };
+        // Let go after each request, so that each slice is another scanner's.
+        let mut position: Option<String> = None;
+        let mut results = Vec::new();
+        let mut now = NOW;
+        loop {
+            let mut slice = slice(position.as_deref(), now);
+            let mut first = true;
+            let step = loop {
+                match slice.next(now) {
+                    Step::Ask(_) if first => {
+                        first = false;
+                        slice.take(forbidden(), now);
+                        now += SECONDS;
+                    }
+                    step => break step,
+                }
+            };
+            match step {
+                Step::LetGo(save, until) => {
+                    assert_eq!((save.requests, until), (1, now));
+                    results.extend(save.results);
+                    position = Some(save.position);
+                }
+                Step::Finish(finish) => {
+                    results.extend(finish.results);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(ids(&results), whole);
+    }
+
+    #[test]
+    fn a_retry_after_lets_the_run_go_until_then() {
+        let mut slice = slice(None, NOW);
+        let (_, last) = driven(&mut slice, |_| Answer::Http {
+            status: 429,
+            headers: [("retry-after".to_owned(), "77".to_owned())].into(),
+            body: Vec::new(),
+        });
+        assert!(
+            matches!(last, Step::LetGo(Save { requests: 1, .. }, until) if until == NOW + 77),
+            "{last:?}"
+        );
+    }
+
+    #[test]
+    fn the_position_moves_with_the_last_of_the_results_and_the_requests_count_with_it() {
+        let mut slice = slice(None, NOW);
+        let before = slice.position.clone();
+        let Step::Ask(_) = slice.next(NOW) else {
+            panic!()
+        };
+        slice.take(forbidden(), NOW);
+        slice.keep((0..2 * RESULTS + 1).map(|id| outcome(id, "n")).collect());
+        let kept = ids(&slice.pending);
+        let mut saved = Vec::new();
+        while let Step::Save(save) = slice.next(NOW) {
+            assert!(save.results.len() <= RESULTS);
+            let is_last = !slice.has_pending();
+            assert_eq!(save.position != before, is_last);
+            assert_eq!(save.requests, u32::from(is_last));
+            saved.extend(ids(&save.results));
+        }
+        saved.extend(ids(&slice.pending));
+        assert_eq!(saved, kept);
+    }
+
+    #[test]
+    fn a_save_is_bounded_in_bytes_and_takes_at_least_one() {
+        let mut slice = slice(None, NOW);
+        let large = "x".repeat(BYTES / 2);
+        slice.pending.clear();
+        slice.bytes = 0;
+        slice.keep((0..5).map(|id| outcome(id, &large)).collect());
+        let mut counts = Vec::new();
+        while let Step::Save(save) = slice.next(NOW) {
+            counts.push(save.results.len());
+        }
+        assert_eq!(counts, [1, 1, 1, 1]);
+        assert_eq!(slice.pending.len(), 1);
+    }
+
+    #[test]
+    fn a_slice_is_over_after_its_requests_or_its_time() {
+        let mut slice = slice(None, NOW);
+        slice.asked = REQUESTS;
+        assert!(matches!(slice.next(NOW), Step::LetGo(_, NOW)));
+        let mut slice = super::tests::slice(None, NOW);
+        assert!(matches!(slice.next(NOW + SAVE_EVERY), Step::Save(_)));
+        assert!(matches!(slice.next(NOW + SAVE_EVERY), Step::Ask(_)));
+        assert!(matches!(slice.next(NOW + SECONDS), Step::LetGo(..)));
+    }
+
+    #[test]
+    fn a_full_database_ends_the_scan_as_cut() {
+        let mut slice = slice(None, NOW);
+        slice.fill();
+        let Step::Finish(finish) = slice.next(NOW) else {
+            panic!()
+        };
+        assert_eq!(finish.reason.as_deref(), Some("truncated"));
+        assert!(finish.results.is_empty());
+        let complete = slice
+            .checks()
+            .into_iter()
+            .filter(|check| check.incomplete.is_none())
+            .count();
+        let entry = checks::entry("supabase").unwrap();
+        assert_eq!(
+            complete,
+            entry
+                .checks
+                .iter()
+                .filter(|check| check.read.is_none())
+                .count()
+        );
+    }
+
+    #[test]
+    fn a_position_of_other_checks_or_no_position_begins_anew() {
+        let begun = slice(None, NOW).position.clone();
+        let other = begun.replace(checks::catalogue_hash(), "another");
+        for position in [other.as_str(), "{}", "planted", ""] {
+            assert_eq!(slice(Some(position), NOW).position, begun);
+        }
+    }
+}

@@ -7,6 +7,7 @@ mod fairness;
 mod measure;
 mod refresh;
 mod rotate;
+mod scan;
 mod worker;
 
 use std::process::ExitCode;
@@ -23,6 +24,8 @@ pub enum Bench {
     Refresh(refresh::Options),
     /// The change of the key beside PostgreSQL's own floor and a script with supabase-js
     Rotate(rotate::Options),
+    /// The scanner's requests beside bare calls to the same provider, and the end of a large run
+    Scan(scan::Options),
     /// The worker beside a JavaScript worker that does the same, both on workerd
     Worker(worker::Options),
 }
@@ -32,6 +35,7 @@ pub fn run(project: &Project, bench: &Bench) -> Result<ExitCode, Failure> {
         Bench::Fairness(options) => fairness::run(project, options),
         Bench::Refresh(options) => refresh::run(project, options),
         Bench::Rotate(options) => rotate::run(project, options),
+        Bench::Scan(options) => scan::run(project, options),
         Bench::Worker(options) => worker::run(project, options),
     }
 }
