@@ -2,17 +2,23 @@
 //! log.
 
 use futures_util::future::{Either, select};
-use futures_util::{StreamExt, pin_mut};
+use futures_util::{AsyncReadExt, pin_mut};
 use platform::http::{HttpRequest, HttpResponse, SendError};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 use uuid::Uuid;
-use worker::wasm_bindgen::JsValue;
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::web_sys::ReadableStream;
 use worker::{
     AbortController, AbortSignal, Date, Delay, Env, Fetch, Headers, Method, Request, RequestInit,
-    RequestRedirect,
+    RequestRedirect, ResponseBody,
 };
+
+/// How much of a body is read at a time, in bytes.
+const CHUNK: usize = 64 * 1024;
+/// By how much a body's buffer grows, in bytes.
+const STEP: usize = 1024 * 1024;
 
 /// An answer, its body whole.
 pub struct Received {
@@ -72,28 +78,49 @@ async fn unbounded(
         .with_body(body.map(JsValue::from_str))
         .with_redirect(RequestRedirect::Manual);
     let request = Request::new_with_init(url, &init).map_err(network)?;
-    let mut response = Fetch::Request(request)
+    let response = Fetch::Request(request)
         .send_with_signal(signal)
         .await
         .map_err(network)?;
     let status = response.status_code();
     let headers: BTreeMap<_, _> = response.headers().entries().collect();
-    let mut body = Vec::new();
-    // Without a body there is no stream.
-    if let Ok(mut stream) = response.stream() {
-        while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(network)?;
-            if body.len() + chunk.len() > limit {
-                return Err(SendError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
-    }
+    let body = match response.body() {
+        ResponseBody::Stream(stream) => bounded(stream, limit).await?,
+        _ => Vec::new(),
+    };
     Ok(Received {
         status,
         headers,
         body,
     })
+}
+
+/// A body, read no further than to where it ends or has passed the limit; what is not read is cancelled.
+async fn bounded(stream: &ReadableStream, limit: usize) -> Result<Vec<u8>, SendError> {
+    // Into one buffer on JavaScript's side: a chunk of its own for each read would stay in memory until the collector comes.
+    let stream = wasm_streams::ReadableStream::from_raw(stream.clone().unchecked_into());
+    let mut reader = stream
+        .try_into_async_read()
+        .map_err(|_| SendError::Network)?;
+    let mut chunk = vec![0; CHUNK];
+    let mut body = Vec::new();
+    loop {
+        let count = reader
+            .read(&mut chunk)
+            .await
+            .map_err(|_| SendError::Network)?;
+        if count == 0 {
+            return Ok(body);
+        }
+        if body.len() + count > limit {
+            return Err(SendError::TooLarge);
+        }
+        if body.capacity() < body.len() + count {
+            // By steps, not by doubling: five large bodies have to fit side by side.
+            body.reserve_exact(count + body.len().min(STEP));
+        }
+        body.extend_from_slice(&chunk[..count]);
+    }
 }
 
 /// Sends a request to the database and reads the whole answer.

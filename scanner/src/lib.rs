@@ -17,6 +17,7 @@ pub mod credential;
 pub mod db;
 pub mod settings;
 pub mod slice;
+pub mod weight;
 
 #[cfg(target_arch = "wasm32")]
 mod entry;

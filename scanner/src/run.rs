@@ -8,6 +8,7 @@ use crate::db::{
 use crate::host::{self, log};
 use crate::settings::Settings;
 use crate::slice::{Finish, Save, Slice, Step, checks_of};
+use crate::weight::is_too_heavy;
 use checks::{Answer, Entry, Method, Request};
 use chrono::{DateTime, SecondsFormat};
 use platform::call::{self, Call};
@@ -187,6 +188,7 @@ impl Worked<'_> {
         };
         let limit = request.max_bytes;
         match host::exchange(method, &url, &headers, body.as_deref(), REQUEST_MS, limit).await {
+            Ok(answer) if is_too_heavy(&answer.body) => Answer::TooLarge,
             Ok(mut answer) => {
                 put_back(&mut answer.headers, &request.url, base);
                 Answer::Http {
