@@ -189,7 +189,8 @@ async function projects(provider, request, response, ref) {
   if (ref === undefined) return json(response, 200, covered);
   const project = covered.find((one) => one.ref === decodeURIComponent(ref));
   if (!project) return json(response, 404, { message: "Project not found" });
-  json(response, 200, project);
+  // One by itself says more than the list does.
+  json(response, 200, { ...JSON.parse(recorded("GET", `/v1/projects/${ref}`).body), ...project });
 }
 
 /** What was recorded of the API that a token is for: the Management API of Supabase for a user's, that of Auth0 for a machine's. */
