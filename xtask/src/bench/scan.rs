@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::measure;
+use super::measure::measure;
 use crate::{failure::Failure, project::Project, worker_build};
 
 #[derive(Args)]
