@@ -24,7 +24,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     assert.equal(await page.title(), `${name} · Connect`);
     assert.equal(await page.evaluate(() => document.activeElement.id), "details-title", "a screen reader starts there");
     await page.locator("#details-badge").getByText("Active").waitFor();
-    await page.locator("#details-health").getByText("The access works as far as is known.").waitFor();
+    await page.locator("#details-health").getByText("The access works, as far as is known.").waitFor();
     await page.getByText(/^in (59 minutes|1 hour)$/).waitFor();
     await page.locator("#trail").getByText("Connected", { exact: true }).waitFor();
     await page.locator("#trail li", { hasText: "Connected" }).getByText(/^You · just now/).waitFor();
@@ -52,7 +52,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     const field = page.getByLabel("Name", { exact: true });
     const save = page.getByRole("button", { name: "Save name" });
     assert.equal(await field.inputValue(), other);
-    for (const [wrong, said] of [[" ", "A name is needed."], [name, "Another integration of this provider has that name."]]) {
+    for (const [wrong, said] of [[" ", "Enter a name."], [name, "Another integration of this provider has that name."]]) {
       await field.fill(wrong);
       await save.click();
       await page.locator("#rename-name-error").getByText(said).waitFor();
@@ -74,17 +74,17 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await expireBackoff(fixture, row.id);
     const renew = page.getByRole("button", { name: "Refresh now" });
     await renew.click();
-    await page.getByRole("status").getByText("The access was renewed.").waitFor();
-    await newest(page, "Access renewed");
+    await page.getByRole("status").getByText("The access was refreshed.").waitFor();
+    await newest(page, "Access refreshed");
 
     const [{ config }] = await integrationsOf(fixture.sql, user.id);
     await withdraw(fixture.worker.info, opened(fixture.info, { ...row, config }));
     await expireBackoff(fixture, row.id);
     await renew.click();
-    await page.getByRole("status").getByText("The provider did not renew the access. Reconnect the integration.").waitFor();
+    await page.getByRole("status").getByText("The provider did not refresh the access. Reconnect the integration.").waitFor();
     await page.locator("#details-badge").getByText("Reconnect required").waitFor();
-    await page.locator("#details-reason").getByText("The provider says that the access was withdrawn or has run out.").waitFor();
-    await newest(page, "Access could not be renewed and has ended");
+    await page.locator("#details-reason").getByText("The provider says that the access was revoked or has expired.").waitFor();
+    await newest(page, "Access could not be refreshed and has ended");
     assert.equal(await renew.isVisible(), false);
   });
 
@@ -121,7 +121,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     const items = page.locator("#trail li");
     await items.nth(9).waitFor();
     assert.equal(await items.count(), 10);
-    await items.first().getByText("The provider gave no usable answer.").waitFor();
+    await items.first().getByText("The provider gave no usable response.").waitFor();
     await items.first().getByText(/^Automatic · just now/).waitFor();
     const more = page.getByRole("button", { name: "Show more" });
     await more.click();
@@ -158,7 +158,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     const { page, row } = await detailsOf(fixture, t, name);
     const mendTrail = fixture.gateway.fault(({ path }) => path.startsWith("/rest/v1/credential_events") && path.includes(row.id), answer(500, "down"));
     await page.reload();
-    await page.locator("#trail-failed").getByText("A service that this page depends on is not available").waitFor();
+    await page.locator("#trail-failed").getByText("A service that this page depends on is unavailable").waitFor();
     mendTrail();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.locator("#trail").getByText("Connected", { exact: true }).waitFor();
@@ -176,7 +176,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     for (const id of [randomUUID(), "no-id-at-all"]) {
       await page.goto(`/?integration=${id}`);
       await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
-      await page.getByRole("status").getByText("That integration is not there any more.").waitFor();
+      await page.getByRole("status").getByText("That integration no longer exists.").waitFor();
       assert.equal(page.url(), `${fixture.worker.url}/`);
     }
   });

@@ -28,7 +28,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     const name = `Checked ${randomUUID()}`;
     const { page, row, errors } = await detailsOf(fixture, t, name);
     const facts = page.locator("#details-health dl");
-    assert.match(await facts.innerText(), /Last check\s+Not yet\s+Next check\s+None is due/);
+    assert.match(await facts.innerText(), /Last check\s+Not yet\s+Next check\s+None scheduled/);
     const check = page.getByRole("button", { name: "Check now" });
     await check.click();
     await page.getByRole("status").getByText("Checked: the access works.").waitFor();
@@ -39,10 +39,10 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     const restore = provider.fault(questionOf(opened(fixture.info, row).access_token), answer(500, { error: "planted" }));
     await expireCheck(fixture, row.id);
     await check.click();
-    await page.getByRole("status").getByText("Checked. The provider reported a fault of its own.").waitFor();
+    await page.getByRole("status").getByText("Checked. The provider reported an error of its own.").waitFor();
     await page.locator("#details-badge").getByText("Degraded").waitFor();
-    await reason(page).getByText("The provider reported a fault of its own.").waitFor();
-    await newest(page, "Checked: nobody knows whether the access works");
+    await reason(page).getByText("The provider reported an error of its own.").waitFor();
+    await newest(page, "Checked: the access may not work");
     restore();
     await expireCheck(fixture, row.id);
     await check.click();
@@ -58,19 +58,19 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await fixture.sql`update public.integrations set integration_type = ${type} where id = ${row.id}`;
     await fixture.sql`insert into private.provider_pauses select ${type}, unnest(array['token', 'api']), now() + interval '90 seconds'`;
     await check.click();
-    await page.getByRole("status").getByText("The provider takes no more requests for now. Try again in 2 minutes.").waitFor();
+    await page.getByRole("status").getByText("The provider limits the number of requests. Try again in 2 minutes.").waitFor();
     await page.getByRole("button", { name: "Refresh now" }).click();
-    await page.getByRole("status").getByText("The provider takes no more requests for now. Try again in 2 minutes.").waitFor();
+    await page.getByRole("status").getByText("The provider limits the number of requests. Try again in 2 minutes.").waitFor();
     await fixture.sql`delete from private.provider_pauses where integration_type = ${type}`;
     await fixture.sql`update public.integrations set integration_type = 'supabase', config = config - 'access_token' where id = ${row.id}`;
     await check.click();
-    await page.getByRole("alert").getByText("Nothing at this provider tells whether the access works.").waitFor();
+    await page.getByRole("alert").getByText("This provider offers no way to check this access.").waitFor();
     const restore = fixture.gateway.fault(({ path, body }) => path.endsWith("/rpc/claim_check") && body.includes(row.id), answer(500, "down"));
     await check.click();
     await page.getByRole("alert").getByText(/^A service that this page depends on/).waitFor();
     restore();
     await page.getByRole("button", { name: "Try again" }).click();
-    await page.getByRole("alert").getByText("Nothing at this provider tells").waitFor();
+    await page.getByRole("alert").getByText("This provider offers no way to check this access").waitFor();
   });
 
   it("the page sets the schedule of checks, and shows at the field that one is invalid", async (t) => {
@@ -89,7 +89,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
       await save.click();
       await newest(page, "Automatic checks changed");
       await next.getByText(when).waitFor();
-      await page.getByRole("status").getByText("It is checked by itself from now on.").waitFor();
+      await page.getByRole("status").getByText("Automatic checks are on.").waitFor();
       assert.match((await scheduleOf(row.id)).scan_schedule, expression);
       await page.reload();
       await page.locator("#trail li").first().waitFor();
@@ -115,15 +115,15 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     }
     await field.fill(" 5  4 * * mon-fri");
     await save.click();
-    await page.getByRole("status").getByText("It is checked by itself from now on.").waitFor();
+    await page.getByRole("status").getByText("Automatic checks are on.").waitFor();
     assert.equal(await field.inputValue(), "5 4 * * mon-fri");
     assert.equal(await field.getAttribute("aria-invalid"), null);
     assert.equal((await scheduleOf(row.id)).scan_schedule, "5 4 * * mon-fri");
 
     await choice.selectOption("never");
     await save.click();
-    await page.getByRole("status").getByText("It is not checked by itself any more.").waitFor();
-    await next.getByText("None is due").waitFor();
+    await page.getByRole("status").getByText("Automatic checks are off.").waitFor();
+    await next.getByText("None scheduled").waitFor();
     assert.deepEqual({ ...(await scheduleOf(row.id)) }, { scan_schedule: null, next_check_at: null });
     assert.deepEqual(errors().filter((text) => !/status of 400/.test(text)), []);
   });
@@ -140,7 +140,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await tabTo("Cron expression");
     await page.keyboard.type("0 6 * * *");
     await page.keyboard.press("Enter");
-    await page.getByRole("status").getByText("It is checked by itself from now on.").waitFor();
+    await page.getByRole("status").getByText("Automatic checks are on.").waitFor();
     assert.equal(await focus(), "schedule-expression", "the focus stays");
     assert.equal((await scheduleOf(row.id)).scan_schedule, "0 6 * * *");
     assert.deepEqual(errors(), []);

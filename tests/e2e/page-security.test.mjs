@@ -84,7 +84,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await finding(page, "second").waitFor();
     assert.deepEqual(await titles(page), ["Low"]);
     await page.getByLabel("Show").selectOption("resolved");
-    await page.getByText("Nothing is resolved.").waitFor();
+    await page.getByText("There are no resolved findings.").waitFor();
     assert.deepEqual(complaints(), []);
   });
 
@@ -116,7 +116,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
 
   it("the page starts a scan, and shows its progress and its result", async (t) => {
     const { page, integration, user, complaints } = await securityOf(t, []);
-    await page.getByText("Nothing is known of this account before its first scan.").waitFor();
+    await page.getByText("This account has not been scanned yet.").waitFor();
     await page.getByText("Not yet").waitFor();
     await page.getByRole("button", { name: "Scan now" }).click();
     await page.locator("#scan-progress").getByText("Waiting for the scanner…").waitFor();
@@ -151,14 +151,14 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await finding(page, "Production").getByRole("button", { name: "Mute…" }).click();
     const dialog = page.getByRole("dialog", { name: "Mute a finding" });
     await dialog.getByRole("button", { name: "Mute" }).click();
-    await page.locator("#mute-note-error").getByText("Say why").waitFor();
+    await page.locator("#mute-note-error").getByText("Enter at least three characters.").waitFor();
     assert.equal(await page.evaluate(() => document.activeElement.id), "mute-note");
     await dialog.getByLabel("Something else protects us").check();
     await dialog.getByLabel("Note").fill(HOSTILE);
     await dialog.getByLabel("For how long").selectOption("A year");
     await dialog.getByRole("button", { name: "Mute" }).click();
     await dialog.waitFor({ state: "hidden" });
-    await page.getByRole("status").getByText("It is muted.").waitFor();
+    await page.getByRole("status").getByText("The finding is muted.").waitFor();
     await finding(page, "Production").waitFor({ state: "detached" });
     const [mute] = await fixture.sql`select * from public.finding_mutes where organization_id = ${user.id}`;
     assert.partialDeepStrictEqual({ ...mute }, { check_id: TLS, resource_id: "first", reason: "compensating_control", note: HOSTILE, item: null });
@@ -168,7 +168,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await finding(page, "Production").getByText(/^Muted; ends in/).waitFor();
     await page.locator("#mutes").getByRole("button", { name: /^End the mute/ }).click();
     await page.getByRole("dialog", { name: "End the mute?" }).getByRole("button", { name: "End the mute" }).click();
-    await page.getByRole("status").getByText("The mute is ended.").waitFor();
+    await page.getByRole("status").getByText("The mute has ended.").waitFor();
     await page.locator("#mutes").waitFor({ state: "hidden" });
     assert.deepEqual(complaints(), []);
   });
@@ -178,7 +178,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
       insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, expires_at)
       values (${user.id}, ${BACKUPS}, 'wont_fix', 'as agreed', ${user.id}, now() + interval '40 days')`);
     await page.locator("#mutes").getByText("We will not fix it: as agreed").waitFor();
-    await page.locator("#mutes").getByText(/Mutes supabase_backups for the organization; ends .* It matches nothing any more\./).waitFor();
+    await page.locator("#mutes").getByText(/Mutes supabase_backups for the organization; ends .* It no longer matches any finding\./).waitFor();
   });
 
   it("the page shows a provider's text as text", async (t) => {
@@ -213,7 +213,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await tabTo("Note");
     await page.keyboard.type("agreed");
     await page.keyboard.press("Enter");
-    await page.getByRole("status").getByText("It is muted.").waitFor();
+    await page.getByRole("status").getByText("The finding is muted.").waitFor();
     assert.notEqual(await page.evaluate(() => document.activeElement.tagName), "BODY");
   });
 
@@ -264,8 +264,8 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.locator("#trail-empty").waitFor();
     assert.equal(await page.locator("#details-security").isVisible(), false);
     await page.goto(`/?security=${other.id}`);
-    await page.getByRole("status").getByText("Nothing is checked at this provider.").waitFor();
+    await page.getByRole("status").getByText("There are no checks for this provider.").waitFor();
     await page.goto(`/?security=${randomUUID()}`);
-    await page.getByRole("status").getByText("That integration is not there any more.").waitFor();
+    await page.getByRole("status").getByText("That integration no longer exists.").waitFor();
   });
 });

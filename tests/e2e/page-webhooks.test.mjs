@@ -26,12 +26,12 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     const { page, user } = window;
     await signInAt(page, user);
     await page.getByRole("link", { name: "Webhooks" }).click();
-    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+    await page.getByRole("heading", { name: "No webhooks yet" }).waitFor();
     const form = page.locator("dialog#webhook-dialog");
     const add = async (url, ...events) => {
       await page.getByRole("button", { name: "Add a webhook" }).click();
       await form.getByLabel("Address").fill(url);
-      if (events.length) await form.getByLabel("Only what is chosen here").check();
+      if (events.length) await form.getByLabel("Only these events").check();
       for (const event of events) await form.getByLabel(event, { exact: true }).check();
       await form.getByRole("button", { name: "Add" }).click();
     };
@@ -91,7 +91,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal(page.url(), `${fixture.worker.url}/?webhook=${row.id}`);
     await page.locator("#webhook-badge").getByText("Enabled").waitFor();
     await page.getByText("Needs to be reconnected, Disconnected").waitFor();
-    await page.getByText("Nothing has happened since the webhook was added").waitFor();
+    await page.getByText("There were no events since the webhook was added").waitFor();
     await page.getByRole("link", { name: "Webhooks" }).click();
     await page.getByRole("link", { name: ADDRESS }).click();
     await page.getByRole("heading", { name: ADDRESS, level: 1 }).waitFor();
@@ -107,7 +107,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.evaluate(() => { navigator.clipboard.writeText = () => Promise.reject(new DOMException("", "NotAllowedError")); });
     await add(ADDRESS);
     await secret.getByRole("button", { name: "Copy" }).click();
-    await secret.getByText("It is selected: copy it yourself.").waitFor();
+    await secret.getByText("The secret is selected: copy it yourself.").waitFor();
     assert.equal(await page.evaluate(() => getSelection().toString()), await secret.getByLabel("Secret").inputValue());
   });
 
@@ -118,33 +118,33 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal(await focus(), "webhook-url");
     const submit = () => form.getByRole("button", { name: "Add" }).click();
     await submit();
-    await errorAt(page, "url").getByText("An address is needed.").waitFor();
+    await errorAt(page, "url").getByText("Enter an address.").waitFor();
     assert.equal(await focus(), "webhook-url");
     for (const url of ["http://hooks.example.com", "https://10.0.0.1", "https://intranet", "nonsense"]) {
       await form.getByLabel("Address").fill(url);
       await submit();
-      await errorAt(page, "url").getByText("Only https addresses of public servers are told").waitFor();
+      await errorAt(page, "url").getByText("Only public https URLs can receive webhooks").waitFor();
       assert.equal(await form.getByLabel("Address").getAttribute("aria-invalid"), "true");
       assert.equal(await focus(), "webhook-url");
     }
     await form.getByLabel("Address").fill(ADDRESS);
-    await form.getByLabel("Only what is chosen here").check();
+    await form.getByLabel("Only these events").check();
     await submit();
-    await errorAt(page, "kinds").getByText("Choose one at least.").waitFor();
+    await errorAt(page, "kinds").getByText("Choose at least one.").waitFor();
     assert.equal(await page.evaluate(() => document.activeElement.value), "connection.created");
     assert.equal((await rowsOf(user.id)).length, 0);
 
     await fixture.sql`
       insert into public.webhook_endpoints (id, organization_id, url, config)
       select gen_random_uuid(), ${user.id}, ${ADDRESS}, '{}' from generate_series(1, 10)`;
-    await form.getByLabel("Everything, also what may come later").check();
+    await form.getByLabel("All events, including future ones").check();
     assert.equal(await form.getByLabel("Disconnected", { exact: true }).isVisible(), false);
     await submit();
-    await form.locator("#webhook-error").getByText("An organization has ten webhooks at the most. Remove one first.").waitFor();
+    await form.locator("#webhook-error").getByText("An organization can have at most ten webhooks. Delete one first.").waitFor();
     await fixture.sql`delete from public.webhook_endpoints where organization_id = ${user.id}`;
     const restore = fixture.gateway.fault(({ path, body }) => path.endsWith("/rpc/create_webhook_endpoint") && body.includes(user.id), answer(500, "down"));
     await submit();
-    await form.locator("#webhook-error").getByText("A service that this page depends on is not available").waitFor();
+    await form.locator("#webhook-error").getByText("A service that this page depends on is unavailable").waitFor();
     restore();
     await submit();
     await secret.waitFor();
@@ -159,13 +159,13 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     const { page, user, row, form, errors } = await webhookOf(t);
     await page.getByRole("button", { name: "Change…" }).click();
     assert.equal(await form.getByLabel("Address").inputValue(), ADDRESS);
-    assert.ok(await form.getByLabel("Everything, also what may come later").isChecked());
+    assert.ok(await form.getByLabel("All events, including future ones").isChecked());
     await form.getByLabel("Address").fill(`${ADDRESS}/2`);
-    await form.getByLabel("Only what is chosen here").check();
+    await form.getByLabel("Only these events").check();
     await form.getByLabel("Disconnected", { exact: true }).check();
     await form.getByRole("button", { name: "Save" }).click();
     await page.getByRole("heading", { name: `${ADDRESS}/2`, level: 1 }).waitFor();
-    await page.getByRole("status").getByText("The webhook is changed.").waitFor();
+    await page.getByRole("status").getByText("The webhook was saved.").waitFor();
     const stored = async () => {
       const [{ url, events, enabled }] = await rowsOf(user.id);
       return [url, events, enabled];
@@ -180,7 +180,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal((await stored())[2], false);
     await fixture.sql`update public.webhook_endpoints set disabled_reason = 'gone' where id = ${row.id}`;
     await page.reload();
-    await page.getByText("The server answered that it is gone for good (410).").waitFor();
+    await page.getByText("The server responded that it is permanently gone (410).").waitFor();
     await page.getByRole("button", { name: "Enable" }).click();
     await page.locator("#webhook-badge").getByText("Enabled").waitFor();
     assert.equal(await focus(), "webhook-disable");
@@ -192,15 +192,15 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     const window = await webhookOf(t);
     const { page, user, first, secret, errors } = window;
     await assertForgotten(window, first);
-    const ask = page.getByRole("dialog", { name: "Make a new secret?" });
+    const ask = page.getByRole("dialog", { name: "Create a new secret?" });
     await page.getByRole("button", { name: "New secret…" }).click();
-    await ask.getByText("For 24 hours what is sent is signed with both").waitFor();
+    await ask.getByText("For 24 hours, events are signed with both secrets").waitFor();
     await page.keyboard.press("Escape");
     await ask.waitFor({ state: "hidden" });
     assert.equal(opened(fixture.info, (await rowsOf(user.id))[0]).secret, first, "nothing has changed");
     await page.getByRole("button", { name: "New secret…" }).click();
-    await ask.getByRole("button", { name: "Make a new secret" }).click();
-    await secret.getByText(/The one before signs too until .+; change to this one by then\./).waitFor();
+    await ask.getByRole("button", { name: "Create secret" }).click();
+    await secret.getByText(/The previous secret also signs until .+; switch to this one before then\./).waitFor();
     const second = await secret.getByLabel("Secret").inputValue();
     assert.notEqual(second, first);
     assert.deepEqual(opened(fixture.info, (await rowsOf(user.id))[0]), { secret: second, previous_secret: first });
@@ -208,9 +208,9 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.locator("#secret-text").waitFor({ state: "hidden" });
     await page.waitForFunction(() => document.activeElement.id === "webhook-secret");
     await assertForgotten(window, second);
-    await page.getByText(/^The secret before the present one signs too until /).waitFor();
+    await page.getByText(/^The previous secret also signs until /).waitFor();
     await page.getByRole("button", { name: "New secret…" }).click();
-    await ask.getByText("the secret before the present one, which still signs, ends at once").waitFor();
+    await ask.getByText("the previous secret, which still signs, expires at once").waitFor();
     assert.deepEqual(errors(), []);
   });
 
@@ -224,9 +224,9 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.getByRole("button", { name: "Reload" }).click();
     const items = page.locator("#deliveries li");
     await items.nth(9).waitFor();
-    assert.deepEqual((await items.locator(".event-what").allTextContents()).slice(0, 4), ["Connected", "Needs to be reconnected", "Disconnected", "Access renewed"]);
+    assert.deepEqual((await items.locator(".event-what").allTextContents()).slice(0, 4), ["Connected", "Needs to be reconnected", "Disconnected", "Access refreshed"]);
     assert.deepEqual((await items.locator(".event-why").allTextContents()).slice(0, 4), [
-      "Waits to be sent.", "Tried 2 times, again in 5 minutes. The server answered 503.", "Given up after being tried 9 times. The server did not answer within ten seconds.", "Delivered.",
+      "Waiting to be sent.", "Tried 2 times, again in 5 minutes. The server answered 503.", "Gave up after 9 attempts. The server did not answer within ten seconds.", "Delivered.",
     ]);
     assert.equal(await items.nth(0).getByRole("button").count(), 0, "what waits is sent anyway");
     assert.equal(await items.nth(2).getByRole("link").count(), 0, "what is gone is linked nowhere");
@@ -235,9 +235,9 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal(await page.evaluate(() => document.activeElement.id), "deliveries-title");
 
     await items.nth(2).getByRole("button", { name: "Send again" }).click();
-    await page.getByRole("status").getByText("It is sent again with the next run, within a minute.").waitFor();
+    await page.getByRole("status").getByText("The event is sent again within a minute.").waitFor();
     assert.deepEqual(await items.first().locator(".event-what, .event-why").allTextContents(), [
-      "Disconnected", "Waits to be sent. The server did not answer within ten seconds.",
+      "Disconnected", "Waiting to be sent. The server did not answer within ten seconds.",
     ]);
     assert.equal(await page.evaluate(() => document.activeElement.id), "deliveries-title");
     await page.getByRole("button", { name: "Disable" }).click();
@@ -247,7 +247,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
 
     const restore = fixture.gateway.fault(({ path }) => path.startsWith("/rest/v1/webhook_deliveries") && path.includes(row.id), answer(500, "down"));
     await page.getByRole("button", { name: "Reload" }).click();
-    await page.locator("#deliveries-failed").getByText("A service that this page depends on is not available").waitFor();
+    await page.locator("#deliveries-failed").getByText("A service that this page depends on is unavailable").waitFor();
     restore();
     await page.getByRole("button", { name: "Try again" }).click();
     await page.locator("#deliveries-failed:empty").waitFor({ state: "attached" });
@@ -268,13 +268,13 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await ask.waitFor({ state: "hidden" });
     release();
     restore();
-    await page.getByRole("status").getByText("The webhook is deleted.").waitFor();
-    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+    await page.getByRole("status").getByText("The webhook was deleted.").waitFor();
+    await page.getByRole("heading", { name: "No webhooks yet" }).waitFor();
     assert.equal(page.url(), `${fixture.worker.url}/?webhooks=all`);
     assert.equal((await rowsOf(user.id)).length, 0);
     await page.goto(`/?webhook=${row.id}`);
-    await page.getByRole("status").getByText("That webhook is not there any more.").waitFor();
-    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+    await page.getByRole("status").getByText("That webhook no longer exists.").waitFor();
+    await page.getByRole("heading", { name: "No webhooks yet" }).waitFor();
     assert.deepEqual(errors(), []);
   });
 
@@ -296,7 +296,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal(await page.getByLabel("Organization").inputValue(), organization, "the organisation stays");
     await page.getByRole("link", { name: "Webhooks" }).click();
     await page.getByLabel("Organization").selectOption("Personal");
-    await page.getByRole("heading", { name: "No webhook yet" }).waitFor();
+    await page.getByRole("heading", { name: "No webhooks yet" }).waitFor();
   });
 
   it("a webhook is added, its secret copied, and deleted by keyboard alone", async (t) => {
@@ -308,7 +308,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await page.keyboard.type(ADDRESS);
     // Around the choice that has the focus there is a line, not at its button.
     await page.keyboard.press("Tab");
-    assert.equal((await focused()).name, "Everything, also what may come later");
+    assert.equal((await focused()).name, "All events, including future ones");
     await page.keyboard.press("ArrowDown");
     await press("Needs to be reconnected", "Space");
     await press("Add");
@@ -323,7 +323,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await press("Delete…");
     assert.equal((await focused()).name, "Cancel", "the dialog begins at what does no harm");
     await press("Delete");
-    await page.getByRole("status").getByText("The webhook is deleted.").waitFor();
+    await page.getByRole("status").getByText("The webhook was deleted.").waitFor();
     assert.equal((await focused()).name, "Webhooks");
     assert.deepEqual(errors(), []);
   });
@@ -343,7 +343,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
       await sound("one");
       await page.getByRole("button", { name: "New secret…" }).click();
       await sound("ask");
-      await page.getByRole("button", { name: "Make a new secret" }).click();
+      await page.getByRole("button", { name: "Create secret" }).click();
       await secret.waitFor();
       await sound("secret");
       await page.keyboard.press("Escape");
@@ -351,7 +351,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
       await page.getByRole("listitem").first().waitFor();
       await sound("list");
       await add("https://10.0.0.1", "Connected");
-      await errorAt(page, "url").getByText("Only https").waitFor();
+      await errorAt(page, "url").getByText("Only public https").waitFor();
       await sound("form");
     });
   }

@@ -9,7 +9,7 @@ import {
   CAUSES, CHANGES, ENDED, GAPS, INAPPLICABLE, MUTE_REASONS, OUTCOMES, REMEDIES, RUN_STATES, runText, SEVERITIES, UNSEEN,
 } from "../../worker/public/script/security-words.js";
 import { deliveryText, ENDINGS, eventNames, EVENTS, FAULTS, STATES } from "../../worker/public/script/webhook-words.js";
-import { eventText, HAPPENINGS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/public/script/words.js";
+import { eventText, ACTIONS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/public/script/words.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const text = (pattern) => globSync(pattern, { cwd: ROOT }).map((file) => readFileSync(`${ROOT}/${file}`, "utf8")).join("\n");
@@ -45,9 +45,9 @@ describe("the page's words", () => {
     const waiting = Object.keys(MESSAGES).filter((code) => MESSAGES[code].includes("{wait}"));
     assert.deepEqual(waiting.toSorted(), ["provider_paused", "provider_rate_limited", "too_many_attempts", "too_many_requests", "too_many_scans", "too_many_sign_ins"]);
     const said = (wait) => new Failure("provider_paused", { status: 429, wait }).message;
-    assert.equal(said(61), "The provider takes no more requests for now. Try again in 2 minutes.");
-    assert.equal(said(1), "The provider takes no more requests for now. Try again in 1 minute.");
-    assert.equal(said(0), "The provider takes no more requests for now. Try again later.");
+    assert.equal(said(61), "The provider limits the number of requests. Try again in 2 minutes.");
+    assert.equal(said(1), "The provider limits the number of requests. Try again in 1 minute.");
+    assert.equal(said(0), "The provider limits the number of requests. Try again later.");
     for (const code of waiting) assert.doesNotMatch(new Failure(code, { status: 429 }).message, /[{}]/);
   });
 
@@ -62,8 +62,9 @@ describe("the page's words", () => {
   it("the page has words for each action of an event with each of its outcomes", () => {
     const actions = allowed(/credential_events_action check \(action in \(([^)]+)\)/g);
     assert.ok(actions.length >= 10, `found ${actions}`);
-    assert.deepEqual(actions.filter((action) => !(action in HAPPENINGS)), []);
-    for (const action of actions) {
+    // A rotation is an event of the organization, never of one integration.
+    assert.deepEqual(actions.filter((action) => !(action in ACTIONS)), ["rotated"]);
+    for (const action of Object.keys(ACTIONS)) {
       const { what, why } = eventText({ action, outcome: "succeeded", reason: null });
       assert.match(what, /^[A-Z][a-z ]+$/, action);
       assert.equal(why, "", action);
@@ -104,7 +105,7 @@ describe("the page's words", () => {
     for (const fault of faults) assert.match(FAULTS[fault] ?? "", /^[A-Z].+\.$/, fault);
     const delivery = { type: "connection.created", state: "pending", attempts: 2, next_attempt_at: new Date().toISOString(), last_error: "status", last_status: 503 };
     assert.deepEqual(deliveryText(delivery), { what: "Connected", how: "Tried 2 times, again any moment now.", why: "The server answered 503." });
-    assert.deepEqual(deliveryText({ ...delivery, attempts: 0, last_error: null }).how, "Waits to be sent.");
+    assert.deepEqual(deliveryText({ ...delivery, attempts: 0, last_error: null }).how, "Waiting to be sent.");
   });
 
   it("each code of a scan and of a finding is told", () => {

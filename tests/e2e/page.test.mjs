@@ -166,12 +166,12 @@ describe("the connect page", { concurrency: 2 }, () => {
     await page.getByLabel("Email").fill(user.email);
     await page.getByLabel("Password").fill("wrong");
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByRole("alert").getByText("The email or the password is not right.").waitFor();
+    await page.getByRole("alert").getByText("The email or the password is wrong.").waitFor();
     await shoot("wrong-password");
     const restore = gateway.fault(({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(user.id), answer(500, "down"));
     await page.getByLabel("Password").fill(user.password);
     await page.getByRole("button", { name: "Sign in" }).click();
-    await page.getByRole("alert").getByText("A service that this page depends on is not available").waitFor();
+    await page.getByRole("alert").getByText("A service that this page depends on is unavailable").waitFor();
     await shoot("list-failed");
     restore();
     await page.getByRole("button", { name: "Try again" }).click();

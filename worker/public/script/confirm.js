@@ -1,14 +1,14 @@
-/** A dialog that asks before something is done that cannot be taken back. */
+/** A dialog that asks for confirmation before an action that cannot be undone. */
 import { settle } from './dialog.js';
 import { fail } from './session.js';
-import { $, actionButton, clear, once, openDialog } from './view.js';
+import { $, actionButton, clear, whileBusy, openDialog } from './view.js';
 
-/** What the dialog asks about now. */
+/** The question that the dialog shows. */
 let asked = null;
 
 /**
- * Asks with `title` and `text`; the button says `label`, and `busy` while `work` runs. `work` answers what follows once the dialog is gone;
- * what it throws is told in the dialog.
+ * The button is labelled `label`, and `busy` while `work` runs. `work` returns what to do after the dialog has closed; the dialog shows the
+ * error that it throws.
  */
 export function confirm({ title, text, label, busy, kind = 'danger', work }, opener) {
   const question = {};
@@ -16,8 +16,8 @@ export function confirm({ title, text, label, busy, kind = 'danger', work }, ope
   $('confirm-title').textContent = title;
   $('confirm-text').textContent = text;
   clear($('confirm-error'));
-  // Another button each time: an earlier one may still be busy.
-  const button = actionButton(kind, label, () => once(button, busy, () => send(question, work)));
+  // A new button each time: the earlier one may still be busy.
+  const button = actionButton(kind, label, () => whileBusy(button, busy, () => send(question, work)));
   button.id = 'confirm-button';
   $('confirm-button').replaceWith(button);
   openDialog($('confirm'), opener);

@@ -1,13 +1,13 @@
-/** Connecting an account: the providers on offer, the way through one, and a grant that waits until the user has said which account. */
-import { leave, revocation } from './actions.js';
+/** Connecting an account: the list of providers, the redirect to one, and the choice of an account after it. */
+import { redirectToProvider, revocation } from './actions.js';
 import { askCredentials } from './credentials.js';
 import { api, resource } from './requests.js';
 import { fail, providerName, showFailed, state, takesCredentials } from './session.js';
 import {
-  $, actionButton, addressOf, clearNotices, element, go, notify, once, openDialog, parameter, setParameter, show,
+  $, actionButton, addressOf, clearNotices, element, go, notify, whileBusy, openDialog, parameter, setParameter, show,
 } from './view.js';
 
-/** So many providers have a button each; more are offered in a list that can be searched. */
+/** Up to this many providers have a button each. More are in a list with a search field. */
 const BUTTONS = 4;
 const ACCOUNT_NOUNS = { supabase: 'project' };
 
@@ -25,12 +25,12 @@ export function renderProviders() {
   const choose = isOne ? `Choose “Connect ${only.name}”.` : 'Choose a provider above.';
   const mixed = providers.some(({ integration_type: type }) => takesCredentials(type));
   $('list-empty-hint').textContent = mixed
-    ? `${choose} You sign in there, or give credentials that you have there.`
-    : `${choose} You decide ${isOne ? `at ${only.name}` : 'there'} what to grant, and come back here.`;
+    ? `${choose} You sign in there, or enter credentials from there.`
+    : `${choose} You decide ${isOne ? `at ${only.name}` : 'there'} what to authorize, and come back here.`;
   $('list-empty-hint').hidden = buttons.length === 0;
 }
 
-/** What has opened the list: the focus goes back there from wherever the list has led. */
+/** The button that opened the list. The focus returns to it. */
 let chooserOpener = null;
 
 function openChooser(opener) {
@@ -58,7 +58,7 @@ export function renderChooser() {
   $('chooser-count').textContent = found.length === 1 ? '1 provider' : `${found.length || 'No'} providers`;
 }
 
-/** Enter in the search: what is found by itself is meant; among several, the first is at hand. */
+/** Enter in the search field: opens the only result, or focuses the first of several. */
 export function chooseFound(event) {
   event.preventDefault();
   const buttons = $('chooser-list').querySelectorAll('button');
@@ -73,17 +73,17 @@ function connect(provider, button, region) {
   return askCredentials(provider, chooserOpener);
 }
 
-const authorize = (provider, button, region) => once(button, `Opening ${provider.name}…`, async () => {
+const authorize = (provider, button, region) => whileBusy(button, `Opening ${provider.name}…`, async () => {
   clearNotices();
   try {
     const request = { integration_type: provider.integration_type, organization_id: state.organization };
-    await leave({}, (path) => api('POST', '/api/auth/authorize', { ...request, return_to: path }));
+    await redirectToProvider({}, (path) => api('POST', '/api/auth/authorize', { ...request, return_to: path }));
   } catch (failure) {
     fail(failure, () => authorize(provider, button, region), region);
   }
 });
 
-/** After the callback: `?connected=` proves nothing by itself, that the integration is shown does. `find` shows it and answers its name. */
+/** After the callback. Anyone can write `?connected=` into a link, so the notice appears only if `find` returns the name of a shown integration. */
 export function announceNew(find) {
   const id = parameter('connected');
   if (!id) return;
@@ -92,7 +92,7 @@ export function announceNew(find) {
   if (name) notify('success', `${name} is connected.`);
 }
 
-// Choice: a grant over several accounts
+// Choice: a grant that covers several accounts
 
 export async function openChoice(id) {
   show('loading');
@@ -117,14 +117,14 @@ function renderChoice(id, { integration_type: type, accounts, expires_at: expiry
     name.dir = 'auto';
     return element('label', 'option', input, element('span', 'option-text', name, ' ', element('span', 'option-id', account.id)));
   }));
-  $('choose-expiry').textContent = `Choose before ${new Date(expiry).toLocaleTimeString('en', { timeStyle: 'short' })}; after that the grant is dropped.`;
+  $('choose-expiry').textContent = `Choose before ${new Date(expiry).toLocaleTimeString('en', { timeStyle: 'short' })}; after that the grant is revoked.`;
   $('choose').onsubmit = (event) => choose(event, id);
   $('choose-cancel').onclick = () => cancelChoice(id, providerName(type));
 }
 
 function choose(event, id) {
   event.preventDefault();
-  return once($('choose-submit'), 'Connecting…', async () => {
+  return whileBusy($('choose-submit'), 'Connecting…', async () => {
     clearNotices();
     try {
       const account = new FormData($('choose')).get('account_id');
@@ -135,7 +135,7 @@ function choose(event, id) {
   });
 }
 
-const cancelChoice = (id, provider) => once($('choose-cancel'), 'Canceling…', async () => {
+const cancelChoice = (id, provider) => whileBusy($('choose-cancel'), 'Canceling…', async () => {
   clearNotices();
   try {
     const { revoked } = await api('DELETE', resource('connections', id));

@@ -1,13 +1,13 @@
 /**
- * Connecting an account with credentials that the user has at the provider, and giving others in their place. What is typed stays in the
- * fields of the dialog, and the fields go with it.
+ * Connecting an account with credentials from the provider, and replacing them. What the user types is only in the dialog's fields, which
+ * are removed with it.
  */
 import { renewSubmit, settle } from './dialog.js';
 import { api, ask, resource } from './requests.js';
 import { fail, provider, providerName, state } from './session.js';
-import { $, addressOf, arrive, clear, element, go, mark, notify, once, openDialog } from './view.js';
+import { $, addressOf, render, clear, element, go, mark, notify, whileBusy, openDialog } from './view.js';
 
-/** What the dialog is open for: `{ label, busy, send }`; `send(fields)` answers what is to be done once the dialog is gone. */
+/** The question that the dialog shows: `{ label, busy, send }`. `send(fields)` returns what to do after the dialog has closed. */
 let asked = null;
 
 const idOf = ({ name }) => `credential-${name}`;
@@ -16,9 +16,9 @@ const inputs = () => [...$('credentials-fields').querySelectorAll('input')];
 export function askCredentials({ integration_type: type, name, fields }, opener) {
   open(fields, opener, {
     title: `Connect ${name}`,
-    lead: `${name} is asked before anything is stored. What you give is encrypted, and never shown again.`,
+    lead: `${name} checks the credentials before they are stored. They are encrypted, and never shown again.`,
     label: 'Connect',
-    busy: `Asking ${name}…`,
+    busy: `Checking with ${name}…`,
     isNamed: true,
     async send(given) {
       const called = $('credentials-name').value.trim();
@@ -26,7 +26,7 @@ export function askCredentials({ integration_type: type, name, fields }, opener)
       const { status, answer } = await ask('POST', '/api/integrations', request);
       const text = status === 201
         ? `${answer.name} is connected.`
-        : `${answer.name} was connected already. It has these credentials now.`;
+        : `${answer.name} was already connected. It now uses these credentials.`;
       return async () => {
         await go(addressOf({ connected: answer.id }), { replace: true });
         if (state.user) notify('success', text);
@@ -35,20 +35,20 @@ export function askCredentials({ integration_type: type, name, fields }, opener)
   });
 }
 
-/** Asks for others in place of those of an integration, which must be of the same account. */
+/** Asks for new credentials of an integration. They must belong to the same account. */
 export function askReplacement({ id, name, integration_type: type }, opener) {
   const called = providerName(type);
   open(provider(type).fields, opener, {
     title: `Replace the credentials of ${name}`,
-    lead: `They must be of the same account. ${called} is asked before anything is stored.`,
+    lead: `They must belong to the same account. ${called} checks them before they are stored.`,
     label: 'Replace',
-    busy: `Asking ${called}…`,
+    busy: `Checking with ${called}…`,
     isNamed: false,
     async send(given) {
       await api('PUT', resource('integrations', id, 'credentials'), { fields: given });
       return async () => {
-        await arrive();
-        if (state.user) notify('success', `${name} has these credentials now.`);
+        await render();
+        if (state.user) notify('success', `${name} now uses these credentials.`);
       };
     },
   });
@@ -63,12 +63,11 @@ function open(fields, opener, question) {
   mark($('credentials-name'));
   clear($('credentials-error'));
   $('credentials-fields').replaceChildren(...fields.map(renderField));
-  openDialog($('credentials'), opener, forget);
+  openDialog($('credentials'), opener, emptyFields);
   inputs()[0].focus();
 }
 
-/** Nothing that was typed outlives the dialog. */
-function forget() {
+function emptyFields() {
   asked = null;
   for (const input of [...inputs(), $('credentials-name')]) input.value = '';
   clear($('credentials-fields'));
@@ -94,18 +93,18 @@ export function submitCredentials(event) {
   event.preventDefault();
   const question = asked;
   const isAsked = () => asked === question;
-  for (const input of inputs()) mark(input, input.value.trim() ? '' : 'This is needed.');
+  for (const input of inputs()) mark(input, input.value.trim() ? '' : 'This field is required.');
   mark($('credentials-name'));
   clear($('credentials-error'));
   const missing = inputs().find((input) => input.ariaInvalid);
   if (missing) return missing.focus();
   const given = Object.fromEntries(inputs().map(({ name, value }) => [name, value]));
-  return once($('credentials-submit'), question.busy, () => settle($('credentials'), isAsked, () => question.send(given), refuse));
+  return whileBusy($('credentials-submit'), question.busy, () => settle($('credentials'), isAsked, () => question.send(given), refuse));
 }
 
-/** Says what is wrong at the field that it is about; what is about none, above them. */
+/** Shows an error at its field, or above the fields if it concerns none of them. */
 function refuse(failure) {
-  const [, name, text] = failure.code === 'invalid_fields' ? failure.said.match(/^fields\.(\w+) (.+)$/) ?? [] : [];
+  const [, name, text] = failure.code === 'invalid_fields' ? failure.apiMessage.match(/^fields\.(\w+) (.+)$/) ?? [] : [];
   const field = failure.code === 'name_taken' ? $('credentials-name') : inputs().find((input) => input.name === name);
   if (!field) return fail(failure, undefined, $('credentials-error'));
   mark(field, name ? `This ${text}.` : failure.message);

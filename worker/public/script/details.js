@@ -1,23 +1,23 @@
-/** One integration: how it fares, what it is called, what happened to it, and what can be done about it. */
-import { askDisconnect, disconnection, mend, mending } from './actions.js';
+/** One integration: its health, its name, its schedule, its events, and the actions on it. */
+import { askDisconnect, disconnection, reconnect, reconnectLabel } from './actions.js';
 import { announceNew } from './connect.js';
 import { api, resource } from './requests.js';
 import { fail, provider, providerName, showFailed, showOrganizations } from './session.js';
-import { $, addressOf, clearNotices, fillTime, go, link, mark, notify, once, show, staying } from './view.js';
+import { $, addressOf, clearNotices, fillTime, go, link, mark, notify, whileBusy, show, viewGuard } from './view.js';
 import { showLastRun } from './security.js';
 import { chosenSchedule, refuseSchedule, showSchedule } from './schedule.js';
 import { openTrail, resetTrail } from './trail.js';
 import { inTime, statusName, statusText } from './words.js';
 
-/** Statuses that only the user's way through the provider ends. */
+/** Statuses that only a reconnection can end. */
 const ENDED = ['reconnect_required', 'revoked'];
 
-/** What is shown. */
+/** The integration that is shown. */
 let integration = null;
 
 export async function openDetails(id) {
   show('loading');
-  const here = staying();
+  const here = viewGuard();
   try {
     const found = await api('GET', resource('integrations', id));
     if (!here()) return;
@@ -29,14 +29,14 @@ export async function openDetails(id) {
     showOrganizations(false);
     show('details');
     announceNew((connected) => connected === id && found.name);
-    // Not waited for: the focus goes to the title once this is done, and by then somebody may type.
+    // Not awaited: the focus moves to the title when this function ends, and the user may be typing by the time the events have loaded.
     openTrail(id);
     showLastRun(found);
   } catch (failure) {
     if (!here()) return;
     if (![400, 404].includes(failure.status)) return showFailed(failure, () => openDetails(id));
     await go(addressOf(), { replace: true });
-    notify('warning', 'That integration is not there any more.');
+    notify('warning', 'That integration no longer exists.');
   }
 }
 
@@ -52,21 +52,21 @@ function render(found) {
   const ended = ENDED.includes(status);
   $('details-health').classList.toggle('trouble', status !== 'active');
   $('details-reason').textContent = statusText(found);
-  fillTime($('details-expires'), found.token_expires_at, { words: inTime, otherwise: 'No end is known' });
+  fillTime($('details-expires'), found.token_expires_at, { words: inTime, otherwise: 'Unknown' });
   fillTime($('details-checked'), found.last_checked_at, { otherwise: 'Not yet' });
-  fillTime($('details-next'), found.next_check_at, { words: inTime, otherwise: 'None is due' });
-  // What the user has given as it is has nothing that could be renewed.
+  fillTime($('details-next'), found.next_check_at, { words: inTime, otherwise: 'None scheduled' });
+  // An API key or a password cannot be refreshed.
   $('refresh').hidden = ended || ['api_key', 'basic'].includes(provider(type)?.auth);
-  $('reconnect').textContent = mending(type);
+  $('reconnect').textContent = reconnectLabel(type);
   $('reconnect').classList.toggle('primary', ended);
   $('disconnect-lead').textContent = disconnection(type);
 }
 
-/** Runs what changes the integration, shows it anew and says what came of it: `work` answers the notice `[kind, text]`, or nothing. */
+/** Runs an action on the integration and shows the result. `work` returns the notice `[kind, text]`, or nothing. */
 function act(button, label, work) {
-  return once(button, label, async () => {
+  return whileBusy(button, label, async () => {
     const { id } = integration;
-    const here = staying();
+    const here = viewGuard();
     clearNotices();
     try {
       const notice = await work(resource('integrations', id));
@@ -89,19 +89,19 @@ export const checkNow = () => act($('check'), 'Checking…', async (path) => {
   return found.status === 'active' ? ['success', 'Checked: the access works.'] : ['warning', `Checked. ${statusText(found)}`];
 });
 
-export const refreshNow = () => act($('refresh'), 'Renewing…', async (path) => {
+export const refreshNow = () => act($('refresh'), 'Refreshing…', async (path) => {
   const { refreshed, status } = await api('POST', `${path}/refresh`, {});
-  if (refreshed) return ['success', 'The access was renewed.'];
+  if (refreshed) return ['success', 'The access was refreshed.'];
   return status === 'active'
-    ? ['success', 'There was nothing to renew.']
-    : ['warning', 'The provider did not renew the access. Reconnect the integration.'];
+    ? ['success', 'The access did not need a refresh.']
+    : ['warning', 'The provider did not refresh the access. Reconnect the integration.'];
 });
 
 export function rename(event) {
   event.preventDefault();
   const field = $('rename-name');
   const name = field.value.trim();
-  mark(field, name ? '' : 'A name is needed.');
+  mark(field, name ? '' : 'Enter a name.');
   if (!name) return field.focus();
   return act($('rename-submit'), 'Saving…', async (path) => {
     try {
@@ -123,7 +123,7 @@ export function reschedule(event) {
     try {
       const found = await api('PATCH', path, { scan_schedule: chosenSchedule() });
       showSchedule(found);
-      return ['success', found.scan_schedule ? 'It is checked by itself from now on.' : 'It is not checked by itself any more.'];
+      return ['success', found.scan_schedule ? 'Automatic checks are on.' : 'Automatic checks are off.'];
     } catch (failure) {
       if (failure.code !== 'bad_schedule') throw failure;
       refuseSchedule(failure);
@@ -132,7 +132,7 @@ export function reschedule(event) {
   });
 }
 
-export const reconnectShown = () => mend(integration, $('reconnect'), { integration: integration.id });
+export const reconnectShown = () => reconnect(integration, $('reconnect'), { integration: integration.id });
 
 export const disconnectShown = () => askDisconnect(integration, $('details-disconnect'), async ({ kind, text }) => {
   resetTrail();

@@ -1,17 +1,17 @@
-/** The request that is sent from a dialog. Escape closes it while one still runs, and it may be open for something else by then. */
+/** The request of a dialog. The user may close the dialog, or open it for something else, while the request runs. */
 import { fail } from './session.js';
-import { $, element, staying } from './view.js';
+import { $, element, viewGuard } from './view.js';
 
-/** Puts another button in the place of `#<id>`, which may still be busy with an earlier request. */
+/** Replaces the button `#<id>`, which may still be busy with an earlier request. */
 export const renewSubmit = (id, label) =>
   $(id).replaceWith(Object.assign(element('button', 'button primary', label), { id, type: 'submit' }));
 
 /**
- * Runs `work`, which answers what follows once the dialog is gone. `isAsked` says whether the dialog is still open for it; `refuse` tells in the
- * dialog what `work` throws.
+ * Runs `work`, which returns what to do after the dialog has closed. `isAsked` says whether the dialog still shows this question; `refuse`
+ * shows the error that `work` throws in the dialog.
  */
 export async function settle(dialog, isAsked, work, refuse) {
-  const here = staying();
+  const here = viewGuard();
   try {
     const follow = await work();
     if (isAsked()) dialog.close();

@@ -1,14 +1,14 @@
-/** An integration's findings: the most severe first, each with how it is put right, its history, and its mutes. */
+/** An integration's findings, most severe first, each with its remediation, its history and its mutes. */
 import { confirm } from './confirm.js';
 import { askMute } from './mute-form.js';
 import { paged } from './pages.js';
 import { api, resource } from './requests.js';
 import { changeText, ENDED, gapText, MUTE_REASONS, severityName } from './security-words.js';
 import { fail } from './session.js';
-import { $, actionButton, element, fillTime, notify, once, staying } from './view.js';
+import { $, actionButton, element, fillTime, notify, whileBusy, viewGuard } from './view.js';
 import { inTime } from './words.js';
 
-/** What is shown: the parameters of the list, by the choice. */
+/** The list's parameters by the chosen state. */
 const CHOICES = {
   open: { muted: 'false' },
   muted: { muted: 'true' },
@@ -30,18 +30,17 @@ export { loadMoreFindings };
 
 const severity = () => ($('findings-severity').value ? { severity: $('findings-severity').value } : {});
 
-/** Shows an integration's; `onchange` is called when a mute was made or ended. */
+/** Shows an integration's findings. `onchange` is called after a mute was created or ended. */
 export function openFindings(id, onchange) {
   [shown, changed] = [id, onchange];
   reset();
   return open(id);
 }
 
-/** Another choice was made. */
 export function filterFindings() {
   reset();
   const { value } = $('findings-state');
-  $('findings-empty').textContent = value === 'open' ? 'Nothing that was checked fails.' : `Nothing is ${value}.`;
+  $('findings-empty').textContent = value === 'open' ? 'There are no open findings.' : `There are no ${value} findings.`;
   return open(shown);
 }
 
@@ -70,7 +69,7 @@ function stateOf({ ended_as: ended, muted_until: muted, unverified_since: unveri
 }
 
 async function load(id, body) {
-  const here = staying();
+  const here = viewGuard();
   try {
     const [finding, { events }] = await Promise.all([api('GET', resource('findings', id)), api('GET', resource('findings', id, 'events'))]);
     if (here()) body.replaceChildren(...renderMore(finding), ...renderHistory(events));
@@ -100,14 +99,14 @@ function renderMore(finding) {
   return parts;
 }
 
-/** A link to the provider's page, which opens beside this one; nothing where there is none. */
+/** A link to the provider's documentation, in a new tab; nothing if there is none. */
 export function outward(url) {
-  // The catalogue's own, which its build checks; but an address is the one thing here that could run.
+  // The catalogue's build checks these URLs. Checked again here, because a `javascript:` URL would run.
   if (!url?.startsWith('https://')) return [];
   return [' ', Object.assign(element('a', '', 'Read more'), { href: url, target: '_blank', rel: 'noopener noreferrer' })];
 }
 
-/** A mute that holds, with its end. */
+/** An active mute, with a button that ends it. */
 export function renderMute(mute) {
   const { id, reason, note, expires_at: until, matches, resource_id: about, integration_id: integration, check_id: check } = mute;
   const time = element('time');
@@ -115,7 +114,7 @@ export function renderMute(mute) {
   const scope = about ? 'for this resource' : integration ? 'for this integration' : 'for the organization';
   const text = element('div', 'row-text',
     element('p', '', `${MUTE_REASONS[reason] ?? reason}: ${note}`),
-    element('p', 'fine', `Mutes ${check} ${scope}; ends `, time, matches === false ? '. It matches nothing any more.' : ''));
+    element('p', 'fine', `Mutes ${check} ${scope}; ends `, time, matches === false ? '. It no longer matches any finding.' : ''));
   const button = actionButton('small', 'End the mute', () => askEnd(id, button));
   button.append(element('span', 'visually-hidden', ` of ${check}`));
   return element('div', 'mute', text, button);
@@ -123,7 +122,7 @@ export function renderMute(mute) {
 
 const askEnd = (id, opener) => confirm({
   title: 'End the mute?',
-  text: 'What it covers is shown among the open findings again, and webhooks hear of it.',
+  text: 'Its findings are shown as open again, and webhooks receive an event.',
   label: 'End the mute',
   busy: 'Ending it…',
   kind: 'primary',
@@ -131,7 +130,7 @@ const askEnd = (id, opener) => confirm({
     await api('DELETE', resource('mutes', id));
     return async () => {
       await changed();
-      notify('success', 'The mute is ended.');
+      notify('success', 'The mute has ended.');
     };
   },
 }, opener);
@@ -149,8 +148,7 @@ function renderHistory(events) {
   return [element('h3', '', 'History'), element('ol', 'trail', ...items)];
 }
 
-/** Loads the list again, and puts the focus where it cannot be lost. */
-export const reloadFindings = () => once($('findings-reload'), 'Loading…', async () => {
+export const reloadFindings = () => whileBusy($('findings-reload'), 'Loading…', async () => {
   reset();
   await open(shown);
 });

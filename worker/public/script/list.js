@@ -1,12 +1,12 @@
 /** The organization's integrations. */
-import { askDisconnect, mend, mending } from './actions.js';
+import { askDisconnect, reconnect, reconnectLabel } from './actions.js';
 import { announceNew, renderProviders } from './connect.js';
 import { api } from './requests.js';
-import { fail, providerName, showOrganizations, state, tellFailed } from './session.js';
-import { $, clear, fillTime, focusTitle, link, notify, once, show, showPart, stamp, staying } from './view.js';
+import { fail, providerName, showOrganizations, state, showLoadFailure } from './session.js';
+import { $, clear, fillTime, focusTitle, link, notify, whileBusy, show, showPart, stamp, viewGuard } from './view.js';
 import { statusName } from './words.js';
 
-/** How many rows stand there, and of how many. */
+/** The number of rows shown, and of all rows. */
 let shown = 0;
 let count = 0;
 
@@ -20,20 +20,20 @@ export function openList() {
 const showList = (part) => showPart('list', ['list-loading', 'list-failed', 'list-empty', 'integrations'], part);
 
 async function loadList() {
-  const here = staying();
+  const here = viewGuard();
   shown = 0;
   $('list-more').hidden = true;
   showList('list-loading');
   try {
     await loadPage();
   } catch (failure) {
-    if (here() && tellFailed(failure, $('list-failed'), loadList)) showList('list-failed');
+    if (here() && showLoadFailure(failure, $('list-failed'), loadList)) showList('list-failed');
   }
 }
 
-/** Loads what follows the rows that stand there. An answer that fits no more, because the user moved on, is dropped. */
+/** Loads the next page. A response that arrives after the user has moved on is dropped. */
 async function loadPage() {
-  const here = staying();
+  const here = viewGuard();
   const offset = shown;
   const query = new URLSearchParams({ organization_id: state.organization, offset });
   const { integrations, count: all } = await api('GET', `/api/integrations?${query}`);
@@ -55,7 +55,7 @@ function renderCount(rows, all) {
   showList(shown > 0 ? 'integrations' : 'list-empty');
 }
 
-export const loadMore = () => once($('list-more-button'), 'Loading…', () => loadPage().catch((failure) => fail(failure, loadMore)));
+export const loadMore = () => whileBusy($('list-more-button'), 'Loading…', () => loadPage().catch((failure) => fail(failure, loadMore)));
 
 function renderRow(integration) {
   const { id, name, integration_type: type, status, created_at: created } = integration;
@@ -68,9 +68,9 @@ function renderRow(integration) {
   slots.status.classList.toggle('active', status === 'active');
   fillTime(slots.age, created);
   for (const action of ['reconnect', 'disconnect']) slots[`${action}-name`].textContent = ` ${name}`;
-  slots['reconnect-label'].textContent = mending(type);
+  slots['reconnect-label'].textContent = reconnectLabel(type);
   slots.reconnect.hidden = !['reconnect_required', 'revoked'].includes(status);
-  slots.reconnect.addEventListener('click', () => mend(integration, slots.reconnect, {}));
+  slots.reconnect.addEventListener('click', () => reconnect(integration, slots.reconnect, {}));
   slots.disconnect.addEventListener('click', () => askDisconnect(integration, slots.disconnect, (outcome) => removeRow(id, outcome)));
   return root;
 }
@@ -82,7 +82,7 @@ function removeRow(id, { kind, text }) {
   const focused = row?.contains(document.activeElement);
   row?.remove();
   notify(kind, text);
-  // No row: the user has moved on to another list meanwhile.
+  // No row: the user has switched to another list.
   if (row) renderCount(shown - 1, count - 1);
   if (focused || document.activeElement === document.body) focusTitle();
   if (shown === 0 && count > 0) loadList();

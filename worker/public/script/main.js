@@ -12,14 +12,14 @@ import { copySecret } from './secret.js';
 import { openSecurity, scanNow } from './security.js';
 import { onSignedIn, readOrganization, signIn, signOut, start, state, switchOrganization } from './session.js';
 import { loadMoreEvents } from './trail.js';
-import { $, arrive, onMove, parameter } from './view.js';
+import { $, render, onMove, parameter } from './view.js';
 import {
   changeWebhook, deleteWebhook, disableWebhook, enableWebhook, loadMoreDeliveries, openWebhook, reloadDeliveries, renewSecret,
 } from './webhook.js';
 import { showKinds, submitWebhook } from './webhook-form.js';
 import { addWebhook, openWebhooks } from './webhooks.js';
 
-/** What the address names, the first that it does. */
+/** Views by the parameter that opens them; the first one present wins. */
 const VIEWS = { choose: openChoice, security: openSecurity, integration: openDetails, webhook: openWebhook, webhooks: openWebhooks };
 
 function openAddress() {
@@ -30,12 +30,12 @@ function openAddress() {
 }
 
 onMove(openAddress);
-onSignedIn(arrive);
+onSignedIn(render);
 
 for (const [id, type, listener] of [
   ['sign-in', 'submit', signIn],
   ['sign-out', 'click', signOut],
-  ['organization', 'change', () => { switchOrganization(); arrive(); }],
+  ['organization', 'change', () => { switchOrganization(); render(); }],
   ['list-more-button', 'click', loadMore],
   ['chooser-search', 'input', renderChooser],
   ['chooser-form', 'submit', chooseFound],
@@ -67,6 +67,6 @@ for (const [id, type, listener] of [
   ['secret-copy', 'click', copySecret],
 ]) $(id).addEventListener(type, listener);
 for (const button of document.querySelectorAll('dialog [data-close]')) button.addEventListener('click', () => button.closest('dialog').close());
-// Back from the provider's page: what was restored may be old, and its button still busy.
+// Back from the provider's page: the browser may restore an old page whose button is still busy.
 addEventListener('pageshow', ({ persisted }) => persisted && start());
 start();

@@ -1,18 +1,18 @@
-/** A mute: asked for in a dialog, with a reason, a note and an end. */
+/** The dialog for a mute: a reason, a note and an end. */
 import { renewSubmit, settle } from './dialog.js';
 import { api } from './requests.js';
 import { MUTE_REASONS } from './security-words.js';
 import { fail } from './session.js';
-import { $, clear, element, mark, notify, once, openDialog } from './view.js';
+import { $, clear, element, mark, notify, whileBusy, openDialog } from './view.js';
 
 const DAY = 86_400_000;
-/** How long, in days. */
+/** Durations by days. */
 const LENGTHS = { 7: 'A week', 30: '30 days', 90: '90 days', 180: 'Half a year', 364: 'A year' };
 
 /** What the dialog is open for. */
 let asked = null;
 
-/** Asks for a mute of a finding; `done` follows once there is one. */
+/** Asks for a mute of a finding. `done` is called after it was created. */
 export function askMute(finding, opener, done) {
   asked = { finding, done };
   $('mute-what').textContent = `${finding.title ?? finding.check_id} · ${finding.resource.name ?? finding.resource.id}`;
@@ -34,7 +34,7 @@ export function submitMute(event) {
   event.preventDefault();
   const note = $('mute-note').value.trim();
   clear($('mute-error'));
-  mark($('mute-note'), note.length < 3 ? 'Say why, in three characters at least.' : '');
+  mark($('mute-note'), note.length < 3 ? 'Enter at least three characters.' : '');
   if (note.length < 3) return $('mute-note').focus();
   const question = asked;
   const { finding, done } = question;
@@ -52,9 +52,9 @@ export function submitMute(event) {
     await api('POST', '/api/mutes', body);
     return async () => {
       await done();
-      notify('success', 'It is muted. It is listed under “Muted”, and ends by itself.');
+      notify('success', 'The finding is muted. It is listed under “Muted” until the mute ends.');
     };
   };
   const refuse = (failure) => fail(failure, undefined, $('mute-error'));
-  return once($('mute-submit'), 'Muting…', () => settle($('mute'), () => asked === question, send, refuse));
+  return whileBusy($('mute-submit'), 'Muting…', () => settle($('mute'), () => asked === question, send, refuse));
 }

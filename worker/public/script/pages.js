@@ -1,15 +1,15 @@
-/** A list that comes in pages, the newest first. */
+/** A list in pages, newest first. */
 import { api } from './requests.js';
-import { fail, tellFailed } from './session.js';
-import { $, clear, once, staying } from './view.js';
+import { fail, showLoadFailure } from './session.js';
+import { $, clear, whileBusy, viewGuard } from './view.js';
 
 const PAGE = 10;
 
 const withParameters = (path, parameters) => `${path}${path.includes('?') ? '&' : '?'}${new URLSearchParams(parameters)}`;
 
 /**
- * The list `#<name>` with its `-empty`, `-failed`, `-more` and `-more-button`, under the heading `#<title>`. `path(id)` is where it is asked
- * for, `key` what holds the items in an answer, and `render` makes one's element.
+ * The list `#<name>` with its `-empty`, `-failed`, `-more` and `-more-button`, under the heading `#<title>`. `path(id)` is its API path, `key`
+ * the member with the items, and `render` makes an item's element.
  */
 export function paged({ name, title, path, key, render }) {
   let at = { id: null, cursor: null };
@@ -23,7 +23,6 @@ export function paged({ name, title, path, key, render }) {
     $(`${name}-more`).hidden = !cursor;
   }
 
-  /** Nothing of another one's list is left. */
   function reset() {
     at = { id: null, cursor: null };
     clear($(name), $(`${name}-failed`));
@@ -31,25 +30,25 @@ export function paged({ name, title, path, key, render }) {
   }
 
   async function open(id) {
-    const here = staying();
+    const here = viewGuard();
     try {
       const page = await load(id);
       if (!here()) return;
       clear($(name), $(`${name}-failed`));
       append(id, page);
     } catch (failure) {
-      if (here()) tellFailed(failure, $(`${name}-failed`), () => open(id));
+      if (here()) showLoadFailure(failure, $(`${name}-failed`), () => open(id));
     }
   }
 
-  const more = () => once($(`${name}-more-button`), 'Loading…', async () => {
+  const more = () => whileBusy($(`${name}-more-button`), 'Loading…', async () => {
     const { id, cursor } = at;
-    const here = staying();
+    const here = viewGuard();
     try {
       const page = await load(id, cursor);
       if (!here() || at.cursor !== cursor) return;
       append(id, page);
-      // The button goes with the last page, and the focus must not go with it.
+      // The last page hides the button, which would lose the focus.
       if (!page.next_cursor) $(title).focus();
     } catch (failure) {
       if (here()) fail(failure, more);

@@ -1,19 +1,19 @@
-/** Requests to the API. The session is in HttpOnly cookies, which the browser adds by itself. */
+/** Requests to the API. The browser adds the session's HttpOnly cookies. */
 import { inSeconds, MESSAGES, sentence } from './words.js';
 
 export const REQUEST_TIMEOUT = 30_000;
 
-/** A request that failed. A status of 0: no answer came. `said` are the API's own words, `wait` the seconds that it wants one to. */
+/** A failed request. Status 0: there was no response. `apiMessage` is the API's message, `wait` the number of seconds to wait. */
 export class Failure extends Error {
-  constructor(code, { status = 0, said = '', requestId, wait } = {}) {
-    super((MESSAGES[code] ?? (said ? sentence(said) : MESSAGES.unreadable)).replace('{wait}', wait ? inSeconds(wait) : 'later'));
-    Object.assign(this, { code, status, said, requestId, retryable: status === 0 || status >= 500 });
+  constructor(code, { status = 0, apiMessage = '', requestId, wait } = {}) {
+    super((MESSAGES[code] ?? (apiMessage ? sentence(apiMessage) : MESSAGES.unreadable)).replace('{wait}', wait ? inSeconds(wait) : 'later'));
+    Object.assign(this, { code, status, apiMessage, requestId, retryable: status === 0 || status >= 500 });
   }
 }
 
 /** `{ status, answer }` */
 async function exchange(method, path, body) {
-  // The worker takes unsafe methods as JSON only: no form of another site can send that.
+  // The worker accepts unsafe methods as JSON only, which a form of another site cannot send.
   const headers = method === 'GET' ? {} : { 'content-type': 'application/json' };
   const signal = AbortSignal.timeout(REQUEST_TIMEOUT);
   try {
@@ -27,11 +27,11 @@ async function exchange(method, path, body) {
 
 function read({ ok, status, headers }, text) {
   let answer = null;
-  try { answer = JSON.parse(text); } catch { /* not JSON: told by the status below */ }
+  try { answer = JSON.parse(text); } catch { /* not JSON: the status below decides */ }
   if (ok && answer) return { status, answer };
   const code = answer?.error?.code ?? (status >= 500 ? 'upstream_unavailable' : 'unreadable');
   throw new Failure(code, {
-    status, said: answer?.error?.message, requestId: headers.get('x-request-id'), wait: Number(headers.get('retry-after')),
+    status, apiMessage: answer?.error?.message, requestId: headers.get('x-request-id'), wait: Number(headers.get('retry-after')),
   });
 }
 
@@ -39,7 +39,7 @@ export const send = async (...request) => (await exchange(...request)).answer;
 
 let refreshing = null;
 
-/** One refresh at a time: a refresh token that is used twice counts as stolen. */
+/** One refresh at a time: Supabase Auth treats a refresh token that is used twice as stolen. */
 export function refresh() {
   refreshing ??= send('POST', '/api/session', { refresh: true })
     .catch((failure) => { throw [400, 403].includes(failure.status) ? new Failure('unauthorized', { status: 401 }) : failure; })
@@ -47,7 +47,7 @@ export function refresh() {
   return refreshing;
 }
 
-/** Sends as the signed-in user; a session that ran out is refreshed once. */
+/** Sends a request as the signed-in user. An expired session is refreshed once. */
 export async function ask(...request) {
   try {
     return await exchange(...request);
@@ -60,5 +60,4 @@ export async function ask(...request) {
 
 export const api = async (...request) => (await ask(...request)).answer;
 
-/** `/api/<kind>/<id>` and what follows. */
 export const resource = (kind, id, ...rest) => ['/api', kind, encodeURIComponent(id), ...rest].join('/');

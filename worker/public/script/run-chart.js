@@ -1,4 +1,4 @@
-/** A picture of an integration's runs: a column each, the latest at the right. It is readable without colour: by fill, hatching and a cross. */
+/** A chart of an integration's runs: a column each, the latest at the right. It is readable without colour, by fill, hatching and a cross. */
 import { element } from './view.js';
 import { runText } from './security-words.js';
 import { moment } from './words.js';
@@ -13,11 +13,11 @@ function shape(tag, attributes, ...content) {
   return made;
 }
 
-/** What fills what could not be checked. */
+/** The pattern of what could not be checked. */
 const hatching = () => shape('defs', {}, shape('pattern', { id: 'chart-unknown', width: 5, height: 5, patternUnits: 'userSpaceOnUse', patternTransform: 'rotate(45)' },
   shape('rect', { class: 'chart-ground', width: 5, height: 5 }), shape('path', { class: 'chart-hatch', d: 'M0 0v5' })));
 
-/** A part of a column, or what stands for it in the legend. */
+/** A part of a column or of the legend. */
 const part = (kind, box) => shape('rect', { class: `chart-${kind}`, ...(kind === 'unknown' && { fill: 'url(#chart-unknown)' }), ...box });
 
 function column(run, x, unit) {
@@ -34,7 +34,7 @@ function column(run, x, unit) {
   const { passed, failed, unknown } = run.results;
   let y = HEIGHT;
   for (const [kind, count] of [['failed', failed], ['unknown', unknown], ['passed', passed]]) {
-    // What is there is seen, however little it is.
+    // Even a small part is visible.
     const height = count ? Math.max(3, count * unit) : 0;
     y -= height;
     if (height) group.append(part(kind, { x: x + 0.75, y: y + 0.75, width: WIDTH - 1.5, height: height - 1.5 }));
@@ -42,7 +42,7 @@ function column(run, x, unit) {
   return group;
 }
 
-/** The picture of these runs, the newest first; its label says what it shows. */
+/** Draws these runs, newest first. The label says what the chart shows. */
 export function runChart(runs) {
   const shown = runs.toReversed();
   const most = Math.max(1, ...shown.map(({ results }) => (results ? results.total - results.not_applicable : 0)));
@@ -55,7 +55,7 @@ export function runChart(runs) {
   return chart;
 }
 
-/** What the fills mean. */
+/** The legend of the chart. */
 export function chartLegend() {
   const key = (kind, text) => {
     const sample = shape('svg', { class: 'chart-key', viewBox: '0 0 14 14', width: 14, height: 14, 'aria-hidden': 'true' });

@@ -1,10 +1,10 @@
-/** When an integration is checked by itself: a few common choices, and any cron expression. */
+/** The schedule of automatic checks: a few common choices, or any cron expression. */
 import { $, mark } from './view.js';
 import { sentence } from './words.js';
 
 /**
- * The choices by the name of their option. The moments are the integration's own: if all were checked on the hour, they would use up the
- * provider's limit together.
+ * The choices by the name of their option. Each integration has its own minute: if all were checked on the hour, they would exhaust the
+ * provider's rate limit together.
  */
 function choices(id) {
   const mix = Number.parseInt(id.slice(0, 8), 16);
@@ -19,7 +19,6 @@ function choices(id) {
 
 let offered = {};
 
-/** Shows the schedule that stands. */
 export function showSchedule({ id, scan_schedule: schedule }) {
   offered = choices(id);
   $('schedule').value = Object.keys(offered).find((name) => offered[name] === schedule) ?? 'own';
@@ -28,7 +27,7 @@ export function showSchedule({ id, scan_schedule: schedule }) {
   showExpression();
 }
 
-/** Another choice was made. An expression of one's own begins with what was chosen before. */
+/** Handles another choice. A custom expression starts from the previous choice. */
 export function chooseSchedule() {
   const expression = offered[$('schedule').value];
   if (expression !== undefined) $('schedule-expression').value = expression ?? '';
@@ -38,11 +37,10 @@ export function chooseSchedule() {
 
 const showExpression = () => { $('schedule-own').hidden = $('schedule').value !== 'own'; };
 
-/** The schedule that is to be, null for none. */
+/** The chosen schedule; null for none. */
 export const chosenSchedule = () => ($('schedule').value === 'own' ? $('schedule-expression').value.trim() : offered[$('schedule').value]);
 
-/** Says at the field what is wrong with the expression. */
-export function refuseSchedule({ said }) {
-  mark($('schedule-expression'), sentence(said.replace(/^scan_schedule:? /, '')));
+export function refuseSchedule({ apiMessage }) {
+  mark($('schedule-expression'), sentence(apiMessage.replace(/^scan_schedule:? /, '')));
   $('schedule-expression').focus();
 }

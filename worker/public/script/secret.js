@@ -1,11 +1,11 @@
-/** A webhook's secret, which is shown once: it is in the field of a dialog, and goes with it. */
+/** A webhook's secret, shown once. It is only in the dialog's field, which is emptied when the dialog closes. */
 import { $, clear, openDialog } from './view.js';
 import { moment } from './words.js';
 
-/** Shows the secret of a webhook that was made, or has a new one: then the one before signs for a while as well. */
+/** Shows the secret of a new webhook, or a webhook's new secret, while the previous one still signs. */
 export function showSecret({ secret, previous_secret_ends_at: until }, opener) {
-  $('secret-text').textContent = 'Your server verifies with it that what it gets comes from here. Keep it now: it is shown this once.'
-    + (until ? ` The one before signs too until ${moment(until)}; change to this one by then.` : '');
+  $('secret-text').textContent = 'Your server uses it to verify that events come from here. Copy it now: it is shown only once.'
+    + (until ? ` The previous secret also signs until ${moment(until)}; switch to this one before then.` : '');
   $('secret-value').value = secret;
   clear($('secret-copied'));
   openDialog($('secret'), opener, () => {
@@ -21,8 +21,8 @@ export async function copySecret() {
     await navigator.clipboard.writeText(field.value);
     $('secret-copied').textContent = 'Copied.';
   } catch {
-    // Not by a page without https, nor where the user does not permit it.
+    // A page without https cannot copy, nor one that the user does not permit to.
     field.select();
-    $('secret-copied').textContent = 'The browser does not let this page copy. It is selected: copy it yourself.';
+    $('secret-copied').textContent = 'The browser does not let this page copy. The secret is selected: copy it yourself.';
   }
 }

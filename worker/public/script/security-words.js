@@ -1,10 +1,10 @@
-/** What the codes of scans and findings are in words. Pure, like words.js. */
+/** The page's words for scans and findings. Pure, like words.js. */
 import { capitalized, reasonText, sentence } from './words.js';
 
-/** The most severe first. */
+/** Severities, most severe first. */
 export const SEVERITIES = { critical: 'Critical', high: 'High', medium: 'Medium', low: 'Low', info: 'Info' };
 
-/** Why something could not be seen. */
+/** Why something could not be checked. */
 export const UNSEEN = {
   forbidden: 'The access may not see this.',
   hidden: 'The provider hides this from the access, or it is gone.',
@@ -15,12 +15,12 @@ export const UNSEEN = {
   truncated: 'There is more of this than a scan reads.',
   too_large: 'The provider’s answer was too large.',
   provider_failed: 'The provider did not answer.',
-  bad_answer: 'The provider’s answer could not be understood.',
-  unavailable: 'The provider says that it could not look.',
-  not_scanned: 'No scan has looked yet.',
+  bad_answer: 'The provider’s response could not be read.',
+  unavailable: 'The provider could not check this.',
+  not_scanned: 'No scan has run yet.',
 };
 
-/** What changes that, where a scope is not what is missing. */
+/** What to do about it, unless a scope is missing. */
 export const REMEDIES = {
   forbidden: 'Reconnect with a user who may see it.',
   hidden: 'Reconnect with a user who may see it.',
@@ -31,7 +31,7 @@ export const REMEDIES = {
   unavailable: 'Scan again later.',
   not_scanned: 'Scan now.',
 };
-const NO_REMEDY = 'Look at it yourself: a scan cannot.';
+const NO_REMEDY = 'Check this yourself: a scan cannot.';
 
 /** Why a check does not apply. */
 export const INAPPLICABLE = {
@@ -41,7 +41,7 @@ export const INAPPLICABLE = {
   empty: 'There is nothing of this kind.',
 };
 
-/** Why a run did not run, or ended early; beside the reasons above and those of a status. */
+/** Why a run did not run or ended early, in addition to the reasons above and those of a status. */
 export const GAPS = {
   not_checked: 'The access was not checked at that time, so nothing was scanned.',
   still_running: 'An earlier scan had not ended.',
@@ -56,12 +56,12 @@ export const RUN_STATES = { queued: 'Waiting for the scanner…', running: 'Scan
 export const ENDED = {
   passed: 'Resolved: the check passes.',
   gone: 'Resolved: it is no longer there.',
-  check_removed: 'Archived: nothing checks this any more.',
+  check_removed: 'Archived: there is no longer a check for this.',
   account_replaced: 'Archived: another account is connected.',
   disconnected: 'Archived: the integration was disconnected.',
 };
 
-/** What happened to a finding. */
+/** The events of a finding. */
 export const CHANGES = {
   opened: 'Found',
   reopened: 'Found again',
@@ -82,7 +82,7 @@ export const CAUSES = {
 
 export const MUTE_REASONS = {
   accepted_risk: 'We accept the risk',
-  false_positive: 'It is not true',
+  false_positive: 'It is a false positive',
   compensating_control: 'Something else protects us',
   wont_fix: 'We will not fix it',
 };
@@ -92,7 +92,7 @@ export const remedyText = (reason) => REMEDIES[reason] ?? NO_REMEDY;
 export const gapText = (reason) => (reason ? GAPS[reason] ?? UNSEEN[reason] ?? reasonText(reason) : '');
 export const severityName = (severity) => SEVERITIES[severity] ?? capitalized(severity);
 
-/** A run's counts, each with what it is a part of. */
+/** A run's counts, each with the total. */
 export const counts = ({ total, passed, failed, unknown, not_applicable: inapplicable }) => [
   ['Passed', passed, total], ['Failed', failed, total], ['Could not be checked', unknown, total], ['Not applicable', inapplicable, total],
 ];

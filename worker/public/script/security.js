@@ -1,29 +1,29 @@
-/** What the scanner knows of one integration: its last run, what fails, what could not be checked, and its runs as a picture. */
-import { mend, mending } from './actions.js';
+/** The security checks of one integration: the last run, the findings, what could not be checked, and a chart of the runs. */
+import { reconnect, reconnectLabel } from './actions.js';
 import { openFindings, outward, renderMute } from './findings.js';
 import { api, resource } from './requests.js';
 import { chartLegend, runChart } from './run-chart.js';
 import { counts, gapText, OUTCOMES, remedyText, RUN_STATES, runText, unseenText } from './security-words.js';
 import { fail, providerName, showFailed, showOrganizations, state } from './session.js';
-import { $, actionButton, addressOf, clear, clearNotices, element, fillTime, go, link, notify, once, show, staying } from './view.js';
+import { $, actionButton, addressOf, clear, clearNotices, element, fillTime, go, link, notify, whileBusy, show, viewGuard } from './view.js';
 
-/** How many runs the picture has. */
+/** The number of runs in the chart. */
 const RUNS = 20;
-/** How often a run is asked for, and for how long. */
-const [POLL, PATIENCE] = [2000, 10 * 60_000];
+/** How often the page asks for a running scan, and for how long, in milliseconds. */
+const [POLL, POLL_END] = [2000, 10 * 60_000];
 
 /** What is shown. */
 let integration = null;
 /** The checks of its type, by id. */
 let known = new Map();
-/** Whose it is, as far as its runs say. */
+/** Its organization. */
 let organization = null;
 
 const runsOf = (id, limit) => api('GET', `/api/assessments?${new URLSearchParams({ integration_id: id, limit })}`);
 
 export async function openSecurity(id) {
   show('loading');
-  const here = staying();
+  const here = viewGuard();
   try {
     const [found, coverage, { assessments }] = await Promise.all([
       api('GET', resource('integrations', id)), api('GET', resource('integrations', id, 'coverage')), runsOf(id, RUNS),
@@ -43,7 +43,7 @@ export async function openSecurity(id) {
     renderExports(id);
     showOrganizations(false);
     show('security');
-    // Not waited for: the focus goes to the title once this is done.
+    // Not awaited: the focus moves to the title when this function ends.
     openFindings(id, reload);
     loadMutes();
     if (assessments[0] && assessments[0].state !== 'done') watch(assessments[0].id);
@@ -51,13 +51,13 @@ export async function openSecurity(id) {
     if (!here()) return;
     if (![400, 404, 409].includes(failure.status)) return showFailed(failure, () => openSecurity(id));
     await go(addressOf(failure.status === 409 ? { integration: id } : {}), { replace: true });
-    notify('warning', failure.status === 409 ? failure.message : 'That integration is not there any more.');
+    notify('warning', failure.status === 409 ? failure.message : 'That integration no longer exists.');
   }
 }
 
-/** What has changed since; the focus stays where it is, or goes to the findings. */
+/** Loads everything again. If the focused element was removed, the findings get the focus. */
 async function reload() {
-  const here = staying();
+  const here = viewGuard();
   const { id } = integration;
   const [coverage, { assessments }] = await Promise.all([api('GET', resource('integrations', id, 'coverage')), runsOf(id, RUNS)]);
   if (!here()) return;
@@ -77,7 +77,7 @@ function renderRuns(runs) {
   const notes = [];
   if (newest && newest.outcome === 'not_run') notes.push(`The latest scan did not run. ${gapText(newest.reason)}`);
   if (last?.outcome === 'incomplete') notes.push(`${OUTCOMES.incomplete}: ${gapText(last.reason)}`);
-  if (!last && notes.length === 0) notes.push('Nothing is known of this account before its first scan.');
+  if (!last && notes.length === 0) notes.push('This account has not been scanned yet.');
   $('last-note').textContent = notes.join(' ');
   $('runs').hidden = runs.length === 0;
   if (runs.length === 0) return;
@@ -107,7 +107,7 @@ function renderCoverage({ checks, missing_scopes: scopes, remedy }) {
     const first = remedy.add_scopes_first
       ? `First the operator of this service must add ${scopes.join(', ')} to the app at ${providerName(type)}; then reconnect.`
       : `The access needs ${scopes.join(', ')}.`;
-    const button = actionButton('', mending(type), () => mend(integration, button, { security: integration.id }));
+    const button = actionButton('', reconnectLabel(type), () => reconnect(integration, button, { security: integration.id }));
     $('unseen-remedy').append(element('p', '', first), element('div', 'actions start', button));
   }
   $('manual').hidden = manual.length === 0;
@@ -121,7 +121,7 @@ function renderCoverage({ checks, missing_scopes: scopes, remedy }) {
 }
 
 async function loadMutes() {
-  const here = staying();
+  const here = viewGuard();
   const { id } = integration;
   const query = new URLSearchParams({ active: 'true', limit: 200, organization_id: organization });
   try {
@@ -147,8 +147,8 @@ function renderExports(id) {
 
 // Scanning now
 
-export const scanNow = () => once($('scan'), 'Asking…', async () => {
-  const here = staying();
+export const scanNow = () => whileBusy($('scan'), 'Asking…', async () => {
+  const here = viewGuard();
   clearNotices();
   try {
     const { id } = await api('POST', resource('integrations', integration.id, 'assessments'), {});
@@ -160,38 +160,38 @@ export const scanNow = () => once($('scan'), 'Asking…', async () => {
 
 let watched = null;
 
-/** Asks for a run until it ends, the user leaves, or patience does. */
+/** Polls a run until it ends, the user leaves, or the time is up. */
 async function watch(id) {
   if (watched === id) return;
   watched = id;
-  const here = staying();
-  const end = Date.now() + PATIENCE;
-  tell('queued');
+  const here = viewGuard();
+  const end = Date.now() + POLL_END;
+  showProgress('queued');
   try {
     while (here() && Date.now() < end) {
       const run = await api('GET', resource('assessments', id));
       if (!here()) return;
       if (run.state === 'done') {
-        tell(null);
+        showProgress(null);
         await reload();
         if (here()) notify(run.outcome === 'complete' ? 'success' : 'warning', `The scan has ended. ${runText(run)}`);
         return;
       }
-      tell(run.state);
+      showProgress(run.state);
       await new Promise((resolve) => { setTimeout(resolve, POLL); });
     }
-    if (here()) tell(null, 'The scan goes on. Reload this page later to see its end.');
+    if (here()) showProgress(null, 'The scan is still running. Reload this page later to see the result.');
   } catch (failure) {
     if (!here()) return;
-    tell(null);
+    showProgress(null);
     fail(failure, () => watch(id));
   } finally {
     if (watched === id) watched = null;
   }
 }
 
-/** Says how far a run is; the words change only when the state does, so that they are announced once. */
-function tell(state, otherwise = '') {
+/** Shows a run's state. The text changes only with the state, so that it is announced once. */
+function showProgress(state, otherwise = '') {
   const text = state ? RUN_STATES[state] ?? state : otherwise;
   $('scan-bar').hidden = !state;
   $('scan').hidden = Boolean(state);
@@ -200,9 +200,9 @@ function tell(state, otherwise = '') {
 
 // In an integration's details
 
-/** Its last run, in a few words. */
+/** Shows its last run in a sentence. */
 export async function showLastRun({ id, integration_type: type }) {
-  const here = staying();
+  const here = viewGuard();
   $('details-security').hidden = true;
   try {
     const { checks } = await api('GET', `/api/checks?${new URLSearchParams({ integration_type: type })}`);
@@ -215,6 +215,6 @@ export async function showLastRun({ id, integration_type: type }) {
     link($('details-security-link'), { security: id });
     $('details-security').hidden = false;
   } catch {
-    // The rest of the page does without it.
+    // The rest of the page works without it.
   }
 }

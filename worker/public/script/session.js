@@ -1,19 +1,19 @@
-/** Who is signed in, and for which organization something is shown. */
+/** The signed-in user and the selected organization. */
 import { api, refresh, send } from './requests.js';
 import {
-  $, clear, clearNotices, depart, focusTitle, notify, once, parameter, setParameter, show,
+  $, clear, clearNotices, closeView, focusTitle, notify, whileBusy, parameter, setParameter, show,
 } from './view.js';
 
-/** How long the way through a provider may take; the session must last as long. */
+/** How long an authorization may take. The session must last as long. */
 const FLOW = 10 * 60_000;
 
-/** What is known of the session. None of it is secret and none of it outlives the page. */
+/** The session as the page knows it. Nothing in it is secret, and nothing is kept when the page closes. */
 export const state = { user: null, sessionEnds: 0, organizations: [], organization: null, providers: [] };
 
 export const provider = (type) => state.providers.find(({ integration_type: offered }) => offered === type);
 export const providerName = (type) => provider(type)?.name ?? type;
 
-/** Whether accounts of the type are connected with credentials that the user gives, instead of at the provider. */
+/** Whether accounts of this type are connected with credentials that the user enters, not with OAuth. */
 export const takesCredentials = (type) => (provider(type)?.auth ?? 'oauth') !== 'oauth';
 
 const isPersonal = (id) => id === state.organizations[0].id;
@@ -41,13 +41,13 @@ export async function start() {
   }
 }
 
-/** The whole view could not be loaded. */
+/** Shows that the whole view could not be loaded. */
 export function showFailed(failure, retry) {
-  if (tellFailed(failure, $('failed'), retry)) show('failed');
+  if (showLoadFailure(failure, $('failed'), retry)) show('failed');
 }
 
-/** Says in a region that what belongs there could not be loaded, and answers true; unless the session has ended: then that is told. */
-export function tellFailed(failure, region, retry) {
+/** Shows a load error in a region and returns true. If the session has ended, shows the sign-in instead and returns false. */
+export function showLoadFailure(failure, region, retry) {
   if (failure.status === 401) {
     fail(failure);
     return false;
@@ -56,7 +56,7 @@ export function tellFailed(failure, region, retry) {
   return true;
 }
 
-/** Where a failed request of a signed-in user ends. */
+/** Shows that a request of a signed-in user failed. */
 export function fail(failure, retry, region) {
   if (failure.status === 401) return showSignedOut('Your session has ended. Sign in again.');
   clearNotices();
@@ -65,14 +65,14 @@ export function fail(failure, retry, region) {
 
 function showSignedOut(notice) {
   Object.assign(state, { user: null, organization: null });
-  depart();
+  closeView();
   clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'), $('sign-in-error'));
   clear($('last-counts'), $('runs-chart'), $('runs-list'), $('findings'), $('unseen-list'), $('unseen-remedy'), $('mutes-list'));
   $('account').hidden = true;
   $('organization-field').hidden = true;
   $('sign-in-lead').textContent = parameter('choose')
     ? 'Sign in to finish the connection that you started.'
-    : 'Then connect an account, or see what is connected.';
+    : 'Sign in to connect accounts and see your integrations.';
   show('signed-out');
   if (!notice) return;
   notify('warning', notice);
@@ -82,7 +82,7 @@ function showSignedOut(notice) {
 export function signIn(event) {
   event.preventDefault();
   const { email, password } = Object.fromEntries(new FormData($('sign-in')));
-  return once($('sign-in-submit'), 'Signing in…', async () => {
+  return whileBusy($('sign-in-submit'), 'Signing in…', async () => {
     clear($('sign-in-error'), $('status'), $('alert'));
     try {
       await send('POST', '/api/session', { email, password });
@@ -97,7 +97,7 @@ export function signIn(event) {
   });
 }
 
-export const signOut = () => once($('sign-out'), 'Signing out…', async () => {
+export const signOut = () => whileBusy($('sign-out'), 'Signing out…', async () => {
   try {
     await send('DELETE', '/api/session');
     history.replaceState(null, '', '/');
@@ -107,21 +107,21 @@ export const signOut = () => once($('sign-out'), 'Signing out…', async () => {
   }
 });
 
-/** Renews the session where it would end before the way through a provider does. */
-export async function lastFor(flow = FLOW) {
+/** Refreshes the session if it would end during an authorization. */
+export async function ensureSessionLasts(flow = FLOW) {
   if (state.sessionEnds - Date.now() < flow) state.sessionEnds = Date.parse((await refresh()).expires_at);
 }
 
 // Organization
 
-/** The organization of the address, if the user is a member of it. */
+/** Reads the organization from the address, if the user is a member of it. */
 export function readOrganization() {
   const named = state.organizations.find(({ id }) => id === parameter('organization'));
   if (!named) setParameter('organization', null);
   state.organization = (named ?? state.organizations[0]).id;
 }
 
-/** Offers the organizations in a view that shows what belongs to one of them. */
+/** Shows or hides the choice of the organization. */
 export function showOrganizations(shown) {
   $('organization-field').hidden = !shown || state.organizations.length < 2;
   const options = state.organizations.map(({ id, role }) => new Option(isPersonal(id) ? 'Personal' : `${id} (${role})`, id));

@@ -1,11 +1,11 @@
-/** What happened to an integration's credentials, the newest first. */
+/** An integration's events, newest first. */
 import { paged } from './pages.js';
 import { resource } from './requests.js';
 import { state } from './session.js';
 import { element, fillTime } from './view.js';
 import { actorName, eventText } from './words.js';
 
-/** Outcomes that are no good news. */
+/** Outcomes that are shown as problems. */
 const BAD = ['failed', 'reconnect_required', 'revoked', 'degraded'];
 
 export const { reset: resetTrail, open: openTrail, more: loadMoreEvents } = paged({

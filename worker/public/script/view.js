@@ -1,15 +1,15 @@
 /**
- * The document: views, notices, controls, and the address. Text that came from outside is set by textContent alone, and nothing is kept
- * in the browser's storage.
+ * The document: views, notices, controls, and the address. Text from outside is set only as textContent, and the page stores nothing in the
+ * browser.
  */
 import { ago, moment } from './words.js';
 
 export const $ = (id) => document.getElementById(id);
 
-/** The views that have a tab, and where the tab leads. */
+/** The views that have a tab, with its address. */
 const TABS = { 'signed-in': {}, webhooks: { webhooks: 'all' } };
 
-/** Shows one view, and what else of the page goes with it. */
+/** Shows one view, its tab and its title. */
 export function show(name) {
   $('tabs').hidden = !(name in TABS);
   for (const [view, what] of Object.entries(TABS)) link($(`tab-${view}`), what).ariaCurrent = view === name ? 'page' : null;
@@ -18,7 +18,7 @@ export function show(name) {
   document.title = title ? `${title} · Connect` : 'Connect';
 }
 
-/** Shows one of a card's parts, the first of which says that it is loading. */
+/** Shows one part of a card. The first part is the one that is shown while it loads. */
 export function showPart(card, parts, part) {
   for (const id of parts) $(id).hidden = id !== part;
   $(card).ariaBusy = String(part === parts[0]);
@@ -40,14 +40,14 @@ export function actionButton(className, text, action) {
   return made;
 }
 
-/** Copies a template and hands out its parts that are to be filled. */
+/** Copies a template. Returns its root and its slots. */
 export function stamp(id) {
   const root = $(id).content.firstElementChild.cloneNode(true);
   const slots = Object.fromEntries([...root.querySelectorAll('[data-slot]')].map((slot) => [slot.dataset.slot, slot]));
   return { root, slots };
 }
 
-/** Fills a <time>; `words` says the moment in words, `otherwise` is for none. */
+/** Fills a <time>. `words` turns the timestamp into words; `otherwise` is shown if there is none. */
 export function fillTime(time, timestamp, { words = ago, otherwise = '' } = {}) {
   time.dateTime = timestamp ?? '';
   time.title = timestamp ? moment(timestamp) : '';
@@ -62,10 +62,10 @@ export function clear(...regions) {
 
 export const clearNotices = () => clear($('status'), $('alert'));
 
-/** Puts a notice into a live region, which announces it. */
+/** Shows a notice in a live region, which announces it. */
 export function notify(kind, text, { region = $(kind === 'error' ? 'alert' : 'status'), requestId, retry } = {}) {
   const words = element('div', 'notice-text', element('p', '', text));
-  if (requestId) words.append(element('p', 'fine', `Request id: ${requestId}`));
+  if (requestId) words.append(element('p', 'fine', `Request ID: ${requestId}`));
   const notice = element('div', `notice ${kind}`, words);
   if (retry) notice.append(actionButton('', 'Try again', retry));
   region.replaceChildren(notice);
@@ -74,8 +74,8 @@ export function notify(kind, text, { region = $(kind === 'error' ? 'alert' : 'st
 
 // Controls
 
-/** Runs `work` once at a time; aria-disabled instead of disabled, so that the focus stays where it is. */
-export async function once(control, label, work) {
+/** Runs `work`; the control ignores clicks until it is done. aria-disabled, unlike disabled, keeps the focus. */
+export async function whileBusy(control, label, work) {
   if (control.ariaDisabled === 'true') return;
   const content = [...control.childNodes];
   control.ariaDisabled = 'true';
@@ -88,14 +88,14 @@ export async function once(control, label, work) {
   }
 }
 
-/** Says at a field what is wrong with it, or that nothing is. The field's error has the id `<field>-error`. */
+/** Shows or clears a field's error, in the element `<field>-error`. */
 export function mark(field, text = '') {
   $(`${field.id}-error`).textContent = text;
   if (text) field.ariaInvalid = 'true';
   else field.removeAttribute('aria-invalid');
 }
 
-/** Opens a dialog over the page; afterwards the focus goes back to where it was, or to the title where that is gone. */
+/** Opens a dialog. When it closes, the focus returns to the opener, or to the title if the opener is gone. */
 export function openDialog(dialog, opener, onclose) {
   dialog.onclose = () => {
     onclose?.();
@@ -105,7 +105,7 @@ export function openDialog(dialog, opener, onclose) {
   dialog.showModal();
 }
 
-// The address says what is shown: `organization` stays, `connected` and `choose` go once they are dealt with.
+// The address says what is shown. `organization` stays in it; `connected` and `choose` are removed after use.
 
 const query = () => new URLSearchParams(location.search);
 const path = (parameters) => (parameters.size ? `/?${parameters}` : '/');
@@ -119,7 +119,7 @@ export function setParameter(name, value) {
   history.replaceState(null, '', path(parameters));
 }
 
-/** The address of something of the organization that is shown. */
+/** An address within the selected organization. */
 export function addressOf(what = {}) {
   const organization = parameter('organization');
   return path(new URLSearchParams({ ...(organization && { organization }), ...what }));
@@ -128,40 +128,40 @@ export function addressOf(what = {}) {
 let visit = 0;
 let openAddress = () => {};
 
-/** Names what shows the address: at each move it runs anew. */
+/** Sets the function that shows the view of the address. */
 export function onMove(open) {
   openAddress = open;
-  addEventListener('popstate', () => arrive());
+  addEventListener('popstate', () => render());
 }
 
-/** Tells, later, whether the user is still at what is shown now: an answer that comes too late is dropped. */
-export function staying() {
+/** Returns a function that says whether the user is still on the current view. A response that comes too late is dropped. */
+export function viewGuard() {
   const here = visit;
   return () => here === visit;
 }
 
-/** Leaves whatever is shown, with its notices and dialogs. */
-export function depart() {
+/** Leaves the current view; closes its notices and dialogs. */
+export function closeView() {
   visit += 1;
   for (const dialog of document.querySelectorAll('dialog[open]')) dialog.close();
   clearNotices();
 }
 
-/** Shows what the address says, anew. */
-export function arrive() {
-  depart();
+/** Shows the view of the address. */
+export function render() {
+  closeView();
   return openAddress();
 }
 
-/** Goes there and puts the focus on its title; with `replace`, the way back does not lead here again. */
+/** Goes to an address and focuses its title. With `replace`, the browser's back button skips the current view. */
 export async function go(address, { replace = false } = {}) {
   history[replace ? 'replaceState' : 'pushState'](null, '', address);
   scrollTo(0, 0);
-  await arrive();
+  await render();
   focusTitle();
 }
 
-/** A link within the page, which loads nothing anew. */
+/** Makes a link that changes the view without loading the page. */
 export function link(anchor, what) {
   anchor.href = addressOf(what);
   anchor.onclick = (event) => {

@@ -1,13 +1,13 @@
-/** Where a webhook goes, and what it is told: asked for in a dialog, for a new one and for one that stands. */
+/** The dialog for a webhook's URL and events, for a new webhook or an existing one. */
 import { renewSubmit, settle } from './dialog.js';
 import { fail } from './session.js';
-import { $, clear, element, mark, once, openDialog } from './view.js';
+import { $, clear, element, mark, whileBusy, openDialog } from './view.js';
 import { EVENTS, LEAST } from './webhook-words.js';
 
-/** What the dialog is open for. */
+/** The question that the dialog shows. */
 let asked = null;
 
-/** `send({ url, events, min_severity })` answers what follows once the dialog is gone. */
+/** `send({ url, events, min_severity })` returns what to do after the dialog has closed. */
 export function askWebhook({ title, label, busy, url = '', events = null, min_severity: least = null, send }, opener) {
   asked = { busy, send };
   $('webhook-dialog-title').textContent = title;
@@ -26,7 +26,7 @@ export function askWebhook({ title, label, busy, url = '', events = null, min_se
   openDialog($('webhook-dialog'), opener, () => { asked = null; });
 }
 
-/** Shows the types where some are chosen, and the severity where findings are told. */
+/** Shows the event types if some are chosen, and the severity if findings are among them. */
 export function showKinds() {
   const all = $('webhook-all').checked;
   $('webhook-kinds').hidden = all;
@@ -39,14 +39,14 @@ export function submitWebhook(event) {
   const boxes = [...$('webhook-kinds').querySelectorAll('input')];
   const events = $('webhook-all').checked ? null : boxes.filter(({ checked }) => checked).map(({ value }) => value);
   clear($('webhook-error'));
-  mark($('webhook-url'), url ? '' : 'An address is needed.');
-  $('webhook-kinds-error').textContent = events?.length === 0 ? 'Choose one at least.' : '';
+  mark($('webhook-url'), url ? '' : 'Enter an address.');
+  $('webhook-kinds-error').textContent = events?.length === 0 ? 'Choose at least one.' : '';
   if (!url) return $('webhook-url').focus();
   if (events?.length === 0) return boxes[0].focus();
   const question = asked;
   const isAsked = () => asked === question;
   const send = () => question.send({ url, events, min_severity: $('webhook-least').value || null });
-  return once($('webhook-submit'), question.busy, () => settle($('webhook-dialog'), isAsked, send, refuse));
+  return whileBusy($('webhook-submit'), question.busy, () => settle($('webhook-dialog'), isAsked, send, refuse));
 }
 
 function refuse(failure) {

@@ -1,12 +1,12 @@
-/** What a webhook's codes are in words. Pure, like words.js. */
+/** The page's words for webhooks. Pure, like words.js. */
 import { inTime } from './words.js';
 
-/** What is told, by its type. */
+/** Events by type. */
 export const EVENTS = {
   'connection.created': 'Connected',
   'connection.reconnected': 'Reconnected',
-  'connection.refreshed': 'Access renewed',
-  'connection.refresh_failed': 'Access could not be renewed',
+  'connection.refreshed': 'Access refreshed',
+  'connection.refresh_failed': 'Access could not be refreshed',
   'connection.degraded': 'May not work',
   'connection.reconnect_required': 'Needs to be reconnected',
   'connection.deleted': 'Disconnected',
@@ -18,31 +18,31 @@ export const EVENTS = {
   'assessment.incomplete': 'A scan is incomplete',
 };
 
-/** The least severity of the findings that are told; empty for any. */
+/** The least severity of the findings that a webhook receives; empty for any. */
 export const LEAST = { '': 'Any', low: 'Low and above', medium: 'Medium and above', high: 'High and above', critical: 'Critical only' };
 
-/** Why an attempt was none; `{status}` is what the receiver answered. */
+/** Why a delivery failed. `{status}` is the receiver's status. */
 export const FAULTS = {
   status: 'The server answered {status}.',
   redirect: 'The server answered with a redirect, which is not followed.',
   timeout: 'The server did not answer within ten seconds.',
   unreachable: 'The server could not be reached.',
-  refused: 'Nothing may be sent to this address any more.',
-  unreadable: 'The secret could not be opened, so nothing was signed. A new secret mends it.',
-  expired: 'It waited for three days: the webhook was disabled, or an earlier event was in the way.',
+  refused: 'Webhooks may not be sent to this address.',
+  unreadable: 'The secret could not be opened, so nothing was sent. Make a new secret.',
+  expired: 'It was not delivered within three days: the webhook was disabled, or an earlier event had to be delivered first.',
 };
 
-/** Why a webhook was disabled, unless a member did it. */
+/** Why a webhook was disabled, if no member did it. */
 export const ENDINGS = {
-  gone: 'The server answered that it is gone for good (410). Enable the webhook once it is back.',
+  gone: 'The server responded that it is permanently gone (410). Enable the webhook once the server is back.',
 };
 
-const HOW_IT_IS = {
+const STATE_TEXTS = {
   delivered: () => 'Delivered',
-  failed: ({ attempts }) => (attempts ? `Given up after being tried ${times(attempts)}` : 'Given up'),
-  pending: ({ attempts, next_attempt_at: next }) => (attempts ? `Tried ${times(attempts)}, again ${inTime(next)}` : 'Waits to be sent'),
+  failed: ({ attempts }) => (attempts ? `Gave up after ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}` : 'Gave up'),
+  pending: ({ attempts, next_attempt_at: next }) => (attempts ? `Tried ${times(attempts)}, again ${inTime(next)}` : 'Waiting to be sent'),
 };
-export const STATES = Object.keys(HOW_IT_IS);
+export const STATES = Object.keys(STATE_TEXTS);
 
 const times = (count) => (count === 1 ? 'once' : `${count} times`);
 
@@ -57,7 +57,7 @@ export function deliveryText(delivery) {
   const { type, state, last_error: fault, last_status: status } = delivery;
   return {
     what: eventName(type),
-    how: `${HOW_IT_IS[state]?.(delivery) ?? state}.`,
+    how: `${STATE_TEXTS[state]?.(delivery) ?? state}.`,
     why: fault ? (FAULTS[fault] ?? fault).replace('{status}', status) : '',
   };
 }

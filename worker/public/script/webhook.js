@@ -1,33 +1,33 @@
-/** One webhook: whether it is told, what was delivered to it, its secret, and what can be done about it. */
+/** One webhook: its settings, its secret, its deliveries, and the actions on it. */
 import { confirm } from './confirm.js';
 import { paged } from './pages.js';
 import { api, resource } from './requests.js';
 import { showSecret } from './secret.js';
 import { fail, showFailed, showOrganizations } from './session.js';
-import { $, actionButton, addressOf, clearNotices, element, fillTime, go, link, notify, once, show, staying } from './view.js';
+import { $, actionButton, addressOf, clearNotices, element, fillTime, go, link, notify, whileBusy, show, viewGuard } from './view.js';
 import { askWebhook } from './webhook-form.js';
 import { deliveryText, ENDINGS, eventNames, leastName } from './webhook-words.js';
 import { badge, loadWebhooks } from './webhooks.js';
 import { moment } from './words.js';
 
-/** What is shown. */
+/** The webhook that is shown. */
 let webhook = null;
 
 export async function openWebhook(id) {
   show('loading');
-  const here = staying();
+  const here = viewGuard();
   try {
     const found = (await loadWebhooks()).find((one) => one.id === id);
     if (!here()) return;
     if (!found) {
       await go(addressOf({ webhooks: 'all' }), { replace: true });
-      return notify('warning', 'That webhook is not there any more.');
+      return notify('warning', 'That webhook no longer exists.');
     }
     render(found);
     resetDeliveries();
     showOrganizations(false);
     show('webhook');
-    // Not waited for: the focus goes to the title once this is done.
+    // Not awaited: the focus moves to the title when this function ends.
     openDeliveries(id);
   } catch (failure) {
     if (here()) showFailed(failure, () => openWebhook(id));
@@ -50,27 +50,27 @@ function render(found) {
   $('webhook-disable').hidden = !enabled;
   const until = overlap();
   $('webhook-secret-text').textContent = until
-    ? `The secret before the present one signs too until ${moment(until)}.`
-    : 'Your server verifies with it what it gets. It was shown when it was made.';
+    ? `The previous secret also signs until ${moment(until)}.`
+    : 'Your server verifies events with it. It was shown once, when it was created.';
 }
 
-/** Until when the secret before the present one is good, if it still is. */
+/** When the previous secret expires, if it still signs. */
 const overlap = () => (Date.parse(webhook.previous_secret_ends_at) > Date.now() ? webhook.previous_secret_ends_at : null);
 
 // Settings
 
 const path = (...rest) => resource('webhooks', webhook.id, ...rest);
 
-const change = (button, enabled) => once(button, enabled ? 'Enabling…' : 'Disabling…', async () => {
-  const here = staying();
+const change = (button, enabled) => whileBusy(button, enabled ? 'Enabling…' : 'Disabling…', async () => {
+  const here = viewGuard();
   clearNotices();
   try {
     const found = await api('PATCH', path(), { enabled });
     if (!here()) return;
     render(found);
-    // This button goes, and the focus must not go with it.
+    // This button is hidden now, which would lose the focus.
     $(enabled ? 'webhook-disable' : 'webhook-enable').focus();
-    notify('success', enabled ? 'The webhook is enabled. What still waits is sent with the next run.' : 'The webhook is disabled. It will not hear of what happens until it is enabled.');
+    notify('success', enabled ? 'The webhook is enabled. Waiting events are sent within a minute.' : 'The webhook is disabled. Events that happen now are not sent, even after it is enabled.');
   } catch (failure) {
     if (here()) fail(failure, () => change(button, enabled));
   }
@@ -80,7 +80,7 @@ export const enableWebhook = () => change($('webhook-enable'), true);
 export const disableWebhook = () => change($('webhook-disable'), false);
 
 export const changeWebhook = () => askWebhook({
-  title: 'Change the webhook',
+  title: 'Edit the webhook',
   label: 'Save',
   busy: 'Saving…',
   ...webhook,
@@ -89,18 +89,18 @@ export const changeWebhook = () => askWebhook({
     return () => {
       clearNotices();
       render(found);
-      notify('success', 'The webhook is changed.');
+      notify('success', 'The webhook was saved.');
     };
   },
 }, $('webhook-change'));
 
 export const renewSecret = () => confirm({
-  title: 'Make a new secret?',
-  text: `For 24 hours what is sent is signed with both, so that your server can change over. ${overlap()
-    ? 'But the secret before the present one, which still signs, ends at once.'
-    : 'Another new one within that time ends the present one at once.'}`,
-  label: 'Make a new secret',
-  busy: 'Making it…',
+  title: 'Create a new secret?',
+  text: `For 24 hours, events are signed with both secrets, so that your server can switch. ${overlap()
+    ? 'But the previous secret, which still signs, expires at once.'
+    : 'If you create another one within that time, the current secret expires at once.'}`,
+  label: 'Create secret',
+  busy: 'Creating…',
   kind: 'primary',
   async work() {
     const { secret, ...found } = await api('POST', path('secret'), {});
@@ -113,7 +113,7 @@ export const renewSecret = () => confirm({
 
 export const deleteWebhook = () => confirm({
   title: 'Delete the webhook?',
-  text: `${webhook.url} is told nothing any more. Its deliveries and its secret are deleted, also what still waits to be sent.`,
+  text: `${webhook.url} receives no more events. Its secret, its deliveries and its waiting events are deleted.`,
   label: 'Delete',
   busy: 'Deleting…',
   async work() {
@@ -125,9 +125,9 @@ export const deleteWebhook = () => confirm({
       await api('DELETE', path());
     } catch (failure) {
       if (failure.status !== 404) throw failure;
-      return end('warning', 'The webhook was deleted already.');
+      return end('warning', 'The webhook was already deleted.');
     }
-    return end('success', 'The webhook is deleted.');
+    return end('success', 'The webhook was deleted.');
   },
 }, $('webhook-delete'));
 
@@ -142,7 +142,7 @@ const { reset: resetDeliveries, open: openDeliveries, more: loadMoreDeliveries }
 });
 export { loadMoreDeliveries };
 
-export const reloadDeliveries = () => once($('deliveries-reload'), 'Loading…', () => openDeliveries(webhook.id));
+export const reloadDeliveries = () => whileBusy($('deliveries-reload'), 'Loading…', () => openDeliveries(webhook.id));
 
 function renderDelivery(delivery) {
   const { event_id: event, type, integration_id: integration, occurred_at: occurred, attempts, state, last_error: fault } = delivery;
@@ -159,18 +159,18 @@ function renderDelivery(delivery) {
   return item;
 }
 
-const replay = (event, button) => once(button, 'Sending…', async () => {
+const replay = (event, button) => whileBusy(button, 'Sending…', async () => {
   const { id } = webhook;
-  const here = staying();
+  const here = viewGuard();
   clearNotices();
   try {
     await api('POST', path('deliveries', event, 'replay'), {});
     if (!here()) return;
     await openDeliveries(id);
     if (!here()) return;
-    // The button went with the list.
+    // The button was removed with the list.
     $('deliveries-title').focus();
-    notify('success', 'It is sent again with the next run, within a minute.');
+    notify('success', 'The event is sent again within a minute.');
   } catch (failure) {
     if (here()) fail(failure, () => replay(event, button));
   }

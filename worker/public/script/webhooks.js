@@ -1,8 +1,8 @@
 /** The organization's webhooks. */
 import { api } from './requests.js';
-import { showOrganizations, state, tellFailed } from './session.js';
+import { showOrganizations, state, showLoadFailure } from './session.js';
 import { showSecret } from './secret.js';
-import { $, addressOf, element, go, link, notify, show, showPart, staying } from './view.js';
+import { $, addressOf, element, go, link, notify, show, showPart, viewGuard } from './view.js';
 import { askWebhook } from './webhook-form.js';
 import { eventNames } from './webhook-words.js';
 
@@ -18,7 +18,7 @@ export function openWebhooks() {
 const showRows = (part) => showPart('webhooks', ['webhooks-loading', 'webhooks-failed', 'webhooks-empty', 'webhook-rows'], part);
 
 async function load() {
-  const here = staying();
+  const here = viewGuard();
   showRows('webhooks-loading');
   try {
     const webhooks = await loadWebhooks();
@@ -26,7 +26,7 @@ async function load() {
     $('webhook-rows').replaceChildren(...webhooks.map(renderRow));
     showRows(webhooks.length > 0 ? 'webhook-rows' : 'webhooks-empty');
   } catch (failure) {
-    if (here() && tellFailed(failure, $('webhooks-failed'), load)) showRows('webhooks-failed');
+    if (here() && showLoadFailure(failure, $('webhooks-failed'), load)) showRows('webhooks-failed');
   }
 }
 
@@ -36,7 +36,7 @@ function renderRow(webhook) {
   return element('li', 'row', element('div', 'row-text', address, element('p', 'fine', eventNames(events))), badge(element('span'), webhook));
 }
 
-/** Fills the badge that says whether a webhook is told. */
+/** Fills the badge that says whether a webhook is enabled. */
 export function badge(made, { enabled }) {
   made.className = `badge ${enabled ? 'active' : ''}`;
   made.textContent = enabled ? 'Enabled' : 'Disabled';
@@ -52,7 +52,7 @@ export const addWebhook = () => askWebhook({
     return async () => {
       await go(addressOf({ webhook: made.id }));
       if (!state.user) return;
-      notify('success', 'The webhook is added. It is told of what happens from now on.');
+      notify('success', 'The webhook was added. It receives events from now on.');
       showSecret(made);
     };
   },
