@@ -14,7 +14,7 @@ create table public.organization_members (
 create index organization_members_user_id on public.organization_members (user_id);
 
 comment on table public.organization_members is
-  'Users of an organisation. A personal organisation (organization_id = user_id) needs no row.';
+  'Users of an organization. A personal organization (organization_id = user_id) needs no row.';
 
 alter table public.organization_members enable row level security;
 

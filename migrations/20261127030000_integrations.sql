@@ -18,7 +18,7 @@ grant select (
   external_account_id, token_expires_at, status_reason
 ) on table public.integrations to authenticated;
 
-create policy "Members can read their organisation's integrations"
+create policy "Members can read their organization's integrations"
   on public.integrations
   for select to authenticated
   using (private.can_access_organization(organization_id));
@@ -205,7 +205,7 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  -- The organisation once more: it is the one whose membership is locked.
+  -- The organization once more: it is the one whose membership is locked.
   perform private.lock_names(v_row.organization_id, v_row.integration_type);
   select * into v_row from public.integrations i
     where i.id = p_id and i.organization_id = v_row.organization_id and i.integration_type = v_row.integration_type

@@ -42,7 +42,7 @@ comment on column public.webhook_endpoints.disabled_reason is
   'gone: the receiver answered 410. Null where a user disabled it, or nobody.';
 
 comment on column public.webhook_endpoints.config is
-  'The signing secrets, sealed as docs/format.md says for the place (organisation, endpoint): secret, and during a change previous_secret.';
+  'The signing secrets, sealed as docs/format.md says for the place (organization, endpoint): secret, and during a change previous_secret.';
 
 comment on column public.webhook_endpoints.failing_since is
   'When the first of the failures was that no success has followed yet.';
@@ -62,7 +62,7 @@ revoke all on table public.webhook_endpoints from public, anon, authenticated, s
 grant select (id, organization_id, url, events, min_severity, enabled, disabled_reason, previous_secret_ends_at, created_at)
   on table public.webhook_endpoints to authenticated;
 
-create policy "Members can read their organisation's endpoints"
+create policy "Members can read their organization's endpoints"
   on public.webhook_endpoints
   for select to authenticated
   using (private.can_access_organization(organization_id));
@@ -94,7 +94,7 @@ begin
   if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
     return null;
   end if;
-  -- The organisation once more: it is the one whose membership is locked.
+  -- The organization once more: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
     where e.id = p_id and e.organization_id = v_row.organization_id
     for no key update;
@@ -112,7 +112,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_row public.webhook_endpoints;
 begin
-  -- An organisation's creations queue here: counted side by side, each would see room for one more.
+  -- An organization's creations queue here: counted side by side, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
 
   if not private.lock_membership(p_user_id, p_organization_id) then
@@ -309,7 +309,7 @@ grant select (
   last_status, last_error, delivered_at
 ) on table public.webhook_deliveries to authenticated;
 
-create policy "Members can read their organisation's deliveries"
+create policy "Members can read their organization's deliveries"
   on public.webhook_deliveries
   for select to authenticated
   using (private.can_access_organization(organization_id));

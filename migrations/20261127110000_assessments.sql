@@ -324,7 +324,7 @@ begin
   end loop;
   foreach v_table in array array['assessments', 'assessment_checks', 'findings', 'finding_events', 'finding_mutes'] loop
     execute format(
-      'create policy "Members can read their organisation''s %s" on public.%s for select to authenticated '
+      'create policy "Members can read their organization''s %s" on public.%s for select to authenticated '
       'using (private.can_access_organization(organization_id))',
       replace(v_table, '_', ' '), v_table
     );

@@ -226,7 +226,7 @@ create table public.assessment_checks (
   constraint assessment_checks_status_check CHECK ((status = ANY (ARRAY['pass'::text, 'fail'::text, 'unknown'::text, 'not_applicable'::text, 'manual'::text])))
 );
 alter table public.assessment_checks enable row level security;
-create policy "Members can read their organisation's assessment checks" on public.assessment_checks for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's assessment checks" on public.assessment_checks for select using (private.can_access_organization(organization_id));
 grant select (assessment_id, organization_id, check_id, check_version, status, reason, needs, complete, passed, failed, unknown, not_applicable) on public.assessment_checks to authenticated;
 
 -- A run of the scanner over one integration. Without foreign keys: a run outlives its integration.
@@ -281,7 +281,7 @@ CREATE INDEX assessments_organization ON public.assessments USING btree (organiz
 CREATE INDEX assessments_queued_at ON public.assessments USING btree (queued_at);
 CREATE UNIQUE INDEX assessments_open ON public.assessments USING btree (integration_id) WHERE (state <> 'done'::text);
 alter table public.assessments enable row level security;
-create policy "Members can read their organisation's assessments" on public.assessments for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's assessments" on public.assessments for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER announce_assessment AFTER UPDATE OF state ON public.assessments FOR EACH ROW WHEN (((new.state = 'done'::text) AND (old.state <> 'done'::text) AND (new.outcome <> 'not_run'::text))) EXECUTE FUNCTION private.announce_assessment();
 grant select on public.assessments to service_role;
 grant select (id, organization_id, integration_id, integration_type, account_id, trigger, slot, requested_by, state, outcome, reason, catalogue, baseline, requests, passed, failed, unknown, not_applicable, muted, opened, reopened, resolved, unverified, queued_at, started_at, finished_at) on public.assessments to authenticated;
@@ -320,7 +320,7 @@ CREATE INDEX credential_events_connections ON public.credential_events USING btr
 CREATE INDEX credential_events_integration ON public.credential_events USING btree (integration_id, id);
 CREATE INDEX credential_events_organization ON public.credential_events USING btree (organization_id, occurred_at);
 alter table public.credential_events enable row level security;
-create policy "Members can read their organisation's events" on public.credential_events for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's events" on public.credential_events for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER announce_event AFTER INSERT ON public.credential_events FOR EACH ROW WHEN (((new.action = ANY (ARRAY['reconnected'::text, 'refreshed'::text])) OR ((new.action = 'refresh_failed'::text) AND (new.outcome = 'failed'::text)))) EXECUTE FUNCTION private.announce_event();
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.credential_events FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
 CREATE TRIGGER keep_young AFTER DELETE ON public.credential_events REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_young_deletions();
@@ -374,7 +374,7 @@ create table public.finding_events (
 );
 CREATE INDEX finding_events_finding ON public.finding_events USING btree (finding_id, id);
 alter table public.finding_events enable row level security;
-create policy "Members can read their organisation's finding events" on public.finding_events for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's finding events" on public.finding_events for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER announce_finding AFTER INSERT ON public.finding_events FOR EACH ROW WHEN ((new.announced AND (new.action = ANY (ARRAY['opened'::text, 'reopened'::text, 'resolved'::text])))) EXECUTE FUNCTION private.announce_finding();
 CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.finding_events FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_change();
 CREATE TRIGGER keep_young AFTER DELETE ON public.finding_events REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_young_deletions();
@@ -412,7 +412,7 @@ CREATE INDEX finding_mutes_ended ON public.finding_mutes USING btree (ended_at) 
 CREATE INDEX finding_mutes_expiry ON public.finding_mutes USING btree (expires_at) WHERE (ended_at IS NULL);
 CREATE INDEX finding_mutes_organization ON public.finding_mutes USING btree (organization_id, created_at DESC, id);
 alter table public.finding_mutes enable row level security;
-create policy "Members can read their organisation's finding mutes" on public.finding_mutes for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's finding mutes" on public.finding_mutes for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER announce_mute_end AFTER UPDATE OF ended_at ON public.finding_mutes FOR EACH ROW WHEN (((new.ended_at IS NOT NULL) AND (old.ended_at IS NULL))) EXECUTE FUNCTION private.announce_mute_end();
 grant select (id, organization_id, integration_id, check_id, resource_id, item, reason, note, created_by, created_at, expires_at, ended_at, ended_by) on public.finding_mutes to authenticated;
 
@@ -468,7 +468,7 @@ CREATE INDEX findings_integration ON public.findings USING btree (integration_id
 CREATE INDEX findings_organization ON public.findings USING btree (organization_id, state, sort_key);
 CREATE UNIQUE INDEX findings_identity ON public.findings USING btree (integration_id, identity);
 alter table public.findings enable row level security;
-create policy "Members can read their organisation's findings" on public.findings for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's findings" on public.findings for select using (private.can_access_organization(organization_id));
 grant select (id, organization_id, integration_id, integration_type, account_id, check_id, check_version, resource_type, resource_id, resource_name, item, severity, sort_key, state, ended_as, unverified_since, unverified_reason, evidence, reopened, first_seen_at, opened_at, ended_at) on public.findings to authenticated;
 
 create table public.integrations (
@@ -508,7 +508,7 @@ CREATE INDEX integrations_due_for_check ON public.integrations USING btree (inte
 CREATE INDEX integrations_due_for_refresh ON public.integrations USING btree (token_expires_at) INCLUDE (organization_id, integration_type, id) WHERE ((token_expires_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
 CREATE UNIQUE INDEX integrations_external_account ON public.integrations USING btree (organization_id, integration_type, external_account_id);
 alter table public.integrations enable row level security;
-create policy "Members can read their organisation's integrations" on public.integrations for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's integrations" on public.integrations for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER announce_change AFTER INSERT OR DELETE ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.announce_integration();
 CREATE TRIGGER announce_degradation AFTER UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = 'degraded'::text) AND (old.status IS DISTINCT FROM 'degraded'::text))) EXECUTE FUNCTION private.announce_integration();
 CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = ANY (ARRAY['reconnect_required'::text, 'revoked'::text])) AND (old.status <> ALL (ARRAY['reconnect_required'::text, 'revoked'::text])))) EXECUTE FUNCTION private.announce_integration();
@@ -562,7 +562,7 @@ CREATE INDEX oauth_transactions_organization_id ON public.oauth_transactions USI
 CREATE INDEX oauth_transactions_user_id ON public.oauth_transactions USING btree (user_id);
 alter table public.oauth_transactions enable row level security;
 
--- Users of an organisation. A personal organisation (organization_id = user_id) needs no row.
+-- Users of an organization. A personal organization (organization_id = user_id) needs no row.
 create table public.organization_members (
   organization_id uuid not null,
   user_id uuid not null,
@@ -634,7 +634,7 @@ CREATE INDEX webhook_deliveries_expiry ON public.webhook_deliveries USING btree 
 CREATE INDEX webhook_deliveries_leased ON public.webhook_deliveries USING btree (endpoint_id) WHERE (owner IS NOT NULL);
 CREATE INDEX webhook_deliveries_order ON public.webhook_deliveries USING btree (endpoint_id, integration_id, "position") WHERE (state = 'pending'::text);
 alter table public.webhook_deliveries enable row level security;
-create policy "Members can read their organisation's deliveries" on public.webhook_deliveries for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's deliveries" on public.webhook_deliveries for select using (private.can_access_organization(organization_id));
 grant select (endpoint_id, event_id, position, organization_id, integration_id, type, occurred_at, state, attempts, next_attempt_at, last_attempt_at, last_status, last_error, delivered_at) on public.webhook_deliveries to authenticated;
 
 create table public.webhook_endpoints (
@@ -648,7 +648,7 @@ create table public.webhook_endpoints (
   enabled boolean default true not null,
   -- gone: the receiver answered 410. Null where a user disabled it, or nobody.
   disabled_reason text,
-  -- The signing secrets, sealed as docs/format.md says for the place (organisation, endpoint): secret, and during a change previous_secret.
+  -- The signing secrets, sealed as docs/format.md says for the place (organization, endpoint): secret, and during a change previous_secret.
   config jsonb not null,
   previous_secret_ends_at timestamp with time zone,
   -- When the first of the failures was that no success has followed yet.
@@ -669,7 +669,7 @@ create table public.webhook_endpoints (
 );
 CREATE INDEX webhook_endpoints_organization ON public.webhook_endpoints USING btree (organization_id);
 alter table public.webhook_endpoints enable row level security;
-create policy "Members can read their organisation's endpoints" on public.webhook_endpoints for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's endpoints" on public.webhook_endpoints for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
 grant select (id, organization_id, url, events, min_severity, enabled, disabled_reason, previous_secret_ends_at, created_at) on public.webhook_endpoints to authenticated;
@@ -1839,7 +1839,7 @@ begin
   if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
     return null;
   end if;
-  -- The organisation once more: it is the one whose membership is locked.
+  -- The organization once more: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
     where e.id = p_id and e.organization_id = v_row.organization_id
     for no key update;
@@ -3053,7 +3053,7 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  -- The organisation once more: it is the one whose membership is locked.
+  -- The organization once more: it is the one whose membership is locked.
   perform private.lock_names(v_row.organization_id, v_row.integration_type);
   select * into v_row from public.integrations i
     where i.id = p_id and i.organization_id = v_row.organization_id and i.integration_type = v_row.integration_type
@@ -4018,7 +4018,7 @@ AS $function$
 declare
   v_row public.webhook_endpoints;
 begin
-  -- An organisation's creations queue here: counted side by side, each would see room for one more.
+  -- An organization's creations queue here: counted side by side, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
 
   if not private.lock_membership(p_user_id, p_organization_id) then

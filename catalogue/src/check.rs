@@ -1,4 +1,4 @@
-//! What must be right about an entry besides its shape.
+//! Checks an entry beyond its structure.
 
 use crate::about::{About, Refresh};
 use crate::check_fields::{self, is_name};
@@ -7,7 +7,7 @@ use sealed::is_sensitive;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// Whether an entry is right: `keys` are all that stand in it.
+/// Checks an entry. `keys` are all keys that it has.
 pub fn entry(provider: &Provider, about: &About, keys: &Map<String, Value>) -> Result<(), String> {
     check_fields::keys(provider.auth, keys)?;
     provider_itself(provider)?;
@@ -55,14 +55,14 @@ fn provider_itself(provider: &Provider) -> Result<(), String> {
                 "{url} must be https, with a path and without query"
             ));
         };
-        // A user's field in a host: check_fields.rs.
+        // check_fields.rs checks a user's field in a host.
         let open = provider.auth == Auth::Oauth && host.contains('{');
         if host.is_empty() || open || host.contains(['@', ':']) {
             return Err(format!(
                 "{url} must name a host, and nothing but it, before its path"
             ));
         }
-        // `<TYPE>_BASE_URL` brings all of them to one origin.
+        // `<TYPE>_BASE_URL` moves all endpoints to one origin.
         if !paths.insert(path.to_owned()) {
             return Err(format!("{url} has the path of another endpoint"));
         }
@@ -172,7 +172,7 @@ fn provider_itself(provider: &Provider) -> Result<(), String> {
 }
 
 fn refused_grant(refused: &RefusedGrant) -> Result<(), String> {
-    // These say something of the client, which may be ours: a wrong secret must not end every grant.
+    // These errors concern the client, which may be ours: a wrong client secret must not end every grant.
     const OF_CLIENT: [&str; 2] = ["invalid_client", "unauthorized_client"];
     let RefusedGrant {
         status,

@@ -1,4 +1,4 @@
-//! What must be right about an entry that is not connected by OAuth: what it asks the user for, and where that goes.
+//! Checks an entry that is not connected by OAuth: the fields that the user enters, and where they are sent.
 
 use crate::entry::{Auth, IdentityStyle, Provider, Source};
 use crate::fields::{Field, Format, fill};
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-/// What each kind of entry must say, and what it has no use for.
+/// The keys that each kind of entry must have, and those that it cannot have.
 fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
     const USERS: [&str; 4] = ["fields", "key_headers", "basic", "token_parameters"];
     const APPS: [&str; 8] = [
@@ -53,7 +53,7 @@ fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
     }
 }
 
-/// Whether the entry has the keys of its kind.
+/// Checks that the entry has the keys of its kind.
 pub fn keys(auth: Auth, entry: &Map<String, Value>) -> Result<(), String> {
     let (needed, useless) = shape(auth);
     if let Some(key) = needed.iter().find(|key| !entry.contains_key(**key)) {
@@ -76,7 +76,7 @@ pub fn keys(auth: Auth, entry: &Map<String, Value>) -> Result<(), String> {
     }
 }
 
-/// Whether the fields are right, and all that is filled with them. `taken` are the config's other keys.
+/// Checks the fields, and every text that is filled with them. `taken` are the config's other keys.
 pub fn fields(provider: &Provider, taken: &HashSet<&str>) -> Result<(), String> {
     if !(1..=6).contains(&provider.fields.len()) {
         return Err("fields must be 1 to 6".to_owned());
@@ -128,7 +128,7 @@ pub fn fields(provider: &Provider, taken: &HashSet<&str>) -> Result<(), String> 
 }
 
 fn field_itself(field: &Field) -> Result<(), &'static str> {
-    // Whether it is sealed goes by the name; the entry says it too, so that nobody is mistaken.
+    // The name decides whether a field is sealed. The entry repeats it, so that its author is not mistaken.
     if field.secret != is_sensitive(&field.name) {
         return Err("secret is not what its name says: see docs/format.md");
     }
@@ -158,14 +158,14 @@ fn identity(provider: &Provider) -> Result<(), String> {
     Ok(())
 }
 
-/// Where fields are put.
+/// The texts that contain fields.
 struct Uses<'a> {
     fields: &'a [Field],
     seen: RefCell<HashSet<&'a str>>,
 }
 
 impl<'a> Uses<'a> {
-    /// Takes note of a text in which fields of a certain kind may stand.
+    /// Records a text in which fields of a certain kind may appear.
     fn of(&self, text: &str, may: impl Fn(&Field) -> bool) -> Result<(), String> {
         let filled = fill(text, |name| {
             let mut fields = self.fields.iter();
@@ -177,12 +177,12 @@ impl<'a> Uses<'a> {
         filled.map(drop).ok_or_else(|| format!("{text} {why}"))
     }
 
-    /// A text that is shown, or sent where it may be: no secret stands in it, and nothing that could mean something there.
+    /// A text that is shown or sent in the clear: it holds no secret, and no character with a meaning in a URL.
     fn in_public(&self, text: &str) -> Result<(), String> {
         self.of(text, |field| !field.secret && field.format != Format::Text)
     }
 
-    /// In the host a field stands for the first labels, before two that are the provider's own.
+    /// In a host, a field stands for the first labels. At least two fixed labels of the provider follow.
     fn in_url(&self, url: &str) -> Result<(), String> {
         self.in_public(url)?;
         let host = url.split('/').nth(2).unwrap_or_default();
@@ -201,7 +201,7 @@ impl<'a> Uses<'a> {
         })
     }
 
-    /// Whether every field is of use.
+    /// Checks that every field is used.
     fn all(self) -> Result<(), String> {
         let seen = self.seen.into_inner();
         match self

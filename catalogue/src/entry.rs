@@ -1,5 +1,5 @@
-//! The vocabulary: what an entry of the catalogue can say. It is closed (enums, unknown fields refused), so a misspelt quirk is an
-//! error and not ignored. docs/providers.md explains it to those who write entries.
+//! The vocabulary of an entry. It is closed (enums, unknown fields rejected), so a misspelt key is an error and is not ignored.
+//! docs/providers.md explains it to authors of entries.
 
 use crate::fields::Field;
 use crate::header::HeaderName;
@@ -10,21 +10,21 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// The integration type: what stands in the path, in the table, and (upper-case) before `_CLIENT_ID`.
+    /// The integration type, as in paths, in the table and, in upper case, before `_CLIENT_ID`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// The name for people.
+    /// The name that users see.
     pub name: String,
-    /// What an account is connected with.
+    /// How an account is connected.
     #[serde(default)]
     pub auth: Auth,
-    /// What the user is asked for, where that is not OAuth. `{name}` in a URL is the field's value.
+    /// The fields that the user enters, if it is not OAuth. `{name}` in a URL stands for the field's value.
     #[serde(default)]
     pub fields: Vec<Field>,
-    /// How an API key is sent: headers, in whose values `{name}` is the field's.
+    /// The headers that carry an API key. `{name}` in their values stands for the field's value.
     #[serde(default)]
     pub key_headers: Headers,
-    /// How user and password are sent: HTTP Basic (RFC 7617), `{name}` likewise.
+    /// The user and the password for HTTP Basic (RFC 7617), with `{name}` as above.
     #[serde(default)]
     pub basic: Option<Basic>,
     /// Headers that each request to this provider must carry.
@@ -36,99 +36,97 @@ pub struct Provider {
     /// Further parameters of the authorization request.
     #[serde(default)]
     pub authorize_parameters: BTreeMap<String, String>,
-    /// Scopes to ask for; none where the provider fixes them on the app.
+    /// The requested scopes; empty if they are configured on the app at the provider.
     #[serde(default)]
     pub scopes: Vec<String>,
-    /// What the parameter with the scopes is called.
+    /// The name of the parameter with the scopes.
     #[serde(default = "scope")]
     pub scope_parameter: String,
-    /// What stands between two scopes.
+    /// The separator of the scopes.
     #[serde(default)]
     pub scope_separator: Separator,
-    /// Whether a PKCE challenge (RFC 7636) is sent.
+    /// Whether the worker sends a PKCE challenge (RFC 7636).
     #[serde(default)]
     pub pkce: Pkce,
     /// The token endpoint (RFC 6749, 3.2).
     #[serde(default)]
     pub token_url: String,
-    /// How the client proves itself at the token endpoint (RFC 6749, 2.3.1).
+    /// How the client authenticates at the token endpoint (RFC 6749, 2.3.1).
     #[serde(default)]
     pub client_auth: ClientAuth,
-    /// Further parameters of the request for a token with client credentials; `{name}` is the field's value.
+    /// Further parameters of a client credentials request. `{name}` stands for the field's value.
     #[serde(default)]
     pub token_parameters: BTreeMap<String, String>,
-    /// How requests to the token endpoint are encoded.
+    /// The encoding of requests to the token endpoint.
     #[serde(default)]
     pub token_request_format: Encoding,
-    /// How its answers are; `form` where they may be a form although JSON is asked for.
+    /// The encoding of its responses; `form` if it may answer with a form although JSON is requested.
     #[serde(default = "json")]
     pub token_response_format: Encoding,
-    /// What it calls the type of a token that goes into the Authorization header as Bearer.
+    /// Its name for the type of a token that is sent as Bearer.
     #[serde(default = "bearer")]
     pub token_type: String,
-    /// A JSON Pointer (RFC 6901) to where the tokens stand in its answer, if not at the top.
+    /// A JSON Pointer (RFC 6901) to the tokens in its response, if they are not at the top.
     #[serde(default)]
     pub token_response_path: String,
-    /// A JSON Pointer to what is `true` in every answer that is no failure, for a provider that answers failures with status 200.
+    /// A JSON Pointer to a member that is `true` in every successful response, for a provider that reports errors with status 200.
     #[serde(default)]
     pub success_flag: Option<String>,
-    /// How many seconds a token lives whose answer does not say so.
+    /// The lifetime in seconds of a token whose response has no `expires_in`.
     #[serde(default)]
     pub default_expires_in: Option<u32>,
-    /// Further fields of the token answer that go into the config, in plaintext, since nobody can use the tokens without them.
+    /// Further members of the token response that are stored in the config, in plaintext: the tokens cannot be used without them.
     #[serde(default)]
     pub token_response_metadata: Vec<String>,
-    /// Answers to a refresh that mean `invalid_grant` (RFC 6749, 5.2) in words of the provider's own.
+    /// The provider's own responses to a refresh that mean `invalid_grant` (RFC 6749, 5.2).
     #[serde(default)]
     pub invalid_grant: Vec<RefusedGrant>,
-    /// After how many refusals alike, over a day past the token's end, the grant counts as over.
+    /// The number of equal refusals, over more than a day after the token's expiry, that end the grant.
     #[serde(default = "refused_tries")]
     pub refused_tries: u32,
-    /// After how many days of `forbidden` the user must reconnect.
+    /// The days of `forbidden` after which the user must reconnect.
     #[serde(default = "forbidden_days")]
     pub forbidden_days: u32,
-    /// How a token is revoked; none where the provider has no endpoint for it.
+    /// How a token is revoked; none if the provider has no endpoint for it.
     #[serde(default)]
     pub revocation: Option<Revocation>,
-    /// What a second grant of the same user does to the first; none where nobody documents it.
+    /// What another authorization by the same user does to the first; none if that is not documented.
     #[serde(default)]
     pub second_grant: Option<SecondGrant>,
-    /// Whose a rate limit is, where that is documented.
+    /// Whom the rate limits apply to, if that is documented.
     #[serde(default)]
     pub rate_limits: RateLimits,
-    /// How the account behind a token is found.
+    /// How the account of a token is found.
     pub identity: Identity,
 }
 
 /// Headers by name.
 pub type Headers = BTreeMap<HeaderName, String>;
 
-/// What an account is connected with.
+/// How an account is connected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
-    /// The user's consent at the provider (RFC 6749, 4.1), with an app of ours there.
+    /// The user authorizes our app at the provider (RFC 6749, 4.1).
     #[default]
     Oauth,
-    /// A key that the user has, sent in a header.
+    /// The user enters an API key, which is sent in a header.
     ApiKey,
-    /// A user's name and password, or what the provider takes for them.
+    /// The user enters a name and a password, or what the provider accepts as such.
     Basic,
-    /// A client of the user's own at the provider, which gets tokens for itself (RFC 6749, 4.4).
+    /// The user enters a client of their own, which requests tokens for itself (RFC 6749, 4.4).
     ClientCredentials,
 }
 
-/// HTTP Basic: what is sent as user and as password.
+/// What HTTP Basic sends as user and as password.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Basic {
-    /// The user.
     pub user: String,
-    /// The password.
     pub password: String,
 }
 
-/// What stands between two scopes.
+/// The separator of scopes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Separator {
@@ -139,14 +137,14 @@ pub enum Separator {
     Comma,
 }
 
-/// The PKCE challenge. There is no `plain`: it would hand the verifier to whoever sees the URL (RFC 9700, 2.1.1).
+/// The PKCE challenge. `plain` is not supported: it would show the verifier to everybody who sees the URL (RFC 9700, 2.1.1).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pkce {
     /// With SHA-256.
     #[default]
     S256,
-    /// No challenge, since the provider refuses one. The state and the browser's cookie protect the flow.
+    /// No challenge, because the provider rejects one. The state and the browser's cookie protect the flow.
     None,
 }
 
@@ -154,7 +152,7 @@ pub enum Pkce {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuth {
-    /// HTTP Basic; id and secret are form-encoded first.
+    /// HTTP Basic with form-encoded id and secret.
     #[default]
     ClientSecretBasic,
     /// HTTP Basic without that encoding, for a server that does not decode it.
@@ -174,11 +172,11 @@ pub enum Encoding {
     Json,
 }
 
-/// An answer to a refresh that means `invalid_grant`. All that is given must match.
+/// A response to a refresh that means `invalid_grant`. Every given member must match.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefusedGrant {
-    /// The status; 200 or any of 4xx but 429 where it is left out.
+    /// The status. If left out: 200, or any 4xx except 429.
     #[serde(default)]
     pub status: Option<u16>,
     /// A JSON Pointer (RFC 6901) to the error code.
@@ -187,10 +185,10 @@ pub struct RefusedGrant {
     /// The error code.
     #[serde(default)]
     pub code: Option<String>,
-    /// A part of the description (`error_description` or `message`), in whichever case.
+    /// A part of the description (`error_description` or `message`), ignoring case.
     #[serde(default)]
     pub description: Option<String>,
-    /// The whole body, where it is bare text.
+    /// The whole body, if it is plain text.
     #[serde(default)]
     pub text: Option<String>,
 }
@@ -199,11 +197,11 @@ pub struct RefusedGrant {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
-    /// What it takes.
+    /// The form of the request.
     pub style: RevocationStyle,
-    /// Where it is. `{client_id}` in it is the client's.
+    /// The address. `{client_id}` in it stands for the client's id.
     pub url: String,
-    /// What a revocation ends. Where nobody documents it, the most: everything that the user granted.
+    /// What a revocation ends. If that is not documented, the most: everything that the user authorized.
     #[serde(default)]
     pub ends: Ends,
 }
@@ -216,44 +214,44 @@ pub enum Ends {
     Token,
     /// All tokens of the same authorization.
     Grant,
-    /// Everything that the user granted to the app.
+    /// Everything that the user authorized for the app.
     #[default]
     User,
 }
 
-/// What a second grant of the same user does to the first.
+/// What another authorization by the same user does to the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecondGrant {
-    /// The provider knows one grant for a user and an app: the first is ended, or is the same.
+    /// The provider keeps one grant for a user and an app: the first ends, or is the same.
     Replaces,
-    /// Both exist, each with tokens of its own.
+    /// Both exist, with tokens of their own.
     Separate,
 }
 
-/// Whose the limits are that a provider sets on the number of requests.
+/// Whom the provider's rate limits apply to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RateLimits {
     /// At the token endpoint.
     #[serde(default)]
     pub token: Option<RateLimit>,
-    /// At the API, where the identity request and the check go.
+    /// At the API, which gets identity requests and checks.
     #[serde(default)]
     pub api: Option<RateLimit>,
 }
 
-/// Whose a limit is.
+/// Whom a limit applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RateLimit {
-    /// The app's: all of its users share it.
+    /// The app: all of its users share the limit.
     App,
-    /// One user's, token's or account's.
+    /// A single user, token or account.
     User,
 }
 
-/// What a limit is on.
+/// The endpoint that a limit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -263,7 +261,7 @@ pub enum Endpoint {
     Api,
 }
 
-/// What a revocation endpoint takes. Where a refresh token is taken, it stands for the whole grant (RFC 7009, 2.1).
+/// The form of a revocation request. A refresh token stands for the whole grant (RFC 7009, 2.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RevocationStyle {
@@ -273,58 +271,58 @@ pub enum RevocationStyle {
     TokenOnly,
     /// The access token as `token`, encoded and with client authentication as at the token endpoint.
     AccessToken,
-    /// A POST with the access token as Bearer.
+    /// POST with the access token as Bearer.
     Bearer,
-    /// The same with a form that holds it as `token` too.
+    /// The same, with the access token also as `token` in a form.
     BearerForm,
-    /// Supabase's: JSON with `client_id`, `client_secret` and `refresh_token`.
+    /// Supabase: JSON with `client_id`, `client_secret` and `refresh_token`.
     SupabaseJson,
-    /// GitHub's: DELETE with HTTP Basic and JSON with `access_token`.
+    /// GitHub: DELETE with HTTP Basic and JSON with `access_token`.
     GithubToken,
 }
 
-/// The request that names the account, and where its answer says so.
+/// The identity request, and where its response names the account.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// Which answer names the account.
+    /// The response that names the account.
     #[serde(default)]
     pub from: Source,
-    /// What kind of request it is that only a good token can make.
+    /// The form of the identity request. Only a valid token can make it.
     #[serde(default)]
     pub style: IdentityStyle,
-    /// Where it goes.
+    /// The address.
     pub url: String,
-    /// Where a check asks for its one account, `{account_id}`, in place of the list.
+    /// The address of one account, `{account_id}`, which a check requests instead of the list.
     #[serde(default)]
     pub account_url: Option<String>,
-    /// Headers that it needs besides the provider's own.
+    /// Further headers of this request.
     #[serde(default)]
     pub headers: Headers,
-    /// The query of GraphQL.
+    /// The GraphQL query.
     #[serde(default)]
     pub query: Option<String>,
-    /// Whether the answer is a list of accounts.
+    /// Whether the response is a list of accounts.
     #[serde(default)]
     pub list: bool,
-    /// JSON Pointers (RFC 6901) into one account. Where the user's fields name it: a text with `{name}` for the field's value.
+    /// JSON Pointers (RFC 6901) into one account. If the user's fields name the account: a text with `{name}` for the field's value.
     pub account: IdAndName,
-    /// The config's keys that hold the account's id and name, in plaintext.
+    /// The keys of the config that hold the account's id and name, in plaintext.
     pub stored_as: IdAndName,
 }
 
-/// Which answer names the account.
+/// The response that names the account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// That of the identity request.
+    /// The response of the identity request.
     #[default]
     Request,
-    /// That of the token endpoint.
+    /// The token response.
     TokenResponse,
 }
 
-/// A request that only a good token can make.
+/// The form of an identity request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityStyle {
@@ -339,25 +337,25 @@ pub enum IdentityStyle {
     Introspection,
 }
 
-/// A pair for the account's id and its name.
+/// The account's id and its name.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdAndName {
-    /// For the id: what never changes.
+    /// The id, which never changes.
     pub id: String,
-    /// For the name: what people call it.
+    /// The name that users see.
     pub name: String,
 }
 
 impl Provider {
-    /// Whether a revocation ends more than the grant that it is given.
+    /// Whether a revocation ends more than the grant that is revoked.
     pub fn revokes_widely(&self) -> bool {
         let revocation = self.revocation.as_ref();
         revocation.is_some_and(|revocation| revocation.ends == Ends::User)
     }
 
-    /// How many organizations must have been told to wait before all connections of the type do; none: no number of them, since each has
-    /// a limit of its own. At the API, where a customer's own use counts too, one organization never speaks for all.
+    /// How many organizations must be paused before the pause covers all integrations of the type. None: it never does, because each has a limit
+    /// of its own. At the API, where a customer's own use counts too, one organization is not enough.
     pub fn pauses_after(&self, endpoint: Endpoint) -> Option<u32> {
         let limits = self.rate_limits;
         match (endpoint, self.auth) {
@@ -367,7 +365,7 @@ impl Provider {
         }
     }
 
-    /// Every URL that the entry has.
+    /// Every URL of the entry.
     pub fn urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
         [
             &mut self.authorize_url,

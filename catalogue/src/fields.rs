@@ -1,5 +1,5 @@
-//! What a user is asked for, where an account is connected with credentials: the fields of an entry, what may stand in each, and the
-//! texts of the entry that they are put into.
+//! The fields that a user enters to connect an account with credentials: the values that they accept, and the texts of the entry that they
+//! fill.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
-    /// What it is called.
+    /// The name, for machines.
     pub name: String,
-    /// What it is called for people.
+    /// The label, for people.
     pub label: String,
-    /// Whether it is sealed, and nobody's to see.
+    /// Whether it is a secret: sealed, and never shown.
     pub secret: bool,
-    /// Where people find it, or what it must be able to do.
+    /// Where to find it, or which rights it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// What may stand in it.
+    /// The values that it accepts.
     #[serde(default, skip_serializing)]
     pub format: Format,
     /// The longest value, in bytes.
@@ -28,7 +28,7 @@ fn usual() -> usize {
     255
 }
 
-/// What may stand in a field. All but the first may become part of a URL: none of them can leave its place there.
+/// The values that a field accepts. All but the first may become part of a URL, and none of them can leave its place there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -37,17 +37,17 @@ pub enum Format {
     Text,
     /// Letters, digits, hyphens and underscores.
     Word,
-    /// A label of a host's name (RFC 1123, 2.1), in lower case.
+    /// A label of a host name (RFC 1123, 2.1), in lower case.
     Label,
-    /// Such labels with dots between them.
+    /// Several such labels, separated by dots.
     Labels,
 }
 
-/// The longest label of a host's name.
+/// The longest label of a host name.
 const LABEL_MAX: usize = 63;
 
 impl Format {
-    /// Whether the value is one.
+    /// Whether a value has this format.
     pub fn accepts(self, value: &str) -> bool {
         match self {
             Self::Text => !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic()),
@@ -57,7 +57,7 @@ impl Format {
         }
     }
 
-    /// What it must be, for whoever has given something else.
+    /// The message for a value of another format.
     pub fn expected(self) -> &'static str {
         match self {
             Self::Text => "printable ASCII without blanks",
@@ -80,7 +80,7 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// A text of an entry, each `{name}` in it replaced. None where there is no such value.
+/// Replaces each `{name}` in a text of an entry. None if a value is missing.
 pub fn fill<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
     let mut filled = String::with_capacity(text.len());
     let mut rest = text;
@@ -175,7 +175,7 @@ mod tests {
     }
 
     proptest! {
-        // No value of a format that goes into a URL moves the end of the host, whatever it is.
+        // No value of a format for URLs changes the end of the host.
         #[test]
         fn no_value_names_another_host(value in "\\PC{0,30}|[a-z0-9.:/?#@%\\\\-]{0,30}") {
             for format in [Format::Word, Format::Label, Format::Labels] {

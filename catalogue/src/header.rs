@@ -1,8 +1,8 @@
-//! Names of headers, as entries say them.
+//! Header names in entries.
 
 use serde::{Deserialize, Deserializer};
 
-/// A header's name in lower case. The catalogue is read once an isolate, so its few names stay for as long.
+/// A header name in lower case. The catalogue is read once per isolate, so its few names are leaked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HeaderName(&'static str);
 
@@ -11,12 +11,11 @@ impl HeaderName {
         Self(name.leak())
     }
 
-    /// The name.
     pub fn as_str(self) -> &'static str {
         self.0
     }
 
-    /// Whether an entry may set it: any but those that are the worker's own business, or the runtime's.
+    /// Whether an entry may set this header. The others belong to the worker or to the runtime.
     pub fn is_free(self) -> bool {
         const OURS: [&str; 8] = [
             "authorization",

@@ -1,8 +1,8 @@
-//! The catalogue: what is different from one provider to the next is data (`providers/`, an entry a file). This crate has the types of
-//! an entry and what must be right about it. It is pure, without IO, clock or randomness of its own.
+//! The catalogue: the differences between providers are data (`providers/`, a file each). This crate has the types of an entry and the checks
+//! of it. It is pure: it has no IO, no clock and no randomness.
 //!
-//! The worker's build script compiles the entries in (`compile`), so that a worker with a malformed entry cannot be built. The worker
-//! reads them (`parse`) with the same types.
+//! The worker's build script compiles the entries in (`compile`), so a worker with a malformed entry cannot be built. The worker reads them
+//! (`parse`) with the same types.
 //!
 //! ```
 //! let text = include_str!("../providers/github.json");

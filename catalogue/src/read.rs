@@ -1,4 +1,4 @@
-//! Reads an entry, and puts entries together as the worker reads them.
+//! Reads entries, and joins them for the worker.
 
 use crate::about::About;
 use crate::check;
@@ -7,20 +7,19 @@ use crate::unique;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-/// The source document's provider comes first on the page; the others follow by name.
+/// The source document's provider comes first on the page, the others by name.
 const FIRST: &str = "supabase";
 
-/// What an entry says of itself to people.
 const ABOUT: [&str; 5] = ["verified", "docs", "note", "pkce_reason", "refresh"];
 
-/// An entry that has been read and checked.
+/// An entry that was read and checked.
 #[derive(Debug)]
 pub struct Entry {
-    /// What the worker needs of it.
+    /// The part for the worker.
     pub provider: Provider,
-    /// What it says to people and tests.
+    /// The part for people and tests.
     pub about: About,
-    /// The JSON of the first, as the file has it.
+    /// The JSON of the worker's part, as in the file.
     compiled: Map<String, Value>,
 }
 
@@ -28,7 +27,7 @@ pub struct Entry {
 ///
 /// # Errors
 ///
-/// What is wrong with the entry.
+/// The message says what is wrong with the entry.
 pub fn read(text: &str) -> Result<Entry, String> {
     let whole: Map<String, Value> = unique::parse(text).map_err(|error| error.to_string())?;
     let (about, compiled): (Map<_, _>, Map<_, _>) = whole
@@ -45,17 +44,17 @@ pub fn read(text: &str) -> Result<Entry, String> {
     })
 }
 
-/// Reads, checks and joins entries, each a file's name and text, into what `parse` reads.
+/// Reads, checks and joins entries, each a file's name and text, for `parse`.
 ///
 /// # Errors
 ///
-/// The name of the file, and what is wrong with it.
+/// The message names the file and what is wrong with it.
 pub fn compile(files: impl IntoIterator<Item = (String, String)>) -> Result<String, String> {
     let mut entries = Vec::new();
     for (name, text) in files {
         let entry = read(&text).map_err(|why| format!("{name}: {}", why.replace('\n', " ")))?;
         let kind = entry.provider.kind;
-        // One file a type, so that no type is there twice.
+        // A file is named after its type, so no type occurs twice.
         if name != format!("{kind}.json") {
             return Err(format!("{name}: its type is {kind}: call it {kind}.json"));
         }
@@ -70,7 +69,7 @@ pub fn compile(files: impl IntoIterator<Item = (String, String)>) -> Result<Stri
 ///
 /// # Errors
 ///
-/// `compile` has not written it.
+/// The text does not come from `compile`.
 pub fn parse(compiled: &str) -> Result<Vec<Provider>, String> {
     serde_json::from_str(compiled).map_err(|error| format!("the catalogue is malformed: {error}"))
 }
@@ -78,7 +77,7 @@ pub fn parse(compiled: &str) -> Result<Vec<Provider>, String> {
 fn shaped<T: DeserializeOwned>(entry: Map<String, Value>) -> Result<T, String> {
     serde_path_to_error::deserialize(Value::Object(entry)).map_err(|error| {
         match error.path().to_string().as_str() {
-            // serde's own message names a field that the entry lacks.
+            // serde's own message names a missing field.
             "." => error.inner().to_string(),
             path => format!("{path}: {}", error.inner()),
         }

@@ -1,11 +1,11 @@
-//! An entry as it is for one app, one user or another origin: what stands in braces is filled in.
+//! Fills the braces of an entry, for an app, a user or another origin.
 
 use crate::entry::{Provider, Separator};
 use crate::fields::fill;
 use sealed::PlainConfig;
 
 impl Provider {
-    /// The same provider at another origin: a self-hosted or a local one.
+    /// The same provider at another origin: self-hosted or local.
     pub fn at(mut self, base: &str) -> Self {
         for url in self.urls_mut() {
             let path = url.splitn(4, '/').nth(3).unwrap_or_default();
@@ -14,7 +14,7 @@ impl Provider {
         self
     }
 
-    /// Whether its URLs have a part that is the app's own.
+    /// Whether its URLs contain a part that each app configures.
     pub fn wants_slug(&self) -> bool {
         self.clone().urls_mut().any(|url| url.contains("{slug}"))
     }
@@ -30,8 +30,8 @@ impl Provider {
         self
     }
 
-    /// The same provider for a user's fields, as the config has them. None where one is missing, or is none: a config that others
-    /// may write must not name another host than the entry does.
+    /// The same provider with a user's fields from the config. None if one is missing or invalid: other writers can change a config, and must not
+    /// name another host than the entry does.
     pub fn of_user(&self, config: &PlainConfig) -> Option<Self> {
         let value = |name: &str| {
             let field = self.fields.iter().find(|field| field.name == name)?;
@@ -52,7 +52,7 @@ impl Provider {
         Some(provider)
     }
 
-    /// The scopes, as the request says them.
+    /// The scopes as the request contains them.
     pub fn scope(&self) -> String {
         self.scopes.join(match self.scope_separator {
             Separator::Space => " ",

@@ -1,17 +1,17 @@
-//! JSON in which no object holds a key twice: serde_json keeps the last of two without a word.
+//! JSON without duplicate keys: serde_json silently keeps the last of two.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use std::collections::HashSet;
 use std::fmt;
 
-/// Parses a text. The error names a doubled key.
+/// Parses a text. The error names a duplicate key.
 pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
     serde_json::from_str::<Unique>(text)?;
     serde_json::from_str(text)
 }
 
-/// A value without doubled keys, at whatever depth.
+/// A value without duplicate keys at any depth.
 struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {

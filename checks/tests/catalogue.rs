@@ -104,7 +104,7 @@ fn results_are_told_apart_by_ids() {
             let Some(each) = &read.for_each else { continue };
             let id = each.id.as_ref().or(each.bind.keys().next()).unwrap();
             let at = &each.bind[id];
-            // The organisation's slug is what Supabase has for an id.
+            // The organization's slug is what Supabase has for an id.
             assert!(
                 !is_name(at) || at == "/organization_slug",
                 "{} {name}: {at}",

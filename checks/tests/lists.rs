@@ -175,7 +175,7 @@ fn a_list_that_changes_between_pages_keeps_the_worse_result() {
 }
 
 #[test]
-fn the_worst_organisation_leaves_a_position_of_bounded_size() {
+fn the_worst_organization_leaves_a_position_of_bounded_size() {
     let github = checks::entry("github").unwrap();
     let mut largest = 0;
     let mut asked = 0u32;

@@ -1,7 +1,7 @@
-//! A config's JSON text as values, exactly.
+//! Reads a config's JSON text without changing any value.
 //!
-//! serde_json's own `Value` takes an object whose first member has one of its private names for a number or a piece of JSON: a
-//! plaintext member of such a name would be changed on the way. So objects are read member by member here, as raw text.
+//! serde_json's `Value` reads an object whose first member has one of its private names as a number or as raw JSON, which would
+//! change a plaintext member of that name. So this module reads objects member by member, as raw text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,23 +9,22 @@ use std::fmt;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// As deep as serde_json goes, and far deeper than the format allows: whatever is deeper needs no walk to be refused.
+/// serde_json's own limit. The format allows far less, so a deeper config is rejected without a walk.
 const MAX_DEPTH: usize = 128;
 
-/// The text is no config.
+/// The text is not a config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAConfig {
     /// Valid JSON, but not an object.
     NotAnObject,
-    /// Nested deeper than anything that is read.
+    /// Nested too deeply.
     TooDeep,
-    /// Valid JSON as far as it goes.
+    /// Not JSON, but it begins as JSON.
     EndsTooEarly,
-    /// Not JSON, from this line and column on.
+    /// Not JSON, at this line and column.
     NotJson { line: usize, column: usize },
 }
 
-/// Reads a config.
 pub fn parse(text: &str) -> Result<Map<String, Value>, NotAConfig> {
     let raw: &RawValue = serde_json::from_str(text)?;
     match value(raw.get(), 0)? {
@@ -60,7 +59,7 @@ fn value(text: &str, depth: usize) -> Result<Value, NotAConfig> {
 
 impl From<serde_json::Error> for NotAConfig {
     fn from(error: serde_json::Error) -> Self {
-        // serde's own message may quote a value.
+        // serde's message may quote a value.
         if error.is_eof() {
             return Self::EndsTooEarly;
         }

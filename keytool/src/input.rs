@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use crate::config::parse;
 use crate::error::{Error, ErrorKind, Result};
 
-/// More than any config that can be sealed, written as JSON.
+/// Larger than any config that can be sealed, as JSON.
 const MAX_STDIN: usize = 8 * 1024 * 1024;
 
 /// Reads one config, a JSON object, from stdin.
@@ -30,8 +30,8 @@ fn not_a_config(why: String) -> Error {
         .hint("give the value of integrations.config, a JSON object")
 }
 
-/// Everything there is to read, or `None` if that is more than `max` bytes. The buffer does not grow by moving, which
-/// would leave parts of a secret behind, unless it has to.
+/// Reads everything, or returns `None` if it is more than `max` bytes. The buffer is large at once, because a buffer that grows leaves
+/// parts of a secret in memory.
 pub fn read_bounded(reader: impl Read, max: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let mut bytes = Zeroizing::new(Vec::with_capacity(max.min(64 * 1024)));
     reader.take(max as u64 + 1).read_to_end(&mut bytes)?;

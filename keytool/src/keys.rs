@@ -1,4 +1,4 @@
-//! Where keys come from: the environment, or files that only their owner reads.
+//! Reads keys from the environment, or from files that only their owner can access.
 
 use std::fs::File;
 use std::io;
@@ -26,7 +26,7 @@ pub struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// The primary key and the fallbacks, as the worker would have them.
+    /// The primary key and the fallback keys, as the worker has them.
     pub fn ring(&self) -> Result<KeyRing> {
         KeyRing::new(self.primary()?, self.fallbacks()?).map_err(|error| {
             Error::new(ErrorKind::Caller, format!("the key ring: {error}"))
@@ -34,7 +34,7 @@ impl KeyArgs {
         })
     }
 
-    /// The ring, unless no key is given at all. What is given must be right.
+    /// The key ring, or `None` if no key is given. A key that is given must be valid.
     pub fn ring_if_given(&self) -> Result<Option<KeyRing>> {
         if self.key_file.is_none() && settings::secret(PRIMARY)?.is_none() {
             return Ok(None);
@@ -42,7 +42,7 @@ impl KeyArgs {
         self.ring().map(Some)
     }
 
-    /// A ring of the primary key alone: what opens with it needs no fallback any more.
+    /// A ring of the primary key alone. What it opens needs no fallback key.
     pub fn ring_without_fallbacks(&self) -> Result<KeyRing> {
         KeyRing::new(self.primary()?, Vec::new())
             .map_err(|error| Error::new(ErrorKind::Caller, error.to_string()))
@@ -82,12 +82,12 @@ impl KeyArgs {
     }
 }
 
-/// `name` says which file it is. Its path is not shown: somebody may have pasted a key where the path belongs.
+/// `name` says which file it is. The path is not shown: a user may have pasted a key there.
 fn key_in_file(path: &Path, name: &str) -> Result<Key> {
     const MAX_FILE: usize = 4096;
     let cannot_read =
         |error: io::Error| Error::new(ErrorKind::Caller, format!("{name} cannot be read: {error}"));
-    // Before it is opened: to open a pipe is to wait for whoever writes to it.
+    // Checked before opening: opening a pipe waits for its writer.
     let kind = std::fs::metadata(path).map_err(cannot_read)?.file_type();
     if !kind.is_file() {
         let message = format!("{name} is not a file");
@@ -108,7 +108,7 @@ fn not_a_key(source: &str, error: KeyError) -> Error {
     Error::new(ErrorKind::Caller, format!("{source}: {error}")).hint(MAKE_ONE)
 }
 
-/// Asks the open file, so that it cannot be another one by the time it is read.
+/// Checks the open file, so that nobody can replace it between the check and the read.
 #[cfg(unix)]
 fn refuse_if_others_may_read(file: &File, name: &str) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
@@ -117,7 +117,7 @@ fn refuse_if_others_may_read(file: &File, name: &str) -> Result<()> {
         .metadata()
         .map_err(|error| Error::new(ErrorKind::Caller, format!("{name}: {error}")))?;
     let (owner, mode) = (about.uid(), about.mode());
-    // Whoever owns the file may change what is in it, and who may read it.
+    // The file's owner can change its content and its permissions.
     if owner != 0 && owner != rustix::process::geteuid().as_raw() {
         let message = format!("{name} belongs to another user (id {owner})");
         return Err(Error::new(ErrorKind::Caller, message).hint("it must be yours or root's"));
@@ -130,7 +130,7 @@ fn refuse_if_others_may_read(file: &File, name: &str) -> Result<()> {
         .hint("give it mode 600, and make a new key if somebody may have read this one"))
 }
 
-/// Elsewhere a file's permissions are no mode bits: whoever keeps the file answers for them.
+/// Other systems have no mode bits. There, the user is responsible for the file's permissions.
 #[cfg(not(unix))]
 fn refuse_if_others_may_read(_file: &File, _name: &str) -> Result<()> {
     Ok(())

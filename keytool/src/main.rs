@@ -1,4 +1,4 @@
-//! `keytool` makes the keys that seal the `integrations` table, seals and opens single configs, and checks itself.
+//! `keytool` generates and rotates the keys that seal the `integrations` table, and seals and opens single configs.
 //!
 //! ```text
 //! $ keytool generate --out key
@@ -6,8 +6,8 @@
 //! $ echo '{"access_token":"secret"}' | keytool --key-file key seal --organization … --integration …
 //! ```
 //!
-//! stdout is data and stderr is for people. Keys come from the environment or from a file that only its owner reads,
-//! never from an argument. The exit status is one of [`exit`]'s.
+//! stdout is data, stderr is for people. Keys come from the environment or from a file that only its owner can read,
+//! never from an argument. [`exit`] lists the exit statuses.
 
 mod cli;
 mod commands;

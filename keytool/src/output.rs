@@ -6,21 +6,21 @@ use zeroize::Zeroizing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shown::{in_json, on_one_line};
 
-/// Writes a line of data to stdout. Whatever is in it, it stays one line.
+/// Writes a line of data to stdout. Line breaks in it are escaped.
 pub fn line(text: &str) -> Result<()> {
-    // It may be a key, so no copy is to stay.
+    // It may be a key, so the buffer is zeroized.
     let text = Zeroizing::new(on_one_line(text));
     write(format_args!("{}\n", text.as_str()))
 }
 
-/// Writes text of this program's own to stdout, of any number of lines.
+/// Writes this program's own text, of any number of lines, to stdout.
 pub fn text(text: &str) -> Result<()> {
     write(format_args!("{text}\n"))
 }
 
 /// Writes a JSON value to stdout, on one line.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    // It may hold secrets, as `open` and `generate` are there to show them, so no copy is to stay.
+    // `open` and `generate` print secrets, so the buffer is zeroized.
     let text = serde_json::to_string(value).map(Zeroizing::new);
     let text = text.map_err(|error| Error::new(ErrorKind::Machine, format!("no JSON: {error}")))?;
     let text = Zeroizing::new(in_json(&text));

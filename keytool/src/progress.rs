@@ -1,5 +1,5 @@
-//! What a long command says while it works. Findings and steps go to stdout, because they are data. How far it is goes to stderr: as
-//! a bar on a terminal, otherwise as a line every ten seconds; or, with `--json`, as events among the data.
+//! The output of a long command while it runs. Findings and steps are data and go to stdout. Progress goes to stderr: as a bar on a
+//! terminal, otherwise as a line every ten seconds; with `--json`, as events on stdout.
 
 use std::cell::Cell;
 use std::env;
@@ -19,11 +19,11 @@ pub struct Progress {
     started: Instant,
     phase: Cell<&'static str>,
     phase_started: Cell<Instant>,
-    /// Whether rows are written in this phase: then those are what its speed is about.
+    /// Whether this phase writes rows. Its speed then counts written rows.
     writes: Cell<bool>,
     scanned: Cell<u64>,
     written: Cell<u64>,
-    /// How many rows there are, if the database has an idea.
+    /// The planner's estimate of the number of rows, if there is one.
     estimate: Cell<Option<u64>>,
 }
 
@@ -39,7 +39,7 @@ impl Display {
     fn of(json: bool, is_terminal: bool, term: Option<&str>) -> Self {
         match term {
             _ if json => Self::Json,
-            // A terminal that cannot move its cursor, or does not say that it can.
+            // The terminal does not say that it can move its cursor.
             None | Some("" | "dumb") => Self::Lines,
             Some(_) if is_terminal => Self::Bar,
             Some(_) => Self::Lines,
@@ -80,7 +80,7 @@ impl Progress {
         }
     }
 
-    /// A new phase begins: what is counted from here on is its own.
+    /// Starts a phase, with new counts.
     pub fn phase(&self, name: &'static str, estimate: Option<u64>, writes: bool) {
         self.phase.set(name);
         self.phase_started.set(Instant::now());
@@ -102,7 +102,7 @@ impl Progress {
         self.started.elapsed()
     }
 
-    /// Something that is worth a line: an event for machines, a sentence for people.
+    /// Prints a step: an event for machines, a sentence for people.
     pub fn step(&self, event: &Value, sentence: &str) -> Result<()> {
         if self.display == Display::Json {
             return output::json(event);
@@ -110,14 +110,14 @@ impl Progress {
         self.bar.suspend(|| output::line(sentence))
     }
 
-    /// Shows how far it is, again and again, until it is dropped.
+    /// Shows the progress periodically, until it is dropped.
     pub async fn show(&self) {
         loop {
             sleep(self.display.every()).await;
             match self.display {
                 Display::Bar => self.draw(),
                 Display::Lines => eprintln!("{}", self.line()),
-                // If nobody reads it any more, the next finding or the end will say so.
+                // If stdout is closed, the next finding or the result reports it.
                 Display::Json => drop(output::json(&self.event())),
             }
         }
@@ -161,7 +161,7 @@ impl Progress {
 
     fn draw(&self) {
         let scanned = self.scanned.get();
-        // The estimate is the planner's. What is beyond it has no share to show.
+        // The planner's estimate may be too low. Beyond it, no percentage is shown.
         let is_known = self.estimate.get().is_some_and(|rows| rows >= scanned);
         let template = if is_known {
             "{prefix} [{wide_bar}] {pos}, {msg}/s"
@@ -214,7 +214,7 @@ mod tests {
         progress.phase("rewrap", Some(2_000_000), true);
         progress.scanned(1_234_567);
         progress.wrote(1_234_567);
-        // As after a minute or so: in a test no time passes, and the rate would be wide.
+        // The clock does not advance in a test, so the rate would be far too high.
         progress
             .phase_started
             .set(Instant::now().checked_sub(Duration::from_secs(20)).unwrap());
@@ -227,7 +227,7 @@ mod tests {
             "{shown}"
         );
         assert!(shown.chars().count() <= 40, "{shown}");
-        // More than was estimated: no bar that stands still near its end.
+        // Above the estimate, the bar would stay near its end.
         progress.scanned(2_000_000);
         progress.draw();
         let shown = terminal.contents();

@@ -1,12 +1,12 @@
 use sealed::RandomError;
 
-/// The operating system's randomness, as the sealing needs it.
+/// The operating system's random source.
 #[expect(clippy::disallowed_methods, reason = "this is the edge")]
 pub fn fill(bytes: &mut [u8]) -> Result<(), RandomError> {
     getrandom::fill(bytes).map_err(|_| RandomError)
 }
 
-/// The same, asked for in larger pieces: a page needs thousands of nonces. No byte is given out twice.
+/// The same, read in larger chunks, because a page needs thousands of nonces. Each byte is used once.
 pub fn buffered() -> impl FnMut(&mut [u8]) -> Result<(), RandomError> {
     let mut buffer = [0; 4096];
     let mut left = 0;

@@ -26,7 +26,7 @@ pub struct SessionArgs {
     batch: u16,
 }
 
-/// A command's connections, and its progress.
+/// The connections of a command, and its progress.
 pub struct Session {
     pub progress: Progress,
     pub connections: Vec<Rc<dyn Rows>>,
@@ -50,7 +50,7 @@ impl Session {
         Ok((session, Registry::read(&state)?))
     }
 
-    /// The first connection, for what is not shared.
+    /// The first connection.
     pub fn connection(&self) -> &dyn Rows {
         &*self.connections[0]
     }

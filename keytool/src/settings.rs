@@ -1,4 +1,4 @@
-//! Settings: environment variables, as the worker's are named.
+//! Settings: environment variables with the worker's names.
 
 use std::env::{self, VarError};
 
@@ -12,13 +12,13 @@ pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const SUPABASE_URL: &str = "SUPABASE_URL";
 pub const SERVICE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
 
-/// A setting that holds a secret. Empty is as good as unset: that is what an empty line in a settings file gives.
+/// A secret setting. An empty one counts as unset, because an empty line in a settings file produces it.
 pub fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
     match env::var(name) {
         Ok(text) if text.trim().is_empty() => Ok(None),
         Ok(text) => Ok(Some(Zeroizing::new(text))),
         Err(VarError::NotPresent) => Ok(None),
-        // The message of this error would show the value.
+        // The error's own message would show the value.
         Err(VarError::NotUnicode(_)) => Err(Error::new(
             ErrorKind::Caller,
             format!("{name} is no UTF-8 text"),
@@ -26,7 +26,7 @@ pub fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {
     }
 }
 
-/// An argument that is a UUID. The parser's own message quotes a character of what was given.
+/// Parses a UUID argument. The parser's own message would quote a character of it.
 pub fn uuid(text: &str) -> Result<uuid::Uuid, &'static str> {
     text.parse().map_err(|_| "not a UUID")
 }

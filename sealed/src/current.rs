@@ -1,4 +1,4 @@
-//! The current form: each part in standard base64 with padding, the nonce of 12 bytes.
+//! The current form: each part in standard base64 with padding, and a nonce of 12 bytes.
 
 use crate::cipher::StoredNonce;
 use crate::encoding::Encoding;
@@ -6,10 +6,9 @@ use crate::error::Fault;
 use crate::legacy;
 use crate::value::{SealedValue, parts};
 
-/// Reads the current form, and only it.
 pub(crate) fn read(text: &str) -> Result<SealedValue<'_>, Fault> {
     read_parts(text).ok_or_else(|| match legacy::read(text) {
-        // It has the parts, but they are not written as they should be.
+        // It has the three parts, but not in the current form.
         Ok(_) => Fault::Malformed,
         Err(fault) => fault,
     })

@@ -1,12 +1,12 @@
-//! How the bytes of a sealed value's parts are written as text.
+//! The encodings of a sealed value's parts.
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
-/// How the bytes of a part are written. Whatever it is, one text is right for some bytes and every other is refused.
+/// How bytes are written as text. Each encoding has exactly one text for any bytes and rejects every other.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Encoding {
-    /// Standard base64 with padding: the one that is written.
+    /// Standard base64 with padding: the current form.
     Standard,
     /// Legacy form: the standard alphabet, padded or not.
     StandardLoose,
@@ -17,9 +17,9 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// Appends the bytes that `text` stands for, or gives `None` and leaves nothing of use in `bytes`.
+    /// Appends the decoded bytes, or returns `None` and leaves nothing useful in `bytes`.
     pub fn decode(self, text: &str, bytes: &mut Vec<u8>) -> Option<()> {
-        // All or nothing: half of the padding is neither way of writing.
+        // Padding is complete or absent.
         let padded = text.ends_with('=');
         let engine = match self {
             Self::Standard => &STANDARD,
@@ -32,7 +32,7 @@ impl Encoding {
         engine.decode_vec(text, bytes).ok()
     }
 
-    /// Which base64 a text is, if it is any: one alphabet or the other, not both.
+    /// The base64 alphabet of a text: the URL-safe one if it contains one of its characters.
     pub fn loose_base64(text: &str) -> Self {
         if text.contains(['-', '_']) {
             Self::UrlSafeLoose
@@ -41,9 +41,9 @@ impl Encoding {
         }
     }
 
-    /// Bytes of a known number.
+    /// Decodes a known number of bytes.
     pub fn decode_array<const N: usize>(self, text: &str) -> Option<[u8; N]> {
-        // No encoding of N bytes is longer than hex.
+        // Hex is the longest encoding.
         if text.len() > 2 * N {
             return None;
         }

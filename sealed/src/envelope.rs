@@ -1,21 +1,21 @@
-//! `_enc`, the member that says how a config is sealed.
+//! `_enc`, the member that names the form and the key of a config.
 
 use serde_json::{Value, json};
 
 use crate::error::Fault;
 use crate::kid::Kid;
 
-/// The name of the member, at the top of a stored config, that names the form and the key.
+/// The name of that member, at the top of a stored config.
 pub const ENC: &str = "_enc";
 
 const VERSION: u64 = 2;
 
-/// Reads `_enc` as it stands in a config; `None` without one.
+/// Reads a config's `_enc`. `None` if there is none.
 pub(crate) fn read(enc: Option<&Value>) -> Result<Option<Kid>, Fault> {
     let Some(enc) = enc else { return Ok(None) };
     let members = enc.as_object().ok_or(Fault::MalformedEnc)?;
     match members.get("v") {
-        // By value: `2.0` is the same number in JSON, and some parsers cannot tell it from `2`.
+        // Compared by value: `2.0` is the same number in JSON, and some parsers do not distinguish it from `2`.
         Some(Value::Number(version)) if version.as_f64() == Some(VERSION as f64) => {}
         Some(Value::Number(_)) => return Err(Fault::UnknownVersion),
         _ => return Err(Fault::MalformedEnc),
@@ -24,7 +24,7 @@ pub(crate) fn read(enc: Option<&Value>) -> Result<Option<Kid>, Fault> {
         .get("kid")
         .and_then(Value::as_str)
         .and_then(|kid| kid.parse().ok());
-    // A further member would be a promise that this program does not know how to keep.
+    // A further member could have a meaning that this program does not know.
     if members.len() == 2 {
         kid.map(Some).ok_or(Fault::MalformedEnc)
     } else {
@@ -32,7 +32,7 @@ pub(crate) fn read(enc: Option<&Value>) -> Result<Option<Kid>, Fault> {
     }
 }
 
-/// `_enc` of what is sealed with this key.
+/// Writes the `_enc` of a config that is sealed with this key.
 pub(crate) fn write(kid: Kid) -> Value {
     json!({"v": VERSION, "kid": kid.to_string()})
 }

@@ -3,23 +3,23 @@ use std::fmt;
 use crate::kid::Kid;
 use crate::pointer::SafePointer;
 
-/// What is wrong with a config, for the log and for lists: never shown to a caller, never with a value.
+/// The class of a fault, for logs and reports. It is never shown to a caller, and contains no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fault {
-    /// `_enc` is of a version that this program does not know.
+    /// `_enc` has a version that this program does not know.
     UnknownVersion,
     /// `_enc` is not `{"v": 2, "kid": "<16 hex digits>"}`.
     MalformedEnc,
     /// The config is sealed with a key that is not in the ring.
     UnknownKey,
-    /// A sensitive field holds a string that is no sealed value: stored in the clear, or cut.
+    /// A sensitive field holds a string that is not a sealed value: stored in the clear, or truncated.
     NotSealed,
-    /// A sealed value is not written as its form asks.
+    /// A sealed value is not written as its form requires.
     Malformed,
-    /// A value opens with no key: wrong key, moved from another place, or changed.
+    /// No key opens the value: wrong key, wrong row or field, or changed bytes.
     NotAuthentic,
-    /// What was sealed is no UTF-8 text.
+    /// The opened value is not UTF-8.
     NotText,
     /// A sensitive field holds a number, a boolean, an object or an array.
     WrongType,
@@ -28,12 +28,12 @@ pub enum Fault {
     /// Beyond [`MAX_VALUE`](crate::MAX_VALUE), [`MAX_VALUES`](crate::MAX_VALUES) or
     /// [`MAX_CONFIG_TEXT`](crate::MAX_CONFIG_TEXT).
     TooLarge,
-    /// The config to be sealed has a member `_enc`, which is the format's own.
+    /// The config to be sealed has a member `_enc`, which is reserved.
     ReservedName,
 }
 
 impl Fault {
-    /// The class's name, as it stands in logs and in `docs/format.md`.
+    /// The name of the class in logs and in `docs/format.md`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UnknownVersion => "unknown-version",
@@ -59,8 +59,8 @@ impl fmt::Display for Fault {
 
 /// A stored config does not open.
 ///
-/// To a caller it is one and the same whatever the reason: the `Display` is constant. The log wants
-/// [`class`](Self::class) and [`pointer`](Self::pointer).
+/// The `Display` is the same for every fault, so that a caller learns nothing. Log [`class`](Self::class) and
+/// [`pointer`](Self::pointer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenError(Refused);
 
@@ -74,7 +74,7 @@ impl OpenError {
         self.0.fault
     }
 
-    /// The field at fault as a JSON Pointer: at most 200 characters of it, control characters escaped.
+    /// The field, as a JSON Pointer of at most 200 characters, with control characters escaped.
     pub fn pointer(&self) -> &str {
         self.0.pointer()
     }
@@ -97,9 +97,9 @@ impl std::error::Error for OpenError {}
 /// A config cannot be sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SealError {
-    /// The config is not one that can be sealed: whoever built it is to blame.
+    /// The config is invalid: its author is to blame.
     Refused(Refused),
-    /// The source of randomness failed. Nothing was sealed.
+    /// The random source failed. Nothing was sealed.
     Random(RandomError),
 }
 
@@ -126,7 +126,7 @@ impl From<RandomError> for SealError {
     }
 }
 
-/// What is wrong with a config, and where. The `Display` is for whoever built the config to be sealed.
+/// The fault of a config and its field. The `Display` is for the author of the config.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     fault: Fault,
@@ -146,7 +146,7 @@ impl Refused {
         self.fault
     }
 
-    /// The field at fault, as [`OpenError::pointer`] gives it.
+    /// The field, as in [`OpenError::pointer`].
     pub fn pointer(&self) -> &str {
         self.pointer.as_str()
     }
@@ -169,12 +169,12 @@ impl fmt::Display for Refused {
     }
 }
 
-/// A config cannot be moved to the primary key.
+/// A config cannot be rewrapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ResealError {
     /// It does not open.
     Open(OpenError),
-    /// The source of randomness failed. The config stays as it was.
+    /// The random source failed. The config stays unchanged.
     Random(RandomError),
 }
 
@@ -201,7 +201,7 @@ impl From<RandomError> for ResealError {
     }
 }
 
-/// The source of randomness failed: nothing is sealed without it.
+/// The random source failed. Nothing is sealed without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RandomError;
 
@@ -213,17 +213,17 @@ impl fmt::Display for RandomError {
 
 impl std::error::Error for RandomError {}
 
-/// A setting holds no usable key, or keys that do not go together. It never shows what the setting holds.
+/// A setting holds no valid key, or keys that do not fit together. The error never shows the setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// Not base64.
+    /// It is not base64.
     NotBase64,
-    /// Base64, but not of 32 bytes.
+    /// It is base64 of another length.
     WrongLength {
-        /// How many bytes it is.
+        /// The number of bytes.
         bytes: usize,
     },
-    /// The same key stands twice in the ring.
+    /// The ring contains the same key twice.
     Twice(Kid),
 }
 

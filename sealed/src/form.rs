@@ -3,24 +3,24 @@ use crate::envelope::{self, ENC};
 use crate::error::Fault;
 use crate::kid::Kid;
 
-/// What a stored config is, as far as it can be told without a key.
+/// The form of a stored config, as far as it shows without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Form {
     /// Sealed in the current form, with this key.
     Current(Kid),
-    /// There is a string in a sensitive field, and no `_enc`: the legacy form, which names no key.
+    /// Legacy form, which names no key: a string in a sensitive field, and no `_enc`.
     Legacy,
-    /// Neither `_enc` nor a string in a sensitive field: nothing is sealed, and it is the same under every key.
+    /// Nothing is sealed: neither `_enc` nor a string in a sensitive field. Every key opens it.
     Empty,
-    /// No form that this program knows; it opens under no key.
+    /// An unknown form, which no key opens.
     Unknown {
-        /// Why.
+        /// The fault.
         fault: Fault,
     },
 }
 
-/// Tells what a stored config is. It opens nothing, and so proves nothing: [`KeyRing::open`](crate::KeyRing::open) does.
+/// Returns the form of a stored config. It proves nothing about its values: only [`KeyRing::open`](crate::KeyRing::open) does.
 pub fn form(config: &StoredConfig) -> Form {
     match envelope::read(config.get(ENC)) {
         Ok(Some(kid)) => Form::Current(kid),

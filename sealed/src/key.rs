@@ -11,7 +11,7 @@ use crate::error::KeyError;
 use crate::kid::Kid;
 use crate::secret::Secret;
 
-/// A 256-bit key. Zeroized when dropped; its `Debug` shows the [`Kid`] only.
+/// A 256-bit key. It is zeroized on drop, and its `Debug` shows only the [`Kid`].
 pub struct Key {
     bytes: Box<Zeroizing<[u8; 32]>>,
     kid: Kid,
@@ -19,11 +19,11 @@ pub struct Key {
 }
 
 impl Key {
-    /// Reads a key as a setting holds it: base64 of 32 bytes, as `openssl rand -base64 32` prints it. White space around
-    /// it does not matter, nor do missing padding and the URL-safe alphabet, which the legacy form's writers accepted as well.
+    /// Parses a key from a setting: base64 of 32 bytes, as `openssl rand -base64 32` prints it. Surrounding white space, missing padding and the
+    /// URL-safe alphabet are accepted, because the legacy form's writers accepted them.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         let text = text.trim();
-        // Far beyond any key: what is longer is a mistake that need not be decoded to be refused.
+        // Far longer than a key. It is rejected without decoding.
         if text.len() > 256 {
             return Err(KeyError::NotBase64);
         }
@@ -42,8 +42,8 @@ impl Key {
         Ok(Self::from_zeroizing(bytes))
     }
 
-    /// Reads several keys, separated by commas, as `FALLBACK_ENCRYPTION_KEYS` holds them. An empty text is no key; an empty
-    /// place between commas is an error.
+    /// Parses several keys, separated by commas, as in `FALLBACK_ENCRYPTION_KEYS`. An empty text means no key; an empty entry between commas
+    /// is an error.
     pub fn list_from_base64(text: &str) -> Result<Vec<Self>, KeyError> {
         if text.trim().is_empty() {
             return Ok(Vec::new());
@@ -51,7 +51,7 @@ impl Key {
         text.split(',').map(Self::from_base64).collect()
     }
 
-    /// Takes the bytes as they are. They must come from a cryptographic source of randomness.
+    /// Makes a key of bytes. They must come from a cryptographic random source.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self::from_zeroizing(Zeroizing::new(bytes))
     }
@@ -64,12 +64,12 @@ impl Key {
         }
     }
 
-    /// The key's id. It is no secret: it stands beside every value sealed with the key.
+    /// The key's id. It is public: every config that is sealed with the key contains it.
     pub fn kid(&self) -> Kid {
         self.kid
     }
 
-    /// The key as a setting holds it: standard base64 with padding.
+    /// The key in the form of a setting: standard base64 with padding.
     pub fn to_base64(&self) -> Secret {
         STANDARD.encode(**self.bytes).into()
     }

@@ -17,18 +17,18 @@ use crate::value::{self, Scratch};
 /// The keys of a deployment: the primary seals, and every key opens.
 #[derive(Debug)]
 pub struct KeyRing {
-    /// The primary first.
+    /// The primary key first.
     keys: Vec<Key>,
 }
 
 impl KeyRing {
-    /// A ring of `ENCRYPTION_KEY` and the `FALLBACK_ENCRYPTION_KEYS`. The same key twice is an error: it is a mistake in the
-    /// settings, and in a rotation a dangerous one.
+    /// Makes a ring of `ENCRYPTION_KEY` and `FALLBACK_ENCRYPTION_KEYS`. The same key twice is an error: it is a mistake in the settings,
+    /// and a dangerous one during a rotation.
     pub fn new(primary: Key, fallbacks: Vec<Key>) -> Result<Self, KeyError> {
         let mut keys = Vec::with_capacity(1 + fallbacks.len());
         keys.push(primary);
         for key in fallbacks {
-            // Two keys with one kid could not be told apart either; that will not be seen by chance.
+            // Two keys with one kid could not be distinguished either. That does not happen by chance.
             if keys
                 .iter()
                 .any(|known: &Key| known.is(&key) || known.kid() == key.kid())
@@ -40,25 +40,25 @@ impl KeyRing {
         Ok(Self { keys })
     }
 
-    /// The id of the key that seals.
+    /// The id of the primary key.
     pub fn primary_kid(&self) -> Kid {
         self.primary().kid()
     }
 
-    /// The ids of all keys, the primary's first.
+    /// The ids of all keys, the primary key's first.
     pub fn kids(&self) -> impl ExactSizeIterator<Item = Kid> + '_ {
         self.keys.iter().map(Key::kid)
     }
 
     /// Seals a config for its row, with the primary key and fresh nonces, and adds `_enc`.
     ///
-    /// A config without a string in a sensitive field is stored as it is, without `_enc`: nothing in it is sealed. An empty
-    /// string is sealed like any other, and so is one that looks like a sealed value. Null stays null.
+    /// A config without a string in a sensitive field stays unchanged, without `_enc`: nothing in it is sealed. An empty string is sealed like
+    /// any other, as is one that looks like a sealed value. Null stays null.
     ///
     /// # Errors
     ///
     /// [`SealError::Refused`]: a sensitive field holds a number, a boolean, an object or an array; the config has a member
-    /// `_enc`; it is beyond the bounds. [`SealError::Random`]: the source of randomness failed.
+    /// `_enc`; or it is beyond the bounds. [`SealError::Random`]: the random source failed.
     pub fn seal(
         &self,
         context: &RowContext,
@@ -94,8 +94,8 @@ impl KeyRing {
 
     /// Opens a config of the current or the legacy form.
     ///
-    /// With `_enc` its kid selects the key, and every string in a sensitive field must be sealed. Without, each key is tried;
-    /// an empty string is itself, as there was nothing to seal.
+    /// If the config has `_enc`, its kid selects the key, and every string in a sensitive field must be sealed. If not, each key is tried, and
+    /// an empty string stays as it is: there was nothing to seal.
     pub fn open(
         &self,
         context: &RowContext,
@@ -113,11 +113,11 @@ impl KeyRing {
         )))
     }
 
-    /// Moves a config to the primary key: opens all of it and seals all of it anew, with fresh nonces. What is not secret
-    /// stays as it is.
+    /// Rewraps a config: opens all of it and seals it again with the primary key and fresh nonces. Plaintext members stay
+    /// unchanged.
     ///
-    /// `None`: there is nothing to do, as its kid is the primary's already (whether it opens, [`open`](Self::open) tells), or
-    /// nothing in it is sealed. On an error there is no half of a result.
+    /// `None`: nothing to do, because its kid is the primary key's already (whether it opens, only [`open`](Self::open) shows), or because
+    /// nothing in it is sealed. An error never returns a part of the result.
     pub fn reseal(
         &self,
         context: &RowContext,
@@ -148,7 +148,7 @@ impl KeyRing {
         Ok(Some(moved))
     }
 
-    /// The `_enc` that goes with what the primary key sealed.
+    /// The `_enc` of what the primary key seals.
     pub fn enc(&self) -> Value {
         envelope::write(self.primary_kid())
     }
@@ -187,7 +187,7 @@ struct Sealer<'a> {
 }
 
 impl Sealer<'_> {
-    /// Encrypts in place, so that the plaintext is gone afterwards, and writes the result as text.
+    /// Encrypts in place, so that the plaintext is overwritten, and returns the result as text.
     fn seal(&mut self, pointer: &str, nonce: &Nonce, plain: &mut [u8]) -> String {
         let tag = self
             .key
@@ -209,7 +209,7 @@ enum OpenerForm<'a> {
 }
 
 impl Opener<'_> {
-    /// The text that was sealed. It stays in `scratch` until the next one.
+    /// Opens a text. The result stays in `scratch` until the next call.
     fn open(&mut self, pointer: &str, text: &str) -> Result<&str, OpenError> {
         let opened = match &mut self.form {
             OpenerForm::Current(key, aad) => {
@@ -239,7 +239,7 @@ fn open_legacy(keys: &[Key], text: &str, scratch: &mut Scratch) -> Result<(), Fa
     let mut fault = Fault::Malformed;
     for reading in legacy::read(text)? {
         for key in keys {
-            // Decoded anew for every key: what a failed attempt leaves in the buffer is not to be relied on.
+            // Decoded again for every key: a failed attempt leaves undefined bytes.
             match reading.decode(scratch) {
                 Ok(()) => fault = Fault::NotAuthentic,
                 Err(Fault::Malformed) => break,

@@ -4,9 +4,9 @@ use std::str::FromStr;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// A key's id: the first 8 bytes of HMAC-SHA-256(key, `integrations key id v1`), written as 16 lower-case hex digits.
+/// A key's id: the first 8 bytes of HMAC-SHA-256(key, `integrations key id v1`), as 16 lower-case hex digits.
 ///
-/// It is computed from the key, so that nobody has to name keys.
+/// It is derived from the key, so nobody has to name keys.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Kid([u8; 8]);
 
@@ -49,7 +49,7 @@ impl FromStr for Kid {
 
     fn from_str(text: &str) -> Result<Self, ParseKidError> {
         let text = text.as_bytes();
-        // from_str_radix alone would also take upper case and a sign.
+        // from_str_radix would also accept upper case and a sign.
         if text.len() != 16 || !text.iter().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(ParseKidError);
         }
@@ -60,7 +60,7 @@ impl FromStr for Kid {
     }
 }
 
-/// The text is no key id.
+/// The text is not a key id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParseKidError;
 

@@ -1,13 +1,13 @@
-//! The legacy form: values that the source document's TypeScript may have written. Read here, never written.
+//! The legacy form: values that the source document's TypeScript may have written. They are read, never written.
 
 use crate::cipher::StoredNonce;
 use crate::encoding::Encoding;
 use crate::error::Fault;
 use crate::value::{SealedValue, parts};
 
-/// Reads `iv.tag.ciphertext` in every way that Node's `Buffer` writes bytes: base64 or base64url, padded or not, or hex.
-/// iv and tag have known lengths, which tell how they are written. A ciphertext can be hex and base64 at once, so there may
-/// be two readings: first the one that agrees with the tag, then the other. The tag decides.
+/// Reads `iv.tag.ciphertext` in every encoding that Node's `Buffer` writes: base64 or base64url, padded or not, or hex. iv and tag have
+/// known lengths, which show their encoding. A ciphertext can be valid hex and base64 at once, so there may be two readings: first the tag's
+/// encoding, then the other. The authentication tag decides.
 pub(crate) fn read(text: &str) -> Result<[SealedValue<'_>; 2], Fault> {
     read_parts(text).ok_or(Fault::NotSealed)
 }
@@ -32,7 +32,7 @@ fn read_parts(text: &str) -> Option<[SealedValue<'_>; 2]> {
 }
 
 fn array<const N: usize>(text: &str) -> Option<([u8; N], Encoding)> {
-    // Only hex is as long as this: base64 of N bytes takes at most 4 * (N + 2) / 3 characters.
+    // Only hex is this long: base64 of N bytes takes at most 4 * (N + 2) / 3 characters.
     let encoding = if text.len() == 2 * N {
         Encoding::Hex
     } else {

@@ -1,11 +1,11 @@
-//! The sealed-config format of the `integrations` table, and the key ring that seals, opens and reseals it.
+//! The sealed-config format of the `integrations` table, and the key ring that seals, opens and rewraps it.
 //!
 //! A config is a JSON object in which the strings under [sensitive names](is_sensitive) are secrets. Sealed, each of
-//! them is an AES-256-GCM text `iv.tag.ciphertext`, bound to its organisation, row and field, and `_enc` beside them
-//! names the key. Everything else in the config stays as it is. `docs/format.md` is the format, byte for byte.
+//! them is an AES-256-GCM text `iv.tag.ciphertext`, bound to its organization, row and field, and `_enc` beside them
+//! names the key. Everything else in the config stays unchanged. `docs/format.md` is the format, byte for byte.
 //!
-//! This crate has no effects: it reads no clock, draws no randomness (that is an argument, [`Random`]), does no IO and
-//! keeps no state, so that it is the same on workerd, in the command line tool and in a test.
+//! This crate has no effects: it has no clock, no IO and no state, and randomness is an argument ([`Random`]). So it behaves the same on
+//! workerd, in the command line tool and in tests.
 //!
 //! ```
 //! use sealed::{Key, KeyRing, RowContext, PlainConfig};
@@ -33,7 +33,7 @@
 //! assert_eq!(stored["_enc"]["kid"], before.primary_kid().to_string());
 //! assert_eq!(before.open(&context, &stored)?.get_str("access_token"), Some("sbp_secret"));
 //!
-//! // A rotation: the new key seals, the old one still opens, and reseal moves a config from one to the other.
+//! // A rotation: the new key seals, the old one still opens, and reseal rewraps a config with the new key.
 //! let old = Key::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=")?;
 //! let ring = KeyRing::new(new, vec![old])?;
 //! let moved = ring.reseal(&context, &stored, &mut random)?.expect("it was on the old key");
@@ -45,9 +45,10 @@
 //!
 //! # Numbers
 //!
-//! Members that are not secret are moved, never read. If you parse a config from JSON text and write it back, parse it
-//! with serde_json's feature `arbitrary_precision`: without it a number beyond 64 bits or 17 digits is changed by the
-//! parser, before this crate sees it.
+//! Plaintext members are copied, not read. If you parse a config from JSON text and write it back, use serde_json's feature
+//! `arbitrary_precision`: without it the parser changes a number beyond 64 bits or 17 digits, before this crate sees it.
+
+#![warn(missing_docs)]
 
 mod cipher;
 mod config;

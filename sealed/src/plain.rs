@@ -3,30 +3,30 @@ use std::fmt;
 use serde_json::{Map, Value};
 use zeroize::Zeroize;
 
-/// An opened config, or one that is to be sealed: a JSON object with its secrets in the clear.
+/// An opened config, or one to be sealed: a JSON object with its secrets in the clear.
 ///
-/// Its strings are zeroized when it is dropped, its `Debug` is redacted, and it has no `Serialize`: the only way into the
+/// Its strings are zeroized on drop, its `Debug` is redacted, and it has no `Serialize`: the only way into the
 /// database is [`KeyRing::seal`](crate::KeyRing::seal).
 #[derive(PartialEq)]
 pub struct PlainConfig(Map<String, Value>);
 
 impl PlainConfig {
-    /// Takes the members as they are; [`KeyRing::seal`](crate::KeyRing::seal) judges them.
+    /// Wraps the members without a check: [`KeyRing::seal`](crate::KeyRing::seal) checks them.
     pub fn from_map(map: Map<String, Value>) -> Self {
         Self(map)
     }
 
-    /// All members, secrets in the clear.
+    /// All members, with the secrets in the clear.
     pub fn as_map(&self) -> &Map<String, Value> {
         &self.0
     }
 
-    /// The member of this name at the top.
+    /// The top-level member of this name.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name)
     }
 
-    /// The member of this name at the top, if it is a string.
+    /// The top-level member of this name, if it is a string.
     pub fn get_str(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }

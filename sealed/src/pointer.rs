@@ -1,6 +1,6 @@
 use std::fmt::{self, Write};
 
-/// Where a walk through a config is, as a JSON Pointer (RFC 6901).
+/// The position of a walk through a config, as a JSON Pointer (RFC 6901).
 #[derive(Default)]
 pub(crate) struct Pointer(String);
 
@@ -9,7 +9,7 @@ impl Pointer {
         &self.0
     }
 
-    /// Steps into a member, and gives back where to [`leave`](Self::leave) to.
+    /// Enters a member. Returns the position for [`leave`](Self::leave).
     pub fn enter_name(&mut self, name: &str) -> usize {
         let before = self.0.len();
         self.0.push('/');
@@ -23,10 +23,10 @@ impl Pointer {
         before
     }
 
-    /// Steps into an element.
+    /// Enters an element.
     pub fn enter_index(&mut self, index: usize) -> usize {
         let before = self.0.len();
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(self.0, "/{index}");
         before
     }
@@ -36,8 +36,8 @@ impl Pointer {
     }
 }
 
-/// A pointer for an error and the log: names come from whoever wrote the row, so it is cut to a bounded length, and what
-/// would move a terminal's cursor is escaped.
+/// A pointer for errors and logs. The author of the row chose its names, so it is cut to a bounded length, and control characters, which
+/// could move a terminal's cursor, are escaped.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SafePointer(Box<str>);
 

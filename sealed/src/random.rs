@@ -1,16 +1,16 @@
 use crate::error::RandomError;
 
-/// The caller's source of randomness: fills the whole slice with bytes nobody can foretell, or fails.
+/// The caller's random source: it fills the whole slice with unpredictable bytes, or fails.
 ///
-/// It is called once a config, for the nonces of all its fields together.
+/// It is called once per config, for the nonces of all its fields.
 pub type Random<'a> = &'a mut dyn FnMut(&mut [u8]) -> Result<(), RandomError>;
 
 pub(crate) type Nonce = [u8; 12];
 
 /// Draws `count` fresh nonces.
 ///
-/// A source that says it worked but gave nothing, or the same again, is a failed source: with GCM a nonce used twice gives
-/// the key away, so that is checked as far as it can be seen from here.
+/// A source that returns nothing, or the same bytes again, has failed. Using a GCM nonce twice reveals the authentication key, so this is
+/// checked as far as it can be.
 pub(crate) fn nonces(count: usize, random: Random<'_>) -> Result<Vec<Nonce>, RandomError> {
     let mut nonces = vec![[0; 12]; count];
     if count > 0 {

@@ -2,17 +2,17 @@ use uuid::Uuid;
 
 use crate::kid::Kid;
 
-/// Where a config lies: a sealed value opens in its own row of its own organisation and nowhere else.
+/// The row of a config. A sealed value opens only in its own row of its own organization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowContext {
     /// `integrations.organization_id`.
     pub organization_id: Uuid,
-    /// `integrations.id`. Whoever seals makes the row's id first.
+    /// `integrations.id`. A writer makes the row's id before it seals.
     pub integration_id: Uuid,
 }
 
-/// The additional authenticated data of one place's fields: each part as its length (4 bytes, big-endian) and its
-/// UTF-8 bytes, so that no two lists of parts give the same bytes.
+/// The additional authenticated data of a row's fields: each part as its length (4 bytes, big-endian) and its UTF-8 bytes, so that
+/// different parts never make the same bytes.
 pub(crate) struct Aad {
     bytes: Vec<u8>,
     row_end: usize,
@@ -35,7 +35,7 @@ impl Aad {
         }
     }
 
-    /// The bytes for the field at this JSON Pointer, sealed with this key. What was asked for before is overwritten.
+    /// The bytes for the field at this JSON Pointer, sealed with this key. They overwrite the previous ones.
     pub fn of(&mut self, pointer: &str, kid: Kid) -> &[u8] {
         self.bytes.truncate(self.row_end);
         push(&mut self.bytes, pointer);
@@ -45,7 +45,7 @@ impl Aad {
 }
 
 fn push(bytes: &mut Vec<u8>, part: &str) {
-    // A part is an id or a pointer into a config of bounded size, so its length fits.
+    // A part is an id, or a pointer into a config of bounded size, so its length fits.
     bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
     bytes.extend_from_slice(part.as_bytes());
 }

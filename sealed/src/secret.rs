@@ -3,10 +3,10 @@ use std::fmt;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A text that must not be shown: zeroized when dropped, its `Debug` is redacted, and it is compared in constant time.
+/// A secret text: it is zeroized on drop, its `Debug` is redacted, and it is compared in constant time.
 ///
-/// It has no `Display`, `Serialize` or `Clone` on purpose; [`expose`](Self::expose) is the one way out, so that a search
-/// for that word finds every place where a secret is used.
+/// It deliberately has no `Display`, `Serialize` or `Clone`. [`expose`](Self::expose) is the only access, so that a search for that word
+/// finds every use of a secret.
 ///
 /// ```
 /// let secret = sealed::Secret::from("sbp_secret".to_owned());
@@ -16,12 +16,12 @@ use zeroize::Zeroizing;
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// The text itself.
+    /// The secret text.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Gives the text away, without a copy: the caller now answers for it.
+    /// Returns the text without a copy. The caller is now responsible for it.
     pub(crate) fn into_string(mut self) -> String {
         std::mem::take(&mut *self.0)
     }
@@ -34,7 +34,7 @@ impl From<String> for Secret {
 }
 
 impl PartialEq for Secret {
-    /// The time it takes tells the lengths, never the contents.
+    /// The duration depends on the lengths, never on the contents.
     fn eq(&self, other: &Self) -> bool {
         self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
     }

@@ -1,8 +1,7 @@
 /// Whether a field of this name holds a secret.
 ///
-/// It does if its last word is `token`, `key`, `secret` or `password`, in any case: the name is the word, or ends with it
-/// where a word begins, that is after any character that is no ASCII letter or digit (`access_token`, `x-api-key`), or at
-/// a capital as in camelCase (`accessToken`, `APIKey`).
+/// It does if its last word is `token`, `key`, `secret` or `password`, in any case. The last word begins the name, follows a character that is no
+/// ASCII letter or digit (`access_token`, `x-api-key`), or begins at a capital as in camelCase (`accessToken`, `APIKey`).
 ///
 /// ```
 /// assert!(sealed::is_sensitive("refresh_token"));
@@ -20,7 +19,7 @@ pub fn is_sensitive(name: &str) -> bool {
     })
 }
 
-/// Whether a word begins at `start`, where an ASCII letter stands and at least one more follows.
+/// Whether a word begins at `start`, which is an ASCII letter with at least one more after it.
 fn starts_word(name: &[u8], start: usize) -> bool {
     let Some(before) = start.checked_sub(1).map(|i| name[i]) else {
         return true;
@@ -28,7 +27,7 @@ fn starts_word(name: &[u8], start: usize) -> bool {
     let capital = name[start].is_ascii_uppercase();
     !before.is_ascii_alphanumeric()
         || (capital && !before.is_ascii_uppercase())
-        // The last capital of an acronym's run belongs to the word that follows: `APIKey`, but not `MONKEY`.
+        // The last capital of an acronym belongs to the next word: `APIKey`, but not `MONKEY`.
         || (capital && name[start + 1].is_ascii_lowercase())
 }
 

@@ -1,4 +1,4 @@
-//! One sealed value: its parts as they were read, and `iv.tag.ciphertext` as it is written.
+//! A sealed value: its parts when it is read, and the text `iv.tag.ciphertext` when it is written.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,7 +10,7 @@ use crate::encoding::Encoding;
 use crate::error::Fault;
 use crate::random::Nonce;
 
-/// A sealed value, read but not opened.
+/// A sealed value that was read, but not opened.
 pub(crate) struct SealedValue<'a> {
     pub nonce: StoredNonce,
     pub tag: Tag,
@@ -19,9 +19,9 @@ pub(crate) struct SealedValue<'a> {
 }
 
 impl SealedValue<'_> {
-    /// Puts the ciphertext's bytes into the buffer.
+    /// Decodes the ciphertext into the buffer.
     pub fn decode(&self, buffer: &mut Scratch) -> Result<(), Fault> {
-        // Hex needs two characters a byte. What is longer is not even looked at.
+        // Hex needs two characters per byte. A longer text is not decoded.
         if self.ciphertext.len() > 2 * MAX_VALUE {
             return Err(Fault::TooLarge);
         }
@@ -37,14 +37,13 @@ impl SealedValue<'_> {
     }
 }
 
-/// Exactly three parts, or nothing.
+/// Splits a text into exactly three parts.
 pub(crate) fn parts(text: &str) -> Option<[&str; 3]> {
     let (first, rest) = text.split_once('.')?;
     let (second, third) = rest.split_once('.')?;
     (!third.contains('.')).then_some([first, second, third])
 }
 
-/// Writes a sealed value.
 pub(crate) fn write(nonce: &Nonce, tag: &Tag, ciphertext: &[u8]) -> String {
     let mut text = String::with_capacity(16 + 1 + 24 + 1 + ciphertext.len().div_ceil(3) * 4);
     STANDARD.encode_string(nonce, &mut text);
@@ -55,15 +54,15 @@ pub(crate) fn write(nonce: &Nonce, tag: &Tag, ciphertext: &[u8]) -> String {
     text
 }
 
-/// The buffer that values are opened in, one after the other; zeroized when dropped.
+/// The buffer in which values are opened, one after the other. It is zeroized on drop.
 #[derive(Default)]
 pub(crate) struct Scratch(Zeroizing<Vec<u8>>);
 
 impl Scratch {
-    /// The buffer, empty, with room for this many bytes.
+    /// Empties the buffer and makes room for this many bytes.
     pub fn empty(&mut self, capacity: usize) -> &mut Vec<u8> {
         if self.0.capacity() < capacity {
-            // A new one, not a grown one: growing would leave the old bytes where they were.
+            // A new buffer: growing the old one would leave its bytes in memory.
             self.0 = Zeroizing::new(Vec::with_capacity(capacity));
         }
         self.0.clear();

@@ -1,5 +1,5 @@
-//! The one checker of the vectors in `sealed/tests`, as docs/format.md describes them: for this crate's tests, natively and in
-//! wasm, and for programs that check themselves.
+//! Checks the test vectors of `sealed/tests`, as docs/format.md describes them: for this crate's tests, natively and in wasm, and for
+//! programs that check themselves.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -77,20 +77,20 @@ struct Unsealable {
 }
 
 impl Vectors {
-    /// Reads a file of vectors.
+    /// Parses a file of vectors.
     ///
     /// # Errors
     ///
-    /// Why it cannot be read.
+    /// The file cannot be read.
     pub fn parse(text: &str) -> Check<Self> {
         serde_json::from_str(text).map_err(|error| error.to_string())
     }
 
-    /// Checks all of them, and returns how many there are.
+    /// Checks all vectors and returns their number.
     ///
     /// # Errors
     ///
-    /// The first that does not hold: its name, and what is wrong.
+    /// The name of the first vector that fails, and what is wrong.
     pub fn check(&self) -> Check<usize> {
         each(&self.sealed, |vector| &vector.name, Sealed::check)?;
         each(&self.legacy, |vector| &vector.name, Legacy::check)?;
@@ -130,7 +130,7 @@ impl Sealed {
         for (_, nonce) in &self.nonces {
             nonces.extend(STANDARD.decode(nonce).map_err(message)?);
         }
-        // The vector says what the random source gave, so that the result is known to the byte.
+        // The vector contains the random bytes, so that the result is known byte for byte.
         let replay = &mut |bytes: &mut [u8]| {
             (bytes.len() == nonces.len())
                 .then(|| bytes.copy_from_slice(&nonces))
@@ -153,7 +153,7 @@ impl Legacy {
     }
 }
 
-/// A config moves to another key, and then opens with that alone; if nothing in it is sealed, it stays.
+/// A config is rewrapped with another key, and then opens with that key alone. If nothing in it is sealed, it stays unchanged.
 fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Check {
     let fallbacks = vec![
         Key::from_bytes([8; 32]),
@@ -165,7 +165,7 @@ fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Ch
         opened.as_map() == plain,
         "opens to something else with a fallback",
     )?;
-    // Different for each field, and never what a vector used.
+    // Different for each field, and never a value of a vector.
     let mut next = 0_u64;
     let mut unrelated = |bytes: &mut [u8]| {
         for nonce in bytes.chunks_mut(12) {
@@ -231,7 +231,7 @@ impl Unsealable {
 }
 
 impl Vectors {
-    /// How many vectors there are of each kind: sealed, legacy, refused and unsealable ones.
+    /// The number of vectors of each kind: sealed, legacy, refused and unsealable.
     pub fn counts(&self) -> [usize; 4] {
         [
             self.sealed.len(),
@@ -241,7 +241,7 @@ impl Vectors {
         ]
     }
 
-    /// The faults that they show, each as often as it occurs.
+    /// The fault of each vector that has one.
     pub fn faults(&self) -> impl Iterator<Item = &str> {
         let refused = self.refused.iter().map(|vector| &*vector.fault);
         refused.chain(self.unsealable.iter().map(|vector| &*vector.fault))
@@ -277,7 +277,7 @@ fn context(organization_id: &str, integration_id: &str) -> Check<RowContext> {
     })
 }
 
-/// The legacy form is bound to no place.
+/// The legacy form is bound to no row.
 fn anywhere() -> RowContext {
     RowContext {
         organization_id: uuid::Uuid::nil(),

@@ -1,4 +1,4 @@
-//! What every handler and every job has at hand.
+//! The context of handlers and jobs.
 
 use crate::auth::cookies::Cookies;
 use crate::auth::jwt::User;
@@ -17,17 +17,16 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::ops::Deref;
 
-/// What every piece of work has, whether a request or the schedule began it.
+/// The context of every task, of a request or of the schedule.
 pub struct Task {
     /// The deployment's settings.
     pub settings: &'static Settings,
-    /// The id that the client, the events and the log know it by.
+    /// The id in responses, events and the log.
     pub request_id: String,
 }
 
-/// A request that is being served.
+/// The context of a request.
 pub struct Context<'a> {
-    /// Its task.
     pub task: Task,
     /// The request.
     pub incoming: &'a Incoming,
@@ -43,9 +42,7 @@ impl Deref for Context<'_> {
 
 /// A user whose token was verified.
 pub struct SignedIn {
-    /// Who.
     pub user: User,
-    /// The token.
     pub token: String,
 }
 
@@ -55,7 +52,7 @@ impl Context<'_> {
         Cookies::parse(&self.incoming.head.cookie)
     }
 
-    /// The signed-in user. A request that may change something counts, and too many of them are refused.
+    /// The signed-in user. Requests that may change something are counted, and too many are rejected.
     pub async fn signed_in(&self) -> Result<SignedIn> {
         let signed_in = self.authenticated().await?;
         if self.incoming.head.method.is_unsafe() {
@@ -69,7 +66,7 @@ impl Context<'_> {
         Ok(signed_in)
     }
 
-    /// The signed-in user, without the count. A request that may change something must also come from our own page, or carry its token itself.
+    /// The signed-in user, without the count. A request that may change something must come from our own page, or carry the token in a header.
     pub async fn authenticated(&self) -> Result<SignedIn> {
         let head = &self.incoming.head;
         let presented = presented(head, &self.cookies()?)?;
@@ -83,7 +80,7 @@ impl Context<'_> {
         })
     }
 
-    /// The service key of the request, which must have this scope.
+    /// Authenticates the request's service key, which must have this scope.
     pub async fn service_key(&self, scope: Scope) -> Result<ServiceKeyId> {
         let presented = presented(&self.incoming.head, &self.cookies()?)?;
         let key = ServiceKey::parse(&presented.token).filter(|_| !presented.from_cookie);
@@ -102,7 +99,7 @@ impl Context<'_> {
         }
     }
 
-    /// The body as JSON of this shape; `expected` is what the client reads otherwise.
+    /// Reads the body as JSON. `expected` is the message for the client if it has another shape.
     pub async fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T> {
         if !self.incoming.head.is_json() {
             return Err(ClientError::MediaType.into());
@@ -119,7 +116,7 @@ impl Task {
         Ok(call::outcome::<C>(&answer)?)
     }
 
-    /// What is the same for all functions, so that there is one copy of it in wasm.
+    /// The part that is the same for all functions, so that wasm has one copy of it.
     async fn ask(&self, name: &str, body: String) -> Result<String> {
         let supabase = &self.settings.supabase;
         let request = call::request(&supabase.url, &supabase.service_key, name, body);
@@ -131,7 +128,7 @@ impl Task {
     }
 }
 
-/// 64 random bits. A failing random source is no reason to answer nothing: the id proves nothing.
+/// 64 random bits. If the random source fails, the id is zero: it proves nothing, and the request goes on.
 pub fn request_id() -> String {
     let mut bytes = [0; 8];
     let _ = host::random(&mut bytes);

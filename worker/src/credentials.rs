@@ -1,4 +1,4 @@
-//! From a grant to the row's config and back, and the sealing in between.
+//! Turns a grant into a row's config and back, and seals and opens it.
 
 use crate::error::{Error, Result};
 use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, TransactionId};
@@ -11,7 +11,7 @@ use sealed::{
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// The config of a grant whose account is still to be chosen: with it, what the source document shows.
+/// The config of a grant without an account, with the members that the source document shows.
 pub fn config(grant: &Grant) -> PlainConfig {
     let mut map = Map::new();
     let mut put = |name: &str, value: &str| map.insert(name.to_owned(), Value::from(value));
@@ -28,7 +28,7 @@ pub fn config(grant: &Grant) -> PlainConfig {
     PlainConfig::from_map(map)
 }
 
-/// A config, completed with its account.
+/// Completes a config with its account.
 pub fn with_account(config: &PlainConfig, provider: &Provider, account: &Account) -> PlainConfig {
     let mut map = config.as_map().clone();
     map.insert(
@@ -42,8 +42,8 @@ pub fn with_account(config: &PlainConfig, provider: &Provider, account: &Account
     PlainConfig::from_map(map)
 }
 
-/// A config with the tokens of a refresh; all else in it stays. A provider that names no refresh token goes on taking the old one
-/// (RFC 6749, 6); one that names no end has taken back what it said of it.
+/// A config with the tokens of a refresh; its other members stay. Without a new refresh token, the old one stays valid (RFC 6749, 6). Without
+/// a lifetime, the previous expiry no longer holds.
 pub fn renewed(config: &PlainConfig, grant: &Grant) -> PlainConfig {
     let mut map = config.as_map().clone();
     let mut put = |name: &str, value: &str| map.insert(name.to_owned(), Value::from(value));
@@ -61,13 +61,13 @@ pub fn renewed(config: &PlainConfig, grant: &Grant) -> PlainConfig {
     PlainConfig::from_map(map)
 }
 
-/// Reads a row's config from its JSON text. None: it is no object, is nested too deep, or holds a name that serde_json has a meaning of
-/// its own for, so that it would not be written as it was read.
+/// Reads a row's config from its JSON text. None if it is not an object, is nested too deep, or has a member name that serde_json treats
+/// specially: such a config would not be written as it was read.
 pub fn parse(text: &str) -> Option<Map<String, Value>> {
     parse_to_read(text).filter(|_| !text.contains("$serde_json::private"))
 }
 
-/// Reads the config of a row that is deleted: nobody writes it back, so such a name keeps nobody from revoking the grant.
+/// Reads the config of a deleted row. It is never written back, so such a name does not prevent its revocation.
 pub fn parse_to_read(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok()
 }
@@ -79,14 +79,13 @@ pub fn credential(config: &PlainConfig, name: &str) -> Option<Secret> {
         .map(|text| Secret::from(text.to_owned()))
 }
 
-/// A PKCE verifier as a config, so that it is sealed like one; it must not lie in the clear beside the state's hash.
+/// A PKCE verifier as a config, so that it is sealed. It must not be stored in the clear beside the state's hash.
 pub fn of_verifier(verifier: &RandomToken) -> PlainConfig {
     let mut map = Map::new();
     map.insert(VERIFIER.to_owned(), Value::from(verifier.expose()));
     PlainConfig::from_map(map)
 }
 
-/// The verifier of such a config.
 pub fn verifier(config: &PlainConfig) -> Result<Secret> {
     credential(config, VERIFIER).ok_or(Error::Internal {
         detail: "oauth_transactions.verifier holds no verifier".to_owned(),
@@ -95,16 +94,16 @@ pub fn verifier(config: &PlainConfig) -> Result<Secret> {
 
 const VERIFIER: &str = "verifier_secret";
 
-/// What a sealed value is bound to besides its organisation: rows of different tables are never one another's.
+/// The row that a sealed value is bound to, besides its organization. Rows of different tables never open each other's values.
 #[derive(Debug, Clone, Copy)]
 pub enum Row {
-    /// Of `integrations`.
+    /// A row of `integrations`.
     Integration(IntegrationId),
-    /// Of `oauth_transactions`.
+    /// A row of `oauth_transactions`.
     Transaction(TransactionId),
-    /// Of `pending_connections`.
+    /// A row of `pending_connections`.
     Pending(PendingId),
-    /// Of `webhook_endpoints`.
+    /// A row of `webhook_endpoints`.
     Endpoint(EndpointId),
 }
 
@@ -145,7 +144,7 @@ pub fn seal(
 ) -> Result<StoredConfig> {
     ring.seal(&row.context(organization), config, random)
         .map_err(|error| match error {
-            // What is too large came from the provider; nothing else in a config of ours can be refused.
+            // The provider sent something too large. Nothing else in our configs can be rejected.
             SealError::Refused(refused) if refused.class() == Fault::TooLarge => {
                 Error::provider("the grant is too large to store")
             }
@@ -155,7 +154,7 @@ pub fn seal(
         })
 }
 
-/// Opens a row's config. The error says which row, which field and what class of fault.
+/// Opens a row's config. The error names the row, the field and the class of the fault.
 pub fn open(
     ring: &KeyRing,
     organization: OrganizationId,
@@ -166,7 +165,7 @@ pub fn open(
         .map_err(|error| not_open(row, &error))
 }
 
-/// Whether a config that does not open may open with other keys.
+/// Whether a config that does not open may open with another key.
 pub fn may_open_later(
     ring: &KeyRing,
     organization: OrganizationId,
@@ -182,7 +181,7 @@ pub fn may_open_later(
     })
 }
 
-/// Moves a row's config to the primary key; None: it is on it.
+/// Rewraps a row's config with the primary key. None if it is on that key already.
 pub fn reseal(
     ring: &KeyRing,
     organization: OrganizationId,

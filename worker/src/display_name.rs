@@ -2,15 +2,15 @@
 
 use crate::error::{ClientError, Result};
 
-/// A name of 1 to 200 characters on one line, without blanks around it.
+/// A name of 1 to 200 characters on one line, without surrounding blanks.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Name<'a>(&'a str);
 
-/// The longest name, in characters: the database's bound.
+/// The longest name, in characters. The database has the same bound.
 const MAX: usize = 200;
 
 impl<'a> Name<'a> {
-    /// Reads a name; blanks around it are dropped.
+    /// Parses a name and drops surrounding blanks.
     pub fn parse(text: &'a str) -> Result<Self> {
         let name = text.trim();
         let fine = !name.is_empty() && name.chars().count() <= MAX && !name.contains(confusing);
@@ -18,21 +18,19 @@ impl<'a> Name<'a> {
             .ok_or(ClientError::Invalid("name must be 1 to 200 characters on one line").into())
     }
 
-    /// The name.
     pub fn as_str(&self) -> &'a str {
         self.0
     }
 }
 
-/// A name that a provider gives, in a form that can be stored and shown: on one line, of at most 200 characters. Empty where nothing is
-/// left.
+/// A provider's name in a form that can be stored and shown: one line of at most 200 characters. It may be empty.
 pub fn cleaned(text: &str) -> String {
     let kept: String = text.chars().filter(|c| !confusing(*c)).take(MAX).collect();
     kept.trim().to_owned()
 }
 
-/// Controls, line and paragraph separators, and what turns the direction of writing around: a name must not rearrange the line
-/// that it stands in.
+/// Controls, line and paragraph separators, and marks that change the writing direction: a name must not rearrange the text
+/// around it.
 pub fn confusing(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

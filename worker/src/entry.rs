@@ -1,5 +1,5 @@
-//! What the runtime calls, by way of `host/entry.js`: for a request, for a minute of the schedule, for a message of the queue, and with an
-//! answer whose job has ended. Each becomes a job.
+//! The functions that the runtime calls through `host/entry.js`: for a request, a run of the schedule, a message of the queue, and a response
+//! whose job has ended. Each starts a job.
 
 use crate::connect::failure_page;
 use crate::context::{Context, Task, request_id};
@@ -17,17 +17,17 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use worker::{Env, web_sys};
 
 thread_local! {
-    // An isolate lives as long as its deployment at the most, so its settings never change.
+    // The settings never change during an isolate's life.
     static SETTINGS: OnceCell<&'static Result<Settings, SettingError>> = const { OnceCell::new() };
 }
 
 fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
-    // Leaked once an isolate.
+    // Leaked once per isolate.
     let read = || &*Box::leak(Box::new(Settings::read(|name| host::variable(env, name))));
     SETTINGS.with(|cell| *cell.get_or_init(read))
 }
 
-/// A request, as `entry.js` hands it on: the number of the job that answers it.
+/// Starts a job for a request that `entry.js` passes on. Returns its number.
 #[wasm_bindgen]
 pub fn fetch(raw: web_sys::Request, env: Env) -> u32 {
     let settings = settings(&env);
@@ -35,7 +35,7 @@ pub fn fetch(raw: web_sys::Request, env: Env) -> u32 {
     jobs::begin(async move { serve(settings, &incoming).await.into() })
 }
 
-/// Finds the route, calls its handler, and makes an answer of whatever comes of it.
+/// Finds the route, calls its handler, and turns the result into a response.
 async fn serve(
     settings: &'static Result<Settings, SettingError>,
     incoming: &Incoming,
@@ -72,7 +72,7 @@ fn failed(route: &str, error: &Error, request_id: &str, is_page: bool) -> JsResp
     response.into()
 }
 
-/// A minute of the schedule, as `wrangler.toml` sets it.
+/// A run of the schedule, each minute, as `wrangler.toml` says.
 #[wasm_bindgen]
 pub fn scheduled(env: Env) -> u32 {
     let (settings, queue) = (settings(&env), Queue::of(&env));
@@ -82,7 +82,7 @@ pub fn scheduled(env: Env) -> u32 {
     })
 }
 
-/// A message of the queue; `wrangler.toml` gives an invocation one at a time. None is ever sent again: the schedule knows what is left.
+/// A message of the queue. `wrangler.toml` gives each invocation one message. Messages are never retried: the schedule finds what is left.
 #[wasm_bindgen]
 pub fn queue(batch: JsValue, env: Env) -> u32 {
     let bodies = host::bodies_of(&batch);
@@ -95,7 +95,7 @@ pub fn queue(batch: JsValue, env: Env) -> u32 {
     })
 }
 
-/// Goes on with a held answer whose job has ended: a job whose result is `true`.
+/// Continues with a held response whose job has ended. The job's result is `true`.
 #[wasm_bindgen]
 pub fn recover(env: Env, note: String, answer: JsValue) -> u32 {
     let settings = settings(&env);

@@ -1,7 +1,6 @@
-//! Everything that can go wrong, sorted by who is to blame, and the one place that maps it to HTTP.
+//! All errors, sorted by who is to blame, and the one place that maps them to HTTP.
 //!
-//! A caller learns a stable `code` and a sentence; what happened inside goes to the log as `detail`,
-//! under the same request id.
+//! The client gets a stable `code` and a message. The `detail` goes to the log, under the same request id.
 
 use crate::auth::service_key::Scope;
 use crate::http::SendError;
@@ -11,7 +10,7 @@ use std::borrow::Cow;
 
 pub use platform::error::DatabaseFault;
 
-/// What went wrong, by who is to blame.
+/// An error, by who is to blame.
 #[derive(Debug)]
 pub enum Error {
     /// The request is rejected; the client can correct it.
@@ -385,7 +384,7 @@ impl ClientError {
 }
 
 impl Error {
-    /// The HTTP status, the stable code and the sentence for the caller.
+    /// The HTTP status, the stable code and the message for the client.
     pub fn answer(&self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Client(refusal) => refusal.answer(),
@@ -423,7 +422,7 @@ impl Error {
         }
     }
 
-    /// The sentence for the caller, with the particulars of this request.
+    /// The message for the client, with the particulars of this request.
     pub fn message(&self) -> &str {
         match self {
             Self::Client(ClientError::Fields(message)) => message,
@@ -431,7 +430,7 @@ impl Error {
         }
     }
 
-    /// What the log line says beyond the code. Never a secret.
+    /// The part of the log line beside the code. Never a secret.
     pub fn detail(&self) -> Option<&str> {
         match self {
             Self::Client(_) => None,
@@ -440,7 +439,7 @@ impl Error {
         }
     }
 
-    /// A provider's fault with a fixed description.
+    /// A provider's error with a fixed description.
     pub const fn provider(detail: &'static str) -> Self {
         Self::Provider {
             detail: Cow::Borrowed(detail),
@@ -452,12 +451,12 @@ impl Error {
         DatabaseError::invalid(detail).into()
     }
 
-    /// Supabase gave no answer.
+    /// Supabase did not respond.
     pub fn no_answer(what: &str, error: SendError) -> Self {
         DatabaseError::no_answer(what, error).into()
     }
 
-    /// Supabase gave an answer that is an error.
+    /// Supabase responded with an error.
     pub fn refused(what: &str, status: u16, body: &str) -> Self {
         DatabaseError::refused(what, status, body).into()
     }
@@ -482,7 +481,6 @@ impl From<ClientError> for Error {
     }
 }
 
-/// The crate's result.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[cfg(test)]

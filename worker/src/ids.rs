@@ -1,4 +1,4 @@
-//! The identifiers, each a type of its own, so that none is passed for another.
+//! The identifiers. Each has its own type, so that none is passed for another.
 
 use crate::error::{ClientError, Error};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ macro_rules! id {
         pub struct $name(pub Uuid);
 
         impl $name {
-            /// Reads the hyphenated form, and only that: it goes into URLs and into AAD.
+            /// Reads the hyphenated form only, because it goes into URLs and into the AAD.
             pub fn parse(text: &str) -> Result<Self, Error> {
                 hyphenated(text).map(Self).ok_or(Error::Client(ClientError::Invalid($expected)))
             }
@@ -31,7 +31,7 @@ id! {
     UserId, "the user's id must be a UUID"
 }
 id! {
-    /// An organisation; a user's personal one has the user's id.
+    /// An organization. A user's personal organization has the user's id.
     OrganizationId, "organization_id must be a UUID"
 }
 id! {
@@ -47,12 +47,12 @@ id! {
     TransactionId, "the connection's id must be a UUID"
 }
 id! {
-    /// A grant that is neither stored nor revoked yet.
+    /// A grant that is neither stored nor revoked yet: a pending connection.
     PendingId, "the connection's id must be a UUID"
 }
 
 id! {
-    /// A grant that is to be revoked.
+    /// A queued revocation.
     RevocationId, "the revocation's id must be a UUID"
 }
 id! {
@@ -60,7 +60,7 @@ id! {
     EndpointId, "the webhook's id must be a UUID"
 }
 id! {
-    /// Something that happened to a connection, as webhooks tell it.
+    /// An event that webhooks report.
     EventId, "the event's id must be a UUID"
 }
 
@@ -78,7 +78,7 @@ id! {
 }
 
 impl UserId {
-    /// The organisation that is the user's own.
+    /// The user's personal organization.
     pub fn personal_organization(self) -> OrganizationId {
         OrganizationId(self.0)
     }

@@ -1,4 +1,4 @@
-//! The worker at the edge: a signed-in user connects an account by OAuth, and its credentials rest sealed in Supabase.
+//! The worker at the edge. A signed-in user connects an account by OAuth, and the worker stores its credentials, sealed, in Supabase.
 //!
 //! Each feature is a folder. Within it, each step of a protocol is a pair of plain functions, one that builds a request and one that reads the
 //! response; handlers and jobs call them and perform the I/O between them. Only `host` and `entry` touch the Cloudflare SDK. What does no I/O is
@@ -7,7 +7,7 @@
 //! ```
 //! use edge::oauth::callback::AuthorizationResponse;
 //!
-//! // A callback without a state of ours goes nowhere.
+//! // A callback without a state of ours is rejected.
 //! assert!(AuthorizationResponse::parse("code=x&state=forged").is_err());
 //! ```
 

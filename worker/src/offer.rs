@@ -1,4 +1,4 @@
-//! What can be connected here: the entries of the catalogue that the settings offer.
+//! The entries of the catalogue that the settings offer.
 
 use crate::oauth::Client;
 use catalogue::{Auth, Provider};
@@ -6,25 +6,25 @@ use sealed::{PlainConfig, Secret};
 use std::borrow::Cow;
 use std::ops::Deref;
 
-/// A type of integration on offer.
+/// An offered type of integration.
 #[derive(Debug)]
 pub enum Offer {
-    /// Connected by OAuth, with an app of ours at the provider.
+    /// Connected by OAuth, with our app at the provider.
     OAuth(Client),
-    /// Connected with credentials that the user has there already.
+    /// Connected with credentials that the user enters.
     Credentials(Provider),
 }
 
-/// A client at a provider's token endpoint.
+/// An OAuth client at a provider's token endpoint.
 pub enum ClientOf<'a> {
-    /// Ours.
+    /// Our own app.
     App(&'a Client),
-    /// The user's own.
+    /// The user's own client.
     User(Box<Client>),
 }
 
 impl Offer {
-    /// The provider, with its endpoints where the settings want them.
+    /// The provider, with the endpoints that the settings configure.
     pub fn provider(&self) -> &Provider {
         match self {
             Self::OAuth(client) => &client.provider,
@@ -32,8 +32,7 @@ impl Offer {
         }
     }
 
-    /// The provider as it is for one account: where an entry has a user's fields in it, these are the config's. None where the config
-    /// has no such fields.
+    /// The provider for one account: the config's values fill the entry's fields. None if the config lacks one of them.
     pub fn provider_of(&self, config: &PlainConfig) -> Option<Cow<'_, Provider>> {
         match self {
             Self::OAuth(client) => Some(Cow::Borrowed(&client.provider)),
@@ -41,7 +40,7 @@ impl Offer {
         }
     }
 
-    /// The client that gets this account's tokens, where it has tokens.
+    /// The client that requests this account's tokens, if it has tokens.
     pub fn client(&self, config: &PlainConfig) -> Option<ClientOf<'_>> {
         match self {
             Self::OAuth(client) => Some(ClientOf::App(client)),

@@ -1,10 +1,9 @@
-//! The catalogue's providers, as `build.rs` has compiled them in.
+//! The catalogue's providers, which `build.rs` compiles in.
 
 use catalogue::{Provider, parse};
 
 const COMPILED: &str = include_str!(concat!(env!("OUT_DIR"), "/providers.json"));
 
-/// All providers of the catalogue.
 pub fn all() -> Result<Vec<Provider>, String> {
     parse(COMPILED)
 }

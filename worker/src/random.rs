@@ -1,4 +1,4 @@
-//! Random tokens and the hashes under which they are stored: whoever reads the database cannot finish a flow.
+//! Random tokens, and the hashes under which they are stored: a reader of the database cannot finish a flow.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -11,12 +11,11 @@ use std::fmt::Write;
 pub struct RandomToken(Secret);
 
 impl RandomToken {
-    /// From random bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into())
     }
 
-    /// Reads one that somebody brings back; anything else is None.
+    /// Parses a token that a browser sent back.
     pub fn parse(text: &str) -> Option<Self> {
         let valid = text.len() == 43
             && text
@@ -25,12 +24,11 @@ impl RandomToken {
         valid.then(|| Self(text.to_owned().into()))
     }
 
-    /// The text.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 
-    /// SHA-256 as lower-case hex: what the database knows of it.
+    /// SHA-256 as lower-case hex, which the database stores.
     pub fn hash(&self) -> String {
         hex(&Sha256::digest(self.expose().as_bytes()))
     }

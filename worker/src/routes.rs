@@ -6,7 +6,7 @@ use crate::http::Method;
 /// Defines [`Route`], its table and what each route calls. `Allow` lists the methods of a path in the order of their lines.
 macro_rules! routes {
     ($($name:ident: $method:ident $path:literal => $($handler:ident)::+ ($($parameter:ident),*);)*) => {
-        /// A route, by the handler's task.
+        /// A route, named by what its handler does.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[expect(missing_docs, reason = "the table says what each is")]
         pub enum Route { $($name),* }
@@ -79,7 +79,7 @@ routes! {
     Replay: Post "/api/webhooks/:id/deliveries/:event_id/replay" => webhooks::endpoints::replay(id, event_id);
 }
 
-/// How many parameters a path has at most.
+/// The most parameters of a path.
 const PARAMETERS: usize = 2;
 
 /// A route, and the raw parameters of the path.
@@ -89,18 +89,18 @@ pub struct Matched<'a> {
     pub route: Route,
     method: Method,
     pattern: &'static str,
-    /// The parameters in the order of the path; empty beyond its own.
+    /// The parameters in the order of the path; the rest are empty.
     pub parameters: [&'a str; PARAMETERS],
 }
 
 impl Matched<'_> {
-    /// The route as the log names it: never with what came in the path.
+    /// The route's name in the log, which holds nothing from the path.
     pub fn name(&self) -> String {
         format!("{} {}", self.method.name(), self.pattern)
     }
 }
 
-/// Finds the route: 404 for an unknown path, 405 with the Allow header for a known one.
+/// Finds the route. An unknown path is 404; a known path with another method is 405, with the Allow header.
 pub fn route(method: Method, path: &str) -> Result<Matched<'_>> {
     let mut allow = Vec::new();
     for &(allowed, pattern, route) in TABLE {
@@ -125,7 +125,7 @@ pub fn route(method: Method, path: &str) -> Result<Matched<'_>> {
     }))
 }
 
-/// What a path has in place of the segments that begin with a colon; nothing unless all others are the same and none is empty.
+/// Returns the segments of a path that stand for parameters (`:name`), if all others are equal and none is empty.
 fn parameters<'a>(pattern: &str, path: &'a str) -> Option<[&'a str; PARAMETERS]> {
     let mut parameters = [""; PARAMETERS];
     let mut free = parameters.iter_mut();

@@ -1,6 +1,6 @@
-//! The settings, read once an isolate and checked whole: a worker that is set up wrongly says so on its first request.
+//! The settings, read once per isolate and checked as a whole: a wrong setting fails the first request.
 //!
-//! Every fault names its setting, and never shows a value.
+//! Each error names its setting and never shows a value.
 
 use crate::auth::attempts::SubjectKey;
 use crate::db::project::{Project, Role};
@@ -13,41 +13,40 @@ use platform::settings::{Environment, SettingError};
 use sealed::{KeyRing, Secret};
 use std::ops::RangeInclusive;
 
-/// All that the environment says.
 #[derive(Debug)]
 pub struct Settings {
-    /// Where users find this worker (`APP_URL`): an origin.
+    /// The worker's public address (`APP_URL`): an origin.
     pub app_url: String,
     /// The Supabase project.
     pub supabase: Project,
-    /// `iss` of its users' tokens.
+    /// `iss` of the users' tokens.
     pub jwt_issuer: String,
     /// The secret of HS256 tokens, for projects that still sign with one.
     pub jwt_secret: Option<Secret>,
-    /// What credentials are sealed with.
+    /// The keys that seal credentials.
     pub ring: KeyRing,
-    /// What can be connected, in the order in which it is shown.
+    /// The types that can be connected, in the order in which the page shows them.
     pub offers: Vec<Offer>,
-    /// Whether the sealed credentials also go into cookies, for the manual scanner. Deprecated.
+    /// Whether the sealed credentials are also set as cookies, for the source document's manual scanner. Deprecated.
     pub legacy_cookies: bool,
-    /// Whether programs may ask for access tokens in plain (`PLAINTEXT_CREDENTIALS`).
+    /// Whether programs may read access tokens in plaintext (`PLAINTEXT_CREDENTIALS`).
     pub plaintext_credentials: bool,
-    /// Whether webhooks may go to this very machine: for development.
+    /// Whether webhooks may go to this machine: for development.
     pub webhook_loopback: bool,
-    /// How many days the events of credentials are kept (`EVENT_RETENTION_DAYS`).
+    /// How many days events are kept (`EVENT_RETENTION_DAYS`).
     pub event_retention_days: u32,
-    /// What accounts and addresses are hashed with where their attempts are counted.
+    /// The key that hashes accounts and addresses whose attempts are counted.
     pub subject_key: SubjectKey,
 }
 
 const LOOPBACK: &str = "WEBHOOK_LOOPBACK";
-/// How many days events may be kept: what is younger, the database does not delete.
+/// How many days events may be kept. The database does not delete younger ones.
 const RETENTION: RangeInclusive<u32> = 30..=36_500;
-/// HS256 wants a key of at least 256 bits (RFC 7518, 3.2).
+/// HS256 needs a key of at least 256 bits (RFC 7518, 3.2).
 const JWT_SECRET_MIN: usize = 32;
 
 impl Settings {
-    /// Reads the settings through `get`, which answers None for what is unset.
+    /// Reads the settings through `get`, which returns None for an unset one.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let env = &Environment::new(&get);
         let app_url = env.origin("APP_URL")?;
@@ -74,7 +73,7 @@ impl Settings {
         let legacy_cookies = env.flag("LEGACY_CREDENTIAL_COOKIES")?;
         let plaintext_credentials = env.flag("PLAINTEXT_CREDENTIALS")?;
         let webhook_loopback = env.flag(LOOPBACK)?;
-        // By http the app itself is on this machine; anywhere else the setting would open what only the worker can reach.
+        // With an http APP_URL the app runs on this machine. Anywhere else the setting would open addresses that only the worker can reach.
         if webhook_loopback && !app_url.starts_with("http://") {
             let expected = "allowed with an APP_URL that is not http://localhost";
             return Err(SettingError::malformed(LOOPBACK, expected));
@@ -95,13 +94,13 @@ impl Settings {
         })
     }
 
-    /// The type, if it is on offer.
+    /// The offer of this type.
     pub fn offer(&self, kind: &str) -> Option<&Offer> {
         let mut offers = self.offers.iter();
         offers.find(|offer| offer.provider().kind == kind)
     }
 
-    /// The app for this type, which must be on offer and connected by OAuth.
+    /// The app of this type, which must be offered and connected by OAuth.
     pub fn client(&self, kind: &str) -> Result<&Client, ClientError> {
         match self.offer(kind).ok_or(ClientError::UnknownProvider)? {
             Offer::OAuth(client) => Ok(client),
@@ -118,7 +117,7 @@ impl Settings {
     }
 }
 
-/// An issuer, if there is one: to the letter as tokens and callbacks give it.
+/// An issuer, if one is set, exactly as tokens and callbacks contain it.
 fn issuer(env: &Environment<'_>, name: &str) -> Result<Option<String>, SettingError> {
     let malformed = || {
         let expected = "a URL in canonical form (https://login.example/tenant): its host in lower case, without a default port, a query and a fragment";
@@ -140,7 +139,7 @@ fn event_retention_days(env: &Environment<'_>) -> Result<u32, SettingError> {
     days.ok_or_else(|| SettingError::malformed(NAME, "a number from 30 to 36500"))
 }
 
-/// The provider where the settings want it.
+/// The provider with its configured endpoints.
 fn based(env: &Environment<'_>, provider: Provider) -> Result<Provider, SettingError> {
     Ok(match env.base_url(&provider.kind)? {
         Some(base) => provider.at(&base),
@@ -148,7 +147,7 @@ fn based(env: &Environment<'_>, provider: Provider) -> Result<Provider, SettingE
     })
 }
 
-/// The same as the settings want it for this app.
+/// The same, with the settings of this app.
 fn provider_of_app(
     env: &Environment<'_>,
     provider: Provider,
@@ -205,7 +204,7 @@ fn offers(env: &Environment<'_>, app_url: &str) -> Result<Vec<Offer>, SettingErr
             "a list of types that are connected with credentials (docs/providers.md), each once",
         ));
     }
-    // A worker that offers nothing is set up wrongly; Supabase stands for all.
+    // A worker that offers nothing is misconfigured. Supabase is named as an example.
     if offers.is_empty() {
         Err(SettingError::missing("SUPABASE_CLIENT_ID"))
     } else {

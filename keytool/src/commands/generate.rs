@@ -53,7 +53,7 @@ fn write_new(path: &Path, key: &Secret) -> Result<()> {
         file.sync_all()
     };
     write().map_err(|error| {
-        // Half a key is of no use, and the name would stay taken. It is ours: it was not there before.
+        // Part of a key is useless, and the file would block the next attempt. This run has created the file.
         let _ = std::fs::remove_file(path);
         Error::new(
             ErrorKind::Machine,

@@ -1,4 +1,4 @@
-//! What each command does: it reads its arguments, calls the rotation, and prints.
+//! The commands. Each reads its arguments, calls `rotation` and prints the result.
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -15,7 +15,7 @@ pub mod status;
 pub mod topics;
 pub mod verify;
 
-/// One thread is enough: it seals faster than a database of this size writes.
+/// One thread is enough: it seals faster than the database writes.
 pub fn wait(command: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::runtime::Builder::new_current_thread()
         .enable_io()

@@ -14,7 +14,7 @@ pub fn run(context: &RowContext, keys: &KeyArgs) -> Result<()> {
                 "the key that `_enc` names is neither the primary key nor a fallback"
             }
             Fault::NotAuthentic => {
-                "another key, another organisation or row, or changed: check the keys and both ids"
+                "another key, another organization or row, or changed: check the keys and both ids"
             }
             _ => "docs/format.md says what each class means",
         })

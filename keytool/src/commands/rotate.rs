@@ -56,7 +56,7 @@ pub async fn run(args: &RotateArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     rewrap(&session, &ring, &args.scope, &throttle).await?;
     if args.complete {
         fence::raise(&session, &ring, &throttle).await?;
-        // Verifies, with the primary key alone, before it retires anything.
+        // `retire` verifies every row with the primary key alone before it retires a key.
         let alone = keys.ring_without_fallbacks()?;
         let old: Vec<String> = ring.kids().skip(1).map(|kid| kid.to_string()).collect();
         retire::retire(&session, &alone, &old).await?;

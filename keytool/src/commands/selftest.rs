@@ -1,5 +1,5 @@
-//! The source document's `test-encryption`: this program, as it was built and on this machine, seals and opens as
-//! docs/format.md says. The vectors of both implementations are compiled in; no key and no database is needed.
+//! The source document's `test-encryption`: checks that this build, on this machine, seals and opens as docs/format.md says.
+//! The vectors of both implementations are compiled in, so it needs no key and no database.
 
 use sealed::vectors::Vectors;
 use sealed::{Key, KeyRing, PlainConfig, RowContext, StoredConfig};
@@ -21,7 +21,7 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// What went wrong in a check, and where.
+/// What failed in a check, and where.
 type Check<T = ()> = std::result::Result<T, String>;
 
 pub fn run(json: bool) -> Result<()> {
@@ -85,7 +85,7 @@ fn round_trip() -> Check<usize> {
     Ok(1)
 }
 
-/// Changes each character of a sealed value to every other one of the alphabet's that differs in one bit of the value.
+/// Replaces each character of a sealed value by those that differ in one bit of the value.
 fn tampering() -> Check<usize> {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (ring, context) = (fresh_ring()?, fresh_context()?);

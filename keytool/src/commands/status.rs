@@ -50,7 +50,7 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
     )
     .await?;
     let seen = inspect.seen();
-    // The bar goes before the result comes.
+    // Clears the progress bar before the result is printed.
     drop(session);
     if json {
         output::json(&to_json(&seen, &registry, ring.as_ref()))?;

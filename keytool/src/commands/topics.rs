@@ -12,13 +12,13 @@ pub struct TopicArgs {
     topic: Option<String>,
 }
 
-/// `command` is all of the command line.
+/// `command` is the whole command line.
 pub fn run(args: &TopicArgs, mut command: Command) -> Result<()> {
     let text = match args.topic.as_deref() {
         None => command.render_long_help().to_string(),
         Some("rotation") => ROTATION.to_owned(),
         Some(topic) => {
-            // Built, so that it knows the options that all commands have.
+            // A built command also knows the global options.
             command.build();
             let Some(command) = command.find_subcommand_mut(topic) else {
                 return Err(Error::new(ErrorKind::Caller, "there is no help on this")

@@ -1,4 +1,4 @@
-//! The database's own guard: while the fence is up it rejects what is not sealed with the primary key.
+//! The fence: while it is up, the database rejects writes that are not sealed with the primary key.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::store::{Function, unexpected_outcome};
 
-/// How often the fence is tried when long transactions of others are in the way; each attempt waits two seconds.
+/// The number of attempts while long transactions hold the table. Each attempt waits two seconds for the lock.
 const ATTEMPTS: u32 = 15;
 
-/// Puts the fence up if every row opens and is sealed with the primary key.
+/// Raises the fence if every row opens and is sealed with the primary key.
 pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
     let counts = verify::count(session, "check", ring, &Scope::default()).await?;
     ensure_none(counts.do_not_open())?;
@@ -33,7 +33,7 @@ pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
     }
 }
 
-/// Puts the fence up for the primary key, and moves what was written with another one until then.
+/// Raises the fence for the primary key, and rewraps the rows that were written with another key before it was up.
 pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Result<()> {
     let kids = [ring.primary_kid().to_string()];
     let answer = retry_while_busy(session, Function::DeclareFence { kids: &kids }).await?;
@@ -53,7 +53,7 @@ pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Re
     rewrap(session, ring, &Scope::default(), throttle).await
 }
 
-/// Takes the fence down.
+/// Lifts the fence.
 pub async fn lift(session: &Session) -> Result<()> {
     let answer = retry_while_busy(session, Function::LiftFence).await?;
     let sentence = match outcome(&answer) {
@@ -66,7 +66,7 @@ pub async fn lift(session: &Session) -> Result<()> {
         .step(&json!({"event": outcome(&answer)}), sentence)
 }
 
-/// Both need a moment without a writing transaction, and give up after two seconds so that writers do not queue behind them.
+/// Both lock the table against writers. They give up after two seconds, so that writers do not queue behind them.
 async fn retry_while_busy(session: &Session, function: Function<'_>) -> Result<Value> {
     for _ in 0..ATTEMPTS {
         let answer = session.call(function).await?;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use crate::config::NotAConfig;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A row that does not open: which one, why, and where in its config. Never what stands there.
+/// A row that does not open: its id, the fault and the field. It holds no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub context: RowContext,
@@ -16,7 +16,7 @@ pub struct Finding {
 /// Why a row does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// The config is no JSON object.
+    /// The config is not a JSON object.
     NoObject,
     Fault(Fault),
 }
@@ -31,7 +31,7 @@ impl Class {
 }
 
 impl Finding {
-    /// A row whose config cannot be read as one.
+    /// A row whose value is not a config.
     pub fn not_a_config(context: RowContext, why: NotAConfig) -> Self {
         let class = match why {
             NotAConfig::TooDeep => Class::Fault(Fault::TooDeep),
@@ -77,7 +77,7 @@ impl Finding {
     }
 }
 
-/// Rows that do not open end a command, after everything else was done.
+/// A command that has found such rows fails, after it has done everything else.
 pub fn ensure_none(findings: u64) -> Result<()> {
     if findings == 0 {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What happens to rows: judged one by one, a page at a time, pass after pass.
+//! What rotations do with rows, one page at a time.
 
 pub mod fence;
 pub mod finding;

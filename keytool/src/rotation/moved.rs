@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::store::retry::retry;
 use crate::store::{Function, Patch, Rows, Written};
 
-/// What a rotation has moved of each organization, over all its passes. There may be hundreds of thousands of them, so little is kept of
-/// each.
+/// Counts the rewrapped rows of each organization, over all passes. There may be hundreds of thousands of organizations, so each
+/// entry is small.
 #[derive(Default)]
 pub struct Moved(RefCell<Counts>);
 
@@ -24,11 +24,11 @@ struct Counts {
 #[derive(Clone, Copy, Default)]
 struct Organization {
     rows: u64,
-    /// A bit for each of `Counts::from`.
+    /// Bit n stands for entry n of `Counts::from`.
     from: u64,
 }
 
-/// How many organizations one call of `record_rotation` takes.
+/// The number of organizations in one call of `record_rotation`.
 const RECORDED: usize = 10_000;
 
 impl Moved {
@@ -47,8 +47,8 @@ impl Moved {
         }
     }
 
-    /// Writes an event for each organization. Until then a crash of the server may undo what was written; what is recorded is on the
-    /// disk.
+    /// Writes an event for each organization. It also makes the writes before it durable: until then, a crash of the server may undo
+    /// them.
     pub async fn record(&self, connection: &dyn Rows, kid: Kid) -> Result<()> {
         let counts = self.0.take();
         let all: Vec<_> = counts.organizations.iter().collect();
@@ -70,7 +70,7 @@ impl Counts {
         self.organizations.entry(id).or_default()
     }
 
-    /// The bit of a key. A key ring has far fewer keys than there are bits.
+    /// The bit of a key. A key ring holds far fewer keys than there are bits.
     fn bit(&mut self, from: Option<Kid>) -> u64 {
         let known = self.from.iter().position(|known| *known == from);
         let position = known.unwrap_or_else(|| {

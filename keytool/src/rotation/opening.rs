@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::store::retry::retry;
 use crate::store::{Function, Row, Rows};
 
-/// The audit trail of what a command opens: one event for each organization, written before the first of its rows is opened.
+/// The audit trail of a command that opens rows: one event for each organization, written before its first row is opened.
 pub struct Opening {
     reason: &'static str,
     kid: Option<Kid>,
@@ -16,7 +16,7 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// Rows are opened for this reason, and moved to this key.
+    /// `reason` says why the rows are opened; `kid` is the key that they are rewrapped with, if any.
     pub fn new(reason: &'static str, kid: Option<Kid>) -> Self {
         Self {
             reason,
@@ -25,7 +25,7 @@ impl Opening {
         }
     }
 
-    /// Writes the events that these rows need. Others wait meanwhile, so that nobody opens a row before its event is written.
+    /// Writes the events for these rows. Other connections wait for it, so that no row is opened before its event is written.
     pub async fn record(&self, connection: &dyn Rows, rows: &[Row]) -> Result<()> {
         let mut recorded = self.recorded.lock().await;
         let travelled = rows.iter().filter(|row| row.config.is_some());

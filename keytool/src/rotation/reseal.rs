@@ -1,4 +1,4 @@
-//! From a row's config as JSON text to the patch that moves it to the primary key.
+//! Turns the JSON text of a row's config into the patch that rewraps it.
 
 use sealed::{Form, KeyRing, Kid, Random, RandomError, ResealError, RowContext, form};
 use serde_json::{Map, Value};
@@ -6,18 +6,18 @@ use serde_json::{Map, Value};
 use super::finding::Finding;
 use crate::config;
 
-/// What is to be done about a row.
+/// The decision about a row.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
-    /// Nothing: it is on the primary key, or nothing in it is sealed.
+    /// Nothing to do: it is sealed with the primary key, or nothing in it is sealed.
     Fine,
-    /// Merge this JSON object into the config, which is sealed with another key, or in the legacy form.
+    /// Merge this JSON object into the config, which is sealed with another key or of the legacy form.
     Patch { json: String, from: Option<Kid> },
-    /// It does not open, and stays as it is.
+    /// It does not open, and stays unchanged.
     Finding(Finding),
 }
 
-/// The patch that moves a config to the primary key: the members that hold what is sealed, and `_enc`.
+/// Makes the patch: the members that hold sealed values, and `_enc`.
 pub fn reseal(
     ring: &KeyRing,
     context: &RowContext,
@@ -130,7 +130,7 @@ mod tests {
         }
     }
 
-    /// docs/format.md promises that what is not sealed does not change.
+    /// docs/format.md promises that plaintext members do not change.
     #[test]
     fn a_patch_changes_no_plaintext_beside_a_nested_secret() {
         let plain = r#"{"a":{"api_key":"b","n":123456789012345678901234567890.10,"x":{"$serde_json::private::Number":"5"}}}"#;

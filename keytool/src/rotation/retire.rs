@@ -1,4 +1,4 @@
-//! The end of a rotation: the proof that a key is needed for nothing, and its record.
+//! The end of a rotation: verifies that a key is no longer needed, and records it as retired.
 
 use sealed::KeyRing;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::store::{Function, unexpected_outcome};
 
-/// Retires keys, if under the fence that is up now every row is sealed with the primary key and opens with it.
+/// Retires keys, if every row is sealed with the primary key and opens with it, under the fence that is up now.
 pub async fn retire(session: &Session, alone: &KeyRing, kids: &[String]) -> Result<()> {
     let registry = session.registry().await?;
     let primary = alone.primary_kid().to_string();

@@ -1,4 +1,4 @@
-//! Moves rows to the primary key, pass after pass, until nothing is left.
+//! Rewraps rows, pass after pass, until a pass finds nothing to do.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,14 +20,14 @@ use crate::session::Session;
 use crate::store::retry::retry;
 use crate::store::{Patch, Row, Rows};
 
-/// Passes after which rows on another key are no leftovers any more: somebody goes on writing them.
+/// After this many passes, rows on another key are no leftovers: a writer still seals with that key.
 const MAX_PASSES: u32 = 8;
 
-/// How many rows are sealed before it is looked whether an answer has come: its connection, and the server behind it, would otherwise
-/// stand idle until a whole page is sealed.
+/// The number of rows that are sealed between two polls of the connection. Without the polls, the connection and the server would be
+/// idle until a whole page is sealed.
 const AT_ONCE: usize = 32;
 
-/// Passes over the rows until one finds nothing more to do.
+/// Repeats passes over the rows until one finds nothing to do.
 pub async fn rewrap(
     session: &Session,
     ring: &KeyRing,
@@ -63,7 +63,7 @@ pub async fn rewrap(
     )))
 }
 
-/// Opens and seals everything, and writes nothing.
+/// Opens and seals every row, but writes nothing.
 pub async fn dry_run(
     session: &Session,
     ring: &KeyRing,
@@ -104,19 +104,19 @@ fn finish(
     ensure_none(findings)
 }
 
-/// One pass, and what it has come upon. Rows that were on the primary key already are not in it: they do not travel.
+/// One pass and its counts. The database does not send rows that are on the primary key, so they are not counted.
 struct Pass<'a> {
     session: &'a Session,
     ring: &'a KeyRing,
     throttle: &'a Throttle,
     opening: &'a Opening,
     moved: &'a Moved,
-    /// Lists each row that does not open, rather than only counting them.
+    /// Whether each row that does not open is listed, not only counted.
     lists: bool,
     dry_run: bool,
-    /// Written, or in a dry run: would be.
+    /// The number of rows written; in a dry run, of those that it would write.
     written: Cell<u64>,
-    /// Somebody else wrote the row between our reading and our writing; theirs stands.
+    /// The row was changed after it was read. The other writer's version stays.
     lost: Cell<u64>,
     findings: RefCell<BTreeMap<Class, u64>>,
 }
@@ -175,8 +175,8 @@ impl<'a> Pass<'a> {
             patches.len() as u64
         } else {
             self.throttle.admit(patches.len()).await?;
-            // Asked a second time after a lost answer it may count what it wrote the first time as lost. The next pass
-            // finds those rows where they should be.
+            // A call that is repeated after a lost response may count its own earlier writes as lost races. The next pass finds those rows on the
+            // primary key.
             let written = retry(async || connection.write(&patches).await).await?;
             self.moved.add(&patches, &written);
             written

@@ -1,5 +1,4 @@
-//! A look at some rows before the first one is written. A key that is missing or wrong shows here: in a rotation with the
-//! wrong keys nothing is changed.
+//! Opens a sample of rows before the first write, to detect a missing or wrong key.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,11 +10,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::store::retry::retry;
 use crate::store::{Page, Rows};
 
-/// From how many places of the id space rows are taken, and how many from each.
+/// The number of positions in the id space, and of rows at each.
 const PLACES: u128 = 16;
 const ROWS: u16 = 40;
 
-/// One row with a key that is not here is a foreign row, and reported as one. From so many on, and one in a hundred, a key is missing.
+/// A single row with an unknown key is reported as a finding. From this many rows on, and from one in a hundred, a key is missing.
 const SUSPICIOUS: u64 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +29,7 @@ struct Count {
     opened: u64,
 }
 
-/// Refuses if the keys are not those of the rows.
+/// Fails if the keys are not those of the rows.
 pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Result<()> {
     let mut groups: BTreeMap<Group, Count> = BTreeMap::new();
     let mut seen = HashSet::new();
@@ -63,7 +62,7 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
     let rows: u64 = groups.values().map(|count| count.rows).sum();
     let opened: u64 = groups.values().map(|count| count.opened).sum();
     let suspect = groups.iter().find(|(group, count)| {
-        // A key that is here is the one that the row names; if its rows do not open, it is the rows.
+        // The row names a key of the ring. If none of its rows opens, the rows are damaged or moved.
         let is_here = matches!(group, Group::Kid(kid) if ring.kids().any(|known| known == *kid));
         let is_many = count.rows >= SUSPICIOUS && count.rows * 100 >= rows;
         count.opened == 0 && (opened == 0 || (is_many && !is_here))
@@ -93,7 +92,7 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
     )))
 }
 
-/// Pages spread over the ids of the scope, and the first one, since ids that are made in the order of time lie close together.
+/// The first page, and pages spread over the ids of the scope. Ids that grow with time lie close together.
 fn pages(first: &Page) -> impl Iterator<Item = Page> {
     let low = first.after.map_or(0, |id| id.as_u128());
     let high = first.until.map_or(u128::MAX, |id| id.as_u128());

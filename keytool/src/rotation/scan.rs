@@ -14,30 +14,29 @@ use crate::session::Session;
 use crate::store::retry::retry;
 use crate::store::{Function, Page, Row, Rows};
 
-/// How many pages each connection has under way: while one is sealed the next one is read.
+/// The number of pages in flight on each connection: one is sealed while the next is read.
 const PAGES_PER_CONNECTION: usize = 2;
 
-/// How many rows are looked at at once where none needs anything: they do not travel.
+/// The number of rows that the database scans for one page if none of them needs work, for it sends none of them.
 const IDLE: u16 = 50_000;
 
-/// What a scan needs to know of the rotation that it is a pass of.
+/// The rotation that this scan is a pass of.
 #[derive(Clone, Copy)]
 pub struct Rotation<'a> {
-    /// The key that rows are moved to.
+    /// The key that rows are rewrapped with.
     pub kid: Kid,
     pub throttle: &'a Throttle,
 }
 
-/// The page to read next in a part of the table, which looks further where the last one had nothing to do; `None` when the part is
-/// done.
+/// The next page of a part of the table. After a page without work it is larger. `None`: the part is done.
 type Cursor = Mutex<Option<Page>>;
 
-/// Lets `each` see every row of the scope once, page by page; in a rotation, not those that are on its key.
+/// Calls `each` with every row of the scope once, page by page. In a rotation, rows on its key are left out.
 ///
-/// Each connection begins with a part of the ids of its own, in pages that are read one after the other, each where the last one
-/// ended. Whoever is done helps with the other parts, so that it does not matter how ids are spread.
+/// Each connection starts with its own part of the ids and reads it page by page. A connection that is done takes pages of other parts,
+/// so the distribution of the ids does not matter.
 ///
-/// Where `each` opens rows, `opening` records it first.
+/// If `each` opens rows, `opening` records it first.
 pub async fn scan(
     session: &Session,
     phase: &'static str,
@@ -94,7 +93,7 @@ pub async fn scan(
     }
 }
 
-/// How many rows there are, as the planner sees it: for the progress bar.
+/// The planner's estimate of the number of rows, for the progress bar.
 async fn estimate(session: &Session) -> Option<u64> {
     let vitals = session.connection().call(Function::RewrapLoad).await.ok()?;
     vitals["estimated_rows"].as_u64()
@@ -119,7 +118,7 @@ async fn work<'a>(
     Ok(())
 }
 
-/// Reads the next page and moves the cursor behind it. On a failure the cursor stays exhausted: the whole scan fails.
+/// Reads the next page and moves the cursor past it. If the read fails, the cursor stays exhausted and the whole scan fails.
 async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>> {
     let mut cursor = cursor.lock().await;
     let Some(page) = cursor.take() else {
@@ -139,7 +138,7 @@ async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>
     Ok(Some(rows))
 }
 
-/// A page that is none of those asked for would be read again and again.
+/// Rejects a page that was not asked for: it would be read again and again.
 fn ensure_next(page: &Page, rows: &[Row]) -> Result<()> {
     let ids = page.after.into_iter().chain(rows.iter().map(|row| row.id));
     let is_within = |row: &Row| {
@@ -154,7 +153,7 @@ fn ensure_next(page: &Page, rows: &[Row]) -> Result<()> {
         .hint("is it the right database, and are its migrations those of this version?"))
 }
 
-/// Equal parts of the ids between the page's ends.
+/// Splits the ids between the page's ends into equal parts.
 fn parts(first: &Page, of: usize) -> impl Iterator<Item = Page> {
     let low = first.after.map_or(0, |id| id.as_u128());
     let high = first.until.map_or(u128::MAX, |id| id.as_u128());

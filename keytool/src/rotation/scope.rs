@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::settings::uuid;
 use crate::store::Page;
 
-/// Which part of the table a command works on.
+/// The part of the table that a command works on.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Rows")]
 pub struct Scope {
@@ -44,7 +44,7 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// The last id before it, and its own last one; `None` where the table ends anyway.
+    /// The last id before the shard, and the last id in it; `None` at the ends of the table.
     fn bounds(self) -> (Option<Uuid>, Option<Uuid>) {
         let end = |index: u32| {
             (0 < index && index < self.of)

@@ -1,4 +1,4 @@
-//! How fast to go: no faster than asked for, and slower when the database says that it is too much.
+//! The speed of a rotation: at most the requested rate, and slower while the database is under load.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Function, Rows};
 
-/// How often the database is asked how it is.
+/// How often the load is read.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How long the database may be unwell before the rotation ends: what it says may never get better, or be untrue.
+/// How long a pause may last before the rotation fails. The load may never fall, or be reported wrongly.
 const MAX_PAUSE: Duration = Duration::from_secs(600);
 
 pub struct Throttle {
     /// Rows a second.
     max_rate: Option<u32>,
     max_lag: Duration,
-    /// When the next batch may go.
+    /// When the next batch may start.
     next: Cell<Instant>,
-    /// How long batches wait now because of the database's state.
+    /// How long batches wait now because of the load.
     pause: Cell<Duration>,
-    /// Since when.
+    /// When the pause began.
     paused_at: Cell<Option<Instant>>,
 }
 
@@ -38,12 +38,12 @@ impl Throttle {
         }
     }
 
-    /// As fast as it goes, whatever a replica's lag, but not while others wait for locks.
+    /// No limit on the rate or on a replica's lag. It still pauses while others wait for locks.
     pub fn none() -> Self {
         Self::new(None, Duration::MAX)
     }
 
-    /// How many rows a page may have so that it is not more than a second's worth.
+    /// Bounds the size of a page, so that it holds at most a second's worth of rows.
     pub fn limit(&self, batch: u16) -> u16 {
         let rate = self
             .max_rate
@@ -51,10 +51,10 @@ impl Throttle {
         batch.min(rate)
     }
 
-    /// Waits until so many rows may be written; not for ever.
+    /// Waits until this many rows may be written. The wait is bounded.
     pub async fn admit(&self, rows: usize) -> Result<()> {
         loop {
-            // Read again after every wait: the pause ends when the database is well, not when a time has passed.
+            // Read again after every wait: the pause ends when the load falls.
             while !self.pause.get().is_zero() {
                 let is_over = |paused_at: Instant| paused_at.elapsed() >= MAX_PAUSE;
                 if self.paused_at.get().is_some_and(is_over) {
@@ -68,18 +68,18 @@ impl Throttle {
                 self.next.set(from + cost);
             }
             sleep_until(from).await;
-            // Whoever came into a pause takes a new turn: else all that waited would go at once when it ends.
+            // A batch that was paused takes a new turn. Otherwise all waiting batches would start at once.
             if self.pause.get().is_zero() {
                 return Ok(());
             }
         }
     }
 
-    /// Asks the database how it is, again and again, until it is dropped.
+    /// Reads the load periodically, until it is dropped.
     pub async fn watch(&self, connection: &dyn Rows) {
         loop {
             sleep(EVERY).await;
-            // If it does not answer, the batches will notice soon enough, and whatever role we are may not see it.
+            // A failure is ignored: the batches notice a lost connection, and the role may lack the right to read the load.
             if let Ok(load) = connection.call(Function::RewrapLoad).await {
                 self.observe_load(&load);
             }
@@ -118,7 +118,7 @@ mod tests {
 
     use super::*;
 
-    /// A clock that moves by itself as soon as everybody waits.
+    /// A clock that advances as soon as every task waits.
     fn with_a_quick_clock(test: impl Future<Output = ()>) {
         tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -144,7 +144,7 @@ mod tests {
                 throttle.observe_load(&json!({"lock_waits": 0}));
                 let ended = Instant::now();
                 while admitted.get() < 4 {
-                    // The first at once, then one every tenth of a second; a pause is noticed at most as much later as it is long.
+                    // The first batch starts at once, then one every tenth of a second. A pause is noticed after at most its own length.
                     assert!(admitted.get() <= 1 + ended.elapsed().as_millis() / 100);
                     sleep(Duration::from_millis(5)).await;
                 }
@@ -211,7 +211,7 @@ mod tests {
                 () = sleep(3 * MAX_PAUSE) => panic!("it waits for ever"),
             }
             assert!(begun.elapsed() >= MAX_PAUSE);
-            // Well again in between is another pause.
+            // A healthy reading in between starts a new pause.
             throttle.observe_load(&json!({"lock_waits": 0}));
             throttle.admit(1).await.unwrap();
         });

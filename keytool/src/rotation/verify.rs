@@ -15,12 +15,11 @@ use crate::progress::Progress;
 use crate::session::Session;
 use crate::store::Row;
 
-/// How many different keys, and how many organisations, are counted one by one, so that memory is bounded whatever the table
-/// holds. The rest is counted together.
+/// How many keys and organizations are counted separately, so that memory is bounded. The rest are counted together.
 const MAX_KIDS: usize = 1000;
 const MAX_ORGANIZATIONS: usize = 20_000;
 
-/// Looks at rows, and opens them where there are keys to do it with. Writes nothing.
+/// Reads rows, and opens them if there are keys. It writes nothing.
 pub struct Inspect<'a> {
     ring: Option<&'a KeyRing>,
     progress: &'a Progress,
@@ -28,7 +27,7 @@ pub struct Inspect<'a> {
     seen: RefCell<Seen>,
 }
 
-/// What was found in the table, or of one organisation.
+/// The counts of the table, or of one organization.
 #[derive(Clone, Debug, Default)]
 pub struct RowCounts {
     pub rows: u64,
@@ -43,7 +42,7 @@ pub struct RowCounts {
 pub struct Seen {
     pub all: RowCounts,
     pub organizations: HashMap<Uuid, RowCounts>,
-    /// Rows of organisations beyond those that are counted one by one.
+    /// The rows of the organizations that are not counted separately.
     pub others: RowCounts,
 }
 
@@ -52,7 +51,7 @@ impl RowCounts {
         self.findings.values().sum()
     }
 
-    /// Rows that are sealed with another key than this one, or in the legacy form.
+    /// The rows that are sealed with another key than this one, or of the legacy form.
     pub fn not_on(&self, kid: Kid) -> u64 {
         let current: u64 = self.by_kid.values().sum();
         current - self.by_kid.get(&kid).unwrap_or(&0) + self.other_kids + self.legacy
@@ -110,7 +109,7 @@ impl<'a> Inspect<'a> {
         }
     }
 
-    /// Counts for each organisation too.
+    /// Also counts the rows of each organization.
     pub fn by_organization(mut self) -> Self {
         self.by_organization = true;
         self
@@ -161,7 +160,7 @@ impl<'a> Inspect<'a> {
     }
 }
 
-/// Opens every row and counts; those that do not open are listed.
+/// Opens every row, counts them, and lists those that do not open.
 pub async fn count(
     session: &Session,
     phase: &'static str,
@@ -181,7 +180,7 @@ pub async fn count(
     Ok(inspect.seen().all)
 }
 
-/// Opens every row, says how many there are, and fails if one does not open.
+/// Opens every row, counts those that do not open, and fails if there is one.
 pub async fn ensure_all_open(
     session: &Session,
     ring: &KeyRing,
@@ -204,7 +203,7 @@ pub async fn ensure_all_open(
     Ok(counts)
 }
 
-/// Every row opens with the ring's one key and is sealed with it: no other key is needed for anything.
+/// Fails unless every row opens with the ring's only key and is sealed with it.
 pub async fn ensure_no_other_key(session: &Session, alone: &KeyRing) -> Result<()> {
     let kid = alone.primary_kid();
     let counts = ensure_all_open(session, alone, &Scope::default()).await?;

@@ -9,19 +9,19 @@ use super::tls::{self, Authorities};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::DATABASE_URL;
 
-/// `DATABASE_URL`, understood.
+/// A parsed `DATABASE_URL`.
 pub struct DirectAddress {
     pub config: Config,
     pub tls: MakeRustlsConnect,
 }
 
 impl DirectAddress {
-    /// `sslmode=disable` is taken at its word. Everything else means TLS with a verified certificate, except that a server on
-    /// this machine is reached without, unless it is asked for. libpq's weaker modes are no use: who cannot tell the
-    /// server from another hands the password to either.
+    /// `sslmode=disable` means no TLS. Every other mode means TLS with a verified certificate, except that a server on this machine is
+    /// reached without TLS unless the mode asks for it. libpq's weaker modes do not verify the server, and would send the password to an
+    /// impostor.
     pub fn parse(url: &str, authorities: Option<Authorities>) -> Result<Self> {
         let (url, mode) = without_ssl_mode(url.trim());
-        // The reason would quote a part of it.
+        // The error's reason would quote a part of the URL.
         let mut config: Config = url.parse().map_err(|_| {
             Error::new(
                 ErrorKind::Caller,
@@ -32,7 +32,7 @@ impl DirectAddress {
         let wants_tls = match (mode.as_deref(), config.get_ssl_mode()) {
             (Some("disable"), _) => false,
             (Some("require" | "verify-ca" | "verify-full"), _) => true,
-            // `host=... sslmode=...`, or a name written in another way: read by tokio-postgres, which refuses what it does not know.
+            // `host=... sslmode=...`, or a percent-encoded name: left to tokio-postgres, which rejects what it does not know.
             (None, SslMode::Disable) => false,
             (None, SslMode::Require) => true,
             (None | Some("prefer" | "allow"), _) => !stays_here(&config),
@@ -50,7 +50,7 @@ impl DirectAddress {
             SslMode::Disable
         });
         config.connect_timeout(Duration::from_secs(10));
-        // A server that went away without a word is noticed.
+        // Detects a server that disappeared without closing the connection.
         config.tcp_user_timeout(Duration::from_secs(30));
         config.keepalives_idle(Duration::from_secs(30));
         if config.get_application_name().is_none() {
@@ -63,7 +63,7 @@ impl DirectAddress {
     }
 }
 
-/// tokio-postgres knows fewer modes than libpq, whose strings people have.
+/// tokio-postgres knows fewer modes than libpq, whose strings users have.
 fn without_ssl_mode(url: &str) -> (String, Option<String>) {
     let Some((base, query)) = url.split_once('?') else {
         return (url.to_owned(), None);
@@ -79,7 +79,7 @@ fn without_ssl_mode(url: &str) -> (String, Option<String>) {
     }
 }
 
-/// Whether each connection ends on this machine: by its address where there is one, whatever the host is called.
+/// Whether every address of the connection is on this machine. `hostaddr` wins over the host's name.
 fn stays_here(config: &Config) -> bool {
     let (hosts, addresses) = (config.get_hosts(), config.get_hostaddrs());
     if addresses.is_empty() {
@@ -152,7 +152,7 @@ mod tests {
                 "postgres://u:p@localhost/postgres?ssl%6dode=require",
                 SslMode::Require,
             ),
-            // Where a connection goes is what its address says.
+            // The address decides where a connection goes.
             (
                 "postgres://u:p@localhost/postgres?hostaddr=203.0.113.7",
                 SslMode::Require,

@@ -10,7 +10,7 @@ use super::tls;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{self, DATABASE_URL, SERVICE_KEY, SUPABASE_URL};
 
-/// How to get at the database, from the settings.
+/// How to reach the database, from the settings.
 #[derive(Clone)]
 pub enum Connector {
     Direct(Rc<DirectAddress>),
@@ -18,7 +18,7 @@ pub enum Connector {
 }
 
 impl Connector {
-    /// `DATABASE_URL` if it is set, because it is the faster way; otherwise `SUPABASE_URL` and the service key.
+    /// Uses `DATABASE_URL` if it is set, because it is faster; otherwise `SUPABASE_URL` and the service key.
     pub fn from_settings(ca_file: Option<&Path>) -> Result<Self> {
         let authorities = ca_file.map(tls::read_authorities).transpose()?;
         if let Some(url) = settings::secret(DATABASE_URL)? {
@@ -45,7 +45,7 @@ impl Connector {
         Ok(Self::Rest(Arc::new(address)))
     }
 
-    /// A connection, which is made when it is first used.
+    /// Makes a connection, which is opened on first use.
     pub fn connection(&self) -> Rc<dyn Rows> {
         match self {
             Self::Direct(address) => Rc::new(Direct::new(Rc::clone(address))),

@@ -13,19 +13,19 @@ use super::address::DirectAddress;
 use super::failure::{Cause, Failure};
 use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written};
 
-/// Longer than any call should take, waiting for locks included (two seconds, in the functions' own settings).
+/// Longer than any call may take, including the two seconds that the functions wait for a lock.
 const CALL: Duration = Duration::from_secs(30);
 
 type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 type SqlError = Box<dyn std::error::Error + Sync + Send>;
 
-/// A direct connection. It keeps no state in the session, so that a pooler in transaction mode may stand between: no prepared
-/// statements, no SET; every call is one statement and its own transaction.
+/// A direct connection. It keeps no state in the session, so that it works through a pooler in transaction mode: no prepared
+/// statements, no SET; every call is one statement and one transaction.
 pub struct Direct {
     address: Rc<DirectAddress>,
     client: RefCell<Option<Rc<Client>>>,
-    /// Held from a call to its answer. A pooler hands the server's session to somebody else at an answer, even when the next call
-    /// of ours is on its way already, and the halves of two calls then meet in one session.
+    /// Held from a call to its response. A pooler gives the server's session to another client at a response, even if our next call is
+    /// already under way, and the halves of two calls would meet in one session.
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -38,7 +38,7 @@ impl Direct {
         }
     }
 
-    /// The connection that stands, or a new one if it is gone.
+    /// The open connection, or a new one if it was lost.
     async fn client(&self) -> Result<Rc<Client>, Failure> {
         let standing = self.client.borrow().clone();
         if let Some(client) = standing.filter(|client| !client.is_closed()) {
@@ -46,7 +46,7 @@ impl Direct {
         }
         let DirectAddress { config, tls } = &*self.address;
         let (client, connection) = config.connect(tls.clone()).await.map_err(failure)?;
-        // It ends with the client, and what goes wrong in it comes out of the calls.
+        // The task ends with the client. Its errors appear in the calls.
         tokio::spawn(connection);
         let client = Rc::new(client);
         *self.client.borrow_mut() = Some(Rc::clone(&client));
@@ -66,7 +66,7 @@ impl Direct {
         }
     }
 
-    /// Asks the server to stop what it is doing for us, and gives the connection up either way.
+    /// Asks the server to cancel the running query, and drops the connection in any case.
     async fn cancel(&self, token: CancelToken) {
         self.client.borrow_mut().take();
         let tls = self.address.tls.clone();
@@ -176,7 +176,7 @@ fn read_row(row: &SqlRow) -> Result<Row, Failure> {
     })
 }
 
-/// An answer of another shape. Where it is at fault, and not with what: serde quotes values.
+/// A response of another shape. The message names the position only, because serde quotes values.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unreadable(error: serde_json::Error) -> Failure {
     let (line, column) = (error.line(), error.column());
@@ -195,7 +195,7 @@ fn first(rows: &[SqlRow]) -> Result<&SqlRow, Failure> {
         .ok_or_else(|| Failure::new(Cause::Refused, "an answer without a row"))
 }
 
-/// jsonb as its text: in the binary protocol, a byte for the version before it.
+/// Reads jsonb as its text: in the binary protocol, a version byte precedes it.
 #[derive(Debug)]
 struct Json<'a>(&'a str);
 
@@ -223,7 +223,7 @@ impl ToSql for Json<'_> {
     to_sql_checked!();
 }
 
-/// What went wrong, in words that name no value: an error of PostgreSQL may quote one in its details, which are left out.
+/// The message of an error without its details, which may quote a value.
 fn failure(error: tokio_postgres::Error) -> Failure {
     if let Some(answer) = error.as_db_error() {
         return Failure::of_state(answer.code().code(), answer.message());

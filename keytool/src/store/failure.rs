@@ -2,30 +2,30 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// The database did not do what it was asked to.
+/// A failed call of the database.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub cause: Cause,
-    /// What it said: never with a value of a row, a password or a key in it.
+    /// The database's message. It holds no value of a row, no password and no key.
     pub message: String,
 }
 
-/// Why, as far as it matters for what to do next.
+/// The cause, as far as it decides what to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It cannot be reached, or the connection went away. Asking again may help.
+    /// Unreachable, or the connection was lost. Retrying may help.
     Unreachable,
-    /// Somebody else holds a lock, or the server is too busy. Asking again later may help.
+    /// A lock is held by another transaction, or the server is overloaded. Retrying later may help.
     Busy,
-    /// The functions are not there.
+    /// The functions do not exist.
     NotMigrated,
-    /// The role may not call them.
+    /// The role may not call the functions.
     Forbidden,
-    /// The password or the key was not accepted.
+    /// The password or the key was rejected.
     Unauthenticated,
-    /// A rotation's fence does not allow the key that rows were sealed with.
+    /// The fence of a rotation does not allow the key that the rows were sealed with.
     Fenced,
-    /// Anything else that it refused.
+    /// Any other rejection.
     Refused,
 }
 
@@ -37,18 +37,18 @@ impl Failure {
         }
     }
 
-    /// Of an error that PostgreSQL answered with, by its SQLSTATE.
+    /// Reads an error of PostgreSQL by its SQLSTATE.
     pub fn of_state(state: &str, message: &str) -> Self {
         let cause = match state {
             "IK001" => Cause::Fenced,
             "42883" | "42P01" | "3F000" => Cause::NotMigrated,
             "42501" => Cause::Forbidden,
             "28000" | "28P01" => Cause::Unauthenticated,
-            // Lock timeout, deadlock, serialization; cancelled; too many connections; too little memory or disk for now.
+            // Lock timeout, deadlock, serialization failure, cancelled, too many connections, out of memory or disk.
             "55P03" | "40P01" | "40001" | "57014" | "53300" | "53000" | "53100" | "53200" => {
                 Cause::Busy
             }
-            // A shutdown, a start, a lost connection.
+            // Shutting down, starting up, or a lost connection.
             "57P01" | "57P02" | "57P03" => Cause::Unreachable,
             state if state.starts_with("08") => Cause::Unreachable,
             _ => Cause::Refused,
@@ -56,7 +56,7 @@ impl Failure {
         Self::new(cause, format_args!("{message} ({state})"))
     }
 
-    /// Whether to ask again.
+    /// Whether to retry the call.
     pub fn may_pass(&self) -> bool {
         matches!(self.cause, Cause::Unreachable | Cause::Busy)
     }
@@ -96,7 +96,7 @@ impl From<Failure> for Error {
     }
 }
 
-/// The answer of a function is none of those that this program knows.
+/// A function's result that this program does not know.
 pub fn unexpected_outcome(outcome: &str) -> Error {
     Error::new(
         ErrorKind::Database,

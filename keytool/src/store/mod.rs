@@ -1,5 +1,5 @@
-//! The way to the rows: one trait with two implementations, PostgreSQL directly and PostgREST, and the same functions of the
-//! database behind both. `migrations/` defines them.
+//! The database: one trait with two implementations, a direct connection to PostgreSQL and PostgREST. Both call the same functions of
+//! `migrations/`.
 
 mod address;
 mod connect;

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the database knows of keys: which may write while the fence is up, and which are retired.
+/// The state of the keys: which may write while the fence is up, and which are retired.
 #[derive(Debug)]
 pub struct Registry {
     pub fence: Option<Fence>,
@@ -26,7 +26,7 @@ pub struct KnownKey {
 }
 
 impl Registry {
-    /// Reads what `key_registry_state` answers.
+    /// Reads the result of `key_registry_state`.
     pub fn read(state: &Value) -> Result<Self> {
         #[derive(Deserialize)]
         struct State {
@@ -65,7 +65,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Refuses to seal with a key that could not be written, or must not be.
+    /// Fails if this key must not seal: it is retired, or the fence does not allow it.
     pub fn ensure_usable(&self, primary: Kid) -> Result<()> {
         self.ensure_not_retired(primary)?;
         let kid = primary.to_string();
@@ -89,7 +89,7 @@ impl Registry {
             .map(|key| &*key.kid)
     }
 
-    /// For a person: the fence, and each key with its state.
+    /// The lines for people: the fence, and each key with its state.
     pub fn lines(&self) -> Vec<String> {
         let fence = match &self.fence {
             Some(fence) => format!("fence: up since {}", fence.declared_at),

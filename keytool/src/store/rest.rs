@@ -15,10 +15,10 @@ use super::tls::Authorities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
 
-/// The largest answer that is taken in: a page of rows is cut by the database long before.
+/// The largest response that is read. The database cuts a page of rows long before.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
-/// `SUPABASE_URL` and the service key, understood.
+/// A parsed `SUPABASE_URL` and service key.
 pub struct RestAddress {
     agent: Agent,
     base: String,
@@ -57,12 +57,12 @@ impl RestAddress {
             RootCerts::new_with_certs(&certificates)
         });
         let mut config = Agent::config_builder()
-            // The status is judged here; and a key does not follow a redirect to somewhere else.
+            // `refusal` reads the status. Redirects are not followed, so that the key is sent nowhere else.
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(Duration::from_secs(10)))
             .timeout_global(Some(Duration::from_secs(60)))
-            // Supabase refuses a secret key that comes with a browser's name.
+            // Supabase rejects a secret key that is sent with a browser's user agent.
             .user_agent(concat!("keytool/", env!("CARGO_PKG_VERSION")))
             .tls_config(TlsConfig::builder().root_certs(roots).build());
         if is_local {
@@ -75,14 +75,14 @@ impl RestAddress {
         })
     }
 
-    /// Calls a function, and waits for its answer.
+    /// Calls a function and reads its response.
     fn post(&self, function: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let mut request = self
             .agent
             .post(format!("{}/{function}", self.base))
             .header("content-type", "application/json")
             .header("apikey", self.key.as_str());
-        // A new key (sb_secret_) is no token and must not be sent as one.
+        // A new key (sb_secret_) is not a token and must not be sent as one.
         if !self.key.starts_with("sb_") {
             request = request.header("authorization", format!("Bearer {}", self.key.as_str()));
         }
@@ -102,7 +102,7 @@ impl RestAddress {
     }
 }
 
-/// The way over PostgREST, for those who have only the worker's variables.
+/// The connection through PostgREST, for those who have only the worker's variables.
 pub struct Rest {
     address: Arc<RestAddress>,
 }
@@ -135,7 +135,7 @@ impl Rows for Rest {
     fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
             let mut body = range(page);
-            // PostgREST may cut the answer ("Max rows"). The last row that came is where the next page begins.
+            // PostgREST may cut the response ("Max rows"). The next page begins after the last row that came.
             body["p_limit"] = page.limit.into();
             body["p_scan_limit"] = page.scan_limit.into();
             let body = body.to_string().into_bytes();
@@ -214,13 +214,13 @@ fn range(page: &Page) -> Value {
     })
 }
 
-/// An id, of which nothing is repeated where it is none: the parser's own message quotes a character.
+/// Parses an id. The parser's own message would quote a character of it.
 fn id(text: &str) -> Result<Uuid, Failure> {
     text.parse()
         .map_err(|_| unreadable("an id that is no UUID"))
 }
 
-/// Which of PostgREST's error bodies this is. Its `details` may quote a row and are left out.
+/// Classifies PostgREST's error body. Its `details` may quote a row and are left out.
 fn refusal(status: u16, answer: &[u8]) -> Failure {
     #[derive(Deserialize)]
     struct Body {
@@ -236,7 +236,7 @@ fn refusal(status: u16, answer: &[u8]) -> Failure {
     let message = format!("{message} (status {status})");
     match body.as_ref().map(|body| body.code.as_str()) {
         Some("PGRST202" | "PGRST205") => Failure::new(Cause::NotMigrated, message),
-        // The role of a key that is not the service key.
+        // The key's role is not the service role.
         Some(code) if code.len() == 5 => Failure::of_state(code, &message),
         _ => Failure::new(
             match status {
@@ -262,7 +262,7 @@ fn failure(error: ureq::Error) -> Failure {
     Failure::new(cause, error)
 }
 
-/// Where it is at fault, and not with what: serde quotes values.
+/// The position only, because serde quotes values.
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 fn not_json(error: serde_json::Error) -> Failure {
     unreadable(format_args!(

@@ -7,54 +7,54 @@ use uuid::Uuid;
 
 use super::failure::Failure;
 
-/// What a database call gives, once it is there. Everything runs on one thread.
+/// A future of a database call. Everything runs on one thread.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + 'a>>;
 
-/// One connection. Calls may overlap: a direct connection sends each once the one before is answered.
+/// One connection. Calls may overlap: a direct connection sends each after the response to the one before.
 pub trait Rows {
-    /// The next rows in the order of their ids. None at all: the end is reached. See `rewrap_read`.
+    /// Reads the next rows in the order of their ids. No row means the end. See `rewrap_read`.
     fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
 
-    /// Writes each patch if its row is still of the version that was read. See `rewrap_write`.
+    /// Writes each patch if the row still has the version that was read. See `rewrap_write`.
     fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written>;
 
-    /// Calls a function that answers with one JSON value.
+    /// Calls a function that returns one JSON value.
     fn call<'a>(&'a self, function: Function<'a>) -> Answer<'a, Value>;
 }
 
-/// Which rows to read next.
+/// The rows to read next.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// Those behind this id; the first ones without.
+    /// Rows after this id; from the first one if `None`.
     pub after: Option<Uuid>,
     /// Up to this id, inclusive.
     pub until: Option<Uuid>,
-    /// How many may come.
+    /// The most rows to return.
     pub limit: u16,
-    /// How many to look at; `limit` without.
+    /// The most rows to scan; `limit` if `None`.
     pub scan_limit: Option<u16>,
-    /// The key whose rows need not travel.
+    /// The key whose rows the database leaves out.
     pub current: Option<Kid>,
     pub organization: Option<Uuid>,
 }
 
-/// A row that was looked at.
+/// A row that was scanned.
 #[derive(Debug)]
 pub struct Row {
     pub id: Uuid,
     pub organization_id: Uuid,
-    /// The config as JSON text; `None` where the row names the key that was asked for.
+    /// The config as JSON text; `None` if the row is sealed with `Page::current`.
     pub config: Option<String>,
-    /// Which version of the row this is, in the database's words.
+    /// The version of the row, as the database writes it.
     pub version: String,
-    /// How many rows of the page were looked at up to this one.
+    /// The number of the page's rows that were scanned up to this one.
     pub scanned: u32,
 }
 
-/// How many rows were written of each organization.
+/// The number of rows written of each organization.
 pub type Written = HashMap<Uuid, u64>;
 
-/// What is to be merged into a row's config.
+/// A patch to merge into a row's config.
 #[derive(Debug)]
 pub struct Patch {
     pub id: Uuid,
@@ -66,7 +66,7 @@ pub struct Patch {
     pub json: String,
 }
 
-/// The functions that answer with one JSON value.
+/// The functions that return one JSON value.
 #[derive(Clone, Copy, Debug)]
 pub enum Function<'a> {
     DeclareFence {
@@ -79,13 +79,13 @@ pub enum Function<'a> {
     },
     KeyRegistryState,
     RewrapLoad,
-    /// Rows of these organizations are about to be opened, to move them to the key if there is one.
+    /// Records that rows of these organizations are about to be opened, and the key that they are rewrapped with, if any.
     RecordOpening {
         reason: &'a str,
         kid: Option<Kid>,
         organizations: &'a [Uuid],
     },
-    /// What was moved to the key.
+    /// Records the rows that were rewrapped with the key.
     RecordRotation {
         kid: Kid,
         organizations: &'a Value,

@@ -7,7 +7,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The certificates of a `--ca-file`: trusted instead of the public authorities.
+/// The certificates of `--ca-file`, trusted instead of the public authorities.
 pub type Authorities = Vec<CertificateDer<'static>>;
 
 pub fn read_authorities(path: &Path) -> Result<Authorities> {
@@ -33,7 +33,7 @@ pub fn read_authorities(path: &Path) -> Result<Authorities> {
     Ok(certificates)
 }
 
-/// A client that verifies certificate and name, always: an unverified server would be handed the password.
+/// A client that always verifies the certificate and its name: an unverified server could read the password.
 pub fn client_config(authorities: Option<&Authorities>) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     match authorities {

@@ -2,7 +2,7 @@
 // yield what they need computed and go on with the result, so that one text serves WebCrypto, which is asynchronous, and node:crypto.
 
 /**
- * A row of the table `integrations`, or as much of it as a sealed value is bound to: the ids of its organisation and its own, both UUIDs.
+ * A row of the table `integrations`, or as much of it as a sealed value is bound to: the ids of its organization and its own, both UUIDs.
  * Whoever seals makes the row's id first.
  * @typedef {{ readonly organization_id: string, readonly id: string }} Row
  */

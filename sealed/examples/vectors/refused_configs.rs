@@ -281,7 +281,7 @@ pub fn refused() -> Result<Vec<Value>> {
         }));
     }
     for (name, organization_id, integration_id) in [
-        ("another organisation", OTHER, INTEGRATION),
+        ("another organization", OTHER, INTEGRATION),
         ("another row", ORGANIZATION, OTHER),
         ("swapped ids", INTEGRATION, ORGANIZATION),
     ] {

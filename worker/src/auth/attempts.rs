@@ -1,4 +1,4 @@
-//! Whose attempts are counted: an account and a client's address, as keyed hashes. Neither is stored as such.
+//! The subjects whose attempts are counted: an account and a client's address, stored as keyed hashes.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -7,24 +7,23 @@ use sealed::{Key, Secret};
 use sha2::Sha256;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The key of the hashes, derived from the encryption key: whoever reads the table alone cannot try addresses against it. With another
-/// encryption key the counts begin anew.
+/// The key of the hashes, derived from the encryption key, so that a reader of the table cannot try addresses against it. Another encryption
+/// key starts the counts at zero.
 #[derive(Debug)]
 pub struct SubjectKey(Secret);
 
 impl SubjectKey {
-    /// Derives the key.
     pub fn derive(encryption_key: &Key) -> Self {
         Self(mac(&encryption_key.to_base64(), "rate limits key", "v1").into())
     }
 
-    /// An account's subject. How the address is written (capitals, blanks around it) makes no difference.
+    /// The subject of an account. Capitals and surrounding blanks make no difference.
     pub fn account(&self, email: &str) -> String {
         mac(&self.0, "account", &email.trim().to_lowercase())
     }
 
-    /// The subject of a client's address. An IPv6 client has a whole /64 to itself (RFC 6177), so all of it is one subject; what is no address,
-    /// or is absent outside of Cloudflare, is one subject too.
+    /// The subject of a client's address. An IPv6 client usually has a whole /64 (RFC 6177), so a /64 is one subject. All requests without a valid
+    /// address, as outside of Cloudflare, are one subject.
     pub fn address(&self, address: &str) -> String {
         let place = match address.trim().parse() {
             Ok(IpAddr::V4(address)) => address.to_string(),
@@ -47,7 +46,7 @@ fn mac(key: &Secret, label: &str, text: &str) -> String {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()) else {
         unreachable!("HMAC takes keys of any length")
     };
-    // A label holds no NUL, so no two pairs are one text.
+    // A label holds no NUL, so two different pairs never make the same text.
     for part in [label, "\0", text] {
         mac.update(part.as_bytes());
     }

@@ -1,17 +1,17 @@
-//! Cookies (RFC 6265bis): all of ours are `__Host-`, so that no other host and no plain connection can set them.
+//! Cookies (RFC 6265bis). All of ours are `__Host-`, so no other host and no plain connection can set them.
 
 use crate::error::{ClientError, Result};
 
 /// The session: the user's token.
 pub const SESSION: &str = "__Host-session";
-/// What renews it.
+/// The session's refresh token.
 pub const REFRESH: &str = "__Host-session-refresh";
-/// What browsers store at the most, name and attributes included.
+/// The most that browsers store, with name and attributes.
 const COOKIE_MAX: usize = 4_000;
-/// A Cookie header beyond this is not ours.
+/// A longer Cookie header is not ours.
 const HEADER_MAX: usize = 32 * 1024;
 
-/// The cookie's name that binds the flow of this state to the browser: a flow has its own, so that two may be open at once.
+/// The name of the cookie that binds a flow to the browser. It contains the flow's state, so that several flows can be open.
 pub fn flow_name(state_hash: &str) -> String {
     format!("__Host-flow-{}", state_hash.get(..16).unwrap_or(state_hash))
 }
@@ -21,7 +21,6 @@ pub fn flow_name(state_hash: &str) -> String {
 pub struct Cookies<'a>(&'a str);
 
 impl<'a> Cookies<'a> {
-    /// Takes a Cookie header.
     pub fn parse(header: &'a str) -> Result<Self> {
         if header.len() > HEADER_MAX {
             return Err(ClientError::Invalid(
@@ -38,7 +37,7 @@ impl<'a> Cookies<'a> {
             .0
             .split(';')
             .filter_map(|pair| pair.trim().split_once('='))
-            // Browsers compare the prefix without case (RFC 6265bis, 4.1.3), so a variant in case is a tossed one.
+            // Browsers compare the prefix without case (RFC 6265bis, 4.1.3), so a variant in case was injected.
             .filter(|(found, _)| found.trim().eq_ignore_ascii_case(name))
             .map(|(_, value)| value.trim());
         let value = values.next();
@@ -64,7 +63,7 @@ pub fn set(name: &str, value: &str, max_age_seconds: i64) -> Result<String> {
     ))
 }
 
-/// A Set-Cookie value that removes.
+/// A Set-Cookie value that deletes the cookie.
 pub fn clear(name: &str) -> String {
     format!("{name}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")
 }

@@ -1,7 +1,7 @@
-//! The project's public keys (RFC 7517): which of them can verify, and when they are fetched.
+//! The project's public keys (RFC 7517): which of them can verify, and when to fetch them.
 //!
-//! Whoever sends tokens with made-up key ids must not make us ask Supabase each time, so an unknown id is worth one request a
-//! cool-down; and many requests that arrive while the first one fetches wait for it instead of fetching too.
+//! A sender of tokens with made-up key ids must not make the worker ask Supabase each time, so an unknown id leads to one request per cool-down.
+//! Requests that arrive during a fetch wait for it.
 
 use crate::auth::jwt::Algorithm;
 use crate::error::{Error, Result};
@@ -11,30 +11,29 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// How long keys are used before they are fetched anew, in milliseconds: as long as Supabase's own edge keeps them.
+/// How long keys are used before they are fetched again, in milliseconds. Supabase's own edge caches them as long.
 const MAX_AGE_MS: f64 = 600_000.0;
-/// How soon an unknown key id may lead to another request, in milliseconds.
+/// The pause between two fetches for unknown key ids, in milliseconds.
 const COOL_DOWN_MS: f64 = 30_000.0;
-/// How soon to ask again after an attempt that failed, in milliseconds: until then nobody can be told from a stranger.
+/// The pause after a failed fetch, in milliseconds. Until then no token can be verified.
 const RETRY_MS: f64 = 1_000.0;
-/// How long a fetch counts as under way, in milliseconds; beyond it, its request was given up.
+/// After this time, in milliseconds, a fetch counts as abandoned.
 const UNDER_WAY_MS: f64 = 9_000.0;
-/// The most keys that are looked at; a project has two or three.
+/// The most keys that are read. A project has two or three.
 const KEYS_MAX: usize = 16;
 
 /// A public key that can verify tokens.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Jwk {
-    /// Its id.
     pub kid: String,
-    /// What it verifies.
+    /// Its algorithm.
     pub algorithm: Algorithm,
     /// The JWK itself, for WebCrypto.
     pub json: String,
 }
 
-/// Reads a JWK set. Keys of other kinds, without id, or meant for encryption are passed over; symmetric ones above all: a
-/// public answer cannot hold a secret.
+/// Reads a JWK set. It skips keys of other kinds, without an id, or for encryption, and above all symmetric ones: a public response
+/// cannot hold a secret.
 pub fn read(answer: &HttpResponse) -> Result<Vec<Jwk>> {
     #[derive(Deserialize)]
     struct Set {
@@ -84,34 +83,34 @@ fn is_long_enough(modulus: &str) -> bool {
     digits > 256 || digits == 256 && first.is_some_and(|byte| *byte >= 0x80)
 }
 
-/// When keys were fetched, and when somebody last began to. Times are milliseconds since the epoch.
+/// When keys were fetched. Times are milliseconds since the epoch.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Timing {
-    /// The last success.
+    /// The last successful fetch.
     pub fetched_at: Option<f64>,
-    /// The last attempt, whatever became of it.
+    /// The start of the last fetch, successful or not.
     pub attempted_at: Option<f64>,
-    /// Whether that attempt is not over yet.
+    /// Whether that fetch is still running.
     pub under_way: bool,
 }
 
-/// What to do about a token's key id.
+/// The decision about a token's key id.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Use the keys at hand: they hold it.
+    /// Use the cached keys: one has this id.
     Use,
     /// Fetch the keys.
     Fetch,
-    /// Somebody fetches them: wait, then ask again.
+    /// Another request is fetching: wait, then decide again.
     Wait,
-    /// They do not hold it, and they are fresh: the token is not good.
+    /// The cached keys are fresh and none has this id: reject the token.
     Refuse,
-    /// There are none, and the last attempt failed a moment ago.
+    /// There are no keys, and the last fetch has just failed.
     Unavailable,
 }
 
 impl Timing {
-    /// Decides, given whether the keys at hand hold the id.
+    /// Decides, given whether a cached key has the id.
     pub fn decide(&self, holds: bool, now: f64) -> Decision {
         let within =
             |moment: Option<f64>, span: f64| moment.is_some_and(|moment| now - moment < span);
@@ -119,13 +118,13 @@ impl Timing {
         let under_way = self.under_way && within(self.attempted_at, UNDER_WAY_MS);
         match (holds, fresh) {
             (true, true) => Decision::Use,
-            // Stale keys still verify while somebody renews them, or when Supabase is down.
+            // Stale keys still verify during a fetch, or while Supabase is down.
             (true, false) if under_way || within(self.attempted_at, COOL_DOWN_MS) => Decision::Use,
             (true, false) => Decision::Fetch,
             (false, _) if under_way => Decision::Wait,
-            // Whoever fetched was cut off in the middle, so nothing came of it.
+            // The fetching request was cancelled.
             (false, _) if self.under_way => Decision::Fetch,
-            // The last attempt failed: whether the id is one of the project's is not known, so nobody is refused for it.
+            // The last fetch failed, so nobody knows whether the project has this id. The token is not rejected for it.
             (false, _) if self.attempted_at > self.fetched_at => {
                 if within(self.attempted_at, RETRY_MS) {
                     Decision::Unavailable

@@ -1,7 +1,7 @@
-//! The user's token (RFC 7519, RFC 7515): what may be read before the signature is verified, and what must hold after.
+//! The user's token (RFC 7519, RFC 7515): what may be read before the signature is verified, and the claims that are checked after it.
 //!
-//! Headers that name a key by URL or carry one (`jku`, `x5u`, `jwk`; RFC 8725, 3.10) are not even looked at: a key comes from the
-//! settings or from the project's own JWKS.
+//! Headers that name a key by URL or contain one (`jku`, `x5u`, `jwk`; RFC 8725, 3.10) are ignored: keys come from the settings or from the
+//! project's JWKS.
 
 use crate::error::{ClientError, Result};
 use crate::ids::UserId;
@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-/// The algorithms that are taken; `none` and every other are refused.
+/// The accepted algorithms. `none` and every other is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Algorithm {
     /// HMAC with SHA-256, keyed with the project's JWT secret.
@@ -25,7 +25,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// By the name in a token's header or in a JWK.
+    /// Reads the name in a token's header or in a JWK.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "HS256" => Some(Self::Hs256),
@@ -36,21 +36,21 @@ impl Algorithm {
     }
 }
 
-/// A token whose signature nobody has verified yet. Its claims are out of reach until then.
+/// A token whose signature is not verified yet. Its claims are private until then.
 #[derive(Debug)]
 pub struct Unverified {
-    /// How it says that it is signed.
+    /// The algorithm in its header.
     pub algorithm: Algorithm,
-    /// Which key it names.
+    /// The key id in its header.
     pub kid: Option<String>,
     /// The signature.
     pub signature: Vec<u8>,
-    /// How many bytes of the token it is a signature of.
+    /// The length of the signed part, in bytes.
     pub signed: usize,
     claims: Claims,
 }
 
-/// A user, as a verified token says.
+/// A user, from a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
     /// `sub`.
@@ -75,7 +75,7 @@ struct Claims {
     is_anonymous: Option<bool>,
 }
 
-/// One, or a list.
+/// A string or a list of strings.
 #[derive(Deserialize, Debug)]
 #[serde(untagged)]
 enum Audience {
@@ -83,15 +83,15 @@ enum Audience {
     Many(Vec<String>),
 }
 
-/// The longest token that is looked at, in bytes.
+/// The longest accepted token, in bytes.
 const TOKEN_MAX: usize = 8 * 1024;
-/// The longest kid.
+/// The longest accepted kid.
 const KID_MAX: usize = 128;
-/// How far clocks may differ, in seconds.
+/// The accepted clock difference, in seconds.
 const LEEWAY: f64 = 30.0;
 
 impl Unverified {
-    /// Reads a token's form.
+    /// Parses a token.
     pub fn parse(token: &str) -> Result<Self> {
         Self::read(token).ok_or(ClientError::Unauthorized.into())
     }
@@ -105,7 +105,7 @@ impl Unverified {
         }
         fn part<T: DeserializeOwned>(text: &str) -> Option<T> {
             let json = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
-            // Of a str like all other JSON here: a second reader would be a second copy of the parser.
+            // Read from a str like all other JSON here: reading from bytes would compile a second copy of the parser.
             json::parse_untrusted(str::from_utf8(&json).ok()?)
         }
         if token.len() > TOKEN_MAX {
@@ -120,7 +120,7 @@ impl Unverified {
         // Base64url without padding, in its one canonical form (RFC 7515, 2; RFC 4648, 3.5).
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
         let header: Header = part(header)?;
-        // An extension that must be understood and is not (RFC 7515, 4.1.11).
+        // A critical extension that this worker does not know (RFC 7515, 4.1.11).
         if header.crit.is_some() || header.kid.as_ref().is_some_and(|kid| kid.len() > KID_MAX) {
             return None;
         }
@@ -133,8 +133,8 @@ impl Unverified {
         })
     }
 
-    /// The user, once the signature is verified: `iss`, `aud`, `role`, `exp` and `sub` are required, so that neither the anon key
-    /// nor the service key, both validly signed, passes for one; nor does an anonymous sign-in.
+    /// The user of a token whose signature is verified. `iss`, `aud`, `role`, `exp` and `sub` are required, so the anon key, the service key and an
+    /// anonymous sign-in, all validly signed, are not accepted as users.
     ///
     /// `now` is seconds since the epoch.
     pub fn user(self, issuer: &str, now: i64) -> Result<User> {

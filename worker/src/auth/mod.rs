@@ -1,4 +1,4 @@
-//! Who is asking: a verified token of Supabase Auth, as Bearer or in the session's cookie; or a service key.
+//! Authentication: a token of Supabase Auth, from the Authorization header or the session's cookie, or a service key.
 
 pub mod attempts;
 pub mod cookies;
@@ -16,15 +16,15 @@ use crate::error::{ClientError, Result};
 use crate::http::RequestHead;
 use cookies::Cookies;
 
-/// A token that came with a request, not yet verified.
+/// A token of a request, not yet verified.
 pub struct Presented {
     /// The token.
     pub token: String,
-    /// Whether the browser added it by itself: then the request must prove that it comes from our own page.
+    /// Whether the browser added it by itself. Then the request must prove that our own page made it.
     pub from_cookie: bool,
 }
 
-/// The token of a request: an Authorization header wins over the cookie, since a page of another site cannot add one.
+/// The token of a request. An Authorization header wins over the cookie, because a page of another site cannot set one.
 pub fn presented(head: &RequestHead, cookies: &Cookies<'_>) -> Result<Presented> {
     if !head.authorization.is_empty() {
         let (scheme, token) = head

@@ -1,11 +1,11 @@
-//! Cross-site request forgery: a cookie goes along with requests that another site's page makes, so a request that changes
-//! something on a cookie's word must prove that our own page made it.
+//! Cross-site request forgery: browsers send cookies with requests of other sites' pages, so a request that changes something and is
+//! authenticated by a cookie must prove that our own page made it.
 
 use crate::error::{ClientError, Result};
 use crate::http::RequestHead;
 
-/// Checks a request that a browser may have added credentials to: Origin is ours to the letter, and a body is declared as JSON,
-/// which no form can do.
+/// Checks a request that is authenticated by a cookie: Origin must be exactly ours, and a body must be declared as JSON, which no form can
+/// send.
 pub fn check_from_cookie(head: &RequestHead, app_url: &str, has_body: bool) -> Result<()> {
     let ours = head.origin == app_url && matches!(head.fetch_site.as_str(), "" | "same-origin");
     if ours && (!has_body || head.is_json()) {
@@ -15,8 +15,8 @@ pub fn check_from_cookie(head: &RequestHead, app_url: &str, has_body: bool) -> R
     }
 }
 
-/// Checks a request without credentials (a sign-in): if a browser says where it comes from, it is our page. That keeps
-/// another site from signing its visitor in as somebody else.
+/// Checks a request without credentials (a sign-in): if the browser names an origin, it must be ours. Otherwise another site could sign
+/// its visitors in to a foreign account.
 pub fn check_anonymous(head: &RequestHead, app_url: &str) -> Result<()> {
     if head.origin.is_empty() && head.fetch_site.is_empty() {
         return if head.is_json() {

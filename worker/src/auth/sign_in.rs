@@ -1,4 +1,4 @@
-//! Sign in, renew, who am I, sign out: `/api/session`.
+//! The session: sign in, refresh, show, sign out (`/api/session`).
 
 use crate::auth::jwt::User;
 use crate::auth::{cookies, origin, supabase, verify};
@@ -14,7 +14,7 @@ use sealed::Secret;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// How long a browser keeps what renews a session, in seconds: 30 days. Supabase Auth decides whether it still does.
+/// How long a browser keeps the refresh token, in seconds: 30 days. Supabase Auth decides how long it works.
 const REFRESH_SECONDS: i64 = 30 * 86_400;
 
 #[derive(Deserialize)]
@@ -77,7 +77,7 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     }
 }
 
-/// Tries a password, unless too many were tried: of this account, or from this client. Whether the account exists makes no difference.
+/// Tries a password, unless this account or this client has had too many attempts. An unknown account gets the same response.
 async fn by_password(
     context: &Context<'_>,
     email: &str,
@@ -100,7 +100,7 @@ async fn by_password(
         p_account: &account,
         p_address: &address,
     };
-    // Whoever has the right password is not kept out because a count stays.
+    // A user with the right password is let in even if the count cannot be cleared.
     if let Err(error) = context.call(&call).await {
         let detail = error.detail().unwrap_or_default();
         host::log::warning(
@@ -111,7 +111,7 @@ async fn by_password(
     Ok(tokens)
 }
 
-/// Renews a session, unless too many tried to from this client.
+/// Refreshes a session, unless this client has tried too often.
 async fn by_refresh_token(
     context: &Context<'_>,
     token: &Secret,
@@ -140,7 +140,7 @@ async fn tokens(request: &HttpRequest) -> Result<(Secret, Option<Secret>)> {
     Ok((tokens.access_token, Some(tokens.refresh_token)))
 }
 
-/// A token that a cookie can carry: what a JWT or an opaque token is made of, and nothing that ends a cookie.
+/// A token that fits a cookie: the characters of a JWT or an opaque token, none of which ends a cookie.
 fn cookie(name: &str, token: &Secret, seconds: i64) -> Result<String> {
     let plain = token
         .expose()
@@ -171,9 +171,9 @@ pub async fn who_am_i(context: &Context<'_>) -> Result<Response> {
     Ok(Response::json(200, &body))
 }
 
-/// `DELETE /api/session`: the browser forgets the session, and so does Supabase Auth, if the token is still good.
+/// `DELETE /api/session`: deletes the cookies, and ends the session at Supabase Auth if the token is still valid.
 pub async fn sign_out(context: &Context<'_>) -> Result<Response> {
-    // Signing out is never refused for its frequency.
+    // Signing out is never rate-limited.
     match context.authenticated().await {
         Ok(signed_in) => {
             let request = supabase::logout_request(&context.settings.supabase, &signed_in.token);

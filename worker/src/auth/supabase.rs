@@ -1,4 +1,4 @@
-//! Supabase Auth: sign in, renew, sign out, and the keys that its tokens are verified with.
+//! Supabase Auth: the requests for sign-in, refresh, sign-out and the signing keys, and their responses.
 
 use crate::db::project::{ApiKey, Project};
 use crate::error::{ClientError, Error, Result};
@@ -9,21 +9,20 @@ use serde::Deserialize;
 use serde_json::json;
 use std::net::IpAddr;
 
-/// What a sign-in yields.
+/// The tokens of a session.
 #[derive(Deserialize)]
 pub struct Tokens {
     /// The user's token (a JWT).
     #[serde(deserialize_with = "json::secret")]
     pub access_token: Secret,
-    /// What renews it.
+    /// The refresh token.
     #[serde(deserialize_with = "json::secret")]
     pub refresh_token: Secret,
 }
 
-/// How large its answers may be, in bytes: a user with all metadata, or the project's keys.
+/// The largest accepted response, in bytes: a user with all metadata, or the project's keys.
 const LIMIT: u32 = 64 * 1024;
 
-/// A request to Supabase Auth.
 fn request(
     project: &Project,
     method: &'static str,
@@ -38,7 +37,7 @@ fn request(
     }
 }
 
-/// Builds the sign-in by e-mail and password.
+/// Builds the sign-in with e-mail and password.
 pub fn password_request(
     project: &Project,
     email: &str,
@@ -49,15 +48,15 @@ pub fn password_request(
     forwarded(project, "/auth/v1/token?grant_type=password", client, body)
 }
 
-/// Builds the renewal of a session.
+/// Builds the refresh of a session.
 pub fn refresh_request(project: &Project, refresh_token: &Secret, client: &str) -> HttpRequest {
     let body = json!({"refresh_token": refresh_token.expose()}).to_string();
     let path = "/auth/v1/token?grant_type=refresh_token";
     forwarded(project, path, client, body)
 }
 
-/// A request in the name of the client at this address, so that Supabase Auth limits the client and not the worker. Supabase takes
-/// Sb-Forwarded-For with a secret key alone; without one the request is the worker's own.
+/// Names the client's address in a request, so that Supabase Auth rate-limits the client and not the worker. Supabase accepts
+/// Sb-Forwarded-For with a secret key only; without one it sees the worker's address.
 fn forwarded(project: &Project, path: &str, client: &str, body: String) -> HttpRequest {
     let address: Option<IpAddr> = client.trim().parse().ok();
     match (&project.service_key, address) {
@@ -71,7 +70,7 @@ fn forwarded(project: &Project, path: &str, client: &str, body: String) -> HttpR
     }
 }
 
-/// Reads the answer to either: 400 and 422 mean that the credentials are not good, 429 too many tries; 401 is about our API key.
+/// Reads the response to either. 400 and 422 mean wrong credentials, 429 too many attempts; 401 is about our API key.
 pub fn read_tokens(answer: &HttpResponse) -> Result<Tokens> {
     match answer.status {
         200 if answer.is_json() => serde_json::from_str(&answer.body)
@@ -82,7 +81,7 @@ pub fn read_tokens(answer: &HttpResponse) -> Result<Tokens> {
     }
 }
 
-/// Builds the sign-out: Supabase Auth forgets this session's refresh token.
+/// Builds the sign-out. Supabase Auth deletes this session's refresh token.
 pub fn logout_request(project: &Project, access_token: &str) -> HttpRequest {
     request(
         project,
@@ -94,7 +93,6 @@ pub fn logout_request(project: &Project, access_token: &str) -> HttpRequest {
     )
 }
 
-/// Builds the request for the project's public keys.
 pub fn jwks_request(project: &Project) -> HttpRequest {
     request(
         project,

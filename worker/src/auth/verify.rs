@@ -1,4 +1,4 @@
-//! Verifies a token. The keys are imported into WebCrypto once and kept in the isolate.
+//! Verifies tokens. The keys are imported into WebCrypto once per isolate.
 
 use crate::auth::jwks::{self, Decision, Timing};
 use crate::auth::jwt::{Algorithm, Unverified, User};
@@ -20,10 +20,10 @@ thread_local! {
     static CACHE: RefCell<Cache> = RefCell::default();
 }
 
-/// How often a request looks whether another one has fetched the keys, in milliseconds.
+/// How often a waiting request checks whether the keys have arrived, in milliseconds.
 const POLL_MS: u32 = 25;
 
-/// The user whose token this is.
+/// Returns the user of a token.
 pub async fn verify(settings: &Settings, token: &str) -> Result<User> {
     let unverified = Unverified::parse(token)?;
     let algorithm = unverified.algorithm;
@@ -76,7 +76,7 @@ async fn public(settings: &Settings, kid: &str, algorithm: Algorithm) -> Result<
             (Decision::Wait, _) => sleep(POLL_MS).await,
             (Decision::Fetch, held) => match (refresh(settings).await, held) {
                 (Ok(()), _) => {}
-                // The key at hand is old, and Supabase is down: better old than nobody signed in.
+                // Supabase is down. An old key is better than no sign-in at all.
                 (Err(_), Some(key)) => return Ok(key),
                 (Err(error), None) => return Err(error),
             },
@@ -104,7 +104,7 @@ async fn fetch(settings: &Settings) -> Result<Vec<(String, Algorithm, VerifyingK
         .map_err(|error| Error::no_answer("JWKS", error))?;
     let mut keys = Vec::new();
     for jwk in jwks::read(&answer)? {
-        // A key that WebCrypto does not take verifies nothing; the others still do.
+        // A key that WebCrypto rejects is skipped.
         if let Ok(key) = VerifyingKey::of_jwk(jwk.algorithm, &jwk.json).await {
             keys.push((jwk.kid, jwk.algorithm, key));
         }

@@ -1,4 +1,4 @@
-//! A grant over several accounts waits until the user has said which: `/api/connections/:id`.
+//! A grant that covers several accounts is pending until the user chooses one: `/api/connections/:id`.
 
 use crate::auth::jwt::User;
 use crate::connect::store_connection::{self, Connection, Received};
@@ -15,7 +15,7 @@ use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::json;
 
-/// What there is to choose from.
+/// Returns the accounts to choose from.
 pub async fn list(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
@@ -34,7 +34,7 @@ pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
     let body: Body = context.json(r#"expected {"account_id"}"#).await?;
-    // Only what the provider listed: an account of somebody else's cannot be claimed by its id. A wrong one opens nothing.
+    // Only an account that the provider listed can be chosen, so nobody can claim a foreign account by its id. A wrong id opens nothing.
     let grant = pending(context, id, &user, None).await?;
     chosen(&grant, &body.account_id)?;
     let grant = pending(context, id, &user, Some("choose")).await?;
@@ -50,7 +50,7 @@ pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
         received: Received::Pending(id),
         reconnected: None,
     };
-    // Where this fails the grant is still pending, so the user can try again.
+    // If this fails, the grant is still pending and the user can try again.
     let stored = store_connection::complete(context, &connection, &config).await?;
     let return_to = with_parameter(&grant.return_to, "connected", &stored.id.to_string());
     let mut response = Response::json(200, &json!({"id": stored.id, "return_to": return_to}));
@@ -70,7 +70,7 @@ fn chosen<'a>(grant: &'a PendingGrant, account_id: &str) -> Result<&'a Account> 
     )))
 }
 
-/// Gives the grant up and revokes it.
+/// Cancels the connection and revokes the grant.
 pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
@@ -86,7 +86,7 @@ pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
     }
 }
 
-/// The grant that waits; with its credentials if there is something to open them for.
+/// Reads the pending connection, with its credentials if a reason to open them is given.
 async fn pending(
     context: &Context<'_>,
     id: PendingId,

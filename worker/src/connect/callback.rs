@@ -1,8 +1,8 @@
-//! A connection comes back: `GET /api/auth/callback/:type`.
+//! The OAuth callback: `GET /api/auth/callback/:type`.
 //!
-//! The order is the defence: the browser's cookie, the signed-in user, the flow (consumed, once), the provider of the path, the
-//! issuer; only then is the code exchanged. The grant is written down at once: from then on it is either stored or revoked, whatever
-//! becomes of this request.
+//! The order of the checks is the defence: the browser's cookie, the signed-in user, the transaction (consumed, once), the provider of the
+//! path, the issuer. Only then is the code exchanged. The grant is stored as pending at once. From then on it ends stored or revoked, even if
+//! this request fails.
 
 use crate::auth::cookies;
 use crate::auth::jwt::User;
@@ -28,12 +28,12 @@ use crate::recovery::note::{Exchange, exchange_note};
 use catalogue::Source;
 use sealed::{PlainConfig, StoredConfig};
 
-/// `GET /api/auth/callback`: Supabase's, for apps that are registered with this address.
+/// `GET /api/auth/callback`: the address that Supabase apps of the source document are registered with.
 pub async fn callback_of_supabase(context: &Context<'_>) -> Result<Response> {
     callback(context, "supabase").await
 }
 
-/// Finishes the flow and sends the browser on.
+/// Finishes the flow and redirects the browser.
 pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     let response = callback::AuthorizationResponse::parse(&context.incoming.head.query)?;
     let state_hash = response.state.hash();
@@ -103,7 +103,7 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     }
 }
 
-/// A callback whose grant is written down.
+/// A callback whose grant is stored as pending.
 struct Flow<'a> {
     offer: &'a Offer,
     client: &'a Client,
@@ -131,7 +131,7 @@ async fn exchange(
     read(context, client, host::send_held(&request, note).await).await
 }
 
-/// Reads the answer to an exchange. Tokens that cannot be used are revoked.
+/// Reads the response to the exchange. Tokens that cannot be used are revoked.
 async fn read(
     task: &Task,
     client: &Client,
@@ -173,8 +173,8 @@ pub async fn give_up(
     Ok(())
 }
 
-/// Writes the grant down, sealed. Where that fails nobody can use the grant, so it is revoked at once; should the write arrive late all the
-/// same, the schedule revokes it again.
+/// Stores the sealed grant as pending. If that fails, nobody can use the grant, so it is revoked at once. If the write arrives late after all,
+/// the schedule revokes it again.
 async fn write_down(
     task: &Task,
     client: &Client,
@@ -210,9 +210,9 @@ async fn write_down(
     written
 }
 
-/// Stores the grant, or lets it wait for the user's choice where it covers several accounts: one row each would share one
-/// refresh token, and the first refresh would cut off all the others. A reconnection takes its own account and no other. `account`
-/// becomes the account at the provider, once it is known.
+/// Stores the connection, or leaves it pending if the grant covers several accounts: one row each would share one refresh token, and the first
+/// refresh would cut off all the others. A reconnection accepts only its own account. `account` is set once the account at the provider is
+/// known.
 async fn finish(
     context: &Context<'_>,
     flow: &Flow<'_>,
@@ -256,7 +256,7 @@ async fn finish(
     Ok(response)
 }
 
-/// The accounts that the provider names: in the answer with the tokens, or asked for.
+/// Returns the accounts that the provider names, in the token response or on request.
 async fn accounts(offer: &Offer, grant: &Grant, config: &PlainConfig) -> Result<Vec<Account>> {
     match (offer.provider().identity.from, &grant.account) {
         (Source::TokenResponse, Some(account)) => Ok(vec![account.clone()]),

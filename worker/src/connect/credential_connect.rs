@@ -1,6 +1,6 @@
-//! Accounts that are connected with credentials instead of OAuth: `POST /api/integrations`, and fresh credentials for one that stands.
+//! Connecting an account with credentials instead of OAuth: `POST /api/integrations`, and replacing the credentials of an integration.
 //!
-//! The provider is asked before anything is stored: what it does not take is refused, and which account it is says the provider.
+//! The provider checks the credentials before anything is stored, and says which account they belong to.
 
 use crate::connect::credential_fields;
 use crate::connect::store_connection::{self, Connection, Received};
@@ -59,7 +59,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
     Ok(Response { status, ..response })
 }
 
-/// `PUT /api/integrations/:id/credentials`: others in place of those that stand, of the same account.
+/// `PUT /api/integrations/:id/credentials`: replaces the credentials by others of the same account.
 pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -87,7 +87,7 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     detail::shown(context, &signed_in.token, id).await
 }
 
-/// Rejects strangers, and users who try key after key, before the provider is asked. Returns the time.
+/// Rejects users who are no members, and users who try key after key, before the provider is asked. Returns the time.
 async fn admit(
     context: &Context<'_>,
     user: UserId,
@@ -104,7 +104,7 @@ async fn admit(
     }
 }
 
-/// The account that the provider names for these credentials, and all that is to be stored.
+/// Returns the account that the provider names for these credentials, and the config to store.
 async fn checked(
     context: &Context<'_>,
     offer: &Offer,
@@ -127,7 +127,7 @@ async fn checked(
     Ok((account, config))
 }
 
-/// The answer, unless it says that the credentials are none.
+/// Returns the response, unless it rejects the credentials.
 fn taken(
     context: &Context<'_>,
     what: &str,
@@ -142,8 +142,8 @@ fn taken(
     Ok(answer)
 }
 
-/// Stores them. Where that is refused, the token that was requested with them is revoked; where its outcome is unknown it is left alone: it
-/// may be stored, and it ends by itself.
+/// Stores the config. If the database rejects it, the token that was requested with it is revoked. If the outcome is unknown, the token is left
+/// alone: it may be stored, and it expires.
 async fn stored(
     context: &Context<'_>,
     offer: &Offer,

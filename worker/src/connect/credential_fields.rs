@@ -1,4 +1,4 @@
-//! What a user gives to connect an account with: read into a config, and what the provider's answer says of it.
+//! The fields that a user enters to connect an account: read into a config, and checked against the provider's response.
 
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpResponse, SendError};
@@ -6,7 +6,7 @@ use catalogue::{Field, Format, Provider};
 use sealed::PlainConfig;
 use serde_json::{Map, Value};
 
-/// Reads the fields that the entry wants: each, and no other. Blanks around a value are dropped, as they come with copied text.
+/// Reads the fields of the entry. Each is required and no other is accepted. Surrounding blanks are dropped, because they come with copied text.
 pub fn read(provider: &Provider, given: Map<String, Value>) -> Result<PlainConfig> {
     let given = PlainConfig::from_map(given);
     let mut names = given.as_map().keys();
@@ -36,7 +36,7 @@ fn value(field: &Field, given: &PlainConfig) -> Result<String, String> {
     if text.len() > field.max {
         return Err(format!("at most {} characters", field.max));
     }
-    // A host's name is one in any case.
+    // Host names ignore case.
     let text = match field.format {
         Format::Label | Format::Labels => text.to_ascii_lowercase(),
         Format::Text | Format::Word => text.to_owned(),
@@ -51,8 +51,8 @@ fn refused(message: String) -> Error {
     ClientError::Fields(message).into()
 }
 
-/// Whether the provider has said that these credentials are none, or that there is no such account: any answer that blames the
-/// request. A redirect is one: that is how some answer for a host that is nobody's.
+/// Whether the provider says that these credentials are wrong, or that there is no such account: any response that blames the request.
+/// Some providers redirect requests for an unknown host, so a redirect counts too.
 pub fn is_refused(answer: &Result<HttpResponse, SendError>) -> bool {
     const TIMEOUT: u16 = 408;
     const TOO_MANY: u16 = 429;

@@ -1,12 +1,12 @@
-//! The page that a browser gets when its connection failed. The worker renders it, for it says what failed; the connect page is a static
-//! asset (`worker/public/`).
+//! The page for a failed connection. The worker renders it, because it says what failed; the connect page is a static asset
+//! (`worker/public/`).
 
 use crate::error::Error;
 use crate::http::{ContentType, Response};
 
 const FAILURE: &str = include_str!("failure.html");
 
-/// A failed connection, for people: what happened, in our words; the provider's never come here (threat model 10).
+/// What happened, in our own words. The provider's text never appears here (threat model 10).
 pub fn failure(error: &Error, request_id: &str) -> Response {
     let (status, code, message) = error.answer();
     let title = if code == "declined" {
@@ -29,7 +29,7 @@ pub fn failure(error: &Error, request_id: &str) -> Response {
     .with_header("x-request-id", request_id.to_owned())
 }
 
-/// Text as it may stand in HTML, in an attribute too.
+/// Escapes text for HTML, including attributes.
 fn escape(text: &str) -> String {
     text.chars()
         .fold(String::with_capacity(text.len()), |mut escaped, c| {

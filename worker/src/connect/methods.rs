@@ -1,4 +1,4 @@
-//! What can be connected here.
+//! The offered providers.
 
 use crate::context::Context;
 use crate::error::Result;

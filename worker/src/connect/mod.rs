@@ -1,4 +1,4 @@
-//! How an account is connected: by OAuth, or with credentials that the user gives.
+//! Connecting an account, by OAuth or with credentials that the user enters.
 
 pub mod credential_fields;
 pub mod failure_page;

@@ -1,4 +1,4 @@
-//! A connection begins: `POST /api/auth/authorize`, and for one that stands `POST /api/integrations/:id/reconnect`.
+//! Starting a connection: `POST /api/auth/authorize`, and for an existing one `POST /api/integrations/:id/reconnect`.
 
 use crate::auth::cookies;
 use crate::context::Context;
@@ -17,7 +17,7 @@ use crate::random::RandomToken;
 use serde::Deserialize;
 use serde_json::json;
 
-/// How long a flow may take, in seconds; the database's rows live as long.
+/// How long a flow may take, in seconds. The database's transactions live as long.
 const FLOW_SECONDS: i64 = 600;
 
 #[derive(Deserialize)]
@@ -49,7 +49,7 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
     begin(context, &beginning).await
 }
 
-/// Where the browser goes in the end: to a path of this site and nowhere else.
+/// The path that the browser is redirected to in the end. It is always on this site.
 pub fn return_path(return_to: Option<&str>) -> Result<&str> {
     let path = parse_return_path(return_to.unwrap_or("/"));
     path.ok_or(
@@ -57,21 +57,19 @@ pub fn return_path(return_to: Option<&str>) -> Result<&str> {
     )
 }
 
-/// What is begun.
+/// A connection that is started.
 pub struct AuthorizationRequest<'a> {
-    /// By whom.
     pub user: UserId,
-    /// For which organisation.
     pub organization: OrganizationId,
-    /// With which provider.
+    /// The integration type.
     pub client: &'a Client,
-    /// Where to go in the end.
+    /// The path that the browser is redirected to in the end.
     pub return_to: &'a str,
-    /// The integration that is reconnected, if it is one that stands.
+    /// The integration that is reconnected, if any.
     pub integration: Option<IntegrationId>,
 }
 
-/// Stores the flow and answers the URL to send the browser to, with the cookie that binds the flow to the browser.
+/// Stores the transaction. Returns the authorization URL and the cookie that binds the flow to the browser.
 pub async fn begin(
     context: &Context<'_>,
     beginning: &AuthorizationRequest<'_>,

@@ -1,4 +1,4 @@
-//! The end of every connection: the row is written and the pending grant deleted in one transaction.
+//! Stores a connection: one transaction writes the row and deletes the pending connection.
 
 use crate::auth::cookies;
 use crate::auth::jwt::User;
@@ -15,21 +15,18 @@ use crate::oauth::Account;
 use catalogue::{Auth, Provider, SecondGrant};
 use sealed::{PlainConfig, StoredConfig};
 
-/// What is connected, for whom.
+/// A connection that is stored.
 pub struct Connection<'a> {
-    /// Who connects.
     pub user: &'a User,
-    /// For which organisation.
     pub organization: OrganizationId,
-    /// With which provider.
+    /// The integration type.
     pub provider: &'a Provider,
-    /// The account at the provider.
     pub account: &'a Account,
-    /// The name that the user has given, if it is not to be the account's.
+    /// The name that the user chose. Without one, the account's name is used.
     pub name: Option<Name<'a>>,
     /// How the credentials were received.
     pub received: Received<'a>,
-    /// The integration that is reconnected, if it is one: no other row may be written.
+    /// The integration that is reconnected, if any: no other row may be written.
     pub reconnected: Option<IntegrationId>,
 }
 
@@ -38,25 +35,24 @@ pub struct Connection<'a> {
 pub enum Received<'a> {
     /// A grant, which is pending until it is stored.
     Pending(PendingId),
-    /// The user gave them, at this time (RFC 3339).
+    /// The user entered them, at this time (RFC 3339).
     Entered(&'a str),
 }
 
-/// What was written.
+/// A stored connection.
 pub struct Stored {
-    /// The row.
     pub id: IntegrationId,
-    /// Its config.
+    /// The sealed config.
     pub config: StoredConfig,
-    /// Whether there was no such row before.
+    /// Whether the row is new.
     pub is_new: bool,
 }
 
-/// How often the row's id may turn out to be another one before the caller is told to try again.
+/// How often the database may name another row id before the caller must try again.
 const ATTEMPTS: usize = 3;
 
-/// Writes the row: a new one, or the one that the account has already. Sealed values are bound to the row's id, so they are sealed
-/// anew for the id that the database names.
+/// Writes the row: a new one, or the account's existing one. Sealed values are bound to the row's id, so the config is sealed again if the
+/// database names another id.
 pub async fn complete(
     context: &Context<'_>,
     connection: &Connection<'_>,
@@ -133,7 +129,7 @@ pub async fn complete(
     )))
 }
 
-/// Repeats a write of unknown outcome once. It is by id, so twice is once.
+/// Repeats a write of unknown outcome once. The write is idempotent, by the connection's id.
 pub async fn persistently<C: Call>(task: &Task, call: &C) -> Result<C::Outcome> {
     match task.call(call).await {
         Err(Error::Database { .. }) => task.call(call).await.map_err(not_saved),
@@ -141,7 +137,7 @@ pub async fn persistently<C: Call>(task: &Task, call: &C) -> Result<C::Outcome> 
     }
 }
 
-/// A credential could not be written, whatever the reason: one message.
+/// The error if a credential could not be written, whatever the reason.
 pub fn not_saved(error: Error) -> Error {
     match error {
         Error::Database { detail, .. } => Error::Database {
@@ -152,8 +148,8 @@ pub fn not_saved(error: Error) -> Error {
     }
 }
 
-/// The sealed credentials as cookies, for the manual scanner, with what it takes to open them. They open with
-/// the key alone, which no browser has. Deprecated: read the row instead.
+/// The sealed credentials as cookies, for the source document's manual scanner. Only the key opens them, and no browser has it. Deprecated:
+/// read the row instead.
 pub fn legacy_cookies(
     connection: &Connection<'_>,
     stored: &Stored,

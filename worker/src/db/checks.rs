@@ -1,4 +1,4 @@
-//! A health check: claimed, made, and settled with its verdict; and the pause that a provider asks for.
+//! Health checks: claimed, and settled with a verdict. And the pauses that providers ask for.
 
 use crate::db::call::Call;
 use crate::health::verdict::{Reason, Status};
@@ -8,67 +8,63 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The check of one integration is claimed.
+/// Claims the check of one integration.
 #[derive(Serialize)]
 pub struct ClaimCheck<'a> {
-    /// Which.
     pub p_id: IntegrationId,
-    /// Who asks; None: the worker by itself.
+    /// The user; None: the worker.
     pub p_user_id: Option<UserId>,
-    /// A token that ends within so many seconds is not handed out.
+    /// A token that expires within this number of seconds is not returned.
     pub p_soon: u32,
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimCheck`].
+/// The outcome of [`ClaimCheck`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimingCheck {
-    /// The caller checks and settles.
+    /// The caller must check and settle.
     Claimed(CheckClaim),
-    /// It was checked a moment ago.
+    /// It has just been checked.
     Recent(Health),
-    /// Somebody else is at it; ask again.
+    /// Another check is running; ask again.
     Busy,
-    /// The provider wants no requests.
+    /// The provider asked for a pause.
     Paused {
-        /// For so many seconds.
+        /// The number of seconds.
         seconds: u32,
     },
-    /// It is not the user's to see, or there is none.
+    /// Not found, or the user may not see it.
     Unknown,
 }
 
 /// A claimed check.
 #[derive(Deserialize)]
 pub struct CheckClaim {
-    /// Which integration.
     pub id: IntegrationId,
-    /// Whose it is.
     pub organization_id: OrganizationId,
-    /// With which provider.
     pub integration_type: String,
-    /// The account that must answer, where that is known.
+    /// The account that must answer, if it is known.
     pub account_id: Option<String>,
-    /// When it is checked, in the words of whoever wrote it.
+    /// The schedule, as it is stored.
     pub scan_schedule: Option<String>,
-    /// Which config the claim is about.
+    /// The version of the config.
     pub version: String,
-    /// The config as JSON text; None: its token ends soon, ask for a fresh one.
+    /// The config as JSON text. None: its token expires soon and must be refreshed first.
     pub config: Option<String>,
 }
 
-/// How an integration fares, as its members are shown it.
+/// An integration's health, as its members see it.
 #[derive(Deserialize, Serialize)]
 pub struct Health {
     /// Its status.
     pub status: String,
-    /// Why it is not active.
+    /// The reason, unless it is active.
     pub status_reason: Option<String>,
-    /// When it was checked (RFC 3339).
+    /// The last check (RFC 3339).
     pub last_checked_at: Option<String>,
-    /// When it will be.
+    /// When the next check is due.
     pub next_check_at: Option<String>,
 }
 
@@ -77,28 +73,24 @@ impl Call for ClaimCheck<'_> {
     type Outcome = ClaimingCheck;
 }
 
-/// What is due is claimed.
+/// Claims what is due.
 #[derive(Serialize)]
 pub struct ClaimDueChecks<'a> {
-    /// How many at the most.
+    /// The most rows to claim.
     pub p_limit: u32,
-    /// Of these types.
     pub p_types: &'a [&'a str],
-    /// A token that ends within so many seconds is not handed out.
+    /// A token that expires within this number of seconds is not returned.
     pub p_soon: u32,
-    /// For the events.
+    /// The request's id, for the events.
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimDueChecks`].
+/// The outcome of [`ClaimDueChecks`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimingDueChecks {
-    /// These, the longest due first; none: nothing is due.
-    Claimed {
-        /// The claims.
-        claims: Vec<CheckClaim>,
-    },
+    /// The claimed rows, the longest due first; empty if nothing is due.
+    Claimed { claims: Vec<CheckClaim> },
 }
 
 impl Call for ClaimDueChecks<'_> {
@@ -106,62 +98,56 @@ impl Call for ClaimDueChecks<'_> {
     type Outcome = ClaimingDueChecks;
 }
 
-/// Claimed checks end.
+/// Settles claimed checks.
 #[derive(Serialize)]
 pub struct SettleChecks<'a> {
-    /// How each ended.
+    /// The results.
     pub p_results: &'a [CheckResult],
-    /// Who asked for them.
     pub p_user_id: Option<UserId>,
-    /// For the events.
+    /// The request's id, for the events.
     pub p_request_id: &'a str,
     /// The types that the scanner has checks for: a slot of the schedule that passes becomes a run of it.
     pub p_scan_types: &'a [&'a str],
 }
 
-/// How a check ended.
+/// The result of a check.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub struct CheckResult {
-    /// Which integration.
     pub id: IntegrationId,
-    /// Which config it was about.
+    /// The version of the config.
     pub version: String,
-    /// What was found; None: nobody was asked.
+    /// The new status. None: the provider was not asked.
     pub status: Option<Status>,
-    /// Why it is not active.
+    /// The reason, unless it is active.
     pub reason: Option<Reason>,
-    /// After how many days of `forbidden` the user must reconnect.
+    /// The days of `forbidden` after which the user must reconnect.
     pub forbidden_days: Option<u32>,
-    /// The schedule that `next_check_at` follows.
+    /// The schedule that `next_check_at` was computed from.
     pub schedule: Option<String>,
     /// When the next check is (RFC 3339).
     pub next_check_at: Option<String>,
 }
 
-/// What becomes of [`SettleChecks`].
+/// The outcome of [`SettleChecks`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SettlingChecks {
-    /// Each for itself.
-    Ended {
-        /// By integration.
-        ends: BTreeMap<Uuid, CheckEnd>,
-    },
+    Ended { ends: BTreeMap<Uuid, CheckEnd> },
 }
 
-/// What became of one check.
+/// The outcome of one check.
 #[derive(Deserialize)]
 #[serde(tag = "end", rename_all = "snake_case")]
 pub enum CheckEnd {
-    /// It is written.
+    /// The result is written.
     Checked(Health),
-    /// The row holds another credential by now; nothing was written.
+    /// The row has another credential by now; nothing was written.
     Changed,
     /// The claim was given back.
     Released,
     /// The integration was deleted.
     Gone,
-    /// The row could not be had in time.
+    /// The row was locked for too long.
     Busy,
 }
 
@@ -170,26 +156,25 @@ impl Call for SettleChecks<'_> {
     type Outcome = SettlingChecks;
 }
 
-/// A provider has asked an integration to wait.
+/// Stores a pause that a provider asked for.
 #[derive(Serialize)]
 pub struct PauseProvider {
-    /// Which integration.
     pub p_id: IntegrationId,
-    /// At which endpoint.
+    /// The endpoint that asked for it.
     pub p_endpoint: Endpoint,
-    /// For so many seconds, an hour at the most.
+    /// The number of seconds, at most an hour.
     pub p_seconds: u32,
-    /// How many organizations must have been told so before all of the type wait; None: no number of them.
+    /// How many organizations must be paused before the pause covers the type; None: it never does.
     pub p_organizations: Option<u32>,
 }
 
-/// What becomes of [`PauseProvider`].
+/// The outcome of [`PauseProvider`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pausing {
-    /// The integration waits.
+    /// The pause covers the integration.
     Paused,
-    /// All of its type wait.
+    /// The pause covers all integrations of the type.
     TypePaused,
     /// The integration is gone.
     Unknown,

@@ -1,4 +1,4 @@
-//! From a begun connection to a stored one.
+//! Connections, from the transaction to the stored integration.
 
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, OrganizationId, PendingId, TransactionId, UserId};
@@ -7,46 +7,43 @@ use catalogue::SecondGrant;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 
-/// A connection is started.
+/// Stores a transaction.
 #[derive(Serialize)]
 pub struct BeginConnection<'a> {
-    /// The transaction, which the sealed verifier is bound to.
+    /// The transaction's id, which the sealed verifier is bound to.
     pub p_id: TransactionId,
     /// SHA-256 of the state, hex.
     pub p_state_hash: &'a str,
     /// SHA-256 of the browser's cookie, hex.
     pub p_binding_hash: &'a str,
-    /// Who begins.
     pub p_user_id: UserId,
-    /// For which organisation.
     pub p_organization_id: OrganizationId,
-    /// With which provider.
     pub p_integration_type: &'a str,
-    /// The issuer that the callback must name, where the provider names one.
+    /// The issuer that the callback must name, if the provider names one.
     pub p_issuer: Option<&'a str>,
-    /// Exactly what the authorization request said.
+    /// The redirect URI of the authorization request.
     pub p_redirect_uri: &'a str,
     /// The PKCE verifier, sealed.
     pub p_verifier: &'a StoredConfig,
-    /// Where to go in the end.
+    /// The path that the browser is redirected to in the end.
     pub p_return_to: &'a str,
-    /// The integration that is reconnected, if it is one that stands.
+    /// The integration that is reconnected, if any.
     pub p_integration_id: Option<IntegrationId>,
 }
 
-/// What becomes of [`BeginConnection`].
+/// The outcome of [`BeginConnection`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Begun {
-    /// It stands for ten minutes.
+    /// The transaction is stored for ten minutes.
     Begun,
-    /// The user is no member of the organisation.
+    /// The user is not a member of the organization.
     NotAMember,
-    /// The user has too many open.
+    /// The user has too many transactions open.
     TooMany,
-    /// The integration that was to be reconnected is gone.
+    /// The integration to reconnect is gone.
     Unknown,
-    /// It does not say which account it stands for, or another integration has that account.
+    /// It has no recorded account, or another integration has that account.
     NoAccount,
 }
 
@@ -55,51 +52,48 @@ impl Call for BeginConnection<'_> {
     type Outcome = Begun;
 }
 
-/// A started connection is taken, once.
+/// Consumes a transaction, once.
 #[derive(Serialize)]
 pub struct ConsumeTransaction<'a> {
     /// SHA-256 of the state, hex.
     pub p_state_hash: &'a str,
     /// SHA-256 of the browser's cookie, hex.
     pub p_binding_hash: &'a str,
-    /// Who is signed in.
+    /// The signed-in user.
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`ConsumeTransaction`].
+/// The outcome of [`ConsumeTransaction`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Consumed {
-    /// It is this caller's alone now.
+    /// The transaction is deleted; only this caller has it.
     Consumed(Transaction),
-    /// The user has left the organisation meanwhile.
+    /// The user has left the organization.
     NotAMember,
-    /// Another browser's or another user's.
+    /// It belongs to another browser or another user.
     Foreign,
-    /// It never was, has expired, or was taken.
+    /// Not found, expired, or already used.
     Unknown,
 }
 
-/// What [`BeginConnection`] stored.
+/// A transaction that [`BeginConnection`] has stored.
 #[derive(Deserialize)]
 pub struct Transaction {
-    /// The transaction.
+    /// The transaction's id.
     pub id: TransactionId,
-    /// For which organisation.
     pub organization_id: OrganizationId,
-    /// With which provider.
     pub integration_type: String,
-    /// The issuer that the callback must name.
     pub issuer: Option<String>,
-    /// Exactly what the authorization request said.
+    /// The redirect URI of the authorization request.
     pub redirect_uri: String,
     /// The PKCE verifier, sealed.
     pub verifier: StoredConfig,
-    /// Where to go in the end.
+    /// The path that the browser is redirected to in the end.
     pub return_to: String,
-    /// The integration that is reconnected, if it is one.
+    /// The integration that is reconnected, if any.
     pub integration_id: Option<IntegrationId>,
-    /// The account that it must come back with; none: it is gone.
+    /// The account that it must have; None: the integration is gone.
     pub account_id: Option<String>,
 }
 
@@ -108,29 +102,27 @@ impl Call for ConsumeTransaction<'_> {
     type Outcome = Consumed;
 }
 
-/// Credentials that a user gives are about to be tried at the provider.
+/// Counts an attempt to connect with credentials, before the provider is asked.
 #[derive(Serialize)]
 pub struct CheckCredentialAttempts {
-    /// Who gives them.
     pub p_user_id: UserId,
-    /// For which organisation.
     pub p_organization_id: OrganizationId,
 }
 
-/// What becomes of [`CheckCredentialAttempts`].
+/// The outcome of [`CheckCredentialAttempts`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Admitted {
-    /// They may be tried, once.
+    /// The credentials may be tried once.
     Admitted {
-        /// When (RFC 3339).
+        /// The time (RFC 3339).
         at: String,
     },
-    /// The user is no member of the organisation.
+    /// The user is not a member of the organization.
     NotAMember,
-    /// The user has tried too many.
+    /// The user has had too many attempts.
     TooMany {
-        /// The next ones may come in so many seconds.
+        /// The user may try again after this number of seconds.
         seconds: u32,
     },
 }
@@ -140,16 +132,13 @@ impl Call for CheckCredentialAttempts {
     type Outcome = Admitted;
 }
 
-/// A connection is stored: a new row, or the row that stands for the account already.
+/// Stores a connection: in a new row, or in the account's existing row.
 #[derive(Serialize)]
 pub struct CompleteConnection<'a> {
-    /// The row, which the sealed values are bound to.
+    /// The row's id, which the sealed values are bound to.
     pub p_id: IntegrationId,
-    /// Who connects.
     pub p_user_id: UserId,
-    /// For which organisation.
     pub p_organization_id: OrganizationId,
-    /// With which provider.
     pub p_integration_type: &'a str,
     /// The account at the provider.
     pub p_external_account_id: &'a str,
@@ -157,46 +146,37 @@ pub struct CompleteConnection<'a> {
     pub p_name: &'a str,
     /// The config, sealed.
     pub p_config: &'a StoredConfig,
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
-    /// The pending grant, deleted in the same transaction; None: credentials that a user gave.
+    /// The pending connection, deleted in the same transaction. None: the user entered credentials.
     pub p_pending_id: Option<PendingId>,
     /// Whether the row must exist already, for this account.
     pub p_reconnect: bool,
-    /// What this grant does to the one that it replaces.
+    /// What this grant does to the integration's earlier grant.
     pub p_second_grant: Option<SecondGrant>,
-    /// When the user gave the credentials; a grant has the time of its pending connection.
+    /// When the user entered the credentials. A grant has the time of its pending connection.
     pub p_granted_at: Option<&'a str>,
 }
 
-/// What becomes of [`CompleteConnection`].
+/// The outcome of [`CompleteConnection`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Completed {
     /// A new row.
-    Created {
-        /// Its id.
-        id: IntegrationId,
-    },
-    /// The row had the same account.
-    Updated {
-        /// Its id.
-        id: IntegrationId,
-    },
-    /// The account stands under another id; nothing was written. Seal for that id and repeat.
-    Exists {
-        /// That id.
-        id: IntegrationId,
-    },
-    /// The user has left the organisation meanwhile.
+    Created { id: IntegrationId },
+    /// The account's existing row.
+    Updated { id: IntegrationId },
+    /// The account has another row; nothing was written. Seal for that row's id and repeat.
+    Exists { id: IntegrationId },
+    /// The user has left the organization.
     NotAMember,
-    /// The grant is not pending any more, or the row that was to be reconnected is gone.
+    /// The connection is no longer pending, or the row to reconnect is gone.
     Unknown,
-    /// The row that was to be reconnected stands for another account, or another row for this one.
+    /// The row to reconnect has another account, or another row has this one.
     Mismatch,
     /// The row has newer credentials.
     Outdated,
-    /// Another integration has the name that was given ([`ConnectNamed`]).
+    /// Another integration has the chosen name ([`ConnectNamed`]).
     NameTaken,
 }
 
@@ -205,13 +185,12 @@ impl Call for CompleteConnection<'_> {
     type Outcome = Completed;
 }
 
-/// The same, under a name that the user has given.
+/// The same, with a name that the user chose.
 #[derive(Serialize)]
 pub struct ConnectNamed<'a> {
-    /// What is stored.
+    /// The connection.
     #[serde(flatten)]
     pub connection: CompleteConnection<'a>,
-    /// The name.
     pub p_custom_name: &'a str,
 }
 
@@ -220,20 +199,17 @@ impl Call for ConnectNamed<'_> {
     type Outcome = Completed;
 }
 
-/// A grant that was just received is written down.
+/// Stores a grant as soon as it is received.
 #[derive(Serialize)]
 pub struct AddPendingConnection<'a> {
-    /// What the sealed values are bound to.
+    /// The id that the sealed values are bound to.
     pub p_id: PendingId,
-    /// Who connects.
     pub p_user_id: UserId,
-    /// For which organization.
     pub p_organization_id: OrganizationId,
-    /// With which provider.
     pub p_integration_type: &'a str,
     /// The grant, sealed.
     pub p_config: &'a StoredConfig,
-    /// Where the browser goes in the end.
+    /// The path that the browser is redirected to in the end.
     pub p_return_to: &'a str,
 }
 
@@ -241,7 +217,7 @@ pub struct AddPendingConnection<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Added {
-    /// It is stored or revoked from now on, whatever becomes of this worker.
+    /// From now on the grant ends stored or revoked, even if this worker dies.
     Pending,
 }
 
@@ -250,14 +226,12 @@ impl Call for AddPendingConnection<'_> {
     type Outcome = Added;
 }
 
-/// The user is asked which account to connect.
+/// Stores the accounts from which the user chooses.
 #[derive(Serialize)]
 pub struct OfferAccounts<'a> {
-    /// Of which grant.
     pub p_id: PendingId,
-    /// Who is asked.
     pub p_user_id: UserId,
-    /// The choice.
+    /// The accounts to choose from.
     pub p_accounts: &'a [Account],
 }
 
@@ -265,11 +239,11 @@ pub struct OfferAccounts<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Offered {
-    /// The grant waits for ten minutes.
+    /// The connection is pending for ten minutes.
     Waiting,
     /// The user has left the organization.
     NotAMember,
-    /// The grant is not pending any more.
+    /// The connection is no longer pending.
     Unknown,
 }
 
@@ -278,16 +252,14 @@ impl Call for OfferAccounts<'_> {
     type Outcome = Offered;
 }
 
-/// A grant that waits for the user's choice is read.
+/// Reads a pending connection.
 #[derive(Serialize)]
 pub struct PendingConnection<'a> {
-    /// Which.
     pub p_id: PendingId,
-    /// Who asks.
     pub p_user_id: UserId,
-    /// What its credentials are opened for, for the event. None: they are left out.
+    /// The reason in the event. None: the credentials are left out.
     pub p_reason: Option<&'a str>,
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
 }
 
@@ -295,24 +267,22 @@ pub struct PendingConnection<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pending {
-    /// It waits.
+    /// It is pending.
     Waiting(PendingGrant),
-    /// Not found, expired, chosen from already, or another user's.
+    /// Not found, expired, already chosen from, or another user's.
     Unknown,
 }
 
-/// A grant that waits for the user's choice.
+/// A pending connection from whose accounts the user chooses.
 #[derive(Deserialize)]
 pub struct PendingGrant {
-    /// For which organization.
     pub organization_id: OrganizationId,
-    /// With which provider.
     pub integration_type: String,
-    /// The config without account, sealed; empty where it was not asked for.
+    /// The config without account, sealed; empty if it was not asked for.
     pub config: StoredConfig,
-    /// The choice.
+    /// The accounts to choose from.
     pub accounts: Vec<Account>,
-    /// Where the browser goes in the end.
+    /// The path that the browser is redirected to in the end.
     pub return_to: String,
     /// When the choice expires (RFC 3339).
     pub expires_at: String,

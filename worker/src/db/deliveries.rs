@@ -1,4 +1,4 @@
-//! What is delivered to an organisation's endpoints: claimed, settled by whoever has the claim, and sent once more.
+//! Deliveries to an organization's endpoints: claimed, settled, and sent again.
 
 use crate::db::call::Call;
 use crate::ids::{EndpointId, EventId, OrganizationId, UserId};
@@ -8,26 +8,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// An event is sent to an endpoint once more.
+/// Sends an event to an endpoint again.
 #[derive(Serialize)]
 pub struct Replay {
-    /// To which.
     pub p_endpoint_id: EndpointId,
-    /// Which event.
     pub p_event_id: EventId,
-    /// Who wants it.
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`Replay`].
+/// The outcome of [`Replay`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Replayed {
-    /// It is delivered with the next run.
+    /// The next run delivers it.
     Replayed,
     /// The endpoint is disabled.
     Disabled,
-    /// The endpoint is not the user's, or the event was never for it, or is no longer kept.
+    /// Not the user's endpoint, or no event of it, or the event is no longer kept.
     Unknown,
 }
 
@@ -36,52 +33,45 @@ impl Call for Replay {
     type Outcome = Replayed;
 }
 
-/// What is due is claimed.
+/// Claims what is due.
 #[derive(Serialize)]
 pub struct ClaimDeliveries<'a> {
-    /// What the claims are known by.
+    /// The claims' owner.
     pub p_owner: Uuid,
-    /// How many at the most.
+    /// The most rows to claim.
     pub p_limit: u32,
-    /// How many of them at the most to endpoints that are slow, failing, or have not answered yet.
+    /// The most of them for endpoints that are slow, failing, or new.
     pub p_slow: u32,
-    /// Endpoints that are passed by.
+    /// Endpoints to leave out.
     pub p_skip: &'a [EndpointId],
 }
 
-/// What becomes of [`ClaimDeliveries`].
+/// The outcome of [`ClaimDeliveries`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimingDeliveries {
-    /// These; none: nothing is due.
-    Claimed {
-        /// The claims.
-        deliveries: Vec<Delivery>,
-    },
+    /// The claimed rows; empty if nothing is due.
+    Claimed { deliveries: Vec<Delivery> },
 }
 
 /// A claimed delivery.
 #[derive(Deserialize)]
 pub struct Delivery {
-    /// To which endpoint.
     pub endpoint_id: EndpointId,
-    /// Whose that is.
     pub organization_id: OrganizationId,
-    /// Where it is.
+    /// Its URL.
     pub url: String,
     /// Its secrets, sealed.
     pub config: StoredConfig,
-    /// Whether the secret before the current one still signs.
+    /// Whether the previous secret still signs.
     pub both: bool,
-    /// Whether the endpoint is slow, failing, or has not answered yet.
+    /// Whether the endpoint is slow, failing, or new.
     pub slow: bool,
-    /// Which event.
     pub event_id: EventId,
-    /// What happened.
+    /// The event's type.
     pub r#type: String,
-    /// When.
     pub occurred_at: DateTime<Utc>,
-    /// To what, as it is told.
+    /// The event's data.
     pub data: Map<String, Value>,
 }
 
@@ -90,37 +80,35 @@ impl Call for ClaimDeliveries<'_> {
     type Outcome = ClaimingDeliveries;
 }
 
-/// Claimed deliveries end.
+/// Settles claimed deliveries.
 #[derive(Serialize)]
 pub struct SettleDeliveries<'a> {
-    /// What they were claimed by.
+    /// The claims' owner.
     pub p_owner: Uuid,
-    /// How each ended.
+    /// The results.
     pub p_results: &'a [WebhookResult],
 }
 
-/// How a delivery ended.
+/// The result of a delivery.
 #[derive(Serialize)]
 pub struct WebhookResult {
-    /// To which endpoint.
     pub endpoint_id: EndpointId,
-    /// Which event.
     pub event_id: EventId,
-    /// The receiver's status, if it answered.
+    /// The receiver's status, if it responded.
     pub status: Option<u16>,
-    /// Why it was no success: `status`, `redirect`, `timeout`, `unreachable`, `refused` (the URL is none that may be sent to),
-    /// `unreadable` (the secret does not open), or `released`, when nothing was sent. None: it was one.
+    /// The fault: `status`, `redirect`, `timeout`, `unreachable`, `refused` (the URL is not allowed),
+    /// `unreadable` (the secret does not open), or `released` if nothing was sent. None: it was delivered.
     pub error: Option<&'static str>,
-    /// How long the receiver asks to wait, in seconds.
+    /// The pause that the receiver asked for, in seconds.
     pub retry_after: Option<u32>,
     /// The URL that answered 410.
     pub url: Option<String>,
-    /// How long the receiver took, in milliseconds. None: nothing was sent.
+    /// The receiver's response time in milliseconds. None: nothing was sent.
     pub took_ms: Option<u32>,
 }
 
 impl WebhookResult {
-    /// Without an answer.
+    /// A result without a response.
     pub fn of(delivery: &Delivery, error: Option<&'static str>) -> Self {
         Self {
             endpoint_id: delivery.endpoint_id,
@@ -134,11 +122,10 @@ impl WebhookResult {
     }
 }
 
-/// What becomes of [`SettleDeliveries`].
+/// The outcome of [`SettleDeliveries`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SettlingDeliveries {
-    /// Each for itself.
     Settled,
 }
 

@@ -1,4 +1,4 @@
-//! The trail of an integration's credentials, asked for with the user's own token. It outlives the integration.
+//! An integration's events, read with the user's own token. They outlive the integration.
 
 use crate::db::project::Project;
 use crate::error::{ClientError, Error, Result};
@@ -7,22 +7,22 @@ use crate::ids::{IntegrationId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Which page of a trail, the newest events first.
+/// A page of events, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Page {
-    /// Only events before this one; none: from the newest on.
+    /// Only events before this one; None: from the newest on.
     pub before: Option<u64>,
-    /// How many at the most.
+    /// The most rows to claim.
     pub limit: usize,
 }
 
-/// How many events a page holds unless the caller says so, and how many at the most.
+/// The number of events in a page: the default and the maximum.
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 200;
 
 impl Page {
-    /// A look at whether anything follows the last row of a page that came shorter than it was asked for: the project may answer fewer rows
-    /// than that ("Max rows"), so only another request tells.
+    /// A request for the row after a page that is shorter than requested: the project may return fewer rows
+    /// ("Max rows"), so only another request shows whether the list goes on.
     pub fn after(last: u64) -> Self {
         Self {
             before: Some(last),
@@ -82,22 +82,22 @@ pub struct Event {
     details: Option<Value>,
 }
 
-/// A page of a trail, as the API answers it.
+/// A page of events, as the API returns it.
 #[derive(Debug, Serialize)]
 pub struct Trail {
-    /// The newest first.
+    /// Newest first.
     pub events: Vec<Event>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next_cursor: Option<String>,
     /// The last one's id.
     #[serde(skip)]
     pub last: Option<u64>,
-    /// Whether more rows came than the page holds.
+    /// Whether there are more rows than the page holds.
     #[serde(skip)]
     pub has_more: bool,
 }
 
-/// Builds the request for a page: one event more than it holds, which tells whether there is a next one.
+/// Builds the request for a page, with one event more than it holds: that event shows whether there is a next page.
 pub fn request(project: &Project, token: &str, id: IntegrationId, page: Page) -> HttpRequest {
     let before = page
         .before
@@ -111,7 +111,7 @@ pub fn request(project: &Project, token: &str, id: IntegrationId, page: Page) ->
     project.request("GET", &path, &project.anon_key, Some(token), None)
 }
 
-/// Reads the page.
+/// Reads the response.
 pub fn read(answer: &HttpResponse, page: Page) -> Result<Trail> {
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("events", answer.status, &answer.body));

@@ -1,4 +1,4 @@
-//! One integration, as its organisation's members see it: asked for with the user's own token.
+//! One integration, as its organization's members see it: asked for with the user's own token.
 
 use crate::db::project::Project;
 use crate::error::{ClientError, Error, Result};
@@ -9,41 +9,40 @@ use crate::ids::{IntegrationId, OrganizationId};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// What is shown of it: the list's columns, and how it fares. Never `config`.
+/// The visible columns: those of the list, and the health. Never `config`.
 const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at";
 
-/// Builds the request for what is shown of an integration.
+/// Builds the request for an integration's details.
 pub fn details_request(project: &Project, token: &str, id: IntegrationId) -> HttpRequest {
     request(project, token, id, SHOWN)
 }
 
-/// Reads it: the row as it came, or none, whether it is somebody else's or nobody's.
+/// Reads the response: the row as it is, or None if it does not exist or is not the user's.
 pub fn read_details(answer: &HttpResponse) -> Result<&str> {
     let text = body(answer)?.trim();
     let rows: Vec<Map<String, Value>> = serde_json::from_str(text).map_err(|_| unexpected())?;
     if rows.is_empty() {
         return Err(ClientError::UnknownIntegration.into());
     }
-    // An id has one row, so what is between the brackets is that row.
+    // An id has one row, so the text between the brackets is that row.
     let row = text.strip_prefix('[').and_then(|row| row.strip_suffix(']'));
     row.filter(|_| rows.len() == 1).ok_or_else(unexpected)
 }
 
-/// Whose an integration is, and with which provider.
+/// An integration's organization and type.
 #[derive(Deserialize)]
 pub struct Owner {
-    /// The organisation.
     pub organization_id: OrganizationId,
     /// The provider.
     pub integration_type: String,
 }
 
-/// Builds the request for whose an integration is.
+/// Builds the request for an integration's organization.
 pub fn owner_request(project: &Project, token: &str, id: IntegrationId) -> HttpRequest {
     request(project, token, id, "organization_id,integration_type")
 }
 
-/// Reads it, if the user may see the integration at all.
+/// Reads the response; None if the user may not see the integration.
 pub fn read_owner(answer: &HttpResponse) -> Result<Option<Owner>> {
     let rows: Vec<Owner> = serde_json::from_str(body(answer)?).map_err(|_| unexpected())?;
     Ok(rows.into_iter().next())

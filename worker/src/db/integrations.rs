@@ -5,28 +5,26 @@ use crate::ids::{IntegrationId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// An integration's name or schedule is changed.
+/// Changes an integration's name or schedule.
 #[derive(Serialize)]
 pub struct ChangeIntegration<'a> {
-    /// Which.
     pub p_id: IntegrationId,
-    /// Who changes it.
     pub p_user_id: UserId,
-    /// What changes, by column: `name`, `scan_schedule`, `next_check_at`.
+    /// The changes by column: `name`, `scan_schedule`, `next_check_at`.
     pub p_changes: &'a Map<String, Value>,
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ChangeIntegration`].
+/// The outcome of [`ChangeIntegration`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Changed {
-    /// It is as wished.
+    /// The change is stored.
     Changed,
     /// Another integration of the type has the name.
     NameTaken,
-    /// It is gone, or is not the user's.
+    /// Not found, or not the user's.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! What a user may read, asked for with the user's own token: row level security decides.
+//! The lists that users read with their own token. Row level security decides what they contain.
 
 use crate::db::project::Project;
 use crate::error::{Error, Result};
@@ -7,11 +7,11 @@ use crate::ids::{OrganizationId, UserId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The most rows that one list answers; `offset` pages on. The project may answer fewer ("Max rows" in its API settings), so a page is as
-/// long as what came.
+/// The most rows in a response; `offset` selects the page. The project may return fewer ("Max rows" in its API settings), so a page has as
+/// many rows as were returned.
 pub const PAGE: usize = 1_000;
 
-/// Builds the request for the integrations of an organisation: exactly the documented columns, never `config`.
+/// Builds the request for an organization's integrations: exactly the documented columns, never `config`.
 pub fn list_request(
     project: &Project,
     token: &str,
@@ -25,27 +25,27 @@ pub fn list_request(
     counted(project, token, &path)
 }
 
-/// A request whose answer says how many rows there are in all.
+/// A request whose response contains the number of all rows.
 pub fn counted(project: &Project, token: &str, path: &str) -> HttpRequest {
     let mut request = project.request("GET", path, &project.anon_key, Some(token), None);
     request.headers.push(("prefer", "count=exact".to_owned()));
     request
 }
 
-/// What the answer to a list says besides its rows, which are passed on as they came.
+/// The status and the count of a list's response. Its rows are passed on as they are.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// How many rows there are in all.
+    /// The number of all rows.
     pub count: u64,
-    /// How many of them this answer holds.
+    /// The number of rows in this response.
     pub rows: u64,
-    /// Whether there are none at this offset: then the answer holds no rows, not even an empty list.
+    /// Whether there are no rows at this offset. Then the response has no body, not even an empty list.
     pub beyond: bool,
 }
 
 /// Reads the status and the Content-Range header (RFC 9110, 14.4) that `count=exact` brings: `0-19/20`, or `*/0`.
 pub fn read_list(status: u16, is_json: bool, content_range: &str) -> Result<Listed> {
-    // 206: there are more rows than the page holds. 416: none at this offset, which PostgREST reports as an error.
+    // 206: there are more rows than the page holds. 416: there is none at this offset, which PostgREST reports as an error.
     if !matches!(status, 200 | 206 | 416) || !is_json {
         return Err(Error::refused("list", status, ""));
     }
@@ -81,10 +81,10 @@ pub struct Paging {
     pages: usize,
 }
 
-/// How many pages of one list are fetched at the most.
+/// The most pages of one list that are fetched.
 const PAGES_MAX: usize = 100;
 
-/// What follows a page.
+/// What follows a page of a list.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// Another page, from this offset on.
@@ -96,12 +96,12 @@ pub enum Next {
 }
 
 impl Paging {
-    /// A page came, with so many rows of `count`.
+    /// Records a page with this number of rows, of `count` in all.
     pub fn received(&mut self, rows: u64, count: u64) -> Next {
         self.received = self.received.saturating_add(rows);
         self.pages += 1;
         match usize::try_from(self.received) {
-            // An empty page ends it too: rows went meanwhile, or there is no way on.
+            // An empty page also ends the list: rows were deleted in the meantime, or there are no more.
             _ if rows == 0 || self.received >= count => Next::End,
             Ok(offset) if self.pages < PAGES_MAX => Next::Page(offset),
             _ => Next::TooMany,
@@ -112,13 +112,12 @@ impl Paging {
 /// A membership, as the API shows it.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 pub struct Membership {
-    /// The organisation.
     pub id: OrganizationId,
     /// The user's role in it.
     pub role: String,
 }
 
-/// Builds the request for the organisations of a user.
+/// Builds the request for a user's organizations.
 pub fn memberships_request(
     project: &Project,
     token: &str,
@@ -131,7 +130,7 @@ pub fn memberships_request(
     counted(project, token, &path)
 }
 
-/// Reads them; the user's personal organisation comes first, with the role `owner`.
+/// Reads the response. The user's personal organization comes first, with the role `owner`.
 pub fn read_memberships(pages: &[String], user: UserId) -> Result<Vec<Membership>> {
     #[derive(Deserialize)]
     struct Row {
@@ -160,7 +159,7 @@ mod tests {
 
     // threat model 25
     #[test]
-    fn a_list_asks_for_the_documented_columns_of_one_organisation() {
+    fn a_list_asks_for_the_documented_columns_of_one_organization() {
         let settings = read(&complete()).unwrap();
         let organization = OrganizationId::parse("67e55044-10b1-426f-9247-bb680e5fe0c8").unwrap();
         let request = list_request(&settings.supabase, "t", organization, 0);
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_personal_organisation_comes_first_and_once() {
+    fn the_personal_organization_comes_first_and_once() {
         let user = UserId::parse("67e55044-10b1-426f-9247-bb680e5fe0c8").unwrap();
         let body = r#"[{"organization_id":"00000000-0000-4000-8000-000000000001","role":"admin"},
                        {"organization_id":"67e55044-10b1-426f-9247-bb680e5fe0c8","role":"member"}]"#;

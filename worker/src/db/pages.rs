@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::host;
 use crate::http::HttpRequest;
 
-/// Fetches all pages of a list, with the user's own token, and says whether the list is longer than that.
+/// Fetches the pages of a list with the user's own token. Returns whether there are more than were fetched.
 pub async fn pages(
     what: &str,
     request: impl Fn(usize) -> HttpRequest,

@@ -1,6 +1,6 @@
 //! The Supabase project.
 //!
-//! The service key is used for the database's functions only; what a user sees is asked for with the user's own token, so that
+//! The service key calls the database's functions only. What a user sees is read with the user's own token, so that
 //! row level security decides.
 
 use crate::http::HttpRequest;
@@ -19,7 +19,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// A request with a key, and with the user's token where there is one.
+    /// A request with a key, and with the user's token if there is one.
     pub fn request(
         &self,
         method: &'static str,

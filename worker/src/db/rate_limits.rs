@@ -1,13 +1,12 @@
-//! What the database counts, and what it deletes once it has had its time.
+//! Rate limits, and the clean-up of expired rows.
 
 use crate::db::call::Call;
 use crate::ids::UserId;
 use serde::{Deserialize, Serialize};
 
-/// A user makes a request that may write.
+/// Counts a user's request that may write.
 #[derive(Serialize)]
 pub struct AdmitWrite {
-    /// The user.
     pub p_user_id: UserId,
 }
 
@@ -15,11 +14,11 @@ pub struct AdmitWrite {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Admission {
-    /// It may, and counts.
+    /// The attempt is allowed, and counted.
     Admitted,
-    /// There were too many.
+    /// There were too many attempts.
     TooMany {
-        /// The next one may come in so many seconds.
+        /// The next attempt is allowed after this number of seconds.
         seconds: u32,
     },
 }
@@ -29,7 +28,7 @@ impl Call for AdmitWrite {
     type Outcome = Admission;
 }
 
-/// Somebody tries a password.
+/// Counts an attempt to sign in with a password.
 #[derive(Serialize)]
 pub struct AdmitSignIn<'a> {
     /// The keyed hash of the e-mail address.
@@ -43,7 +42,7 @@ impl Call for AdmitSignIn<'_> {
     type Outcome = Admission;
 }
 
-/// Somebody presents what renews a session.
+/// Counts an attempt to refresh a session.
 #[derive(Serialize)]
 pub struct AdmitRenewal<'a> {
     /// The keyed hash of the client's address.
@@ -55,7 +54,7 @@ impl Call for AdmitRenewal<'_> {
     type Outcome = Admission;
 }
 
-/// A password was right.
+/// Clears an account's attempts after the right password.
 #[derive(Serialize)]
 pub struct ForgiveSignIns<'a> {
     /// The keyed hash of the e-mail address.
@@ -68,7 +67,7 @@ pub struct ForgiveSignIns<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Forgiving {
-    /// The account's attempts count no longer.
+    /// The account's attempts are cleared.
     Forgiven,
 }
 
@@ -77,7 +76,7 @@ impl Call for ForgiveSignIns<'_> {
     type Outcome = Forgiving;
 }
 
-/// What has had its time is deleted, a bounded number of each kind.
+/// Deletes expired rows, a bounded number of each kind.
 #[derive(Serialize)]
 pub struct CleanUp {
     /// How many days events are kept.
@@ -88,9 +87,8 @@ pub struct CleanUp {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cleaning {
-    /// Done.
     Cleaned {
-        /// Whether there may be more to delete.
+        /// Whether more may be left to delete.
         more: bool,
     },
 }

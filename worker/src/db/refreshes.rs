@@ -1,4 +1,4 @@
-//! A refresh: claimed, redeemed by whoever has the claim, and settled.
+//! Refreshes: claimed, and settled by the claim's owner.
 
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, OrganizationId, ServiceKeyId, UserId};
@@ -7,81 +7,74 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// The refresh of one integration is claimed.
+/// Claims the refresh of one integration.
 #[derive(Serialize)]
 pub struct ClaimRefresh<'a> {
-    /// Which.
     pub p_id: IntegrationId,
-    /// What the claim is known by; another each time.
+    /// The claim's owner, a fresh id.
     pub p_owner: Uuid,
-    /// Who asks. Without a user and a service key: the worker by itself.
+    /// The user. Without a user and a service key, the worker asks.
     pub p_user_id: Option<UserId>,
-    /// The service key that asks.
     pub p_service_key: Option<ServiceKeyId>,
-    /// Only if the token ends within so many seconds; None: in any case.
+    /// Only if the token expires within this number of seconds; None: in any case.
     pub p_within: Option<u32>,
-    /// Whether the credential is wanted also where there is nothing to refresh.
+    /// Whether the credential is also returned if it cannot be refreshed.
     pub p_read: bool,
-    /// What for, as the event says it.
+    /// The reason in the event.
     pub p_reason: &'a str,
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimRefresh`].
+/// The outcome of [`ClaimRefresh`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Claiming {
-    /// The caller redeems and settles.
+    /// The caller must redeem and settle.
     Claimed(Claim),
-    /// Somebody else does; ask again.
+    /// Another refresh is running; ask again.
     Busy,
-    /// It failed a moment ago, or the provider wants no requests.
+    /// It has just failed, or the provider asked for a pause.
     Failed {
-        /// For so many seconds.
+        /// The number of seconds.
         paused_seconds: Option<u32>,
     },
-    /// There is nothing to refresh, or nothing that can be.
+    /// There is no refresh token.
     Current(Current),
-    /// It is not the user's to see, or there is none.
+    /// Not found, or the user may not see it.
     Unknown,
 }
 
 /// A claimed refresh.
 #[derive(Deserialize, Serialize)]
 pub struct Claim {
-    /// Which integration.
     pub id: IntegrationId,
-    /// Whose it is.
     pub organization_id: OrganizationId,
-    /// With which provider.
     pub integration_type: String,
-    /// Which claim.
+    /// The claim's generation.
     pub generation: i64,
-    /// The config as JSON text: another writer may have stored anything in it.
+    /// The config as JSON text, because another writer may have stored anything.
     pub config: String,
-    /// Whether it was refreshed already, and only the write is missing.
+    /// Whether the token is already refreshed and only the write is left.
     pub refreshed: bool,
 }
 
-/// A credential that stands.
+/// A stored credential.
 #[derive(Deserialize)]
 pub struct Current {
-    /// Whose it is.
     pub organization_id: OrganizationId,
-    /// With which provider.
     pub integration_type: String,
     /// The config as JSON text, if it was asked for.
     pub config: Option<String>,
-    /// Which config that is, if it was asked for.
+    /// The version of the config, if it was asked for.
     pub version: Option<String>,
     /// The integration's status.
     pub status: String,
-    /// When the access token ends (RFC 3339), if that is known.
+    /// When the access token expires (RFC 3339), if that is known.
     pub expires_at: Option<String>,
-    /// For how many more seconds the provider asks not to refresh it.
+    /// The rest of a pause that the provider asked for, in seconds.
     pub paused_seconds: Option<u32>,
-    /// Whether it was refreshed a moment ago.
+    /// Whether it has just been refreshed.
     pub settled: bool,
 }
 
@@ -90,30 +83,26 @@ impl Call for ClaimRefresh<'_> {
     type Outcome = Claiming;
 }
 
-/// What is due is claimed.
+/// Claims what is due.
 #[derive(Serialize)]
 pub struct ClaimDueRefreshes<'a> {
-    /// What the claims are known by.
+    /// The claims' owner.
     pub p_owner: Uuid,
-    /// How many at the most.
+    /// The most rows to claim.
     pub p_limit: u32,
-    /// What ends within so many seconds.
+    /// Tokens that expire within this number of seconds are due.
     pub p_within: u32,
-    /// Of these types.
     pub p_types: &'a [&'a str],
-    /// For the events.
+    /// The request's id, for the events.
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimDueRefreshes`].
+/// The outcome of [`ClaimDueRefreshes`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimingDue {
-    /// These, the soonest first; none: nothing is due.
-    Claimed {
-        /// The claims.
-        claims: Vec<Claim>,
-    },
+    /// The claimed rows, the soonest expiry first; empty if nothing is due.
+    Claimed { claims: Vec<Claim> },
 }
 
 impl Call for ClaimDueRefreshes<'_> {
@@ -121,101 +110,94 @@ impl Call for ClaimDueRefreshes<'_> {
     type Outcome = ClaimingDue;
 }
 
-/// Claimed refreshes end.
+/// Settles claimed refreshes.
 #[derive(Serialize)]
 pub struct SettleRefreshes<'a> {
-    /// What they were claimed by.
+    /// The claims' owner.
     pub p_owner: Uuid,
-    /// How each ended.
+    /// The results.
     pub p_results: &'a [RefreshResult],
-    /// Who asked for them.
     pub p_user_id: Option<UserId>,
-    /// For the events.
+    /// The request's id, for the events.
     pub p_request_id: &'a str,
 }
 
-/// How a refresh ended: with a config, or with a fault.
+/// The result of a refresh: a config or a fault.
 #[derive(Serialize)]
 pub struct RefreshResult {
-    /// Which integration.
     pub id: IntegrationId,
-    /// Which claim.
+    /// The claim's generation.
     pub generation: i64,
     /// The config, refreshed and sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<StoredConfig>,
-    /// Why there is none.
+    /// The reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
-    /// How long the provider asks to wait, in seconds.
+    /// The pause that the provider asked for, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
-    /// How the provider refused, where that may mean that the grant is over.
+    /// The provider's refusal, if it may mean that the grant has ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refusal: Option<RefusalResult>,
-    /// Whose it is: if the integration is gone, the config is revoked.
+    /// The organization. If the integration is gone, the config is revoked.
     pub organization_id: OrganizationId,
-    /// With which provider.
     pub integration_type: String,
 }
 
-/// A refusal that is counted.
+/// A refusal that counts towards the end of the grant.
 #[derive(Serialize)]
 pub struct RefusalResult {
-    /// What it has in common with others of its kind.
+    /// The text that equal refusals share.
     pub alike: String,
-    /// Whether every grant may be refused like this. Then another one must have been refreshed meanwhile.
+    /// Whether every grant might be refused like this. Then the refusal counts only if another grant was refreshed in the meantime.
     pub may_be_ours: bool,
-    /// After how many the grant counts as over.
+    /// The number of refusals after which the grant counts as ended.
     pub tries: u32,
 }
 
-/// Why a refresh brought nothing.
+/// Why a refresh failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The provider may have redeemed the token; its answer is lost.
+    /// The provider may have redeemed the token; its response is lost.
     OutcomeUnknown,
-    /// The provider has not redeemed the token, and may another time.
+    /// The provider has not redeemed the token. A retry may succeed.
     Refused,
-    /// What is stored does not open here.
+    /// The stored config does not open.
     Unreadable,
-    /// The token is none any more.
+    /// The refresh token is no longer valid.
     InvalidGrant,
-    /// The user's own client is none any more.
+    /// The user's own client is no longer valid.
     InvalidClient,
-    /// There is nothing to refresh it with.
+    /// There is no refresh token.
     NotRefreshable,
-    /// Nothing was asked: the claim is given back.
+    /// The provider was not asked: the claim is given back.
     Released,
 }
 
-/// What becomes of [`SettleRefreshes`].
+/// The outcome of [`SettleRefreshes`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Settling {
-    /// Each for itself.
-    Ended {
-        /// By integration.
-        ends: BTreeMap<Uuid, End>,
-    },
+    Ended { ends: BTreeMap<Uuid, End> },
 }
 
-/// What became of one refresh.
+/// The outcome of one refresh.
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum End {
     /// The row has the fresh config.
     Settled,
-    /// The row may not be written now (a rotation's fence); the config is kept, and written by the next claim.
+    /// The row rejects the write (a rotation's fence). The config is kept in the journal, and the next claim writes it.
     Journalled,
     /// It is tried again later.
     BackedOff,
-    /// The grant is over.
+    /// The grant has ended.
     ReconnectRequired,
     /// The claim was given back.
     Released,
-    /// The row was written by somebody else, or the claim taken over; nothing was written.
+    /// The row or the claim has changed since; nothing was written.
     Changed,
     /// The integration was deleted.
     Gone,

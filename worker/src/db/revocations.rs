@@ -1,4 +1,4 @@
-//! How a grant ends: given up in the database first, then revoked at the provider.
+//! The end of a grant: the database gives it up first, then the provider revokes it.
 
 use crate::db::call::Call;
 use crate::ids::{IntegrationId, OrganizationId, PendingId, RevocationId, UserId};
@@ -8,34 +8,30 @@ use uuid::Uuid;
 /// A leased revocation.
 #[derive(Deserialize)]
 pub struct Revocation {
-    /// Which.
     pub id: RevocationId,
-    /// Whose grant it is.
+    /// The organization of the grant.
     pub organization_id: OrganizationId,
     /// The row that the config is sealed for.
     pub sealed_for: Uuid,
-    /// With which provider.
     pub integration_type: String,
-    /// The config as JSON text: another writer may have stored anything in it.
+    /// The config as JSON text, because another writer may have stored anything.
     pub config: String,
 }
 
-/// A pending grant is given up, and its revocation leased.
+/// Gives a pending connection up and leases the revocation of its grant.
 #[derive(Serialize)]
 pub struct AbandonConnection<'a> {
-    /// Which.
     pub p_id: PendingId,
-    /// Whose.
     pub p_user_id: UserId,
-    /// Who leases the revocation.
+    /// The lease's owner.
     pub p_owner: Uuid,
     /// Why: `abandoned` or `discarded`.
     pub p_reason: &'a str,
-    /// The account at the provider, where it is known.
+    /// The account at the provider, if it is known.
     pub p_external_account_id: Option<&'a str>,
-    /// Whether a revocation ends everything that the user granted.
+    /// Whether a revocation ends everything that the user authorized.
     pub p_wide: bool,
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
 }
 
@@ -43,14 +39,11 @@ pub struct AbandonConnection<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Abandoned {
-    /// The caller revokes it and settles.
-    Abandoned {
-        /// What to revoke.
-        revocation: Revocation,
-    },
-    /// Another integration uses the grant: nobody revokes it.
+    /// The caller must revoke the grant and settle.
+    Abandoned { revocation: Revocation },
+    /// Another integration uses the grant, so it is not revoked.
     Kept,
-    /// It is not pending any more: it was stored, or given up before.
+    /// It is no longer pending: it was stored or given up before.
     Unknown,
 }
 
@@ -59,18 +52,16 @@ impl Call for AbandonConnection<'_> {
     type Outcome = Abandoned;
 }
 
-/// An integration is deleted, and the revocation of its credential leased.
+/// Deletes an integration and leases the revocation of its credential.
 #[derive(Serialize)]
 pub struct DisconnectIntegration<'a> {
-    /// Which.
     pub p_id: IntegrationId,
-    /// Who deletes it.
     pub p_user_id: UserId,
-    /// Who leases the revocation.
+    /// The lease's owner.
     pub p_owner: Uuid,
-    /// The types whose revocation ends everything that the user granted.
+    /// The types whose revocation ends everything that the user authorized.
     pub p_wide_types: &'a [&'a str],
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
 }
 
@@ -78,29 +69,28 @@ pub struct DisconnectIntegration<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Disconnected {
-    /// It is deleted; the caller revokes its credential and settles.
+    /// It is deleted. The caller must revoke its credential and settle.
     Disconnected(Deleted),
     /// Not found, or not the user's.
     Unknown,
 }
 
-/// What was deleted.
+/// The deleted integration.
 #[derive(Deserialize)]
 pub struct Deleted {
-    /// Its credential.
+    /// Its config, sealed.
     pub revocation: Revocation,
-    /// Whether a grant that it had before may still exist.
+    /// Whether an earlier grant of the integration may still exist.
     pub earlier_grant: bool,
     /// Other integrations that use the same grant.
     pub shared: Vec<Shared>,
 }
 
-/// An integration that uses the same grant as another one.
+/// An integration that shares its grant with another one.
 #[derive(Deserialize)]
 pub struct Shared {
-    /// Which.
     pub id: IntegrationId,
-    /// Whether the caller may see it.
+    /// Whether the user may see it.
     pub visible: bool,
 }
 
@@ -109,18 +99,17 @@ impl Call for DisconnectIntegration<'_> {
     type Outcome = Disconnected;
 }
 
-/// Revocations that are due are claimed.
+/// Claims the revocations that are due.
 #[derive(Serialize)]
 pub struct ClaimRevocations<'a> {
-    /// Who leases them.
+    /// The leases' owner.
     pub p_owner: Uuid,
-    /// How many at most.
+    /// The most rows.
     pub p_limit: u32,
-    /// Of these types.
     pub p_types: &'a [&'a str],
-    /// Those of them whose revocation ends everything that the user granted.
+    /// The types among them whose revocation ends everything that the user authorized.
     pub p_wide_types: &'a [&'a str],
-    /// For the events.
+    /// The request's id, for the events.
     pub p_request_id: &'a str,
 }
 
@@ -128,7 +117,7 @@ pub struct ClaimRevocations<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClaimingRevocations {
-    /// These; an empty list: none is due.
+    /// The claimed rows; empty if nothing is due.
     Claimed {
         /// The revocations.
         claims: Vec<Revocation>,
@@ -140,16 +129,15 @@ impl Call for ClaimRevocations<'_> {
     type Outcome = ClaimingRevocations;
 }
 
-/// A leased revocation ends.
+/// Settles a leased revocation.
 #[derive(Serialize)]
 pub struct SettleRevocation<'a> {
-    /// Which.
     pub p_id: RevocationId,
-    /// Who leased it.
+    /// The lease's owner.
     pub p_owner: Uuid,
-    /// How it ended: `revoked`, `unsupported`, `unreadable` or `failed`.
+    /// The outcome: `revoked`, `unsupported`, `unreadable` or `failed`.
     pub p_result: &'a str,
-    /// For the event.
+    /// The request's id, for the event.
     pub p_request_id: &'a str,
 }
 
@@ -159,7 +147,7 @@ pub struct SettleRevocation<'a> {
 pub enum RevocationSettled {
     /// It ended, or is repeated later.
     Settled,
-    /// The caller does not hold the lease any more.
+    /// The caller has lost the lease.
     Unknown,
 }
 

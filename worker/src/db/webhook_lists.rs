@@ -1,4 +1,4 @@
-//! An organisation's endpoints and what was delivered to them, asked for with the user's own token.
+//! An organization's endpoints and their deliveries, read with the user's own token.
 
 use crate::db::events::Page;
 use crate::db::project::Project;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Builds the request for the endpoints of an organisation, which are ten at the most.
+/// Builds the request for an organization's endpoints, at most ten.
 pub fn list_request(
     project: &Project,
     token: &str,
@@ -24,18 +24,18 @@ pub fn list_request(
     lists::counted(project, token, &path)
 }
 
-/// Reads them.
+/// Reads the response.
 pub fn read_list(pages: &[String]) -> Result<Vec<Endpoint>> {
     lists::rows(pages, "webhooks")
 }
 
-/// Builds the request for whether the user may see an endpoint at all.
+/// Builds the request that shows whether the user may see an endpoint.
 pub fn exists_request(project: &Project, token: &str, id: EndpointId) -> HttpRequest {
     let path = format!("/rest/v1/webhook_endpoints?select=id&id=eq.{id}");
     project.request("GET", &path, &project.anon_key, Some(token), None)
 }
 
-/// Reads it.
+/// Reads the response.
 pub fn read_exists(answer: &HttpResponse) -> Result<bool> {
     rows::<Value>(answer, "webhook").map(|rows| !rows.is_empty())
 }
@@ -57,22 +57,22 @@ pub struct Shown {
     position: u64,
 }
 
-/// A page of deliveries, as the API answers it.
+/// A page of deliveries, as the API returns it.
 #[derive(Debug, Serialize)]
 pub struct Deliveries {
-    /// The newest first.
+    /// Newest first.
     pub deliveries: Vec<Shown>,
-    /// Where the next page begins, if there is one.
+    /// The cursor of the next page, if there is one.
     pub next_cursor: Option<String>,
     /// The last one's position.
     #[serde(skip)]
     pub last: Option<u64>,
-    /// Whether more rows came than the page holds.
+    /// Whether there are more rows than the page holds.
     #[serde(skip)]
     pub has_more: bool,
 }
 
-/// Builds the request for a page: one more than it holds, which tells whether there is a next one.
+/// Builds the request for a page, with one row more than it holds: that row shows whether there is a next page.
 pub fn deliveries_request(
     project: &Project,
     token: &str,
@@ -91,13 +91,13 @@ pub fn deliveries_request(
     project.request("GET", &path, &project.anon_key, Some(token), None)
 }
 
-/// Reads the page.
+/// Reads the response.
 pub fn read_deliveries(answer: &HttpResponse, page: Page) -> Result<Deliveries> {
     let mut deliveries: Vec<Shown> = rows(answer, "deliveries")?;
     let more = deliveries.len() > page.limit;
     deliveries.truncate(page.limit);
     for delivery in &mut deliveries {
-        // Of what is settled there is no next attempt.
+        // A settled delivery has no next attempt.
         if delivery.state != "pending" {
             delivery.next_attempt_at = None;
         }
@@ -136,7 +136,7 @@ mod tests {
 
     // threat model 25
     #[test]
-    fn a_request_is_for_one_organisation_or_endpoint_and_never_for_a_secret() {
+    fn a_request_is_for_one_organization_or_endpoint_and_never_for_a_secret() {
         let settings = settings(&complete()).unwrap();
         let project = &settings.supabase;
         let id = EndpointId::parse(ID).unwrap();

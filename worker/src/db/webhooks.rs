@@ -1,4 +1,4 @@
-//! An organisation's endpoints for webhooks, and their secrets.
+//! An organization's webhook endpoints and their secrets.
 
 use crate::db::call::Call;
 use crate::ids::{EndpointId, OrganizationId, UserId};
@@ -21,18 +21,16 @@ pub struct Endpoint {
     created_at: String,
 }
 
-/// An endpoint is made.
+/// Creates an endpoint.
 #[derive(Serialize)]
 pub struct CreateEndpoint<'a> {
-    /// The endpoint, which its sealed secrets are bound to.
+    /// The endpoint's id, which its sealed secrets are bound to.
     pub p_id: EndpointId,
-    /// Who makes it.
     pub p_user_id: UserId,
-    /// For which organisation.
     pub p_organization_id: OrganizationId,
-    /// Where it is.
+    /// Its URL.
     pub p_url: &'a str,
-    /// What it wants to hear of; None: everything.
+    /// The events that it receives; None: all.
     pub p_events: Option<&'a [EventType]>,
     /// Its secret, sealed.
     pub p_config: &'a StoredConfig,
@@ -40,18 +38,18 @@ pub struct CreateEndpoint<'a> {
     pub p_min_severity: Option<Severity>,
 }
 
-/// What becomes of [`CreateEndpoint`].
+/// The outcome of [`CreateEndpoint`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Created {
-    /// It stands.
+    /// The credential as it is.
     Created {
-        /// As it stands.
+        /// The credential as it is.
         endpoint: Endpoint,
     },
-    /// The user is no member of the organisation.
+    /// The user is not a member of the organization.
     NotAMember,
-    /// The organisation has as many as it may have.
+    /// The organization has the maximum number of endpoints.
     TooMany,
 }
 
@@ -60,10 +58,10 @@ impl Call for CreateEndpoint<'_> {
     type Outcome = Created;
 }
 
-/// What can happen to a connection, and what a scan of it finds.
+/// The events of a connection and of its scans.
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum EventType {
-    /// It was made.
+    /// The endpoint is created.
     #[serde(rename = "connection.created")]
     Created,
     /// It has another grant of the same account.
@@ -72,13 +70,13 @@ pub enum EventType {
     /// It has fresh tokens.
     #[serde(rename = "connection.refreshed")]
     Refreshed,
-    /// There were none, this time.
+    /// Nothing was left.
     #[serde(rename = "connection.refresh_failed")]
     RefreshFailed,
-    /// It is not known whether its credential still works.
+    /// Nobody knows whether its credential still works.
     #[serde(rename = "connection.degraded")]
     Degraded,
-    /// Only its user can mend it.
+    /// It needs a reconnection.
     #[serde(rename = "connection.reconnect_required")]
     ReconnectRequired,
     /// It was removed.
@@ -104,27 +102,25 @@ pub enum EventType {
     AssessmentIncomplete,
 }
 
-/// An endpoint is changed.
+/// Changes an endpoint.
 #[derive(Serialize)]
 pub struct ChangeEndpoint<'a> {
-    /// Which.
     pub p_id: EndpointId,
-    /// Who changes it.
     pub p_user_id: UserId,
-    /// What changes, by column: `url`, `events`, `min_severity`, `enabled`.
+    /// The changes by column: `url`, `events`, `min_severity`, `enabled`.
     pub p_changes: &'a Map<String, Value>,
 }
 
-/// What becomes of [`ChangeEndpoint`].
+/// The outcome of [`ChangeEndpoint`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointChanged {
-    /// It is as wished.
+    /// The change is stored.
     Changed {
-        /// As it stands now.
+        /// The current state.
         endpoint: Endpoint,
     },
-    /// It is gone, or is not the user's.
+    /// Not found, or not the user's.
     Unknown,
 }
 
@@ -133,22 +129,20 @@ impl Call for ChangeEndpoint<'_> {
     type Outcome = EndpointChanged;
 }
 
-/// An endpoint is removed.
+/// Deletes an endpoint.
 #[derive(Serialize)]
 pub struct DeleteEndpoint {
-    /// Which.
     pub p_id: EndpointId,
-    /// Who removes it.
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`DeleteEndpoint`].
+/// The outcome of [`DeleteEndpoint`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointDeleted {
-    /// It is gone, with all that was to be delivered.
+    /// The endpoint is deleted, with its deliveries.
     Deleted,
-    /// It was already, or is not the user's.
+    /// Not found, or not the user's.
     Unknown,
 }
 
@@ -157,27 +151,24 @@ impl Call for DeleteEndpoint {
     type Outcome = EndpointDeleted;
 }
 
-/// An endpoint's sealed secrets are read.
+/// Reads an endpoint's sealed secrets.
 #[derive(Serialize)]
 pub struct FindEndpoint {
-    /// Which.
     pub p_id: EndpointId,
-    /// Who asks.
     pub p_user_id: UserId,
 }
 
-/// What becomes of [`FindEndpoint`].
+/// The outcome of [`FindEndpoint`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointFound {
-    /// It is the user's to see.
+    /// The user may see it.
     Found {
-        /// Whose it is.
         organization_id: OrganizationId,
         /// Its secrets, sealed.
         config: StoredConfig,
     },
-    /// It is not, or there is none.
+    /// Not found, or the user may not see it.
     Unknown,
 }
 
@@ -186,31 +177,29 @@ impl Call for FindEndpoint {
     type Outcome = EndpointFound;
 }
 
-/// An endpoint gets another secret.
+/// Replaces an endpoint's secrets.
 #[derive(Serialize)]
 pub struct ChangeSecret<'a> {
-    /// Which.
     pub p_id: EndpointId,
-    /// Who wants it.
     pub p_user_id: UserId,
     /// The secrets that were read.
     pub p_read: &'a StoredConfig,
-    /// Those that take their place.
+    /// The new secrets, sealed.
     pub p_config: &'a StoredConfig,
 }
 
-/// What becomes of [`ChangeSecret`].
+/// The outcome of [`ChangeSecret`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretChanged {
-    /// It has.
+    /// The secrets are replaced.
     Rotated {
-        /// As it stands now.
+        /// The current state.
         endpoint: Endpoint,
     },
-    /// It had others by then; nothing was written.
+    /// The secrets have changed since; nothing was written.
     Changed,
-    /// It is gone, or is not the user's.
+    /// Not found, or not the user's.
     Unknown,
 }
 
@@ -219,32 +208,26 @@ impl Call for ChangeSecret<'_> {
     type Outcome = SecretChanged;
 }
 
-/// Endpoints are looked for whose secrets are sealed with one of these keys.
+/// Finds endpoints whose secrets are sealed with one of these keys.
 #[derive(Serialize)]
 pub struct SecretsOn<'a> {
     /// The key ids.
     pub p_kids: &'a [String],
-    /// How many at the most.
+    /// The most rows to claim.
     pub p_limit: u32,
 }
 
-/// What becomes of [`SecretsOn`].
+/// The outcome of [`SecretsOn`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretsFound {
-    /// These.
-    Found {
-        /// Each with its secrets.
-        endpoints: Vec<SealedEndpoint>,
-    },
+    Found { endpoints: Vec<SealedEndpoint> },
 }
 
 /// An endpoint's secrets, sealed.
 #[derive(Deserialize)]
 pub struct SealedEndpoint {
-    /// Which.
     pub id: EndpointId,
-    /// Whose it is.
     pub organization_id: OrganizationId,
     /// The secrets.
     pub config: StoredConfig,
@@ -255,29 +238,27 @@ impl Call for SecretsOn<'_> {
     type Outcome = SecretsFound;
 }
 
-/// Secrets are written, sealed anew.
+/// Writes rewrapped secrets.
 #[derive(Serialize)]
 pub struct ResealSecrets<'a> {
-    /// Of which endpoints.
     pub p_resealed: &'a [Resealed],
 }
 
 /// An endpoint's secrets under the primary key.
 #[derive(Serialize)]
 pub struct Resealed {
-    /// Which.
     pub id: EndpointId,
-    /// What was read.
+    /// The secrets that were read.
     pub read: StoredConfig,
-    /// What takes its place.
+    /// The new secrets, sealed.
     pub config: StoredConfig,
 }
 
-/// What becomes of [`ResealSecrets`].
+/// The outcome of [`ResealSecrets`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resealing {
-    /// Those that still had what was read.
+    /// The endpoints whose secrets had not changed.
     Resealed,
 }
 

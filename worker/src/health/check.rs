@@ -1,4 +1,4 @@
-//! A health check: the request that names the account is made with the live credential, and what comes back is the integration's status.
+//! Health checks: the worker sends the identity request with the live credential, and the response decides the integration's status.
 
 use crate::context::{Context, Task};
 use crate::db::{
@@ -25,7 +25,7 @@ use sealed::PlainConfig;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// How often one caller checks anew, where the row changes under it each time.
+/// How often one caller repeats a check if the row changes each time.
 const CHECKS: usize = 3;
 
 /// `POST /api/integrations/:id/check`
@@ -36,7 +36,7 @@ pub async fn check(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(Response::json(200, &health))
 }
 
-/// Checks an integration that something else has changed.
+/// Checks an integration after something else has changed it.
 pub async fn by_itself(task: &Task, id: IntegrationId) {
     if let Err(error) = checked(task, id, None).await {
         let detail = error.detail().unwrap_or_else(|| error.message());
@@ -45,7 +45,7 @@ pub async fn by_itself(task: &Task, id: IntegrationId) {
     }
 }
 
-/// Checks, or waits for whoever is at it. What somebody else has found a moment ago is as good.
+/// Runs the check, or waits for one that is already running. A recent result is reused.
 async fn checked(task: &Task, id: IntegrationId, user: Option<UserId>) -> Result<Health> {
     let call = ClaimCheck {
         p_id: id,
@@ -77,7 +77,7 @@ async fn checked(task: &Task, id: IntegrationId, user: Option<UserId>) -> Result
     }
 }
 
-/// Makes a claimed check and settles it; the claim is given back where it could not be made.
+/// Runs a claimed check and settles it. If it could not run, the claim is given back.
 async fn settled(
     task: &Task,
     claim: &CheckClaim,
@@ -99,18 +99,17 @@ async fn settled(
     }
 }
 
-/// What a credential is opened for, as the event says it.
+/// The reason in the event `opened`.
 pub const REASON: &str = "check";
 
-/// A check that was made.
+/// A finished check.
 pub struct Examined {
-    /// What is written.
+    /// The result to write.
     pub result: CheckResult,
-    /// What was found.
     pub verdict: Verdict,
 }
 
-/// Makes a claimed check: asks with the credential, and where it is refused once more with a fresh one.
+/// Runs a claimed check: sends the request with the credential, and if it is rejected, again with a fresh one.
 pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Result<Examined> {
     let offer = task.settings.offer(&claim.integration_type);
     let offer = offer.ok_or(ClientError::UnknownProvider)?;
@@ -131,10 +130,10 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Resu
             let verdict = ask(task, offer, claim, &fresh.config).await?;
             (fresh.version, verdict)
         }
-        // The grant is over by the refresh's verdict, or this is the fresh token.
+        // The refresh has ended the grant, or this is the fresh token.
         Ok(fresh) => (fresh.version, verdict),
         Err(Error::Client(ClientError::NotRefreshable)) => (held.version, verdict),
-        // Whether the grant is over is what the refresh would have told.
+        // The refresh failed, so nobody knows whether the grant has ended.
         Err(Error::Provider { .. }) => (held.version, Verdict::degraded(Reason::RefreshFailed)),
         Err(Error::Client(ClientError::ProviderPaused { .. })) => {
             (held.version, Verdict::degraded(Reason::RateLimited))
@@ -162,7 +161,7 @@ async fn ask(
     let of_account = account.and_then(|id| identity::account_request(offer, config, id));
     if let Some(request) = of_account {
         let (answer, is_paused) = send(task, offer, claim, &request).await;
-        // Gone, or not covered by the grant any more: what the grant covers tells.
+        // The account does not exist any more, or the grant does not cover it. The list of accounts decides.
         let is_missing = |answer: &UpstreamResponse| matches!(answer.status(), 403 | 404);
         if is_paused || !answer.as_ref().is_ok_and(is_missing) {
             let answer = answer.map(|answer| answer.read());
@@ -175,7 +174,7 @@ async fn ask(
     Ok(judge(offer, config, account, answer, Asked::All, is_paused))
 }
 
-/// Asks, and says whether the answer asked for a pause.
+/// Sends the request. Returns whether the response asked for a pause.
 async fn send(
     task: &Task,
     offer: &Offer,
@@ -204,10 +203,10 @@ fn examined(offer: &Offer, claim: &CheckClaim, version: String, verdict: Verdict
     Examined { result, verdict }
 }
 
-/// A check that was not made, and whose turn comes again when the schedule says so.
+/// A check that did not run. The schedule decides when it is due again.
 pub fn passed_by(claim: &CheckClaim) -> CheckResult {
     let cron = claim.scan_schedule.as_deref().map(Cron::parse);
-    // What another writer has put there may be no schedule; then there is no next time.
+    // Another writer may have stored something that is not a schedule. Then there is no next check.
     let next = cron.and_then(|cron| cron.ok()?.next(now()));
     CheckResult {
         schedule: claim.scan_schedule.clone(),
@@ -216,7 +215,7 @@ pub fn passed_by(claim: &CheckClaim) -> CheckResult {
     }
 }
 
-/// A check that was not made, and is still due.
+/// A check that did not run and is still due.
 pub fn released(claim: &CheckClaim) -> CheckResult {
     CheckResult {
         id: claim.id,
@@ -229,7 +228,7 @@ pub fn released(claim: &CheckClaim) -> CheckResult {
     }
 }
 
-/// Writes what was found.
+/// Writes the result.
 pub async fn settle(
     task: &Task,
     results: &[CheckResult],

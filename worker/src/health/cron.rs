@@ -1,21 +1,21 @@
-//! When an integration is checked: a cron expression of five fields, in UTC.
+//! The schedule of an integration's checks: a cron expression of five fields, in UTC.
 //!
-//! Fields: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday). Each is a list of `*`, numbers and ranges, the
-//! first and the last also with a step; months and days of the week have their English names too. A day counts if both its fields
-//! do, or, where neither begins with `*`, if one of them does (POSIX; as in Vixie's cron a field like `*/2` begins with `*`).
+//! Fields: minute, hour, day of the month, month, day of the week (0 and 7 are Sunday). Each is a list of `*`, numbers and ranges. `*` and
+//! ranges may have a step. Months and days of the week have English names too. A day matches if both its fields match or, if neither begins
+//! with `*`, if one of them does (POSIX; as in Vixie's cron, `*/2` begins with `*`).
 //!
-//! A parser of our own: it is a bit set a field, where a crate would bring what is refused here (seconds, years, time zones, macros) and
-//! its weight in wasm.
+//! Written here because a crate would also accept what is rejected here (seconds, years, time zones, macros), and would lose the messages
+//! that name the field.
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
 
-/// The longest expression, in bytes: the database's bound.
+/// The longest expression, in bytes. The database has the same bound.
 const MAX: usize = 200;
-/// The least number of minutes between two checks. They share the provider's limit (at Supabase 120 requests a minute) among all
-/// integrations of a type, and what they find out lasts longer.
+/// The least number of minutes between two checks. All integrations of a type share the provider's limit (Supabase: 120 requests a minute), and
+/// a check's result stays useful for longer.
 const INTERVAL: u32 = 15;
 const DAY: u32 = 24 * 60;
-/// How many days are looked at: 29 February comes on a given day of the week after 40 years at the latest.
+/// How many days are searched. 29 February falls on a given weekday after 40 years at most.
 const HORIZON: usize = 41 * 366;
 
 const MONTHS: [&str; 12] = [
@@ -24,7 +24,7 @@ const MONTHS: [&str; 12] = [
 const WEEKDAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 const SUNDAY: u32 = 7;
 
-/// A cron expression that comes up some day, and not too often.
+/// A cron expression that matches some day, and not too often.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cron {
     text: String,
@@ -33,33 +33,33 @@ pub struct Cron {
     days: Set,
     months: Set,
     weekdays: Set,
-    /// Whether one of a day's two fields is enough.
+    /// Whether one of the two day fields is enough.
     either: bool,
 }
 
-/// What is wrong with an expression.
+/// An invalid expression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrong {
     /// It is not five fields, or too long.
     Shape,
-    /// The first field.
+    /// The first field is wrong.
     Minute,
-    /// The second.
+    /// The second field is wrong.
     Hour,
-    /// The third.
+    /// The third field is wrong.
     DayOfMonth,
-    /// The fourth.
+    /// The fourth field is wrong.
     Month,
-    /// The fifth.
+    /// The fifth field is wrong.
     DayOfWeek,
-    /// None of its months has such a day.
+    /// No month of it has such a day.
     Never,
-    /// Two of its moments are less than a quarter of an hour apart.
+    /// Two of its times are less than 15 minutes apart.
     TooOften,
 }
 
 impl Wrong {
-    /// What the caller is told: which field, and what it may be.
+    /// The message for the client: the field, and what it may contain.
     pub fn message(self) -> &'static str {
         match self {
             Self::Shape => {
@@ -91,7 +91,7 @@ impl Wrong {
 }
 
 impl Cron {
-    /// Reads an expression.
+    /// Parses an expression.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         if text.len() > MAX {
             return Err(Wrong::Shape);
@@ -118,12 +118,12 @@ impl Cron {
         Ok(cron)
     }
 
-    /// The expression, with one blank between two fields.
+    /// The expression, with one blank between the fields.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The first of its moments after this one. None: not in the calendar.
+    /// The first time after this one. None if the calendar has none.
     pub fn next(&self, after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let mut day = after.date_naive();
         let mut from = after.hour() * 60 + after.minute() + 1;
@@ -151,7 +151,7 @@ impl Cron {
             }
     }
 
-    /// The first of a day's minutes from this one on.
+    /// The first matching minute of a day, from this one on.
     fn first_from(&self, minute: u32) -> Option<u32> {
         let mut from = minute;
         while from < DAY {
@@ -166,7 +166,7 @@ impl Cron {
         None
     }
 
-    /// Every day of the month falls on each day of the week sooner or later.
+    /// Every day of the month falls on each weekday at some time.
     fn has_a_day(&self) -> bool {
         const LONGEST: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let first = self.days.first_from(0);
@@ -177,7 +177,7 @@ impl Cron {
         })
     }
 
-    /// As if every day counted: two days in a row nearly always do.
+    /// As if every day matched: usually two days in a row do.
     fn is_too_often(&self) -> bool {
         let Some(first) = self.first_from(0) else {
             return false;
@@ -193,12 +193,12 @@ impl Cron {
     }
 }
 
-/// Numbers up to 63.
+/// A set of numbers up to 63.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Set(u64);
 
 impl Set {
-    /// A field. Names stand for the numbers from the least on.
+    /// Parses a field. Names stand for the numbers from the least one on.
     fn parse(field: &str, all: std::ops::RangeInclusive<u32>, names: &[&str]) -> Option<Self> {
         let (least, most) = (*all.start(), *all.end());
         let value = |text: &str| {
@@ -219,7 +219,7 @@ impl Set {
             };
             let (from, to) = match range.split_once('-') {
                 _ if range == "*" => (least, most),
-                // A week may end on Sunday.
+                // A range of weekdays may end on Sunday.
                 Some((from, to)) if to.eq_ignore_ascii_case(WEEKDAYS[0]) => {
                     value(to)?;
                     (value(from)?, SUNDAY)
@@ -248,7 +248,7 @@ impl Set {
     }
 }
 
-/// One or two digits.
+/// Parses one or two digits.
 fn number(text: &str) -> Option<u32> {
     let fine = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     fine.then(|| text.parse().ok()).flatten()

@@ -1,7 +1,7 @@
-//! What the answer to the request that names the account says of a live credential.
+//! What the response to the identity request says about a live credential.
 //!
-//! A grant is declared over by the provider's own word alone, and after a refresh was tried: what may be an outage, or a mistake of ours,
-//! leaves it standing as degraded.
+//! Only the provider's own word ends a grant, and only after a refresh was tried. What may be an outage, or our own mistake, makes it
+//! degraded.
 
 use crate::error::{ClientError, Error};
 use crate::http::{HttpResponse, SendError};
@@ -12,12 +12,12 @@ use sealed::PlainConfig;
 use serde::Serialize;
 use serde_json::Value;
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// The integration's status from now on.
+    /// The integration's new status.
     pub status: Status,
-    /// Why, unless it is active.
+    /// The reason, unless it is active.
     pub reason: Option<Reason>,
 }
 
@@ -25,13 +25,13 @@ pub struct Verdict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// The credential is good, for the account that it should be for.
+    /// The credential works, for the right account.
     Active,
-    /// It is not known whether it is: the provider did not say.
+    /// The provider gave no definite answer.
     Degraded,
-    /// The provider takes the credential no more.
+    /// The provider rejects the credential, even after a refresh.
     ReconnectRequired,
-    /// The grant is over, or is another account's.
+    /// The grant has ended, or belongs to another account.
     Revoked,
 }
 
@@ -39,40 +39,40 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// Degraded: no answer in time.
+    /// Degraded: the response did not come in time.
     Timeout,
-    /// Degraded: no connection, or it broke.
+    /// Degraded: there was no connection, or it broke.
     Unreachable,
     /// Degraded: the provider failed (5xx).
     ProviderFailed,
     /// Degraded: too many requests.
     RateLimited,
-    /// Degraded: an answer that cannot be read.
+    /// Degraded: the response cannot be read.
     BadAnswer,
-    /// Degraded: the credential was refused, and the refresh that would tell what that means failed.
+    /// Degraded: the credential was rejected, and the refresh that would decide failed.
     RefreshFailed,
-    /// Degraded: what is stored does not open here.
+    /// Degraded: the stored config does not open here.
     Unreadable,
-    /// Degraded if a gatekeeper's page said so, reconnect_required if the API did: 403.
+    /// A 403: degraded if a gatekeeper's page sent it, reconnect_required if the API did.
     Forbidden,
-    /// reconnect_required: the credential is none any more, also a fresh one.
+    /// reconnect_required: the provider rejects the credential, even a fresh one.
     Unauthorized,
-    /// revoked: the provider says that the grant was taken back.
+    /// revoked: the provider says that the grant was revoked.
     TokenRevoked,
-    /// revoked: it is another account that answers.
+    /// revoked: the credential belongs to another account.
     AccountChanged,
-    /// revoked: the grant does not cover the account any more.
+    /// revoked: the grant no longer covers the account.
     AccountGone,
 }
 
 impl Verdict {
-    /// All is well.
+    /// An active credential.
     pub const ACTIVE: Self = Self {
         status: Status::Active,
         reason: None,
     };
 
-    /// It is not known.
+    /// A degraded one.
     pub fn degraded(reason: Reason) -> Self {
         Self::new(Status::Degraded, reason)
     }
@@ -84,7 +84,7 @@ impl Verdict {
         }
     }
 
-    /// Whether a fresh token might be taken where this one was not.
+    /// Whether a fresh token might be accepted where this one was not.
     pub fn is_refusal(&self) -> bool {
         matches!(
             (self.status, self.reason),
@@ -93,7 +93,7 @@ impl Verdict {
     }
 }
 
-/// Judges an answer to what was `asked`. `account` is the account that must answer, where that is known; `is_paused`, whether the answer asked for a pause.
+/// Judges the response to `asked`. `account` is the account that must answer, if it is known; `is_paused`, whether the response asked for a pause.
 pub fn judge(
     offer: &Offer,
     config: &PlainConfig,
@@ -113,7 +113,7 @@ pub fn judge(
         429 => return Verdict::degraded(Reason::RateLimited),
         403 if is_paused => return Verdict::degraded(Reason::RateLimited),
         500.. => return Verdict::degraded(Reason::ProviderFailed),
-        // An introspection proves us, not the token: it is our secret that was refused.
+        // An introspection authenticates us, not the token: our client secret was rejected.
         401 | 403 if style == IdentityStyle::Introspection => {
             return Verdict::degraded(Reason::BadAnswer);
         }
@@ -131,12 +131,12 @@ pub fn judge(
         Ok(accounts) if account.is_none_or(|id| accounts.iter().any(|a| a.id == id)) => {
             Verdict::ACTIVE
         }
-        // Not what was asked for.
+        // Not a response to the request.
         Ok(_) if asked == Asked::One => Verdict::degraded(Reason::BadAnswer),
         Ok(_) if offer.provider().identity.list => gone(),
         Ok(_) => Verdict::new(Status::Revoked, Reason::AccountChanged),
         Err(Error::Client(ClientError::NoAccounts)) => gone(),
-        // The provider took the credential; it is the row that does not say whose it is.
+        // The provider accepted the credential, but the row names no account.
         Err(Error::Internal { .. }) => Verdict::ACTIVE,
         Err(_) => Verdict::degraded(Reason::BadAnswer),
     }
@@ -146,7 +146,7 @@ fn gone() -> Verdict {
     Verdict::new(Status::Revoked, Reason::AccountGone)
 }
 
-/// A refusal in so many words, with a status that does not say so: RFC 7662's `active`, GraphQL's codes, Slack's `ok: false`.
+/// A rejection in the body, with a status that does not show it: RFC 7662's `active`, GraphQL's codes, Slack's `ok: false`.
 fn refusal(style: IdentityStyle, answer: &HttpResponse) -> Option<Verdict> {
     const REVOKED: [&str; 2] = ["token_revoked", "account_inactive"];
     const UNAUTHORIZED: [&str; 6] = [
@@ -248,7 +248,7 @@ mod tests {
             r#"{"ok":false,"error":"fatal_error"}"#,
         );
         assert_eq!(judged("slack", "T", 200, JSON, good), Verdict::ACTIVE);
-        // A row of another writer, which names none in its config.
+        // A row of another writer, whose config names no account.
         assert_eq!(judged("notion", "W", 200, JSON, "{}"), Verdict::ACTIVE);
         assert_eq!(
             judged("slack", "T", 200, JSON, bad),

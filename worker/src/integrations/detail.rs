@@ -1,4 +1,4 @@
-//! One integration among several of its type: looked at, renamed, and reconnected with its own account.
+//! One integration: shown, renamed, rescheduled, and reconnected with its own account.
 
 use crate::connect::start::{self, AuthorizationRequest};
 use crate::context::Context;
@@ -23,7 +23,7 @@ pub async fn details(context: &Context<'_>, id: &str) -> Result<Response> {
     shown(context, &token, id).await
 }
 
-/// `PATCH /api/integrations/:id`: what is named changes, the rest stays.
+/// `PATCH /api/integrations/:id`: changes the members that are given.
 pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -68,7 +68,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
 }
 
-/// `POST /api/integrations/:id/reconnect`: the way through the provider once more, for this integration only.
+/// `POST /api/integrations/:id/reconnect`: starts another authorization, for this integration only.
 pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -91,7 +91,7 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     start::begin(context, &beginning).await
 }
 
-/// Whose an integration is, as far as the user may see it.
+/// The organization of an integration, if the user may see it.
 pub async fn owner(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Owner> {
     let request = integration::owner_request(&context.settings.supabase, token, id);
     let answer = host::fetch(&request)
@@ -101,7 +101,6 @@ pub async fn owner(context: &Context<'_>, token: &str, id: IntegrationId) -> Res
     owner.ok_or(Error::Client(ClientError::UnknownIntegration))
 }
 
-/// An integration, as it is shown.
 pub async fn shown(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Response> {
     let request = integration::details_request(&context.settings.supabase, token, id);
     let answer = host::fetch(&request)

@@ -1,4 +1,4 @@
-//! Deletes an integration, and the grant behind it.
+//! Disconnecting: deletes an integration and revokes its grant.
 
 use crate::context::Context;
 use crate::db::{DisconnectIntegration, Disconnected};
@@ -11,11 +11,11 @@ use crate::jobs::revocations;
 use crate::oauth::revoke::Revoked;
 use serde_json::json;
 
-/// How many integrations that share the deleted grant are checked at once.
+/// How many integrations that share the deleted grant are checked at the same time.
 const SHARED_CHECKS: usize = 10;
 
-/// `DELETE /api/integrations/:id`: the row is deleted first, whatever it holds, and its credential queued for revocation in the same
-/// transaction. So the provider is asked only about a grant that no row has any more; if it fails, the schedule goes on asking.
+/// `DELETE /api/integrations/:id`: deletes the row first, whatever it holds, and queues its credential for revocation in the same transaction.
+/// So the provider is asked only about a grant that no row has any more. If the request fails, the schedule repeats it.
 pub async fn disconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let user = context.signed_in().await?.user.id;

@@ -1,4 +1,4 @@
-//! The trail of an integration's credentials: `GET /api/integrations/:id/events`.
+//! An integration's events: `GET /api/integrations/:id/events`.
 
 use crate::context::Context;
 use crate::db::events::{self, Page};
@@ -8,8 +8,7 @@ use crate::http::Response;
 use crate::ids::IntegrationId;
 use crate::integrations::detail;
 
-/// A page of it, the newest events first. A trail outlives its integration; where there is neither, whether it is somebody else's or
-/// never was, the answer is one and the same.
+/// Returns a page, newest first. Events outlive their integration. An unknown integration and a foreign one get the same response.
 pub async fn events(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let page = Page::parse(&context.incoming.head.query)?;

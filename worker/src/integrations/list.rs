@@ -1,4 +1,4 @@
-//! The integrations: listed with the user's own token, deleted with the grant behind them.
+//! The list of integrations.
 
 use crate::context::Context;
 use crate::db::lists;
@@ -8,7 +8,7 @@ use crate::http::Response;
 use crate::ids::OrganizationId;
 use serde_json::json;
 
-/// `GET /api/integrations[?organization_id=][&offset=]`: one request to Supabase, whose rows go through as they are.
+/// `GET /api/integrations[?organization_id=][&offset=]`: one request to Supabase, with the user's own token. Its rows are passed on as they are.
 pub async fn list(context: &Context<'_>) -> Result<JsResponse> {
     let (organization, offset) = parameters(&context.incoming.head.query)?;
     let signed_in = context.signed_in().await?;
@@ -24,7 +24,7 @@ pub async fn list(context: &Context<'_>) -> Result<JsResponse> {
         .map_err(|error| Error::no_answer("list", error))?;
     let listed = lists::read_list(answer.status(), answer.is_json(), answer.content_range())?;
     if listed.beyond {
-        // Rows went while the caller paged.
+        // Rows were deleted while the caller paged.
         let empty = json!({"integrations": [], "count": listed.count});
         return Ok(Response::json(200, &empty).into());
     }

@@ -1,4 +1,4 @@
-//! What a user sees and changes of a connected account.
+//! A user's view of connected accounts, and changes to them.
 
 #[cfg(target_arch = "wasm32")]
 pub mod detail;

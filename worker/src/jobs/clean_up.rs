@@ -1,4 +1,4 @@
-//! The schedule's clean-up: what has expired is deleted, in calls that are bounded each.
+//! The scheduled clean-up: deletes what has expired, in bounded calls.
 
 use crate::context::Task;
 use crate::db::{CleanUp, Cleaning};
@@ -6,10 +6,10 @@ use crate::error::Result;
 use crate::host;
 use crate::jobs::progress::Progress;
 
-/// How long a run goes on deleting, in milliseconds; the next run goes on.
+/// How long a run deletes, in milliseconds. The next run continues.
 const CLEAN_FOR_MS: f64 = 5_000.0;
 
-/// Deletes until nothing is left to delete, or the time is up.
+/// Deletes until nothing is left or the time is up.
 pub async fn run(task: &Task) -> Result<Progress> {
     let call = CleanUp {
         p_event_days: task.settings.event_retention_days,
@@ -21,6 +21,6 @@ pub async fn run(task: &Task) -> Result<Progress> {
             break;
         }
     }
-    // No reason to share it out: the next run is soon enough.
+    // Not shared among invocations: the next run is soon enough.
     Ok(Progress::Nothing)
 }

@@ -1,10 +1,10 @@
-//! How far a job of the schedule came.
+//! The progress of a job.
 
-/// What a job has left.
+/// Whether a job is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Nothing that is due.
+    /// Nothing is due.
     Nothing,
-    /// Something for the next run: the job has used up its time.
+    /// Something is left for the next run: the job has used up its time.
     More,
 }

@@ -1,5 +1,5 @@
-//! Grants that end. The database gives a grant up first, in a transaction that either wins or loses against whoever stores it; only then is
-//! the provider asked. The schedule repeats what failed.
+//! Revocations. The database first gives a grant up, in a transaction that wins or loses against one that stores it. Only then is the provider
+//! asked. The schedule repeats what failed.
 
 use crate::context::Task;
 use crate::credentials::{self, Row, credential};
@@ -21,31 +21,30 @@ use futures_util::{StreamExt, stream};
 use sealed::Secret;
 use uuid::Uuid;
 
-/// How many a claim asks for: few enough to end within the lease.
+/// The number of rows in a claim: few enough to finish within the lease.
 const BATCH: u32 = 20;
-/// How long the schedule goes on claiming, in milliseconds; the next run continues.
+/// How long a run claims, in milliseconds. The next run continues.
 const CLAIM_FOR_MS: f64 = 20_000.0;
-/// How long to wait before each attempt to revoke a grant that is written down nowhere, in milliseconds.
+/// The pauses before each attempt to revoke a grant that is stored nowhere, in milliseconds.
 const PAUSES_MS: [u32; 3] = [0, 1_000, 3_000];
 
-/// Why a pending grant is given up.
+/// Why a pending connection is given up.
 #[derive(Clone, Copy)]
 pub enum Reason {
     /// It could not be stored.
     Abandoned,
-    /// The user gave it up.
+    /// The user canceled it.
     Discarded,
 }
 
-/// What became of a grant that was given up.
+/// The result of giving up a grant.
 pub enum Ended {
-    /// What the provider said; `No`, too, where another integration uses the grant.
+    /// The outcome of the revocation; `No` also if another integration uses the grant.
     Revoked(Revoked),
-    /// It was not pending any more: it was stored, or given up before.
+    /// It was not pending: it was stored, or already given up.
     NotPending,
 }
 
-/// Revokes what is due.
 pub async fn run(task: &Task) -> Result<Progress> {
     let owner = random_uuid()?;
     let types: Vec<_> = task.settings.offers.iter().map(kind_of).collect();
@@ -74,7 +73,7 @@ pub async fn run(task: &Task) -> Result<Progress> {
     }
 }
 
-/// The types whose revocation ends everything that the user granted.
+/// The types whose revocation ends everything that the user authorized.
 pub fn wide_types(settings: &Settings) -> Vec<&str> {
     let offers = settings.offers.iter();
     let wide = offers.filter(|offer| offer.provider().revokes_widely());
@@ -85,8 +84,8 @@ fn kind_of(offer: &Offer) -> &str {
     &offer.provider().kind
 }
 
-/// `give_up` for a grant that could not be stored. Where the database cannot be asked nothing else is done: the grant is revoked once it
-/// expires, or has been stored after all.
+/// Gives up a grant that could not be stored. If the database cannot be reached, nothing else is done: the grant is revoked when it expires, unless
+/// it was stored after all.
 pub async fn abandon(
     task: &Task,
     client: &Client,
@@ -102,7 +101,7 @@ pub async fn abandon(
     }
 }
 
-/// Gives up a pending grant and revokes it.
+/// Gives up a pending connection and revokes its grant.
 pub async fn give_up(
     task: &Task,
     client: &Client,
@@ -151,17 +150,17 @@ pub async fn revoke(task: &Task, owner: Uuid, revocation: &Revocation) -> Revoke
         p_request_id: &task.request_id,
     };
     if let Err(error) = task.call(&call).await {
-        // The lease ends, and the schedule revokes once more.
+        // The lease expires, and the schedule repeats the revocation.
         let detail = error.detail().unwrap_or_default();
         log::warning(&task.request_id, &format!("a revocation: {detail}"));
     }
     revoked
 }
 
-/// A revocation that the provider was not asked for.
+/// A revocation without a request to the provider.
 struct Failed {
     detail: String,
-    /// `failed` is repeated, `unreadable` is not.
+    /// The schedule repeats `failed`, but not `unreadable`.
     result: &'static str,
 }
 
@@ -174,7 +173,7 @@ async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed
         return Ok(Revoked::Unsupported);
     }
     let id = revocation.sealed_for;
-    // What a value is bound to is the id alone: a pending connection's is told as an integration's.
+    // Sealed values are bound to the id alone, so a pending connection's are named as an integration's in the log.
     let row = Row::Integration(IntegrationId(id));
     let config = credentials::parse_to_read(&revocation.config).ok_or_else(|| {
         let detail = format!("integrations {id}: no readable config");
@@ -199,7 +198,7 @@ async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed
     Ok(ask(task, &client, access.as_ref(), refresh.as_ref()).await)
 }
 
-/// Revokes tokens that are written down nowhere.
+/// Revokes tokens that are stored nowhere.
 pub async fn directly(task: &Task, client: &Client, access: &Secret, refresh: Option<&Secret>) {
     for pause in PAUSES_MS {
         if pause > 0 {

@@ -1,6 +1,6 @@
-//! What the clock begins, once a minute: the parts run one after the other, each bounded, and what one leaves is the next run's. Where
-//! the deployment has a queue, what is left is shared out instead: each of its messages is an invocation that runs one part, with
-//! connections of its own. A part claims what it does, so any number of runs at once do nothing twice.
+//! The jobs of the one-minute cron trigger. They run one after the other, each bounded, and the next run continues what one leaves. If the
+//! deployment has a queue, each of its messages starts another invocation that runs one job, with connections of its own. A job claims its
+//! work, so concurrent runs never do anything twice.
 
 use crate::context::{Task, request_id};
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ use crate::jobs::{
 use crate::settings::Settings;
 use platform::settings::SettingError;
 
-/// What there is to do in time.
+/// The scheduled jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Refresh,
@@ -22,7 +22,7 @@ enum Part {
     Clean,
 }
 
-/// How many invocations share what a run has left: as many as a queue takes in one call. One that finds nothing left has sent a single
+/// How many invocations share the remaining work: as many as one call of a queue can start. One that finds nothing left has sent a single
 /// request.
 const HELPERS: usize = 100;
 
@@ -35,7 +35,7 @@ impl Part {
         Self::Clean,
     ];
 
-    /// What a message and the log call it.
+    /// The job's name in messages and in the log.
     fn name(self) -> &'static str {
         match self {
             Self::Refresh => "refresh",
@@ -57,7 +57,7 @@ impl Part {
     }
 }
 
-/// Runs every part. One that fails does not keep the next from its turn.
+/// Runs every job. A failing job does not stop the next one.
 pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Option<Queue>) {
     let Some(task) = begin(settings) else { return };
     for part in Part::ALL {
@@ -69,17 +69,17 @@ pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Optio
     }
 }
 
-/// Runs the part that a message of the queue names.
+/// Runs the job that a message of the queue names.
 pub async fn help(settings: &'static Result<Settings, SettingError>, name: &str) {
     let Some(task) = begin(settings) else { return };
     match Part::ALL.into_iter().find(|part| part.name() == name) {
-        // What it leaves is the clock's to share out.
+        // Its own remaining work is left to the cron trigger.
         Some(part) => {
             if let Err(error) = part.run(&task).await {
                 failed(&task.request_id, part.name(), &error);
             }
         }
-        // The queue is the deployment's own: another version has sent it.
+        // The queue belongs to the deployment, so another version has sent the message.
         None => log::warning(&task.request_id, "queue: a message of another version"),
     }
 }

@@ -1,4 +1,4 @@
-//! The schedule's checks: what is due is claimed in batches, checked side by side, and written together.
+//! Scheduled checks: claims due integrations in batches, checks them concurrently and writes the results in batches.
 
 use crate::context::Task;
 use crate::db::{CheckClaim, CheckResult, ClaimDueChecks, ClaimingDueChecks};
@@ -16,12 +16,11 @@ use catalogue::Endpoint;
 use futures_util::{StreamExt, stream};
 use std::cell::RefCell;
 
-/// How many rows a claim asks for.
+/// The number of rows in a claim.
 const BATCH: u32 = 20;
-/// How long the checks go on claiming, in milliseconds; the next run goes on.
+/// How long a run claims, in milliseconds. The next run continues.
 const CLAIM_FOR_MS: f64 = 20_000.0;
 
-/// Checks what is due.
 pub async fn run(task: &Task) -> Result<Progress> {
     let offered = task.settings.offers.iter().map(Offer::provider);
     let mut types: Vec<_> = offered.map(|provider| provider.kind.as_str()).collect();
@@ -57,7 +56,7 @@ pub async fn run(task: &Task) -> Result<Progress> {
     }
 }
 
-/// Checks one row, unless its provider wants no more.
+/// Checks one row, unless its provider asked for a pause.
 async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim) -> CheckResult {
     let kind = &claim.integration_type;
     if patience.borrow().is_over(kind) {
@@ -69,7 +68,7 @@ async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim
     };
     let Examined { result, verdict } = match examine(task, claim, &asker).await {
         Ok(examined) => examined,
-        // Nothing can be asked, so there is nothing to say of it.
+        // Nothing could be asked, so there is no verdict.
         Err(Error::Client(ClientError::NotCheckable)) => return passed_by(claim),
         Err(error) => {
             let detail = error.detail().unwrap_or_default();
@@ -85,7 +84,7 @@ async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim
     result
 }
 
-/// What a verdict says of the provider's health. None: it was not asked, or each user has a limit of their own.
+/// What a verdict says about the provider. None if the provider was not asked, or if each user has a limit of their own.
 fn health(task: &Task, kind: &str, verdict: Verdict) -> Option<RequestOutcome> {
     match (verdict.status, verdict.reason) {
         (_, Some(Reason::Unreadable)) => None,

@@ -1,4 +1,4 @@
-//! The schedule's refreshes: what ends soon is claimed in batches, redeemed side by side, and written together as it comes.
+//! Claims expiring tokens in batches, refreshes them concurrently and writes the results in batches.
 
 use crate::context::Task;
 use crate::db::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
@@ -17,16 +17,16 @@ use futures_util::{SinkExt, StreamExt};
 use std::cell::{Cell, RefCell};
 use uuid::Uuid;
 
-/// What ends within so many seconds is refreshed: several runs come before the end, also when one fails.
+/// Tokens that expire within this number of seconds are refreshed. Several runs come before the expiry, even if one fails.
 const HORIZON_SECONDS: u32 = 600;
-/// How many rows a claim asks for.
+/// The number of rows in a claim.
 const BATCH: u32 = 100;
-/// How many claimed rows wait for a lane: enough for the lanes while the next batch is claimed.
+/// How many claimed rows may wait for a lane: enough for the lanes while the next batch is claimed.
 const AHEAD: usize = 40;
-/// How long the next write waits for company, in milliseconds: a request for each row would halve what a run gets done. No more than a
-/// round trip, as a worker that dies takes with it what is not written.
+/// How long to wait before writing, to fill the batch, in milliseconds. A request per row would halve a run's throughput. Not more than a round
+/// trip, because unwritten results are lost if the worker dies.
 const GATHER_MS: u32 = 20;
-/// How long a sweep goes on claiming, in milliseconds; the next run goes on.
+/// How long a run claims, in milliseconds. The next run continues.
 const CLAIM_FOR_MS: f64 = 40_000.0;
 
 /// A claimed row, and when it was claimed.
@@ -35,7 +35,6 @@ struct Waiting {
     since_ms: f64,
 }
 
-/// Refreshes what is due.
 pub async fn run(task: &Task) -> Result<Progress> {
     let sweep = Sweep {
         task,
@@ -65,7 +64,7 @@ struct Sweep<'a> {
     task: &'a Task,
     owner: Uuid,
     patience: RefCell<BackoffPolicy>,
-    /// How many claimed rows could not be read.
+    /// The number of claimed rows that could not be read.
     unreadable: Cell<u32>,
 }
 
@@ -77,14 +76,14 @@ impl Sweep<'_> {
         }
     }
 
-    /// What a pause that was asked for says of the provider: nothing, where each user has a limit of their own.
+    /// What a requested pause says about the provider: nothing if each user has a limit of their own.
     fn pause(&self, kind: &str) -> Option<RequestOutcome> {
         let offer = self.task.settings.offer(kind)?;
         offer.provider().pauses_after(Endpoint::Token)?;
         Some(RequestOutcome::Pause)
     }
 
-    /// Claims until nothing is due or the run has had its time.
+    /// Claims until nothing is due or the time is up.
     async fn feed(&self, mut claims: mpsc::Sender<Waiting>) -> Result<Progress> {
         let settings = self.task.settings;
         let offered = settings.offers.iter().map(Offer::provider);
@@ -108,13 +107,13 @@ impl Sweep<'_> {
                 return Ok(Progress::Nothing);
             }
             for claim in batch {
-                // The lanes end after this.
+                // This ends the lanes.
                 let _ = claims.send(Waiting { claim, since_ms }).await;
             }
         }
     }
 
-    /// Redeems one row, unless it has waited so long that the lease might end before the answer, or its provider wants no more.
+    /// Refreshes one row, unless its lease might expire before the response, or its provider asked for a pause.
     async fn lane(&self, waiting: Waiting, ends: &UnboundedSender<Redeemed>) {
         let Waiting { claim, since_ms } = waiting;
         let kind = &claim.integration_type;
@@ -131,7 +130,7 @@ impl Sweep<'_> {
             _ if redeemed.result.retry_after.is_some() => self.pause(kind),
             Some(Fault::Refused | Fault::OutcomeUnknown) => Some(RequestOutcome::Failed),
             Some(Fault::InvalidGrant | Fault::InvalidClient) | None => Some(RequestOutcome::Good),
-            // Nobody was asked.
+            // The provider was not asked.
             Some(Fault::Unreadable | Fault::NotRefreshable | Fault::Released) => None,
         };
         if let Some(health) = health {
@@ -139,11 +138,11 @@ impl Sweep<'_> {
                 .borrow_mut()
                 .note(kind, claim.organization_id, health);
         }
-        // The writer ends after this.
+        // This ends the writer.
         let _ = ends.unbounded_send(redeemed);
     }
 
-    /// Writes what has come meanwhile, one request after the other: the slower the database, the more go together.
+    /// Writes the results that have arrived, one request after the other. The slower the database, the larger the batches.
     async fn write(&self, ended: UnboundedReceiver<Redeemed>) {
         let mut batches = ended.ready_chunks(BATCH as usize);
         while let Some(batch) = batches.next().await {

@@ -1,8 +1,8 @@
-//! The schedule's deliveries: what the outbox holds is claimed a few at a time, sent side by side, and written down as the answers come.
-//! A lane that falls free is filled at once, so nobody waits for a slow receiver's answer.
+//! Webhook deliveries: claims a few events at a time from the outbox, sends them concurrently and writes the results as they come. A free lane
+//! is filled at once, so no delivery waits for a slow receiver.
 //!
-//! At least once: whoever dies between a receiver's answer and the write leaves a claim that ends by itself, and the event is sent again
-//! under the same id.
+//! At least once: if the worker dies between a receiver's response and the write, the claim expires and the event is sent again under the same
+//! id.
 
 use crate::context::Task;
 use crate::credentials::{self, Row};
@@ -25,12 +25,11 @@ use std::collections::VecDeque;
 use std::mem;
 use uuid::Uuid;
 
-/// How long a run goes on claiming, in milliseconds; the next run goes on.
+/// How long a run claims, in milliseconds. The next run continues.
 const CLAIM_FOR_MS: f64 = 30_000.0;
-/// How many endpoints' secrets a run moves to the primary key.
+/// How many endpoints' secrets a run rewraps.
 const RESEALS: u32 = 200;
 
-/// Delivers what is due.
 pub async fn run(task: &Task) -> Result<Progress> {
     if let Err(error) = reseal(task).await {
         let detail = error.detail().unwrap_or_default();
@@ -53,7 +52,7 @@ pub async fn run(task: &Task) -> Result<Progress> {
     run.finish().await
 }
 
-/// What has come of one of the things that go on side by side.
+/// The result of one of the concurrent tasks.
 enum Step {
     Claimed(Result<ClaimingDeliveries>),
     Sent {
@@ -64,16 +63,16 @@ enum Step {
     Settled(Result<()>),
 }
 
-/// Whether to claim.
+/// The state of the claims.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Claim {
     /// Something may be due.
     Due,
-    /// A claim is under way.
+    /// A claim is running.
     UnderWay,
-    /// A claim is under way, and something was written down meanwhile that it may not have seen.
+    /// A claim is running, and a result was written that it may not have seen.
     Overtaken,
-    /// Nothing was due; once something has ended there may be.
+    /// Nothing was due. Once a delivery ends, something may be.
     Dry,
 }
 
@@ -82,9 +81,9 @@ struct Run<'a> {
     owner: Uuid,
     begun_ms: f64,
     lanes: Lanes,
-    /// Claimed, and not yet sent.
+    /// Claimed, not yet sent.
     waiting: VecDeque<Delivery>,
-    /// Ended, and not yet written down.
+    /// Ended, not yet written.
     ended: Vec<WebhookResult>,
     claim: Claim,
     is_settling: bool,
@@ -105,13 +104,13 @@ impl<'a> Run<'a> {
         }
         match self.failure {
             Some(error) => Err(error),
-            // What a receiver that fails or is slow has waiting is the next run's: nothing that this one could go on with.
+            // Deliveries of a failing or slow receiver are left to the next run: this one would not send them.
             None if self.claim == Claim::Dry => Ok(Progress::Nothing),
             None => Ok(Progress::More),
         }
     }
 
-    /// Fills the free lanes. What is claimed of a receiver that has failed or was slow since is given back.
+    /// Fills the free lanes. Claimed deliveries of a receiver that has failed or was slow since are given back.
     fn send(&mut self, steps: &FuturesUnordered<LocalBoxFuture<'a, Step>>) {
         while self.lanes.is_free()
             && let Some(delivery) = self.waiting.pop_front()
@@ -141,7 +140,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Writes down what has ended, one request after the other: the slower the database, the more go together.
+    /// Writes the results, one request after the other. The slower the database, the larger the batches.
     fn settle(&mut self, steps: &FuturesUnordered<LocalBoxFuture<'a, Step>>) {
         if self.is_settling || self.ended.is_empty() {
             return;
@@ -151,7 +150,7 @@ impl<'a> Run<'a> {
         steps.push(async move { Step::Settled(settle(task, owner, &results).await) }.boxed_local());
     }
 
-    /// Claims what the lanes have room for, once what has ended is written down: then the database knows which receivers are slow.
+    /// Claims as many as the lanes have room for, after the results are written: then the database knows which receivers are slow.
     fn claim(&mut self, steps: &FuturesUnordered<LocalBoxFuture<'a, Step>>) {
         let is_late = host::now_ms() - self.begun_ms > CLAIM_FOR_MS;
         if self.claim != Claim::Due || self.is_settling || is_late || self.failure.is_some() {
@@ -221,7 +220,7 @@ fn milliseconds(took: f64) -> u32 {
 
 async fn attempt(task: &Task, delivery: &Delivery) -> WebhookResult {
     let settings = task.settings;
-    // Once more: what was allowed in another deployment need not be in this one.
+    // Checked again: another deployment may have allowed the URL.
     if url_policy::check(&delivery.url, settings.webhook_loopback).is_err() {
         return WebhookResult::of(delivery, Some("refused"));
     }
@@ -254,7 +253,7 @@ async fn attempt(task: &Task, delivery: &Delivery) -> WebhookResult {
     }
 }
 
-/// Writes the ends; a second time where the first was not answered, as that may be repeated and a delivery should not be.
+/// Writes the results, twice if the first write got no response: writing again is harmless, sending again is not.
 async fn settle(task: &Task, owner: Uuid, results: &[WebhookResult]) -> Result<()> {
     let call = SettleDeliveries {
         p_owner: owner,
@@ -267,7 +266,7 @@ async fn settle(task: &Task, owner: Uuid, results: &[WebhookResult]) -> Result<(
     Ok(())
 }
 
-/// Moves secrets to the primary key, those that are on a fallback: a rotation ends only when there are none (docs/rotation.md).
+/// Rewraps secrets that are sealed with a fallback key. A rotation ends only when there are none (docs/rotation.md).
 async fn reseal(task: &Task) -> Result<()> {
     let ring = &task.settings.ring;
     let fallbacks: Vec<_> = ring.kids().skip(1).map(|kid| kid.to_string()).collect();

@@ -5,17 +5,17 @@ use crate::oauth::Client;
 use crate::random::{RandomToken, sha256_base64url};
 use catalogue::Pkce;
 
-/// The secrets of one flow: what binds the callback to this request and this browser.
+/// The secrets of one flow. They bind the callback to this request and this browser.
 pub struct Flow {
-    /// `state`: in the URL, so known to the provider and to the browser's history.
+    /// `state`: part of the URL, so the provider and the browser's history know it.
     pub state: RandomToken,
-    /// The cookie's value: known to the browser alone.
+    /// The cookie's value: only the browser knows it.
     pub binding: RandomToken,
-    /// The PKCE verifier (RFC 7636, 4.1): known to us alone.
+    /// The PKCE verifier (RFC 7636, 4.1): only the worker knows it.
     pub verifier: RandomToken,
 }
 
-/// The URL that the browser is sent to.
+/// Builds the URL that the browser is redirected to.
 pub fn authorization_url(client: &Client, flow: &Flow) -> String {
     let challenge = sha256_base64url(flow.verifier.expose());
     let provider = &client.provider;
@@ -53,7 +53,7 @@ mod tests {
         }
     }
 
-    // A server ignores parameters that it does not know (RFC 6749, 3.1).
+    // Servers ignore unknown parameters (RFC 6749, 3.1).
     #[test]
     fn every_provider_gets_a_challenge_save_one_that_documents_a_refusal() {
         let apps = crate::providers::all().unwrap().into_iter();

@@ -1,12 +1,12 @@
-//! The authorization response (RFC 6749, 4.1.2; RFC 9207): what the browser brings to the callback.
+//! The authorization response (RFC 6749, 4.1.2; RFC 9207), as the browser brings it to the callback.
 
 use crate::error::{ClientError, Result};
 use crate::random::RandomToken;
 
-/// A response that names its flow. Its code can be read only once the flow is consumed: [`AuthorizationResponse::answer`] requires the issuer
+/// A response that names its flow. Its code can be read only after the flow is consumed: [`AuthorizationResponse::answer`] needs the issuer
 /// that the flow was started with.
 pub struct AuthorizationResponse {
-    /// Which flow.
+    /// The flow.
     pub state: RandomToken,
     outcome: Outcome,
     iss: Option<String>,
@@ -18,22 +18,22 @@ enum Outcome {
     Error,
 }
 
-/// What the provider answered.
+/// The provider's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AuthorizationOutcome {
     /// A code to exchange.
     Code(String),
-    /// The user said no.
+    /// The user declined.
     Declined,
-    /// The provider failed, in words of its own that nobody is shown.
+    /// The provider failed. Its own words are shown to nobody.
     Failed,
 }
 
 const CODE_MAX: usize = 4 * 1024;
 
 impl AuthorizationResponse {
-    /// Reads the callback's query. A parameter that stands twice (RFC 6749, 3.1), a state that is none of ours, and a code
-    /// that is absent or oversized are refused before anything else happens.
+    /// Parses the callback's query. A duplicate parameter (RFC 6749, 3.1), a state that we did not issue, and a missing or oversized code are
+    /// rejected at once.
     pub fn parse(query: &str) -> Result<Self> {
         let (mut state, mut code, mut error, mut iss) = (None, None, None, None);
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -74,8 +74,8 @@ impl AuthorizationResponse {
         })
     }
 
-    /// What the provider answered, once its issuer is the one that was asked (RFC 9207, 2.4). Where the provider names none,
-    /// none is wanted, and one that comes all the same says nothing.
+    /// Returns the answer if its issuer is the expected one (RFC 9207, 2.4). If the provider names no issuer, none is expected, and one that comes
+    /// anyway proves nothing.
     pub fn answer(self, expected_issuer: Option<&str>) -> Result<AuthorizationOutcome> {
         if expected_issuer.is_some() && self.iss.as_deref() != expected_issuer {
             return Err(ClientError::WrongIssuer.into());

@@ -1,4 +1,4 @@
-//! Which account a grant is for: the provider's own answer, never what the browser says.
+//! The account of a grant. The provider names it, never the browser.
 
 use crate::display_name::{cleaned, confusing};
 use crate::error::{ClientError, Error, Result};
@@ -13,24 +13,24 @@ use sealed::{PlainConfig, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// An account at the provider: at Supabase, a project.
+/// An account at the provider; at Supabase, a project.
 #[derive(Deserialize, Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Account {
-    /// What never changes.
+    /// The stable id.
     pub id: String,
-    /// What people call it.
+    /// The name that people see.
     pub name: String,
 }
 
 /// The most accounts that one grant may cover.
 const ACCOUNTS_MAX: usize = 1_000;
-/// How large an answer that names one account may be, and one that names `ACCOUNTS_MAX` of them, in bytes: a project of Supabase's is 400.
+/// The largest response that names one account, and the largest that names `ACCOUNTS_MAX`, in bytes. A Supabase project takes 400.
 const LIMIT: u32 = 128 * 1024;
 const LIST_LIMIT: u32 = 512 * 1024;
-/// The longest id, in characters: the database's bound.
+/// The longest id, in characters. The database has the same bound.
 const ID_MAX: usize = 200;
 
-/// Builds the request: one that only a good credential can make. None where the config holds no such credential.
+/// Builds the identity request, which only a valid credential can make. None if the config holds no such credential.
 pub fn request(offer: &Offer, config: &PlainConfig) -> Option<HttpRequest> {
     let provider = offer.provider_of(config)?;
     let identity = &provider.identity;
@@ -58,20 +58,20 @@ pub fn request(offer: &Offer, config: &PlainConfig) -> Option<HttpRequest> {
     Some(request)
 }
 
-/// Which accounts a request asks for.
+/// The accounts that a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
-    /// All that the credential is good for.
+    /// All accounts of the credential.
     All,
-    /// One by its id.
+    /// One account, by its id.
     One,
 }
 
-/// Builds the request for one account. None where the entry has none for that, or the config no credential.
+/// Builds the request for one account. None if the entry has no such request, or the config no credential.
 pub fn account_request(offer: &Offer, config: &PlainConfig, account: &str) -> Option<HttpRequest> {
     let provider = offer.provider_of(config)?;
     let identity = &provider.identity;
-    // What is no name in a path would be another path.
+    // An id with other characters would be another path.
     if matches!(account, "" | "." | "..") {
         return None;
     }
@@ -88,7 +88,7 @@ pub fn account_request(offer: &Offer, config: &PlainConfig, account: &str) -> Op
     Some(request)
 }
 
-/// The request with the config's credential on it.
+/// Adds the config's credential to the request.
 fn signed(
     provider: &Provider,
     config: &PlainConfig,
@@ -97,7 +97,7 @@ fn signed(
     let filled = |text: &str| fill(text, |name| config.get_str(name));
     match (&provider.basic, provider.auth) {
         (Some(basic), Auth::Basic) => {
-            // As they are (RFC 7617, 2): a client's at a token endpoint are encoded first.
+            // Not encoded (RFC 7617, 2), unlike a client's id and secret at a token endpoint.
             let pair = format!("{}:{}", filled(&basic.user)?, filled(&basic.password)?);
             let value = format!("Basic {}", BASE64_STANDARD.encode(pair));
             request.headers.push(("authorization", value));
@@ -116,8 +116,7 @@ fn signed(
     Some(request)
 }
 
-/// Reads the accounts, of which there is at least one. Where this answer does not name the account (see [`Source`]), it is the
-/// config's.
+/// Reads the accounts, at least one. If this response does not name the account (see [`Source`]), it is the config's.
 pub fn read(
     offer: &Offer,
     config: &PlainConfig,
@@ -135,7 +134,7 @@ pub fn read(
     }
     let body =
         parse(&answer.body).ok_or(Error::provider("identity endpoint: the answer is not JSON"))?;
-    // RFC 7662, 2.2: a token that is none is answered with status 200.
+    // RFC 7662, 2.2: the response for an invalid token has status 200.
     let is_inactive = provider.identity.style == IdentityStyle::Introspection
         && body.get("active") == Some(&Value::Bool(false));
     if is_inactive || !is_success(&provider, &body) {
@@ -171,7 +170,7 @@ pub fn read(
         .collect()
 }
 
-/// The account that a config names.
+/// The account in a config.
 fn stored(identity: &Identity, config: &PlainConfig) -> Result<Account> {
     let text = |key: &str| config.get_str(key).map(str::to_owned);
     let id = text(&identity.stored_as.id).ok_or(Error::Internal {
@@ -181,14 +180,14 @@ fn stored(identity: &Identity, config: &PlainConfig) -> Result<Account> {
     Ok(Account { id, name })
 }
 
-/// The account that an answer names.
+/// The account in a response.
 pub(super) fn account(identity: &Identity, item: &Value) -> Option<Account> {
     let text = |pointer: &str| match item.pointer(pointer)? {
         Value::String(text) => Some(text.trim().to_owned()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    // What is no pointer is a user's field, filled in.
+    // A text that is no pointer contains the user's fields, already filled in.
     let text = |text_or_pointer: &str| match text_or_pointer.starts_with('/') {
         true => text(text_or_pointer),
         false => Some(text_or_pointer.to_owned()),
@@ -243,7 +242,7 @@ mod tests {
             accounts("gitlab", 200, r#"{"id":7,"username":"jo\u0007\u202e"}"#).unwrap(),
             [account("7", "jo")]
         );
-        // The text of the answer: as a float the two would be one account.
+        // As floats the two ids would be equal.
         for id in ["18446744073709551617", "18446744073709551618"] {
             let user = format!(r#"{{"id":{id},"username":"jo"}}"#);
             assert_eq!(accounts("gitlab", 200, &user).unwrap(), [account(id, "jo")]);

@@ -1,5 +1,5 @@
-//! The client's side of OAuth 2.0 as RFC 9700 wants it: authorization code, PKCE with S256, `state`, and `iss`. Each step is a
-//! pair of plain functions: build the request, read the response.
+//! An OAuth 2.0 client as RFC 9700 describes it: authorization code, PKCE with S256, `state` and `iss`. Each step is a pair of plain functions:
+//! one builds the request, one reads the response.
 
 pub mod authorize;
 pub mod callback;

@@ -1,7 +1,7 @@
-//! The redemption of a refresh token (RFC 6749, 6), or another token for a client that gets them for itself (RFC 6749, 4.4).
+//! Redeems a refresh token (RFC 6749, 6), or requests another token with client credentials (RFC 6749, 4.4).
 //!
-//! A refresh token may be good for one redemption only, and a provider that sees one twice may take it for stolen and end the grant
-//! (RFC 9700, 4.14.2). So a redemption is sent once; whether it may be tried again later depends on what is known of its end.
+//! A refresh token may work only once. A provider that sees it twice may treat it as stolen and end the grant (RFC 9700, 4.14.2). So a redemption
+//! is sent once. Whether it may be retried later depends on its outcome.
 
 use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::oauth::response::body;
@@ -11,35 +11,35 @@ use chrono::{DateTime, Utc};
 use sealed::PlainConfig;
 use serde_json::Value;
 
-/// How a redemption ended.
+/// The outcome of a redemption.
 pub enum Redemption {
-    /// With fresh tokens.
+    /// The provider returned fresh tokens.
     Granted(Grant),
-    /// The provider has not redeemed the token, and may another time: too many requests, or our client is set up wrongly.
+    /// The provider has not redeemed the token, and may later: too many requests, or our client is misconfigured.
     Refused {
-        /// How, for the log.
+        /// The detail for the log.
         detail: String,
-        /// By which others are told to be alike; None for what says nothing of the token, such as too many requests.
+        /// The refusal, to compare with others. None if it says nothing about the token, as too many requests.
         refusal: Option<ClientError>,
     },
-    /// Nobody knows: no answer, a failure within the provider, or an answer that cannot be read.
+    /// Unknown: no response, a failure at the provider, or a response that cannot be read.
     OutcomeUnknown(String),
-    /// The token is none any more (`invalid_grant`).
+    /// The refresh token is no longer valid (`invalid_grant`).
     InvalidGrant,
-    /// The user's own client is none any more, or may not have tokens.
+    /// The user's own client is no longer valid, or may not request tokens.
     InvalidClient,
 }
 
-/// A refusal that is no `invalid_grant`, and may mean one all the same if it comes again and again.
+/// A refusal other than `invalid_grant`. If it repeats for long enough, the grant counts as ended.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ClientError {
-    /// The status and the error code.
+    /// Its status and error code.
     pub alike: String,
-    /// Whether the fault may lie with our client or with the endpoint, so that every grant would be refused like this.
+    /// Whether the cause may be our client or the endpoint, so that every grant would be refused like this.
     pub may_be_ours: bool,
 }
 
-/// Builds the request. No scope: the grant's own is kept. None where there is no refresh token.
+/// Builds the request. Without a scope, the grant keeps its own. None if there is no refresh token.
 pub fn request(client: &Client, config: &PlainConfig) -> Option<HttpRequest> {
     if client.provider.auth == Auth::ClientCredentials {
         return Some(token::client_credentials_request(client));
@@ -51,7 +51,7 @@ pub fn request(client: &Client, config: &PlainConfig) -> Option<HttpRequest> {
     Some(client.authenticated(&client.provider.token_url, &fields))
 }
 
-/// Reads the answer. One that holds a grant is one, whatever else it says.
+/// Reads the response. If it contains a grant, nothing else in it matters.
 pub fn read(
     provider: &Provider,
     answer: Result<HttpResponse, SendError>,
@@ -69,7 +69,7 @@ pub fn read(
     match (&said, status) {
         (Some(Said::InvalidGrant), _) => Redemption::InvalidGrant,
         (Some(Said::InvalidClient), _) => Redemption::InvalidClient,
-        // 503 says that the request was not taken up (RFC 9110, 15.6.4); any other failure may have come after the deed.
+        // 503 means that the request was not handled (RFC 9110, 15.6.4). Any other failure may have come after the redemption.
         (Some(Said::Other(_)), 200) | (_, 300..=499 | 503) => Redemption::Refused {
             detail,
             refusal: refusal(status, said),
@@ -78,9 +78,9 @@ pub fn read(
     }
 }
 
-/// A refusal by which others are told to be alike. What says that nothing can be answered now is none.
+/// The refusal, to compare with others. None if the server is only unavailable.
 fn refusal(status: u16, said: Option<Said>) -> Option<ClientError> {
-    // What an authorization server says of the client, or of what it asks for: the same for every grant.
+    // Error codes about the client or the request: the same for every grant.
     const OF_CLIENT: [&str; 5] = [
         "invalid_client",
         "unauthorized_client",
@@ -108,7 +108,7 @@ fn refusal(status: u16, said: Option<Said>) -> Option<ClientError> {
     })
 }
 
-/// An error in so many words (RFC 6749, 5.2, or the entry's), with whatever status.
+/// Whether the body contains one of these errors (RFC 6749, 5.2, or the entry's), whatever the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Said {
     InvalidGrant,
@@ -117,7 +117,7 @@ enum Said {
 }
 
 fn said(provider: &Provider, answer: &HttpResponse) -> Option<Said> {
-    // Of a client of the user's own. Auth0's word for a wrong secret is the last, with status 401 or 403.
+    // For a client of the user's own. Auth0 reports a wrong secret as `access_denied`, with status 401 or 403.
     const INVALID_CLIENT: [&str; 3] = ["invalid_client", "unauthorized_client", "access_denied"];
     let body = body(provider, answer);
     let is_own = provider.auth == Auth::ClientCredentials;
@@ -140,7 +140,7 @@ fn said(provider: &Provider, answer: &HttpResponse) -> Option<Said> {
     })
 }
 
-/// Whether an answer is what the entry says.
+/// Whether a response matches a pattern of the entry.
 fn matches(refused: &RefusedGrant, answer: &HttpResponse, body: Option<&Value>) -> bool {
     let status = answer.status;
     let usual = matches!(status, 200 | 400..=499) && status != 429;
@@ -280,7 +280,7 @@ mod tests {
         }
     }
 
-    // Each as it was reported of the provider.
+    // Each as users of the provider have reported it.
     #[test]
     fn an_entry_says_in_which_words_a_grant_is_over() {
         let json = "application/json";
@@ -397,7 +397,7 @@ mod tests {
                 false,
             ),
             (200, r#"{"error":"fatal"}"#, "200 fatal", false),
-            // What may be said of our client, or by another server in between.
+            // Errors about our client, or from another server in between.
             (401, r#"{"error":"planning"}"#, "401 planning", true),
             (
                 400,
@@ -469,7 +469,7 @@ mod tests {
             let body = format!(r#"{{"error":"{error}"}}"#);
             let own = end_at("auth0", json, status, &body);
             assert!(matches!(own, Redemption::InvalidClient), "{status} {error}");
-            // Of ours it says that the settings are wrong, which ends nobody's grant.
+            // About our own client, the error says that the settings are wrong. It ends no grant.
             let ours = end_at("gitlab", json, status, &body);
             assert!(
                 matches!(ours, Redemption::Refused { .. }),

@@ -1,11 +1,11 @@
-//! What is asked of any answer of a provider: whether there is one, how it is encoded, and whether it means success.
+//! Reading a provider's response: whether there is one, its encoding, and whether it means success.
 
 use crate::error::Error;
 use crate::http::{HttpResponse, SendError};
 use catalogue::{Encoding, Provider};
 use serde_json::{Map, Value};
 
-/// A provider gave no answer.
+/// The error if the provider did not respond.
 pub fn no_answer(what: &str, error: SendError) -> Error {
     let how = match error {
         SendError::Timeout => "did not answer in time",
@@ -17,8 +17,8 @@ pub fn no_answer(what: &str, error: SendError) -> Error {
     }
 }
 
-/// The body of an answer in the entry's format, whatever its Content-Type says: JSON, or a form where the provider may answer one
-/// although JSON is asked for.
+/// Reads the body in the entry's format, whatever its Content-Type: JSON, or a form if the provider may answer with one although JSON is
+/// requested.
 pub fn body(provider: &Provider, answer: &HttpResponse) -> Option<Value> {
     let json = parse(&answer.body);
     if provider.token_response_format == Encoding::Json || json.is_some() {
@@ -33,14 +33,14 @@ pub fn body(provider: &Provider, answer: &HttpResponse) -> Option<Value> {
     })
 }
 
-/// The most values that an answer may hold: a thousand accounts of sixty members each. A parsed value takes some fifty bytes however short it
-/// was, so a text of zeros would take thirty times its size.
+/// The most values in a response: a thousand accounts of sixty members each. A parsed value takes about fifty bytes even if its text is short,
+/// so a text of zeros would take thirty times its size.
 const VALUES_MAX: usize = 64_000;
 
-/// Parses JSON that holds no more than `VALUES_MAX` values. A lone surrogate (RFC 8259, 8.2), which no Rust string can hold, reads as U+FFFD
-/// instead of spoiling all else.
+/// Parses JSON of at most `VALUES_MAX` values. A lone surrogate (RFC 8259, 8.2), which no Rust string can hold, is read as U+FFFD, so that the
+/// rest can be used.
 pub fn parse(text: &str) -> Option<Value> {
-    // One more than there are commas and opening brackets at the most: those within strings are counted too.
+    // At most one more than the number of commas and opening brackets; those within strings are counted too.
     let values = text
         .bytes()
         .filter(|byte| matches!(byte, b',' | b'[' | b'{'));
@@ -52,7 +52,7 @@ pub fn parse(text: &str) -> Option<Value> {
         .ok()
 }
 
-/// Replaces the escapes of lone surrogates by that of U+FFFD.
+/// Replaces the escapes of lone surrogates by the escape of U+FFFD.
 fn without_lone_surrogates(text: &str) -> String {
     let unit = |at: usize| {
         let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
@@ -70,7 +70,7 @@ fn without_lone_surrogates(text: &str) -> String {
                 at += 6;
                 continue;
             }
-            // The escape and what it escapes, which may be another backslash.
+            // The escape and the character after it, which may be another backslash.
             _ => 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
         mended.push_str(&text[at..at + length]);
@@ -80,7 +80,7 @@ fn without_lone_surrogates(text: &str) -> String {
     mended
 }
 
-/// The string of a member, wherever it is in a text that is not JSON as a whole: cut off, say, or with something around it.
+/// Finds the string value of a member in a text that is not valid JSON, because it is cut off or surrounded by other text.
 pub fn find_member(text: &str, name: &str) -> Option<String> {
     let quoted = format!("\"{name}\"");
     let (_, rest) = text.split_once(&quoted)?;
@@ -89,7 +89,7 @@ pub fn find_member(text: &str, name: &str) -> Option<String> {
     values.next()?.ok()
 }
 
-/// Whether an answer with status 200 means success.
+/// Whether a response with status 200 means success.
 pub fn is_success(provider: &Provider, body: &Value) -> bool {
     let flag = provider.success_flag.as_ref();
     flag.is_none_or(|flag| body.pointer(flag) == Some(&Value::Bool(true)))

@@ -1,4 +1,4 @@
-//! The revocation of a grant at the provider (RFC 7009, or the provider's own form of it).
+//! Revokes a grant at the provider (RFC 7009, or the provider's own form).
 
 use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::oauth::client::{Client, with_bearer, with_form, with_json};
@@ -7,16 +7,16 @@ use catalogue::{Provider, RevocationStyle};
 use sealed::Secret;
 use serde::{Serialize, Serializer};
 
-/// What the provider said.
+/// The outcome of a revocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revoked {
-    /// The grant is gone.
+    /// The grant is revoked.
     Yes,
-    /// It may still stand: the provider failed, or there was nothing left to revoke it with.
+    /// Not confirmed: the provider failed, or the config had no token to revoke.
     No,
-    /// The provider has no such endpoint.
+    /// The provider has no revocation endpoint.
     Unsupported,
-    /// This grant is gone, but an earlier one of the same account may still exist.
+    /// This grant is revoked, but an earlier one of the same account may still exist.
     Unknown,
 }
 
@@ -31,8 +31,8 @@ impl Serialize for Revoked {
     }
 }
 
-/// Builds the request; None where the provider has no revocation endpoint. The refresh token stands for the whole grant
-/// (RFC 7009, 2.1); an access token is revoked only where there is no other.
+/// Builds the request. None if the provider has no revocation endpoint. A refresh token stands for the whole grant (RFC 7009, 2.1); an access
+/// token is revoked only if there is no refresh token.
 pub fn request(
     client: &Client,
     access_token: Option<&Secret>,
@@ -84,12 +84,12 @@ pub fn request(
             request
         }
     };
-    // A user waits for this; the schedule repeats what fails.
+    // A user waits for this, and the schedule repeats what fails.
     request.timeout_ms = 8_000;
     Ok(request)
 }
 
-/// Reads the answer: 200 (RFC 7009, 2.2), or 204 where there is nothing to say.
+/// Reads the response. 200 (RFC 7009, 2.2) and 204 mean success.
 pub fn read(provider: &Provider, answer: &Result<HttpResponse, SendError>) -> Revoked {
     match answer {
         Ok(answer) if matches!(answer.status, 200 | 204) && is_so(provider, answer) => Revoked::Yes,
@@ -97,7 +97,7 @@ pub fn read(provider: &Provider, answer: &Result<HttpResponse, SendError>) -> Re
     }
 }
 
-/// Whether the body does not say otherwise.
+/// Whether the body does not contradict that.
 fn is_so(provider: &Provider, answer: &HttpResponse) -> bool {
     provider.success_flag.is_none()
         || serde_json::from_str(&answer.body).is_ok_and(|body| is_success(provider, &body))

@@ -1,4 +1,4 @@
-//! The exchange of a code for tokens (RFC 6749, 4.1.3 and 5.1).
+//! Exchanges a code for tokens (RFC 6749, 4.1.3 and 5.1).
 
 use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
@@ -9,26 +9,25 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
 use serde_json::Value;
 
-/// What the provider granted.
+/// A grant that the provider issued.
 pub struct Grant {
-    /// The access token.
     pub access_token: Secret,
-    /// What renews it, where the provider gives one.
+    /// The refresh token, if there is one.
     pub refresh_token: Option<Secret>,
-    /// When the access token ends, where the provider says so.
+    /// When the access token expires, if the provider says so.
     pub expires_at: Option<DateTime<Utc>>,
-    /// What else of the answer is stored, by name.
+    /// The response's other members that are stored, by name.
     pub metadata: Vec<(String, String)>,
-    /// The account, where the provider names it in the very same answer.
+    /// The account, if the token response names it.
     pub account: Option<Account>,
 }
 
-/// The longest lifetime that is believed, in seconds: ten years.
+/// The longest accepted lifetime, in seconds: ten years.
 const LIFETIME_MAX: i64 = 10 * 365 * 86_400;
-/// The longest token that is stored, in bytes.
+/// The longest accepted token, in bytes.
 const TOKEN_MAX: usize = 16 * 1024;
 
-/// The longest further field that is stored, in bytes.
+/// The longest accepted metadata value, in bytes.
 const KEPT_MAX: usize = 2 * 1024;
 
 /// Builds the token request (RFC 6749, 4.1.3; RFC 7636, 4.5).
@@ -44,7 +43,7 @@ pub fn request(client: &Client, code: &str, redirect_uri: &str, verifier: &str) 
     client.authenticated(&client.provider.token_url, &fields)
 }
 
-/// Builds the request for a token of the client's own (RFC 6749, 4.4.2).
+/// Builds the request for a token with client credentials (RFC 6749, 4.4.2).
 pub fn client_credentials_request(client: &Client) -> HttpRequest {
     let provider = &client.provider;
     let scope = provider.scope();
@@ -57,28 +56,26 @@ pub fn client_credentials_request(client: &Client) -> HttpRequest {
     client.authenticated(&provider.token_url, &fields)
 }
 
-/// An answer to a token request that is no grant to use.
+/// A token response that holds no usable grant.
 #[derive(Debug)]
 pub struct Unusable {
-    /// Why.
+    /// The error.
     pub error: Error,
-    /// The tokens that it holds all the same: somebody has to revoke them.
+    /// The tokens that the response holds anyway. They must be revoked.
     pub tokens: Option<Tokens>,
-    /// The provider's status; 0: there was no answer.
+    /// The response's status; 0 without a response.
     pub status: u16,
 }
 
 /// Tokens that were received.
 #[derive(Debug)]
 pub struct Tokens {
-    /// The access token.
     pub access_token: Secret,
-    /// The refresh token, if there is one.
     pub refresh_token: Option<Secret>,
 }
 
-/// Reads the answer to a token request. Success is 200 (RFC 6749, 5.1) or, at Supabase, 201. An answer with an access token is a grant:
-/// optional members that say nothing are taken for absent.
+/// Reads a token response. Success is 200 (RFC 6749, 5.1) or, at Supabase, 201. A response with an access token is a grant: invalid optional
+/// members count as absent.
 pub fn read(
     provider: &Provider,
     answer: Result<HttpResponse, SendError>,
@@ -111,7 +108,7 @@ pub fn read(
         let detail = "token endpoint: answered a failure";
         return Err(unusable(status, Error::provider(detail)));
     }
-    // Slack puts the tokens of a refresh at the top.
+    // Slack returns the tokens of a refresh at the top.
     let tokens = body
         .pointer(&provider.token_response_path)
         .filter(|tokens| tokens.get("access_token").is_some())
@@ -137,7 +134,7 @@ fn grant(
         let detail = "token endpoint: the answer holds no access token";
         return Err((Error::provider(detail), None));
     };
-    // A client that gets tokens for itself needs none (RFC 6749, 4.4.3).
+    // A client that requests tokens for itself needs no refresh token (RFC 6749, 4.4.3).
     let refresh_token = text("refresh_token")
         .filter(|_| provider.auth == Auth::Oauth)
         .map(Secret::from);
@@ -178,23 +175,23 @@ fn grant(
     })
 }
 
-/// What a header can carry (RFC 6750, 2.1, and a little more): no white space, no control characters.
+/// The characters that a header can carry (RFC 6750, 2.1, and a few more): no white space, no control characters.
 fn is_usable(token: &str) -> bool {
     token.len() <= TOKEN_MAX && token.bytes().all(|b| b.is_ascii_graphic())
 }
 
-/// The seconds of `expires_in`: a number, which in a form, and at some providers in JSON, is text. Zero, a negative number and what is
-/// longer than ten years say nothing.
+/// The seconds of `expires_in`. A form, and the JSON of some providers, has the number as text. Zero, a negative number and more than ten years
+/// count as absent.
 fn lifetime(value: &Value) -> Option<i64> {
     let seconds: f64 = match value {
         Value::String(text) => text.parse().ok()?,
         number => number.as_f64()?,
     };
-    // Beyond i64 the conversion saturates, and what is not a number becomes 0.
+    // The conversion saturates beyond i64, and makes 0 of NaN.
     Some(seconds as i64).filter(|seconds| (1..=LIFETIME_MAX).contains(seconds))
 }
 
-/// A moment as the source document writes it: `2025-12-08T10:30:00Z`.
+/// A time in the source document's format: `2025-12-08T10:30:00Z`.
 pub fn timestamp(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -1,6 +1,6 @@
-//! What becomes of an answer of a token endpoint whose job has ended with an exception or a trap: it may hold the only copy of somebody's
-//! tokens, so another job goes on with it. What such a job needs to know is the note under which JavaScript holds the answer; credentials in
-//! it are sealed.
+//! Recovers a token endpoint's response whose job has ended with an exception or a trap. The response may hold the only copy of a user's
+//! tokens, so another job continues with it. JavaScript holds the response with a note of what that job needs. Credentials in the note are
+//! sealed.
 
 pub mod note;
 
@@ -15,7 +15,7 @@ use crate::settings::Settings;
 use note::Note;
 use platform::settings::SettingError;
 
-/// Goes on with an answer: fresh tokens are stored, and a new grant is given up and revoked.
+/// Continues with a response: fresh tokens are stored; a new grant is given up and revoked.
 pub async fn recover(
     settings: &'static Result<Settings, SettingError>,
     note: &str,

@@ -1,4 +1,4 @@
-//! What every reader of a credential goes through.
+//! Every reader of a credential calls this module.
 
 use crate::context::Task;
 use crate::error::{Error, Result};
@@ -7,26 +7,26 @@ use crate::refresh::on_demand::{Actor, RefreshPolicy, renew};
 use crate::refresh::refresh_grant::open;
 use sealed::PlainConfig;
 
-/// A token that ends within so many seconds is refreshed before it is handed out.
+/// A token that expires within this number of seconds is refreshed before it is returned.
 pub const SOON_SECONDS: u32 = 120;
 
-/// A credential that stands.
+/// A stored credential.
 pub struct Credential {
-    /// Opened; or why it does not open.
+    /// The opened config, or why it does not open.
     pub config: Result<PlainConfig>,
-    /// Which it is: what is found out about it holds as long as the row has this version.
+    /// The row's version. What is found out about the credential holds as long as the row has this version.
     pub version: String,
-    /// Whether it was refreshed a moment ago.
+    /// Whether it has just been refreshed.
     pub is_fresh: bool,
 }
 
-/// The credential of an integration, refreshed if it ends soon. Where a refresh is not to be had it is what stands, which the provider
-/// may refuse. The event of the opening is written in the transaction that hands it out.
+/// Returns an integration's credential, refreshed if it expires soon. If it cannot be refreshed, the stored credential is returned, which the
+/// provider may reject. The transaction that returns it also writes the event `opened`.
 pub async fn current(task: &Task, id: IntegrationId, asker: &Actor<'_>) -> Result<Credential> {
     read(task, id, RefreshPolicy::Within(SOON_SECONDS), asker).await
 }
 
-/// The same after a refresh, for a token that the provider does not take although it has not ended.
+/// The same after a refresh, for a token that the provider rejects although it has not expired.
 pub async fn fresh(task: &Task, id: IntegrationId, asker: &Actor<'_>) -> Result<Credential> {
     read(task, id, RefreshPolicy::Fresh, asker).await
 }

@@ -1,4 +1,4 @@
-//! How an access token is refreshed.
+//! Refreshing access tokens.
 
 pub mod policy;
 

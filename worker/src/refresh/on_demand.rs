@@ -1,4 +1,4 @@
-//! A refresh: one redemption of the refresh token however many ask at once. Whoever has the claim redeems; the others wait and read.
+//! A refresh for a request. The caller with the claim redeems the refresh token once; concurrent callers wait and read the result.
 
 use crate::context::{Context, Task};
 use crate::db::{ClaimRefresh, Claiming, Current, End, Fault};
@@ -11,14 +11,13 @@ use crate::refresh::policy::waits;
 use crate::refresh::refresh_grant::{Redeemer, redeem, settle};
 use serde_json::json;
 
-/// Who opens a credential.
+/// The caller that asks for a credential.
 #[derive(Clone, Copy)]
 pub enum Caller {
-    /// The worker by itself.
+    /// The worker itself.
     Worker,
-    /// A user.
     User(UserId),
-    /// A program, by its service key.
+    /// A program with a service key.
     ServiceKey(ServiceKeyId),
 }
 
@@ -38,33 +37,32 @@ impl Caller {
     }
 }
 
-/// Who wants a credential, and what for.
+/// Who asks for a credential, and why.
 pub struct Actor<'a> {
-    /// Who.
     pub caller: Caller,
-    /// What for, as the event says it.
+    /// The reason in the event.
     pub reason: &'a str,
 }
 
-/// When a refresh is wanted.
+/// When to refresh.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RefreshPolicy {
-    /// In any case, save what was refreshed a moment ago.
+    /// Always, unless it has just been refreshed.
     Now,
-    /// The same, and what stands then is handed out.
+    /// Always; if that fails, the stored credential is returned.
     Fresh,
-    /// If the access token ends within so many seconds; what stands is handed out.
+    /// If the access token expires within this number of seconds; otherwise the stored credential is returned.
     Within(u32),
 }
 
 impl RefreshPolicy {
-    /// Whether an old credential is better than none.
+    /// Whether the stored credential is returned if the refresh fails.
     fn takes_old(self) -> bool {
         matches!(self, Self::Within(_))
     }
 }
 
-/// How often one caller redeems by itself, where the row changes under it each time.
+/// How often one caller redeems, if the row changes each time.
 const CLAIMS: usize = 3;
 
 /// `POST /api/integrations/:id/refresh`
@@ -79,7 +77,7 @@ pub async fn refresh(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(Response::json(200, &answer))
 }
 
-/// Refreshes a credential where that is wanted, by oneself or by waiting for whoever is at it.
+/// Refreshes a credential according to the policy, or waits for a refresh that is already running.
 pub async fn renew(
     task: &Task,
     id: IntegrationId,
@@ -117,7 +115,7 @@ pub async fn renew(
                 let end = ends.get(&id.0).copied();
                 again(id, end, fault, wanted)?;
                 if end == Some(End::Changed) {
-                    // Somebody else has just written the row: what stands there now is new.
+                    // Another writer has just written the row: its credential is new.
                     within = Some(0);
                 }
             }
@@ -134,7 +132,7 @@ pub async fn renew(
     }
 }
 
-/// Whether the caller's own claim ended so that what stands now is to be read.
+/// Whether the outcome of the caller's own claim is that the row must be read again.
 fn again(
     id: IntegrationId,
     end: Option<End>,

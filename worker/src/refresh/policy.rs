@@ -1,51 +1,51 @@
-//! What a refresh may take: how long others wait for it, how late it may start, when a sweep leaves a provider alone.
+//! The time limits of a refresh: how long other callers wait for it, how late it may start, and when a run stops asking a provider.
 //!
-//! The lease that the database gives (90 seconds, see `migrations/`) is longer than all of it together: [`START_WITHIN_MS`], the
-//! provider's 20 seconds, and the write with its repetitions.
+//! The database's lease (90 seconds, see `migrations/`) is longer than the sum: [`START_WITHIN_MS`], the provider's 20 seconds, and the write with
+//! its retries.
 
 use crate::ids::OrganizationId;
 
 /// How late after its claim a redemption may start, in milliseconds.
 pub const START_WITHIN_MS: f64 = 30_000.0;
-/// The pauses before each try at writing what was redeemed, in milliseconds. The provider is never asked again instead.
+/// The pauses before each attempt to write a redemption's result, in milliseconds. The provider is never asked again.
 pub const WRITE_PAUSES_MS: [u32; 4] = [0, 300, 1_000, 3_000];
 
-/// The pauses of whoever waits for somebody else's refresh, in milliseconds: soon at first, and half a minute in all, which is more
-/// than a provider may take.
+/// The pauses of a caller that waits for another's refresh, in milliseconds: short at first, and half a minute in all, which is longer than the
+/// provider's timeout.
 pub fn waits() -> impl Iterator<Item = u32> {
     (0..).map(|n: u32| 50 << n.min(4)).take(42)
 }
 
-/// How long a run goes on asking each provider: one that is down must not keep the others' customers waiting.
+/// How long a run keeps asking one provider, so that a failing provider does not delay the customers of others.
 #[derive(Debug, Default)]
 pub struct BackoffPolicy(Vec<(String, InARow)>);
 
-/// Failures without a success in between.
+/// Consecutive failures.
 #[derive(Debug, Default)]
 struct InARow {
     failures: u32,
-    /// Of which organizations, up to as many as it takes.
+    /// The organizations that they concern, up to the number that matters.
     organizations: Vec<OrganizationId>,
 }
 
-/// So many failures in a row are the provider's, if they are of so many organizations: one of them, which may have its own server behind
-/// the type, or a limit of its own, does not stop the others.
+/// This many consecutive failures, of this many organizations, are the provider's fault. A single organization, which may have its own server or
+/// its own limit, does not stop the others.
 const FAILURES: u32 = 5;
 const ORGANIZATIONS: usize = 3;
 
-/// How a request went, as far as the provider's health goes.
+/// The outcome of a request, as far as it concerns the provider's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestOutcome {
-    /// It answered what it should.
+    /// The provider responded as expected.
     Good,
-    /// It failed.
+    /// The provider failed.
     Failed,
-    /// It asked for a pause.
+    /// The provider asked for a pause.
     Pause,
 }
 
 impl BackoffPolicy {
-    /// Takes note of a request of this organization at the provider of this type.
+    /// Records a request of this organization at the provider of this type.
     pub fn note(&mut self, kind: &str, organization: OrganizationId, health: RequestOutcome) {
         let position = self.0.iter().position(|(known, _)| known == kind);
         let failures = match health {
@@ -69,7 +69,7 @@ impl BackoffPolicy {
         }
     }
 
-    /// Whether the provider is left alone until the next run.
+    /// Whether the run sends nothing more to the provider.
     pub fn is_over(&self, kind: &str) -> bool {
         let noted = self.0.iter().find(|(known, _)| known == kind);
         noted.is_some_and(|(_, row)| {

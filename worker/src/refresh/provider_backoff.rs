@@ -1,5 +1,5 @@
-//! A provider that wants no requests for a while is left alone: by the integration that was told so, and, where several organizations were,
-//! by all of its type.
+//! Backoff from a provider: after a rate-limit response, the integration that got it sends no requests for a while. If several organizations got
+//! one, no integration of the type does.
 
 use crate::context::Task;
 use crate::db::{PauseProvider, Pausing};
@@ -9,8 +9,8 @@ use crate::http::rate_limit::Limits;
 use crate::ids::IntegrationId;
 use catalogue::{Endpoint, Provider};
 
-/// Writes down the pause that an answer asked for, so that nothing is claimed until then for which it holds; answers how long it is, in
-/// seconds. Where the write fails, the next request is told the same.
+/// Stores the pause that a response asked for, so that nothing it covers is claimed until then. Returns its length in seconds. If the write fails,
+/// the next request gets the same response.
 pub async fn note(
     task: &Task,
     id: IntegrationId,

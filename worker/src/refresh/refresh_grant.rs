@@ -1,8 +1,8 @@
-//! One redemption of a refresh token, and the write of what it brought.
+//! Redeems a refresh token and writes the result.
 //!
-//! A redemption is sent once for a claim and never repeated; its write is, and where the row may not be written the database keeps
-//! the sealed answer for the next claim. What is left is a worker that dies between the provider's answer and its first write: the
-//! next claim finds that an attempt was made, tries the token that it has, and the events tell what was lost.
+//! A redemption is sent once per claim and never repeated. Its write is repeated, and if the row cannot be written, the database keeps the sealed
+//! result for the next claim. One gap remains: a worker that dies between the provider's response and its first write. The next claim then finds the
+//! recorded attempt, tries the token that is stored, and the events show what was lost.
 
 use crate::connect::store_connection;
 use crate::context::Task;
@@ -25,16 +25,16 @@ use sealed::{PlainConfig, StoredConfig};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// A claim's result, still to be written.
+/// A claim's result, not yet written.
 pub struct Redeemed {
-    /// What is written.
+    /// The result.
     pub result: RefreshResult,
-    /// The note that its answer is held under, if one was asked for.
+    /// The note under which the response is held, if a request was sent.
     note: Option<String>,
 }
 
 impl Redeemed {
-    /// Without a config.
+    /// A result without a config.
     pub fn fault(claim: &Claim, fault: Fault) -> Self {
         Self::of(claim, None, Some(fault))
     }
@@ -54,16 +54,16 @@ impl Redeemed {
     }
 }
 
-/// Who redeems: what the result is settled under.
+/// Who redeems, for the settlement.
 #[derive(Clone, Copy)]
 pub struct Redeemer {
-    /// What the claim is known by.
+    /// The claim's owner.
     pub owner: Uuid,
-    /// Who asked for it.
+    /// The user who asked for it.
     pub user: Option<UserId>,
 }
 
-/// Redeems what was claimed: one request to the provider at the most.
+/// Refreshes a claimed row: at most one request to the provider.
 pub async fn redeem(task: &Task, redeemer: Redeemer, claim: &Claim) -> Redeemed {
     let note = refresh_note(redeemer.owner, redeemer.user, claim);
     let mut redeemed = match attempt(task, claim, &note).await {
@@ -74,7 +74,7 @@ pub async fn redeem(task: &Task, redeemer: Redeemer, claim: &Claim) -> Redeemed 
     redeemed
 }
 
-/// Goes on with the answer to a redemption whose job has ended.
+/// Continues with a redemption's response whose job has ended.
 pub async fn resume(
     task: &Task,
     redeemer: Redeemer,
@@ -89,7 +89,7 @@ pub async fn resume(
     settle(task, redeemer, vec![redeemed]).await.map(|_| ())
 }
 
-/// A redemption that brought nothing.
+/// A failed redemption.
 struct Failed {
     fault: Fault,
     detail: String,
@@ -151,7 +151,7 @@ fn prepared(task: &Task, claim: &Claim) -> Result<(PlainConfig, ClientOf<'static
     Ok((config, client))
 }
 
-/// What an answer of the token endpoint means for the claim.
+/// What a token endpoint's response means for the claim.
 async fn conclude(
     task: &Task,
     claim: &Claim,
@@ -174,7 +174,7 @@ async fn conclude(
     let grant = match oauth::read(&client.provider, answer, now()) {
         Redemption::Granted(grant) => grant,
         Redemption::Refused { detail, refusal } => {
-            // A provider that wants a pause says nothing of the token.
+            // A rate limit says nothing about the token.
             let refusal = refusal
                 .filter(|_| pause.is_none())
                 .map(|refusal| RefusalResult {
@@ -207,7 +207,7 @@ async fn conclude(
     }
 }
 
-/// Opens a row's config, of which nothing was read yet.
+/// Opens the config of a row that was just claimed.
 pub fn open(
     task: &Task,
     id: IntegrationId,
@@ -237,7 +237,7 @@ fn seal(task: &Task, claim: &Claim, config: &PlainConfig) -> Result<StoredConfig
     )
 }
 
-/// Writes results, again and again for a while: what was redeemed exists nowhere else. A write whose answer was lost may be repeated.
+/// Writes results, with retries: what was redeemed exists nowhere else. Repeating a write whose response was lost is harmless.
 pub async fn settle(
     task: &Task,
     redeemer: Redeemer,

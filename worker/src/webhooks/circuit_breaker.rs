@@ -1,8 +1,8 @@
-//! How often it failed in a row, at each of those that a run of the schedule asks.
+//! Counts the consecutive failures of each provider or receiver during a run of the schedule.
 
 use std::borrow::Borrow;
 
-/// Failures in a row. Few are asked, so this is a list: a map would weigh more in wasm.
+/// Consecutive failures. There are few keys, so this is a list: a map would add weight in wasm.
 #[derive(Debug)]
 pub struct Failures<K>(Vec<(K, u32)>);
 
@@ -13,7 +13,7 @@ impl<K> Default for Failures<K> {
 }
 
 impl<K: PartialEq> Failures<K> {
-    /// How many there are at one.
+    /// The number of consecutive failures.
     pub fn at<Q: PartialEq + ?Sized>(&self, asked: &Q) -> u32
     where
         K: Borrow<Q>,
@@ -22,7 +22,6 @@ impl<K: PartialEq> Failures<K> {
         noted.map_or(0, |(_, failures)| *failures)
     }
 
-    /// Sets how many there are.
     pub fn set(&mut self, asked: K, failures: u32) {
         match self.0.iter_mut().find(|(known, _)| *known == asked) {
             Some((_, noted)) => *noted = failures,
@@ -30,7 +29,7 @@ impl<K: PartialEq> Failures<K> {
         }
     }
 
-    /// All at which there are as many, or more.
+    /// All keys with at least this number of failures.
     pub fn reaching(&self, failures: u32) -> impl Iterator<Item = &K> {
         let reached = self.0.iter().filter(move |(_, noted)| *noted >= failures);
         reached.map(|(asked, _)| asked)

@@ -1,4 +1,4 @@
-//! `/api/webhooks`: where an organisation is told what happens to its connections.
+//! `/api/webhooks`: the endpoints that receive an organization's events.
 
 use crate::context::Context;
 use crate::credentials::{self, Row};
@@ -24,7 +24,7 @@ use sealed::{PlainConfig, StoredConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// An endpoint with the one sight of its secret.
+/// A new endpoint. This is the only response that contains its secret.
 #[derive(Serialize)]
 struct WithSecret<'a> {
     #[serde(flatten)]
@@ -98,7 +98,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
     }
 }
 
-/// At least one and each once; none at all (null) means every event.
+/// At least one event, each once. Null means every event.
 fn check_events(events: Option<&[EventType]>) -> Result<()> {
     let repeats =
         |(i, event): (usize, &EventType)| events.is_some_and(|all| all[..i].contains(event));
@@ -109,7 +109,7 @@ fn check_events(events: Option<&[EventType]>) -> Result<()> {
     )
 }
 
-/// `PATCH /api/webhooks/:id`: what is named changes, the rest stays.
+/// `PATCH /api/webhooks/:id`: changes the members that are given.
 pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -168,10 +168,10 @@ pub async fn remove(context: &Context<'_>, id: &str) -> Result<Response> {
     }
 }
 
-/// How often the secrets may have become others between their reading and their writing.
+/// How often the secrets may change between the read and the write.
 const ATTEMPTS: usize = 3;
 
-/// `POST /api/webhooks/:id/secret`: a new secret; the one before signs too for a day.
+/// `POST /api/webhooks/:id/secret`: creates a secret. The previous one signs for another day.
 pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = EndpointId::parse(id)?;
     let user = context.signed_in().await?.user.id;
@@ -215,8 +215,8 @@ pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
     ))
 }
 
-/// The secret that has signed until now. One that does not open has signed nothing: then the new one signs alone, which is how an
-/// endpoint is mended whose key is lost.
+/// The current secret. One that does not open has signed nothing, so the new one signs alone: this repairs an endpoint whose key is
+/// lost.
 fn previous(
     context: &Context<'_>,
     organization: OrganizationId,
@@ -249,7 +249,7 @@ fn seal(
     )
 }
 
-/// `GET /api/webhooks/:id/deliveries`: a page, the newest first.
+/// `GET /api/webhooks/:id/deliveries`: a page, newest first.
 pub async fn deliveries(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = EndpointId::parse(id)?;
     let page = Page::parse(&context.incoming.head.query)?;

@@ -1,44 +1,44 @@
-//! Which deliveries one run of the schedule sends side by side, and when it stops sending to a receiver.
+//! Which deliveries a run of the schedule sends concurrently, and when it stops sending to a receiver.
 
 use crate::http::LANES;
 use crate::ids::EndpointId;
 use crate::webhooks::circuit_breaker::Failures;
 
-/// How many lanes may go to receivers that are slow, failing, or have not answered yet. The other lanes stay free for the rest.
+/// How many lanes may serve receivers that are slow, failing or new. The others stay free for the rest.
 const SLOW_LANES: usize = 2;
 
-/// How many claimed deliveries wait for a lane: enough for the lanes while the next ones are claimed.
+/// How many claimed deliveries may wait for a lane: enough for the lanes while the next ones are claimed.
 const AHEAD: usize = 10;
 
-/// A receiver that took so long is slow, in milliseconds. `settle_webhook_deliveries` draws the same line.
+/// A receiver that takes this long is slow, in milliseconds. `settle_webhook_deliveries` uses the same limit.
 const SLOW_MS: u32 = 2_000;
 
-/// After so many failures in a row nothing more is sent to a receiver in this run.
+/// After this number of consecutive failures, the run sends nothing more to a receiver.
 const FAILURES: u32 = 2;
 
 /// The lanes of one run.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    /// How many deliveries are in flight.
+    /// The number of deliveries in flight.
     in_flight: usize,
-    /// How many of the claimed ones, in flight or waiting, go to slow receivers.
+    /// The number of claimed deliveries, in flight or waiting, for slow receivers.
     slow: usize,
     failures: Failures<EndpointId>,
-    /// Receivers that were slow in this run.
+    /// The receivers that were slow in this run.
     found_slow: Vec<EndpointId>,
 }
 
-/// What the next claim may bring.
+/// What the next claim may return.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Room {
-    /// So many deliveries.
+    /// The most deliveries.
     pub limit: u32,
-    /// And no more than so many to slow receivers.
+    /// The most of them for slow receivers.
     pub slow: u32,
 }
 
 impl Lanes {
-    /// What may be claimed while so many claimed deliveries wait for a lane; None: not yet.
+    /// What may be claimed while this number of deliveries waits for a lane. None: nothing yet.
     pub fn room(&self, waiting: usize) -> Option<Room> {
         if waiting > AHEAD / 2 {
             return None;
@@ -50,7 +50,7 @@ impl Lanes {
         })
     }
 
-    /// A claim brought a delivery.
+    /// Counts a claimed delivery.
     pub fn claimed(&mut self, is_slow: bool) {
         self.slow += usize::from(is_slow);
     }
@@ -70,12 +70,12 @@ impl Lanes {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// A claimed delivery ended, sent or not.
+    /// A claimed delivery has ended, sent or not.
     pub fn ended(&mut self, was_slow: bool) {
         self.slow = self.slow.saturating_sub(usize::from(was_slow));
     }
 
-    /// Takes note of how a receiver answered, and after how many milliseconds.
+    /// Records a receiver's result and its duration in milliseconds.
     pub fn note(&mut self, endpoint: EndpointId, success: bool, took_ms: u32) {
         let failures = if success {
             0
@@ -88,12 +88,12 @@ impl Lanes {
         }
     }
 
-    /// Whether a claimed delivery is given back: its receiver has failed too often, or was slow and this was claimed for a fast lane.
+    /// Whether a claimed delivery is given back: its receiver has failed too often, or was slow although the delivery was claimed for a fast lane.
     pub fn gives_back(&self, endpoint: EndpointId, is_slow: bool) -> bool {
         self.failures.at(&endpoint) >= FAILURES || (!is_slow && self.found_slow.contains(&endpoint))
     }
 
-    /// All receivers to which nothing more is sent in this run.
+    /// The receivers to which this run sends nothing more.
     pub fn passed_by(&self) -> Vec<EndpointId> {
         self.failures.reaching(FAILURES).copied().collect()
     }

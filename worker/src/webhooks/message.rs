@@ -1,4 +1,4 @@
-//! One delivery: the request to the receiver, and what its answer means.
+//! One delivery: builds the request to the receiver and reads its response.
 
 use crate::db::{Delivery, WebhookResult};
 use crate::http::{HttpRequest, SendError};
@@ -7,10 +7,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// How long a receiver may take, in milliseconds.
+/// The receiver's timeout, in milliseconds.
 pub const TIMEOUT_MS: u32 = 10_000;
 
-/// Builds the request, signed with each of the secrets for this moment.
+/// Builds the request, signed with each of the secrets at this time.
 pub fn request(delivery: &Delivery, secrets: &[SigningSecret], now: DateTime<Utc>) -> HttpRequest {
     #[derive(Serialize)]
     struct Payload<'a> {
@@ -25,7 +25,7 @@ pub fn request(delivery: &Delivery, secrets: &[SigningSecret], now: DateTime<Utc
             .to_rfc3339_opts(SecondsFormat::Millis, true),
         data: &delivery.data,
     };
-    // Texts and JSON: serializing them cannot fail.
+    // Strings and JSON always serialize.
     let body = serde_json::to_string(&payload).unwrap_or_default();
     let id = delivery.event_id.to_string();
     let timestamp = now.timestamp();
@@ -44,12 +44,12 @@ pub fn request(delivery: &Delivery, secrets: &[SigningSecret], now: DateTime<Utc
         ],
         body: Some(body),
         timeout_ms: TIMEOUT_MS,
-        // Its status is all that counts.
+        // Only its status matters.
         limit: 0,
     }
 }
 
-/// Reads the answer: only a 2xx is a success; a redirect is none, as what was signed for one place must not go to another.
+/// Reads the response. Only a 2xx is a success. A redirect is not followed, because what is signed for one receiver must not go to another.
 pub fn read(delivery: &Delivery, answer: Result<u16, SendError>) -> WebhookResult {
     let (status, error) = match answer {
         Ok(status @ 200..=299) => (Some(status), None),
@@ -60,7 +60,7 @@ pub fn read(delivery: &Delivery, answer: Result<u16, SendError>) -> WebhookResul
     };
     WebhookResult {
         status,
-        // Of a receiver that is gone the database must know which one it was.
+        // For a receiver that is gone, the database must know which one it was.
         url: (status == Some(410)).then(|| delivery.url.clone()),
         ..WebhookResult::of(delivery, error)
     }
@@ -80,7 +80,7 @@ mod tests {
         serde_json::from_str(json).unwrap()
     }
 
-    /// The library's clock: it takes a message of the last five minutes only.
+    /// The library's clock. It accepts messages of the last five minutes only.
     #[expect(clippy::disallowed_methods, reason = "a test's clock")]
     fn library_now() -> i64 {
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!((request.limit, request.timeout_ms), (0, 10_000));
     }
 
-    // By the reference library for Rust.
+    // Verified by the reference library for Rust.
     #[test]
     fn each_secret_verifies_what_both_have_signed_and_no_other_does() {
         let now = library_now();

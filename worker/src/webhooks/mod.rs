@@ -1,5 +1,5 @@
-//! Webhooks as Standard Webhooks has them (standardwebhooks.com): where they may go, how they are signed, what they say, and which
-//! answer is a success. `docs/webhooks.md` is the receivers' side.
+//! Webhooks according to Standard Webhooks (standardwebhooks.com): where they may go, how they are signed, what they contain, and which response
+//! is a success. `docs/webhooks.md` is for receivers.
 
 pub mod circuit_breaker;
 #[cfg(target_arch = "wasm32")]

@@ -1,4 +1,4 @@
-//! Signing secrets, and signatures by them (Standard Webhooks, "Signature scheme": `v1`, HMAC-SHA256).
+//! Signing secrets and signatures (Standard Webhooks, "Signature scheme": `v1`, HMAC-SHA256).
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -9,31 +9,29 @@ use sha2::Sha256;
 
 const PREFIX: &str = "whsec_";
 
-/// The bytes of a secret: as many as the hash gives.
+/// The length of a secret in bytes, which is the hash's.
 const LENGTH: usize = 32;
 
-/// A signing secret, as the receiver has it: `whsec_` and the base64 of 32 random bytes.
+/// A signing secret in the receiver's form: `whsec_` and the base64 of 32 random bytes.
 #[derive(Debug)]
 pub struct SigningSecret(Secret);
 
 impl SigningSecret {
-    /// From random bytes.
     pub fn from_bytes(bytes: [u8; LENGTH]) -> Self {
         Self(format!("{PREFIX}{}", BASE64_STANDARD.encode(bytes)).into())
     }
 
-    /// Reads one that was stored.
+    /// Parses a stored secret.
     pub fn parse(text: &str) -> Option<Self> {
         let secret = Self(text.to_owned().into());
         secret.key().map(|_| secret)
     }
 
-    /// The text.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }
 
-    /// The signature of a message: `v1,` and the base64 of the MAC of id, timestamp and body, a full stop between them.
+    /// The signature of a message: `v1,` and the base64 of the MAC of `id.timestamp.body`.
     pub fn sign(&self, id: &str, timestamp: i64, body: &str) -> String {
         let key = self.key().unwrap_or_default();
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&key) else {
@@ -54,7 +52,7 @@ impl SigningSecret {
 const CURRENT: &str = "secret";
 const PREVIOUS: &str = "previous_secret";
 
-/// An endpoint's secrets as a config, so that they are sealed like one.
+/// An endpoint's secrets as a config, so that they are sealed.
 pub fn config(current: &SigningSecret, previous: Option<&SigningSecret>) -> PlainConfig {
     let mut map = Map::new();
     map.insert(CURRENT.to_owned(), Value::from(current.expose()));
@@ -64,12 +62,12 @@ pub fn config(current: &SigningSecret, previous: Option<&SigningSecret>) -> Plai
     PlainConfig::from_map(map)
 }
 
-/// The secret of such a config that signs alone in the end.
+/// The current secret of such a config.
 pub fn current(config: &PlainConfig) -> Option<SigningSecret> {
     config.get_str(CURRENT).and_then(SigningSecret::parse)
 }
 
-/// All secrets that sign: the current one, and with `both` the one before it; none: the config holds no secret.
+/// All secrets that sign: the current one and, with `both`, the previous one. None if the config holds no secret.
 pub fn signing(config: &PlainConfig, both: bool) -> Vec<SigningSecret> {
     let previous = config
         .get_str(PREVIOUS)
@@ -89,7 +87,7 @@ mod tests {
     #[test]
     fn a_signature_is_the_specifications() {
         let secret = SigningSecret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into());
-        // Its secret has 24 bytes; ours have 32, and nothing else is read.
+        // The example's secret has 24 bytes; ours have 32, and no other length is accepted.
         assert!(secret.key().is_none());
         let secret = SigningSecret::from_bytes([7; 32]);
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Where a webhook may be sent: to the public internet by https, never to a machine that only we can reach.
+//! Where webhooks may be sent: to the public internet by https, never to a machine that only we can reach.
 //!
-//! A URL is read by the parser that the runtime has too, and it is the parser's form of it that is stored and fetched. A public name may
-//! still lead to a private address; on Cloudflare a worker's requests go to the public internet whatever a name resolves to.
+//! The URL parser is the same as the runtime's, and its canonical form is stored and fetched. A public name may still resolve to a private
+//! address; Cloudflare sends a worker's requests to the public internet whatever a name resolves to.
 
 use crate::error::{ClientError, Error};
 use crate::http::url::is_loopback;
@@ -11,14 +11,14 @@ use url::{Host, Url};
 /// The longest URL of a receiver, in bytes.
 pub const URL_MAX: usize = 2048;
 
-/// Checks a receiver's URL and returns its canonical form, in which an internationalised host is punycode. With `loopback`, for development,
-/// this very machine is a receiver too, also by http.
+/// Checks a receiver's URL and returns its canonical form, with an internationalized host in punycode. With `loopback`, for development, this
+/// machine is allowed too, also by http.
 pub fn check(url: &str, loopback: bool) -> Result<String, Error> {
     canonical(url, loopback).ok_or(Error::Client(ClientError::BadUrl))
 }
 
 fn canonical(text: &str, loopback: bool) -> Option<String> {
-    // The parser drops or rewrites these without a word; whoever writes them means something else, or wants to be misread.
+    // The parser silently drops or rewrites these. Their author means something else, or wants to be misread.
     let is_misleading = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '\\' | '#');
     if text.len() > URL_MAX || text.contains(is_misleading) {
         return None;
@@ -27,13 +27,13 @@ fn canonical(text: &str, loopback: bool) -> Option<String> {
         .strip_prefix("https://")
         .or(text.strip_prefix("http://"))?;
     let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
-    // Neither a user nor a percent-encoded host.
+    // No user name, and no percent-encoded host.
     if authority.is_empty() || authority.contains(['@', '%']) {
         return None;
     }
     let url = Url::parse(text).ok()?;
     let host = url.host()?;
-    // An IPv4 address has many spellings (`127.1`, `0x7f.1`, `①②⑦.0.0.1`); only four plain decimals are taken for one.
+    // An IPv4 address has many spellings (`127.1`, `0x7f.1`, `①②⑦.0.0.1`). Only four plain decimals are accepted.
     if let Host::Ipv4(address) = host
         && authority.split(':').next() != Some(&*address.to_string())
     {
@@ -44,7 +44,7 @@ fn canonical(text: &str, loopback: bool) -> Option<String> {
     (is_acceptable && url.as_str().len() <= URL_MAX).then(|| url.into())
 }
 
-/// 443 and what no service of the system listens on: mail and the like are not for webhooks.
+/// 443, and ports above those of system services: mail servers and the like must not get webhooks.
 fn is_acceptable_port(port: Option<u16>) -> bool {
     port.is_none_or(|port| port > 1023)
 }
@@ -57,7 +57,7 @@ fn is_public(host: &Host<&str>) -> bool {
     }
 }
 
-/// Names under which no public machine is found (RFC 6761, 6762, 8375; `.internal` is ICANN's for private use).
+/// Names that no public machine has (RFC 6761, 6762, 8375; `.internal` is ICANN's for private use).
 const PRIVATE_SUFFIXES: [&str; 9] = [
     "localhost",
     "local",
@@ -70,7 +70,7 @@ const PRIVATE_SUFFIXES: [&str; 9] = [
     "onion",
 ];
 
-/// A name of at least two labels, as the parser gives it: in lower case, in punycode.
+/// A name of at least two labels. The parser has made it lower-case punycode.
 fn is_public_name(host: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -87,7 +87,7 @@ fn is_public_name(host: &str) -> bool {
     host.len() <= 253 && host.contains('.') && host.split('.').all(is_label) && !is_private
 }
 
-/// Not one of the special-purpose blocks (RFC 6890 and its registry).
+/// Not in a special-purpose block (RFC 6890 and its registry).
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
@@ -105,11 +105,11 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     )
 }
 
-/// Of what is given out to the public (2000::/3), not the blocks with another purpose, nor those that carry an IPv4 address.
+/// In 2000::/3, which is public, but not in its special-purpose blocks, nor in those that embed an IPv4 address.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     let [a, b, ..] = address.segments();
     (0x2000..=0x3fff).contains(&a)
-        // Protocols (Teredo and others), documentation, 6to4.
+        // Protocol assignments (Teredo and others), documentation, 6to4.
         && !(a == 0x2001 && (b < 0x0200 || b == 0x0db8))
         && a != 0x2002
         && !(a == 0x3fff && b < 0x1000)
@@ -299,7 +299,7 @@ mod tests {
         }
     }
 
-    /// Hosts that are nearly addresses, nearly names, and all in between.
+    /// Hosts that are almost addresses, almost names, and everything in between.
     fn host() -> impl Strategy<Value = String> {
         let part = prop_oneof![
             "[0-9]{1,4}",
@@ -347,7 +347,7 @@ mod tests {
                 }
                 let port = parsed.port_or_known_default().unwrap();
                 prop_assert!(port == 443 || port > 1023);
-                // Delivery checks it again: what was stored must pass.
+                // The delivery checks the URL again, so the stored form must pass.
                 prop_assert_eq!(canonical(&accepted, false), Some(accepted));
             }
         }
