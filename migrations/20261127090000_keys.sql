@@ -9,7 +9,7 @@
 
 create table public.key_registry (
   kid text primary key check (kid ~ '^[0-9a-f]{16}$'),
-  -- allowed: may write while the fence is up. retired: proved to open nothing, never allowed again. known: neither.
+  -- allowed: may write while the fence is up. retired: proved to open nothing, not to be allowed again. known: neither.
   state text not null check (state in ('known', 'allowed', 'retired')),
   changed_at timestamptz not null default now()
 );
@@ -155,52 +155,119 @@ $$;
 comment on function public.lift_fence() is
   'Lifts the fence. Returns lifted, not_fenced or busy.';
 
+create function private.sealed_elsewhere() returns table (name text, kid text, rows bigint)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select s.name, s.config -> '_enc' ->> 'kid', count(*)
+  from (
+    select 'credential_leases' as name, l.journal as config from public.credential_leases l where l.journal is not null
+    union all
+    -- An expired one opens for nobody. An expired connection does: its grant is revoked.
+    select 'oauth_transactions', t.verifier from public.oauth_transactions t where t.expires_at > now()
+    union all
+    select 'pending_connections', p.config from public.pending_connections p
+    union all
+    select 'pending_revocations', r.config from private.pending_revocations r
+    union all
+    select 'webhook_endpoints', e.config from public.webhook_endpoints e
+  ) s
+  where s.config ? '_enc'
+  group by 1, 2;
+$$;
+
+comment on function private.sealed_elsewhere() is
+  'How many rows outside integrations are sealed, by table and key id: refreshed credentials that are not written yet, the PKCE verifiers '
+  'of authorization requests, pending connections and revocations, webhook secrets.';
+
+create function public.record_keys(p_kids text[]) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_kids is null or cardinality(p_kids) > 64 or exists (select from unnest(p_kids) kid where kid is null or kid !~ '^[0-9a-f]{16}$') then
+    raise exception 'p_kids is no list of at most 64 key ids' using
+      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  end if;
+  insert into public.key_registry (kid, state)
+    select distinct kid, 'known' from unnest(p_kids) kid order by kid
+    on conflict (kid) do nothing;
+  return jsonb_build_object('outcome', 'recorded');
+end
+$$;
+
+comment on function public.record_keys(text[]) is
+  'Records that rows are sealed with these keys (at most 64). retire_key retires only keys that have been recorded.';
+
 create function public.retire_key(p_kid text, p_fence uuid default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_kept bigint;
+  v_needed jsonb;
 begin
   perform from private.fence f where f.id = p_fence for share;
   if not found or not private.fence_is_up() then
     return jsonb_build_object('outcome', 'not_fenced');
   end if;
 
-  select count(*) into v_kept from (
-    select from public.credential_leases l where l.journal is not null and l.journal -> '_enc' ->> 'kid' = p_kid
-    union all
-    select from public.pending_connections p where p.config -> '_enc' ->> 'kid' = p_kid
-    union all
-    select from private.pending_revocations r where r.config -> '_enc' ->> 'kid' = p_kid
-    union all
-    select from public.webhook_endpoints e where e.config -> '_enc' ->> 'kid' = p_kid
-  ) kept;
-  if v_kept > 0 then
-    return jsonb_build_object('outcome', 'needed', 'credentials', v_kept);
+  select jsonb_object_agg(s.name, s.rows) into v_needed from private.sealed_elsewhere() s where s.kid = p_kid;
+  if v_needed is not null then
+    return jsonb_build_object('outcome', 'needed', 'tables', v_needed);
   end if;
 
-  insert into public.key_registry as k (kid, state) values (p_kid, 'retired')
-    on conflict (kid) do update
-      set state = 'retired', changed_at = case k.state when 'retired' then k.changed_at else now() end
-      where k.state <> 'allowed';
+  -- A key that nothing was ever sealed with is a typing error, or the next key, which must not be lost to it.
+  perform from public.key_registry k where k.kid = p_kid for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  update public.key_registry k
+    set state = 'retired', changed_at = case k.state when 'retired' then k.changed_at else now() end
+    where k.kid = p_kid and k.state <> 'allowed';
   return jsonb_build_object('outcome', case when found then 'retired' else 'allowed' end);
 end
 $$;
 
 comment on function public.retire_key(text, uuid) is
-  'Retires a key under the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or '
-  'needed with the number of credentials that it still opens: refreshed ones that are not written yet, pending connections and '
-  'revocations, webhook secrets.';
+  'Retires a key under the fence under which the caller''s scan found no row on it. Returns retired; not_fenced; allowed; unknown, if '
+  'nothing was ever sealed with it; or needed, with the number of rows by table that it still opens (key_registry_state).';
+
+create function public.unretire_key(p_kid text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_state text;
+begin
+  select k.state into v_state from public.key_registry k where k.kid = p_kid for update;
+  if v_state is distinct from 'retired' then
+    return jsonb_build_object('outcome', 'not_retired');
+  end if;
+  update public.key_registry k set state = 'known', changed_at = now() where k.kid = p_kid;
+  return jsonb_build_object('outcome', 'unretired');
+end
+$$;
+
+comment on function public.unretire_key(text) is
+  'Takes back that a key was retired: it may be a primary key again. Returns unretired or not_retired.';
 
 create function public.key_registry_state() returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'fence', (
-      select jsonb_build_object('id', f.id, 'declared_at', f.declared_at) from private.fence f where private.fence_is_up()
+      select jsonb_build_object(
+        'id', f.id, 'declared_at', f.declared_at, 'age_seconds', extract(epoch from now() - f.declared_at)::bigint
+      )
+      from private.fence f where private.fence_is_up()
     ),
     'keys', coalesce(
       (
-        select jsonb_agg(jsonb_build_object('kid', k.kid, 'state', k.state, 'changed_at', k.changed_at) order by k.kid)
+        select jsonb_agg(
+          jsonb_build_object(
+            'kid', k.kid, 'state', k.state, 'changed_at', k.changed_at,
+            'age_seconds', extract(epoch from now() - k.changed_at)::bigint
+          ) order by k.kid
+        )
         from public.key_registry k
+      ),
+      '[]'
+    ),
+    'sealed_elsewhere', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('table', s.name, 'kid', s.kid, 'rows', s.rows) order by s.name, s.kid)
+        from private.sealed_elsewhere() s where s.kid ~ '^[0-9a-f]{16}$'
       ),
       '[]'
     )
@@ -208,7 +275,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function public.key_registry_state() is
-  'The fence and the state of every known key.';
+  'The fence, the state of every known key, and what is sealed outside integrations: the number of rows by table and key id.';
 
 -- Always enabled: endpoints are rarely written. It locks the fence's row, so a declaration waits for whoever has begun to write here, and
 -- what retire_key counts afterwards is all there is.
@@ -259,6 +326,14 @@ begin
     raise exception 'p_resealed is no list of at most 500' using errcode = 'invalid_parameter_value';
   end if;
 
+  insert into public.key_registry (kid, state)
+    select distinct e.config->'_enc'->>'kid', 'known'
+    from public.webhook_endpoints e
+    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb) on r.id = e.id and r.read = e.config
+    where e.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
+    order by 1
+    on conflict (kid) do nothing;
+
   with locked as (
     select e.id, r.config
     from public.webhook_endpoints e
@@ -273,14 +348,17 @@ end
 $$;
 
 comment on function public.reseal_webhook_secrets(jsonb) is
-  'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read.';
+  'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read. Records the keys that they were on.';
 
 revoke all on function 
   private.refuse_fenced_key(),
   private.fence_is_up(),
+  private.sealed_elsewhere(),
   public.declare_fence(text[]),
   public.lift_fence(),
+  public.record_keys(text[]),
   public.retire_key(text, uuid),
+  public.unretire_key(text),
   public.key_registry_state(),
   public.webhook_secrets_on(text[], integer),
   public.reseal_webhook_secrets(jsonb)
@@ -288,7 +366,9 @@ from public, anon, authenticated, service_role;
 grant execute on function 
   public.declare_fence(text[]),
   public.lift_fence(),
+  public.record_keys(text[]),
   public.retire_key(text, uuid),
+  public.unretire_key(text),
   public.key_registry_state(),
   public.webhook_secrets_on(text[], integer),
   public.reseal_webhook_secrets(jsonb)

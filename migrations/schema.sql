@@ -2300,6 +2300,30 @@ end
 $function$;
 comment on function private.schedule_next_check() is 'Stops scheduled checks of an integration that needs a reconnection, and makes it due once it is reconnected. Rows without a schedule are left alone: an earlier application may use next_check_at itself.';
 
+CREATE OR REPLACE FUNCTION private.sealed_elsewhere()
+ RETURNS TABLE(name text, kid text, rows bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select s.name, s.config -> '_enc' ->> 'kid', count(*)
+  from (
+    select 'credential_leases' as name, l.journal as config from public.credential_leases l where l.journal is not null
+    union all
+    -- An expired one opens for nobody. An expired connection does: its grant is revoked.
+    select 'oauth_transactions', t.verifier from public.oauth_transactions t where t.expires_at > now()
+    union all
+    select 'pending_connections', p.config from public.pending_connections p
+    union all
+    select 'pending_revocations', r.config from private.pending_revocations r
+    union all
+    select 'webhook_endpoints', e.config from public.webhook_endpoints e
+  ) s
+  where s.config ? '_enc'
+  group by 1, 2;
+$function$;
+comment on function private.sealed_elsewhere() is 'How many rows outside integrations are sealed, by table and key id: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets.';
+
 CREATE OR REPLACE FUNCTION private.service_key(p_id uuid, p_scope text, p_organization_id uuid)
  RETURNS jsonb
  LANGUAGE sql
@@ -4349,18 +4373,33 @@ CREATE OR REPLACE FUNCTION public.key_registry_state()
 AS $function$
   select jsonb_build_object(
     'fence', (
-      select jsonb_build_object('id', f.id, 'declared_at', f.declared_at) from private.fence f where private.fence_is_up()
+      select jsonb_build_object(
+        'id', f.id, 'declared_at', f.declared_at, 'age_seconds', extract(epoch from now() - f.declared_at)::bigint
+      )
+      from private.fence f where private.fence_is_up()
     ),
     'keys', coalesce(
       (
-        select jsonb_agg(jsonb_build_object('kid', k.kid, 'state', k.state, 'changed_at', k.changed_at) order by k.kid)
+        select jsonb_agg(
+          jsonb_build_object(
+            'kid', k.kid, 'state', k.state, 'changed_at', k.changed_at,
+            'age_seconds', extract(epoch from now() - k.changed_at)::bigint
+          ) order by k.kid
+        )
         from public.key_registry k
+      ),
+      '[]'
+    ),
+    'sealed_elsewhere', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('table', s.name, 'kid', s.kid, 'rows', s.rows) order by s.name, s.kid)
+        from private.sealed_elsewhere() s where s.kid ~ '^[0-9a-f]{16}$'
       ),
       '[]'
     )
   );
 $function$;
-comment on function key_registry_state() is 'The fence and the state of every known key.';
+comment on function key_registry_state() is 'The fence, the state of every known key, and what is sealed outside integrations: the number of rows by table and key id.';
 grant execute on function key_registry_state() to service_role;
 
 CREATE OR REPLACE FUNCTION public.lift_fence()
@@ -4574,6 +4613,26 @@ $function$;
 comment on function pending_connection(uuid,uuid,text,text) is 'Reads a pending connection that waits for its user to select an account. It returns the config only with p_reason, which says what the config is opened for and is written to the event.';
 grant execute on function pending_connection(uuid,uuid,text,text) to service_role;
 
+CREATE OR REPLACE FUNCTION public.record_keys(p_kids text[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_kids is null or cardinality(p_kids) > 64 or exists (select from unnest(p_kids) kid where kid is null or kid !~ '^[0-9a-f]{16}$') then
+    raise exception 'p_kids is no list of at most 64 key ids' using
+      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  end if;
+  insert into public.key_registry (kid, state)
+    select distinct kid, 'known' from unnest(p_kids) kid order by kid
+    on conflict (kid) do nothing;
+  return jsonb_build_object('outcome', 'recorded');
+end
+$function$;
+comment on function record_keys(text[]) is 'Records that rows are sealed with these keys (at most 64). retire_key retires only keys that have been recorded.';
+grant execute on function record_keys(text[]) to service_role;
+
 CREATE OR REPLACE FUNCTION public.record_opening(p_reason text, p_kid text, p_organizations uuid[])
  RETURNS integer
  LANGUAGE plpgsql
@@ -4745,6 +4804,14 @@ begin
     raise exception 'p_resealed is no list of at most 500' using errcode = 'invalid_parameter_value';
   end if;
 
+  insert into public.key_registry (kid, state)
+    select distinct e.config->'_enc'->>'kid', 'known'
+    from public.webhook_endpoints e
+    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb) on r.id = e.id and r.read = e.config
+    where e.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
+    order by 1
+    on conflict (kid) do nothing;
+
   with locked as (
     select e.id, r.config
     from public.webhook_endpoints e
@@ -4757,7 +4824,7 @@ begin
   return jsonb_build_object('outcome', 'resealed', 'count', v_count);
 end
 $function$;
-comment on function reseal_webhook_secrets(jsonb) is 'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read.';
+comment on function reseal_webhook_secrets(jsonb) is 'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read. Records the keys that they were on.';
 grant execute on function reseal_webhook_secrets(jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.retire_key(p_kid text, p_fence uuid DEFAULT NULL::uuid)
@@ -4767,34 +4834,30 @@ CREATE OR REPLACE FUNCTION public.retire_key(p_kid text, p_fence uuid DEFAULT NU
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  v_kept bigint;
+  v_needed jsonb;
 begin
   perform from private.fence f where f.id = p_fence for share;
   if not found or not private.fence_is_up() then
     return jsonb_build_object('outcome', 'not_fenced');
   end if;
 
-  select count(*) into v_kept from (
-    select from public.credential_leases l where l.journal is not null and l.journal -> '_enc' ->> 'kid' = p_kid
-    union all
-    select from public.pending_connections p where p.config -> '_enc' ->> 'kid' = p_kid
-    union all
-    select from private.pending_revocations r where r.config -> '_enc' ->> 'kid' = p_kid
-    union all
-    select from public.webhook_endpoints e where e.config -> '_enc' ->> 'kid' = p_kid
-  ) kept;
-  if v_kept > 0 then
-    return jsonb_build_object('outcome', 'needed', 'credentials', v_kept);
+  select jsonb_object_agg(s.name, s.rows) into v_needed from private.sealed_elsewhere() s where s.kid = p_kid;
+  if v_needed is not null then
+    return jsonb_build_object('outcome', 'needed', 'tables', v_needed);
   end if;
 
-  insert into public.key_registry as k (kid, state) values (p_kid, 'retired')
-    on conflict (kid) do update
-      set state = 'retired', changed_at = case k.state when 'retired' then k.changed_at else now() end
-      where k.state <> 'allowed';
+  -- A key that nothing was ever sealed with is a typing error, or the next key, which must not be lost to it.
+  perform from public.key_registry k where k.kid = p_kid for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  update public.key_registry k
+    set state = 'retired', changed_at = case k.state when 'retired' then k.changed_at else now() end
+    where k.kid = p_kid and k.state <> 'allowed';
   return jsonb_build_object('outcome', case when found then 'retired' else 'allowed' end);
 end
 $function$;
-comment on function retire_key(text,uuid) is 'Retires a key under the fence under which the caller''s scan found no row on it. Returns retired, not_fenced, allowed, or needed with the number of credentials that it still opens: refreshed ones that are not written yet, pending connections and revocations, webhook secrets.';
+comment on function retire_key(text,uuid) is 'Retires a key under the fence under which the caller''s scan found no row on it. Returns retired; not_fenced; allowed; unknown, if nothing was ever sealed with it; or needed, with the number of rows by table that it still opens (key_registry_state).';
 grant execute on function retire_key(text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.revoke_service_key(p_user_id uuid, p_id uuid)
@@ -5200,6 +5263,26 @@ end
 $function$;
 comment on function settle_webhook_deliveries(uuid,jsonb) is 'Settles up to 100 deliveries that p_owner has leased: [{endpoint_id, event_id, status?, error?, retry_after?, url?}]. Without error it is delivered; released means that nothing was sent. A 410 from the endpoint''s url disables the endpoint. Deliveries that p_owner no longer holds are skipped, so a call may be repeated.';
 grant execute on function settle_webhook_deliveries(uuid,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.unretire_key(p_kid text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_state text;
+begin
+  select k.state into v_state from public.key_registry k where k.kid = p_kid for update;
+  if v_state is distinct from 'retired' then
+    return jsonb_build_object('outcome', 'not_retired');
+  end if;
+  update public.key_registry k set state = 'known', changed_at = now() where k.kid = p_kid;
+  return jsonb_build_object('outcome', 'unretired');
+end
+$function$;
+comment on function unretire_key(text) is 'Takes back that a key was retired: it may be a primary key again. Returns unretired or not_retired.';
+grant execute on function unretire_key(text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.webhook_secrets_on(p_kids text[], p_limit integer)
  RETURNS jsonb

@@ -12,21 +12,32 @@ use crate::commands::registry::RegistryArgs;
 use crate::commands::retire::RetireArgs;
 use crate::commands::rotate::RotateArgs;
 use crate::commands::status::StatusArgs;
+use crate::commands::switch::SwitchArgs;
 use crate::commands::topics::TopicArgs;
+use crate::commands::unretire::UnretireArgs;
 use crate::commands::verify::VerifyArgs;
 use crate::exit;
+use crate::failed;
 use crate::keys::KeyArgs;
 use crate::settings::uuid;
 use crate::shown::on_one_line;
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 a sealed value does not open.
+Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 rows that no key opens, 4 rows whose key is not here, 130 or 143 stopped.
 keytool reads keys from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS, or from files. It takes no key as an argument and reads no .env file.
 It connects to the database with DATABASE_URL, or with SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.";
 
+/// The JDK has a `keytool` too. The version says which one runs.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (Sealed OAuth integrations, commit ",
+    env!("KEYTOOL_COMMIT"),
+    ")"
+);
+
 /// Generates, checks and rotates the keys that seal the table integrations
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(version = VERSION, after_help = AFTER_HELP, disable_help_subcommand = true)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
@@ -59,8 +70,12 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make the database reject writes that are not sealed with the primary key
     Fence(FenceArgs),
-    /// Verify that no row needs a fallback key, then retire those keys permanently
+    /// Verify that no row needs a fallback key, then retire those keys: none of them may be a primary key again
     Retire(RetireArgs),
+    /// Take back that a key was retired
+    Unretire(UnretireArgs),
+    /// Write the two settings in each other's place to a file for `wrangler secret bulk`
+    Switch(SwitchArgs),
     /// Show the fence and the state of each key
     Registry(RegistryArgs),
     /// Print this help, the help of a command, or the steps of a rotation (`help rotation`)
@@ -92,7 +107,14 @@ impl RowArgs {
 pub fn parse() -> Result<Args, ExitCode> {
     Args::try_parse().map_err(|error| {
         if error.use_stderr() {
-            eprint!("{}", without_values(error));
+            let text = without_values(error);
+            // Nothing was parsed, but whoever reads events has to learn of it.
+            if std::env::args_os().any(|argument| argument == "--json") {
+                let message = text.lines().next().unwrap_or_default();
+                let message = message.strip_prefix("error: ").unwrap_or(message);
+                failed::event(message, None, exit::USAGE);
+            }
+            eprint!("{text}");
             return ExitCode::from(exit::USAGE);
         }
         // A reader that has seen enough of the help is no failure.

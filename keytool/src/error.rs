@@ -1,7 +1,3 @@
-use std::io::{self, Write};
-
-use crate::shown::on_one_line;
-
 /// Why a command failed, for a person: what is wrong and what to do. It holds no secret and no value.
 #[derive(Debug)]
 pub struct Error {
@@ -17,14 +13,18 @@ pub enum ErrorKind {
     Caller,
     /// The producer of stdin.
     Input,
-    /// A stored value does not open.
+    /// A stored value does not open, and no key helps.
     Row,
+    /// A stored value needs a key, or a version of this program, that is not here. It may be intact.
+    Key,
     /// The database failed, or is not in the state that the command needs.
     Database,
     /// This machine: its files or its random source.
     Machine,
     /// The reader of stdout has closed it. Nothing is printed.
     Reader,
+    /// Somebody stopped it with this signal.
+    Signal(u8),
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -48,16 +48,13 @@ impl Error {
         self.kind
     }
 
-    /// Writes it to stderr. If that fails, only the exit status remains.
-    pub fn print(&self) {
-        if self.kind == ErrorKind::Reader {
-            return;
-        }
-        let mut stderr = io::stderr().lock();
-        let _ = writeln!(stderr, "error: {}", on_one_line(&self.message));
-        if let Some(hint) = &self.hint {
-            let _ = writeln!(stderr, "hint: {}", on_one_line(hint));
-        }
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What to do.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
     }
 }
 

@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use sealed::{Key, KeyError, KeyRing};
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::read_bounded;
@@ -48,12 +51,19 @@ impl KeyArgs {
             .map_err(|error| Error::new(ErrorKind::Caller, error.to_string()))
     }
 
+    /// Each key by itself, where they are about to change places.
+    pub fn primary_and_fallbacks(&self) -> Result<(Key, Vec<Key>)> {
+        // What is no ring is refused in the ring's words.
+        self.ring()?;
+        Ok((self.primary()?, self.fallbacks()?))
+    }
+
     /// The primary key alone.
     pub fn primary(&self) -> Result<Key> {
         match &self.key_file {
             Some(file) => key_in_file(file, "the file of --key-file"),
             None => match settings::secret(PRIMARY)? {
-                Some(text) => Key::from_base64(&text).map_err(|error| not_a_key(PRIMARY, error)),
+                Some(text) => parse(&text, PRIMARY),
                 None => Err(Error::new(
                     ErrorKind::Caller,
                     format!("{PRIMARY} environment variable is not set"),
@@ -75,10 +85,13 @@ impl KeyArgs {
         let Some(text) = settings::secret(FALLBACKS)? else {
             return Ok(Vec::new());
         };
-        Key::list_from_base64(&text).map_err(|error| {
+        let keys = Key::list_from_base64(&text).map_err(|error| {
             Error::new(ErrorKind::Caller, format!("{FALLBACKS}: {error}"))
                 .hint("give keys separated by commas, or leave it unset")
-        })
+        })?;
+        keys.iter()
+            .try_for_each(|key| ensure_random(key, FALLBACKS))?;
+        Ok(keys)
     }
 }
 
@@ -99,9 +112,29 @@ fn key_in_file(path: &Path, name: &str) -> Result<Key> {
     let bytes = read_bounded(file, MAX_FILE)
         .map_err(cannot_read)?
         .ok_or_else(|| Error::new(ErrorKind::Caller, format!("{name} is larger than a key")))?;
-    let text = str::from_utf8(&bytes).map_err(|_| KeyError::NotBase64);
-    text.and_then(Key::from_base64)
-        .map_err(|error| not_a_key(name, error))
+    let text = str::from_utf8(&bytes).map_err(|_| not_a_key(name, KeyError::NotBase64))?;
+    parse(text, name)
+}
+
+fn parse(text: &str, name: &str) -> Result<Key> {
+    let key = Key::from_base64(text).map_err(|error| not_a_key(name, error))?;
+    ensure_random(&key, name)?;
+    Ok(key)
+}
+
+/// 32 equal bytes are a placeholder or a broken random source, and the first thing that anybody tries.
+fn ensure_random(key: &Key, name: &str) -> Result<()> {
+    let text = key.to_base64();
+    let bytes = STANDARD.decode(text.expose()).map(Zeroizing::new);
+    let is_one_byte = |bytes: &Zeroizing<Vec<u8>>| bytes.iter().all(|byte| *byte == bytes[0]);
+    if bytes.as_ref().is_ok_and(is_one_byte) {
+        return Err(Error::new(
+            ErrorKind::Caller,
+            format!("{name}: all bytes of the key are equal, so it is no secret"),
+        )
+        .hint(MAKE_ONE));
+    }
+    Ok(())
 }
 
 fn not_a_key(source: &str, error: KeyError) -> Error {

@@ -12,8 +12,10 @@
 mod cli;
 mod commands;
 mod config;
+mod confirm;
 mod error;
 mod exit;
+mod failed;
 mod input;
 mod keys;
 mod output;
@@ -23,6 +25,7 @@ mod rotation;
 mod session;
 mod settings;
 mod shown;
+mod signals;
 mod store;
 
 use std::process::ExitCode;
@@ -31,8 +34,8 @@ use clap::CommandFactory;
 
 use cli::{Args, Command};
 use commands::{
-    fence, generate, id, open, registry, retire, rotate, seal, selftest, status, topics, verify,
-    wait,
+    fence, generate, id, open, registry, retire, rotate, seal, selftest, status, switch, topics,
+    unretire, verify, wait,
 };
 
 fn main() -> ExitCode {
@@ -42,10 +45,7 @@ fn main() -> ExitCode {
     };
     match run(&args) {
         Ok(()) => ExitCode::from(exit::DONE),
-        Err(error) => {
-            error.print();
-            ExitCode::from(exit::status(error.kind()))
-        }
+        Err(error) => failed::report(&error, args.json),
     }
 }
 
@@ -57,12 +57,14 @@ fn run(args: &Args) -> error::Result<()> {
         Command::Seal(context) => seal::run(&context.context(), keys),
         Command::Open(context) => open::run(&context.context(), keys),
         Command::Selftest => selftest::run(json),
-        Command::Status(status) => wait(status::run(status, keys, json)),
-        Command::Rotate(rotate) => wait(rotate::run(rotate, keys, json)),
-        Command::Verify(verify) => wait(verify::run(verify, keys, json)),
-        Command::Fence(fence) => wait(fence::run(fence, keys, json)),
-        Command::Retire(retire) => wait(retire::run(retire, keys, json)),
-        Command::Registry(registry) => wait(registry::run(registry, json)),
+        Command::Switch(switch) => switch::run(switch, keys, json),
+        Command::Status(status) => wait(json, async |p| status::run(status, keys, p).await),
+        Command::Rotate(rotate) => wait(json, async |p| rotate::run(rotate, keys, p).await),
+        Command::Verify(verify) => wait(json, async |p| verify::run(verify, keys, p).await),
+        Command::Fence(fence) => wait(json, async |p| fence::run(fence, keys, p).await),
+        Command::Retire(retire) => wait(json, async |p| retire::run(retire, keys, p).await),
+        Command::Unretire(unretire) => wait(json, async |p| unretire::run(unretire, keys, p).await),
+        Command::Registry(registry) => wait(json, async |p| registry::run(registry, keys, p).await),
         Command::Help(topic) => topics::run(topic, Args::command()),
     }
 }

@@ -10,8 +10,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::output;
+use crate::shown::{on_one_line, rows};
+use crate::signals::Signal;
 
 pub struct Progress {
     display: Display,
@@ -23,6 +25,8 @@ pub struct Progress {
     writes: Cell<bool>,
     scanned: Cell<u64>,
     written: Cell<u64>,
+    /// Written in all phases.
+    moved: Cell<u64>,
     /// The planner's estimate of the number of rows, if there is one.
     estimate: Cell<Option<u64>>,
 }
@@ -76,6 +80,7 @@ impl Progress {
             writes: Cell::new(false),
             scanned: Cell::new(0),
             written: Cell::new(0),
+            moved: Cell::new(0),
             estimate: Cell::new(None),
         }
     }
@@ -96,6 +101,16 @@ impl Progress {
 
     pub fn wrote(&self, rows: u64) {
         self.written.set(self.written.get().saturating_add(rows));
+        self.moved.set(self.moved.get().saturating_add(rows));
+    }
+
+    pub fn is_json(&self) -> bool {
+        self.display == Display::Json
+    }
+
+    /// Takes the bar away, before the result comes.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -108,6 +123,41 @@ impl Progress {
             return output::json(event);
         }
         self.bar.suspend(|| output::line(sentence))
+    }
+
+    /// A line of data for people alone.
+    pub fn say(&self, sentence: &str) -> Result<()> {
+        self.bar.suspend(|| output::line(sentence))
+    }
+
+    /// A line for people that is no data, on stderr; an event for machines.
+    pub fn note(&self, event: &Value, sentence: &str) -> Result<()> {
+        if self.display == Display::Json {
+            return output::json(event);
+        }
+        self.bar.suspend(|| eprintln!("{}", on_one_line(sentence)));
+        Ok(())
+    }
+
+    /// The last line of a command that was stopped.
+    pub fn stopped(&self, signal: Signal) -> Error {
+        self.finish();
+        let left = match self.estimate.get() {
+            Some(all) if all > self.scanned.get() => {
+                format!(
+                    ", about {} not looked at yet",
+                    rows(all - self.scanned.get())
+                )
+            }
+            _ => String::new(),
+        };
+        let message = format!(
+            "stopped by {}: {} moved{left}",
+            signal.name,
+            rows(self.moved.get())
+        );
+        Error::new(ErrorKind::Signal(signal.number), message)
+            .hint("nothing is half done: run it again, and it does what is left")
     }
 
     /// Shows the progress periodically, until it is dropped.
@@ -138,15 +188,15 @@ impl Progress {
     fn line(&self) -> String {
         let scanned = self.scanned.get();
         let of = match self.estimate.get() {
-            Some(rows) if rows >= scanned => format!(" of about {rows}"),
+            Some(all) if all >= scanned => format!(" of about {all}"),
             _ => String::new(),
         };
         let written = match self.written.get() {
             0 => String::new(),
-            rows => format!(", {rows} moved"),
+            moved => format!(", {moved} moved"),
         };
         let (phase, rate) = (self.phase.get(), self.rate());
-        format!("{phase}: {scanned} rows{of}{written}, {rate}/s")
+        format!("{phase}: {}{of}{written}, {rate}/s", rows(scanned))
     }
 
     /// Rows a second: written ones where the phase writes.
@@ -171,11 +221,11 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("#  "));
         }
+        self.bar.set_prefix(self.phase.get());
+        self.bar.set_message(self.rate().to_string());
         self.bar
             .set_length(self.estimate.get().unwrap_or(scanned).max(scanned));
         self.bar.set_position(scanned);
-        self.bar.set_prefix(self.phase.get());
-        self.bar.set_message(self.rate().to_string());
         self.bar.tick();
     }
 }
@@ -234,6 +284,31 @@ mod tests {
         assert!(!shown.contains('#') && shown.contains("3234567"), "{shown}");
         drop(progress);
         assert_eq!(terminal.contents(), "");
+    }
+
+    #[test]
+    fn the_last_line_of_a_stopped_command_says_what_is_left() {
+        let progress = Progress::with(Display::Lines, ProgressDrawTarget::hidden());
+        progress.phase("rewrap", Some(500), true);
+        progress.scanned(400);
+        progress.wrote(100);
+        let signal = Signal {
+            name: "SIGINT",
+            number: 2,
+        };
+        let said = format!("{:?}", progress.stopped(signal));
+        assert!(
+            said.contains("stopped by SIGINT: 100 rows moved, about 100 rows not looked at yet"),
+            "{said}"
+        );
+        // A later pass moves what is left; what was moved before stays moved.
+        progress.phase("rewrap", None, true);
+        progress.wrote(1);
+        let said = format!("{:?}", progress.stopped(signal));
+        assert!(
+            said.contains("stopped by SIGINT: 101 rows moved\""),
+            "{said}"
+        );
     }
 
     #[test]

@@ -2,7 +2,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::Args;
-use serde_json::Value;
+use sealed::KeyRing;
+use serde_json::{Value, json};
 
 use crate::error::Result;
 use crate::progress::Progress;
@@ -28,26 +29,67 @@ pub struct SessionArgs {
 
 /// The connections of a command, and its progress.
 pub struct Session {
-    pub progress: Progress,
+    pub progress: Rc<Progress>,
     pub connections: Vec<Rc<dyn Rows>>,
     pub batch: u16,
+    /// Which database it is, for a person.
+    pub database: String,
 }
 
 impl Session {
-    /// Connects, and checks that the database has been migrated and accepts the credentials. Errors here are permanent, so nothing is
-    /// repeated.
-    pub async fn open(args: &SessionArgs, json: bool) -> Result<(Self, Registry)> {
+    /// Says which database and which keys these are, connects, and checks that the database has been migrated and accepts the
+    /// credentials. Errors here are permanent, so nothing is repeated.
+    pub async fn open(
+        args: &SessionArgs,
+        ring: Option<&KeyRing>,
+        progress: Rc<Progress>,
+    ) -> Result<(Self, Registry)> {
         let connector = Connector::from_settings(args.ca_file.as_deref())?;
         let session = Self {
-            progress: Progress::new(json),
+            progress,
             connections: (0..args.jobs).map(|_| connector.connection()).collect(),
             batch: args.batch,
+            database: connector.target().to_line(),
         };
+        session.say_where(&connector, ring)?;
         let state = session
             .connection()
             .call(Function::KeyRegistryState)
             .await?;
         Ok((session, Registry::read(&state)?))
+    }
+
+    fn say_where(&self, connector: &Connector, ring: Option<&KeyRing>) -> Result<()> {
+        let kids: Vec<String> = ring
+            .into_iter()
+            .flat_map(KeyRing::kids)
+            .map(|kid| kid.to_string())
+            .collect();
+        let keys = match &kids[..] {
+            [] => "no keys".to_owned(),
+            [primary] => format!("primary key {primary}, no fallback key"),
+            [primary, fallbacks @ ..] => {
+                format!(
+                    "primary key {primary}, fallback keys {}",
+                    fallbacks.join(", ")
+                )
+            }
+        };
+        let target = connector.target();
+        let event = json!({
+            "event": "connecting",
+            "database": self.database,
+            "way": target.way,
+            "not_used": target.not_used,
+            "primary": kids.first(),
+            "fallbacks": kids.get(1..).unwrap_or_default(),
+        });
+        let not_used = match target.not_used {
+            Some(setting) => format!("; {setting} is set too, and not used"),
+            None => String::new(),
+        };
+        let line = format!("database: {}; {keys}{not_used}", self.database);
+        self.progress.note(&event, &line)
     }
 
     /// The first connection.

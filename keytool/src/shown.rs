@@ -27,6 +27,31 @@ pub fn in_json(text: &str) -> String {
     shown
 }
 
+/// "1 row", "2 rows".
+pub fn rows(count: u64) -> String {
+    match count {
+        1 => "1 row".to_owned(),
+        _ => format!("{count} rows"),
+    }
+}
+
+/// "0 do", "1 does": the verb in front of "not open".
+pub fn do_not(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "does" } else { "do" })
+}
+
+/// How long ago something was, in its largest unit.
+pub fn age(seconds: u64) -> String {
+    let (count, unit) = match seconds {
+        0..60 => (seconds, "second"),
+        60..3600 => (seconds / 60, "minute"),
+        3600..86_400 => (seconds / 3600, "hour"),
+        _ => (seconds / 86_400, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}
+
 /// Controls, line and paragraph separators, and marks that change the writing direction.
 fn is_hostile(c: char) -> bool {
     c.is_control()
@@ -43,6 +68,26 @@ mod tests {
         let hostile = "a\u{1b}[31mb\n\u{202e}c\u{9b}d";
         assert_eq!(on_one_line(hostile), r"a\u{1b}[31mb\u{a}\u{202e}c\u{9b}d");
         assert_eq!(in_json("\"\u{202e}\""), r#""\u202e""#);
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!([0, 1, 2].map(rows), ["0 rows", "1 row", "2 rows"]);
+        let ages = [0, 1, 59, 60, 7199, 7200, 86_399, 86_400, 200_000];
+        assert_eq!(
+            ages.map(age),
+            [
+                "0 seconds ago",
+                "1 second ago",
+                "59 seconds ago",
+                "1 minute ago",
+                "1 hour ago",
+                "2 hours ago",
+                "23 hours ago",
+                "1 day ago",
+                "2 days ago"
+            ]
+        );
     }
 
     proptest! {

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::process::Command;
+
 use support::{Directory, Done, KEY, KID, OTHER_KEY, keytool, run};
 
 fn id(settings: &[(&str, &str)], arguments: &[&str]) -> Done {
@@ -210,4 +212,22 @@ fn help_and_version_are_data() {
         assert!(!done.stdout.is_empty());
     }
     assert_eq!(run(keytool(&[]), b"").status, Some(2));
+}
+
+#[test]
+fn the_version_names_the_project_and_the_commit() {
+    let head = Command::new("git")
+        .args(["rev-parse", "--short=12", "HEAD"])
+        .output();
+    let commit = match head {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+        _ => "unknown".to_owned(),
+    };
+    let version = env!("CARGO_PKG_VERSION");
+    let expected = format!(
+        "keytool {version} (Sealed OAuth integrations, commit {})\n",
+        commit.trim()
+    );
+    assert_eq!(run(keytool(&["--version"]), b"").stdout, expected);
+    assert_eq!(run(keytool(&["-V"]), b"").stdout, expected);
 }

@@ -123,8 +123,9 @@ describe("declaring, lifting, retiring", () => {
     assert.notEqual(second.fence, first.fence);
     assert.ok(second.declared_at > first.declared_at);
     assert.deepEqual(await states(), { [KID.a]: "known", [KID.b]: "allowed" });
-    const { fence } = await call(service, "key_registry_state");
+    const { fence: { age_seconds, ...fence } } = await call(service, "key_registry_state");
     assert.deepEqual(fence, { id: second.fence, declared_at: second.declared_at });
+    assert.ok(Number.isInteger(age_seconds) && age_seconds >= 0 && age_seconds < 60, `${age_seconds}`);
     await call(service, "lift_fence");
     assert.notEqual((await declare(KID.b)).fence, second.fence, "between the two it was down");
   });
@@ -144,7 +145,7 @@ describe("declaring, lifting, retiring", () => {
     assert.deepEqual(await states(), {});
   });
 
-  test("a key is retired for good, behind the fence that it was scanned under", async () => {
+  test("a key is retired behind the fence that it was scanned under, if anything was ever sealed with it", async () => {
     const retire = (p_kid, p_fence) => call(service, "retire_key", { p_kid, p_fence });
     const { fence: older } = await declare(KID.a, KID.b);
     const { fence } = await declare(KID.b);
@@ -153,6 +154,10 @@ describe("declaring, lifting, retiring", () => {
     assert.deepEqual(await retire(KID.b, fence), { outcome: "allowed" });
     assert.deepEqual(await retire(KID.a, fence), { outcome: "retired" });
     assert.deepEqual(await retire(KID.a, fence), { outcome: "retired" });
+    assert.deepEqual(await retire(KID.c, fence), { outcome: "unknown" }, "a typing error, or the next key");
+    assert.deepEqual(await states(), { [KID.a]: "retired", [KID.b]: "allowed" });
+    await call(service, "record_keys", { p_kids: [KID.c, KID.a, KID.b, KID.c] });
+    assert.deepEqual(await states(), { [KID.a]: "retired", [KID.b]: "allowed", [KID.c]: "known" });
     assert.deepEqual(await retire(KID.c, fence), { outcome: "retired" }, "also one that was never declared");
     assert.deepEqual(await states(), { [KID.a]: "retired", [KID.b]: "allowed", [KID.c]: "retired" });
     assert.deepEqual(await declare(KID.c, KID.b, KID.a), { outcome: "retired", kids: [KID.a, KID.c] });
@@ -161,26 +166,62 @@ describe("declaring, lifting, retiring", () => {
     assert.deepEqual(await states(), { [KID.a]: "retired", [KID.b]: "known", [KID.c]: "retired" });
   });
 
+  test("a key that is unretired may be allowed again, and no other key is unretired", async () => {
+    const unretire = (p_kid) => call(service, "unretire_key", { p_kid });
+    await declare(KID.a);
+    const { fence } = await declare(KID.b);
+    assert.deepEqual(await unretire(KID.a), { outcome: "not_retired" });
+    assert.deepEqual(await call(service, "retire_key", { p_kid: KID.a, p_fence: fence }), { outcome: "retired" });
+    assert.deepEqual(await unretire(KID.b), { outcome: "not_retired" });
+    assert.deepEqual(await unretire(KID.c), { outcome: "not_retired" });
+    assert.deepEqual(await unretire(null), { outcome: "not_retired" });
+    assert.deepEqual(await unretire(KID.a), { outcome: "unretired" });
+    assert.deepEqual(await states(), { [KID.a]: "known", [KID.b]: "allowed" });
+    assert.equal((await declare(KID.a)).outcome, "fenced");
+  });
+
+  test("record_keys takes a bounded list of key ids and nothing else", async () => {
+    for (const p_kids of [null, ["x"], [null], [KID.a.toUpperCase()], Array(65).fill(KID.a)]) {
+      await assert.rejects(call(service, "record_keys", { p_kids }), { code: "22023" }, JSON.stringify(p_kids));
+    }
+    assert.deepEqual(await call(service, "record_keys", { p_kids: [] }), { outcome: "recorded" });
+    assert.deepEqual(await states(), {});
+  });
+
   test("a key that a credential on its way is sealed with is not retired", async () => {
     const { fence } = await declare(KID.b);
+    await call(service, "record_keys", { p_kids: [KID.a] });
     const retire = () => call(service, "retire_key", { p_kid: KID.a, p_fence: fence });
+    const needed = (tables) => ({ outcome: "needed", tables });
+    const elsewhere = async () => Object.fromEntries((await call(service, "key_registry_state")).sealed_elsewhere.map(({ table, kid, rows }) => [`${table} ${kid}`, rows]));
     const id = await insert(config(KID.b));
     await owner`insert into public.credential_leases (integration_id, journal) values (${id}, ${owner.json(config(KID.a))})`;
     await owner`
       insert into public.pending_connections (id, user_id, organization_id, integration_type, config, accounts, return_to)
       values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'supabase', ${owner.json(config(KID.a))}, '[{"id": "a", "name": "a"}]', '/')`;
-    assert.deepEqual(await retire(), { outcome: "needed", credentials: 2 });
-    // Expired it has to be revoked, with the same key.
+    const begin = (verifier) => owner`
+      insert into public.oauth_transactions (id, state_hash, binding_hash, user_id, organization_id, integration_type, redirect_uri, verifier)
+      values (gen_random_uuid(), gen_random_uuid(), 'b', gen_random_uuid(), gen_random_uuid(), 'supabase', 'https://x.example/', ${owner.json(verifier)})`;
+    await begin(config(KID.a));
+    await begin(config(KID.b));
+    await begin({ nothing: "sealed" });
+    assert.deepEqual(await retire(), needed({ credential_leases: 1, pending_connections: 1, oauth_transactions: 1 }));
+    assert.deepEqual(await elsewhere(), {
+      [`credential_leases ${KID.a}`]: 1, [`oauth_transactions ${KID.a}`]: 1, [`oauth_transactions ${KID.b}`]: 1, [`pending_connections ${KID.a}`]: 1,
+    });
+    // An expired request opens for nobody; an expired connection has to be revoked, with the same key.
+    await owner`update public.oauth_transactions set expires_at = now() - interval '1 second'`;
     await owner`update public.pending_connections set expires_at = now() - interval '1 second'`;
-    assert.deepEqual(await retire(), { outcome: "needed", credentials: 2 });
+    assert.deepEqual(await retire(), needed({ credential_leases: 1, pending_connections: 1 }));
     const claim = { p_owner: randomUUID(), p_limit: 1, p_types: ["supabase"], p_wide_types: [], p_request_id: "r" };
     const { claims: [{ id: revocation }] } = await call(service, "claim_revocations", claim);
-    assert.deepEqual(await retire(), { outcome: "needed", credentials: 2 });
+    assert.deepEqual(await retire(), needed({ credential_leases: 1, pending_revocations: 1 }));
     const settled = { p_id: revocation, p_owner: claim.p_owner, p_result: "revoked", p_request_id: "r" };
     assert.deepEqual(await call(service, "settle_revocation", settled), { outcome: "settled" });
-    assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
+    assert.deepEqual(await retire(), needed({ credential_leases: 1 }));
     await owner`update public.credential_leases set journal = ${owner.json(config(KID.b))}`;
     assert.deepEqual(await retire(), { outcome: "retired" });
+    assert.deepEqual(await elsewhere(), { [`credential_leases ${KID.b}`]: 1 });
   });
 
   test("a fence's trigger that is enabled by hand rejects nothing, and one that is disabled by hand is no fence", async () => {

@@ -169,7 +169,7 @@ describe("the key that the secrets are sealed with", () => {
     await call(fresh.service, "create_webhook_endpoint", args);
     const { fence } = await call(fresh.service, "declare_fence", { p_kids: [KID.b] });
     const retire = () => call(fresh.service, "retire_key", { p_kid: KID.a, p_fence: fence });
-    assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
+    assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 1 } });
 
     await assert.rejects(call(fresh.service, "create_webhook_endpoint", on(KID.a)), {
       code: "IK001", message: "webhook_endpoints.config is not sealed with a key that may write now",

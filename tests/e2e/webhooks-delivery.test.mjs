@@ -317,7 +317,7 @@ describe("a webhook", () => {
       const [{ fence }] = await fixture.sql`select public.declare_fence(array[${keyId(key)}]) ->> 'fence' as fence`;
       const retire = async () => (await fixture.sql`select public.retire_key(${old}, ${fence}) as answer`)[0].answer;
       try {
-        assert.deepEqual(await retire(), { outcome: "needed", credentials: 1 });
+        assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 1 } });
         (await mine.browser.post(ALL, { url: receiver.url })).expect(503);
         await happened(mine);
         await newer.scheduled();

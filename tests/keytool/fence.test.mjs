@@ -11,7 +11,11 @@ after(() => databases?.stop());
 
 const ALONE = { ENCRYPTION_KEY: B.base64 };
 const run = (table, settings, ...args) => keytool({ ...table.direct, ...settings }, ...args);
-const registry = async (table) => JSON.parse((await run(table, {}, "registry", "--json")).stdout);
+const registry = async (table) => {
+  const { event, fence, keys } = (await run(table, {}, "registry", "--json")).events().at(-1);
+  assert.equal(event, "registry");
+  return { fence, keys };
+};
 const states = async (table) => Object.fromEntries((await registry(table)).keys.map(({ kid, state }) => [kid, state]));
 
 describe("step by step", () => {
@@ -29,14 +33,15 @@ describe("step by step", () => {
 
     // Too early, each of them, and each says what comes first.
     assertError(await run(table, A_TO_B, "fence"), 1, /^error: 301 rows are not sealed with key/);
-    assertError(await run(table, A_TO_B, "retire"), 1, /^error: there is no fence: no key is retired/);
-    assertError(await run(table, ALONE, "verify"), 3, /^error: 301 rows do not open/);
-    assert.deepEqual(await registry(table), { fence: null, keys: [] });
+    assertError(await run(table, A_TO_B, "retire", "--yes"), 1, /^error: there is no fence: no key is retired/);
+    assertError(await run(table, ALONE, "verify"), 4, /^error: 301 rows do not open with these keys$/);
+    assert.deepEqual(await states(table), { [A.kid]: "known", [B.kid]: "known" });
+    assert.equal((await registry(table)).fence, null);
 
     assertDone(await run(table, A_TO_B, "rotate"));
-    assertError(await run(table, A_TO_B, "retire"), 1, /there is no fence/);
+    assertError(await run(table, A_TO_B, "retire", "--yes"), 1, /there is no fence/);
     assertDone(await run(table, A_TO_B, "fence"));
-    assert.deepEqual(await states(table), { [B.kid]: "allowed" });
+    assert.deepEqual(await states(table), { [A.kid]: "known", [B.kid]: "allowed" });
     // From here on the database refuses an old isolate's write, and lets all others pass.
     await assert.rejects(table.insertSealed(A), { code: "IK001" });
     await assert.rejects(table.insert({ access_token: sealLegacy(B, "x") }), { code: "IK001" });
@@ -44,13 +49,13 @@ describe("step by step", () => {
     await table.insert({ project_id: "nothing sealed" });
 
     assertDone(await run(table, A_TO_B, "verify", "--primary-only"));
-    assertDone(await run(table, A_TO_B, "retire"));
+    assertDone(await run(table, A_TO_B, "retire", "--yes"));
     assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "allowed" });
 
     // With B alone every row opens, with A alone none that holds anything.
     assertDone(await run(table, ALONE, "verify"));
     const old = await run(table, { ENCRYPTION_KEY: A.base64 }, "verify", "--json");
-    assertError(old, 3, /^error: 312 rows do not open/);
+    assertError(old, 4, new RegExp(`^error: 312 rows are sealed with key ${B.kid}, which is not among your keys$`));
     for (const row of await table.rows()) openRow([B], row);
 
     // The old key is not taken up again by mistake, and the next rotation begins with the fence down.
@@ -65,13 +70,13 @@ describe("step by step", () => {
   test("keytool rotates completely in one command", async () => {
     const table = await databases.project();
     await table.insertMany(300, A);
-    const done = await run(table, A_TO_B, "rotate", "--complete", "--json");
+    const done = await run(table, A_TO_B, "rotate", "--complete", "--yes", "--json");
     assertDone(done);
     const steps = done.events().map(({ event }) => event).filter((event) => event !== "progress");
     assert.deepEqual(steps, ["rewrapped", "fenced", "rewrapped", "verified", "retired"]);
     assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "allowed" });
     // Again: it finds all done, and that is fine.
-    assertDone(await run(table, A_TO_B, "rotate", "--complete"));
+    assertDone(await run(table, A_TO_B, "rotate", "--complete", "--yes"));
   });
 
   test("keytool rotates completely over PostgREST", async () => {
@@ -79,7 +84,7 @@ describe("step by step", () => {
     await table.insertMany(50, A);
     const { newKey } = await table.rest();
     const settings = { ...newKey, ...A_TO_B };
-    assertDone(await keytool(settings, "rotate", "--complete"));
+    assertDone(await keytool(settings, "rotate", "--complete", "--yes"));
     assertDone(await keytool({ ...newKey, ...ALONE }, "verify"));
     assertDone(await keytool(newKey, "fence", "--lift"));
     assert.deepEqual(await states(table), { [A.kid]: "retired", [B.kid]: "known" });
@@ -95,10 +100,10 @@ describe("what is in the way", () => {
     await table.sql`alter table public.integrations disable trigger refuse_fenced_key`;
     await table.insertSealed(A);
     await table.sql`alter table public.integrations enable trigger refuse_fenced_key`;
-    assertError(await run(table, A_TO_B, "retire"), 3, /^error: 1 rows do not open/);
+    assertError(await run(table, A_TO_B, "retire", "--yes"), 4, new RegExp(`^error: 1 row is still sealed with key ${A.kid}, a fallback key$`));
     assert.deepEqual(await states(table), { [B.kid]: "allowed" });
     assertDone(await run(table, A_TO_B, "rotate"));
-    assertDone(await run(table, A_TO_B, "retire", A.kid));
+    assertDone(await run(table, A_TO_B, "retire", "--yes", A.kid));
   });
 
   test("no key is retired behind a fence for two keys or for another one", async () => {
@@ -106,7 +111,7 @@ describe("what is in the way", () => {
     await table.insertMany(5, B);
     for (const kids of [[A.kid, B.kid], [C.kid]]) {
       await table.sql`select public.declare_fence(${kids})`;
-      assertError(await run(table, A_TO_B, "retire"), 1, /^error: the fence is up for .*, not for/);
+      assertError(await run(table, A_TO_B, "retire", "--yes"), 1, /^error: the fence is up for .*, not for/);
     }
   });
 
@@ -114,8 +119,8 @@ describe("what is in the way", () => {
     const table = await databases.project();
     await table.insertMany(5, B);
     assertDone(await run(table, A_TO_B, "fence"));
-    assert.equal((await run(table, A_TO_B, "retire", B.kid)).status, 2);
-    assert.equal((await run(table, A_TO_B, "retire", "hunter2")).status, 2);
+    assert.equal((await run(table, A_TO_B, "retire", "--yes", B.kid)).status, 2);
+    assert.equal((await run(table, A_TO_B, "retire", "--yes", "hunter2")).status, 2);
     assertError(await run(table, ALONE, "retire"), 2, /no key to retire/);
     assert.deepEqual(await states(table), { [B.kid]: "allowed" });
   });

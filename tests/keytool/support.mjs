@@ -43,14 +43,34 @@ export function keytool(settings, ...args) {
   for (const stream of ["stdout", "stderr"]) child[stream].setEncoding("utf8").on("data", (chunk) => (text[stream] += chunk));
   const done = new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("close", (status, signal) => resolve({ status, signal, ...text, events: () => events(text.stdout) }));
+    // The first line is the database, the last one of a failure the error: the tests of those look at `all`.
+    const between = () => events(text.stdout).filter(({ event }) => event !== "connecting" && event !== "error");
+    child.once("close", (status, signal) => resolve({ status, signal, ...text, events: between, all: () => events(text.stdout) }));
   });
   return Object.assign(done, { child });
+}
+
+/** The same on a terminal of so many columns, on which somebody types `answer`; `text` is all that is shown. */
+export function keytoolOnTerminal(settings, args, { answer = "", columns = 80, term = "xterm" } = {}) {
+  const command = `stty cols ${columns} rows 24; exec '${PROGRAM}' ${args.join(" ")}`;
+  const child = spawn("script", ["-qec", command, "/dev/null"], { env: { PATH: process.env.PATH, TERM: term, ...settings }, stdio: ["pipe", "pipe", "inherit"] });
+  let text = "";
+  child.stdout.setEncoding("utf8").on("data", (chunk) => {
+    text += chunk;
+    if (answer && text.includes("[y/N]")) child.stdin.end(answer);
+  });
+  return new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", (status) => resolve({ status, text }));
+  });
 }
 
 function events(stdout) {
   return stdout.split("\n").filter(Boolean).map((line) => JSON.parse(line));
 }
+
+/** What a command says before anything else: which database, which keys. */
+export const WHERE = /^database: .*\n/;
 
 /** It ended with this status and its first `error:` line matches. */
 export function assertError(done, status, message) {

@@ -3,7 +3,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealed::{Key, Secret};
+use sealed::Key;
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -25,7 +25,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
     let kid = key.kid().to_string();
     match (&args.out, json) {
         (Some(path), json) => {
-            write_new(path, &text)?;
+            write_new(path, text.expose())?;
             if json {
                 return output::json(&json!({"kid": kid}));
             }
@@ -38,7 +38,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
 }
 
 /// The file must not exist: whoever overwrites a key loses everything that is sealed with it.
-fn write_new(path: &Path, key: &Secret) -> Result<()> {
+pub fn write_new(path: &Path, text: &str) -> Result<()> {
     let mut file = new_file().open(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Caller, "the file of --out exists")
             .hint("no file is ever overwritten: choose another name, or move that one away"),
@@ -48,7 +48,7 @@ fn write_new(path: &Path, key: &Secret) -> Result<()> {
         ),
     })?;
     let mut write = || -> io::Result<()> {
-        file.write_all(key.expose().as_bytes())?;
+        file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()
     };

@@ -1,6 +1,10 @@
 //! The commands. Each reads its arguments, calls `rotation` and prints the result.
 
+use std::rc::Rc;
+
 use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
+use crate::signals;
 
 pub mod fence;
 pub mod generate;
@@ -12,15 +16,26 @@ pub mod rotate;
 pub mod seal;
 pub mod selftest;
 pub mod status;
+pub mod switch;
 pub mod topics;
+pub mod unretire;
 pub mod verify;
 
-/// One thread is enough: it seals faster than the database writes.
-pub fn wait(command: impl Future<Output = Result<()>>) -> Result<()> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs a command to its end, or until a signal stops it. One thread is enough: it seals faster than a database of this size writes.
+pub fn wait(json: bool, command: impl AsyncFnOnce(Rc<Progress>) -> Result<()>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| Error::new(ErrorKind::Machine, format!("no runtime: {error}")))?
-        .block_on(command)
+        .map_err(|error| Error::new(ErrorKind::Machine, format!("no runtime: {error}")))?;
+    let progress = Rc::new(Progress::new(json));
+    let outcome = runtime.block_on(async {
+        tokio::select! {
+            outcome = command(Rc::clone(&progress)) => outcome,
+            signal = signals::stopped() => Err(progress.stopped(signal)),
+        }
+    });
+    // What waits for an answer or for a person is not waited for.
+    runtime.shutdown_background();
+    outcome
 }

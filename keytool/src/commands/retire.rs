@@ -1,8 +1,12 @@
+use std::rc::Rc;
+
 use clap::Args;
 use sealed::Kid;
 
+use crate::confirm::ConfirmArgs;
 use crate::error::Result;
 use crate::keys::KeyArgs;
+use crate::progress::Progress;
 use crate::rotation::retire::{no_key, retire};
 use crate::session::{Session, SessionArgs};
 
@@ -13,19 +17,24 @@ pub struct RetireArgs {
     kids: Vec<Kid>,
 
     #[command(flatten)]
+    confirm: ConfirmArgs,
+
+    #[command(flatten)]
     session: SessionArgs,
 }
 
-pub async fn run(args: &RetireArgs, keys: &KeyArgs, json: bool) -> Result<()> {
+pub async fn run(args: &RetireArgs, keys: &KeyArgs, progress: Rc<Progress>) -> Result<()> {
     let ring = keys.ring()?;
-    let kids: Vec<String> = if args.kids.is_empty() {
-        ring.kids().skip(1).map(|kid| kid.to_string()).collect()
+    let kids: Vec<Kid> = if args.kids.is_empty() {
+        ring.kids().skip(1).collect()
     } else {
-        args.kids.iter().map(Kid::to_string).collect()
+        args.kids.clone()
     };
     if kids.is_empty() {
         return Err(no_key());
     }
-    let (session, _) = Session::open(&args.session, json).await?;
-    retire(&session, &keys.ring_without_fallbacks()?, &kids).await
+    args.confirm.ensure_answer(progress.is_json())?;
+    let (session, _) = Session::open(&args.session, Some(&ring), progress).await?;
+    let alone = keys.ring_without_fallbacks()?;
+    retire(&session, &alone, &ring, &kids, args.confirm).await
 }

@@ -1,9 +1,14 @@
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Args;
+use sealed::Kid;
 
+use crate::confirm::ConfirmArgs;
 use crate::error::Result;
 use crate::keys::KeyArgs;
+use crate::progress::Progress;
+use crate::rotation::findings::ListArgs;
 use crate::rotation::rewrap::{dry_run, rewrap};
 use crate::rotation::scope::Scope;
 use crate::rotation::throttle::Throttle;
@@ -17,6 +22,12 @@ pub struct RotateArgs {
 
     #[command(flatten)]
     scope: Scope,
+
+    #[command(flatten)]
+    list: ListArgs,
+
+    #[command(flatten)]
+    confirm: ConfirmArgs,
 
     /// Open and seal every row, but write nothing
     #[arg(long, conflicts_with = "complete")]
@@ -39,27 +50,32 @@ pub struct RotateArgs {
     complete: bool,
 }
 
-pub async fn run(args: &RotateArgs, keys: &KeyArgs, json: bool) -> Result<()> {
+pub async fn run(args: &RotateArgs, keys: &KeyArgs, progress: Rc<Progress>) -> Result<()> {
     let ring = keys.ring()?;
     if args.complete && ring.kids().len() == 1 {
         return Err(retire::no_key());
     }
-    let (session, registry) = Session::open(&args.session, json).await?;
-    registry.ensure_usable(ring.primary_kid())?;
+    if args.complete {
+        args.confirm.ensure_answer(progress.is_json())?;
+    }
+    let (session, registry) = Session::open(&args.session, Some(&ring), progress).await?;
+    registry.ensure_usable(&ring)?;
+    args.scope.ensure_known(session.connection()).await?;
     if !args.force {
         sample::check(session.connection(), &ring, &args.scope.start()).await?;
     }
     let throttle = Throttle::new(args.max_rate, Duration::from_secs(args.max_lag.into()));
     if args.dry_run {
-        return dry_run(&session, &ring, &args.scope, &throttle).await;
+        return dry_run(&session, &ring, &args.scope, &throttle, args.list).await;
     }
-    rewrap(&session, &ring, &args.scope, &throttle).await?;
+    rewrap(&session, &ring, &args.scope, &throttle, args.list).await?;
     if args.complete {
         fence::raise(&session, &ring, &throttle).await?;
         // `retire` verifies every row with the primary key alone before it retires a key.
         let alone = keys.ring_without_fallbacks()?;
-        let old: Vec<String> = ring.kids().skip(1).map(|kid| kid.to_string()).collect();
-        retire::retire(&session, &alone, &old).await?;
+        let old: Vec<Kid> = ring.kids().skip(1).collect();
+        let used = retire::used(&session, &old).await?;
+        retire::retire(&session, &alone, &ring, &used, args.confirm).await?;
     }
     Ok(())
 }

@@ -1,16 +1,21 @@
+use std::rc::Rc;
+
 use clap::{Args, ValueEnum};
-use sealed::{KeyRing, Kid};
+use sealed::KeyRing;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::error::Result;
 use crate::keys::KeyArgs;
 use crate::output;
-use crate::rotation::finding::ensure_none;
+use crate::progress::Progress;
+use crate::rotation::findings::{Findings, ListArgs};
 use crate::rotation::opening::Opening;
 use crate::rotation::scan::scan;
 use crate::rotation::scope::Scope;
-use crate::rotation::verify::{Inspect, RowCounts, Seen};
+use crate::rotation::verify::{Inspect, RowCounts, Seen, record_keys};
 use crate::session::{Session, SessionArgs};
+use crate::shown::{do_not, rows};
 use crate::store::registry::Registry;
 
 #[derive(Args, Debug)]
@@ -20,6 +25,9 @@ pub struct StatusArgs {
 
     #[command(flatten)]
     scope: Scope,
+
+    #[command(flatten)]
+    list: ListArgs,
 
     /// Also count the rows of each organization
     #[arg(long, value_enum)]
@@ -32,10 +40,12 @@ enum By {
 }
 
 /// With keys it opens every row. Without, it reports only which key each row names.
-pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
+pub async fn run(args: &StatusArgs, keys: &KeyArgs, progress: Rc<Progress>) -> Result<()> {
     let ring = keys.ring_if_given()?;
-    let (session, registry) = Session::open(&args.session, json).await?;
-    let mut inspect = Inspect::new(ring.as_ref(), &session.progress);
+    let (session, _) = Session::open(&args.session, ring.as_ref(), progress).await?;
+    args.scope.ensure_known(session.connection()).await?;
+    let findings = Findings::new(args.list, &session.progress);
+    let mut inspect = Inspect::new(ring.as_ref(), findings);
     if let Some(By::Organization) = args.by {
         inspect = inspect.by_organization();
     }
@@ -46,109 +56,155 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, json: bool) -> Result<()> {
         opening.as_ref(),
         &args.scope,
         None,
-        async |_, rows| inspect.page(rows),
+        async |_, rows| {
+            inspect.page(rows);
+            Ok(())
+        },
     )
     .await?;
-    let seen = inspect.seen();
-    // Clears the progress bar before the result is printed.
-    drop(session);
-    if json {
-        output::json(&to_json(&seen, &registry, ring.as_ref()))?;
-    } else {
-        print(&seen, &registry, ring.as_ref())?;
-    }
-    ensure_none(seen.all.do_not_open())
-}
-
-fn to_json(seen: &Seen, registry: &Registry, ring: Option<&KeyRing>) -> Value {
-    let mut organizations: Vec<_> = seen.organizations.iter().collect();
-    organizations.sort_by_key(|(id, _)| **id);
-    let organizations: Vec<Value> = organizations
-        .into_iter()
-        .map(|(id, counts)| json!({"id": id.to_string(), "tally": counts.to_json()}))
-        .collect();
-    json!({
-        "event": "status",
-        "tally": seen.all.to_json(),
-        "primary": ring.map(|ring| ring.primary_kid().to_string()),
-        "fallbacks": ring.map(|ring| ring.kids().skip(1).map(|kid| kid.to_string()).collect::<Vec<_>>()),
-        "not_on_primary": ring.map(|ring| seen.all.not_on(ring.primary_kid())),
-        "opened": ring.is_some(),
-        "organizations": organizations,
-        "other_organizations": (seen.others.rows > 0).then(|| seen.others.to_json()),
-        "registry": registry.to_json(),
-    })
-}
-
-fn print(seen: &Seen, registry: &Registry, ring: Option<&KeyRing>) -> Result<()> {
-    let counts = &seen.all;
-    output::line(&format!("rows: {}", counts.rows))?;
-    for line in count_lines(counts, ring) {
-        output::line(&format!("  {line}"))?;
-    }
-    match ring {
-        Some(ring) => {
-            let sealed = counts.rows - counts.empty;
-            let left = counts.not_on(ring.primary_kid());
-            let done = if sealed == 0 {
-                100.0
-            } else {
-                100.0 * (1.0 - left as f64 / sealed as f64)
-            };
-            output::line(&format!(
-                "rotation to {}: {done:.1} %, {left} rows left",
-                ring.primary_kid()
-            ))?;
-        }
-        None => output::line("ENCRYPTION_KEY environment variable is not set: nothing was opened")?,
-    }
-    let mut organizations: Vec<_> = seen.organizations.iter().collect();
-    organizations.sort_by_key(|(id, _)| **id);
-    for (id, counts) in organizations {
-        let parts = count_lines(counts, ring).join("; ");
-        output::line(&format!("organization {id}: {} rows: {parts}", counts.rows))?;
-    }
-    if seen.others.rows > 0 {
-        let parts = count_lines(&seen.others, ring).join("; ");
-        output::line(&format!(
-            "other organizations: {} rows: {parts}",
-            seen.others.rows
-        ))?;
-    }
-    registry
-        .lines()
-        .iter()
-        .try_for_each(|line| output::line(line))
-}
-
-fn count_lines(counts: &RowCounts, ring: Option<&KeyRing>) -> Vec<String> {
-    let role = |kid: Kid| match ring.and_then(|ring| ring.kids().position(|known| known == kid)) {
-        Some(0) => " (primary)",
-        Some(_) => " (fallback)",
-        None if ring.is_some() => " (not in the ring)",
-        None => "",
+    let (seen, findings) = inspect.seen();
+    record_keys(&session, &seen.all).await?;
+    let report = Report {
+        seen: &seen,
+        registry: &session.registry().await?,
+        ring: ring.as_ref(),
+        scope: &args.scope,
     };
-    let mut lines: Vec<String> = counts
-        .by_kid
-        .iter()
-        .map(|(kid, rows)| format!("key {kid}{}: {rows}", role(*kid)))
-        .collect();
-    let others = [
-        ("other keys", counts.other_kids),
-        ("legacy form", counts.legacy),
-        ("nothing sealed", counts.empty),
-    ];
-    lines.extend(
-        others
+    session.progress.finish();
+    findings.report(&session.progress)?;
+    if session.progress.is_json() {
+        output::json(&report.to_json())?;
+    } else {
+        report
+            .lines()
             .iter()
-            .filter(|(_, rows)| *rows > 0)
-            .map(|(what, rows)| format!("{what}: {rows}")),
-    );
-    lines.extend(
-        counts
-            .findings
-            .iter()
-            .map(|(class, rows)| format!("does not open, {}: {rows}", class.as_str())),
-    );
-    lines
+            .try_for_each(|line| output::line(line))?;
+    }
+    findings.ensure_none()?;
+    match &ring {
+        Some(ring) if args.scope.is_everything() => {
+            report.registry.elsewhere.ensure_only(ring, ring)
+        }
+        _ => Ok(()),
+    }
+}
+
+struct Report<'a> {
+    seen: &'a Seen,
+    registry: &'a Registry,
+    ring: Option<&'a KeyRing>,
+    scope: &'a Scope,
+}
+
+impl Report<'_> {
+    fn to_json(&self) -> Value {
+        let organizations: Vec<Value> = self
+            .organizations()
+            .map(|(id, counts)| json!({"id": id.to_string(), "tally": counts.to_json()}))
+            .collect();
+        let (seen, ring) = (self.seen, self.ring);
+        json!({
+            "event": "status",
+            "part": self.scope.to_json(),
+            "tally": seen.all.to_json(),
+            "primary": ring.map(|ring| ring.primary_kid().to_string()),
+            "fallbacks": ring.map(|ring| ring.kids().skip(1).map(|kid| kid.to_string()).collect::<Vec<_>>()),
+            "not_on_primary": ring.map(|ring| seen.all.not_on(ring.primary_kid())),
+            "left": ring.map(|_| seen.all.left()),
+            "opened": ring.is_some(),
+            "organizations": organizations,
+            "other_organizations": (seen.others.rows > 0).then(|| seen.others.to_json()),
+            "sealed_elsewhere": self.registry.elsewhere.to_json(),
+            "registry": self.registry.to_json(),
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let counts = &self.seen.all;
+        let part = self.scope.of_part();
+        let mut lines = vec![format!("rows{part}: {}", counts.rows)];
+        lines.extend(
+            self.count_lines(counts)
+                .into_iter()
+                .map(|line| format!("  {line}")),
+        );
+        if counts.do_not_open() > 0 {
+            let classes: Vec<String> = counts
+                .classes
+                .iter()
+                .map(|(class, rows)| format!("{}: {rows}", class.as_str()))
+                .collect();
+            lines.push(format!(
+                "of these, {} not open ({})",
+                do_not(counts.do_not_open()),
+                classes.join(", ")
+            ));
+        }
+        match self.ring {
+            Some(ring) => {
+                let (kid, tenths, left) =
+                    (ring.primary_kid(), counts.done_per_mille(), counts.left());
+                let done = format!("{}.{} %", tenths / 10, tenths % 10);
+                lines.push(format!(
+                    "rotation{part} to {kid}: {done}, {} left",
+                    rows(left)
+                ));
+                if self.registry.is_retired(kid) {
+                    lines.push(format!("warning: the primary key {kid} is retired, so ENCRYPTION_KEY is an old key: set the one that the worker seals with"));
+                }
+            }
+            None => lines.push(
+                "ENCRYPTION_KEY environment variable is not set: nothing was opened".to_owned(),
+            ),
+        }
+        for (id, counts) in self.organizations() {
+            let parts = self.count_lines(counts).join("; ");
+            lines.push(format!("organization {id}: {}: {parts}", rows(counts.rows)));
+        }
+        if self.seen.others.rows > 0 {
+            let parts = self.count_lines(&self.seen.others).join("; ");
+            lines.push(format!(
+                "other organizations: {}: {parts}",
+                rows(self.seen.others.rows)
+            ));
+        }
+        if self.scope.is_everything() {
+            lines.extend(self.registry.elsewhere.lines(|kid| self.role(kid)));
+        }
+        lines.extend(self.registry.lines());
+        lines
+    }
+
+    fn organizations(&self) -> impl Iterator<Item = (&Uuid, &RowCounts)> {
+        let mut organizations: Vec<_> = self.seen.organizations.iter().collect();
+        organizations.sort_by_key(|(id, _)| **id);
+        organizations.into_iter()
+    }
+
+    /// The categories that the rows are in: each row is in one.
+    fn count_lines(&self, counts: &RowCounts) -> Vec<String> {
+        let kids = counts.by_kid.iter();
+        let mut lines: Vec<String> = kids
+            .map(|(kid, rows)| format!("key {kid}{}: {rows}", self.role(&kid.to_string())))
+            .collect();
+        let others = [
+            ("other keys", counts.other_kids),
+            ("legacy form", counts.legacy),
+            ("nothing sealed", counts.empty),
+            ("unreadable", counts.unreadable),
+        ];
+        let others = others.iter().filter(|(_, rows)| *rows > 0);
+        lines.extend(others.map(|(what, rows)| format!("{what}: {rows}")));
+        lines
+    }
+
+    fn role(&self, kid: &str) -> &'static str {
+        let mut kids = self.ring.into_iter().flat_map(KeyRing::kids);
+        match kids.position(|known| known.to_string() == kid) {
+            Some(0) => " (primary)",
+            Some(_) => " (fallback)",
+            None if self.ring.is_some() => " (not among your keys)",
+            None => "",
+        }
+    }
 }

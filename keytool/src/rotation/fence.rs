@@ -6,13 +6,14 @@ use sealed::KeyRing;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::finding::ensure_none;
+use super::findings::{Findings, ListArgs};
 use super::rewrap::rewrap;
 use super::scope::Scope;
 use super::throttle::Throttle;
 use super::verify;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
+use crate::shown::rows;
 use crate::store::{Function, unexpected_outcome};
 
 /// The number of attempts while long transactions hold the table. Each attempt waits two seconds for the lock.
@@ -20,14 +21,20 @@ const ATTEMPTS: u32 = 15;
 
 /// Raises the fence if every row opens and is sealed with the primary key.
 pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
-    let counts = verify::count(session, "check", ring, &Scope::default()).await?;
-    ensure_none(counts.do_not_open())?;
+    let findings = Findings::new(ListArgs::default(), &session.progress);
+    let (counts, findings) =
+        verify::count(session, "check", ring, &Scope::default(), findings).await?;
+    findings.ensure_none()?;
     let kid = ring.primary_kid();
     match counts.not_on(kid) {
         0 => raise(session, ring, &Throttle::none()).await,
-        rows => Err(Error::new(
+        count => Err(Error::new(
             ErrorKind::Database,
-            format!("{rows} rows are not sealed with key {kid}: no fence"),
+            format!(
+                "{} {} not sealed with key {kid}: no fence",
+                rows(count),
+                if count == 1 { "is" } else { "are" }
+            ),
         )
         .hint("run `keytool rotate` first")),
     }
@@ -48,9 +55,17 @@ pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Re
     let declared_at = answer["declared_at"].as_str().unwrap_or_default();
     session.progress.step(
         &json!({"event": "fenced", "kid": kids[0], "fence": answer["fence"], "declared_at": declared_at}),
-        &format!("the fence is up since {declared_at}: only key {} may write", kids[0]),
+        &format!("the fence is going up: only key {} may write from {declared_at} on", kids[0]),
     )?;
-    rewrap(session, ring, &Scope::default(), throttle).await
+    let list = ListArgs::default();
+    rewrap(session, ring, &Scope::default(), throttle, list).await?;
+    if session.progress.is_json() {
+        return Ok(());
+    }
+    session.progress.say(&format!(
+        "the fence is up, and every row is sealed with key {}, the only one that may write",
+        kids[0]
+    ))
 }
 
 /// Lifts the fence.

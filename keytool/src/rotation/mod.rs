@@ -1,7 +1,8 @@
 //! What rotations do with rows, one page at a time.
 
 pub mod fence;
-pub mod finding;
+mod finding;
+pub mod findings;
 mod moved;
 pub mod opening;
 mod reseal;

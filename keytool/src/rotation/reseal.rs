@@ -32,7 +32,11 @@ pub fn reseal(
         Ok(Some(moved)) => moved,
         Ok(None) => return Ok(Verdict::Fine),
         Err(ResealError::Open(error)) => {
-            return Ok(Verdict::Finding(Finding::new(*context, &error)));
+            return Ok(Verdict::Finding(Finding::new(
+                *context,
+                form(&config),
+                &error,
+            )));
         }
         Err(ResealError::Random(error)) => return Err(error),
     };

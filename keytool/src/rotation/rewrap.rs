@@ -1,13 +1,13 @@
 //! Rewraps rows, pass after pass, until a pass finds nothing to do.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use sealed::{KeyRing, Kid, RowContext};
 use serde_json::json;
 use tokio::task::yield_now;
 
-use super::finding::{Class, Finding, ensure_none};
+use super::findings::{Findings, ListArgs};
 use super::moved::Moved;
 use super::opening::Opening;
 use super::reseal::{Verdict, reseal};
@@ -17,8 +17,9 @@ use super::throttle::Throttle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::session::Session;
+use crate::shown::{do_not, rows};
 use crate::store::retry::retry;
-use crate::store::{Patch, Row, Rows};
+use crate::store::{Function, Patch, Row, Rows};
 
 /// After this many passes, rows on another key are no leftovers: a writer still seals with that key.
 const MAX_PASSES: u32 = 8;
@@ -33,30 +34,39 @@ pub async fn rewrap(
     ring: &KeyRing,
     scope: &Scope,
     throttle: &Throttle,
+    list: ListArgs,
 ) -> Result<()> {
     let kid = ring.primary_kid();
     let (mut written, mut lost) = (0, 0);
     let opening = Opening::new("rotate", Some(ring.primary_kid()));
     let moved = Moved::default();
+    let recorded = RefCell::default();
+    let mut findings = Findings::new(list, &session.progress);
     for number in 1..=MAX_PASSES {
-        let pass = Pass::new(
+        let pass = Pass {
             session,
             ring,
             throttle,
-            &opening,
-            &moved,
-            number == 1,
-            false,
-        );
+            opening: &opening,
+            moved: &moved,
+            recorded: &recorded,
+            dry_run: false,
+            written: Cell::new(0),
+            lost: Cell::new(0),
+            findings: RefCell::new(Findings::new(list, &session.progress)),
+        };
         pass.run(scope).await?;
         written += pass.written.get();
         lost += pass.lost.get();
-        if pass.written.get() == 0 && pass.lost.get() == 0 {
+        let is_last = pass.written.get() == 0 && pass.lost.get() == 0;
+        findings = pass.findings.into_inner();
+        if is_last {
             moved.record(session.connection(), kid).await?;
-            return finish(session, kid, number, (written, lost), pass.do_not_open());
+            return finish(session, kid, number, (written, lost), &findings);
         }
     }
     moved.record(session.connection(), kid).await?;
+    findings.report(&session.progress)?;
     let message = format!("rows on other keys keep coming after {MAX_PASSES} passes");
     Err(Error::new(ErrorKind::Database, message).hint(format!(
         "something still seals with another key than {kid}: switch every deployment first"
@@ -69,18 +79,33 @@ pub async fn dry_run(
     ring: &KeyRing,
     scope: &Scope,
     throttle: &Throttle,
+    list: ListArgs,
 ) -> Result<()> {
     let opening = Opening::new("rotate", Some(ring.primary_kid()));
     let moved = Moved::default();
-    let pass = Pass::new(session, ring, throttle, &opening, &moved, true, true);
+    let recorded = RefCell::default();
+    let pass = Pass {
+        session,
+        ring,
+        throttle,
+        opening: &opening,
+        moved: &moved,
+        recorded: &recorded,
+        dry_run: true,
+        written: Cell::new(0),
+        lost: Cell::new(0),
+        findings: RefCell::new(Findings::new(list, &session.progress)),
+    };
     pass.run(scope).await?;
-    let (rows, findings) = (pass.written.get(), pass.do_not_open());
+    let written = pass.written.get();
+    let findings = pass.findings.into_inner();
+    findings.report(&session.progress)?;
     let kid = ring.primary_kid();
     session.progress.step(
-        &json!({"event": "dry_run", "kid": kid.to_string(), "would_write": rows, "does_not_open": findings}),
-        &format!("would move {rows} rows to key {kid}; {findings} do not open"),
+        &json!({"event": "dry_run", "kid": kid.to_string(), "would_write": written, "does_not_open": findings.count()}),
+        &format!("would move {} to key {kid}; {} not open", rows(written), do_not(findings.count())),
     )?;
-    ensure_none(findings)
+    findings.ensure_none()
 }
 
 fn finish(
@@ -88,20 +113,23 @@ fn finish(
     kid: Kid,
     passes: u32,
     (written, lost): (u64, u64),
-    findings: u64,
+    findings: &Findings,
 ) -> Result<()> {
+    findings.report(&session.progress)?;
     let elapsed = session.progress.elapsed();
     session.progress.step(
         &json!({
             "event": "rewrapped", "kid": kid.to_string(), "written": written, "lost_races": lost, "passes": passes,
-            "does_not_open": findings, "elapsed_ms": elapsed.as_millis() as u64,
+            "does_not_open": findings.count(), "elapsed_ms": elapsed.as_millis() as u64,
         }),
         &format!(
-            "moved {written} rows to key {kid} in {:.1} s, {lost} were rewritten by others meanwhile and read again; {findings} do not open",
-            elapsed.as_secs_f64()
+            "moved {} to key {kid} in {:.1} s, {lost} rewritten by others meanwhile and read again; {} not open",
+            rows(written),
+            elapsed.as_secs_f64(),
+            do_not(findings.count()),
         ),
     )?;
-    ensure_none(findings)
+    findings.ensure_none()
 }
 
 /// One pass and its counts. The database does not send rows that are on the primary key, so they are not counted.
@@ -111,40 +139,17 @@ struct Pass<'a> {
     throttle: &'a Throttle,
     opening: &'a Opening,
     moved: &'a Moved,
-    /// Whether each row that does not open is listed, not only counted.
-    lists: bool,
+    /// The keys that `record_keys` knows already.
+    recorded: &'a RefCell<BTreeSet<Kid>>,
     dry_run: bool,
     /// The number of rows written; in a dry run, of those that it would write.
     written: Cell<u64>,
     /// The row was changed after it was read. The other writer's version stays.
     lost: Cell<u64>,
-    findings: RefCell<BTreeMap<Class, u64>>,
+    findings: RefCell<Findings>,
 }
 
-impl<'a> Pass<'a> {
-    fn new(
-        session: &'a Session,
-        ring: &'a KeyRing,
-        throttle: &'a Throttle,
-        opening: &'a Opening,
-        moved: &'a Moved,
-        lists: bool,
-        dry_run: bool,
-    ) -> Self {
-        Self {
-            session,
-            ring,
-            throttle,
-            opening,
-            moved,
-            lists,
-            dry_run,
-            written: Cell::new(0),
-            lost: Cell::new(0),
-            findings: RefCell::default(),
-        }
-    }
-
+impl Pass<'_> {
     async fn run(&self, scope: &Scope) -> Result<()> {
         let rotation = Rotation {
             kid: self.ring.primary_kid(),
@@ -162,8 +167,21 @@ impl<'a> Pass<'a> {
         .await
     }
 
-    fn do_not_open(&self) -> u64 {
-        self.findings.borrow().values().sum()
+    /// Keeps which keys rows are moved away from, before they are: only those can be retired.
+    async fn record_keys(&self, connection: &dyn Rows, patches: &[Patch]) -> Result<()> {
+        let is_new = |kid: &Kid| !self.recorded.borrow().contains(kid);
+        let kids: BTreeSet<Kid> = patches
+            .iter()
+            .filter_map(|patch| patch.from)
+            .filter(is_new)
+            .collect();
+        let kids: Vec<Kid> = kids.into_iter().collect();
+        if !kids.is_empty() {
+            let call = Function::RecordKeys { kids: &kids };
+            retry(async || connection.call(call).await).await?;
+            self.recorded.borrow_mut().extend(kids);
+        }
+        Ok(())
     }
 
     async fn page(&self, connection: &dyn Rows, rows: Vec<Row>) -> Result<()> {
@@ -174,6 +192,7 @@ impl<'a> Pass<'a> {
         let written = if self.dry_run {
             patches.len() as u64
         } else {
+            self.record_keys(connection, &patches).await?;
             self.throttle.admit(patches.len()).await?;
             // A call that is repeated after a lost response may count its own earlier writes as lost races. The next pass finds those rows on the
             // primary key.
@@ -215,20 +234,9 @@ impl<'a> Pass<'a> {
                     version: row.version,
                     json,
                 }),
-                Verdict::Finding(finding) => self.report(&finding)?,
+                Verdict::Finding(finding) => self.findings.borrow_mut().add(finding),
             }
         }
         Ok(patches)
-    }
-
-    fn report(&self, finding: &Finding) -> Result<()> {
-        let mut findings = self.findings.borrow_mut();
-        *findings.entry(finding.class).or_default() += 1;
-        if self.lists {
-            self.session
-                .progress
-                .step(&finding.to_event(), &finding.to_line())?;
-        }
-        Ok(())
     }
 }

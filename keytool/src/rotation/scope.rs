@@ -1,10 +1,13 @@
 use std::str::FromStr;
 
 use clap::Args;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::error::{Error, ErrorKind, Result};
 use crate::settings::uuid;
-use crate::store::Page;
+use crate::store::retry::retry;
+use crate::store::{Page, Rows};
 
 /// The part of the table that a command works on.
 #[derive(Args, Clone, Debug, Default)]
@@ -22,6 +25,49 @@ pub struct Scope {
 impl Scope {
     pub fn is_everything(&self) -> bool {
         self.only_organization.is_none() && self.shard.is_none()
+    }
+
+    /// An organization without a row is a typing error, or another database's.
+    pub async fn ensure_known(&self, connection: &dyn Rows) -> Result<()> {
+        let Some(id) = self.only_organization else {
+            return Ok(());
+        };
+        let page = Page {
+            organization: Some(id),
+            limit: 1,
+            ..Page::default()
+        };
+        if retry(async || connection.read(&page).await)
+            .await?
+            .is_empty()
+        {
+            let message = format!("organization {id} has no rows");
+            return Err(Error::new(ErrorKind::Caller, message)
+                .hint("is it the right id, and the right database?"));
+        }
+        Ok(())
+    }
+
+    /// Which part it is, for a person; empty if it is everything.
+    pub fn of_part(&self) -> String {
+        let organization = self
+            .only_organization
+            .map(|id| format!(" of organization {id}"));
+        let shard = self
+            .shard
+            .map(|Shard { index, of }| format!(" of shard {index}/{of}"));
+        organization.into_iter().chain(shard).collect()
+    }
+
+    /// For a machine; null if it is everything.
+    pub fn to_json(&self) -> Value {
+        if self.is_everything() {
+            return Value::Null;
+        }
+        json!({
+            "organization": self.only_organization.map(|id| id.to_string()),
+            "shard": self.shard.map(|Shard { index, of }| format!("{index}/{of}")),
+        })
     }
 
     /// The first page.

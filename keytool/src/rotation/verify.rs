@@ -1,30 +1,34 @@
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sealed::{Form, KeyRing, Kid, RowContext, form};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::finding::{Class, Finding, ensure_none};
+use super::finding::{Class, Finding};
+use super::findings::{Findings, ListArgs};
 use super::opening::Opening;
 use super::scan::scan;
 use super::scope::Scope;
 use crate::config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::progress::Progress;
 use crate::session::Session;
-use crate::store::Row;
+use crate::shown::rows;
+use crate::store::{Function, Row};
 
 /// How many keys and organizations are counted separately, so that memory is bounded. The rest are counted together.
 const MAX_KIDS: usize = 1000;
 const MAX_ORGANIZATIONS: usize = 20_000;
 
+/// How many keys one call of `record_keys` takes.
+const MAX_RECORDED: usize = 64;
+
 /// Reads rows, and opens them if there are keys. It writes nothing.
 pub struct Inspect<'a> {
     ring: Option<&'a KeyRing>,
-    progress: &'a Progress,
     by_organization: bool,
     seen: RefCell<Seen>,
+    findings: RefCell<Findings>,
 }
 
 /// The counts of the table, or of one organization.
@@ -35,7 +39,13 @@ pub struct RowCounts {
     pub other_kids: u64,
     pub legacy: u64,
     pub empty: u64,
-    pub findings: BTreeMap<Class, u64>,
+    /// No form that this program knows.
+    pub unreadable: u64,
+    /// On the primary key, and it opens.
+    pub done: u64,
+    pub classes: BTreeMap<Class, u64>,
+    /// Keys of the ring that have opened a row.
+    opened_with: BTreeSet<Kid>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,7 +58,20 @@ pub struct Seen {
 
 impl RowCounts {
     pub fn do_not_open(&self) -> u64 {
-        self.findings.values().sum()
+        self.classes.values().sum()
+    }
+
+    /// Rows that hold something sealed and are not on the primary key, or do not open.
+    pub fn left(&self) -> u64 {
+        self.rows - self.empty - self.done
+    }
+
+    /// Tenths of a per cent, rounded down: 1000 only if nothing is left.
+    pub fn done_per_mille(&self) -> u64 {
+        match self.rows - self.empty {
+            0 => 1000,
+            sealed => self.done.saturating_mul(1000) / sealed,
+        }
     }
 
     /// The rows that are sealed with another key than this one, or of the legacy form.
@@ -57,10 +80,14 @@ impl RowCounts {
         current - self.by_kid.get(&kid).unwrap_or(&0) + self.other_kids + self.legacy
     }
 
-    fn count(&mut self, form: Option<Form>, fault: Option<Class>) {
+    fn count(&mut self, form: Option<Form>, fault: Option<Class>, ring: Option<&KeyRing>) {
         self.rows += 1;
         match form {
             Some(Form::Current(kid)) => {
+                if let (None, Some(ring)) = (fault, ring) {
+                    self.opened_with.insert(kid);
+                    self.done += u64::from(kid == ring.primary_kid());
+                }
                 if self.by_kid.len() < MAX_KIDS || self.by_kid.contains_key(&kid) {
                     *self.by_kid.entry(kid).or_default() += 1;
                 } else {
@@ -69,10 +96,10 @@ impl RowCounts {
             }
             Some(Form::Legacy) => self.legacy += 1,
             Some(Form::Empty) => self.empty += 1,
-            _ => {}
+            _ => self.unreadable += 1,
         }
         if let Some(class) = fault {
-            *self.findings.entry(class).or_default() += 1;
+            *self.classes.entry(class).or_default() += 1;
         }
     }
 
@@ -83,7 +110,7 @@ impl RowCounts {
             .map(|(kid, rows)| (kid.to_string(), json!(rows)))
             .collect();
         let classes: Map<_, _> = self
-            .findings
+            .classes
             .iter()
             .map(|(class, rows)| (class.as_str().to_owned(), json!(rows)))
             .collect();
@@ -93,6 +120,7 @@ impl RowCounts {
             "other_kids": self.other_kids,
             "legacy_form": self.legacy,
             "nothing_sealed": self.empty,
+            "unreadable": self.unreadable,
             "does_not_open": self.do_not_open(),
             "classes": classes,
         })
@@ -100,12 +128,12 @@ impl RowCounts {
 }
 
 impl<'a> Inspect<'a> {
-    pub fn new(ring: Option<&'a KeyRing>, progress: &'a Progress) -> Self {
+    pub fn new(ring: Option<&'a KeyRing>, findings: Findings) -> Self {
         Self {
             ring,
-            progress,
             by_organization: false,
             seen: RefCell::default(),
+            findings: RefCell::new(findings),
         }
     }
 
@@ -115,11 +143,11 @@ impl<'a> Inspect<'a> {
         self
     }
 
-    pub fn seen(self) -> Seen {
-        self.seen.into_inner()
+    pub fn seen(self) -> (Seen, Findings) {
+        (self.seen.into_inner(), self.findings.into_inner())
     }
 
-    pub fn page(&self, rows: Vec<Row>) -> Result<()> {
+    pub fn page(&self, rows: Vec<Row>) {
         for row in rows {
             let context = RowContext {
                 organization_id: row.organization_id,
@@ -128,7 +156,7 @@ impl<'a> Inspect<'a> {
             let (form, finding) = self.judge(context, row.config.as_deref().unwrap_or_default());
             let class = finding.as_ref().map(|finding| finding.class);
             let seen = &mut *self.seen.borrow_mut();
-            seen.all.count(form, class);
+            seen.all.count(form, class, self.ring);
             if self.by_organization {
                 let organization = row.organization_id;
                 let is_known = seen.organizations.contains_key(&organization);
@@ -137,14 +165,12 @@ impl<'a> Inspect<'a> {
                 } else {
                     &mut seen.others
                 };
-                counts.count(form, class);
+                counts.count(form, class, self.ring);
             }
             if let Some(finding) = finding {
-                self.progress
-                    .step(&finding.to_event(), &finding.to_line())?;
+                self.findings.borrow_mut().add(finding);
             }
         }
-        Ok(())
     }
 
     fn judge(&self, context: RowContext, config: &str) -> (Option<Form>, Option<Finding>) {
@@ -156,8 +182,20 @@ impl<'a> Inspect<'a> {
         let error = self
             .ring
             .and_then(|ring| ring.open(&context, &config).err());
-        (Some(form), error.map(|error| Finding::new(context, &error)))
+        (
+            Some(form),
+            error.map(|error| Finding::new(context, form, &error)),
+        )
     }
+}
+
+/// Keeps which keys rows were found to be sealed with: only those can be retired.
+pub async fn record_keys(session: &Session, counts: &RowCounts) -> Result<()> {
+    let kids: Vec<Kid> = counts.opened_with.iter().copied().collect();
+    for kids in kids.chunks(MAX_RECORDED) {
+        session.call(Function::RecordKeys { kids }).await?;
+    }
+    Ok(())
 }
 
 /// Opens every row, counts them, and lists those that do not open.
@@ -166,18 +204,25 @@ pub async fn count(
     phase: &'static str,
     ring: &KeyRing,
     scope: &Scope,
-) -> Result<RowCounts> {
-    let inspect = Inspect::new(Some(ring), &session.progress);
+    findings: Findings,
+) -> Result<(RowCounts, Findings)> {
+    let inspect = Inspect::new(Some(ring), findings);
     scan(
         session,
         phase,
         Some(&Opening::new("verify", None)),
         scope,
         None,
-        async |_, rows| inspect.page(rows),
+        async |_, rows| {
+            inspect.page(rows);
+            Ok(())
+        },
     )
     .await?;
-    Ok(inspect.seen().all)
+    let (seen, findings) = inspect.seen();
+    record_keys(session, &seen.all).await?;
+    findings.report(&session.progress)?;
+    Ok((seen.all, findings))
 }
 
 /// Opens every row, counts those that do not open, and fails if there is one.
@@ -185,34 +230,85 @@ pub async fn ensure_all_open(
     session: &Session,
     ring: &KeyRing,
     scope: &Scope,
+    findings: Findings,
 ) -> Result<RowCounts> {
-    let counts = count(session, "verify", ring, scope).await?;
+    let (counts, findings) = count(session, "verify", ring, scope, findings).await?;
     let kids: Vec<String> = ring.kids().map(|kid| kid.to_string()).collect();
-    let findings = counts.do_not_open();
-    session.progress.step(
-        &json!({"event": "verified", "kids": kids, "tally": counts.to_json()}),
-        &format!(
-            "{} of {} rows open with {}, {} of them hold nothing sealed",
-            counts.rows - findings,
-            counts.rows,
-            kids.join(", "),
-            counts.empty
-        ),
-    )?;
-    ensure_none(findings)?;
+    let elsewhere = session.registry().await?.elsewhere;
+    let sentence = format!(
+        "{} of {}{} open with {}, {} of them hold nothing sealed",
+        counts.rows - counts.do_not_open(),
+        rows(counts.rows),
+        scope.of_part(),
+        kids.join(", "),
+        counts.empty
+    );
+    let event = json!({
+        "event": "verified", "kids": kids, "part": scope.to_json(), "tally": counts.to_json(),
+        "sealed_elsewhere": elsewhere.to_json(),
+    });
+    session.progress.step(&event, &sentence)?;
+    if !session.progress.is_json() && scope.is_everything() {
+        session.progress.say(&elsewhere.to_sentence())?;
+    }
+    findings.ensure_none()?;
     Ok(counts)
 }
 
-/// Fails unless every row opens with the ring's only key and is sealed with it.
-pub async fn ensure_no_other_key(session: &Session, alone: &KeyRing) -> Result<()> {
+/// Every row opens with the ring's one key and is sealed with it, and nothing else is sealed with another: no other key is needed for
+/// anything. `all` are the keys that are here.
+pub async fn ensure_no_other_key(
+    session: &Session,
+    alone: &KeyRing,
+    all: &KeyRing,
+) -> Result<RowCounts> {
     let kid = alone.primary_kid();
-    let counts = ensure_all_open(session, alone, &Scope::default()).await?;
+    let findings = Findings::new(ListArgs::default(), &session.progress).with_primary_only(all);
+    let counts = ensure_all_open(session, alone, &Scope::default(), findings).await?;
+    session
+        .registry()
+        .await?
+        .elsewhere
+        .ensure_only(alone, all)?;
     match counts.not_on(kid) {
-        0 => Ok(()),
-        rows => Err(Error::new(
+        0 => Ok(counts),
+        count => Err(Error::new(
             ErrorKind::Database,
-            format!("{rows} rows are not sealed with key {kid}"),
+            format!("{} not sealed with key {kid}", rows(count)),
         )
         .hint("run `keytool rotate` again")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealed::{Fault, Key};
+
+    use super::*;
+
+    #[test]
+    fn a_rotation_is_done_when_nothing_is_left_and_not_before() {
+        let ring = KeyRing::new(Key::from_bytes([1; 32]), Vec::new()).unwrap();
+        let on_primary = Some(Form::Current(ring.primary_kid()));
+        let mut counts = RowCounts::default();
+        assert_eq!((counts.done_per_mille(), counts.left()), (1000, 0));
+        for _ in 0..9999 {
+            counts.count(on_primary, None, Some(&ring));
+        }
+        assert_eq!((counts.done_per_mille(), counts.left()), (1000, 0));
+        counts.count(Some(Form::Empty), None, Some(&ring));
+        assert_eq!((counts.done_per_mille(), counts.left()), (1000, 0));
+        // One that names the primary key and does not open is left.
+        let fault = Some(Class::Fault(Fault::NotAuthentic));
+        counts.count(on_primary, fault, Some(&ring));
+        assert_eq!((counts.done_per_mille(), counts.left()), (999, 1));
+        counts.count(None, Some(Class::NoObject), Some(&ring));
+        counts.count(Some(Form::Legacy), None, Some(&ring));
+        assert_eq!((counts.done_per_mille(), counts.left()), (999, 3));
+        let by_kid: u64 = counts.by_kid.values().sum();
+        assert_eq!(
+            by_kid + counts.legacy + counts.empty + counts.unreadable,
+            counts.rows
+        );
     }
 }

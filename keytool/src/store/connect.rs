@@ -17,10 +17,27 @@ pub enum Connector {
     Rest(Arc<RestAddress>),
 }
 
+/// Which database a command works on, and how it is reached.
+pub struct Target {
+    /// Host and database, without any password.
+    pub database: String,
+    pub way: &'static str,
+    /// A setting that names a database too.
+    pub not_used: Option<&'static str>,
+}
+
+impl Target {
+    pub fn to_line(&self) -> String {
+        format!("{} ({})", self.database, self.way)
+    }
+}
+
 impl Connector {
     /// Uses `DATABASE_URL` if it is set, because it is faster; otherwise `SUPABASE_URL` and the service key.
     pub fn from_settings(ca_file: Option<&Path>) -> Result<Self> {
-        let authorities = ca_file.map(tls::read_authorities).transpose()?;
+        let authorities = ca_file
+            .map(|file| tls::read_authorities(file, "the certificate file of --ca-file"))
+            .transpose()?;
         if let Some(url) = settings::secret(DATABASE_URL)? {
             let address = DirectAddress::parse(&url, authorities)?;
             return Ok(Self::Direct(Rc::new(address)));
@@ -43,6 +60,24 @@ impl Connector {
         };
         let address = RestAddress::parse(&url, &key, authorities)?;
         Ok(Self::Rest(Arc::new(address)))
+    }
+
+    /// Which database this is.
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Direct(address) => Target {
+                database: address.name.clone(),
+                way: "directly",
+                not_used: std::env::var_os(SUPABASE_URL)
+                    .is_some_and(|url| !url.is_empty())
+                    .then_some(SUPABASE_URL),
+            },
+            Self::Rest(address) => Target {
+                database: address.name().to_owned(),
+                way: "through PostgREST",
+                not_used: None,
+            },
+        }
     }
 
     /// Makes a connection, which is opened on first use.

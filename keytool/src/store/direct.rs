@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::address::DirectAddress;
 use super::failure::{Cause, Failure};
-use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written};
+use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written, texts};
 
 /// Longer than any call may take, including the two seconds that the functions wait for a lock.
 const CALL: Duration = Duration::from_secs(30);
@@ -44,7 +44,7 @@ impl Direct {
         if let Some(client) = standing.filter(|client| !client.is_closed()) {
             return Ok(client);
         }
-        let DirectAddress { config, tls } = &*self.address;
+        let DirectAddress { config, tls, .. } = &*self.address;
         let (client, connection) = config.connect(tls.clone()).await.map_err(failure)?;
         // The task ends with the client. Its errors appear in the calls.
         tokio::spawn(connection);
@@ -127,8 +127,18 @@ impl Rows for Direct {
                 }
                 Function::RetireKey { kid, fence } => {
                     let sql = format!("select public.{name}($1, $2)");
+                    let kid = kid.to_string();
                     self.query(&sql, &[(&kid, Type::TEXT), (&fence, Type::UUID)])
                         .await?
+                }
+                Function::RecordKeys { kids } => {
+                    let sql = format!("select public.{name}($1)");
+                    self.query(&sql, &[(&texts(kids), Type::TEXT_ARRAY)])
+                        .await?
+                }
+                Function::UnretireKey { kid } => {
+                    let sql = format!("select public.{name}($1)");
+                    self.query(&sql, &[(&kid.to_string(), Type::TEXT)]).await?
                 }
                 Function::RecordOpening {
                     reason,
@@ -232,6 +242,9 @@ fn failure(error: tokio_postgres::Error) -> Failure {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
+    if why.contains("server does not support TLS") {
+        return Failure::new(Cause::NoTls, why);
+    }
     if error.is_closed() || is_io(&error) {
         return Failure::new(Cause::Unreachable, why);
     }

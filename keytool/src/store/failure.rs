@@ -17,6 +17,12 @@ pub enum Cause {
     Unreachable,
     /// A lock is held by another transaction, or the server is overloaded. Retrying later may help.
     Busy,
+    /// The server offers no TLS.
+    NoTls,
+    /// It takes no writes.
+    ReadOnly,
+    /// Something answers there that is no PostgREST.
+    NoService,
     /// The functions do not exist.
     NotMigrated,
     /// The role may not call the functions.
@@ -43,6 +49,7 @@ impl Failure {
             "IK001" => Cause::Fenced,
             "42883" | "42P01" | "3F000" => Cause::NotMigrated,
             "42501" => Cause::Forbidden,
+            "25006" => Cause::ReadOnly,
             "28000" | "28P01" => Cause::Unauthenticated,
             // Lock timeout, deadlock, serialization failure, cancelled, too many connections, out of memory or disk.
             "55P03" | "40P01" | "40001" | "57014" | "53300" | "53000" | "53100" | "53200" => {
@@ -73,6 +80,21 @@ impl From<Failure> for Error {
             .hint("check the address, the network and whether the server runs; run the command again to go on"),
             Cause::Busy => Self::new(ErrorKind::Database, format!("the database is busy: {message}"))
                 .hint("nothing is half done: run the command again later"),
+            Cause::NoTls => Self::new(
+                ErrorKind::Database,
+                format!("the connection is not encrypted: {message}"),
+            )
+            .hint("the password was not sent; a server of your own without TLS: add sslmode=disable to DATABASE_URL, if nobody can listen on the way"),
+            Cause::ReadOnly => Self::new(
+                ErrorKind::Database,
+                format!("the database takes no writes: {message}"),
+            )
+            .hint("this is a replica, or a project that is out of disk or paused: connect to the primary server, or make room first"),
+            Cause::NoService => Self::new(
+                ErrorKind::Caller,
+                format!("there is no PostgREST at this address: {message}"),
+            )
+            .hint("SUPABASE_URL is the project's own address, https://your-project.supabase.co, without a path; is the project paused or deleted?"),
             Cause::NotMigrated => Self::new(
                 ErrorKind::Database,
                 format!("the database lacks what this program calls: {message}"),

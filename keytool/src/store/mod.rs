@@ -4,6 +4,7 @@
 mod address;
 mod connect;
 mod direct;
+pub mod elsewhere;
 mod failure;
 pub mod registry;
 mod rest;

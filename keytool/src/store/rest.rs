@@ -10,7 +10,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::failure::{Cause, Failure};
-use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written};
+use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written, texts};
 use super::tls::Authorities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
@@ -73,6 +73,10 @@ impl RestAddress {
             base: format!("{base}/rest/v1/rpc"),
             key,
         })
+    }
+
+    pub fn name(&self) -> &str {
+        self.base.strip_suffix("/rest/v1/rpc").unwrap_or(&self.base)
     }
 
     /// Calls a function and reads its response.
@@ -179,7 +183,7 @@ impl Rows for Rest {
             let body = match function {
                 Function::DeclareFence { kids } => json!({"p_kids": kids}),
                 Function::RetireKey { kid, fence } => {
-                    json!({"p_kid": kid, "p_fence": fence.to_string()})
+                    json!({"p_kid": kid.to_string(), "p_fence": fence.to_string()})
                 }
                 Function::RecordOpening {
                     reason,
@@ -193,6 +197,8 @@ impl Rows for Rest {
                 Function::RecordRotation { kid, organizations } => {
                     json!({"p_kid": kid.to_string(), "p_organizations": organizations})
                 }
+                Function::RecordKeys { kids } => json!({"p_kids": texts(kids)}),
+                Function::UnretireKey { kid } => json!({"p_kid": kid.to_string()}),
                 Function::LiftFence | Function::KeyRegistryState | Function::RewrapLoad => {
                     json!({})
                 }
@@ -241,7 +247,7 @@ fn refusal(status: u16, answer: &[u8]) -> Failure {
         _ => Failure::new(
             match status {
                 401 | 403 => Cause::Unauthenticated,
-                404 | 405 => Cause::NotMigrated,
+                404 | 405 => Cause::NoService,
                 408 | 429 | 502 | 503 | 504 | 520..=529 => Cause::Unreachable,
                 _ => Cause::Refused,
             },

@@ -73,8 +73,15 @@ pub enum Function<'a> {
         kids: &'a [String],
     },
     LiftFence,
+    /// Rows were found to be sealed with these keys.
+    RecordKeys {
+        kids: &'a [Kid],
+    },
+    UnretireKey {
+        kid: Kid,
+    },
     RetireKey {
-        kid: &'a str,
+        kid: Kid,
         fence: Uuid,
     },
     KeyRegistryState,
@@ -92,11 +99,18 @@ pub enum Function<'a> {
     },
 }
 
+/// Key ids as the database has them.
+pub fn texts(kids: &[Kid]) -> Vec<String> {
+    kids.iter().map(Kid::to_string).collect()
+}
+
 impl Function<'_> {
     pub fn name(&self) -> &'static str {
         match self {
             Self::DeclareFence { .. } => "declare_fence",
             Self::LiftFence => "lift_fence",
+            Self::RecordKeys { .. } => "record_keys",
+            Self::UnretireKey { .. } => "unretire_key",
             Self::RetireKey { .. } => "retire_key",
             Self::KeyRegistryState => "key_registry_state",
             Self::RewrapLoad => "rewrap_load",

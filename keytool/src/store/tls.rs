@@ -10,11 +10,12 @@ use crate::error::{Error, ErrorKind, Result};
 /// The certificates of `--ca-file`, trusted instead of the public authorities.
 pub type Authorities = Vec<CertificateDer<'static>>;
 
-pub fn read_authorities(path: &Path) -> Result<Authorities> {
+/// `name` says which file it is.
+pub fn read_authorities(path: &Path, name: &str) -> Result<Authorities> {
     let wrong = |why: String| {
         Error::new(
             ErrorKind::Caller,
-            format!("the certificate file of --ca-file: {why}"),
+            format!("{name}: {why}"),
         )
         .hint("give the authority's certificate in PEM; Supabase's is under Database, Settings, SSL configuration")
     };

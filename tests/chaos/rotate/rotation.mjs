@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { eventOf } from "./keytool.mjs";
 import { newKey, opened, sealed } from "./sealing.mjs";
 
-const EXIT = { done: 0, failed: 1, usage: 2, doesNotOpen: 3 };
+const EXIT = { done: 0, failed: 1, usage: 2, doesNotOpen: 3, keyMissing: 4 };
 const WHEN = ["before", "after", "answered"];
 /** More steps than any of the runs takes that is ended at every one of them. */
 const MOST_STEPS = 400;
@@ -169,11 +169,11 @@ export class Rotation {
   /** B alone opens every row, A alone none, and A is retired for good. */
   async retire() {
     const { a, b } = this;
-    await this.#endCommand(["retire"], [b, a]);
-    await this.must(["retire"], [b, a], EXIT.done);
+    await this.#endCommand(["retire", "--yes"], [b, a]);
+    await this.must(["retire", "--yes"], [b, a], EXIT.done);
     await this.must(["verify", "--primary-only"], [b, a], EXIT.done);
     await this.must(["verify"], [b], EXIT.done);
-    const tally = eventOf(await this.must(["verify"], [a], EXIT.doesNotOpen), "verified").tally ?? {};
+    const tally = eventOf(await this.must(["verify"], [a], EXIT.keyMissing), "verified").tally ?? {};
     this.report.require(
       tally.does_not_open > 0 && tally.does_not_open === tally.rows - tally.nothing_sealed,
       "the old key opens nothing",
@@ -202,7 +202,7 @@ export class Rotation {
     await this.journal.readAll();
     for (const keys of [[b], [stranger], [b, stranger]]) {
       const run = await this.keytool.run(["rotate"], keys);
-      this.report.require([EXIT.usage, EXIT.doesNotOpen].includes(run.code), "wrong keys are refused", EXIT.usage, run.code);
+      this.report.require([EXIT.usage, EXIT.keyMissing].includes(run.code), "wrong keys are refused", EXIT.usage, run.code);
     }
     const wrote = await this.journal.readAll();
     this.report.require(wrote === 0, "wrong keys are refused before the first write", "0 rows written", wrote);

@@ -1,0 +1,128 @@
+use sealed::{KeyRing, Kid};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::shown::rows;
+
+/// What is sealed outside `integrations`, by table and key. keytool neither opens nor moves it: the worker does.
+#[derive(Debug)]
+pub struct Elsewhere(Vec<SealedTable>);
+
+#[derive(Debug, Deserialize)]
+pub struct SealedTable {
+    table: String,
+    kid: String,
+    rows: u64,
+}
+
+impl Elsewhere {
+    pub fn new(tables: Vec<SealedTable>) -> Self {
+        Self(tables)
+    }
+
+    /// For a person, a line for each table and key.
+    pub fn lines(&self, role: impl Fn(&str) -> &'static str) -> Vec<String> {
+        let line = |SealedTable {
+                        table,
+                        kid,
+                        rows: count,
+                    }: &SealedTable| {
+            format!(
+                "{table}: {} sealed with key {kid}{}",
+                rows(*count),
+                role(kid)
+            )
+        };
+        self.0.iter().map(line).collect()
+    }
+
+    /// For a person, on one line.
+    pub fn to_sentence(&self) -> String {
+        match &self.lines(|_| "")[..] {
+            [] => "nothing else is sealed".to_owned(),
+            lines => format!(
+                "sealed elsewhere, counted and not opened: {}",
+                lines.join("; ")
+            ),
+        }
+    }
+
+    pub fn to_json(&self) -> Value {
+        let tables = self.0.iter();
+        tables
+            .map(|SealedTable { table, kid, rows }| json!({"table": table, "kid": kid, "rows": rows}))
+            .collect()
+    }
+
+    /// Refuses if anything is sealed with a key that `used` has not. `all` are the keys that are here.
+    pub fn ensure_only(&self, used: &KeyRing, all: &KeyRing) -> Result<()> {
+        let has = |ring: &KeyRing, kid: &str| ring.kids().any(|known| known.to_string() == kid);
+        let others: Vec<&SealedTable> = self.0.iter().filter(|one| !has(used, &one.kid)).collect();
+        // A key that is not here comes first.
+        let missing = others.iter().find(|one| !has(all, &one.kid));
+        let Some(kid) = missing.or(others.first()).map(|one| one.kid.clone()) else {
+            return Ok(());
+        };
+        let tables: Vec<(&str, u64)> = others
+            .iter()
+            .filter(|one| one.kid == kid)
+            .map(|one| (&*one.table, one.rows))
+            .collect();
+        if missing.is_some() {
+            let message = format!(
+                "{} sealed with key {kid}, which is not among your keys",
+                list(&tables)
+            );
+            return Err(Error::new(ErrorKind::Key, message).hint(
+                "nothing need be wrong with these rows, so delete none: add that key to FALLBACK_ENCRYPTION_KEYS, or set ENCRYPTION_KEY to the worker's",
+            ));
+        }
+        Err(still_needed(&kid, &tables))
+    }
+
+    /// The tables in `retire_key`'s answer.
+    pub fn needed(kid: Kid, tables: &Value) -> Error {
+        let tables: Vec<(&str, u64)> = tables
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(table, count)| (&**table, count.as_u64().unwrap_or(0)))
+            .collect();
+        still_needed(&kid.to_string(), &tables)
+    }
+}
+
+fn still_needed(kid: &str, tables: &[(&str, u64)]) -> Error {
+    let message = format!("{} still sealed with key {kid}", list(tables));
+    let has = |name: &str| tables.iter().any(|(table, _)| *table == name);
+    let mut hints = Vec::new();
+    if has("webhook_endpoints") {
+        hints.push("the worker's schedule moves 200 webhook secrets a minute, as long as it has a Cron Trigger and this key as a fallback");
+    }
+    if has("pending_revocations") {
+        hints.push("a revocation that the provider does not confirm is given up after a day");
+    }
+    if has("credential_leases") {
+        hints.push("a refreshed credential is written at the next refresh");
+    }
+    if has("pending_connections") || has("oauth_transactions") {
+        hints.push("connections under way end within 15 minutes");
+    }
+    hints.push("then run this again");
+    Error::new(ErrorKind::Database, message).hint(hints.join("; "))
+}
+
+/// "2 rows of webhook_endpoints and 1 row of pending_connections are"
+fn list(tables: &[(&str, u64)]) -> String {
+    let parts: Vec<String> = tables
+        .iter()
+        .map(|(table, count)| format!("{} of {table}", rows(*count)))
+        .collect();
+    let total: u64 = tables.iter().map(|(_, count)| count).sum();
+    format!(
+        "{} {}",
+        parts.join(" and "),
+        if total == 1 { "is" } else { "are" }
+    )
+}
