@@ -20,9 +20,9 @@ describe("the scanner", () => {
   /** An integration with an open finding, and how that stands later. */
   const withFinding = async (options) => {
     const integration = await insertScannable(fixture, options);
-    const mend = fixture.server.fault(sslOf(integration), tls(false));
+    const restore = fixture.server.fault(sslOf(integration), tls(false));
     await scan(fixture, integration);
-    mend();
+    restore();
     return integration;
   };
   const standing = async (integration) => {
@@ -42,9 +42,9 @@ describe("the scanner", () => {
   ]) {
     it(`the scanner leaves a finding unverified when the answer is ${name}`, async () => {
       const integration = await withFinding();
-      const mend = fixture.server.fault(sslOf(integration), behaviour);
+      const restore = fixture.server.fault(sslOf(integration), behaviour);
       const run = await scan(fixture, integration);
-      mend();
+      restore();
       assert.deepEqual(await standing(integration), ["open", reason]);
       const check = (await checksOf(fixture, run))[SSL];
       assert.deepEqual([run.outcome, check.status, check.reason, check.complete], ["incomplete", "unknown", reason, false]);
@@ -57,8 +57,8 @@ describe("the scanner", () => {
     const failing = [];
     for (const behaviour of [answer(500, "planted failure"), drop()]) {
       const integration = await withFinding();
-      const mend = fixture.server.fault(sslOf(integration), behaviour);
-      failing.push({ integration, mend, asked: fixture.server.count(sslOf(integration)) });
+      const restore = fixture.server.fault(sslOf(integration), behaviour);
+      failing.push({ integration, restore, asked: fixture.server.count(sslOf(integration)) });
     }
     for (const each of failing) each.run = await queueRun(fixture, each.integration);
     const asked = () => failing.map(({ integration, asked }) => fixture.server.count(sslOf(integration)) - asked);
@@ -72,8 +72,8 @@ describe("the scanner", () => {
       await delay(Math.max(...claims.map(({ due_at }) => due_at - Date.now())) + 10);
     }
     await fixture.scanner.scheduled();
-    for (const { integration, mend, run } of failing) {
-      mend();
+    for (const { integration, restore, run } of failing) {
+      restore();
       assert.deepEqual(await standing(integration), ["open", "provider_failed"]);
       assert.equal((await runOf(fixture, run)).outcome, "incomplete");
     }
@@ -81,11 +81,11 @@ describe("the scanner", () => {
 
   it("the scanner gives a slow answer its time and no more", async () => {
     const integration = await withFinding();
-    const mend = fixture.server.fault(sslOf(integration), never());
+    const restore = fixture.server.fault(sslOf(integration), never());
     const begun = Date.now();
     const run = await queueRun(fixture, integration);
     await fixture.scanner.scheduled();
-    mend();
+    restore();
     assert.ok(Date.now() - begun < 30_000);
     const claim = await claimOf(run);
     assert.equal(claim.owner, null);
@@ -102,7 +102,7 @@ describe("the scanner", () => {
     const GROUPS = /^GET \/api\/v4\/groups\?/;
     let limited = true;
     const asked = [];
-    const mend = fixture.server.fault(GROUPS, (exchange) => {
+    const restore = fixture.server.fault(GROUPS, (exchange) => {
       const number = Number(new URL(exchange.request.path, "http://x").searchParams.get("page") ?? 1);
       asked.push(number);
       if (number === 2 && limited) return answer(429, { message: "slow down" }, { "retry-after": "3" })(exchange);
@@ -119,7 +119,7 @@ describe("the scanner", () => {
     limited = false;
     await delay(Math.max(0, claim.due_at - Date.now() + 50));
     await fixture.scanner.scheduled();
-    mend();
+    restore();
     assert.deepEqual(asked, [1, 2, 2, 3], "page 1 was not asked again");
     assert.equal((await runOf(fixture, run)).outcome, "complete");
   });
@@ -128,13 +128,13 @@ describe("the scanner", () => {
     const integration = await insertScannable(fixture, { type: "gitlab" });
     const hook = (id) => ({ id, url: "http://plain.example", enable_ssl_verification: false });
     const path = /^GET \/api\/v4\/projects\/70\/hooks/;
-    const mend = fixture.server.fault(path, (exchange) => {
+    const restore = fixture.server.fault(path, (exchange) => {
       const second = exchange.request.path.includes("page=2");
       const link = `<https://gitlab.com/api/v4/projects/70/hooks?per_page=100&page=2>; rel="next"`;
       return answer(200, second ? [hook(2), hook(3)] : [hook(1), hook(2)], second ? {} : { link })(exchange);
     });
     const run = await scan(fixture, integration);
-    mend();
+    restore();
     const hooks = Object.entries(await findingsOf(fixture, integration)).filter(([check]) => check.includes("hook"));
     assert.ok(hooks.length > 0);
     for (const [check, findings] of hooks) {
@@ -152,14 +152,14 @@ describe("the scanner", () => {
     const plain = { access_token: "token-fresh", project_id: account };
     const fresh = seal(key, { organization_id, integration_id: id }, plain, () => randomBytes(12));
     let stored = false;
-    const mend = fixture.server.fault(sslOf(integration), async (exchange) => {
+    const restore = fixture.server.fault(sslOf(integration), async (exchange) => {
       if (exchange.request.headers.authorization === "Bearer token-fresh") return tls(true)(exchange);
       if (!stored) await fixture.sql`update public.integrations set config = ${fixture.sql.json(fresh)} where id = ${id}`;
       stored = true;
       return answer(401, { message: "Unauthorized" })(exchange);
     });
     const run = await scan(fixture, integration);
-    mend();
+    restore();
     assert.deepEqual([run.outcome, run.resolved], ["complete", 1]);
     const opened = await fixture.sql`select from public.credential_events where integration_id = ${id} and action = 'opened' and reason = 'scan'`;
     assert.equal(opened.length, 3, "the first run's, this one's, and once more");
@@ -167,10 +167,10 @@ describe("the scanner", () => {
 
   it("the scanner ends incomplete when the credential is rejected twice, and leaves the verdict to the worker", async () => {
     const integration = await withFinding();
-    const mend = fixture.server.fault(sslOf(integration), answer(401, { message: "Unauthorized" }));
+    const restore = fixture.server.fault(sslOf(integration), answer(401, { message: "Unauthorized" }));
     const asked = fixture.server.count(sslOf(integration));
     const run = await scan(fixture, integration);
-    mend();
+    restore();
     assert.deepEqual([run.outcome, run.reason, run.resolved], ["incomplete", "unauthorized", 0]);
     assert.equal(fixture.server.count(sslOf(integration)), asked + 2);
     assert.deepEqual(await standing(integration), ["open", "unauthorized"]);
@@ -189,16 +189,16 @@ describe("the scanner", () => {
 
   it("the scanner says of a project that is gone that nothing can be seen, and of a paused one that nothing applies", async () => {
     const integration = await withFinding();
-    let mend = fixture.server.fault(({ path }) => path.includes(integration.account), answer(404, { message: "Project not found" }));
+    let restore = fixture.server.fault(({ path }) => path.includes(integration.account), answer(404, { message: "Project not found" }));
     const gone = await scan(fixture, integration);
-    mend();
+    restore();
     assert.deepEqual([gone.outcome, gone.passed, gone.resolved], ["incomplete", 0, 0]);
     assert.deepEqual(await standing(integration), ["open", "hidden"]);
-    mend = fixture.server.fault(new RegExp(`^GET /v1/projects/${integration.account}$`), answer(200, {
+    restore = fixture.server.fault(new RegExp(`^GET /v1/projects/${integration.account}$`), answer(200, {
       id: integration.account, ref: integration.account, name: "n", status: "INACTIVE", organization_slug: "acme",
     }));
     const paused = await scan(fixture, integration);
-    mend();
+    restore();
     assert.deepEqual([paused.resolved, paused.opened], [0, 0]);
     assert.equal((await checksOf(fixture, paused))[SSL].reason, "paused");
     assert.equal((await standing(integration))[0], "open");
@@ -216,14 +216,14 @@ describe("the scanner", () => {
   it("the scanner stops when the integration is deleted under it", async () => {
     const integration = await withFinding();
     const hold = held();
-    const mend = fixture.server.fault(sslOf(integration), hold.behaviour);
+    const restore = fixture.server.fault(sslOf(integration), hold.behaviour);
     const run = await queueRun(fixture, integration);
     const scanning = fixture.scanner.scheduled();
     await hold.arrived;
     await fixture.sql`delete from public.integrations where id = ${integration.id}`;
     hold.release();
     await scanning;
-    mend();
+    restore();
     const ended = await runOf(fixture, run);
     assert.deepEqual([ended.outcome, ended.reason, ended.resolved], ["incomplete", "disconnected", null]);
     const [{ state, ended_as }] = (await findingsOf(fixture, integration))[SSL];
@@ -234,9 +234,9 @@ describe("the scanner", () => {
     const integration = await insertScannable(fixture, { type: "gitlab" });
     const link = (url) => answer(200, [{ id: 7, name: "g" }], { link: `<${url}>; rel="next"` });
     for (const url of ["https://evil.example/api/v4/groups", "http://gitlab.com/api/v4/groups", "https://gitlab.com.evil.example/"]) {
-      const mend = fixture.server.fault(/^GET \/api\/v4\/groups\?owned/, link(url));
+      const restore = fixture.server.fault(/^GET \/api\/v4\/groups\?owned/, link(url));
       const run = await scan(fixture, integration);
-      mend();
+      restore();
       assert.equal(run.outcome, "incomplete", url);
       assert.equal(run.reason, "truncated", url);
     }
@@ -244,7 +244,7 @@ describe("the scanner", () => {
 
   it("the scanner repeats what the database did not answer, and counts it once", async () => {
     const integration = await insertScannable(fixture);
-    const mend = fixture.server.fault(sslOf(integration), tls(false));
+    const restore = fixture.server.fault(sslOf(integration), tls(false));
     fixture.once(/readonly$/, answer(429, {}, { "retry-after": "1" }));
     for (const call of ["save_scan_position", "finish_scan_run"]) {
       fixture.gateway.fault(`/rest/v1/rpc/${call}`, first(1, async ({ pass }) => pass({ truncate: true })));
@@ -254,7 +254,7 @@ describe("the scanner", () => {
     await delay(1100);
     await makeDue(fixture, run);
     await fixture.scanner.scheduled();
-    mend();
+    restore();
     const ended = await runOf(fixture, run);
     assert.equal(ended.outcome, "complete");
     const reads = fixture.server.requests.filter(({ path }) => path.includes(integration.account) || path.includes("/organizations/acme/members")).length;

@@ -53,10 +53,10 @@ describe("runs of the scanner", () => {
   it("scans open, resolve, leave unverified, and reopen findings", async () => {
     const integration = await insertScannable(fixture);
     const state = async () => (await findingsOf(fixture, integration))[SSL]?.map(({ state, unverified_reason }) => [state, unverified_reason]);
-    let mend = fixture.server.fault(sslOf(integration), tls(true));
+    let restore = fixture.server.fault(sslOf(integration), tls(true));
     const answers = async (behaviour) => {
-      mend();
-      mend = fixture.server.fault(sslOf(integration), behaviour);
+      restore();
+      restore = fixture.server.fault(sslOf(integration), behaviour);
       return scan(fixture, integration);
     };
     await scan(fixture, integration);
@@ -80,15 +80,15 @@ describe("runs of the scanner", () => {
     const path = `/v1/projects/${integration.account}/advisors/security`;
     const lint = (name) => ({ name, level: "ERROR", cache_key: name, metadata: { type: "table", name: "t", schema: "public" } });
     const ids = async () => ((await findingsOf(fixture, integration)).supabase_advisor ?? []).map(({ item, state, ended_as }) => [item, state, ended_as]);
-    let mend = fixture.server.fault(path, answer(200, { lints: [lint("rls_disabled_in_public"), lint("auth_users_exposed")] }));
+    let restore = fixture.server.fault(path, answer(200, { lints: [lint("rls_disabled_in_public"), lint("auth_users_exposed")] }));
     await scan(fixture, integration);
     const before = await ids();
     assert.equal(before.length, 2);
-    mend();
-    mend = fixture.server.fault(path, answer(200, { lints: [lint("auth_users_exposed")] }));
+    restore();
+    restore = fixture.server.fault(path, answer(200, { lints: [lint("auth_users_exposed")] }));
     await scan(fixture, integration);
     assert.deepEqual((await ids()).map(([, state, ended]) => [state, ended]).sort(), [["open", null], ["resolved", "gone"]]);
-    mend();
+    restore();
   });
 
   it("scheduled scans follow a check that ends active, and record a gap if it does not", async () => {
@@ -100,10 +100,10 @@ describe("runs of the scanner", () => {
       if (ref === gone.account || !ref) return answer(404, { message: "Project not found" })({ request, response });
       return answer(200, { ref, name: ref, status: "ACTIVE_HEALTHY", organization_slug: "acme" })({ request, response, ...rest });
     };
-    const mend = fixture.server.fault(/^GET \/v1\/projects\/[a-z]{20}$/, project);
+    const restore = fixture.server.fault(/^GET \/v1\/projects\/[a-z]{20}$/, project);
     const mendList = fixture.server.fault(/^GET \/v1\/projects$/, list([good.account]));
     await fixture.worker.scheduled();
-    mend();
+    restore();
     mendList();
     const runs = async ({ id }) => fixture.sql`select trigger, state, outcome, reason, slot from public.assessments where integration_id = ${id}`;
     const [queued] = await runs(good);

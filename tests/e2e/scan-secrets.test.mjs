@@ -33,7 +33,7 @@ describe("secrets", () => {
     };
     let answers = 0;
     // By turns: as it should be with more in it, and as an error that quotes what it should not.
-    const mend = fixture.server.fault(({ method, path, headers }) => headers.authorization?.startsWith("Bearer token-") && recorded(method, path), ({ request, response }) => {
+    const restore = fixture.server.fault(({ method, path, headers }) => headers.authorization?.startsWith("Bearer token-") && recorded(method, path), ({ request, response }) => {
       const { status, headers, body } = recorded(request.method, request.path);
       const more = { "x-secret": canary("header"), "set-cookie": `session=${canary("cookie")}` };
       if (failing && answers++ % 3 === 0) {
@@ -51,7 +51,7 @@ describe("secrets", () => {
       for (failing of [false, true]) await scan(fixture, integration);
       found += Object.keys(await findingsOf(fixture, integration)).length;
     }
-    mend();
+    restore();
     assert.ok(found > 30, `${found} checks found something`);
 
     const tables = await fixture.sql`

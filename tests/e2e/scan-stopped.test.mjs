@@ -13,8 +13,8 @@ describe("a scanner that is stopped", () => {
   const stopAt = async (proxy, matcher, pass) => {
     const scanner = await fixture.startScanner();
     const stopped = Promise.withResolvers();
-    const mend = proxy.fault(matcher, async (exchange) => {
-      mend();
+    const restore = proxy.fault(matcher, async (exchange) => {
+      restore();
       // Through to the target: what it did stays done, and nobody hears of it.
       if (pass) await exchange.pass({ truncate: true }).catch(() => {});
       exchange.response.destroy();
@@ -27,9 +27,9 @@ describe("a scanner that is stopped", () => {
 
   const undisturbed = async () => {
     const integration = await insertScannable(fixture);
-    const mend = fixture.server.fault(`/v1/projects/${integration.account}/ssl-enforcement`, tls(false));
+    const restore = fixture.server.fault(`/v1/projects/${integration.account}/ssl-enforcement`, tls(false));
     const run = await queueRun(fixture, integration);
-    return { integration, run, mend };
+    return { integration, run, restore };
   };
   const resultOf = async ({ integration, run }) => {
     const { outcome, passed, failed, unknown, opened, resolved } = await runOf(fixture, run);
@@ -53,7 +53,7 @@ describe("a scanner that is stopped", () => {
       await fixture.scanner.scheduled();
       const expected = await resultOf(whole);
       assert.ok(expected.opened > 0 && expected.outcome === "complete");
-      whole.mend();
+      whole.restore();
 
       const broken = await undisturbed();
       // A pause in the middle, where there has to be something to save.
@@ -64,7 +64,7 @@ describe("a scanner that is stopped", () => {
         await fixture.scanner.scheduled();
         return (await runOf(fixture, broken.run)).state === "done";
       });
-      broken.mend();
+      broken.restore();
       assert.deepEqual(await resultOf(broken), expected);
       const left = await fixture.sql`select from private.scan_claims where assessment_id = ${broken.run}`;
       assert.equal(left.length, 0);

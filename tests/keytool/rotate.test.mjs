@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 
 import { lockWait } from "../database/support.mjs";
 import {
   A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealFor, sealLegacy, somePlain, startDatabases,
 } from "./support.mjs";
+import { until } from "../support/wait.mjs";
 
 let databases;
 before(async () => (databases = await startDatabases()));
@@ -77,7 +79,7 @@ describe("every way to the rows", () => {
     "over PostgREST with the new service key": async (table) => (await table.rest()).newKey,
   };
   for (const [name, settings] of Object.entries(ways)) {
-    test(`rotating over ${name} rewraps all rows, keeps their other fields, and a second run writes nothing`, async () => {
+    test(`rotating ${name} rewraps all rows, keeps their other fields, and a second run writes nothing`, async () => {
       const table = await databases.project();
       await table.insertMany(700, A);
       await table.insertMany(20, B);
@@ -346,8 +348,13 @@ describe("others write meanwhile", () => {
       await sql`select from public.integrations where id = ${id} for update`;
       done = rotate(table);
       await lockWait(table.sql);
-      // Longer than the two seconds that a batch waits: it gives up, lets everything go, and tries again.
-      await new Promise((resolve) => setTimeout(resolve, 2600));
+      // After two seconds of waiting the batch gives up, releases its locks, and tries again.
+      await until("the batch gives up", async () => {
+        const [{ waiting }] = await table.sql`
+          select count(*)::integer as waiting from pg_stat_activity
+          where application_name = 'keytool' and datname = current_database() and wait_event_type = 'Lock'`;
+        return waiting === 0;
+      });
       await table.sql.begin(async (writer) => {
         await writer`set local lock_timeout = '2500ms'`;
         await writer`update public.integrations set name = 'renamed' where id = ${other}`;
@@ -446,26 +453,27 @@ describe("the trail of a rotation", () => {
 describe("killed and cut off", () => {
   test("a rotation that was killed many times is simply run again", async () => {
     const table = await databases.project();
-    await table.insertMany(4000, A);
+    await table.insertMany(2000, A);
     const before = await table.rows();
     const written = async () =>
       (await table.sql`select count(*)::integer as rows from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].rows;
     let killed = 0;
     // Each time once it has written some more, and a little later each time: at another moment of what it is doing then.
-    for (let wanted = 100, later = 0; wanted < 2000; wanted = (await written()) + 100, later = (later + 7) % 20) {
+    for (let wanted = 100, later = 0; wanted < 1500; wanted = (await written()) + 100, later = (later + 7) % 20) {
       const done = rotate(table, "--batch", "20", "--max-rate", "1000");
-      while (done.child.exitCode === null && (await written()) < wanted) await new Promise((resolve) => setTimeout(resolve, 5));
-      await new Promise((resolve) => setTimeout(resolve, later));
+      await until("some more rows are written", async () => done.child.exitCode !== null || (await written()) >= wanted);
+      // Not a wait for anything: it varies the moment.
+      await delay(later);
       done.child.kill("SIGKILL");
       killed += (await done).signal === "SIGKILL" ? 1 : 0;
       for (const row of await table.rows()) openRow([A, B], row);
     }
     assert.ok(killed > 2, `${killed} were killed`);
     const half = await written();
-    assert.ok(half > 0 && half < 4000, `${half} of 4000 rows were written when it was killed`);
+    assert.ok(half > 0 && half < 2000, `${half} of 2000 rows were written when it was killed`);
     const done = await rotate(table);
     assertDone(done);
-    assert.equal(summary(done).written, 4000 - half);
+    assert.equal(summary(done).written, 2000 - half);
     const after = await table.rows();
     assert.deepEqual(after.map(unsealed), before.map(unsealed));
     for (const [i, row] of after.entries()) assert.deepEqual(openRow([B], row), openRow([A], before[i]));
@@ -475,11 +483,13 @@ describe("killed and cut off", () => {
     const table = await databases.project();
     await table.insertMany(3000, A);
     const done = rotate(table, "--batch", "20", "--max-rate", "3000");
-    // What fails before it has begun is not repeated.
-    while (!kids(await table.rows()).includes(B.kid)) await new Promise((resolve) => setTimeout(resolve, 20));
+    const written = async () =>
+      (await table.sql`select count(*)::integer as rows from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].rows;
     let ended = 0;
-    for (let i = 0; i < 8; i += 1) {
-      await new Promise((resolve) => setTimeout(resolve, 80));
+    // What fails before it has begun is not repeated: each time once it has written some more.
+    for (let before = 0; ended < 6; before = await written()) {
+      await until("some more rows are written", async () => done.child.exitCode !== null || (await written()) > before);
+      if (done.child.exitCode !== null) break;
       // Allowed, as it is the same role.
       const rows = await table.sql`
         select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'keytool' and datname = current_database()`;

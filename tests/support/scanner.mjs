@@ -40,11 +40,11 @@ export function scanFixture(name) {
     return scanner;
   };
   fixture.once = (matcher, behaviour) => {
-    const mend = fixture.server.fault(matcher, (exchange) => {
-      mend();
+    const restore = fixture.server.fault(matcher, (exchange) => {
+      restore();
       return behaviour(exchange);
     });
-    return mend;
+    return restore;
   };
   before(async () => {
     fixture.server.fault(isRead(recorded), ({ request, response }) => {
