@@ -167,7 +167,26 @@ fn provider_of_app(
         }
     }
     let client_id = env.required(&format!("{prefix}_CLIENT_ID"))?;
-    Ok(provider.of_app(&client_id, &slug))
+    let mut provider = provider.of_app(&client_id, &slug);
+    for scope in further_scopes(env, prefix)? {
+        if !provider.scopes.contains(&scope) {
+            provider.scopes.push(scope);
+        }
+    }
+    Ok(provider)
+}
+
+/// The scopes that are requested beside the entry's: those that the checks of a scan need (docs/checks.md).
+fn further_scopes(env: &Environment<'_>, prefix: &str) -> Result<Vec<String>, SettingError> {
+    let name = format!("{prefix}_SCOPES");
+    let text = env.optional(&name).unwrap_or_default();
+    let scopes = text.split([' ', ',']).filter(|scope| !scope.is_empty());
+    // RFC 6749, 3.3.
+    let of_scope = |b: u8| b.is_ascii_graphic() && b != b'"' && b != b'\\';
+    if !scopes.clone().all(|scope| scope.bytes().all(of_scope)) {
+        return Err(SettingError::malformed(&name, "a list of scopes"));
+    }
+    Ok(scopes.map(str::to_owned).collect())
 }
 
 fn offers(env: &Environment<'_>, app_url: &str) -> Result<Vec<Offer>, SettingError> {
@@ -383,6 +402,32 @@ pub(crate) mod tests {
         // Without an app: credentials alone are an offer.
         settings.retain(|(name, _)| !name.starts_with("SUPABASE_CLIENT"));
         assert_eq!(read(&settings).unwrap().offers.len(), 2);
+    }
+
+    #[test]
+    fn further_scopes_are_requested_beside_the_entrys() {
+        let scopes = |text: &str| {
+            let mut settings = complete();
+            settings.extend([
+                ("GITLAB_CLIENT_ID", "x"),
+                ("GITLAB_CLIENT_SECRET", "y"),
+                ("GITLAB_SCOPES", text),
+            ]);
+            let settings = read(&settings).map_err(|wrong| wrong.0)?;
+            Ok::<_, String>(settings.client("gitlab").unwrap().provider.scopes.clone())
+        };
+        assert_eq!(scopes("").unwrap(), ["read_user"]);
+        assert_eq!(
+            scopes("read_api, read_user,project:read").unwrap(),
+            ["read_user", "read_api", "project:read"]
+        );
+        for wrong in ["planted\"", "a\\b", "plánted", "a\tb"] {
+            let refusal = scopes(wrong).unwrap_err();
+            assert_eq!(
+                refusal,
+                "GITLAB_SCOPES environment variable is not a list of scopes"
+            );
+        }
     }
 
     #[test]
