@@ -37,7 +37,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   const titles = (page) => page.locator("#findings .severity").allTextContents();
 
   it("the page shows the last scan in counts, and the runs as a picture and in words", async (t) => {
-    const { page, integration, complaints } = await securityOf(t, [RESULTS, RESULTS], {}, (row) =>
+    const { page, integration, errors } = await securityOf(t, [RESULTS, RESULTS], {}, (row) =>
       fixture.sql`select private.record_not_run(i, now(), 'not_checked') from public.integrations i where id = ${row.id}`);
     assert.deepEqual(await page.locator("#last-counts > div").allInnerTexts(), [
       "Passed\n2 of 6", "Failed\n2 of 6", "Could not be checked\n1 of 6", "Not applicable\n1 of 6",
@@ -61,11 +61,11 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.getByRole("heading", { name: "Security checks", level: 1 }).waitFor();
     assert.equal(page.url(), `${fixture.worker.url}/?security=${integration.id}`);
     assert.equal(await page.evaluate(() => document.activeElement.id), "security-title", "a screen reader starts there");
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("the page lists the most severe findings first, each with its remediation and history", async (t) => {
-    const { page, complaints } = await securityOf(t, [RESULTS, [fails("first", "critical"), result(TLS, "unknown", { resource: { type: "project", id: "second" }, reason: "limited" })]]);
+    const { page, errors } = await securityOf(t, [RESULTS, [fails("first", "critical"), result(TLS, "unknown", { resource: { type: "project", id: "second" }, reason: "limited" })]]);
     await finding(page, "Production").waitFor();
     assert.deepEqual(await titles(page), ["Critical", "Low"]);
     await finding(page, "second").getByText("It could not be checked since. The provider accepted no more requests.").waitFor();
@@ -85,7 +85,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     assert.deepEqual(await titles(page), ["Low"]);
     await page.getByLabel("Show").selectOption("resolved");
     await page.getByText("There are no resolved findings.").waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("the page lists resolved findings by themselves, with more as long as there is more", async (t) => {
@@ -115,7 +115,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   });
 
   it("the page starts a scan, and shows its progress and its result", async (t) => {
-    const { page, integration, user, complaints } = await securityOf(t, []);
+    const { page, integration, user, errors } = await securityOf(t, []);
     await page.getByText("This account has not been scanned yet.").waitFor();
     await page.getByText("Not yet").waitFor();
     await page.getByRole("button", { name: "Scan now" }).click();
@@ -135,7 +135,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.locator("#scan-progress").getByText("Scanning…").waitFor();
     await finishScan(fixture.sql, running, [result(MAIL, "pass")]);
     await page.getByRole("status").getByText("The scan has ended.").waitFor();
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("the page says why a scan was rejected", async (t) => {
@@ -146,7 +146,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   });
 
   it("the page mutes a finding with a reason, a note and an end, and ends the mute", async (t) => {
-    const { page, user, complaints } = await securityOf(t);
+    const { page, user, errors } = await securityOf(t);
     await finding(page, "Production").locator("summary").click();
     await finding(page, "Production").getByRole("button", { name: "Mute…" }).click();
     const dialog = page.getByRole("dialog", { name: "Mute a finding" });
@@ -170,7 +170,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await page.getByRole("dialog", { name: "End the mute?" }).getByRole("button", { name: "End the mute" }).click();
     await page.getByRole("status").getByText("The mute has ended.").waitFor();
     await page.locator("#mutes").waitFor({ state: "hidden" });
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("the page marks a mute that matches nothing any more", async (t) => {
@@ -182,12 +182,12 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   });
 
   it("the page shows a provider's text as text", async (t) => {
-    const { page, complaints } = await securityOf(t, [[fails("x", "high", { resource_name: HOSTILE, item: HOSTILE, evidence: { "/text": HOSTILE } })]]);
+    const { page, errors } = await securityOf(t, [[fails("x", "high", { resource_name: HOSTILE, item: HOSTILE, evidence: { "/text": HOSTILE } })]]);
     const item = page.locator("#findings > li");
     await item.locator("summary").click();
     await item.locator(".evidence dd").getByText(HOSTILE).waitFor();
     assert.equal(await page.locator("#view-security img").count(), 0);
-    assert.deepEqual(complaints(), []);
+    assert.deepEqual(errors(), []);
   });
 
   it("the page downloads findings", async (t) => {

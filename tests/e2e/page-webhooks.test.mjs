@@ -155,6 +155,31 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await secret.waitFor();
   });
 
+  it("the page asks from which severity on a webhook is told of findings", async (t) => {
+    const { page, user, form, secret, errors } = await webhooksOf(t);
+    await page.getByRole("button", { name: "Add a webhook" }).click();
+    await form.getByLabel("Address").fill(ADDRESS);
+    const severity = form.getByLabel("Findings of a scan");
+    assert.ok(await severity.isVisible());
+    await form.getByLabel("Only what is chosen here").check();
+    await severity.waitFor({ state: "hidden" });
+    await form.getByLabel("A finding was opened", { exact: true }).check();
+    await severity.selectOption("High and above");
+    await form.getByRole("button", { name: "Add" }).click();
+    await secret.getByRole("button", { name: "Done" }).click();
+    await page.locator("#webhook-severity").getByText("High and above").waitFor();
+    const stored = async () => (await rowsOf(user.id)).map(({ events, min_severity: least }) => [events, least]);
+    assert.deepEqual(await stored(), [[["finding.opened"], "high"]]);
+    await page.getByRole("button", { name: "Change…" }).click();
+    assert.equal(await severity.inputValue(), "high");
+    await severity.selectOption("Any");
+    await form.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("status").getByText("The webhook is changed.").waitFor();
+    assert.deepEqual(await stored(), [[["finding.opened"], null]]);
+    assert.equal(await page.locator("#webhook-severity").isVisible(), false);
+    assert.deepEqual(errors(), []);
+  });
+
   it("the page changes, disables and enables a webhook, and says why it was disabled", async (t) => {
     const { page, user, row, form, errors } = await webhookOf(t);
     await page.getByRole("button", { name: "Change…" }).click();

@@ -45,7 +45,8 @@ export function submitWebhook(event) {
   if (events?.length === 0) return boxes[0].focus();
   const question = asked;
   const isAsked = () => asked === question;
-  const send = () => question.send({ url, events, min_severity: $('webhook-least').value || null });
+  const least = $('webhook-least-field').hidden ? null : $('webhook-least').value || null;
+  const send = () => question.send({ url, events, min_severity: least });
   return whileBusy($('webhook-submit'), question.busy, () => settle($('webhook-dialog'), isAsked, send, refuse));
 }
 

@@ -50,7 +50,8 @@ export const eventName = (type) => EVENTS[type] ?? type;
 
 export const eventNames = (types) => (types ? types.map(eventName).join(', ') : 'All events');
 
-export const leastName = (severity) => LEAST[severity ?? ''] ?? severity;
+/** None is less severe than `info`. */
+export const leastName = (severity) => LEAST[severity === 'info' ? '' : severity ?? ''] ?? severity;
 
 /** `{ what, how, why }` of a delivery; why may be empty. */
 export function deliveryText(delivery) {
