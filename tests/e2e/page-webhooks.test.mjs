@@ -161,7 +161,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await form.getByLabel("Address").fill(ADDRESS);
     const severity = form.getByLabel("Findings of a scan");
     assert.ok(await severity.isVisible());
-    await form.getByLabel("Only what is chosen here").check();
+    await form.getByLabel("Only these events").check();
     await severity.waitFor({ state: "hidden" });
     await form.getByLabel("A finding was opened", { exact: true }).check();
     await severity.selectOption("High and above");
@@ -174,7 +174,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     assert.equal(await severity.inputValue(), "high");
     await severity.selectOption("Any");
     await form.getByRole("button", { name: "Save" }).click();
-    await page.getByRole("status").getByText("The webhook is changed.").waitFor();
+    await page.getByRole("status").getByText("The webhook was saved.").waitFor();
     assert.deepEqual(await stored(), [[["finding.opened"], null]]);
     assert.equal(await page.locator("#webhook-severity").isVisible(), false);
     assert.deepEqual(errors(), []);
