@@ -1,10 +1,12 @@
 //! Makes text from outside safe for a terminal and a log.
 
+use sealed::is_unsafe_to_show;
+
 /// Puts text on one line and escapes what would move the cursor, change colours or reverse the writing direction.
 pub fn on_one_line(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
-            let escaped = is_hostile(c).then(|| c.escape_unicode());
+            let escaped = is_unsafe_to_show(c).then(|| c.escape_unicode());
             let plain = escaped.is_none().then_some(c);
             plain.into_iter().chain(escaped.into_iter().flatten())
         })
@@ -15,7 +17,7 @@ pub fn on_one_line(text: &str) -> String {
 pub fn in_json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_hostile(c) {
+        if is_unsafe_to_show(c) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 shown.push_str(&format!("\\u{unit:04x}"));
@@ -50,12 +52,6 @@ pub fn age(seconds: u64) -> String {
     };
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural} ago")
-}
-
-/// Controls, line and paragraph separators, and marks that change the writing direction.
-fn is_hostile(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -93,10 +89,10 @@ mod tests {
     proptest! {
         #[test]
         fn shown_text_holds_no_control(text in any::<String>()) {
-            prop_assert!(!on_one_line(&text).chars().any(is_hostile));
+            prop_assert!(!on_one_line(&text).chars().any(is_unsafe_to_show));
             let json = serde_json::to_string(&text).unwrap_or_default();
             let shown = in_json(&json);
-            prop_assert!(!shown.chars().any(is_hostile));
+            prop_assert!(!shown.chars().any(is_unsafe_to_show));
             prop_assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
         }
     }

@@ -79,6 +79,7 @@ pub use key::Key;
 pub use keyring::KeyRing;
 pub use kid::{Kid, ParseKidError};
 pub use plain::PlainConfig;
+pub use pointer::is_unsafe_to_show;
 pub use random::Random;
 pub use row_context::RowContext;
 pub use secret::Secret;

@@ -43,11 +43,18 @@ pub(crate) struct SafePointer(Box<str>);
 
 const MAX_CHARS: usize = 200;
 
+/// Whether a character may do more to a terminal or a log than show itself: controls, line and paragraph separators, and marks that
+/// change the writing direction.
+pub fn is_unsafe_to_show(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 impl SafePointer {
     pub fn new(pointer: &str) -> Self {
         let mut text = String::new();
         for c in pointer.chars().take(MAX_CHARS) {
-            if c.is_control() {
+            if is_unsafe_to_show(c) {
                 text.extend(c.escape_default());
             } else {
                 text.push(c);
@@ -90,6 +97,10 @@ mod tests {
     #[test]
     fn safe_pointers_are_bounded_and_harmless() {
         assert_eq!(SafePointer::new("/ä_key").as_str(), "/ä_key");
+        assert_eq!(
+            SafePointer::new("/a\u{202e}b\u{2028}_key").as_str(),
+            "/a\\u{202e}b\\u{2028}_key"
+        );
         assert_eq!(SafePointer::new("/\u{1b}[2J\n").as_str(), "/\\u{1b}[2J\\n");
         assert_eq!(
             SafePointer::new(&"ä".repeat(10_000))

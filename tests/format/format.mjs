@@ -13,8 +13,17 @@ export class Refused extends Error {
   constructor(fault, pointer) {
     super(`${fault} at ${pointer}`)
     this.fault = fault
-    this.pointer = pointer
+    this.pointer = shown(pointer)
   }
+}
+
+/** A pointer as a log shows it. */
+function shown(pointer) {
+  const short = { '\t': '\\t', '\n': '\\n', '\r': '\\r' }
+  const escape = (c) => short[c] ?? `\\u{${c.codePointAt(0).toString(16)}}`
+  const characters = [...pointer]
+  const text = characters.slice(0, 200).join('').replace(/[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, escape)
+  return characters.length > 200 ? `${text}…` : text
 }
 
 export function keyId(key) {

@@ -71,9 +71,9 @@ const WRITE = {
 }
 
 /** As one seals with node:crypto and no authenticated data. */
-function sealLegacy(plain, ivLength, label, write, writeText = write) {
+function sealLegacy(plain, ivLength, label, write, writeText = write, key = KEY) {
   const iv = bytes(`iv ${label}`, ivLength)
-  const cipher = createCipheriv('aes-256-gcm', KEY, iv)
+  const cipher = createCipheriv('aes-256-gcm', key, iv)
   const ciphertext = Buffer.concat([cipher.update(plain), cipher.final()])
   return [write(iv), write(cipher.getAuthTag()), writeText(ciphertext)].join('.')
 }
@@ -140,6 +140,13 @@ function refused() {
   add('legacy: too large', sealLegacy('x'.repeat(65_537), 12, 'too large', WRITE.base64), 'too-large')
   add('legacy: colons between the parts', good.replaceAll('.', ':'), 'not-sealed')
   add('legacy: the text before the tag', `${iv}.${ciphertext}.${tag}`, 'not-sealed')
+  // Each value is tried with each key: two have different ones, and what is told is of the third.
+  vectors.push({
+    name: 'legacy: two keys, and a value in the clear', keys: [KEY, OTHER_KEY].map(text), ...PLACE, fault: 'not-sealed', pointer: '/c_token',
+    stored: {
+      a_token: good, b_token: sealLegacy('y', 12, 'other key', WRITE.base64, WRITE.base64, OTHER_KEY), c_token: 'in the clear',
+    },
+  })
   return [...vectors, ...refusedCurrent()]
 }
 
@@ -160,6 +167,7 @@ function refusedCurrent() {
   add('_enc before a type', { _enc: { v: 2, kid: '0'.repeat(16) }, z_key: 5 }, 'unknown-key', '/_enc')
   add('the version before the other members', { _enc: { v: 3, more: true } }, 'unknown-version', '/_enc')
   add('a type before a value', { access_token: 'sbp_example', z_key: 5 }, 'wrong-type', '/z_key')
+  add('characters that turn the direction of writing or move a cursor', { 'a\u202e\u2028\u001b\n_key': 'x' }, 'not-sealed', '/a\\u{202e}\\u{2028}\\u{1b}\\n_key')
   add('the first of two values, by code point', { '\uffff_key': 'x', '🗝_key': 'x' }, 'not-sealed', '/\uffff_key')
   return vectors
 }

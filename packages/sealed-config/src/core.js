@@ -81,10 +81,13 @@ class Found {
   }
 }
 
+/** Controls, line and paragraph separators, and marks that change the writing direction. */
+const UNSAFE_TO_SHOW = /[\p{Cc}\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/u
+
 /** @param {string} pointer */
 function whereabouts(pointer) {
   const characters = [...pointer]
-  const shown = characters.slice(0, 200).map((c) => (/\p{Cc}/u.test(c) ? escapeControl(c) : c)).join('')
+  const shown = characters.slice(0, 200).map((c) => (UNSAFE_TO_SHOW.test(c) ? escapeControl(c) : c)).join('')
   return characters.length > 200 ? `${shown}…` : shown
 }
 

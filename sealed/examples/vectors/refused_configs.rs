@@ -117,6 +117,12 @@ pub fn refused() -> Result<Vec<Value>> {
             "/_enc",
         ),
         (
+            "version 2.0, and an unknown kid",
+            enc_of(json!({"v": 2.0, "kid": "0123456789abcdef"})),
+            Fault::UnknownKey,
+            "/_enc",
+        ),
+        (
             "version as text",
             enc_of(json!({"v": "2", "kid": kid})),
             Fault::MalformedEnc,

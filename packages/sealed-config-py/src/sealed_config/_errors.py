@@ -38,11 +38,15 @@ class OpenError(SealedConfigError):
         super().__init__("the config does not open")
 
 
+# Line and paragraph separators, and marks that change the writing direction.
+_UNSAFE_TO_SHOW = frozenset(
+    map(chr, [0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A)])
+)
 _SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def _whereabouts(pointer: str) -> str:
     shown = "".join(
-        _SHORT.get(c, f"\\u{{{ord(c):x}}}") if unicodedata.category(c) == "Cc" else c for c in pointer[:200]
+        _SHORT.get(c, f"\\u{{{ord(c):x}}}") if c in _UNSAFE_TO_SHOW or unicodedata.category(c) == "Cc" else c for c in pointer[:200]
     )
     return shown + "…" if len(pointer) > 200 else shown
