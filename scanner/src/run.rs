@@ -3,7 +3,8 @@
 use crate::address::{placed, put_back};
 use crate::credential::{self, Account};
 use crate::db::{
-    Claim, FinishScanRun, Finishing, ReopenScanCredential, Reopening, SaveScanPosition, Saving,
+    CheckedBy, Claim, FinishScanRun, Finishing, ReopenScanCredential, Reopening, SaveScanPosition,
+    Saving,
 };
 use crate::host::{self, log};
 use crate::settings::Settings;
@@ -72,23 +73,42 @@ impl Task {
     }
 }
 
-/// Works on a run for a slice.
-pub async fn work(task: &Task, claim: Claim) {
-    let Some(entry) = checks::entry(&claim.integration_type) else {
-        return;
-    };
-    // Whatever it was, the claim ends by itself, and the run is claimed again.
-    let _ = Worked { task, entry, claim }.slice().await;
+/// Works on a run for a slice. What is left is to write its end, if it has come to it.
+pub async fn work<'a>(task: &'a Task, claim: Claim) -> Option<Ended<'a>> {
+    let entry = checks::entry(&claim.integration_type)?;
+    let claimed = Claimed { task, entry, claim };
+    // Whatever it was that ended it otherwise, the claim ends by itself, and the run is claimed again.
+    let (checks, finish) = claimed.slice().await.ok()??;
+    Some(Ended {
+        claimed,
+        checks,
+        finish,
+    })
 }
 
-struct Worked<'a> {
+/// A run whose provider has answered everything.
+pub struct Ended<'a> {
+    claimed: Claimed<'a>,
+    checks: Vec<CheckedBy<'static>>,
+    finish: Finish,
+}
+
+impl Ended<'_> {
+    /// Writes the end.
+    pub async fn write(self) {
+        let _ = self.claimed.finish(&self.checks, self.finish).await;
+    }
+}
+
+struct Claimed<'a> {
     task: &'a Task,
     entry: &'static Entry,
     claim: Claim,
 }
 
-impl Worked<'_> {
-    async fn slice(&self) -> Result<(), Over> {
+impl Claimed<'_> {
+    /// What to finish the run with; None: it goes on another time.
+    async fn slice(&self) -> Result<Option<(Vec<CheckedBy<'static>>, Finish)>, Over> {
         let mut account = self.open(&self.claim.config).await?;
         let mut slice = Slice::new(
             self.entry,
@@ -105,7 +125,8 @@ impl Worked<'_> {
                             Some(fresh) => account = fresh,
                             None => {
                                 let save = slice.let_go(host::now());
-                                return self.save(&mut slice, save, Some(host::now() + 60)).await;
+                                self.save(&mut slice, save, Some(host::now() + 60)).await?;
+                                return Ok(None);
                             }
                         }
                     }
@@ -114,9 +135,10 @@ impl Worked<'_> {
                 }
                 Step::Save(save) => self.save(&mut slice, save, None).await?,
                 Step::LetGo(save, until) => {
-                    return self.save(&mut slice, save, Some(until)).await;
+                    self.save(&mut slice, save, Some(until)).await?;
+                    return Ok(None);
                 }
-                Step::Finish(finish) => return self.finish(&slice, finish).await,
+                Step::Finish(finish) => return Ok(Some((slice.checks(), finish))),
             }
         }
     }
@@ -141,7 +163,7 @@ impl Worked<'_> {
                     requests: 0,
                     reason: unreadable(),
                 };
-                self.finish_with(&checks, finish).await?;
+                self.finish(&checks, finish).await?;
                 Err(Over)
             }
         }
@@ -205,7 +227,7 @@ impl Worked<'_> {
     /// Saves, and where the run is to be let go, what does not fit into one call in several.
     async fn save(
         &self,
-        slice: &mut Slice<'_>,
+        slice: &mut Slice<'static>,
         mut save: Save,
         until: Option<i64>,
     ) -> Result<(), Over> {
@@ -233,7 +255,7 @@ impl Worked<'_> {
                     let Step::Finish(finish) = slice.next(host::now()) else {
                         return Err(Over);
                     };
-                    self.finish(slice, finish).await?;
+                    self.finish(&slice.checks(), finish).await?;
                     return Err(Over);
                 }
                 Saving::Changed | Saving::Finished | Saving::Gone => return Err(Over),
@@ -241,15 +263,7 @@ impl Worked<'_> {
         }
     }
 
-    async fn finish(&self, slice: &Slice<'_>, finish: Finish) -> Result<(), Over> {
-        self.finish_with(&slice.checks(), finish).await
-    }
-
-    async fn finish_with(
-        &self,
-        checks: &[crate::db::CheckedBy<'_>],
-        finish: Finish,
-    ) -> Result<(), Over> {
+    async fn finish(&self, checks: &[CheckedBy<'_>], finish: Finish) -> Result<(), Over> {
         let call = FinishScanRun {
             p_id: self.claim.id,
             p_owner: self.task.owner,

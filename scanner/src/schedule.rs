@@ -3,7 +3,7 @@
 
 use crate::db::{Claim, ClaimScanRuns, Claiming};
 use crate::host::{self, Queue, log};
-use crate::run::{self, Task};
+use crate::run::{self, Ended, Task};
 use crate::settings::Settings;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -20,9 +20,13 @@ const CLAIM_AGE: i64 = 90;
 /// How many invocations share what a run has left.
 const HELPERS: usize = 20;
 
-enum Event {
+/// How many ends of runs may wait for the database, which answers while the lanes go on.
+const ENDS: usize = 5;
+
+enum Event<'a> {
     Claimed(Option<Vec<Claim>>),
-    Ended,
+    Worked(Option<Ended<'a>>),
+    Written,
 }
 
 /// Works on what is due.
@@ -52,20 +56,19 @@ pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Optio
 /// Whether something may be left.
 async fn work(task: &Task) -> bool {
     let begun = host::now();
-    let mut active: FuturesUnordered<Pin<Box<dyn Future<Output = Event> + '_>>> =
+    let mut active: FuturesUnordered<Pin<Box<dyn Future<Output = Event<'_>> + '_>>> =
         FuturesUnordered::new();
     let mut waiting: VecDeque<(Claim, i64)> = VecDeque::new();
-    let (mut lanes, mut is_claiming, mut is_empty) = (0, false, false);
+    let (mut lanes, mut ends, mut is_claiming, mut is_empty) = (0, 0, false, false);
     loop {
-        while lanes < LANES {
+        while lanes < LANES && ends < ENDS {
             let Some((claim, claimed_at)) = waiting.pop_front() else {
                 break;
             };
             if host::now() - claimed_at <= CLAIM_AGE {
                 lanes += 1;
                 active.push(Box::pin(async {
-                    run::work(task, claim).await;
-                    Event::Ended
+                    Event::Worked(run::work(task, claim).await)
                 }));
             }
         }
@@ -79,7 +82,17 @@ async fn work(task: &Task) -> bool {
             ));
         }
         match active.next().await {
-            Some(Event::Ended) => lanes -= 1,
+            Some(Event::Worked(ended)) => {
+                lanes -= 1;
+                if let Some(ended) = ended {
+                    ends += 1;
+                    active.push(Box::pin(async {
+                        ended.write().await;
+                        Event::Written
+                    }));
+                }
+            }
+            Some(Event::Written) => ends -= 1,
             Some(Event::Claimed(claims)) => {
                 let now = host::now();
                 let claims = claims.unwrap_or_default();

@@ -20,7 +20,8 @@ const FAULTS = {
   "429": json(429, { message: "Too many requests" }, { "retry-after": "1" }),
   "HTML": ({ response }) => void response.writeHead(200, { "content-type": "text/html" }).end("<html>maintenance</html>"),
   "an error with 200": json(200, { error: "internal" }),
-  "another shape": json(200, []),
+  // An empty list would be an answer like any other.
+  "another shape": json(200, '"maintenance"'),
   "half an answer": ({ response, body }) => {
     response.writeHead(200, { "content-type": "application/json", "content-length": String(body.length + 10) });
     response.write(body.slice(0, body.length / 2), () => response.destroy());
