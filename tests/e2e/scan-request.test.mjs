@@ -9,10 +9,10 @@ import { scanFixture } from "../support/scanner.mjs";
 /** What the user waits for, at the most, once the scanner's clock has begun. */
 const WITHIN_MS = 5000;
 
-describe("a scan that a user requests", () => {
+describe("scans on request", () => {
   const fixture = scanFixture("scan-request");
 
-  it("is answered by the API within five seconds, findings and all", async () => {
+  it("a scan that a user requests is in the API within five seconds, findings and all", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`scan-${randomUUID()}`);
     const begun = performance.now();
@@ -24,13 +24,14 @@ describe("a scan that a user requests", () => {
     const run = (await browser.get(`/api/assessments/${requested.id}`)).expect(200).json;
     assert.ok(performance.now() - begun < WITHIN_MS, `${performance.now() - begun} ms`);
     assert.deepEqual([run.state, run.outcome, run.baseline], ["done", "complete", true]);
-    assert.ok(run.passed > 30 && run.failed > 5, `${run.passed} passed, ${run.failed} failed`);
+    const { passed, failed } = run.results;
+    assert.ok(passed > 30 && failed > 5, `${passed} passed, ${failed} failed`);
     const { findings } = (await browser.get(`/api/findings?integration_id=${id}`)).expect(200).json;
-    assert.equal(findings.length, Math.min(run.failed, 50));
+    assert.equal(findings.length, Math.min(failed, 50));
     assert.ok(findings.every(({ state }) => state === "open"));
   });
 
-  it("is of a grant that ended: the run is incomplete, and nothing is resolved", async () => {
+  it("a scan with a grant that ended is incomplete, passes nothing and resolves nothing", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`scan-${randomUUID()}`);
     const scan = async () => {
@@ -38,13 +39,13 @@ describe("a scan that a user requests", () => {
       await fixture.scanner.scheduled();
       return (await browser.get(`/api/assessments/${run}`)).expect(200).json;
     };
-    const { failed } = await scan();
+    const { results } = await scan();
     const mend = fixture.server.fault(({ headers }) => headers["user-agent"] === "sealed-integrations", ({ response }) => {
       response.writeHead(401, { "content-type": "application/json" }).end("{}");
     });
     const ended = await scan();
     mend();
-    assert.deepEqual([ended.outcome, ended.reason, ended.passed, ended.resolved], ["incomplete", "unauthorized", 0, 0]);
-    assert.equal(ended.unverified, failed);
+    assert.deepEqual([ended.outcome, ended.reason, ended.results.passed, ended.findings.resolved], ["incomplete", "unauthorized", 0, 0]);
+    assert.equal(ended.findings.unverified, results.failed);
   });
 });

@@ -6,7 +6,7 @@ import { answer } from "../support/faults.mjs";
 import { findingsOf, insertScannable, makeDue, queueRun, runOf, scanFixture, tls } from "../support/scanner.mjs";
 import { until } from "../support/wait.mjs";
 
-describe("a scanner that is stopped", () => {
+describe("stopped scanners", () => {
   const fixture = scanFixture("scan-stopped");
 
   /** Stops the scanner when this request arrives, before or after the target has taken it. */
@@ -39,8 +39,8 @@ describe("a scanner that is stopped", () => {
   };
 
   for (const [name, place, matcher, pass] of [
-    ["before its claim is made", "gateway", "/rest/v1/rpc/claim_scan_runs", false],
-    ["after its claim was made", "gateway", "/rest/v1/rpc/claim_scan_runs", true],
+    ["before it has claimed", "gateway", "/rest/v1/rpc/claim_scan_runs", false],
+    ["after it has claimed", "gateway", "/rest/v1/rpc/claim_scan_runs", true],
     ["at its first read", "server", /^GET \/v1\/projects\/[a-z]{20}$/, false],
     ["at a read in the middle", "server", /ssl-enforcement$/, false],
     ["before it has saved", "gateway", "/rest/v1/rpc/save_scan_position", false],
@@ -48,7 +48,7 @@ describe("a scanner that is stopped", () => {
     ["before it has finished", "gateway", "/rest/v1/rpc/finish_scan_run", false],
     ["after it has finished", "gateway", "/rest/v1/rpc/finish_scan_run", true],
   ]) {
-    it(`a scanner that is stopped: ${name}`, async () => {
+    it(`a run ends as if undisturbed when its scanner is stopped ${name}`, async () => {
       const whole = await undisturbed();
       await fixture.scanner.scheduled();
       const expected = await resultOf(whole);
