@@ -38,7 +38,7 @@ describe("the scanner", () => {
     ["another shape", answer(200, { currentConfig: "yes" }), "absent"],
     ["an error with status 200", answer(200, { error: "internal" }), "absent"],
     ["more than the bound", flood(6 * 1024 * 1024), "too_large"],
-    ["a redirect elsewhere", redirect("http://127.0.0.1:9/elsewhere"), "bad_answer"],
+    ["a redirect elsewhere", (exchange) => redirect(`${fixture.server.url}/elsewhere`)(exchange), "bad_answer"],
   ]) {
     it(`the scanner leaves a finding unverified when the answer is ${name}`, async () => {
       const integration = await withFinding();

@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 
 import { answer } from "../support/faults.mjs";
 import { checksOf, findingsOf, insertScannable, runOf, scan, scanFixture, queueRun, tls } from "../support/scanner.mjs";
+import { until } from "../support/wait.mjs";
 
 const ENTRIES = new URL("../../checks/entries/", import.meta.url);
 const SSL = "supabase_ssl_enforced";
@@ -125,5 +126,13 @@ describe("runs of the scanner", () => {
     for (const { account } of integrations) assert.equal(fixture.server.count(sslOf({ account })), 1);
     const opened = await fixture.sql`select from public.credential_events where action = 'opened' and integration_id = any (${integrations.map(({ id }) => id)})`;
     assert.equal(opened.length, integrations.length, "each credential was opened once");
+  });
+
+  it("a message of the queue is a run of the schedule of its own", async () => {
+    const scanner = await fixture.startScanner({}, { queue: true });
+    const run = await queueRun(fixture, await insertScannable(fixture));
+    await scanner.queued("scan");
+    await until("the end of the run", async () => (await runOf(fixture, run)).state === "done");
+    assert.equal((await runOf(fixture, run)).outcome, "complete");
   });
 });

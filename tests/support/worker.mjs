@@ -54,8 +54,8 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
 }
 
 /**
- * Starts a built worker on workerd: `{ logs(), logged(), scheduled(), stop() }`, as `startWorker` says. `bindings` are pairs, `options` further
- * ones of Miniflare.
+ * Starts a built worker on workerd: `{ logs(), logged(), scheduled(), stop() }`, as `startWorker` says, and `queued(body)`, which puts a message on
+ * its queue. `bindings` are pairs, `options` further ones of Miniflare.
  */
 export async function startModules({ name, build, bindings, port = 0, options = {} }) {
   const logs = [];
@@ -93,9 +93,10 @@ export async function startModules({ name, build, bindings, port = 0, options = 
     const { outcome } = await (await miniflare.getWorker()).scheduled({ cron: "* * * * *" });
     if (outcome !== "ok") throw new Error(`the scheduled run ended with ${outcome}`);
   };
+  const queued = async (body) => (await miniflare.getQueueProducer("WORK_QUEUE")).send(body, { contentType: "text" });
   let stopped;
   const stop = () => (stopped ??= miniflare.dispose());
-  return { logs: () => [...logs], logged, scheduled, stop };
+  return { logs: () => [...logs], logged, scheduled, queued, stop };
 }
 
 /** As deployed: the runtime's behaviour depends on it. */
