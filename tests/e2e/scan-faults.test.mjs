@@ -40,6 +40,7 @@ describe("the scanner", () => {
     ["more than the bound", flood(6 * 1024 * 1024), "too_large"],
     ["a redirect elsewhere", (exchange) => redirect(`${fixture.server.url}/elsewhere`)(exchange), "bad_answer"],
   ]) {
+    // threat model 301
     it(`the scanner leaves a finding unverified when the answer is ${name}`, async () => {
       const integration = await withFinding();
       const restore = fixture.server.fault(sslOf(integration), behaviour);
@@ -230,6 +231,7 @@ describe("the scanner", () => {
     assert.deepEqual([state, ended_as], ["archived", "disconnected"]);
   });
 
+  // threat model 302
   it("the scanner sends a credential to no other host than the entry's", async () => {
     const integration = await insertScannable(fixture, { type: "gitlab" });
     const link = (url) => answer(200, [{ id: 7, name: "g" }], { link: `<${url}>; rel="next"` });

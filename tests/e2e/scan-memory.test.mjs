@@ -18,6 +18,7 @@ const SAMPLE_MS = 20;
 describe("the scanner's memory", () => {
   const fixture = scanFixture("scan-memory");
 
+  // threat model 305
   it("the scanner takes less than an isolate has while fifty answers and more have five megabytes each", async (context) => {
     const before = new Set(workerdProcesses());
     const scanner = await fixture.startScanner();

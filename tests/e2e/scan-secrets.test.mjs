@@ -16,6 +16,7 @@ const NAMES = ["smtp_pass", "client_secret", "jwt_secret", "access_token", "pass
 describe("secrets", () => {
   const fixture = scanFixture("scan-secrets");
 
+  // threat model 303
   it("secrets of answers and credentials are kept nowhere", async () => {
     const canaries = new SecretCanaries();
     const canary = (name) => {

@@ -48,6 +48,7 @@ describe("stopped scanners", () => {
     ["before it has finished", "gateway", "/rest/v1/rpc/finish_scan_run", false],
     ["after it has finished", "gateway", "/rest/v1/rpc/finish_scan_run", true],
   ]) {
+    // threat model 304
     it(`a run ends as if undisturbed when its scanner is stopped ${name}`, async () => {
       const whole = await undisturbed();
       await fixture.scanner.scheduled();

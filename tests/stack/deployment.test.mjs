@@ -31,6 +31,7 @@ test("wrangler.toml publishes the page's files and nothing else", () => {
   assert.ok(files.includes("_headers"), "the security headers of what is published");
 });
 
+// threat model 306
 test("the scanner has no address, and the worker's clock and runtime", () => {
   const [{ rawConfig: worker }, { rawConfig: scanner }] = [CONFIG, SCANNER].map((config) => experimental_readRawConfig({ config }));
   assert.equal(scanner.workers_dev, false);
