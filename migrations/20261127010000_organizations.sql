@@ -1,6 +1,6 @@
--- Who belongs to an organization, and the one rule that every policy and every function asks.
+-- The members of organizations, and the one rule of access that every policy and every function uses.
 
--- For helpers that are no API: PostgREST does not serve this schema.
+-- For internal helpers: PostgREST does not serve this schema.
 create schema if not exists private;
 
 create table public.organization_members (
@@ -70,8 +70,8 @@ comment on function private.lock_membership(uuid, uuid) is
 
 grant usage on schema private to authenticated;
 
--- Supabase grants everything on a new table in public to anon and authenticated. The project's defaults stay as they are (its other
--- tables may rely on them); here each table takes back its own.
+-- Supabase grants all rights on a new table in public to anon and authenticated. The project's defaults stay unchanged, because its other
+-- tables may rely on them; each table here revokes its own.
 revoke all on table public.organization_members from public, anon, authenticated, service_role;
 
 grant select on table public.organization_members to authenticated;
@@ -84,7 +84,7 @@ create policy "Users can read their own memberships"
   using (user_id = (select auth.uid()));
 
 create table private.rate_limits (
-  -- What is limited, and whose attempts these are: a user's id, or a keyed hash. Never an address or an e-mail address as such.
+  -- The limit, and the subject whose attempts are counted: a user's id or a keyed hash, never an address or an e-mail address itself.
   kind text not null check (char_length(kind) between 1 and 64),
   subject text not null check (char_length(subject) between 1 and 200),
   attempts integer not null,
@@ -93,7 +93,7 @@ create table private.rate_limits (
   primary key (kind, subject)
 );
 
-comment on column private.rate_limits.ends_at is 'From then on the attempts count no longer.';
+comment on column private.rate_limits.ends_at is 'From then on the attempts no longer count.';
 
 create index rate_limits_ends_at on private.rate_limits (ends_at);
 
@@ -191,7 +191,7 @@ comment on function public.admit_sign_in(text, text) is
 create function public.forgive_sign_ins(p_account text, p_address text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  -- In the order in which they are taken.
+  -- In the order in which admit_sign_in locks them.
   delete from private.rate_limits r
     where r.kind = 'sign-ins of an address to an account' and r.subject = p_account || ' ' || p_address;
   delete from private.rate_limits r where r.kind = 'sign-ins to an account' and r.subject = p_account;

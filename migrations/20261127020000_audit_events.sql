@@ -1,4 +1,4 @@
--- What was done to credentials, by whom and why.
+-- The audit trail: every use and every change of credentials, by whom and why.
 
 create table public.credential_events (
   id bigint generated always as identity primary key,
@@ -24,7 +24,7 @@ create table public.credential_events (
 );
 
 comment on table public.credential_events is
-  'Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives the integration it tells of.';
+  'Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives its integration.';
 
 create index credential_events_organization
   on public.credential_events (organization_id, occurred_at);
@@ -75,24 +75,24 @@ create trigger keep_young
   execute function private.refuse_young_deletions();
 
 comment on column public.credential_events.actor is
-  'user: somebody who is signed in (user_id); service: the worker by itself; service_key: a program with a service key (details); '
-  'keytool: an operator; scanner: the scanner by itself.';
+  'user: a signed-in user (user_id); service: the worker itself; service_key: a program with a service key (details); '
+  'keytool: an operator; scanner: the scanner itself.';
 
 comment on column public.credential_events.reason is
   'A short code: what the credential was opened for, why a refresh or a check failed. Never a value.';
 
 comment on column public.credential_events.details is
-  'Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role. Of a '
+  'For keytool: the number of rows, the key ids from and to, and the database role. For a '
   'service key: its id (service_key) and its name.';
 
 comment on column public.credential_events.outcome is
-  'succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the '
-  'grant); of a check the status that it found.';
+  'succeeded or failed; for a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the '
+  'grant); for a check the new status.';
 
 comment on column public.credential_events.integration_id is
-  'The integration; of a grant that waits for its account, the pending connection. Null: all of the organization''s.';
+  'The integration, or the pending connection of a grant without an account. Null: all integrations of the organization.';
 
--- What a trail is read by, newest first.
+-- An integration's events are read newest first.
 create index credential_events_integration on public.credential_events (integration_id, id);
 
 create function private.write_event(
@@ -129,7 +129,7 @@ declare
   v_deleted integer;
 begin
   perform set_config('integrations.deletes_old_events', 'on', true);
-  -- Ids rise with time, so the oldest come first and the look ends at the first 5,000.
+  -- Ids rise with time, so the oldest come first and the scan ends after 5,000.
   delete from public.credential_events c
     where c.id in (
       select e.id from (select o.id, o.occurred_at from public.credential_events o order by o.id limit 5000) e

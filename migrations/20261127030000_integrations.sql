@@ -1,4 +1,4 @@
--- What the table of the first migration gets besides: columns, who may read them, and the triggers that keep them.
+-- What is added to the table of the first migration: columns, the rights to read them, and the triggers that maintain them.
 
 alter table public.integrations
   add column external_account_id text check (char_length(external_account_id) between 1 and 200),
@@ -12,7 +12,7 @@ revoke all on table public.integrations from public, anon, authenticated, servic
 
 grant select, insert, update, delete on table public.integrations to service_role;
 
--- By column, so that config, and any column added later, is readable by no user.
+-- By column, so that no user can read config or a column that is added later.
 grant select (
   id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at,
   external_account_id, token_expires_at, status_reason
@@ -68,7 +68,7 @@ end
 $$;
 
 comment on function private.set_updated_at() is
-  'Keeps updated_at. A rewrap sets integrations.rewrap and leaves it as it was.';
+  'Sets updated_at. A rewrap, which sets integrations.rewrap, leaves it unchanged.';
 
 create trigger set_updated_at
   before update on public.integrations
@@ -77,7 +77,7 @@ create trigger set_updated_at
   execute function private.set_updated_at();
 
 comment on column public.integrations.name_is_custom is
-  'A user gave the name: connecting the account again leaves it. Otherwise it follows the provider''s.';
+  'A user chose the name, so connecting the account again keeps it. Otherwise the name follows the provider''s.';
 
 create function private.lock_names(p_organization_id uuid, p_integration_type text) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -122,14 +122,14 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
 $$;
 
 comment on function private.account_of(integrations) is
-  'The provider account of a row: external_account_id, or the config''s project_id where an earlier application left it there '
-  'only.';
+  'The provider account of a row: external_account_id, or the config''s project_id if an earlier application stored it only '
+  'there.';
 
 comment on column public.integrations.token_expires_at is
-  'The config''s plaintext expires_at, kept by a trigger. Null where the config says nothing, or nothing that is a moment.';
+  'A trigger copies it from the config''s plaintext expires_at. Null if the config has none, or none that is a timestamp.';
 
 comment on column public.integrations.status_reason is
-  'A short code: why the status is not active. Null while it is.';
+  'A short code: why the status is not active. Null while it is active.';
 
 create function private.expiry_of(p_config jsonb) returns timestamptz
 language plpgsql immutable security definer set search_path = pg_catalog, pg_temp set timezone = 'UTC' set datestyle = 'ISO' as $$
@@ -171,14 +171,14 @@ $$;
 comment on function private.clear_status_reason() is
   'Clears status_reason when a row becomes active, whoever writes it.';
 
--- A rotation changes a config's sealing only, so this stays quiet then, as set_updated_at does.
+-- A rotation changes only how a config is sealed, so this trigger does not fire then, nor does set_updated_at.
 create trigger set_token_expiry
   before insert or update of config, token_expires_at on public.integrations
   for each row
   when (current_setting('integrations.rewrap', true) is distinct from 'on')
   execute function private.set_token_expiry();
 
--- Whoever sets a row active, also a writer that does not know the column.
+-- For every writer that sets a row active, also one that does not know the column.
 create trigger clear_status_reason
   before update of status on public.integrations
   for each row
@@ -205,7 +205,7 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   perform private.lock_names(v_row.organization_id, v_row.integration_type);
   select * into v_row from public.integrations i
     where i.id = p_id and i.organization_id = v_row.organization_id and i.integration_type = v_row.integration_type
@@ -276,10 +276,10 @@ comment on function private.version_of(jsonb) is
   'A hash that identifies a config, for compare-and-swap.';
 
 comment on column public.integrations.granted_at is
-  'When the grant was received, or when the user gave the credentials. Older ones that arrive later are not stored.';
+  'When the grant was received, or when the user entered the credentials. Older ones that arrive later are not stored.';
 
 comment on column public.integrations.may_have_earlier_grant is
-  'A reconnection replaced a credential whose grant may still exist at the provider: nobody documents what a second grant does to the first.';
+  'A reconnection replaced a credential whose grant may still exist at the provider: what a second grant does to the first is not documented.';
 
 revoke all on function 
   private.adopt_external_accounts(),

@@ -1,5 +1,5 @@
--- Rows that an earlier application wrote. In a migration of its own, which locks rows only, and before the account is indexed, which makes it
--- several times faster. updated_at stays, because nothing that these rows say changes.
+-- Adopts rows that an earlier application wrote. It is a migration of its own, which locks only rows, and runs before the account is indexed,
+-- which makes it several times faster. updated_at stays, because the content of these rows does not change.
 
 select set_config('integrations.rewrap', 'on', true);
 
@@ -11,6 +11,6 @@ update public.integrations i
 
 select set_config('integrations.rewrap', 'off', true);
 
--- Unique from here on; rows without an account do not collide.
+-- Unique from now on. Rows without an account do not conflict.
 create unique index integrations_external_account
   on public.integrations (organization_id, integration_type, external_account_id);

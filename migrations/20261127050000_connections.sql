@@ -1,7 +1,7 @@
--- From an authorization request to a stored connection, and from a grant to its revocation.
+-- Connections, from the authorization request to the stored row, and revocations.
 --
--- A grant is written down, sealed, at the moment it is received. From then on the database decides whether it is stored in integrations or
--- revoked, so no worker has to guess what became of a write whose answer it never got.
+-- A grant is stored, sealed, as soon as it is received. From then on the database decides whether it is stored in integrations or revoked, so no
+-- worker has to guess the outcome of a write whose response was lost.
 --
 -- Lock order: membership, names, the pending connection, the integration, its lease.
 
@@ -38,7 +38,7 @@ create table public.pending_connections (
   organization_id uuid not null,
   integration_type text not null check (char_length(integration_type) between 1 and 64),
   config jsonb not null check (jsonb_typeof(config) = 'object' and octet_length(config::text) <= 262144),
-  -- The accounts to choose from. Null: nobody is asked to choose.
+  -- The accounts to choose from. Null: there is no choice.
   accounts jsonb check (
     jsonb_typeof(accounts) = 'array'
     and jsonb_array_length(accounts) between 1 and 1000
@@ -46,7 +46,7 @@ create table public.pending_connections (
   ),
   return_to text check (char_length(return_to) <= 2048),
   created_at timestamptz not null default now(),
-  -- Later the schedule revokes the grant. Longer than a callback can take.
+  -- After this the schedule revokes the grant. It is longer than a callback can take.
   expires_at timestamptz not null default now() + interval '5 minutes'
 );
 
@@ -60,7 +60,7 @@ alter table public.pending_connections enable row level security;
 
 revoke all on table public.pending_connections from public, anon, authenticated, service_role;
 
--- The pending connections that have ended and the integrations that were disconnected: a call that arrives late must not store one again.
+-- The ids of ended pending connections and disconnected integrations: a call that arrives late must not store one of them again.
 create table private.ended_connections (
   id uuid primary key,
   ended_at timestamptz not null default now()
@@ -92,15 +92,15 @@ create trigger record_ended_connection
 create table private.pending_revocations (
   id uuid primary key default gen_random_uuid(),
   organization_id uuid not null,
-  -- The row that the config is sealed for.
+  -- The row id that the config is sealed for.
   sealed_for uuid not null,
   integration_type text not null,
   external_account_id text,
-  -- Who received the grant or ended it. Null: the worker by itself.
+  -- The user who received the grant or ended it. Null: the worker itself.
   user_id uuid,
   config jsonb not null,
-  -- abandoned: it could not be stored. expired: the user never chose an account. discarded: the user gave it up. disconnected: its
-  -- integration was deleted. replaced: another grant took its place. late: a refresh returned after its integration was deleted.
+  -- abandoned: it could not be stored. expired: the user never chose an account. discarded: the user canceled it. disconnected: its
+  -- integration was deleted. replaced: another grant replaced it. late: a refresh returned after its integration was deleted.
   reason text not null check (reason in ('abandoned', 'expired', 'discarded', 'disconnected', 'replaced', 'late')),
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
@@ -129,7 +129,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_row public.integrations;
 begin
-  -- A user's begins queue here: counted side by side, each would see room for one more.
+  -- Concurrent calls of a user queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || p_user_id, 0));
 
   if not private.lock_membership(p_user_id, p_organization_id) then
@@ -171,7 +171,7 @@ end
 $$;
 
 comment on function public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid) is
-  'Begins a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, '
+  'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, '
   'too_many or unknown (the integration to reconnect does not exist).';
 
 create function public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid) returns jsonb
@@ -179,7 +179,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_transaction public.oauth_transactions;
 begin
-  -- Of any number of callbacks at once one gets the row; the others wait for its commit and find none.
+  -- Of several concurrent callbacks one deletes the row. The others wait for its commit and find none.
   delete from public.oauth_transactions t
     where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.user_id = p_user_id and t.expires_at > now()
     returning * into v_transaction;
@@ -221,7 +221,7 @@ comment on function public.consume_transaction(text, text, uuid) is
   'not_a_member, or unknown (not found, expired, or already used).';
 
 comment on column public.oauth_transactions.integration_id is
-  'The integration that is reconnected. Null: whatever account comes is connected.';
+  'The integration that is reconnected. Null: any account may be connected.';
 
 create function public.check_credential_attempts(p_user_id uuid, p_organization_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -244,7 +244,7 @@ comment on function public.check_credential_attempts(uuid, uuid) is
   'anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many '
   'with seconds.';
 
--- Who shares a grant, where a provider knows one for a user and an app.
+-- For finding integrations that share a grant, if a provider keeps one grant for a user and an app.
 create index integrations_account on public.integrations (integration_type, external_account_id);
 
 create index credential_events_connections on public.credential_events (user_id, integration_type)
@@ -258,7 +258,7 @@ begin
   insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
     values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
     on conflict (id) do nothing;
-  -- A statement of its own, so that it sees what ended while the one before waited.
+  -- A separate statement, so that it sees what ended while the one before was waiting.
   delete from public.pending_connections p
     where p.id = p_id and exists (select from private.ended_connections e where e.id = p_id);
   return jsonb_build_object('outcome', 'pending');
@@ -356,13 +356,13 @@ begin
   perform private.lock_names(p_organization_id, p_integration_type);
 
   if p_pending_id is not null then
-    -- Locked, not yet deleted: after exists the caller comes again for it.
+    -- Locked, not yet deleted: after the outcome exists the caller calls again with this row.
     select p.created_at into v_granted_at from public.pending_connections p
       where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
         and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
     if not found then
-      -- A repetition of a call whose answer was lost.
+      -- A repeated call whose first response was lost.
       perform from public.integrations i
         where i.id = p_id and i.organization_id = p_organization_id and i.config = p_config;
       return case
@@ -386,8 +386,8 @@ begin
     end if;
   end if;
 
-  -- Each turn has its own snapshot. A conflict means that another transaction's row came in between: the next turn sees it, or
-  -- inserts because it has gone again.
+  -- Each iteration has its own snapshot. A conflict means that another transaction has inserted a row: the next iteration sees it, or
+  -- inserts because that row was deleted again.
   loop
     select * into v_row from public.integrations i
       where i.organization_id = p_organization_id and i.integration_type = p_integration_type
@@ -409,7 +409,7 @@ begin
         return jsonb_build_object('outcome', 'unknown');
       end if;
     end if;
-    -- What was sent at the same time has no order.
+    -- Two calls at the same time have no order.
     if v_row.granted_at > v_granted_at + interval '5 seconds' then
       return jsonb_build_object('outcome', 'outdated');
     end if;
@@ -456,11 +456,11 @@ $$;
 comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz) is
   'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written '
   'and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same '
-  'transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up meanwhile. So a grant is '
+  'transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is '
   'always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is '
   'unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this '
   'grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null '
-  '(unknown: the row records that it may still exist). p_granted_at says when the user gave the credentials; a grant has the time '
+  '(unknown: the row records that it may still exist). p_granted_at says when the user entered the credentials; a grant has the time '
   'of its pending connection. If the row has newer ones, the answer is outdated and nothing is written.';
 
 create function public.connect_named(
@@ -478,7 +478,7 @@ begin
       errcode = 'invalid_parameter_value', hint = 'a name of 1 to 200 characters';
   end if;
 
-  -- Membership first, then the names: everybody who gives one takes both in this order.
+  -- Membership first, then the names: every caller that chooses a name locks both in this order.
   if not private.lock_membership(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
@@ -515,7 +515,7 @@ end
 $$;
 
 comment on function public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz) is
-  'Like complete_connection, under a name that the user has given and that stays. Returns name_taken, and writes nothing, if '
+  'Like complete_connection, with a name that the user chose and that stays. Returns name_taken, and writes nothing, if '
   'another integration of the type in the organization has the name.';
 
 create function private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_except uuid)
@@ -534,7 +534,7 @@ $$;
 
 comment on function private.grant_is_shared(text, text, uuid, uuid) is
   'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same '
-  'account, and for the same user of ours, whose other account may be part of that grant.';
+  'account, and for the same user here, whose other account may be part of that grant.';
 
 create function private.revocation_claim(p_row private.pending_revocations) returns jsonb
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
@@ -642,7 +642,7 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   select * into v_integration from public.integrations i where i.id = p_id and i.organization_id = v_organization_id for update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');

@@ -1,28 +1,28 @@
--- Who is refreshing a credential. A refresh token may be good for one redemption only, so whoever redeems holds the row's lease, and the
--- result is written by compare-and-swap on the lease.
+-- Refreshes. A refresh token may work only once, so a worker that redeems it holds the row's lease, and the result is written by
+-- compare-and-swap on the lease.
 --
 -- Lock order, everywhere: the integration's row first, then its lease.
 
--- What is due, with all that a claim looks at before it takes a row. A rotation writes none of these columns, so its updates stay HOT.
+-- Due refreshes, with all columns that a claim reads before it locks a row. A rotation writes none of them, so its updates stay HOT.
 create index integrations_due_for_refresh on public.integrations (token_expires_at) include (organization_id, integration_type, id)
   where token_expires_at is not null and status in ('active', 'degraded');
 
--- Over all integrations, so that no claim ever has the number of another, also where a lease was dropped in between.
+-- Across all integrations, so that no two claims have the same number, even if a lease was dropped in between.
 create sequence private.lease_generations;
 
 create table public.credential_leases (
   integration_id uuid primary key references public.integrations (id) on delete cascade,
-  -- Null: nobody. A lease that has expired is nobody's either, but its owner may still settle until another takes it.
+  -- Null: no owner. The owner of an expired lease may still settle until another worker takes the lease.
   owner uuid,
   expires_at timestamptz,
-  -- Another with each claim.
+  -- New with each claim.
   generation bigint not null default nextval('private.lease_generations'),
-  -- Set before the redemption is made, null once its end is known: a claim that finds it set knows that a redemption may have happened
-  -- whose answer nobody wrote.
+  -- Set before the redemption, null once its outcome is known. A claim that finds it set knows that the provider may have redeemed the token
+  -- although no result was written.
   attempted_at timestamptz,
-  -- How many redemptions since the last refresh had an end that nobody knows.
+  -- The number of redemptions since the last refresh whose outcome is unknown.
   unknown_outcomes integer not null default 0,
-  -- How often the provider has refused alike since the token's end: by status and error code, and since when.
+  -- Equal refusals since the token's expiry: their status and error code, the first one, and their number.
   refused_as text,
   refused_since timestamptz,
   refusals integer not null default 0,
@@ -30,12 +30,12 @@ create table public.credential_leases (
   failed_at timestamptz,
   retry_at timestamptz,
   settled_at timestamptz,
-  -- Who ended this generation and how, so that a write whose answer was lost can be repeated.
+  -- Who settled this generation and how, so that a write whose response was lost can be repeated.
   ended_by uuid,
   ended_as text,
-  -- A refreshed config, sealed for the integration, that could not be written there: the next claim writes it instead of redeeming.
+  -- A refreshed config, sealed for the integration, that the row rejected. The next claim writes it instead of redeeming again.
   journal jsonb check (jsonb_typeof(journal) = 'object' and octet_length(journal::text) <= 262144),
-  -- The config that was claimed, once another writer has changed its plaintext since.
+  -- The config as it was claimed, if another writer has changed its plaintext since.
   base jsonb,
   check ((owner is null) = (expires_at is null))
 );
@@ -68,8 +68,8 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
 $$;
 
 comment on function private.merged(jsonb, jsonb, jsonb) is
-  'A refreshed config with the plaintext that others have changed meanwhile: each member of p_current that differs from p_base, '
-  'unless the refresh changed it too. Without p_base nobody has changed anything.';
+  'A refreshed config with the plaintext that other writers have changed since the claim: each member of p_current that differs from p_base, '
+  'unless the refresh changed it too. Without p_base nothing has changed.';
 
 create function private.brings_credentials(p_old jsonb, p_new jsonb) returns boolean
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -109,11 +109,11 @@ end
 $$;
 
 comment on function private.drop_lease() is
-  'Ends a refresh lease when somebody else writes other credentials: the refresh in progress used a token that is no longer '
-  'stored. A refreshed config that was waiting goes with it, so the row remembers that its grant may still exist. A writer of '
-  'plaintext alone leaves the lease: its change is merged into what was refreshed.';
+  'Ends a refresh lease when another writer stores other credentials: the refresh in progress used a token that is no longer '
+  'stored. A refreshed config in the journal is deleted, so the row records that its grant may still exist. A writer of '
+  'plaintext only keeps the lease: its change is merged into the refreshed config.';
 
--- Neither a rotation, which changes the sealing only, nor the settling of a refresh.
+-- It does not fire for a rotation, which changes only the sealing, nor when a refresh is settled.
 create trigger drop_lease
   after update of config on public.integrations
   for each row
@@ -132,10 +132,10 @@ declare
 begin
   select private.merged(l.journal, l.base, p_row.config) into v_merged from public.credential_leases l where l.integration_id = p_row.id;
   if octet_length(v_merged::text) > 262144 then
-    -- Too large to wait here. It is merged when the refreshed config is written.
+    -- Too large for the journal. It is merged when the refreshed config is written.
     v_merged := null;
   end if;
-  -- Longer than the worker can take: a start up to 30 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
+  -- Longer than the worker needs: it starts at most 30 s after the claim, the provider has 20 s, the write and its retries 20 s.
   insert into public.credential_leases as l (integration_id, owner, expires_at, attempted_at)
     values (p_row.id, p_owner, now() + interval '90 seconds', now())
     on conflict (integration_id) do update
@@ -200,7 +200,7 @@ begin
     end if;
   end if;
 
-  -- Of many at once most only wait: they take no lock.
+  -- Of many concurrent callers most only wait. They take no lock.
   v_wanted := p_within is null or v_row.token_expires_at <= now() + make_interval(secs => p_within);
   if v_wanted then
     perform from public.credential_leases l where l.integration_id = p_id and l.owner is not null and l.expires_at > now();
@@ -209,7 +209,7 @@ begin
     end if;
   end if;
 
-  -- No writer of the config can come between what is read here and the lease.
+  -- The row lock keeps other writers of the config away between this read and the lease.
   select * into v_row from public.integrations i where i.id = p_id for no key update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
@@ -231,7 +231,7 @@ begin
     return jsonb_build_object('outcome', 'failed', 'retry_at', v_lease.retry_at);
   end if;
 
-  -- What only waits to be written needs no provider.
+  -- A config in the journal can be written without the provider.
   if v_wanted and v_lease.journal is null then
     v_paused_until := private.paused_until(p_id, v_row.integration_type, 'token');
     if v_paused_until is not null and p_within is null then
@@ -278,7 +278,7 @@ comment on function public.claim_refresh(uuid, uuid, uuid, integer, boolean, tex
   'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in '
   'any case, except after a refresh less than 30 seconds ago. p_user_id and p_service_key null: the worker itself. With p_read the stored '
   'credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; '
-  'ask again), failed (just now, or the provider is paused for paused_seconds), current, or unknown.';
+  'ask again), failed (it has just failed, or the provider is paused for paused_seconds), current, or unknown.';
 
 create function public.claim_due_refreshes(
   p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text default null
@@ -327,9 +327,9 @@ end
 $$;
 
 comment on function public.claim_due_refreshes(uuid, integer, integer, text[], text) is
-  'Claims up to p_limit refreshes for the schedule: what could not be written before, then what ends within p_within seconds, of '
-  'these types. Organizations take turns, each with what ends soonest, so none waits for the whole backlog of another. Rows that '
-  'others hold are passed by. Together the configs are at most about a megabyte.';
+  'Claims up to p_limit refreshes for the schedule: first configs in the journal, then tokens that expire within p_within seconds, of '
+  'these types. Organizations take turns, each with the token that expires soonest, so none waits for the whole backlog of another. Rows that '
+  'others have locked are skipped. Together the configs are at most about a megabyte.';
 
 create function private.lock_lease(p_id uuid, p_owner uuid, p_generation bigint) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -398,8 +398,8 @@ begin
     perform private.record_refresh_event(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
-    -- A rotation has fenced this worker's key out, or holds the table. The tokens exist nowhere else: they wait here, sealed, for a
-    -- worker that may write.
+    -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
+    -- sealed, for a worker that may write.
     update public.credential_leases l
       set owner = null, expires_at = null, attempted_at = null, retry_at = now() + interval '30 seconds', ended_by = p_owner,
         ended_as = 'journalled', journal = p_config
@@ -425,7 +425,7 @@ begin
   if p_owner is null or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 500 then
     raise exception 'p_results is no list of at most 500' using errcode = 'invalid_parameter_value';
   end if;
-  -- In the order of ids, as everybody who locks several.
+  -- In the order of ids, as every function that locks several rows.
   for v_result in
     select * from jsonb_to_recordset(p_results)
       as r (
@@ -457,11 +457,11 @@ begin
           v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id)
       end;
     exception when lock_not_available or deadlock_detected then
-      -- One row that cannot be had must not undo the others. Its lease ends by itself, with the attempt on record.
+      -- A row that cannot be locked must not undo the others. Its lease expires, and the attempt stays recorded.
       v_end := 'backed_off';
     end;
     if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
-      -- The integration was deleted while its token was refreshed. Nobody else knows of the new tokens.
+      -- The integration was deleted during the refresh. The new tokens are stored nowhere else.
       insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
         values (
           md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
@@ -469,7 +469,7 @@ begin
         )
         on conflict (id) do nothing;
     elsif v_end = 'changed' and v_result.config is not null then
-      -- The grant was replaced while its token was refreshed, and waits for its revocation.
+      -- The grant was replaced during the refresh, and is queued for revocation.
       update private.pending_revocations r
         set config = v_result.config, refresh_generation = null, next_attempt_at = now()
         where r.sealed_for = v_result.id and r.refresh_generation = v_result.generation;
@@ -482,7 +482,7 @@ $$;
 
 comment on function public.settle_refreshes(uuid, jsonb, uuid, text) is
   'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, '
-  'generation, fault, retry_after?}] for what was not. Returns the end of each: settled, journalled (the config is kept and '
+  'generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and '
   'written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or '
   'whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
 
@@ -497,8 +497,8 @@ $$;
 comment on function private.newest_config(integrations) is
   'The newest credential of an integration: the result of a refresh that could not be written yet, otherwise the config.';
 
--- A provider has asked one integration to wait, at its token endpoint or at its API. That holds for this integration, and is evidence of its
--- organization for a pause of the whole type.
+-- A pause that a provider asked one integration for, at its token endpoint or at its API. It covers this integration, and counts as evidence
+-- of its organization for a pause of the whole type.
 create table private.integration_pauses (
   integration_id uuid not null references public.integrations (id) on delete cascade,
   endpoint text not null check (endpoint in ('token', 'api')),
@@ -511,7 +511,7 @@ create table private.integration_pauses (
 
 create index integration_pauses_noted_at on private.integration_pauses (integration_type, endpoint, noted_at);
 
--- All integrations of a type wait, at one endpoint.
+-- A pause of all integrations of a type, at one endpoint.
 create table private.provider_pauses (
   integration_type text not null check (char_length(integration_type) between 1 and 64),
   endpoint text not null check (endpoint in ('token', 'api')),
@@ -538,7 +538,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.paused_until(uuid, text, text) is
-  'When the provider of a type may be asked again; null: now.';
+  'When the worker may ask the provider of a type again; null: now.';
 
 create function private.without_paused(p_types text[], p_endpoint text) returns text[]
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -596,24 +596,24 @@ end
 $$;
 
 comment on function public.pause_provider(uuid, text, integer, integer) is
-  'Notes that a provider has asked an integration to wait for so many seconds, an hour at the most: what it asks beyond that it '
-  'can say again. p_organizations: how many organizations must have been told so within ten minutes before all of the type wait; '
-  'null: no number of them. The type waits for as long as that many of them have to, so none of them alone makes its wait any '
-  'longer. A longer pause that stands stays. paused: the integration waits. type_paused: all of its type do. unknown: the '
-  'integration is gone.';
+  'Stores a pause that a provider asked an integration for: p_seconds, at most an hour. A provider that needs longer can ask again. '
+  'p_organizations: how many organizations must be paused within ten minutes before the pause covers the whole type; '
+  'null: it never does. The type is paused for as long as that many organizations are, so no single one makes its pause '
+  'longer. A longer pause stays. Returns paused (the integration), type_paused (all of its type) or unknown (the '
+  'integration is gone).';
 
 create function private.in_turns(p_due text, p_types text[], p_until timestamptz, p_limit integer)
 returns table (id uuid, turn integer)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off as $$
 declare
   c_share constant integer := greatest(1, p_limit / 10);
-  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  -- More than are claimed: several workers see the same first rows, and each takes those that the others have not locked.
   v_size integer := p_limit * 4;
   v_left_out uuid[] := '{}';
   v_window record;
 begin
   for pass in 1..8 loop
-    -- Executed as text, so planned with the values at hand.
+    -- Executed as text, so that it is planned with the actual values.
     execute format(
       $q$
         with seen as (%s), ranked as (
@@ -636,10 +636,10 @@ end
 $$;
 
 comment on function private.in_turns(text, text[], timestamp with time zone, integer) is
-  'Looks at what is due, the longest due first, a window at a time. An organization that fills its share of a window is left out '
-  'of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Returns each row''s id and '
-  'its turn within its organization. p_due is a query that this schema''s functions write, never anything from outside: it returns '
-  'id, organization_id and due_at of what is due of the types $1 until $2, without the organizations $3, the first $4 by due_at.';
+  'Reads due rows, the longest due first, a window at a time. An organization that fills its share of a window is left out '
+  'of the next ones, so the rows of others are found behind its backlog. Windows are bounded in size and number. Returns each row''s id and '
+  'its turn within its organization. p_due is a query of this schema''s functions, never text from outside. It returns '
+  'id, organization_id and due_at of rows of the types $1 that are due until $2, without the organizations $3, the first $4 by due_at.';
 
 create function private.due_refreshes(p_limit integer, p_within integer, p_types text[]) returns table (id uuid, turn integer)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -665,7 +665,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.due_refreshes(integer, integer, text[]) is
-  'The rows of these types whose tokens end within p_within seconds, by turns of their organizations.';
+  'The rows of these types whose tokens expire within p_within seconds, by turns of their organizations.';
 
 create function private.fail_refresh(
   p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text
@@ -679,7 +679,7 @@ declare
   v_has_expired boolean;
 begin
   v_ended := private.lock_lease(p_id, p_owner, p_generation);
-  -- Here a config that was written meanwhile shows: what was refused is not the token that stands there now.
+  -- The config was rewritten since the claim: the refused token is not the one that is stored now.
   if v_ended is not null then
     return v_ended;
   end if;
@@ -727,8 +727,8 @@ begin
     return v_ended;
   end if;
   if v_ended = 'reconnect_required' then
-    -- A grant that ended after a redemption whose answer was lost may have been ended by that: a provider that sees a token twice
-    -- takes it for stolen.
+    -- The grant ended after a redemption whose response was lost. That may be the cause: a provider that sees a token twice treats it
+    -- as stolen.
     v_reason := case
       when p_fault = 'invalid_grant' and v_lease.unknown_outcomes > 0 then 'refresh_lost'
       when p_fault = 'refused' then 'refresh_refused'
@@ -736,7 +736,7 @@ begin
     end;
     update public.integrations i set status = 'reconnect_required', status_reason = v_reason where i.id = p_id;
   elsif v_row.status = 'active' and (v_has_expired or p_fault = 'unreadable') then
-    -- Its token has ended, or nobody can open it: it does not work now, and may again.
+    -- Its token has expired, or its config does not open: it does not work now, but may again.
     update public.integrations i
       set status = 'degraded', status_reason = case p_fault when 'unreadable' then p_fault else 'refresh_failed' end
       where i.id = p_id;
@@ -750,14 +750,14 @@ $$;
 
 comment on function private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text) is
   'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may '
-  'later), unreadable (what is stored does not open here), invalid_grant (the token is no longer valid), invalid_client (the '
-  'user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (nothing '
-  'was asked). p_refusal: how a refused one was refused, {"alike", "may_be_ours", "tries"}. Once the token has ended such '
-  'refusals are counted. When as many as tries were alike, the first of them a day ago, the grant is over. One that may be our '
-  'client''s fault, or the endpoint''s, is what every connection of the type would get: there another one must have been '
+  'later), unreadable (the stored config does not open), invalid_grant (the token is no longer valid), invalid_client (the '
+  'user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider '
+  'was not asked). p_refusal describes a refusal: {"alike", "may_be_ours", "tries"}. After the token has expired, equal '
+  'refusals are counted. Once there are as many as tries, the first of them more than a day old, the grant counts as ended. If our '
+  'client or the endpoint may be the cause, every connection of the type would be refused: then another one must have been '
   'refreshed since the first.';
 
--- When a refresh, and a check, of a type last succeeded, to within ten minutes.
+-- When a refresh and a check of a type last succeeded, to within ten minutes.
 create table private.provider_successes (
   integration_type text not null,
   act text not null check (act in ('refresh', 'check')),
@@ -790,7 +790,7 @@ end
 $$;
 
 comment on function private.note_success(text, text) is
-  'Notes a success. It waits for nobody: whoever holds the row is noting the same.';
+  'Records a success. It never waits for a lock: a concurrent caller records the same.';
 
 create function private.has_succeeded(p_integration_type text, p_act text, p_since timestamptz) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -800,7 +800,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.has_succeeded(text, text, timestamp with time zone) is
-  'Whether a connection of the type had a success since a moment.';
+  'Whether a connection of the type has had a success since then.';
 
 create function public.admit_renewal(p_address text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -819,8 +819,8 @@ end
 $$;
 
 comment on function public.admit_renewal(text) is
-  'Called before a session is renewed with what a client presents, so that a stranger''s guesses do not use up what Supabase Auth '
-  'allows the worker. Returns admitted or too_many with seconds.';
+  'Counts an attempt to refresh a session, before it is made, so that a stranger''s guesses do not use up the worker''s limit at Supabase '
+  'Auth. Returns admitted or too_many with seconds.';
 
 revoke all on function 
   private.merged(jsonb, jsonb, jsonb),

@@ -1,10 +1,8 @@
--- Health checks: claimed, made by the worker, and settled with a verdict.
+-- Health checks: the worker claims them, runs them and settles them with a verdict.
 --
 -- Lock order: the integration's row first, then its claim.
 
--- A claim keeps others from checking the same integration at the same time, and for a moment after it: the provider's limit is shared.
---
--- Lock order, as everywhere: the integration's row first, then its claim.
+-- A claim prevents a second check of an integration at the same time and shortly afterwards, because the provider's limit is shared.
 create table private.check_claims (
   integration_id uuid primary key references public.integrations (id) on delete cascade,
   until timestamptz not null
@@ -36,8 +34,8 @@ create trigger schedule_next_check
   when (new.scan_schedule is not null)
   execute function private.schedule_next_check();
 
--- What is due, by type: the claim passes by a type whose provider is paused without reading its rows. A rotation writes none of these
--- columns, so its updates stay HOT.
+-- Due checks by type: a claim skips a type whose provider is paused without reading its rows. A rotation writes none of these columns, so
+-- its updates stay HOT.
 create index integrations_due_for_check on public.integrations (integration_type, next_check_at)
   where scan_schedule is not null and next_check_at is not null and status in ('active', 'degraded');
 
@@ -48,7 +46,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_is_current boolean;
 begin
-  -- Longer than a check can take, its refresh included.
+  -- Longer than a check can take, including its refresh.
   insert into private.check_claims as c (integration_id, until)
     values (p_row.id, now() + interval '10 minutes')
     on conflict (integration_id) do update set until = excluded.until where c.until <= now();
@@ -180,7 +178,7 @@ begin
   for v_row in
     select i.* from private.due_checks(p_limit, private.without_paused(p_types, 'api')) d
     join public.integrations i on i.id = d.id
-    -- Once more, for a row that was checked between the look and the lock.
+    -- Again, for a row that was checked between the read and the lock.
     where i.next_check_at <= now() and i.scan_schedule is not null and i.status in ('active', 'degraded')
     order by d.turn, i.next_check_at
     limit p_limit
@@ -213,7 +211,7 @@ begin
   if jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 100 then
     raise exception 'p_results is no list of at most 100' using errcode = 'invalid_parameter_value';
   end if;
-  -- In the order of ids, as everybody who locks several.
+  -- In the order of ids, as every function that locks several rows.
   for v_result in
     select * from jsonb_to_recordset(p_results)
       as r (id uuid, version text, status text, reason text, forbidden_days integer, schedule text, next_check_at timestamptz)
@@ -233,7 +231,7 @@ begin
         p_request_id, p_scan_types
       );
     exception when lock_not_available or deadlock_detected then
-      -- One row that cannot be had must not undo the others. Its claim ends by itself.
+      -- A row that cannot be locked must not undo the others. Its claim expires.
       v_end := jsonb_build_object('end', 'busy');
     end;
     v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
@@ -245,8 +243,8 @@ $$;
 comment on function public.settle_checks(jsonb, uuid, text, text[]) is
   'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the '
   'claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks '
-  'for. Where a slot of the schedule passes, of those an integration that is active is queued for the scanner, and of another a run '
-  'is recorded that did not run. Returns the end of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
+  'for. When a slot of the schedule passes, an active integration of these types is queued for the scanner; for another one a run '
+  'is recorded that did not run. Returns the outcome of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
 
 create function private.settle_check(
   p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamptz,
@@ -264,11 +262,11 @@ begin
     return jsonb_build_object('end', 'gone');
   end if;
 
-  -- A schedule that was changed meanwhile has its own next moment.
+  -- A schedule that was changed since the claim has its own next time.
   if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
     p_next_check_at := v_old.next_check_at;
   end if;
-  -- A slot passes when what was due moves on, also by a check that a user asked for.
+  -- A slot passes when a due check is rescheduled, also by a check that a user asked for.
   if v_old.scan_schedule is not null and v_old.next_check_at <= now() and p_next_check_at is distinct from v_old.next_check_at
     and v_old.integration_type = any (p_scan_types)
   then
@@ -307,7 +305,7 @@ begin
     perform private.note_success(v_old.integration_type, 'check');
   end if;
 
-  -- An outage says nothing about a grant that is over. And a token that is still good does not mend a grant that cannot be refreshed.
+  -- An outage says nothing about an ended grant. And a token that is still valid does not repair a grant that cannot be refreshed.
   if v_old.status in ('reconnect_required', 'revoked') and (
     p_status = 'degraded'
     or (p_status <> 'revoked' and v_old.status_reason in ('invalid_grant', 'invalid_client', 'refresh_lost', 'refresh_refused', 'not_refreshable'))
@@ -333,12 +331,12 @@ end
 $$;
 
 comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[]) is
-  'Ends one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) '
-  'it is void. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After '
-  'p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all rows of the type are forbidden: '
+  'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) '
+  'it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After '
+  'p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the type are forbidden: '
   'then the cause is not this grant.';
 
--- Since when checks of an integration are answered that they are forbidden, without a good answer in between.
+-- Since when the checks of an integration have been forbidden, without a success in between.
 create table private.forbidden_checks (
   integration_id uuid primary key references public.integrations (id) on delete cascade,
   since timestamptz not null default now()

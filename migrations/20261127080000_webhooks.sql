@@ -1,4 +1,4 @@
--- What organizations are told about their connections: endpoints, the outbox, and deliveries.
+-- Webhooks: endpoints, the outbox of events, and deliveries.
 --
 -- Lock order: an endpoint's row first, then its deliveries.
 
@@ -33,25 +33,25 @@ create table public.webhook_endpoints (
   check (disabled_reason is null or not enabled)
 );
 
-comment on column public.webhook_endpoints.events is 'The types that are wanted. Null: all, also those that come later.';
+comment on column public.webhook_endpoints.events is 'The event types that the endpoint receives. Null: all, including future ones.';
 
 comment on column public.webhook_endpoints.min_severity is
-  'Events of findings that are less severe are not wanted. Null: all are.';
+  'The least severity of the findings that the endpoint receives. Null: any.';
 
 comment on column public.webhook_endpoints.disabled_reason is
-  'gone: the receiver answered 410. Null where a user disabled it, or nobody.';
+  'gone: the receiver answered 410. Null if a user disabled it, or if it is enabled.';
 
 comment on column public.webhook_endpoints.config is
-  'The signing secrets, sealed as docs/format.md says for the place (organization, endpoint): secret, and during a change previous_secret.';
+  'The signing secrets, sealed as docs/format.md says for (organization, endpoint): secret, and during a change previous_secret.';
 
 comment on column public.webhook_endpoints.failing_since is
-  'When the first of the failures was that no success has followed yet.';
+  'The first failure since the last success.';
 
 comment on column public.webhook_endpoints.slow_until is
-  'Until then it shares the lanes of the slow. infinity: it has not answered in time yet.';
+  'Until then it shares the lanes of slow endpoints. infinity: it has not responded in time yet.';
 
 comment on column public.webhook_endpoints.rests_until is
-  'Nothing is sent before then: a slow receiver rests as long as its answer took.';
+  'Nothing is sent before then: a slow receiver pauses for as long as its response took.';
 
 create index webhook_endpoints_organization on public.webhook_endpoints (organization_id);
 
@@ -94,7 +94,7 @@ begin
   if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
     return null;
   end if;
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
     where e.id = p_id and e.organization_id = v_row.organization_id
     for no key update;
@@ -112,7 +112,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_row public.webhook_endpoints;
 begin
-  -- An organization's creations queue here: counted side by side, each would see room for one more.
+  -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
 
   if not private.lock_membership(p_user_id, p_organization_id) then
@@ -165,7 +165,7 @@ begin
       enabled = coalesce((p_changes->>'enabled')::boolean, e.enabled),
       disabled_reason = case when not p_changes ? 'enabled' then e.disabled_reason end,
       failing_since = null,
-      -- Another receiver has to show how fast it is.
+      -- The speed of a new receiver is unknown.
       slow_until = case when p_changes->>'url' <> e.url then 'infinity' else e.slow_until end,
       updated_at = now()
     where e.id = p_id
@@ -176,7 +176,7 @@ $$;
 
 comment on function public.change_webhook_endpoint(uuid, uuid, jsonb) is
   'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears '
-  'why it was disabled. Returns changed or unknown.';
+  'disabled_reason. Returns changed or unknown.';
 
 create function public.delete_webhook_endpoint(p_id uuid, p_user_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -234,7 +234,7 @@ $$;
 
 comment on function public.change_webhook_secret(uuid, uuid, jsonb, jsonb) is
   'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) '
-  'or unknown. A previous_secret among the new ones signs as well for a day.';
+  'or unknown. A previous_secret among the new ones also signs for a day.';
 
 create table private.webhook_events (
   id uuid primary key default gen_random_uuid(),
@@ -258,10 +258,10 @@ revoke all on sequence private.webhook_positions from public, anon, authenticate
 create table public.webhook_deliveries (
   endpoint_id uuid not null references public.webhook_endpoints (id) on delete cascade,
   event_id uuid not null references private.webhook_events (id) on delete cascade,
-  -- The order in which an endpoint hears of an integration. Whoever changes an integration holds its row, so this order is that of the
+  -- The order of an integration's events at an endpoint. A writer of an integration holds its row lock, so this is the order of the
   -- commits.
   position bigint not null unique default nextval('private.webhook_positions'),
-  -- Of the event, so that members read all of a delivery in one place.
+  -- Copied from the event, so that members can read a delivery in one place.
   organization_id uuid not null,
   integration_id uuid not null,
   type text not null,
@@ -269,23 +269,23 @@ create table public.webhook_deliveries (
   state text not null default 'pending' check (state in ('pending', 'delivered', 'failed')),
   attempts integer not null default 0,
   next_attempt_at timestamptz not null default now(),
-  -- Pending for no longer than this.
+  -- The delivery is given up after this.
   expires_at timestamptz not null default now() + interval '3 days',
   last_attempt_at timestamptz,
   last_status integer,
   last_error text check (char_length(last_error) between 1 and 64),
   delivered_at timestamptz,
-  -- Who is delivering it. A lease that has ended is nobody's.
+  -- The lease of the worker that delivers it. An expired lease has no owner.
   owner uuid,
   leased_until timestamptz,
   primary key (endpoint_id, event_id),
   check ((owner is null) = (leased_until is null))
 );
 
-comment on column public.webhook_deliveries.last_status is 'The status that the receiver answered last. Null: it gave none.';
+comment on column public.webhook_deliveries.last_status is 'The last status of the receiver. Null: there was no response.';
 
 comment on column public.webhook_deliveries.last_error is
-  'A short code: why the last attempt was no success (status, redirect, timeout, unreachable, refused, unreadable), or expired, or overflow. Null after a success.';
+  'A short code: why the last attempt failed (status, redirect, timeout, unreachable, refused, unreadable), or expired, or overflow. Null after a success.';
 
 create index webhook_deliveries_event on public.webhook_deliveries (event_id);
 
@@ -323,7 +323,7 @@ declare
   v_endpoints uuid[];
   v_event private.webhook_events;
 begin
-  -- Held, so that none is deleted before its delivery is written. In the order of ids, as everybody who locks several.
+  -- Locked, so that no endpoint is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
     where w.organization_id = p_organization_id and w.enabled and (w.events is null or p_type = any (w.events))
@@ -341,8 +341,8 @@ begin
   insert into private.webhook_events (organization_id, integration_id, type, data)
     values (p_organization_id, p_integration_id, p_type, p_data)
     returning * into v_event;
-  -- What is pending is bounded: beyond 10,000 deliveries that wait for an endpoint the next ones have failed from the start, and can be
-  -- sent again on request.
+  -- The outbox is bounded: beyond 10,000 waiting deliveries of an endpoint the next ones are stored as failed, and can be sent again on
+  -- request.
   insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at, state, last_error)
     select e.id, v_event.id, v_event.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
       case when b.is_full then 'failed' else 'pending' end, case when b.is_full then 'overflow' end
@@ -356,7 +356,7 @@ end
 $$;
 
 comment on function private.enqueue_event(uuid, uuid, text, jsonb, text) is
-  'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint wants it.';
+  'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint receives it.';
 
 create function private.webhook_data(p_row public.integrations, p_reason text) returns jsonb
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
@@ -371,7 +371,7 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
 $$;
 
 comment on function private.webhook_data(integrations, text) is
-  'What an event says about an integration, in bounded size whatever an earlier application has stored. It never contains '
+  'An event''s data about an integration, of bounded size whatever an earlier application has stored. It never contains '
   'anything from config.';
 
 create function private.announce_integration() returns trigger
@@ -393,14 +393,14 @@ end
 $$;
 
 comment on function private.announce_integration() is
-  'Announces that a connection was created or deleted, or that its user must act, whoever wrote the row.';
+  'Announces that a connection was created or deleted, or needs its user, for every writer of the row.';
 
 create trigger announce_change
   after insert or delete on public.integrations
   for each row
   execute function private.announce_integration();
 
--- Of status alone: neither a refresh nor a rotation comes here.
+-- Fires for a change of status only, not for a refresh or a rotation.
 create trigger announce_end
   after update of status on public.integrations
   for each row
@@ -429,7 +429,7 @@ end
 $$;
 
 comment on function private.announce_event() is
-  'Announces what a row does not show: that its credential was refreshed, or that a refresh failed.';
+  'Announces what the row does not show: a refresh, or a failed refresh.';
 
 create trigger announce_event
   after insert on public.credential_events
@@ -499,7 +499,7 @@ begin
       errcode = 'invalid_parameter_value';
   end if;
 
-  -- The endpoints for which something waits, each found by one step into the index.
+  -- The endpoints with waiting deliveries, each found by one index lookup.
   with recursive waiting (endpoint_id) as (
     (select d.endpoint_id from public.webhook_deliveries d where d.state = 'pending' order by d.endpoint_id limit 1)
     union all
@@ -546,7 +546,7 @@ begin
     select s.id as endpoint_id, s.event_id, s.is_slow,
       row_number() over (
         partition by s.is_slow
-        -- Of equals whichever: the older backlog is no reason.
+        -- Equals are in random order: an older backlog gives no precedence.
         order by s.share, s.is_failing, not s.is_new, random()
       ) as place
     from shares s
@@ -563,7 +563,7 @@ begin
       and d.state = 'pending' and d.next_attempt_at <= now() and coalesce(d.leased_until <= now(), true)
     for update skip locked
   ), claimed as (
-    -- Longer than the worker can take: its lanes work off a claim within a minute, with 10 s for each request.
+    -- Longer than the worker needs: its lanes finish a claim within a minute, with 10 s for each request.
     update public.webhook_deliveries d
       set owner = p_owner, leased_until = now() + interval '2 minutes'
       from taken t
@@ -597,8 +597,8 @@ comment on function public.claim_webhook_deliveries(uuid, integer, integer, uuid
   'Claims up to p_limit deliveries to endpoints that are not in p_skip. Of each integration it claims only the earliest '
   'undelivered event for an endpoint, so that events of one integration are delivered in order. Shares are fair: the organization '
   'with fewer deliveries in flight comes first, whatever the age of its backlog, and within it the endpoint with fewer. An '
-  'organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing, or has not answered yet comes last, '
-  'and p_slow bounds how many of those one claim holds. A slow or failing one has a single delivery in flight, and a slow one '
+  'organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing or new comes last, '
+  'and p_slow bounds how many deliveries for those one claim holds. A slow or failing one has a single delivery in flight, and a slow one '
   'pauses in between.';
 
 create function public.settle_webhook_deliveries(p_owner uuid, p_results jsonb) returns jsonb
@@ -613,7 +613,7 @@ begin
     raise exception 'p_results is no list of at most 100' using errcode = 'invalid_parameter_value';
   end if;
 
-  -- In the order of ids, as everybody who locks several.
+  -- In the order of ids, as every function that locks several rows.
   for v_result in
     select * from jsonb_to_recordset(p_results)
       as r (endpoint_id uuid, event_id uuid, status integer, error text, retry_after integer, url text, took_ms integer)
@@ -632,7 +632,7 @@ begin
       continue;
     end if;
 
-    -- A little earlier than the pause's end, each by another bit: what failed together does not come back together.
+    -- A random bit before the pause's end, so that deliveries that failed together are not retried together.
     v_next := now() + greatest(
       private.webhook_pause(v_delivery.attempts + 1) * (0.9 + 0.1 * random()),
       make_interval(secs => least(coalesce(v_result.retry_after, 0), 86400))
@@ -660,8 +660,8 @@ begin
 
     if v_result.error is null then
       update public.webhook_endpoints e set failing_since = null where e.id = v_endpoint.id and e.failing_since is not null;
-      -- After an outage what waited for its next turn need not wait any longer. A single event that a receiver in good health does
-      -- not like is no outage.
+      -- After an outage the waiting deliveries need not wait any longer. One event that a healthy receiver rejects is not an
+      -- outage.
       update public.webhook_deliveries d set next_attempt_at = now()
         where d.endpoint_id = v_endpoint.id and d.state = 'pending' and d.next_attempt_at > now()
           and v_endpoint.failing_since <= now() - interval '5 minutes';

@@ -18,7 +18,7 @@ alter table public.key_registry enable row level security;
 
 revoke all on table public.key_registry from public, anon, authenticated, service_role;
 
--- One row, always there, so that there is something to lock and a change of it is a conflict that every isolation level notices.
+-- It always has one row, so that there is something to lock, and so that every isolation level detects a concurrent change.
 create table private.fence (
   single boolean primary key default true check (single),
   id uuid,
@@ -46,7 +46,7 @@ begin
     return new;
   end if;
 
-  -- Enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, say) the trigger refuses nothing.
+  -- If the trigger is enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, for example), it rejects nothing.
   perform from private.fence f where f.id is null for share;
   if found then
     return new;
@@ -63,7 +63,7 @@ comment on function private.refuse_fenced_key() is
   'The fence: rejects a write (IK001) that is not sealed with a key that may write. The registry rows that it reads stay locked '
   'FOR SHARE until the writer ends, so the list cannot change under it.';
 
--- Of id too: a row that moves behind a scan's cursor has to be one that the scan would have passed.
+-- Also for a change of id: a row could move behind a scan's cursor, and must be one that the scan would have accepted.
 create trigger refuse_fenced_key
   before insert or update of id, config on public.integrations
   for each row
@@ -97,7 +97,7 @@ begin
   end if;
 
   begin
-    -- Before anything is read: two declarations queue here, and the trigger's switch needs the same lock.
+    -- Before any read: two declarations queue here, and enabling the trigger needs the same lock.
     lock table public.integrations in share row exclusive mode;
   exception when lock_not_available then
     return jsonb_build_object('outcome', 'busy');
@@ -277,14 +277,14 @@ $$;
 comment on function public.key_registry_state() is
   'The fence, the state of every known key, and what is sealed outside integrations: the number of rows by table and key id.';
 
--- Always enabled: endpoints are rarely written. It locks the fence's row, so a declaration waits for whoever has begun to write here, and
--- what retire_key counts afterwards is all there is.
+-- Always enabled, because endpoints are rarely written. It locks the fence's row, so a declaration waits for writers that have started, and
+-- retire_key then counts all secrets.
 create trigger refuse_fenced_key
   before insert on public.webhook_endpoints
   for each row
   execute function private.refuse_fenced_key();
 
--- A secret that comes or goes under the key that the row is on already brings nothing onto it.
+-- A change of secrets that keeps the row's key id adds no use of another key.
 create trigger refuse_fenced_change
   before update of config on public.webhook_endpoints
   for each row

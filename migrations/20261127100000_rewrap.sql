@@ -1,4 +1,4 @@
--- How a rotation reads, counts and writes rows, and what the schedule cleans up.
+-- The functions of a rotation, and the scheduled clean-up.
 
 create function public.rewrap_load() returns jsonb
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -86,7 +86,7 @@ begin
     raise exception 'a patch without a key id' using errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
   end if;
 
-  -- What a crash of the server undoes, a further run finds again. record_rotation takes all of it to the disk.
+  -- A crash of the server may undo this; a further run finds the rows again. record_rotation makes all of it durable.
   perform set_config('synchronous_commit', 'off', true);
   perform set_config('integrations.rewrap', 'on', true);
   with written as (
@@ -104,8 +104,8 @@ end
 $$;
 
 comment on function public.rewrap_write(uuid[], text[], jsonb[]) is
-  'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns how many were '
-  'written of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; '
+  'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns the number of '
+  'written rows of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; '
   'updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at '
   'most two seconds for another writer of a row, then fails whole with 55P03.';
 
@@ -123,7 +123,7 @@ end
 $$;
 
 comment on function public.record_opening(text, text, uuid[]) is
-  'Called before keytool opens rows of these organizations, to verify them or to move them to p_kid: writes an event for each. '
+  'Called before keytool opens rows of these organizations, to verify them or to rewrap them with p_kid: writes an event for each. '
   'Returns the number of events.';
 
 create function public.record_rotation(p_kid text, p_organizations jsonb) returns integer
@@ -137,7 +137,7 @@ begin
     raise exception 'not a key id and at most 10000 organizations' using
       errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
   end if;
-  -- A transaction that has written nothing commits without waiting for the log. Locking a row writes a little.
+  -- A transaction without writes commits without waiting for the log. Locking a row is a write.
   perform from private.fence f for key share;
   insert into public.credential_events (actor, organization_id, action, outcome, details)
     select 'keytool', o.id, 'rotated', 'succeeded',
@@ -149,8 +149,8 @@ end
 $$;
 
 comment on function public.record_rotation(text, jsonb) is
-  'Ends a rotation to p_kid: writes an event for each organization that had rows moved ([{id, rows, from}], from being key ids, or '
-  'legacy for rows without one), and takes everything that rewrap_write has written before to the disk. Returns the number of events.';
+  'Ends a rotation to p_kid: writes an event for each organization with rewrapped rows ([{id, rows, from}], from being key ids, or '
+  'legacy for rows without one), and makes all earlier writes of rewrap_write durable. Returns the number of events.';
 
 create function public.clean_up(p_event_days integer) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -171,7 +171,7 @@ begin
   get diagnostics v_count = row_count;
   v_more := v_more or v_count = 1000;
 
-  -- Longer than any call is on its way.
+  -- Longer than any call can take.
   delete from private.ended_connections c
     where c.id in (
       select e.id from private.ended_connections e

@@ -1,7 +1,6 @@
--- What the scanner does and finds: runs (the source document's `assessments`), what each run could see, findings that live across runs,
--- and mutes. A subject of its own, so a file of its own.
+-- The scanner's data: runs (the source document's `assessments`), the coverage of each run, findings across runs, and mutes.
 --
--- Of the table `assessments` the source document gives the name, and that the scanner stores its results there; the columns are ours.
+-- The source document names the table `assessments` and says that the scanner stores its results there; the columns are ours.
 --
 -- Lock order: the integration's row, then its run's claim, then findings, then webhook endpoints.
 
@@ -41,23 +40,23 @@ create table public.assessments (
 comment on table public.assessments is
   'A run of the scanner over one integration. Without foreign keys: a run outlives its integration.';
 
-comment on column public.assessments.slot is 'Which moment of the schedule the run is for.';
+comment on column public.assessments.slot is 'The slot of the schedule that the run is for.';
 
 comment on column public.assessments.outcome is
-  'complete: every check was judged. incomplete: some could not be. not_run: nothing was asked; the reason says why.';
+  'complete: every check was judged. incomplete: some could not be. not_run: no request was made; the reason says why.';
 
 comment on column public.assessments.reason is
   'Why it is incomplete or did not run: a reason of a check, the status_reason of the integration, disconnected, account_replaced, '
-  'not_checked (the health check was put off), still_running (the slot of a run that has not ended), unreadable (the credential does not open), '
+  'not_checked (the health check was postponed), still_running (the slot of a run that has not ended), unreadable (the credential does not open), '
   'timed_out, scanner_failed.';
 
 comment on column public.assessments.catalogue is 'The hash of the checks that judged.';
 
-comment on column public.assessments.baseline is 'The account''s first run: what it opens is no news.';
+comment on column public.assessments.baseline is 'The account''s first run: the findings that it opens are not announced.';
 
-comment on column public.assessments.muted is 'How many open findings were muted when the run ended.';
+comment on column public.assessments.muted is 'The number of muted open findings at the end of the run.';
 
-comment on column public.assessments.ended_by is 'Which scanner ended it, so that a call whose answer was lost can be repeated.';
+comment on column public.assessments.ended_by is 'The scanner that ended it, so that a call whose response was lost can be repeated.';
 
 create unique index assessments_open on public.assessments (integration_id) where state <> 'done';
 
@@ -84,10 +83,10 @@ create table public.assessment_checks (
 );
 
 comment on table public.assessment_checks is
-  'What one check saw in a run: how many resources, and why not all of them.';
+  'The coverage of one check in a run: the number of resources, and why not all of them.';
 
 comment on column public.assessment_checks.complete is
-  'Every resource was looked at and could be told: only then is one that was not listed gone.';
+  'Every resource was checked with a known result. Only then does a resource that was not listed count as gone.';
 
 create table public.findings (
   id uuid primary key default gen_random_uuid(),
@@ -130,13 +129,13 @@ comment on column public.findings.identity is
   'private.finding_identity of account, check, resource and item: ids of the provider, never names.';
 
 comment on column public.findings.sort_key is
-  'The order of lists, and their cursor: the most severe first (1 is critical, 5 info), of those the youngest.';
+  'The order of lists, and their cursor: the most severe first (1 is critical, 5 info), then the youngest.';
 
 comment on column public.findings.state is
-  'resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nobody looks any more.';
+  'resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nothing checks it any more.';
 
 comment on column public.findings.unverified_since is
-  'Open, and since then no run could look. Null: the last run saw it fail.';
+  'The finding is open, but no run could check it since then. Null: the last run saw the failure.';
 
 create unique index findings_identity on public.findings (integration_id, identity);
 
@@ -164,12 +163,12 @@ comment on table public.finding_events is
   'The history of findings, append-only until clean_up deletes what is older than the retention. Mutes are rows of their own.';
 
 comment on column public.finding_events.cause is
-  'What changed: the account''s configuration, the check, what the credential may see, a user, or only the time. Null: nothing that is '
-  'known of (the first run, an outage).';
+  'What changed: the account''s configuration, the check, what the credential may see, a user, or only the time. Null: unknown '
+  '(the first run, an outage).';
 
-comment on column public.finding_events.reason is 'How it ended (passed, gone …), or why it could not be looked at.';
+comment on column public.finding_events.reason is 'How it ended (passed, gone …), or why it could not be checked.';
 
-comment on column public.finding_events.announced is 'Webhooks are told of it.';
+comment on column public.finding_events.announced is 'Whether webhooks report it.';
 
 create index finding_events_finding on public.finding_events (finding_id, id);
 
@@ -204,11 +203,11 @@ create table public.finding_mutes (
 );
 
 comment on table public.finding_mutes is
-  'A user''s decision not to be bothered. It is joined where findings are read, so it holds at once and ends at once, without a scan.';
+  'A user''s decision to hide findings. It is joined where findings are read, so it starts and ends at once, without a scan.';
 
 comment on column public.finding_mutes.integration_id is 'Null: all of the organization. Likewise resource_id and item.';
 
-comment on column public.finding_mutes.ended_by is 'The user who ended it early. Null: its time ended it.';
+comment on column public.finding_mutes.ended_by is 'The user who ended it early. Null: it expired.';
 
 create index finding_mutes_organization on public.finding_mutes (organization_id, created_at desc, id);
 
@@ -218,12 +217,12 @@ create index finding_mutes_expiry on public.finding_mutes (expires_at) where end
 
 create index finding_mutes_ended on public.finding_mutes (ended_at) where ended_at is not null;
 
--- With the rights of whoever reads, so that row level security and the grants of columns hold.
+-- With the reader's rights, so that row level security and the grants of columns apply.
 create view public.finding_list with (security_invoker = true) as
   select f.id, f.organization_id, f.integration_id, f.integration_type, f.account_id, f.check_id, f.check_version, f.resource_type,
     f.resource_id, f.resource_name, f.item, f.severity, f.sort_key, f.state, f.ended_as, f.unverified_since, f.unverified_reason,
     f.evidence, f.reopened, f.first_seen_at, f.opened_at, f.ended_at,
-    -- Not "is not null": the planner takes that for a rarity, and sorts all of an organization to list those that are not muted.
+    -- Not "is not null": the planner would estimate that as rare, and sort all findings of an organization to list those that are not muted.
     m.muted_until, coalesce(m.muted_until > now(), false) as muted
   from public.findings f
   cross join lateral (
@@ -253,31 +252,31 @@ comment on view public.mute_list is 'Mutes, and whether an open finding matches.
 
 create sequence private.scan_generations;
 
--- A run that has not ended, and who works on it.
+-- The claims of runs that have not ended.
 create table private.scan_claims (
   assessment_id uuid primary key references public.assessments (id) on delete cascade,
   organization_id uuid not null,
   integration_id uuid not null,
   integration_type text not null,
-  -- From then on a scanner may claim it. While one has it, the end of its lease.
+  -- A scanner may claim the run from then on. While one has claimed it: the end of its lease.
   due_at timestamptz not null default now(),
   owner uuid,
-  -- Another, higher one with each claim: what an earlier one writes is rejected.
+  -- Higher with each claim: writes of an earlier claim are rejected.
   generation bigint,
-  -- Claims since the position last moved.
+  -- The number of claims since the position last changed.
   claims integer not null default 0,
   account_id text,
   catalogue text,
-  -- Where the scan is: the scanner's, never read here.
+  -- The position of the scan, in the scanner's own format. The database never reads it.
   position text check (octet_length(position) <= 8388608),
   results integer not null default 0,
-  -- Results were turned away: what is absent from the others is not gone.
+  -- Results were rejected, so resources without a result do not count as gone.
   is_full boolean not null default false
 );
 
 create index scan_claims_due on private.scan_claims (integration_type, due_at);
 
--- The results of a run that has not ended. Logged: a position that outlives its results would make what they say seem gone.
+-- The results of a run that has not ended. A logged table: if a crash kept the position but not the results, their resources would seem gone.
 create table private.scan_results (
   assessment_id uuid not null references private.scan_claims (assessment_id) on delete cascade,
   identity bytea not null,
@@ -298,15 +297,15 @@ create table private.scan_results (
   primary key (assessment_id, identity)
 );
 
--- How the last run left each check, which says why the next one finds something else.
+-- The state of each check after the last run, for the cause of the next run's changes.
 create table private.check_states (
   integration_id uuid not null references public.integrations (id) on delete cascade,
   check_id text not null,
   account_id text,
   check_version integer not null,
-  -- Why it was unknown.
+  -- The reason, if it was unknown.
   reason text,
-  -- Since when something was seen by it.
+  -- Since when it has seen something.
   seen_at timestamptz,
   primary key (integration_id, check_id)
 );
@@ -369,7 +368,7 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
 $$;
 
 comment on function private.finding_identity(text, text, text, text, text) is
-  'What makes two results one finding. A hash, because ids of a provider may be longer than an index takes.';
+  'The identity of a finding across runs. A hash, because a provider''s ids may be too long for an index.';
 
 create function private.open_run(p_row public.integrations, p_trigger text, p_slot timestamptz, p_user_id uuid) returns uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -421,7 +420,7 @@ end
 $$;
 
 comment on function private.mark_unverified(uuid, uuid, text) is
-  'Marks the open findings of an integration that no run could look at. Their state stays.';
+  'Marks the open findings of an integration that no run could check. Their state stays.';
 
 create function private.archive_findings(p_integration_id uuid, p_account_id text, p_assessment_id uuid, p_ended_as text) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -443,8 +442,8 @@ end
 $$;
 
 comment on function private.archive_findings(uuid, text, uuid, text) is
-  'Archives the open findings of an integration that nobody will look at again: all (disconnected), or those of other accounts than '
-  'this one (account_replaced). Nothing says that they are resolved.';
+  'Archives the open findings of an integration that nothing will check again: all (disconnected), or those of other accounts than '
+  'this one (account_replaced). They do not count as resolved.';
 
 create function private.end_run(p_assessment_id uuid, p_outcome text, p_reason text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -489,7 +488,7 @@ end
 $$;
 
 comment on function private.record_not_run(integrations, timestamp with time zone, text) is
-  'Records that nothing ran at a slot of the schedule, so that a gap shows.';
+  'Records a slot of the schedule without a run, so that the gap is visible.';
 
 create function private.settle_slot(p_row public.integrations, p_slot timestamptz) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -503,7 +502,7 @@ end
 $$;
 
 comment on function private.settle_slot(integrations, timestamp with time zone) is
-  'What a slot of the schedule becomes once its health check is settled: a queued run if the integration is active, otherwise a run '
+  'Handles a slot of the schedule once its health check is settled: queues a run if the integration is active, otherwise records a run '
   'that did not run, with the reason.';
 
 create function public.request_scan(p_id uuid, p_user_id uuid, p_types text[]) returns jsonb
@@ -521,7 +520,7 @@ begin
   if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
@@ -548,7 +547,7 @@ $$;
 
 comment on function public.request_scan(uuid, uuid, text[]) is
   'Queues a run of an integration for a user ("scan now"). p_types: the types that have checks. Returns queued with id and state, '
-  'already_open with those of the run that has not ended, not_assessable (nothing is checked of this type), reconnect_required, '
+  'already_open with those of the run that has not ended, not_assessable (there are no checks for this type), reconnect_required, '
   'too_many with seconds (20 in an hour for each user), or unknown.';
 
 create function private.due_scans(p_limit integer, p_types text[]) returns table (id uuid, turn integer)
@@ -602,7 +601,7 @@ begin
   loop
     exit when v_room <= 0;
     v_row := v_due.integration;
-    -- Once more, for a run that was claimed between the look and the lock.
+    -- Again, for a run that was claimed between the read and the lock.
     select * into v_claim from private.scan_claims c where c.assessment_id = v_due.id and c.due_at <= now() for update skip locked;
     continue when not found;
 
@@ -623,7 +622,7 @@ begin
       continue;
     end if;
 
-    -- Longer than a slice can take, its writes included. Each save_scan_position prolongs it.
+    -- Longer than a slice can take, including its writes. Each save_scan_position prolongs it.
     update private.scan_claims c
       set owner = p_owner, due_at = now() + interval '3 minutes', generation = nextval('private.scan_generations'), claims = c.claims + 1,
         account_id = private.account_of(v_row)
@@ -655,11 +654,11 @@ end
 $$;
 
 comment on function public.claim_scan_runs(uuid, integer, text[], integer, text) is
-  'Claims up to p_limit runs of these types for three minutes, organizations in turns, and hands out their sealed configs. Each '
-  'claim has a higher generation; what an earlier one writes is rejected. A run whose token ends within p_soon seconds, or whose '
-  'refreshed one is not stored yet, is put off by a minute: the worker refreshes it. Runs of a paused provider wait. A run whose '
+  'Claims up to p_limit runs of these types for three minutes, organizations in turns, and returns their sealed configs. Each '
+  'claim has a higher generation; what an earlier one writes is rejected. A run whose token expires within p_soon seconds, or whose '
+  'refreshed token is not stored yet, is postponed by a minute: the worker refreshes it. Runs of a paused provider wait. A run whose '
   'integration needs a reconnection, that has another account by now, or that five claims have not moved, ends here. position is '
-  'null at the beginning; with another catalogue than the scanner''s the scan begins anew. Together configs and positions are at '
+  'null at the beginning; with another catalogue than the scanner''s the scan starts again. Together configs and positions are at '
   'most about 8 MiB.';
 
 create function private.is_usable(p_row public.integrations, p_soon integer) returns boolean
@@ -670,7 +669,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.is_usable(integrations, integer) is
-  'Whether the stored access token is good for p_soon more seconds, and no newer one waits to be stored.';
+  'Whether the stored access token is valid for p_soon more seconds, and no newer one is in the journal.';
 
 create function private.lock_run(p_id uuid, p_owner uuid, p_generation bigint) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -728,8 +727,8 @@ end
 $$;
 
 comment on function public.reopen_scan_credential(uuid, uuid, bigint, integer, text) is
-  'Hands out the stored credential of a claimed run once more, for a provider that no longer accepts the one at hand. Returns '
-  'opened, not_usable (its token ends: save the position and let go), changed, finished or gone.';
+  'Returns the stored credential of a claimed run again, for a provider that no longer accepts the scanner''s one. Returns '
+  'opened, not_usable (its token expires: save the position and release the run), changed, finished or gone.';
 
 create function private.stage_results(p_id uuid, p_catalogue text, p_results jsonb) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -746,7 +745,7 @@ begin
   end if;
   select * into v_claim from private.scan_claims c where c.assessment_id = p_id;
   if v_claim.catalogue is distinct from p_catalogue then
-    -- Other checks have judged what is there.
+    -- The stored results come from another catalogue.
     delete from private.scan_results r where r.assessment_id = p_id;
     update private.scan_claims c set catalogue = p_catalogue, results = 0, is_full = c.is_full and c.catalogue is null
       where c.assessment_id = p_id;
@@ -791,7 +790,7 @@ end
 $$;
 
 comment on function private.stage_results(uuid, text, jsonb) is
-  'Keeps results of a run until it ends, each once: of two about the same the worse one stays, as in a list that changes between two '
+  'Stores results of a run until it ends, each once: of two about the same resource the worse one stays, as in a list that changes between two '
   'pages. Results of another catalogue are dropped. False: with these they would be more than 50,000; none of these is kept, and '
   'the run is marked so.';
 
@@ -817,7 +816,7 @@ begin
   if not private.stage_results(p_id, p_catalogue, p_results) then
     return jsonb_build_object('outcome', 'full');
   end if;
-  -- The same position again is the same call, repeated because its answer was lost.
+  -- The same position means the same call, repeated because its response was lost.
   update public.assessments a set requests = a.requests + p_requests
     where a.id = p_id and exists (
       select from private.scan_claims c where c.assessment_id = p_id and c.position is distinct from p_position
@@ -833,9 +832,9 @@ end
 $$;
 
 comment on function public.save_scan_position(uuid, uuid, bigint, text, text, jsonb, integer, timestamp with time zone) is
-  'Keeps where a claimed run is (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one '
-  'transaction. p_requests: how many were made since. Without p_not_before the claim is prolonged by three minutes; with it the run '
-  'is let go until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan '
+  'Stores the position of a claimed run (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one '
+  'transaction. p_requests: the number of requests since. Without p_not_before the claim is prolonged by three minutes; with it the run '
+  'is released until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan '
   'and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
 
 create function public.finish_scan_run(
@@ -868,7 +867,7 @@ begin
   select i.* into v_row from public.assessments a join public.integrations i on i.id = a.integration_id where a.id = p_id;
   select * into v_claim from private.scan_claims c where c.assessment_id = p_id;
   if v_claim.account_id is distinct from private.account_of(v_row) then
-    -- What was seen is of an account that this integration no longer is.
+    -- The results are about an account that this integration no longer has.
     perform private.end_run(p_id, 'incomplete', 'account_replaced');
     return jsonb_build_object('outcome', 'changed');
   end if;
@@ -923,7 +922,7 @@ $$;
 
 comment on function public.finish_scan_run(uuid, uuid, bigint, text, jsonb, jsonb, integer, text) is
   'Ends a claimed run: compares what it saw with what was known, in one transaction. p_checks: [{check_id, check_version, '
-  'incomplete?, was?, clock?}], every check of the type, of which a part was not looked at for the reason incomplete; was: its former '
+  'incomplete?, was?, clock?}], every check of the type, of which a part was not checked for the reason incomplete; was: its former '
   'ids; clock: it compares with the time. p_results: up to 5,000 results that were not saved yet. p_reason: why the scan ended before '
   'its end. Returns finished with the run and its counts, also when repeated; changed (another scanner has it, it ended, or the '
   'integration has another account), or gone.';
@@ -949,8 +948,8 @@ begin
   if not p_checks @? '$[*].was[*]' then
     return;
   end if;
-  -- The findings of other integrations are renamed too: a mute of the whole organization goes with all of them. One at a time, so that
-  -- two runs do not wait for each other's.
+  -- The findings of other integrations are renamed too, because a mute of the whole organization covers all of them. One at a time, so that
+  -- two runs do not deadlock.
   perform pg_advisory_xact_lock(hashtextextended('checks of ' || p_organization_id, 0));
   for v_check in
     select c.check_id, w.id as was
@@ -1028,9 +1027,9 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 comment on function private.cover_checks(assessments, private.scan_claims, jsonb) is
-  'Writes what each check saw: fail if one fails, otherwise unknown if one is or a part was not looked at, otherwise what the others '
-  'are. Complete, so that what is absent is gone, only if nothing was left out and nothing is unknown: an unknown result may be a '
-  'resource whose id the answer did not say.';
+  'Writes what each check saw: fail if one fails, otherwise unknown if one is or a part was not checked, otherwise what the others '
+  'are. It is complete, so that absent resources count as gone, only if nothing was left out and nothing is unknown: an unknown result may be a '
+  'resource whose id the response did not contain.';
 
 create function private.compare_findings(p_run public.assessments, p_checks jsonb) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
@@ -1097,7 +1096,7 @@ begin
       )
       returning f.id, f.check_id, f.resource_id, f.item, f.sort_key
   ), changes as (
-    -- Of what goes on unseen the first time is the event.
+    -- A finding that stays unverified gets one event, the first time.
     select u.id, u.check_id, u.resource_id, u.item, u.sort_key, u.action,
       coalesce(u.ended_as, case when u.action = 'unverified' then u.unseen end) as reason
       from updated u
@@ -1113,7 +1112,7 @@ begin
         when a.check_id = any (v_clock) then 'time'
         else 'configuration'
       end as cause,
-      -- News is what the same check, which has seen something before, finds otherwise than then.
+      -- Announced are changes that the same check sees after it has seen something before.
       not p_run.baseline and s.seen_at is not null and s.check_version = a.check_version as is_news
     from public.assessment_checks a
     left join private.check_states s on s.integration_id = p_run.integration_id and s.check_id = a.check_id
@@ -1127,7 +1126,7 @@ begin
         when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
         else k.of_check->>h.check_id
       end as cause,
-      -- The mutes last: of what is no news nobody asks.
+      -- The mutes last: they matter only for changes that are announced.
       case when h.action in ('opened', 'reopened', 'resolved') and h.check_id = any (k.news) then not exists (
         select from public.finding_mutes m
         where m.organization_id = p_run.organization_id and m.check_id = h.check_id and m.ended_at is null and m.expires_at > now()
@@ -1157,9 +1156,9 @@ $$;
 
 comment on function private.compare_findings(assessments, jsonb) is
   'Compares the results of a run with the findings of its integration, and writes an event for each change. A failure opens or '
-  'reopens. A pass of the same resource resolves, as does its absence where the check is complete. What could not be looked at stays '
-  'open and is unverified. What only a check found that is gone itself is archived. Announced are changes that are news and not '
-  'muted, the 100 most severe.';
+  'reopens. A pass of the same resource resolves, as does its absence where the check is complete. What could not be checked stays '
+  'open and is unverified. Findings of a removed check are archived. Announced are the 100 most severe changes that are not muted and that '
+  'the same check saw after it had seen something before.';
 
 create function private.remember_checks(p_run public.assessments) returns void
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -1177,7 +1176,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 comment on function private.remember_checks(assessments) is
-  'Keeps how a run left each check, for the next one.';
+  'Stores the state of each check after a run, for the next one.';
 
 create function private.end_runs_of_deleted() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -1195,7 +1194,7 @@ end
 $$;
 
 comment on function private.end_runs_of_deleted() is
-  'Ends the open run of an integration that is deleted, and archives its open findings, whoever deletes it.';
+  'Ends the open run of an integration that is deleted, and archives its open findings, for every writer that deletes it.';
 
 create trigger end_runs
   after delete on public.integrations
@@ -1223,7 +1222,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.finding_data(findings, uuid, text) is
-  'What a webhook event says about a finding, bounded. Its evidence is read from the API.';
+  'A webhook event''s data about a finding, of bounded size. The evidence is read from the API.';
 
 create function private.announce_finding() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -1267,7 +1266,7 @@ end
 $$;
 
 comment on function private.announce_assessment() is
-  'Announces the end of a run. Of one that did not run the connection''s own events have told.';
+  'Announces the end of a run. A run that did not run is not announced: the connection''s own events report the cause.';
 
 create trigger announce_assessment
   after update of state on public.assessments
@@ -1300,7 +1299,7 @@ end
 $$;
 
 comment on function private.announce_mute_end() is
-  'Announces the open findings that a mute no longer covers, nor another one; the 100 most severe.';
+  'Announces the open findings that no mute covers any more; the 100 most severe.';
 
 create trigger announce_mute_end
   after update of ended_at on public.finding_mutes
@@ -1321,7 +1320,7 @@ begin
       errcode = 'invalid_parameter_value',
       hint = 'check_id, reason, note and expires_at, and as it is wished integration_id, resource_id, item';
   end if;
-  -- An organization's creations queue here: counted side by side, each would see room for one more.
+  -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('mutes ' || p_organization_id, 0));
   if not private.lock_membership(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');

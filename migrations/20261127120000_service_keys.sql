@@ -1,13 +1,13 @@
--- Service keys: how a program of the operator's, or of an organization's, calls the API without a user.
+-- Service keys, with which programs of the operator or of an organization call the API without a user.
 
 create table private.service_keys (
   id uuid primary key default gen_random_uuid(),
-  -- Null: of all organizations. Only an operator makes such a key.
+  -- Null: all organizations. Only an operator can create such a key.
   organization_id uuid,
   name text not null check (char_length(name) between 1 and 200),
-  -- How the key begins, so that its owner knows it again.
+  -- The beginning of the key, so that its owner recognizes it.
   prefix text not null check (char_length(prefix) between 1 and 16),
-  -- SHA-256 of the key. A key has 256 random bits, so neither guessing nor the time of a look-up helps.
+  -- SHA-256 of the key. A key has 256 random bits, so neither guessing nor timing the lookup helps.
   hash text not null unique check (hash ~ '^[0-9a-f]{64}$'),
   scopes text[] not null check (
     cardinality(scopes) between 1 and 7
@@ -21,7 +21,7 @@ create table private.service_keys (
   created_at timestamptz not null default now(),
   expires_at timestamptz,
   revoked_at timestamptz,
-  -- To the minute.
+  -- Precise to the minute.
   last_used_at timestamptz
 );
 
@@ -152,7 +152,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.service_key(uuid, text, uuid) is
-  'What an event says of a service key that is valid, has the scope and may act for the organization. Null: it may not.';
+  'An event''s details about a service key that is valid, has the scope and may act for the organization; null otherwise.';
 
 create function public.authenticate_service_key(p_hash text, p_scope text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -216,7 +216,7 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
 $$;
 
 comment on function private.clean_up_service_keys(integer) is
-  'Deletes the service keys that ended more than p_days days ago. Until then the list says what an event''s key was.';
+  'Deletes the service keys that ended more than p_days days ago. Until then the list shows the key of an event.';
 
 revoke all on function
   private.is_owner(uuid, uuid),

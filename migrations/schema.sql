@@ -108,7 +108,7 @@ create table private.rate_limits (
   kind text not null,
   subject text not null,
   attempts integer not null,
-  -- From then on the attempts count no longer.
+  -- From then on the attempts no longer count.
   ends_at timestamp with time zone not null,
   blocked_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
   constraint rate_limits_pkey PRIMARY KEY (kind, subject),
@@ -204,7 +204,7 @@ create table private.webhook_events (
 CREATE INDEX webhook_events_occurred_at ON private.webhook_events USING btree (occurred_at);
 alter table private.webhook_events enable row level security;
 
--- What one check saw in a run: how many resources, and why not all of them.
+-- The coverage of one check in a run: the number of resources, and why not all of them.
 create table public.assessment_checks (
   assessment_id uuid not null,
   organization_id uuid not null,
@@ -213,7 +213,7 @@ create table public.assessment_checks (
   status text not null,
   reason text,
   needs text[] default '{}'::text[] not null,
-  -- Every resource was looked at and could be told: only then is one that was not listed gone.
+  -- Every resource was checked with a known result. Only then does a resource that was not listed count as gone.
   complete boolean not null,
   passed integer not null,
   failed integer not null,
@@ -237,24 +237,24 @@ create table public.assessments (
   integration_type text not null,
   account_id text,
   trigger text not null,
-  -- Which moment of the schedule the run is for.
+  -- The slot of the schedule that the run is for.
   slot timestamp with time zone,
   requested_by uuid,
   state text default 'queued'::text not null,
-  -- complete: every check was judged. incomplete: some could not be. not_run: nothing was asked; the reason says why.
+  -- complete: every check was judged. incomplete: some could not be. not_run: no request was made; the reason says why.
   outcome text,
-  -- Why it is incomplete or did not run: a reason of a check, the status_reason of the integration, disconnected, account_replaced, not_checked (the health check was put off), still_running (the slot of a run that has not ended), unreadable (the credential does not open), timed_out, scanner_failed.
+  -- Why it is incomplete or did not run: a reason of a check, the status_reason of the integration, disconnected, account_replaced, not_checked (the health check was postponed), still_running (the slot of a run that has not ended), unreadable (the credential does not open), timed_out, scanner_failed.
   reason text,
   -- The hash of the checks that judged.
   catalogue text,
-  -- The account's first run: what it opens is no news.
+  -- The account's first run: the findings that it opens are not announced.
   baseline boolean,
   requests integer default 0 not null,
   passed integer,
   failed integer,
   unknown integer,
   not_applicable integer,
-  -- How many open findings were muted when the run ended.
+  -- The number of muted open findings at the end of the run.
   muted integer,
   opened integer,
   reopened integer,
@@ -263,7 +263,7 @@ create table public.assessments (
   queued_at timestamp with time zone default now() not null,
   started_at timestamp with time zone,
   finished_at timestamp with time zone,
-  -- Which scanner ended it, so that a call whose answer was lost can be repeated.
+  -- The scanner that ended it, so that a call whose response was lost can be repeated.
   ended_by uuid,
   constraint assessments_pkey PRIMARY KEY (id),
   constraint assessments_catalogue_check CHECK (((char_length(catalogue) >= 1) AND (char_length(catalogue) <= 128))),
@@ -286,25 +286,25 @@ CREATE TRIGGER announce_assessment AFTER UPDATE OF state ON public.assessments F
 grant select on public.assessments to service_role;
 grant select (id, organization_id, integration_id, integration_type, account_id, trigger, slot, requested_by, state, outcome, reason, catalogue, baseline, requests, passed, failed, unknown, not_applicable, muted, opened, reopened, resolved, unverified, queued_at, started_at, finished_at) on public.assessments to authenticated;
 
--- Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives the integration it tells of.
+-- Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives its integration.
 create table public.credential_events (
   id bigint generated always as identity not null,
   occurred_at timestamp with time zone default now() not null,
   user_id uuid,
   organization_id uuid not null,
-  -- The integration; of a grant that waits for its account, the pending connection. Null: all of the organization's.
+  -- The integration, or the pending connection of a grant without an account. Null: all integrations of the organization.
   integration_id uuid,
   integration_type text,
   external_account_id text,
   action text not null,
-  -- succeeded or failed; of a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the grant); of a check the status that it found.
+  -- succeeded or failed; for a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the grant); for a check the new status.
   outcome text not null,
   request_id text,
-  -- user: somebody who is signed in (user_id); service: the worker by itself; service_key: a program with a service key (details); keytool: an operator; scanner: the scanner by itself.
+  -- user: a signed-in user (user_id); service: the worker itself; service_key: a program with a service key (details); keytool: an operator; scanner: the scanner itself.
   actor text default 'user'::text not null,
   -- A short code: what the credential was opened for, why a refresh or a check failed. Never a value.
   reason text,
-  -- Of what keytool did with all rows of an organization: how many (rows), the key ids from and to, and the database role. Of a service key: its id (service_key) and its name.
+  -- For keytool: the number of rows, the key ids from and to, and the database role. For a service key: its id (service_key) and its name.
   details jsonb,
   constraint credential_events_pkey PRIMARY KEY (id),
   constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'rotated'::text, 'revoked'::text]))),
@@ -361,11 +361,11 @@ create table public.finding_events (
   organization_id uuid not null,
   assessment_id uuid,
   action text not null,
-  -- What changed: the account's configuration, the check, what the credential may see, a user, or only the time. Null: nothing that is known of (the first run, an outage).
+  -- What changed: the account's configuration, the check, what the credential may see, a user, or only the time. Null: unknown (the first run, an outage).
   cause text,
-  -- How it ended (passed, gone …), or why it could not be looked at.
+  -- How it ended (passed, gone …), or why it could not be checked.
   reason text,
-  -- Webhooks are told of it.
+  -- Whether webhooks report it.
   announced boolean default false not null,
   constraint finding_events_pkey PRIMARY KEY (id),
   constraint finding_events_action_check CHECK ((action = ANY (ARRAY['opened'::text, 'reopened'::text, 'resolved'::text, 'archived'::text, 'unverified'::text, 'verified'::text, 'severity_changed'::text]))),
@@ -380,7 +380,7 @@ CREATE TRIGGER append_only BEFORE DELETE OR UPDATE OR TRUNCATE ON public.finding
 CREATE TRIGGER keep_young AFTER DELETE ON public.finding_events REFERENCING OLD TABLE AS deleted FOR EACH STATEMENT EXECUTE FUNCTION private.refuse_young_deletions();
 grant select (id, occurred_at, finding_id, organization_id, assessment_id, action, cause, reason) on public.finding_events to authenticated;
 
--- A user's decision not to be bothered. It is joined where findings are read, so it holds at once and ends at once, without a scan.
+-- A user's decision to hide findings. It is joined where findings are read, so it starts and ends at once, without a scan.
 create table public.finding_mutes (
   id uuid default gen_random_uuid() not null,
   organization_id uuid not null,
@@ -395,7 +395,7 @@ create table public.finding_mutes (
   created_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone not null,
   ended_at timestamp with time zone,
-  -- The user who ended it early. Null: its time ended it.
+  -- The user who ended it early. Null: it expired.
   ended_by uuid,
   constraint finding_mutes_pkey PRIMARY KEY (id),
   constraint finding_mutes_check CHECK (((expires_at > created_at) AND (expires_at <= (created_at + '1 year'::interval)))),
@@ -432,7 +432,7 @@ create table public.findings (
   resource_name text,
   item text not null,
   severity text not null,
-  -- The order of lists, and their cursor: the most severe first (1 is critical, 5 info), of those the youngest.
+  -- The order of lists, and their cursor: the most severe first (1 is critical, 5 info), then the youngest.
   sort_key text generated always as (((
 CASE severity
     WHEN 'critical'::text THEN '1'::text
@@ -441,10 +441,10 @@ CASE severity
     WHEN 'low'::text THEN '4'::text
     ELSE '5'::text
 END || lpad(to_hex(('9007199254740991'::bigint - ((EXTRACT(epoch FROM (opened_at - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000000)::numeric))::bigint)), 14, '0'::text)) || (id)::text)) stored not null,
-  -- resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nobody looks any more.
+  -- resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nothing checks it any more.
   state text default 'open'::text not null,
   ended_as text,
-  -- Open, and since then no run could look. Null: the last run saw it fail.
+  -- The finding is open, but no run could check it since then. Null: the last run saw the failure.
   unverified_since timestamp with time zone,
   unverified_reason text,
   evidence jsonb default '{}'::jsonb not null,
@@ -485,15 +485,15 @@ create table public.integrations (
   updated_at timestamp with time zone default now() not null,
   -- The account's id at the provider. Null in rows whose writer does not know this column.
   external_account_id text,
-  -- A user gave the name: connecting the account again leaves it. Otherwise it follows the provider's.
+  -- A user chose the name, so connecting the account again keeps it. Otherwise the name follows the provider's.
   name_is_custom boolean default false not null,
-  -- The config's plaintext expires_at, kept by a trigger. Null where the config says nothing, or nothing that is a moment.
+  -- A trigger copies it from the config's plaintext expires_at. Null if the config has none, or none that is a timestamp.
   token_expires_at timestamp with time zone,
-  -- A short code: why the status is not active. Null while it is.
+  -- A short code: why the status is not active. Null while it is active.
   status_reason text,
-  -- A reconnection replaced a credential whose grant may still exist at the provider: nobody documents what a second grant does to the first.
+  -- A reconnection replaced a credential whose grant may still exist at the provider: what a second grant does to the first is not documented.
   may_have_earlier_grant boolean default false not null,
-  -- When the grant was received, or when the user gave the credentials. Older ones that arrive later are not stored.
+  -- When the grant was received, or when the user entered the credentials. Older ones that arrive later are not stored.
   granted_at timestamp with time zone,
   constraint integrations_pkey PRIMARY KEY (id),
   constraint integrations_external_account_id_check CHECK (((char_length(external_account_id) >= 1) AND (char_length(external_account_id) <= 200))),
@@ -545,7 +545,7 @@ create table public.oauth_transactions (
   return_to text,
   created_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone default (now() + '00:10:00'::interval) not null,
-  -- The integration that is reconnected. Null: whatever account comes is connected.
+  -- The integration that is reconnected. Null: any account may be connected.
   integration_id uuid,
   constraint oauth_transactions_state_hash_key UNIQUE (state_hash),
   constraint oauth_transactions_pkey PRIMARY KEY (id),
@@ -612,9 +612,9 @@ create table public.webhook_deliveries (
   next_attempt_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone default (now() + '3 days'::interval) not null,
   last_attempt_at timestamp with time zone,
-  -- The status that the receiver answered last. Null: it gave none.
+  -- The last status of the receiver. Null: there was no response.
   last_status integer,
-  -- A short code: why the last attempt was no success (status, redirect, timeout, unreachable, refused, unreadable), or expired, or overflow. Null after a success.
+  -- A short code: why the last attempt failed (status, redirect, timeout, unreachable, refused, unreadable), or expired, or overflow. Null after a success.
   last_error text,
   delivered_at timestamp with time zone,
   owner uuid,
@@ -641,21 +641,21 @@ create table public.webhook_endpoints (
   id uuid not null,
   organization_id uuid not null,
   url text not null,
-  -- The types that are wanted. Null: all, also those that come later.
+  -- The event types that the endpoint receives. Null: all, including future ones.
   events text[],
-  -- Events of findings that are less severe are not wanted. Null: all are.
+  -- The least severity of the findings that the endpoint receives. Null: any.
   min_severity text,
   enabled boolean default true not null,
-  -- gone: the receiver answered 410. Null where a user disabled it, or nobody.
+  -- gone: the receiver answered 410. Null if a user disabled it, or if it is enabled.
   disabled_reason text,
-  -- The signing secrets, sealed as docs/format.md says for the place (organization, endpoint): secret, and during a change previous_secret.
+  -- The signing secrets, sealed as docs/format.md says for (organization, endpoint): secret, and during a change previous_secret.
   config jsonb not null,
   previous_secret_ends_at timestamp with time zone,
-  -- When the first of the failures was that no success has followed yet.
+  -- The first failure since the last success.
   failing_since timestamp with time zone,
-  -- Until then it shares the lanes of the slow. infinity: it has not answered in time yet.
+  -- Until then it shares the lanes of slow endpoints. infinity: it has not responded in time yet.
   slow_until timestamp with time zone default 'infinity'::timestamp with time zone not null,
-  -- Nothing is sent before then: a slow receiver rests as long as its answer took.
+  -- Nothing is sent before then: a slow receiver pauses for as long as its response took.
   rests_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
   created_at timestamp with time zone default now() not null,
   updated_at timestamp with time zone default now() not null,
@@ -739,7 +739,7 @@ AS $function$
     case when jsonb_typeof(p_row.config->'project_id') = 'string' then p_row.config->>'project_id' end
   );
 $function$;
-comment on function private.account_of(integrations) is 'The provider account of a row: external_account_id, or the config''s project_id where an earlier application left it there only.';
+comment on function private.account_of(integrations) is 'The provider account of a row: external_account_id, or the config''s project_id if an earlier application stored it only there.';
 
 CREATE OR REPLACE FUNCTION private.admit(p_kind text, p_subject text, p_free integer, p_window interval, p_pause interval DEFAULT NULL::interval, p_longest interval DEFAULT NULL::interval)
  RETURNS integer
@@ -830,7 +830,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.announce_assessment() is 'Announces the end of a run. Of one that did not run the connection''s own events have told.';
+comment on function private.announce_assessment() is 'Announces the end of a run. A run that did not run is not announced: the connection''s own events report the cause.';
 
 CREATE OR REPLACE FUNCTION private.announce_event()
  RETURNS trigger
@@ -850,7 +850,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.announce_event() is 'Announces what a row does not show: that its credential was refreshed, or that a refresh failed.';
+comment on function private.announce_event() is 'Announces what the row does not show: a refresh, or a failed refresh.';
 
 CREATE OR REPLACE FUNCTION private.announce_finding()
  RETURNS trigger
@@ -892,7 +892,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.announce_integration() is 'Announces that a connection was created or deleted, or that its user must act, whoever wrote the row.';
+comment on function private.announce_integration() is 'Announces that a connection was created or deleted, or needs its user, for every writer of the row.';
 
 CREATE OR REPLACE FUNCTION private.announce_mute_end()
  RETURNS trigger
@@ -921,7 +921,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.announce_mute_end() is 'Announces the open findings that a mute no longer covers, nor another one; the 100 most severe.';
+comment on function private.announce_mute_end() is 'Announces the open findings that no mute covers any more; the 100 most severe.';
 
 CREATE OR REPLACE FUNCTION private.archive_findings(p_integration_id uuid, p_account_id text, p_assessment_id uuid, p_ended_as text)
  RETURNS integer
@@ -945,7 +945,7 @@ begin
   return v_count;
 end
 $function$;
-comment on function private.archive_findings(uuid,text,uuid,text) is 'Archives the open findings of an integration that nobody will look at again: all (disconnected), or those of other accounts than this one (account_replaced). Nothing says that they are resolved.';
+comment on function private.archive_findings(uuid,text,uuid,text) is 'Archives the open findings of an integration that nothing will check again: all (disconnected), or those of other accounts than this one (account_replaced). They do not count as resolved.';
 
 CREATE OR REPLACE FUNCTION private.brings_credentials(p_old jsonb, p_new jsonb)
  RETURNS boolean
@@ -1053,7 +1053,7 @@ CREATE OR REPLACE FUNCTION private.clean_up_service_keys(p_days integer)
 AS $function$
   delete from private.service_keys k where least(k.revoked_at, k.expires_at) < now() - make_interval(days => p_days);
 $function$;
-comment on function private.clean_up_service_keys(integer) is 'Deletes the service keys that ended more than p_days days ago. Until then the list says what an event''s key was.';
+comment on function private.clean_up_service_keys(integer) is 'Deletes the service keys that ended more than p_days days ago. Until then the list shows the key of an event.';
 
 CREATE OR REPLACE FUNCTION private.clean_up_webhooks()
  RETURNS boolean
@@ -1176,7 +1176,7 @@ begin
       )
       returning f.id, f.check_id, f.resource_id, f.item, f.sort_key
   ), changes as (
-    -- Of what goes on unseen the first time is the event.
+    -- A finding that stays unverified gets one event, the first time.
     select u.id, u.check_id, u.resource_id, u.item, u.sort_key, u.action,
       coalesce(u.ended_as, case when u.action = 'unverified' then u.unseen end) as reason
       from updated u
@@ -1192,7 +1192,7 @@ begin
         when a.check_id = any (v_clock) then 'time'
         else 'configuration'
       end as cause,
-      -- News is what the same check, which has seen something before, finds otherwise than then.
+      -- Announced are changes that the same check sees after it has seen something before.
       not p_run.baseline and s.seen_at is not null and s.check_version = a.check_version as is_news
     from public.assessment_checks a
     left join private.check_states s on s.integration_id = p_run.integration_id and s.check_id = a.check_id
@@ -1206,7 +1206,7 @@ begin
         when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
         else k.of_check->>h.check_id
       end as cause,
-      -- The mutes last: of what is no news nobody asks.
+      -- The mutes last: they matter only for changes that are announced.
       case when h.action in ('opened', 'reopened', 'resolved') and h.check_id = any (k.news) then not exists (
         select from public.finding_mutes m
         where m.organization_id = p_run.organization_id and m.check_id = h.check_id and m.ended_at is null and m.expires_at > now()
@@ -1233,7 +1233,7 @@ begin
     where a.id = p_run.id;
 end
 $function$;
-comment on function private.compare_findings(assessments,jsonb) is 'Compares the results of a run with the findings of its integration, and writes an event for each change. A failure opens or reopens. A pass of the same resource resolves, as does its absence where the check is complete. What could not be looked at stays open and is unverified. What only a check found that is gone itself is archived. Announced are changes that are news and not muted, the 100 most severe.';
+comment on function private.compare_findings(assessments,jsonb) is 'Compares the results of a run with the findings of its integration, and writes an event for each change. A failure opens or reopens. A pass of the same resource resolves, as does its absence where the check is complete. What could not be checked stays open and is unverified. Findings of a removed check are archived. Announced are the 100 most severe changes that are not muted and that the same check saw after it had seen something before.';
 
 CREATE OR REPLACE FUNCTION private.cover_checks(p_run assessments, p_claim private.scan_claims, p_checks jsonb)
  RETURNS void
@@ -1282,7 +1282,7 @@ AS $function$
       j.complete, j.passed, j.failed, j.unknown, j.not_applicable
     from judged j left join needed n on n.check_id = j.check_id;
 $function$;
-comment on function private.cover_checks(assessments,private.scan_claims,jsonb) is 'Writes what each check saw: fail if one fails, otherwise unknown if one is or a part was not looked at, otherwise what the others are. Complete, so that what is absent is gone, only if nothing was left out and nothing is unknown: an unknown result may be a resource whose id the answer did not say.';
+comment on function private.cover_checks(assessments,private.scan_claims,jsonb) is 'Writes what each check saw: fail if one fails, otherwise unknown if one is or a part was not checked, otherwise what the others are. It is complete, so that absent resources count as gone, only if nothing was left out and nothing is unknown: an unknown result may be a resource whose id the response did not contain.';
 
 CREATE OR REPLACE FUNCTION private.delete_old_events(p_days integer)
  RETURNS boolean
@@ -1294,7 +1294,7 @@ declare
   v_deleted integer;
 begin
   perform set_config('integrations.deletes_old_events', 'on', true);
-  -- Ids rise with time, so the oldest come first and the look ends at the first 5,000.
+  -- Ids rise with time, so the oldest come first and the scan ends after 5,000.
   delete from public.credential_events c
     where c.id in (
       select e.id from (select o.id, o.occurred_at from public.credential_events o order by o.id limit 5000) e
@@ -1329,7 +1329,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.drop_lease() is 'Ends a refresh lease when somebody else writes other credentials: the refresh in progress used a token that is no longer stored. A refreshed config that was waiting goes with it, so the row remembers that its grant may still exist. A writer of plaintext alone leaves the lease: its change is merged into what was refreshed.';
+comment on function private.drop_lease() is 'Ends a refresh lease when another writer stores other credentials: the refresh in progress used a token that is no longer stored. A refreshed config in the journal is deleted, so the row records that its grant may still exist. A writer of plaintext only keeps the lease: its change is merged into the refreshed config.';
 
 CREATE OR REPLACE FUNCTION private.due_checks(p_limit integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
@@ -1391,7 +1391,7 @@ AS $function$
     p_types, now() + make_interval(secs => p_within), p_limit
   ) t;
 $function$;
-comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types whose tokens end within p_within seconds, by turns of their organizations.';
+comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types whose tokens expire within p_within seconds, by turns of their organizations.';
 
 CREATE OR REPLACE FUNCTION private.due_scans(p_limit integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
@@ -1478,7 +1478,7 @@ begin
   return null;
 end
 $function$;
-comment on function private.end_runs_of_deleted() is 'Ends the open run of an integration that is deleted, and archives its open findings, whoever deletes it.';
+comment on function private.end_runs_of_deleted() is 'Ends the open run of an integration that is deleted, and archives its open findings, for every writer that deletes it.';
 
 CREATE OR REPLACE FUNCTION private.enqueue_event(p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb, p_severity text DEFAULT NULL::text)
  RETURNS void
@@ -1491,7 +1491,7 @@ declare
   v_endpoints uuid[];
   v_event private.webhook_events;
 begin
-  -- Held, so that none is deleted before its delivery is written. In the order of ids, as everybody who locks several.
+  -- Locked, so that no endpoint is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
     where w.organization_id = p_organization_id and w.enabled and (w.events is null or p_type = any (w.events))
@@ -1509,8 +1509,8 @@ begin
   insert into private.webhook_events (organization_id, integration_id, type, data)
     values (p_organization_id, p_integration_id, p_type, p_data)
     returning * into v_event;
-  -- What is pending is bounded: beyond 10,000 deliveries that wait for an endpoint the next ones have failed from the start, and can be
-  -- sent again on request.
+  -- The outbox is bounded: beyond 10,000 waiting deliveries of an endpoint the next ones are stored as failed, and can be sent again on
+  -- request.
   insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at, state, last_error)
     select e.id, v_event.id, v_event.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
       case when b.is_full then 'failed' else 'pending' end, case when b.is_full then 'overflow' end
@@ -1522,7 +1522,7 @@ begin
     ) b;
 end
 $function$;
-comment on function private.enqueue_event(uuid,uuid,text,jsonb,text) is 'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint wants it.';
+comment on function private.enqueue_event(uuid,uuid,text,jsonb,text) is 'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint receives it.';
 
 CREATE OR REPLACE FUNCTION private.expiry_of(p_config jsonb)
  RETURNS timestamp with time zone
@@ -1559,7 +1559,7 @@ declare
   v_has_expired boolean;
 begin
   v_ended := private.lock_lease(p_id, p_owner, p_generation);
-  -- Here a config that was written meanwhile shows: what was refused is not the token that stands there now.
+  -- The config was rewritten since the claim: the refused token is not the one that is stored now.
   if v_ended is not null then
     return v_ended;
   end if;
@@ -1607,8 +1607,8 @@ begin
     return v_ended;
   end if;
   if v_ended = 'reconnect_required' then
-    -- A grant that ended after a redemption whose answer was lost may have been ended by that: a provider that sees a token twice
-    -- takes it for stolen.
+    -- The grant ended after a redemption whose response was lost. That may be the cause: a provider that sees a token twice treats it
+    -- as stolen.
     v_reason := case
       when p_fault = 'invalid_grant' and v_lease.unknown_outcomes > 0 then 'refresh_lost'
       when p_fault = 'refused' then 'refresh_refused'
@@ -1616,7 +1616,7 @@ begin
     end;
     update public.integrations i set status = 'reconnect_required', status_reason = v_reason where i.id = p_id;
   elsif v_row.status = 'active' and (v_has_expired or p_fault = 'unreadable') then
-    -- Its token has ended, or nobody can open it: it does not work now, and may again.
+    -- Its token has expired, or its config does not open: it does not work now, but may again.
     update public.integrations i
       set status = 'degraded', status_reason = case p_fault when 'unreadable' then p_fault else 'refresh_failed' end
       where i.id = p_id;
@@ -1627,7 +1627,7 @@ begin
   return v_ended;
 end
 $function$;
-comment on function private.fail_refresh(uuid,uuid,bigint,text,integer,jsonb,uuid,text) is 'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may later), unreadable (what is stored does not open here), invalid_grant (the token is no longer valid), invalid_client (the user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (nothing was asked). p_refusal: how a refused one was refused, {"alike", "may_be_ours", "tries"}. Once the token has ended such refusals are counted. When as many as tries were alike, the first of them a day ago, the grant is over. One that may be our client''s fault, or the endpoint''s, is what every connection of the type would get: there another one must have been refreshed since the first.';
+comment on function private.fail_refresh(uuid,uuid,bigint,text,integer,jsonb,uuid,text) is 'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may later), unreadable (the stored config does not open), invalid_grant (the token is no longer valid), invalid_client (the user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider was not asked). p_refusal describes a refusal: {"alike", "may_be_ours", "tries"}. After the token has expired, equal refusals are counted. Once there are as many as tries, the first of them more than a day old, the grant counts as ended. If our client or the endpoint may be the cause, every connection of the type would be refused: then another one must have been refreshed since the first.';
 
 CREATE OR REPLACE FUNCTION private.fence_is_up()
  RETURNS boolean
@@ -1666,7 +1666,7 @@ AS $function$
     'cause', p_cause
   );
 $function$;
-comment on function private.finding_data(findings,uuid,text) is 'What a webhook event says about a finding, bounded. Its evidence is read from the API.';
+comment on function private.finding_data(findings,uuid,text) is 'A webhook event''s data about a finding, of bounded size. The evidence is read from the API.';
 
 CREATE OR REPLACE FUNCTION private.finding_identity(p_account_id text, p_check_id text, p_resource_type text, p_resource_id text, p_item text)
  RETURNS bytea
@@ -1676,7 +1676,7 @@ CREATE OR REPLACE FUNCTION private.finding_identity(p_account_id text, p_check_i
 AS $function$
   select sha256(convert_to(jsonb_build_array(p_account_id, p_check_id, p_resource_type, p_resource_id, p_item)::text, 'UTF8'));
 $function$;
-comment on function private.finding_identity(text,text,text,text,text) is 'What makes two results one finding. A hash, because ids of a provider may be longer than an index takes.';
+comment on function private.finding_identity(text,text,text,text,text) is 'The identity of a finding across runs. A hash, because a provider''s ids may be too long for an index.';
 
 CREATE OR REPLACE FUNCTION private.fits_after_refresh(p_config jsonb)
  RETURNS boolean
@@ -1704,7 +1704,7 @@ AS $function$
       and e.integration_id is distinct from p_except
   );
 $function$;
-comment on function private.grant_is_shared(text,text,uuid,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same account, and for the same user of ours, whose other account may be part of that grant.';
+comment on function private.grant_is_shared(text,text,uuid,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same account, and for the same user here, whose other account may be part of that grant.';
 
 CREATE OR REPLACE FUNCTION private.has_succeeded(p_integration_type text, p_act text, p_since timestamp with time zone)
  RETURNS boolean
@@ -1716,7 +1716,7 @@ AS $function$
     select from private.provider_successes s where s.integration_type = p_integration_type and s.act = p_act and s.at > p_since
   );
 $function$;
-comment on function private.has_succeeded(text,text,timestamp with time zone) is 'Whether a connection of the type had a success since a moment.';
+comment on function private.has_succeeded(text,text,timestamp with time zone) is 'Whether a connection of the type has had a success since then.';
 
 CREATE OR REPLACE FUNCTION private.health_of(p_row integrations)
  RETURNS jsonb
@@ -1762,13 +1762,13 @@ CREATE OR REPLACE FUNCTION private.in_turns(p_due text, p_types text[], p_until 
 AS $function$
 declare
   c_share constant integer := greatest(1, p_limit / 10);
-  -- More than are claimed: several workers see the same first ones, and each takes what the others have not locked.
+  -- More than are claimed: several workers see the same first rows, and each takes those that the others have not locked.
   v_size integer := p_limit * 4;
   v_left_out uuid[] := '{}';
   v_window record;
 begin
   for pass in 1..8 loop
-    -- Executed as text, so planned with the values at hand.
+    -- Executed as text, so that it is planned with the actual values.
     execute format(
       $q$
         with seen as (%s), ranked as (
@@ -1789,7 +1789,7 @@ begin
   end loop;
 end
 $function$;
-comment on function private.in_turns(text,text[],timestamp with time zone,integer) is 'Looks at what is due, the longest due first, a window at a time. An organization that fills its share of a window is left out of the next ones, so the others are found behind its backlog. Windows are bounded in size and number. Returns each row''s id and its turn within its organization. p_due is a query that this schema''s functions write, never anything from outside: it returns id, organization_id and due_at of what is due of the types $1 until $2, without the organizations $3, the first $4 by due_at.';
+comment on function private.in_turns(text,text[],timestamp with time zone,integer) is 'Reads due rows, the longest due first, a window at a time. An organization that fills its share of a window is left out of the next ones, so the rows of others are found behind its backlog. Windows are bounded in size and number. Returns each row''s id and its turn within its organization. p_due is a query of this schema''s functions, never text from outside. It returns id, organization_id and due_at of rows of the types $1 that are due until $2, without the organizations $3, the first $4 by due_at.';
 
 CREATE OR REPLACE FUNCTION private.is_member(p_user_id uuid, p_organization_id uuid)
  RETURNS boolean
@@ -1824,7 +1824,7 @@ AS $function$
     select from public.credential_leases l where l.integration_id = p_row.id and l.journal is not null
   );
 $function$;
-comment on function private.is_usable(integrations,integer) is 'Whether the stored access token is good for p_soon more seconds, and no newer one waits to be stored.';
+comment on function private.is_usable(integrations,integer) is 'Whether the stored access token is valid for p_soon more seconds, and no newer one is in the journal.';
 
 CREATE OR REPLACE FUNCTION private.lock_endpoint(p_id uuid, p_user_id uuid)
  RETURNS webhook_endpoints
@@ -1839,7 +1839,7 @@ begin
   if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
     return null;
   end if;
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
     where e.id = p_id and e.organization_id = v_row.organization_id
     for no key update;
@@ -1944,7 +1944,7 @@ begin
   return v_count;
 end
 $function$;
-comment on function private.mark_unverified(uuid,uuid,text) is 'Marks the open findings of an integration that no run could look at. Their state stays.';
+comment on function private.mark_unverified(uuid,uuid,text) is 'Marks the open findings of an integration that no run could check. Their state stays.';
 
 CREATE OR REPLACE FUNCTION private.merged(p_refreshed jsonb, p_base jsonb, p_current jsonb)
  RETURNS jsonb
@@ -1968,7 +1968,7 @@ AS $function$
     )
   end;
 $function$;
-comment on function private.merged(jsonb,jsonb,jsonb) is 'A refreshed config with the plaintext that others have changed meanwhile: each member of p_current that differs from p_base, unless the refresh changed it too. Without p_base nobody has changed anything.';
+comment on function private.merged(jsonb,jsonb,jsonb) is 'A refreshed config with the plaintext that other writers have changed since the claim: each member of p_current that differs from p_base, unless the refresh changed it too. Without p_base nothing has changed.';
 
 CREATE OR REPLACE FUNCTION private.my_organizations()
  RETURNS uuid[]
@@ -2017,7 +2017,7 @@ begin
   end if;
 end
 $function$;
-comment on function private.note_success(text,text) is 'Notes a success. It waits for nobody: whoever holds the row is noting the same.';
+comment on function private.note_success(text,text) is 'Records a success. It never waits for a lock: a concurrent caller records the same.';
 
 CREATE OR REPLACE FUNCTION private.open_run(p_row integrations, p_trigger text, p_slot timestamp with time zone, p_user_id uuid)
  RETURNS uuid
@@ -2069,7 +2069,7 @@ AS $function$
       where p.integration_id = p_id and p.endpoint = p_endpoint and p.until > now())
   );
 $function$;
-comment on function private.paused_until(uuid,text,text) is 'When the provider of a type may be asked again; null: now.';
+comment on function private.paused_until(uuid,text,text) is 'When the worker may ask the provider of a type again; null: now.';
 
 CREATE OR REPLACE FUNCTION private.queue_replaced(p_row integrations)
  RETURNS void
@@ -2128,7 +2128,7 @@ begin
   perform private.trim_runs(p_row.id);
 end
 $function$;
-comment on function private.record_not_run(integrations,timestamp with time zone,text) is 'Records that nothing ran at a slot of the schedule, so that a gap shows.';
+comment on function private.record_not_run(integrations,timestamp with time zone,text) is 'Records a slot of the schedule without a run, so that the gap is visible.';
 
 CREATE OR REPLACE FUNCTION private.record_refresh_event(p_row integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text)
  RETURNS void
@@ -2175,7 +2175,7 @@ begin
     return new;
   end if;
 
-  -- Enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, say) the trigger refuses nothing.
+  -- If the trigger is enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, for example), it rejects nothing.
   perform from private.fence f where f.id is null for share;
   if found then
     return new;
@@ -2221,7 +2221,7 @@ AS $function$
     on conflict (integration_id, check_id) do update
       set check_version = excluded.check_version, reason = excluded.reason, seen_at = coalesce(s.seen_at, excluded.seen_at);
 $function$;
-comment on function private.remember_checks(assessments) is 'Keeps how a run left each check, for the next one.';
+comment on function private.remember_checks(assessments) is 'Stores the state of each check after a run, for the next one.';
 
 CREATE OR REPLACE FUNCTION private.rename_checks(p_organization_id uuid, p_checks jsonb)
  RETURNS void
@@ -2236,8 +2236,8 @@ begin
   if not p_checks @? '$[*].was[*]' then
     return;
   end if;
-  -- The findings of other integrations are renamed too: a mute of the whole organization goes with all of them. One at a time, so that
-  -- two runs do not wait for each other's.
+  -- The findings of other integrations are renamed too, because a mute of the whole organization covers all of them. One at a time, so that
+  -- two runs do not deadlock.
   perform pg_advisory_xact_lock(hashtextextended('checks of ' || p_organization_id, 0));
   for v_check in
     select c.check_id, w.id as was
@@ -2335,7 +2335,7 @@ AS $function$
   where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes)
     and coalesce(k.organization_id = p_organization_id, true);
 $function$;
-comment on function private.service_key(uuid,text,uuid) is 'What an event says of a service key that is valid, has the scope and may act for the organization. Null: it may not.';
+comment on function private.service_key(uuid,text,uuid) is 'An event''s details about a service key that is valid, has the scope and may act for the organization; null otherwise.';
 
 CREATE OR REPLACE FUNCTION private.set_token_expiry()
  RETURNS trigger
@@ -2360,7 +2360,7 @@ begin
   return new;
 end
 $function$;
-comment on function private.set_updated_at() is 'Keeps updated_at. A rewrap sets integrations.rewrap and leaves it as it was.';
+comment on function private.set_updated_at() is 'Sets updated_at. A rewrap, which sets integrations.rewrap, leaves it unchanged.';
 
 CREATE OR REPLACE FUNCTION private.settle_check(p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamp with time zone, p_user_id uuid, p_request_id text, p_scan_types text[])
  RETURNS jsonb
@@ -2379,11 +2379,11 @@ begin
     return jsonb_build_object('end', 'gone');
   end if;
 
-  -- A schedule that was changed meanwhile has its own next moment.
+  -- A schedule that was changed since the claim has its own next time.
   if v_old.scan_schedule is null or v_old.scan_schedule is distinct from p_schedule then
     p_next_check_at := v_old.next_check_at;
   end if;
-  -- A slot passes when what was due moves on, also by a check that a user asked for.
+  -- A slot passes when a due check is rescheduled, also by a check that a user asked for.
   if v_old.scan_schedule is not null and v_old.next_check_at <= now() and p_next_check_at is distinct from v_old.next_check_at
     and v_old.integration_type = any (p_scan_types)
   then
@@ -2422,7 +2422,7 @@ begin
     perform private.note_success(v_old.integration_type, 'check');
   end if;
 
-  -- An outage says nothing about a grant that is over. And a token that is still good does not mend a grant that cannot be refreshed.
+  -- An outage says nothing about an ended grant. And a token that is still valid does not repair a grant that cannot be refreshed.
   if v_old.status in ('reconnect_required', 'revoked') and (
     p_status = 'degraded'
     or (p_status <> 'revoked' and v_old.status_reason in ('invalid_grant', 'invalid_client', 'refresh_lost', 'refresh_refused', 'not_refreshable'))
@@ -2446,7 +2446,7 @@ begin
   return jsonb_build_object('end', 'checked') || private.health_of(v_row);
 end
 $function$;
-comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text,text[]) is 'Ends one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is void. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for a grant that is over. After p_forbidden_days (7 if null) without a good answer it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
+comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text,text[]) is 'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
 
 CREATE OR REPLACE FUNCTION private.settle_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text)
  RETURNS text
@@ -2482,8 +2482,8 @@ begin
     perform private.record_refresh_event(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
-    -- A rotation has fenced this worker's key out, or holds the table. The tokens exist nowhere else: they wait here, sealed, for a
-    -- worker that may write.
+    -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
+    -- sealed, for a worker that may write.
     update public.credential_leases l
       set owner = null, expires_at = null, attempted_at = null, retry_at = now() + interval '30 seconds', ended_by = p_owner,
         ended_as = 'journalled', journal = p_config
@@ -2508,7 +2508,7 @@ begin
   end if;
 end
 $function$;
-comment on function private.settle_slot(integrations,timestamp with time zone) is 'What a slot of the schedule becomes once its health check is settled: a queued run if the integration is active, otherwise a run that did not run, with the reason.';
+comment on function private.settle_slot(integrations,timestamp with time zone) is 'Handles a slot of the schedule once its health check is settled: queues a run if the integration is active, otherwise records a run that did not run, with the reason.';
 
 CREATE OR REPLACE FUNCTION private.shown_endpoint(p_row webhook_endpoints)
  RETURNS jsonb
@@ -2585,7 +2585,7 @@ begin
   end if;
   select * into v_claim from private.scan_claims c where c.assessment_id = p_id;
   if v_claim.catalogue is distinct from p_catalogue then
-    -- Other checks have judged what is there.
+    -- The stored results come from another catalogue.
     delete from private.scan_results r where r.assessment_id = p_id;
     update private.scan_claims c set catalogue = p_catalogue, results = 0, is_full = c.is_full and c.catalogue is null
       where c.assessment_id = p_id;
@@ -2628,7 +2628,7 @@ begin
   return true;
 end
 $function$;
-comment on function private.stage_results(uuid,text,jsonb) is 'Keeps results of a run until it ends, each once: of two about the same the worse one stays, as in a list that changes between two pages. Results of another catalogue are dropped. False: with these they would be more than 50,000; none of these is kept, and the run is marked so.';
+comment on function private.stage_results(uuid,text,jsonb) is 'Stores results of a run until it ends, each once: of two about the same resource the worse one stays, as in a list that changes between two pages. Results of another catalogue are dropped. False: with these they would be more than 50,000; none of these is kept, and the run is marked so.';
 
 CREATE OR REPLACE FUNCTION private.take_check(p_row integrations, p_soon integer, p_user_id uuid, p_request_id text)
  RETURNS jsonb
@@ -2639,7 +2639,7 @@ AS $function$
 declare
   v_is_current boolean;
 begin
-  -- Longer than a check can take, its refresh included.
+  -- Longer than a check can take, including its refresh.
   insert into private.check_claims as c (integration_id, until)
     values (p_row.id, now() + interval '10 minutes')
     on conflict (integration_id) do update set until = excluded.until where c.until <= now();
@@ -2681,10 +2681,10 @@ declare
 begin
   select private.merged(l.journal, l.base, p_row.config) into v_merged from public.credential_leases l where l.integration_id = p_row.id;
   if octet_length(v_merged::text) > 262144 then
-    -- Too large to wait here. It is merged when the refreshed config is written.
+    -- Too large for the journal. It is merged when the refreshed config is written.
     v_merged := null;
   end if;
-  -- Longer than the worker can take: a start up to 30 s after the claim, 20 s at the provider, 20 s for the write and its repetitions.
+  -- Longer than the worker needs: it starts at most 30 s after the claim, the provider has 20 s, the write and its retries 20 s.
   insert into public.credential_leases as l (integration_id, owner, expires_at, attempted_at)
     values (p_row.id, p_owner, now() + interval '90 seconds', now())
     on conflict (integration_id) do update
@@ -2776,7 +2776,7 @@ AS $function$
     'reason', p_reason
   );
 $function$;
-comment on function private.webhook_data(integrations,text) is 'What an event says about an integration, in bounded size whatever an earlier application has stored. It never contains anything from config.';
+comment on function private.webhook_data(integrations,text) is 'An event''s data about an integration, of bounded size whatever an earlier application has stored. It never contains anything from config.';
 
 CREATE OR REPLACE FUNCTION private.webhook_pause(p_attempts integer)
  RETURNS interval
@@ -2883,7 +2883,7 @@ begin
   insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
     values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
     on conflict (id) do nothing;
-  -- A statement of its own, so that it sees what ended while the one before waited.
+  -- A separate statement, so that it sees what ended while the one before was waiting.
   delete from public.pending_connections p
     where p.id = p_id and exists (select from private.ended_connections e where e.id = p_id);
   return jsonb_build_object('outcome', 'pending');
@@ -2911,7 +2911,7 @@ begin
   return jsonb_build_object('outcome', 'admitted');
 end
 $function$;
-comment on function admit_renewal(text) is 'Called before a session is renewed with what a client presents, so that a stranger''s guesses do not use up what Supabase Auth allows the worker. Returns admitted or too_many with seconds.';
+comment on function admit_renewal(text) is 'Counts an attempt to refresh a session, before it is made, so that a stranger''s guesses do not use up the worker''s limit at Supabase Auth. Returns admitted or too_many with seconds.';
 grant execute on function admit_renewal(text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.admit_sign_in(p_account text, p_address text)
@@ -3010,7 +3010,7 @@ AS $function$
 declare
   v_row public.integrations;
 begin
-  -- A user's begins queue here: counted side by side, each would see room for one more.
+  -- Concurrent calls of a user queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || p_user_id, 0));
 
   if not private.lock_membership(p_user_id, p_organization_id) then
@@ -3050,7 +3050,7 @@ begin
   return jsonb_build_object('outcome', 'begun');
 end
 $function$;
-comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid) is 'Begins a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, too_many or unknown (the integration to reconnect does not exist).';
+comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid) is 'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, too_many or unknown (the integration to reconnect does not exist).';
 grant execute on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text DEFAULT NULL::text)
@@ -3077,7 +3077,7 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   perform private.lock_names(v_row.organization_id, v_row.integration_type);
   select * into v_row from public.integrations i
     where i.id = p_id and i.organization_id = v_row.organization_id and i.integration_type = v_row.integration_type
@@ -3156,7 +3156,7 @@ begin
       enabled = coalesce((p_changes->>'enabled')::boolean, e.enabled),
       disabled_reason = case when not p_changes ? 'enabled' then e.disabled_reason end,
       failing_since = null,
-      -- Another receiver has to show how fast it is.
+      -- The speed of a new receiver is unknown.
       slow_until = case when p_changes->>'url' <> e.url then 'infinity' else e.slow_until end,
       updated_at = now()
     where e.id = p_id
@@ -3164,7 +3164,7 @@ begin
   return jsonb_build_object('outcome', 'changed', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function change_webhook_endpoint(uuid,uuid,jsonb) is 'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears why it was disabled. Returns changed or unknown.';
+comment on function change_webhook_endpoint(uuid,uuid,jsonb) is 'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears disabled_reason. Returns changed or unknown.';
 grant execute on function change_webhook_endpoint(uuid,uuid,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.change_webhook_secret(p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb)
@@ -3193,7 +3193,7 @@ begin
   return jsonb_build_object('outcome', 'rotated', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) or unknown. A previous_secret among the new ones signs as well for a day.';
+comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) or unknown. A previous_secret among the new ones also signs for a day.';
 grant execute on function change_webhook_secret(uuid,uuid,jsonb,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.check_credential_attempts(p_user_id uuid, p_organization_id uuid)
@@ -3279,7 +3279,7 @@ begin
   for v_row in
     select i.* from private.due_checks(p_limit, private.without_paused(p_types, 'api')) d
     join public.integrations i on i.id = d.id
-    -- Once more, for a row that was checked between the look and the lock.
+    -- Again, for a row that was checked between the read and the lock.
     where i.next_check_at <= now() and i.scan_schedule is not null and i.status in ('active', 'degraded')
     order by d.turn, i.next_check_at
     limit p_limit
@@ -3345,7 +3345,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $function$;
-comment on function claim_due_refreshes(uuid,integer,integer,text[],text) is 'Claims up to p_limit refreshes for the schedule: what could not be written before, then what ends within p_within seconds, of these types. Organizations take turns, each with what ends soonest, so none waits for the whole backlog of another. Rows that others hold are passed by. Together the configs are at most about a megabyte.';
+comment on function claim_due_refreshes(uuid,integer,integer,text[],text) is 'Claims up to p_limit refreshes for the schedule: first configs in the journal, then tokens that expire within p_within seconds, of these types. Organizations take turns, each with the token that expires soonest, so none waits for the whole backlog of another. Rows that others have locked are skipped. Together the configs are at most about a megabyte.';
 grant execute on function claim_due_refreshes(uuid,integer,integer,text[],text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_refresh(p_id uuid, p_owner uuid, p_user_id uuid DEFAULT NULL::uuid, p_within integer DEFAULT NULL::integer, p_read boolean DEFAULT false, p_reason text DEFAULT 'refresh'::text, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
@@ -3374,7 +3374,7 @@ begin
     end if;
   end if;
 
-  -- Of many at once most only wait: they take no lock.
+  -- Of many concurrent callers most only wait. They take no lock.
   v_wanted := p_within is null or v_row.token_expires_at <= now() + make_interval(secs => p_within);
   if v_wanted then
     perform from public.credential_leases l where l.integration_id = p_id and l.owner is not null and l.expires_at > now();
@@ -3383,7 +3383,7 @@ begin
     end if;
   end if;
 
-  -- No writer of the config can come between what is read here and the lease.
+  -- The row lock keeps other writers of the config away between this read and the lease.
   select * into v_row from public.integrations i where i.id = p_id for no key update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
@@ -3405,7 +3405,7 @@ begin
     return jsonb_build_object('outcome', 'failed', 'retry_at', v_lease.retry_at);
   end if;
 
-  -- What only waits to be written needs no provider.
+  -- A config in the journal can be written without the provider.
   if v_wanted and v_lease.journal is null then
     v_paused_until := private.paused_until(p_id, v_row.integration_type, 'token');
     if v_paused_until is not null and p_within is null then
@@ -3447,7 +3447,7 @@ begin
   );
 end
 $function$;
-comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case, except after a refresh less than 30 seconds ago. p_user_id and p_service_key null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (just now, or the provider is paused for paused_seconds), current, or unknown.';
+comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case, except after a refresh less than 30 seconds ago. p_user_id and p_service_key null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (it has just failed, or the provider is paused for paused_seconds), current, or unknown.';
 grant execute on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_revocations(p_owner uuid, p_limit integer, p_types text[], p_wide_types text[], p_request_id text)
@@ -3550,7 +3550,7 @@ begin
   loop
     exit when v_room <= 0;
     v_row := v_due.integration;
-    -- Once more, for a run that was claimed between the look and the lock.
+    -- Again, for a run that was claimed between the read and the lock.
     select * into v_claim from private.scan_claims c where c.assessment_id = v_due.id and c.due_at <= now() for update skip locked;
     continue when not found;
 
@@ -3571,7 +3571,7 @@ begin
       continue;
     end if;
 
-    -- Longer than a slice can take, its writes included. Each save_scan_position prolongs it.
+    -- Longer than a slice can take, including its writes. Each save_scan_position prolongs it.
     update private.scan_claims c
       set owner = p_owner, due_at = now() + interval '3 minutes', generation = nextval('private.scan_generations'), claims = c.claims + 1,
         account_id = private.account_of(v_row)
@@ -3601,7 +3601,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $function$;
-comment on function claim_scan_runs(uuid,integer,text[],integer,text) is 'Claims up to p_limit runs of these types for three minutes, organizations in turns, and hands out their sealed configs. Each claim has a higher generation; what an earlier one writes is rejected. A run whose token ends within p_soon seconds, or whose refreshed one is not stored yet, is put off by a minute: the worker refreshes it. Runs of a paused provider wait. A run whose integration needs a reconnection, that has another account by now, or that five claims have not moved, ends here. position is null at the beginning; with another catalogue than the scanner''s the scan begins anew. Together configs and positions are at most about 8 MiB.';
+comment on function claim_scan_runs(uuid,integer,text[],integer,text) is 'Claims up to p_limit runs of these types for three minutes, organizations in turns, and returns their sealed configs. Each claim has a higher generation; what an earlier one writes is rejected. A run whose token expires within p_soon seconds, or whose refreshed token is not stored yet, is postponed by a minute: the worker refreshes it. Runs of a paused provider wait. A run whose integration needs a reconnection, that has another account by now, or that five claims have not moved, ends here. position is null at the beginning; with another catalogue than the scanner''s the scan starts again. Together configs and positions are at most about 8 MiB.';
 grant execute on function claim_scan_runs(uuid,integer,text[],integer,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_webhook_deliveries(p_owner uuid, p_limit integer, p_slow integer DEFAULT 100, p_skip uuid[] DEFAULT '{}'::uuid[])
@@ -3620,7 +3620,7 @@ begin
       errcode = 'invalid_parameter_value';
   end if;
 
-  -- The endpoints for which something waits, each found by one step into the index.
+  -- The endpoints with waiting deliveries, each found by one index lookup.
   with recursive waiting (endpoint_id) as (
     (select d.endpoint_id from public.webhook_deliveries d where d.state = 'pending' order by d.endpoint_id limit 1)
     union all
@@ -3667,7 +3667,7 @@ begin
     select s.id as endpoint_id, s.event_id, s.is_slow,
       row_number() over (
         partition by s.is_slow
-        -- Of equals whichever: the older backlog is no reason.
+        -- Equals are in random order: an older backlog gives no precedence.
         order by s.share, s.is_failing, not s.is_new, random()
       ) as place
     from shares s
@@ -3684,7 +3684,7 @@ begin
       and d.state = 'pending' and d.next_attempt_at <= now() and coalesce(d.leased_until <= now(), true)
     for update skip locked
   ), claimed as (
-    -- Longer than the worker can take: its lanes work off a claim within a minute, with 10 s for each request.
+    -- Longer than the worker needs: its lanes finish a claim within a minute, with 10 s for each request.
     update public.webhook_deliveries d
       set owner = p_owner, leased_until = now() + interval '2 minutes'
       from taken t
@@ -3713,7 +3713,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'deliveries', coalesce(v_claims, '[]'));
 end
 $function$;
-comment on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) is 'Claims up to p_limit deliveries to endpoints that are not in p_skip. Of each integration it claims only the earliest undelivered event for an endpoint, so that events of one integration are delivered in order. Shares are fair: the organization with fewer deliveries in flight comes first, whatever the age of its backlog, and within it the endpoint with fewer. An organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing, or has not answered yet comes last, and p_slow bounds how many of those one claim holds. A slow or failing one has a single delivery in flight, and a slow one pauses in between.';
+comment on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) is 'Claims up to p_limit deliveries to endpoints that are not in p_skip. Of each integration it claims only the earliest undelivered event for an endpoint, so that events of one integration are delivered in order. Shares are fair: the organization with fewer deliveries in flight comes first, whatever the age of its backlog, and within it the endpoint with fewer. An organization has at most 20 in flight, an endpoint 10. An endpoint that is slow, failing or new comes last, and p_slow bounds how many deliveries for those one claim holds. A slow or failing one has a single delivery in flight, and a slow one pauses in between.';
 grant execute on function claim_webhook_deliveries(uuid,integer,integer,uuid[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.clean_up(p_event_days integer)
@@ -3739,7 +3739,7 @@ begin
   get diagnostics v_count = row_count;
   v_more := v_more or v_count = 1000;
 
-  -- Longer than any call is on its way.
+  -- Longer than any call can take.
   delete from private.ended_connections c
     where c.id in (
       select e.id from private.ended_connections e
@@ -3796,13 +3796,13 @@ begin
   perform private.lock_names(p_organization_id, p_integration_type);
 
   if p_pending_id is not null then
-    -- Locked, not yet deleted: after exists the caller comes again for it.
+    -- Locked, not yet deleted: after the outcome exists the caller calls again with this row.
     select p.created_at into v_granted_at from public.pending_connections p
       where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
         and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
     if not found then
-      -- A repetition of a call whose answer was lost.
+      -- A repeated call whose first response was lost.
       perform from public.integrations i
         where i.id = p_id and i.organization_id = p_organization_id and i.config = p_config;
       return case
@@ -3826,8 +3826,8 @@ begin
     end if;
   end if;
 
-  -- Each turn has its own snapshot. A conflict means that another transaction's row came in between: the next turn sees it, or
-  -- inserts because it has gone again.
+  -- Each iteration has its own snapshot. A conflict means that another transaction has inserted a row: the next iteration sees it, or
+  -- inserts because that row was deleted again.
   loop
     select * into v_row from public.integrations i
       where i.organization_id = p_organization_id and i.integration_type = p_integration_type
@@ -3849,7 +3849,7 @@ begin
         return jsonb_build_object('outcome', 'unknown');
       end if;
     end if;
-    -- What was sent at the same time has no order.
+    -- Two calls at the same time have no order.
     if v_row.granted_at > v_granted_at + interval '5 seconds' then
       return jsonb_build_object('outcome', 'outdated');
     end if;
@@ -3892,7 +3892,7 @@ begin
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up meanwhile. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). p_granted_at says when the user gave the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written.';
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written.';
 grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone) to service_role;
 
 CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -3910,7 +3910,7 @@ begin
       errcode = 'invalid_parameter_value', hint = 'a name of 1 to 200 characters';
   end if;
 
-  -- Membership first, then the names: everybody who gives one takes both in this order.
+  -- Membership first, then the names: every caller that chooses a name locks both in this order.
   if not private.lock_membership(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
@@ -3945,7 +3945,7 @@ begin
   return v_answer;
 end
 $function$;
-comment on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text,timestamp with time zone) is 'Like complete_connection, under a name that the user has given and that stays. Returns name_taken, and writes nothing, if another integration of the type in the organization has the name.';
+comment on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text,timestamp with time zone) is 'Like complete_connection, with a name that the user chose and that stays. Returns name_taken, and writes nothing, if another integration of the type in the organization has the name.';
 grant execute on function connect_named(uuid,uuid,uuid,text,text,text,jsonb,text,text,uuid,boolean,text,timestamp with time zone) to service_role;
 
 CREATE OR REPLACE FUNCTION public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid)
@@ -3957,7 +3957,7 @@ AS $function$
 declare
   v_transaction public.oauth_transactions;
 begin
-  -- Of any number of callbacks at once one gets the row; the others wait for its commit and find none.
+  -- Of several concurrent callbacks one deletes the row. The others wait for its commit and find none.
   delete from public.oauth_transactions t
     where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.user_id = p_user_id and t.expires_at > now()
     returning * into v_transaction;
@@ -4042,7 +4042,7 @@ AS $function$
 declare
   v_row public.webhook_endpoints;
 begin
-  -- An organization's creations queue here: counted side by side, each would see room for one more.
+  -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
 
   if not private.lock_membership(p_user_id, p_organization_id) then
@@ -4080,7 +4080,7 @@ begin
   end if;
 
   begin
-    -- Before anything is read: two declarations queue here, and the trigger's switch needs the same lock.
+    -- Before any read: two declarations queue here, and enabling the trigger needs the same lock.
     lock table public.integrations in share row exclusive mode;
   exception when lock_not_available then
     return jsonb_build_object('outcome', 'busy');
@@ -4151,7 +4151,7 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   select * into v_integration from public.integrations i where i.id = p_id and i.organization_id = v_organization_id for update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
@@ -4293,7 +4293,7 @@ begin
   select i.* into v_row from public.assessments a join public.integrations i on i.id = a.integration_id where a.id = p_id;
   select * into v_claim from private.scan_claims c where c.assessment_id = p_id;
   if v_claim.account_id is distinct from private.account_of(v_row) then
-    -- What was seen is of an account that this integration no longer is.
+    -- The results are about an account that this integration no longer has.
     perform private.end_run(p_id, 'incomplete', 'account_replaced');
     return jsonb_build_object('outcome', 'changed');
   end if;
@@ -4345,7 +4345,7 @@ begin
   return jsonb_build_object('outcome', 'finished') || private.shown_run(v_run);
 end
 $function$;
-comment on function finish_scan_run(uuid,uuid,bigint,text,jsonb,jsonb,integer,text) is 'Ends a claimed run: compares what it saw with what was known, in one transaction. p_checks: [{check_id, check_version, incomplete?, was?, clock?}], every check of the type, of which a part was not looked at for the reason incomplete; was: its former ids; clock: it compares with the time. p_results: up to 5,000 results that were not saved yet. p_reason: why the scan ended before its end. Returns finished with the run and its counts, also when repeated; changed (another scanner has it, it ended, or the integration has another account), or gone.';
+comment on function finish_scan_run(uuid,uuid,bigint,text,jsonb,jsonb,integer,text) is 'Ends a claimed run: compares what it saw with what was known, in one transaction. p_checks: [{check_id, check_version, incomplete?, was?, clock?}], every check of the type, of which a part was not checked for the reason incomplete; was: its former ids; clock: it compares with the time. p_results: up to 5,000 results that were not saved yet. p_reason: why the scan ended before its end. Returns finished with the run and its counts, also when repeated; changed (another scanner has it, it ended, or the integration has another account), or gone.';
 grant execute on function finish_scan_run(uuid,uuid,bigint,text,jsonb,jsonb,integer,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.forgive_sign_ins(p_account text, p_address text)
@@ -4355,7 +4355,7 @@ CREATE OR REPLACE FUNCTION public.forgive_sign_ins(p_account text, p_address tex
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 begin
-  -- In the order in which they are taken.
+  -- In the order in which admit_sign_in locks them.
   delete from private.rate_limits r
     where r.kind = 'sign-ins of an address to an account' and r.subject = p_account || ' ' || p_address;
   delete from private.rate_limits r where r.kind = 'sign-ins to an account' and r.subject = p_account;
@@ -4474,7 +4474,7 @@ begin
       errcode = 'invalid_parameter_value',
       hint = 'check_id, reason, note and expires_at, and as it is wished integration_id, resource_id, item';
   end if;
-  -- An organization's creations queue here: counted side by side, each would see room for one more.
+  -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('mutes ' || p_organization_id, 0));
   if not private.lock_membership(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
@@ -4574,7 +4574,7 @@ begin
   return jsonb_build_object('outcome', 'type_paused', 'until', v_until);
 end
 $function$;
-comment on function pause_provider(uuid,text,integer,integer) is 'Notes that a provider has asked an integration to wait for so many seconds, an hour at the most: what it asks beyond that it can say again. p_organizations: how many organizations must have been told so within ten minutes before all of the type wait; null: no number of them. The type waits for as long as that many of them have to, so none of them alone makes its wait any longer. A longer pause that stands stays. paused: the integration waits. type_paused: all of its type do. unknown: the integration is gone.';
+comment on function pause_provider(uuid,text,integer,integer) is 'Stores a pause that a provider asked an integration for: p_seconds, at most an hour. A provider that needs longer can ask again. p_organizations: how many organizations must be paused within ten minutes before the pause covers the whole type; null: it never does. The type is paused for as long as that many organizations are, so no single one makes its pause longer. A longer pause stays. Returns paused (the integration), type_paused (all of its type) or unknown (the integration is gone).';
 grant execute on function pause_provider(uuid,text,integer,integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.pending_connection(p_id uuid, p_user_id uuid, p_reason text DEFAULT 'choose'::text, p_request_id text DEFAULT NULL::text)
@@ -4649,7 +4649,7 @@ begin
   return cardinality(p_organizations);
 end
 $function$;
-comment on function record_opening(text,text,uuid[]) is 'Called before keytool opens rows of these organizations, to verify them or to move them to p_kid: writes an event for each. Returns the number of events.';
+comment on function record_opening(text,text,uuid[]) is 'Called before keytool opens rows of these organizations, to verify them or to rewrap them with p_kid: writes an event for each. Returns the number of events.';
 grant execute on function record_opening(text,text,uuid[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.record_rotation(p_kid text, p_organizations jsonb)
@@ -4667,7 +4667,7 @@ begin
     raise exception 'not a key id and at most 10000 organizations' using
       errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
   end if;
-  -- A transaction that has written nothing commits without waiting for the log. Locking a row writes a little.
+  -- A transaction without writes commits without waiting for the log. Locking a row is a write.
   perform from private.fence f for key share;
   insert into public.credential_events (actor, organization_id, action, outcome, details)
     select 'keytool', o.id, 'rotated', 'succeeded',
@@ -4677,7 +4677,7 @@ begin
   return v_count;
 end
 $function$;
-comment on function record_rotation(text,jsonb) is 'Ends a rotation to p_kid: writes an event for each organization that had rows moved ([{id, rows, from}], from being key ids, or legacy for rows without one), and takes everything that rewrap_write has written before to the disk. Returns the number of events.';
+comment on function record_rotation(text,jsonb) is 'Ends a rotation to p_kid: writes an event for each organization with rewrapped rows ([{id, rows, from}], from being key ids, or legacy for rows without one), and makes all earlier writes of rewrap_write durable. Returns the number of events.';
 grant execute on function record_rotation(text,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.reopen_scan_credential(p_id uuid, p_owner uuid, p_generation bigint, p_soon integer, p_request_id text DEFAULT NULL::text)
@@ -4711,7 +4711,7 @@ begin
   return jsonb_build_object('outcome', 'opened', 'config', v_row.config::text, 'version', private.version_of(v_row.config));
 end
 $function$;
-comment on function reopen_scan_credential(uuid,uuid,bigint,integer,text) is 'Hands out the stored credential of a claimed run once more, for a provider that no longer accepts the one at hand. Returns opened, not_usable (its token ends: save the position and let go), changed, finished or gone.';
+comment on function reopen_scan_credential(uuid,uuid,bigint,integer,text) is 'Returns the stored credential of a claimed run again, for a provider that no longer accepts the scanner''s one. Returns opened, not_usable (its token expires: save the position and release the run), changed, finished or gone.';
 grant execute on function reopen_scan_credential(uuid,uuid,bigint,integer,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid)
@@ -4763,7 +4763,7 @@ begin
   if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  -- The organization once more: it is the one whose membership is locked.
+  -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
@@ -4787,7 +4787,7 @@ begin
   return jsonb_build_object('outcome', 'queued', 'id', v_id, 'state', 'queued');
 end
 $function$;
-comment on function request_scan(uuid,uuid,text[]) is 'Queues a run of an integration for a user ("scan now"). p_types: the types that have checks. Returns queued with id and state, already_open with those of the run that has not ended, not_assessable (nothing is checked of this type), reconnect_required, too_many with seconds (20 in an hour for each user), or unknown.';
+comment on function request_scan(uuid,uuid,text[]) is 'Queues a run of an integration for a user ("scan now"). p_types: the types that have checks. Returns queued with id and state, already_open with those of the run that has not ended, not_assessable (there are no checks for this type), reconnect_required, too_many with seconds (20 in an hour for each user), or unknown.';
 grant execute on function request_scan(uuid,uuid,text[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.reseal_webhook_secrets(p_resealed jsonb)
@@ -4971,7 +4971,7 @@ begin
     raise exception 'a patch without a key id' using errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
   end if;
 
-  -- What a crash of the server undoes, a further run finds again. record_rotation takes all of it to the disk.
+  -- A crash of the server may undo this; a further run finds the rows again. record_rotation makes all of it durable.
   perform set_config('synchronous_commit', 'off', true);
   perform set_config('integrations.rewrap', 'on', true);
   with written as (
@@ -4987,7 +4987,7 @@ begin
   return v_written;
 end
 $function$;
-comment on function rewrap_write(uuid[],text[],jsonb[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns how many were written of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
+comment on function rewrap_write(uuid[],text[],jsonb[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns the number of written rows of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
 grant execute on function rewrap_write(uuid[],text[],jsonb[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.save_scan_position(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_position text, p_results jsonb, p_requests integer, p_not_before timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -5014,7 +5014,7 @@ begin
   if not private.stage_results(p_id, p_catalogue, p_results) then
     return jsonb_build_object('outcome', 'full');
   end if;
-  -- The same position again is the same call, repeated because its answer was lost.
+  -- The same position means the same call, repeated because its response was lost.
   update public.assessments a set requests = a.requests + p_requests
     where a.id = p_id and exists (
       select from private.scan_claims c where c.assessment_id = p_id and c.position is distinct from p_position
@@ -5028,7 +5028,7 @@ begin
   return jsonb_build_object('outcome', 'saved');
 end
 $function$;
-comment on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) is 'Keeps where a claimed run is (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one transaction. p_requests: how many were made since. Without p_not_before the claim is prolonged by three minutes; with it the run is let go until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
+comment on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) is 'Stores the position of a claimed run (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one transaction. p_requests: the number of requests since. Without p_not_before the claim is prolonged by three minutes; with it the run is released until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
 grant execute on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_scan_types text[] DEFAULT '{}'::text[])
@@ -5046,7 +5046,7 @@ begin
   if jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 100 then
     raise exception 'p_results is no list of at most 100' using errcode = 'invalid_parameter_value';
   end if;
-  -- In the order of ids, as everybody who locks several.
+  -- In the order of ids, as every function that locks several rows.
   for v_result in
     select * from jsonb_to_recordset(p_results)
       as r (id uuid, version text, status text, reason text, forbidden_days integer, schedule text, next_check_at timestamptz)
@@ -5066,7 +5066,7 @@ begin
         p_request_id, p_scan_types
       );
     exception when lock_not_available or deadlock_detected then
-      -- One row that cannot be had must not undo the others. Its claim ends by itself.
+      -- A row that cannot be locked must not undo the others. Its claim expires.
       v_end := jsonb_build_object('end', 'busy');
     end;
     v_ends := v_ends || jsonb_build_object(v_result.id::text, v_end);
@@ -5074,7 +5074,7 @@ begin
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end
 $function$;
-comment on function settle_checks(jsonb,uuid,text,text[]) is 'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks for. Where a slot of the schedule passes, of those an integration that is active is queued for the scanner, and of another a run is recorded that did not run. Returns the end of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
+comment on function settle_checks(jsonb,uuid,text,text[]) is 'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks for. When a slot of the schedule passes, an active integration of these types is queued for the scanner; for another one a run is recorded that did not run. Returns the outcome of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
 grant execute on function settle_checks(jsonb,uuid,text,text[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_refreshes(p_owner uuid, p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text)
@@ -5092,7 +5092,7 @@ begin
   if p_owner is null or jsonb_typeof(p_results) is distinct from 'array' or jsonb_array_length(p_results) > 500 then
     raise exception 'p_results is no list of at most 500' using errcode = 'invalid_parameter_value';
   end if;
-  -- In the order of ids, as everybody who locks several.
+  -- In the order of ids, as every function that locks several rows.
   for v_result in
     select * from jsonb_to_recordset(p_results)
       as r (
@@ -5124,11 +5124,11 @@ begin
           v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id)
       end;
     exception when lock_not_available or deadlock_detected then
-      -- One row that cannot be had must not undo the others. Its lease ends by itself, with the attempt on record.
+      -- A row that cannot be locked must not undo the others. Its lease expires, and the attempt stays recorded.
       v_end := 'backed_off';
     end;
     if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
-      -- The integration was deleted while its token was refreshed. Nobody else knows of the new tokens.
+      -- The integration was deleted during the refresh. The new tokens are stored nowhere else.
       insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
         values (
           md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
@@ -5136,7 +5136,7 @@ begin
         )
         on conflict (id) do nothing;
     elsif v_end = 'changed' and v_result.config is not null then
-      -- The grant was replaced while its token was refreshed, and waits for its revocation.
+      -- The grant was replaced during the refresh, and is queued for revocation.
       update private.pending_revocations r
         set config = v_result.config, refresh_generation = null, next_attempt_at = now()
         where r.sealed_for = v_result.id and r.refresh_generation = v_result.generation;
@@ -5146,7 +5146,7 @@ begin
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end
 $function$;
-comment on function settle_refreshes(uuid,jsonb,uuid,text) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the end of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
+comment on function settle_refreshes(uuid,jsonb,uuid,text) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
 grant execute on function settle_refreshes(uuid,jsonb,uuid,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text)
@@ -5199,7 +5199,7 @@ begin
     raise exception 'p_results is no list of at most 100' using errcode = 'invalid_parameter_value';
   end if;
 
-  -- In the order of ids, as everybody who locks several.
+  -- In the order of ids, as every function that locks several rows.
   for v_result in
     select * from jsonb_to_recordset(p_results)
       as r (endpoint_id uuid, event_id uuid, status integer, error text, retry_after integer, url text, took_ms integer)
@@ -5218,7 +5218,7 @@ begin
       continue;
     end if;
 
-    -- A little earlier than the pause's end, each by another bit: what failed together does not come back together.
+    -- A random bit before the pause's end, so that deliveries that failed together are not retried together.
     v_next := now() + greatest(
       private.webhook_pause(v_delivery.attempts + 1) * (0.9 + 0.1 * random()),
       make_interval(secs => least(coalesce(v_result.retry_after, 0), 86400))
@@ -5246,8 +5246,8 @@ begin
 
     if v_result.error is null then
       update public.webhook_endpoints e set failing_since = null where e.id = v_endpoint.id and e.failing_since is not null;
-      -- After an outage what waited for its next turn need not wait any longer. A single event that a receiver in good health does
-      -- not like is no outage.
+      -- After an outage the waiting deliveries need not wait any longer. One event that a healthy receiver rejects is not an
+      -- outage.
       update public.webhook_deliveries d set next_attempt_at = now()
         where d.endpoint_id = v_endpoint.id and d.state = 'pending' and d.next_attempt_at > now()
           and v_endpoint.failing_since <= now() - interval '5 minutes';
