@@ -31,7 +31,7 @@ describe("the scanner's memory", () => {
     const items = `[${Array.from({ length: SIZE / (item.length + 1) }, () => item).join(",")}]`;
     const recorded = recordedReads(["supabase"]);
     let answers = 0;
-    const mend = fixture.server.fault(({ method, path }) => /^\/v[12]\/(projects|organizations)\//.test(path) && recorded(method, path), ({ request, response }) => {
+    const restore = fixture.server.fault(({ method, path }) => /^\/v[12]\/(projects|organizations)\//.test(path) && recorded(method, path), ({ request, response }) => {
       const { status, headers, body } = recorded(request.method, request.path);
       response.writeHead(status, headers);
       if (++answers > LARGE) return response.end(body);
@@ -44,7 +44,7 @@ describe("the scanner's memory", () => {
     const watch = setInterval(() => (peak = Math.max(peak, resident())), SAMPLE_MS);
     await scanner.scheduled();
     clearInterval(watch);
-    mend();
+    restore();
     const ended = await Promise.all(runs.map((run) => runOf(fixture, run)));
     // On a slow machine a slice is over before the run is.
     for (const { outcome, requests } of ended) assert.ok(requests >= 10 && outcome !== "incomplete", `${outcome} after ${requests} requests`);

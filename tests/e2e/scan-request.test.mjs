@@ -40,11 +40,11 @@ describe("scans on request", () => {
       return (await browser.get(`/api/assessments/${run}`)).expect(200).json;
     };
     const { results } = await scan();
-    const mend = fixture.server.fault(({ headers }) => headers["user-agent"] === "sealed-integrations", ({ response }) => {
+    const restore = fixture.server.fault(({ headers }) => headers["user-agent"] === "sealed-integrations", ({ response }) => {
       response.writeHead(401, { "content-type": "application/json" }).end("{}");
     });
     const ended = await scan();
-    mend();
+    restore();
     assert.deepEqual([ended.outcome, ended.reason, ended.results.passed, ended.findings.resolved], ["incomplete", "unauthorized", 0, 0]);
     assert.equal(ended.findings.unverified, results.failed);
   });
