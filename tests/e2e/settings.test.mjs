@@ -120,7 +120,7 @@ describe("settings", { concurrency: AT_ONCE }, () => {
   });
 
   const canonical = "a URL in canonical form (https://login.example/tenant): its host in lower case, without a default port, a query and a fragment";
-  for (const [name, value] of [["SUPABASE_JWT_ISSUER", "https://planted.example/auth/v1"], ["SUPABASE_ISSUER", "https://planted.example:443/"]]) {
+  for (const [name, value] of [["SUPABASE_JWT_ISSUER", "https://Planted.example/auth/v1"], ["SUPABASE_ISSUER", "https://planted.example:443/"]]) {
     // Threat model 126.
     it(`a ${name} that is not canonical is answered 500, as no token or callback could ever name it`, async (t) => {
       await assertRefused(t, { [name]: value }, `${name} environment variable is not ${canonical}`, [value]);
