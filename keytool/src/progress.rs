@@ -18,6 +18,8 @@ use crate::signals::Signal;
 pub struct Progress {
     display: Display,
     bar: ProgressBar,
+    /// Whether the bar is on the terminal now.
+    is_drawn: Cell<bool>,
     started: Instant,
     phase: Cell<&'static str>,
     phase_started: Cell<Instant>,
@@ -74,6 +76,7 @@ impl Progress {
         Self {
             display,
             bar: ProgressBar::with_draw_target(None, target),
+            is_drawn: Cell::new(false),
             started: Instant::now(),
             phase: Cell::new(""),
             phase_started: Cell::new(Instant::now()),
@@ -87,6 +90,7 @@ impl Progress {
 
     /// Starts a phase, with new counts.
     pub fn phase(&self, name: &'static str, estimate: Option<u64>, writes: bool) {
+        self.finish();
         self.phase.set(name);
         self.phase_started.set(Instant::now());
         self.writes.set(writes);
@@ -110,7 +114,18 @@ impl Progress {
 
     /// Takes the bar away, before the result comes.
     pub fn finish(&self) {
-        self.bar.finish_and_clear();
+        if self.is_drawn.replace(false) {
+            self.bar.finish_and_clear();
+        }
+    }
+
+    /// Writes without the bar in the way. One that is not there must not be drawn for it.
+    fn without_bar<T>(&self, write: impl FnOnce() -> T) -> T {
+        if self.is_drawn.get() {
+            self.bar.suspend(write)
+        } else {
+            write()
+        }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -122,12 +137,12 @@ impl Progress {
         if self.display == Display::Json {
             return output::json(event);
         }
-        self.bar.suspend(|| output::line(sentence))
+        self.without_bar(|| output::line(sentence))
     }
 
     /// A line of data for people alone.
     pub fn say(&self, sentence: &str) -> Result<()> {
-        self.bar.suspend(|| output::line(sentence))
+        self.without_bar(|| output::line(sentence))
     }
 
     /// A line for people that is no data, on stderr; an event for machines.
@@ -135,7 +150,7 @@ impl Progress {
         if self.display == Display::Json {
             return output::json(event);
         }
-        self.bar.suspend(|| eprintln!("{}", on_one_line(sentence)));
+        self.without_bar(|| eprintln!("{}", on_one_line(sentence)));
         Ok(())
     }
 
@@ -213,16 +228,19 @@ impl Progress {
         let scanned = self.scanned.get();
         // The planner's estimate may be too low. Beyond it, no percentage is shown.
         let is_known = self.estimate.get().is_some_and(|rows| rows >= scanned);
+        let (phase, rate) = (self.phase.get(), self.rate());
         let template = if is_known {
-            "{prefix} [{wide_bar}] {pos}, {msg}/s"
+            format!("{phase} [{{wide_bar}}] {{pos}}, {rate}/s")
         } else {
-            "{prefix} {spinner} {pos}, {msg}/s"
+            format!("{phase} {{spinner}} {{pos}}, {rate}/s")
         };
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             self.bar.set_style(style.progress_chars("#  "));
         }
-        self.bar.set_prefix(self.phase.get());
-        self.bar.set_message(self.rate().to_string());
+        // Not earlier: it draws.
+        if !self.is_drawn.replace(true) {
+            self.bar.reset();
+        }
         self.bar
             .set_length(self.estimate.get().unwrap_or(scanned).max(scanned));
         self.bar.set_position(scanned);

@@ -40,6 +40,9 @@ describe("rows that do not open", () => {
       assert.ok(done.stdout.split("\n").length < 15, done.stdout);
       assert.match(done.stderr, /^hint: nothing need be wrong with these rows, so delete none/m);
     }
+    await table.insertMany(10, B);
+    assertError(await run(table, { ENCRYPTION_KEY: C.base64 }, "verify"), 4, /^error: 210 rows are sealed with 2 keys that are not among yours$/);
+    await table.sql`delete from public.integrations where config->'_enc'->>'kid' = ${B.kid}`;
     const none = await run(table, { ENCRYPTION_KEY: C.base64 }, "fence");
     assertError(none, 4, new RegExp(sentence));
     assertError(await run(table, { ENCRYPTION_KEY: B.base64, FALLBACK_ENCRYPTION_KEYS: C.base64 }, "rotate", "--force"), 4, new RegExp(sentence));
@@ -420,6 +423,9 @@ describe("words", () => {
     await table.sql`analyze public.integrations`;
     const settings = { ...table.direct, ...A_TO_B };
     const bar = await keytoolOnTerminal(settings, ["rotate", "--dry-run", "--batch", "1"], { columns: 40 });
+    assert.doesNotMatch(bar.text, /[░█]/, "a bar that is not there is not drawn");
+    const last = bar.text.slice(bar.text.lastIndexOf("would move"));
+    assert.doesNotMatch(last, /rewrap/, "no bar comes back after the result");
     const drawn = bar.text.split(/\r|\n|\u001b\[[0-9;?]*[A-Za-z]/).filter((line) => /rewrap .*\/s$/.test(line));
     assert.ok(drawn.length > 0 && drawn.every((line) => line.length <= 40), JSON.stringify(drawn));
     for (const term of ["dumb", ""]) {

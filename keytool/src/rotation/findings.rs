@@ -169,6 +169,11 @@ impl Findings {
         }
         let message = match self.kinds.first_key_value() {
             Some((kind, listed)) if self.kinds.len() == 1 => self.sentence(*kind, listed.count),
+            _ if self.kinds.keys().all(|kind| kind.kid().is_some()) => format!(
+                "{} are sealed with {} keys that are not among yours",
+                rows(total),
+                self.kinds.len()
+            ),
             _ => format!("{} do not open with these keys", rows(total)),
         };
         Err(Error::new(ErrorKind::Key, message).hint(self.hint()))

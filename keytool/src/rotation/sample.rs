@@ -88,7 +88,7 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
         ),
     };
     Err(Error::new(ErrorKind::Caller, message).hint(format!(
-        "nothing was written; {hint}; if these rows cannot be repaired, use --force to continue with the others"
+        "nothing was written; {hint}; --force continues with the other rows and leaves these as they are"
     )))
 }
 

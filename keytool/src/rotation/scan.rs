@@ -87,10 +87,12 @@ pub async fn scan(
         }
     };
     let meanwhile = std::pin::pin!(futures_util::future::join(progress.show(), watch));
-    match select(std::pin::pin!(try_join_all(workers)), meanwhile).await {
+    let outcome = match select(std::pin::pin!(try_join_all(workers)), meanwhile).await {
         Either::Left((outcome, _)) => outcome.map(drop),
         Either::Right((_, workers)) => workers.await.map(drop),
-    }
+    };
+    progress.finish();
+    outcome
 }
 
 /// The planner's estimate of the number of rows, for the progress bar.
