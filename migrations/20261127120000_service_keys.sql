@@ -62,7 +62,8 @@ comment on function private.shown_service_key(private.service_keys) is
   'A service key as the API and keytool show it: without its hash.';
 
 create function public.create_service_key(
-  p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamptz
+  p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamptz default null,
+  p_days integer default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -87,16 +88,17 @@ begin
   end if;
   insert into private.service_keys (organization_id, name, prefix, hash, scopes, created_by, expires_at)
     values (
-      p_organization_id, p_name, p_prefix, p_hash, array(select distinct s from unnest(p_scopes) s order by s), p_user_id, p_expires_at
+      p_organization_id, p_name, p_prefix, p_hash, array(select distinct s from unnest(p_scopes) s order by s), p_user_id,
+      coalesce(p_expires_at, now() + make_interval(days => p_days))
     )
     returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'service_key', private.shown_service_key(v_row));
 end
 $$;
 
-comment on function public.create_service_key(uuid, uuid, text, text, text, text[], timestamptz) is
+comment on function public.create_service_key(uuid, uuid, text, text, text, text[], timestamptz, integer) is
   'Stores the hash of a new service key. p_user_id null: an operator, who alone may make a key of all organizations '
-  '(p_organization_id null). An organization has at most 50 keys that are valid. Returns created, not_a_member, not_the_owner, '
+  '(p_organization_id null). The key expires at p_expires_at, or after p_days. An organization has at most 50 keys that are valid. Returns created, not_a_member, not_the_owner, '
   'expired (p_expires_at is past) or too_many.';
 
 create function public.list_service_keys(p_user_id uuid, p_organization_id uuid) returns jsonb
@@ -223,7 +225,7 @@ revoke all on function
   private.shown_service_key(private.service_keys),
   private.service_key(uuid, text, uuid),
   private.clean_up_service_keys(integer),
-  public.create_service_key(uuid, uuid, text, text, text, text[], timestamptz),
+  public.create_service_key(uuid, uuid, text, text, text, text[], timestamptz, integer),
   public.list_service_keys(uuid, uuid),
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),
@@ -231,7 +233,7 @@ revoke all on function
 from public, anon, authenticated, service_role;
 
 grant execute on function
-  public.create_service_key(uuid, uuid, text, text, text, text[], timestamptz),
+  public.create_service_key(uuid, uuid, text, text, text, text[], timestamptz, integer),
   public.list_service_keys(uuid, uuid),
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),

@@ -3996,7 +3996,7 @@ $function$;
 comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
 grant execute on function consume_transaction(text,text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.create_service_key(p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.create_service_key(p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_days integer DEFAULT NULL::integer)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4024,14 +4024,15 @@ begin
   end if;
   insert into private.service_keys (organization_id, name, prefix, hash, scopes, created_by, expires_at)
     values (
-      p_organization_id, p_name, p_prefix, p_hash, array(select distinct s from unnest(p_scopes) s order by s), p_user_id, p_expires_at
+      p_organization_id, p_name, p_prefix, p_hash, array(select distinct s from unnest(p_scopes) s order by s), p_user_id,
+      coalesce(p_expires_at, now() + make_interval(days => p_days))
     )
     returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'service_key', private.shown_service_key(v_row));
 end
 $function$;
-comment on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone) is 'Stores the hash of a new service key. p_user_id null: an operator, who alone may make a key of all organizations (p_organization_id null). An organization has at most 50 keys that are valid. Returns created, not_a_member, not_the_owner, expired (p_expires_at is past) or too_many.';
-grant execute on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone) to service_role;
+comment on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone,integer) is 'Stores the hash of a new service key. p_user_id null: an operator, who alone may make a key of all organizations (p_organization_id null). The key expires at p_expires_at, or after p_days. An organization has at most 50 keys that are valid. Returns created, not_a_member, not_the_owner, expired (p_expires_at is past) or too_many.';
+grant execute on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone,integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.create_webhook_endpoint(p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text DEFAULT NULL::text)
  RETURNS jsonb

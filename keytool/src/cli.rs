@@ -11,6 +11,7 @@ use crate::commands::id::IdArgs;
 use crate::commands::registry::RegistryArgs;
 use crate::commands::retire::RetireArgs;
 use crate::commands::rotate::RotateArgs;
+use crate::commands::service_key::ServiceKeyArgs;
 use crate::commands::status::StatusArgs;
 use crate::commands::switch::SwitchArgs;
 use crate::commands::topics::TopicArgs;
@@ -78,6 +79,8 @@ pub enum Command {
     Switch(SwitchArgs),
     /// Show the fence and the state of each key
     Registry(RegistryArgs),
+    /// Create, list and revoke the service keys that programs call the API with
+    ServiceKey(ServiceKeyArgs),
     /// Print this help, the help of a command, or the steps of a rotation (`help rotation`)
     Help(TopicArgs),
 }

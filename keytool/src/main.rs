@@ -34,8 +34,8 @@ use clap::CommandFactory;
 
 use cli::{Args, Command};
 use commands::{
-    fence, generate, id, open, registry, retire, rotate, seal, selftest, status, switch, topics,
-    unretire, verify, wait,
+    fence, generate, id, open, registry, retire, rotate, seal, selftest, service_key, status,
+    switch, topics, unretire, verify, wait,
 };
 
 fn main() -> ExitCode {
@@ -65,6 +65,7 @@ fn run(args: &Args) -> error::Result<()> {
         Command::Retire(retire) => wait(json, async |p| retire::run(retire, keys, p).await),
         Command::Unretire(unretire) => wait(json, async |p| unretire::run(unretire, keys, p).await),
         Command::Registry(registry) => wait(json, async |p| registry::run(registry, keys, p).await),
+        Command::ServiceKey(args) => wait(json, async |p| service_key::run(args, p).await),
         Command::Help(topic) => topics::run(topic, Args::command()),
     }
 }

@@ -15,6 +15,7 @@ pub mod retire;
 pub mod rotate;
 pub mod seal;
 pub mod selftest;
+pub mod service_key;
 pub mod status;
 pub mod switch;
 pub mod topics;

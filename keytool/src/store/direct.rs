@@ -163,6 +163,29 @@ impl Rows for Direct {
                     self.query(&sql, &[(&kid, Type::TEXT), (&Json(&text), Type::JSONB)])
                         .await?
                 }
+                Function::CreateServiceKey(new) => {
+                    let sql = format!("select public.{name}(null, $1, $2, $3, $4, $5, null, $6)");
+                    self.query(
+                        &sql,
+                        &[
+                            (&new.organization, Type::UUID),
+                            (&new.name, Type::TEXT),
+                            (&new.prefix, Type::TEXT),
+                            (&new.hash, Type::TEXT),
+                            (&new.scopes, Type::TEXT_ARRAY),
+                            (&new.days.map(i32::from), Type::INT4),
+                        ],
+                    )
+                    .await?
+                }
+                Function::ListServiceKeys { organization } => {
+                    let sql = format!("select public.{name}(null, $1)");
+                    self.query(&sql, &[(&organization, Type::UUID)]).await?
+                }
+                Function::RevokeServiceKey { id } => {
+                    let sql = format!("select public.{name}(null, $1)");
+                    self.query(&sql, &[(&id, Type::UUID)]).await?
+                }
                 Function::LiftFence | Function::KeyRegistryState | Function::RewrapLoad => {
                     self.query(&format!("select public.{name}()"), &[]).await?
                 }

@@ -199,6 +199,21 @@ impl Rows for Rest {
                 }
                 Function::RecordKeys { kids } => json!({"p_kids": texts(kids)}),
                 Function::UnretireKey { kid } => json!({"p_kid": kid.to_string()}),
+                Function::CreateServiceKey(new) => json!({
+                    "p_user_id": null,
+                    "p_organization_id": new.organization.map(|id| id.to_string()),
+                    "p_name": new.name,
+                    "p_prefix": new.prefix,
+                    "p_hash": new.hash,
+                    "p_scopes": new.scopes,
+                    "p_days": new.days,
+                }),
+                Function::ListServiceKeys { organization } => {
+                    json!({"p_user_id": null, "p_organization_id": organization.map(|id| id.to_string())})
+                }
+                Function::RevokeServiceKey { id } => {
+                    json!({"p_user_id": null, "p_id": id.to_string()})
+                }
                 Function::LiftFence | Function::KeyRegistryState | Function::RewrapLoad => {
                     json!({})
                 }

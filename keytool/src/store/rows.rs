@@ -86,6 +86,13 @@ pub enum Function<'a> {
     },
     KeyRegistryState,
     RewrapLoad,
+    CreateServiceKey(NewServiceKey<'a>),
+    ListServiceKeys {
+        organization: Option<Uuid>,
+    },
+    RevokeServiceKey {
+        id: Uuid,
+    },
     /// Records that rows of these organizations are about to be opened, and the key that they are rewrapped with, if any.
     RecordOpening {
         reason: &'a str,
@@ -97,6 +104,19 @@ pub enum Function<'a> {
         kid: Kid,
         organizations: &'a Value,
     },
+}
+
+/// A service key that is about to be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct NewServiceKey<'a> {
+    /// `None`: of all organizations.
+    pub organization: Option<Uuid>,
+    pub name: &'a str,
+    pub prefix: &'a str,
+    pub hash: &'a str,
+    pub scopes: &'a [String],
+    /// For how many days it is valid; `None`: it does not expire.
+    pub days: Option<u16>,
 }
 
 /// Key ids as the database has them.
@@ -113,6 +133,9 @@ impl Function<'_> {
             Self::UnretireKey { .. } => "unretire_key",
             Self::RetireKey { .. } => "retire_key",
             Self::KeyRegistryState => "key_registry_state",
+            Self::CreateServiceKey(_) => "create_service_key",
+            Self::ListServiceKeys { .. } => "list_service_keys",
+            Self::RevokeServiceKey { .. } => "revoke_service_key",
             Self::RewrapLoad => "rewrap_load",
             Self::RecordOpening { .. } => "record_opening",
             Self::RecordRotation { .. } => "record_rotation",
