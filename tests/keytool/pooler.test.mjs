@@ -66,7 +66,7 @@ test("a call through a pooler waits for the last one's answer, and leaves nothin
   await table.insertMany(2000, A);
   const wire = await watch(table.direct.DATABASE_URL);
   try {
-    assertDone(await keytool({ ...A_TO_B, DATABASE_URL: wire.url }, "rotate", "--batch", "50", "--complete"));
+    assertDone(await keytool({ ...A_TO_B, DATABASE_URL: wire.url }, "rotate", "--batch", "50", "--complete", "--yes"));
     assertDone(await keytool({ ...A_TO_B, DATABASE_URL: wire.url }, "status"));
   } finally {
     await wire.stop();

@@ -91,7 +91,7 @@ describe("with an authority of one's own", () => {
     for (const mode of ["require", "verify-ca", "verify-full"]) {
       assert.deepEqual(await sessions(() => run(mode, "rotate", "--ca-file", files.ca)), [true], mode);
     }
-    assertDone(await run("verify-full", "rotate", "--complete", "--ca-file", files.ca));
+    assertDone(await run("verify-full", "rotate", "--complete", "--yes", "--ca-file", files.ca));
     assertDone(await run("verify-full", "fence", "--lift", "--ca-file", files.ca));
   });
 
