@@ -9,8 +9,6 @@ mod condition;
 mod entry;
 #[path = "src/rules/mod.rs"]
 mod rules;
-#[path = "../sealed/src/sensitive.rs"]
-mod sensitive;
 #[allow(dead_code, reason = "the rules compare no severities")]
 #[path = "src/severity.rs"]
 mod severity;
@@ -25,7 +23,6 @@ use std::{env, fs};
 
 fn main() {
     println!("cargo::rerun-if-changed=entries");
-    println!("cargo::rerun-if-changed=../sealed/src/sensitive.rs");
     let out: PathBuf = env::var_os("OUT_DIR").unwrap_or_default().into();
     let written = entries(Path::new("entries")).and_then(|text| {
         fs::write(out.join("entries.json"), text).map_err(|error| error.to_string())
@@ -45,7 +42,7 @@ fn entries(folder: &Path) -> Result<String, String> {
     for path in files {
         let told = |fault: String| format!("checks/{}: {fault}", path.display());
         let text = fs::read_to_string(&path).map_err(|error| told(error.to_string()))?;
-        let entry = rules::parse(&text, sensitive::is_sensitive).map_err(told)?;
+        let entry = rules::parse(&text, sealed::is_sensitive).map_err(told)?;
         if path.file_name() != Some(format!("{}.json", entry.kind).as_ref()) {
             return Err(told(format!("its type is {}: call it so", entry.kind)));
         }

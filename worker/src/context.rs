@@ -8,13 +8,11 @@ use crate::db::call::{self, Call};
 use crate::db::{Admission, AdmitWrite, AuthenticateServiceKey, ServiceKeyAuthenticated};
 use crate::error::{ClientError, Error, Result};
 use crate::host::{self, Incoming};
-use crate::http::Response;
 use crate::ids::ServiceKeyId;
 use crate::json::parse_untrusted;
 use crate::random::hex;
 use crate::settings::Settings;
 use serde::de::DeserializeOwned;
-use serde_json::json;
 use std::ops::Deref;
 
 /// The context of every task, of a request or of the schedule.
@@ -133,9 +131,4 @@ pub fn request_id() -> String {
     let mut bytes = [0; 8];
     let _ = host::random(&mut bytes);
     hex(&bytes)
-}
-
-/// `GET /health`
-pub async fn health(_: &Context<'_>) -> Result<Response> {
-    Ok(Response::json(200, &json!({"status": "ok"})))
 }

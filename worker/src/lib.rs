@@ -42,4 +42,6 @@ mod entry;
 #[cfg(target_arch = "wasm32")]
 mod host;
 #[cfg(target_arch = "wasm32")]
+mod liveness;
+#[cfg(target_arch = "wasm32")]
 mod recovery;

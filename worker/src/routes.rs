@@ -32,7 +32,7 @@ macro_rules! routes {
 }
 
 routes! {
-    Health: Get "/health" => context::health();
+    Health: Get "/health" => liveness::health();
     Providers: Get "/api/providers" => connect::methods::list();
     WhoAmI: Get "/api/session" => auth::sign_in::who_am_i();
     SignIn: Post "/api/session" => auth::sign_in::sign_in();
