@@ -1,5 +1,5 @@
-//! What the clock begins, once a minute: runs are claimed and worked on side by side, until nothing is due or the time is over. Where the
-//! deployment has a queue, the rest is shared out: each of its messages is an invocation that does the same.
+//! The job of the one-minute cron trigger: claims runs and works on them concurrently, until nothing is due or the time is over. If the
+//! deployment has a queue, it shares out the rest: each message starts an invocation that does the same.
 
 use crate::db::{Claim, ClaimScanRuns, Claiming};
 use crate::host::{self, Queue, log};
