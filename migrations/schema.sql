@@ -1381,6 +1381,8 @@ AS $function$
         and d.integration_type = any ($1)
         and (l.owner is null or l.expires_at <= now())
         and coalesce(l.retry_at <= now(), true)
+        -- A token that lives for less than twice p_within is refreshed after half of its life.
+        and coalesce(now() >= l.settled_at + (d.token_expires_at - l.settled_at) / 2, true)
         and not exists (
           select from private.integration_pauses p
           where p.integration_id = d.id and p.endpoint = 'token' and p.until > now()
@@ -1391,7 +1393,7 @@ AS $function$
     p_types, now() + make_interval(secs => p_within), p_limit
   ) t;
 $function$;
-comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types whose tokens expire within p_within seconds, by turns of their organizations.';
+comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types whose tokens expire within p_within seconds and have lived for half of their life, by turns of their organizations.';
 
 CREATE OR REPLACE FUNCTION private.due_scans(p_limit integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
@@ -3398,7 +3400,9 @@ begin
     v_wanted := coalesce(v_lease.settled_at <= now() - interval '30 seconds', true);
   else
     v_wanted := coalesce(v_row.token_expires_at <= now() + make_interval(secs => p_within), false)
-      and coalesce(v_lease.retry_at <= now(), true);
+      and coalesce(v_lease.retry_at <= now(), true)
+      -- A new token may live for less than p_within.
+      and (coalesce(v_lease.settled_at <= now() - interval '30 seconds', true) or v_row.token_expires_at <= now());
   end if;
 
   if v_wanted and p_within is null and v_lease.journal is null and v_lease.failed_at > now() - interval '10 seconds' then
@@ -3447,7 +3451,7 @@ begin
   );
 end
 $function$;
-comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case, except after a refresh less than 30 seconds ago. p_user_id and p_service_key null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (it has just failed, or the provider is paused for paused_seconds), current, or unknown.';
+comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case. A refresh less than 30 seconds ago is not repeated, unless with p_within the token has expired. p_user_id and p_service_key null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (it has just failed, or the provider is paused for paused_seconds), current, or unknown.';
 grant execute on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_revocations(p_owner uuid, p_limit integer, p_types text[], p_wide_types text[], p_request_id text)

@@ -40,6 +40,38 @@ const trail = async (id) =>
     (event) => [event.action, event.outcome, event.reason, event.actor],
   );
 
+describe("a token that lives for less than the time that is asked for", () => {
+  const refreshed = async (seconds) => {
+    const args = await connected();
+    const held = await claimed(args.p_id);
+    assert.equal(await end(held, { config: ends(inMs(seconds * 1000), { access_token: "d.e.f" }) }), "settled");
+    return args.p_id;
+  };
+  const ago = (id, seconds) =>
+    owner`update public.credential_leases set settled_at = now() - make_interval(secs => ${seconds}) where integration_id = ${id}`;
+
+  test("is refreshed by a caller once, and again after 30 seconds or once it has expired", async () => {
+    const id = await refreshed(300);
+    assert.equal((await claim(id, { p_within: 600 })).outcome, "current");
+    await ago(id, 31);
+    assert.equal((await claim(id, { p_within: 600 })).outcome, "claimed");
+    assert.equal((await claim(await refreshed(-1), { p_within: 600 })).outcome, "claimed");
+  });
+
+  test("is refreshed by the schedule after half of its life", async () => {
+    const id = await refreshed(300);
+    const isDue = async () => {
+      const [{ due }] = await owner`select ${id} in (select d.id from private.due_refreshes(500, 600, '{supabase}') d) as due`;
+      return due;
+    };
+    assert.equal(await isDue(), false);
+    await ago(id, 250);
+    assert.equal(await isDue(), false, "250 of 550 seconds");
+    await ago(id, 350);
+    assert.equal(await isDue(), true);
+  });
+});
+
 describe("token_expires_at", () => {
   for (const [text, expected] of [
     ["2025-12-08T10:30:00Z", "2025-12-08T10:30:00.000Z"],
