@@ -78,7 +78,7 @@ describe("a list of findings", () => {
       ["findings_integration", `integration_id = '${integration}' and state = 'open'`],
       ["findings_check", `organization_id = '${organization}' and check_id = 't_7' and state = 'open'`],
       ["findings_organization", `organization_id = '${organization}' and state = 'open' and not muted`],
-      // As the API asks (worker/src/findings/query.rs).
+      // As the API asks (worker/src/findings/filter.rs).
       ["findings_organization", `organization_id = '${organization}' and state = 'open' and muted is false and sort_key > '${cursor}'`],
       ["findings_integration", `integration_id = '${integration}' and state = 'open' and sort_key >= '2' and sort_key < '3' and muted is false`],
       ["findings_organization", `organization_id = '${organization}' and state = 'open' and integration_type = 'supabase'`],

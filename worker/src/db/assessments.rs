@@ -4,7 +4,7 @@ use crate::db::call::Call;
 use crate::db::project::Project;
 use crate::error::Result;
 use crate::findings::cursor::{self, Keyed};
-use crate::findings::query::Scope;
+use crate::findings::filter::Scope;
 use crate::http::HttpRequest;
 use crate::ids::{AssessmentId, IntegrationId, OrganizationId, UserId};
 use checks::{Reason, Status};
@@ -271,7 +271,7 @@ pub fn checks_request(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::findings::query::Query;
+    use crate::http::query::Query;
     use crate::settings::tests::{complete, read as settings};
     use serde_json::{Value, json};
 

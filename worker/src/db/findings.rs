@@ -3,7 +3,7 @@
 use crate::db::project::Project;
 use crate::error::Result;
 use crate::findings::cursor::{self, Keyed};
-use crate::findings::query::Filter;
+use crate::findings::filter::Filter;
 use crate::http::HttpRequest;
 use crate::ids::{AssessmentId, FindingId, IntegrationId, OrganizationId};
 use serde::{Deserialize, Serialize};

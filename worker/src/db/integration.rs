@@ -3,7 +3,7 @@
 use crate::db::project::Project;
 use crate::error::{ClientError, Error, Result};
 use crate::findings::export::Cursor;
-use crate::findings::query::Scope;
+use crate::findings::filter::Scope;
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, OrganizationId};
 use serde::Deserialize;

@@ -178,7 +178,7 @@ pub fn active_request(
     offset: usize,
 ) -> HttpRequest {
     // A check's id is a name of ours; what the database has besides is no filter.
-    let check = check.filter(|check| crate::findings::query::is_name(check));
+    let check = check.filter(|check| crate::http::query::is_name(check));
     let check = check.map(|check| format!("&check_id=eq.{check}"));
     let check = check.unwrap_or_default();
     let path = format!(

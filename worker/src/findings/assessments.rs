@@ -5,10 +5,11 @@ use crate::db::assessments::{self as rows, Assessment, CheckRun, RequestScan, Sc
 use crate::db::lists;
 use crate::db::pages::pages;
 use crate::error::{ClientError, Result};
+use crate::findings::filter::Scope;
 use crate::findings::page::{page, rows_of};
-use crate::findings::query::{Query, Scope};
 use crate::findings::shown_checks;
 use crate::http::Response;
+use crate::http::query::Query;
 use crate::ids::{AssessmentId, IntegrationId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

@@ -3,9 +3,9 @@
 use crate::context::Context;
 use crate::error::{ClientError, Result};
 use crate::findings::assessments::last_judged;
-use crate::findings::query::Query;
 use crate::findings::shown_checks::{self, Coverage, ShownCheck};
 use crate::http::Response;
+use crate::http::query::Query;
 use crate::ids::{AssessmentId, IntegrationId};
 use crate::integrations::detail;
 use catalogue::Auth;

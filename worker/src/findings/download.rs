@@ -11,10 +11,11 @@ use crate::findings::assessments::last_judged;
 use crate::findings::export::{
     self, Cursor, EVIDENCE_MAX, FINDINGS_MAX, INTEGRATIONS_MAX, Section,
 };
+use crate::findings::filter::Scope;
 use crate::findings::page::{page, rows_of};
-use crate::findings::query::{Query, Scope};
 use crate::findings::shown_checks;
 use crate::host::now_seconds;
+use crate::http::query::Query;
 use crate::http::{ContentType, Response};
 use crate::ids::OrganizationId;
 use crate::integrations::detail;

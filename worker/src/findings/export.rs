@@ -6,7 +6,7 @@ use crate::db::findings::Finding;
 use crate::db::mutes::Mute;
 use crate::error::{ClientError, Result};
 use crate::findings::cursor;
-use crate::findings::query::severity;
+use crate::findings::filter::severity;
 use crate::ids::IntegrationId;
 use checks::{
     Check, Coverage, Entry, Export, Format, Outcome, Over, Reason, Remediation, Resource,

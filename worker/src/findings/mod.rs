@@ -3,7 +3,7 @@
 
 pub mod cursor;
 pub mod export;
-pub mod query;
+pub mod filter;
 pub mod shown_checks;
 
 #[cfg(target_arch = "wasm32")]

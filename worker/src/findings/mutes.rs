@@ -6,8 +6,8 @@ use crate::db::mutes::{
 };
 use crate::error::{ClientError, Result};
 use crate::findings::page::page;
-use crate::findings::query::Query;
 use crate::http::Response;
+use crate::http::query::Query;
 use crate::ids::{IntegrationId, MuteId, OrganizationId};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
