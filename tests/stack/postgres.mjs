@@ -3,14 +3,15 @@
 // The package's own class is not used: it installs handlers that end the process on signals, and as root it creates a
 // user on the machine.
 import { execFileSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 
 import postgres from "postgres";
 
 import { runChild, startChild } from "./child.mjs";
+import { fillCluster } from "./cluster-template.mjs";
 import { freePort, LOOPBACK } from "./listen.mjs";
 
 /** The superuser; `postgres` is none, as on Supabase. */
@@ -32,36 +33,48 @@ const SETTINGS = {
  */
 export async function startPostgres({ dir, logs, onExit, settings = {} }) {
   const owner = clusterOwner();
-  const place = choosePlace(dir, owner, path.dirname(path.dirname((await binaries()).postgres)));
+  const native = path.dirname(path.dirname((await binaries()).postgres));
+  const place = choosePlace(dir, owner, native);
   const bin = path.join(place.native, "bin");
-  const port = await freePort();
-  const password = randomBytes(24).toString("hex");
-  const url = (role, database = "postgres") => `postgres://${role}:${password}@${LOOPBACK}:${port}/${database}`;
   // LC_ALL decides the language of the line that is waited for.
   const spawnOptions = { ...owner, env: { ...process.env, LC_ALL: "C" }, cwd: place.root };
+  const start = async (settings) => {
+    const port = await freePort();
+    const server = await startChild({
+      name: "postgres",
+      command: path.join(bin, "postgres"),
+      args: ["-D", place.data, "-p", String(port), ...toArguments({ ...SETTINGS, ...settings })],
+      ready: /ready to accept connections/,
+      stopSignal: "SIGINT",
+      scratch: place.root,
+      logs,
+      onExit,
+      ...spawnOptions,
+    });
+    return { ...server, port };
+  };
 
-  await createCluster({ bin, data: place.data, password, logs, spawnOptions, owner });
-  const server = await startChild({
-    name: "postgres",
-    command: path.join(bin, "postgres"),
-    args: ["-D", place.data, "-p", String(port), ...toArguments({ ...SETTINGS, ...settings })],
-    ready: /ready to accept connections/,
-    stopSignal: "SIGINT",
-    scratch: place.root,
-    logs,
-    onExit,
-    ...spawnOptions,
+  const [roles, database] = ["supabase-roles.sql", "supabase-database.sql"].map((name) => readFileSync(new URL(name, import.meta.url), "utf8"));
+  const password = await fillCluster({
+    data: place.data,
+    madeFrom: [roles, database, readFileSync(fileURLToPath(import.meta.url), "utf8"), readFileSync(path.join(native, "../package.json"), "utf8")],
+    make: async (password) => {
+      await createCluster({ bin, data: place.data, password, logs, spawnOptions, owner });
+      const server = await start({});
+      try {
+        await createProject(connectionString({ role: SUPERUSER, database: "template1", password, port: server.port }), password, { roles, database });
+      } finally {
+        await server.stop();
+      }
+    },
   });
+  if (owner) execFileSync("chown", ["-R", `${owner.uid}:${owner.gid}`, place.data]);
+  const server = await start(settings);
+  const url = (role, database = "postgres") => connectionString({ role, database, password, port: server.port });
   const stop = async () => {
     await server.stop();
     rmSync(place.root, { recursive: true, force: true });
   };
-  try {
-    await createProject(url, password);
-  } catch (error) {
-    await stop();
-    throw error;
-  }
   return { url, stop };
 }
 
@@ -85,21 +98,24 @@ async function createCluster({ bin, data, password, logs, spawnOptions, owner })
   }
 }
 
-async function createProject(url, password) {
-  const script = (name) => readFileSync(new URL(name, import.meta.url), "utf8");
+async function createProject(url, password, { roles, database }) {
   // In template1, so that a test which creates a database gets an empty Supabase project.
-  const sql = postgres(url(SUPERUSER, "template1"), { max: 1, onnotice: () => {} });
+  const sql = postgres(url, { max: 1, onnotice: () => {} });
   try {
-    await sql.unsafe(script("supabase-roles.sql"));
+    await sql.unsafe(roles);
     for (const role of ["postgres", "authenticator", "supabase_auth_admin"]) {
       await sql.unsafe(`alter role ${role} password '${password}'`);
     }
-    await sql.unsafe(script("supabase-database.sql"));
+    await sql.unsafe(database);
     await sql.unsafe("drop database postgres");
     await sql.unsafe("create database postgres owner postgres");
   } finally {
     await sql.end();
   }
+}
+
+function connectionString({ role, database, password, port }) {
+  return `postgres://${role}:${password}@${LOOPBACK}:${port}/${database}`;
 }
 
 function toArguments(settings) {
@@ -118,16 +134,18 @@ function clusterOwner() {
   return { uid: id("-u"), gid: id("-g") };
 }
 
-/** Where cluster and binaries lie: under `dir`, or under the temporary directory if the owner cannot get at `dir`. */
+/** Where cluster and binaries lie. What the owner cannot get at lies under the temporary directory. */
 function choosePlace(dir, owner, native) {
   let root = path.join(dir, "postgres");
-  if (owner && !(isReachable(path.resolve(dir)) && isReachable(native))) {
+  if (owner && !isReachable(path.resolve(dir))) {
     root = mkdtempSync(path.join(tmpdir(), "stack-postgres-"));
-    cpSync(native, path.join(root, "native"), { recursive: true, verbatimSymlinks: true });
-    native = path.join(root, "native");
   } else {
     rmSync(root, { recursive: true, force: true });
     mkdirSync(root, { recursive: true, mode: 0o700 });
+  }
+  if (owner && !isReachable(native)) {
+    cpSync(native, path.join(root, "native"), { recursive: true, verbatimSymlinks: true });
+    native = path.join(root, "native");
   }
   if (owner) chownSync(root, owner.uid, owner.gid);
   return { root, native, data: path.join(root, "data") };

@@ -17,7 +17,7 @@ use crate::{chaos, failure::Failure, process, project::Project, setup::Need, wor
 pub enum Lane {
     /// cargo's debug builds, which wait for each other anyway.
     Debug,
-    /// The release build, in a target folder that the debug builds leave alone.
+    /// The release build, in a target folder that the debug builds leave alone, and what mostly waits.
     Release,
     /// After all others, one by one.
     Alone,
@@ -103,17 +103,26 @@ pub const ALL: [Suite; 19] = [
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("deploy", Lane::Alone, Check::Command(deploy))
+        ..Suite::cheap("deploy", Lane::Release, Check::Command(deploy))
     },
     Suite {
         needs: &Need::BUILD,
         ..Suite::cheap(
             "deploy-scanner",
-            Lane::Alone,
+            Lane::Release,
             Check::Command(deploy_scanner),
         )
     },
     Suite::node("database", "tests/database", Lane::Release),
+    // Skipped, with the reason, where there is no Python or its packages cannot be had.
+    Suite {
+        needs: &Need::BUILD,
+        check: Check::Node {
+            folder: "tests/peers",
+            on_worker: true,
+        },
+        ..Suite::node("peers", "tests/peers", Lane::Release)
+    },
     Suite {
         uses_stack: true,
         ..Suite::node("stack", "tests/stack", Lane::Alone)
@@ -126,15 +135,6 @@ pub const ALL: [Suite; 19] = [
             on_worker: true,
         },
         ..Suite::node("e2e", "tests/e2e", Lane::Alone)
-    },
-    // Skipped, with the reason, where there is no Python or its packages cannot be had.
-    Suite {
-        needs: &Need::BUILD,
-        check: Check::Node {
-            folder: "tests/peers",
-            on_worker: true,
-        },
-        ..Suite::node("peers", "tests/peers", Lane::Alone)
     },
     Suite {
         needs: &Need::BUILD,
