@@ -8,9 +8,10 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The arguments or settings are wrong, and nothing was done. clap uses the same status.
 pub const USAGE: u8 = 2;
-/// A sealed value does not open, and no key helps. Everything else was done.
+/// A sealed value does not open, and no key helps. Everything else was done, unless the message says that nothing was written.
 pub const DOES_NOT_OPEN: u8 = 3;
-/// Something is sealed with a key, or in a version, that this program was not given. Whatever else could be done was done.
+/// Something is sealed with a key, or in a version, that this program was not given. Everything else was done, unless the message says that
+/// nothing was written.
 pub const KEY_MISSING: u8 = 4;
 /// A signal stopped it: this and the signal's number, as shells have it. 130 for Ctrl-C, 143 for TERM.
 const SIGNAL: u8 = 128;

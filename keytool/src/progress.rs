@@ -28,9 +28,10 @@ pub struct Progress {
     scanned: Cell<u64>,
     written: Cell<u64>,
     /// Written in all phases.
-    moved: Cell<u64>,
+    rewrapped: Cell<u64>,
     /// The planner's estimate of the number of rows, if there is one.
     estimate: Cell<Option<u64>>,
+    stop: Cell<Option<Signal>>,
 }
 
 /// How progress is shown.
@@ -83,8 +84,9 @@ impl Progress {
             writes: Cell::new(false),
             scanned: Cell::new(0),
             written: Cell::new(0),
-            moved: Cell::new(0),
+            rewrapped: Cell::new(0),
             estimate: Cell::new(None),
+            stop: Cell::new(None),
         }
     }
 
@@ -105,7 +107,8 @@ impl Progress {
 
     pub fn wrote(&self, rows: u64) {
         self.written.set(self.written.get().saturating_add(rows));
-        self.moved.set(self.moved.get().saturating_add(rows));
+        self.rewrapped
+            .set(self.rewrapped.get().saturating_add(rows));
     }
 
     pub fn is_json(&self) -> bool {
@@ -154,6 +157,24 @@ impl Progress {
         Ok(())
     }
 
+    /// Asks the command to stop. Whether it will do so by itself: what writes finishes its batches, and records what it has written.
+    pub fn stop(&self, signal: Signal) -> bool {
+        self.stop.set(Some(signal));
+        self.writes.get()
+    }
+
+    /// What was written has been recorded: from here on a command may be dropped.
+    pub fn recorded(&self) {
+        self.writes.set(false);
+    }
+
+    /// Fails if somebody has asked the command to stop. Called between two batches.
+    pub fn ensure_not_stopped(&self) -> Result<()> {
+        self.stop
+            .get()
+            .map_or(Ok(()), |signal| Err(self.stopped(signal)))
+    }
+
     /// The last line of a command that was stopped.
     pub fn stopped(&self, signal: Signal) -> Error {
         self.finish();
@@ -167,9 +188,9 @@ impl Progress {
             _ => String::new(),
         };
         let message = format!(
-            "stopped by {}: {} moved{left}",
+            "stopped by {}: {} rewrapped{left}",
             signal.name,
-            rows(self.moved.get())
+            rows(self.rewrapped.get())
         );
         Error::new(ErrorKind::Signal(signal.number), message)
             .hint("nothing is half done: run it again, and it does what is left")
@@ -208,7 +229,7 @@ impl Progress {
         };
         let written = match self.written.get() {
             0 => String::new(),
-            moved => format!(", {moved} moved"),
+            rewrapped => format!(", {rewrapped} rewrapped"),
         };
         let (phase, rate) = (self.phase.get(), self.rate());
         format!("{phase}: {}{of}{written}, {rate}/s", rows(scanned))
@@ -316,21 +337,23 @@ mod tests {
         };
         let said = format!("{:?}", progress.stopped(signal));
         assert!(
-            said.contains("stopped by SIGINT: 100 rows moved, about 100 rows not looked at yet"),
+            said.contains(
+                "stopped by SIGINT: 100 rows rewrapped, about 100 rows not looked at yet"
+            ),
             "{said}"
         );
-        // A later pass moves what is left; what was moved before stays moved.
+        // A later pass counts on.
         progress.phase("rewrap", None, true);
         progress.wrote(1);
         let said = format!("{:?}", progress.stopped(signal));
         assert!(
-            said.contains("stopped by SIGINT: 101 rows moved\""),
+            said.contains("stopped by SIGINT: 101 rows rewrapped\""),
             "{said}"
         );
     }
 
     #[test]
-    fn a_line_says_how_many_rows_were_moved_and_how_fast() {
+    fn a_line_says_how_many_rows_were_rewrapped_and_how_fast() {
         let progress = Progress::with(Display::Lines, ProgressDrawTarget::hidden());
         progress.phase("rewrap", Some(500), true);
         progress.scanned(400);
@@ -340,13 +363,13 @@ mod tests {
             .set(Instant::now().checked_sub(Duration::from_secs(10)).unwrap());
         assert_eq!(
             progress.line(),
-            "rewrap: 400 rows of about 500, 100 moved, 10/s"
+            "rewrap: 400 rows of about 500, 100 rewrapped, 10/s"
         );
         progress.scanned(u64::MAX);
         assert!(
             progress
                 .line()
-                .starts_with("rewrap: 18446744073709551615 rows, 100 moved")
+                .starts_with("rewrap: 18446744073709551615 rows, 100 rewrapped")
         );
     }
 }

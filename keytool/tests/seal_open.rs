@@ -51,40 +51,45 @@ fn a_fallback_opens() {
 }
 
 #[test]
-fn what_does_not_open_is_status_3() {
+fn what_does_not_open_is_status_3_and_a_missing_key_or_version_is_status_4() {
     let stored = seal(r#"{"access_token":"hunter2"}"#);
     let elsewhere = ["--organization", INTEGRATION, "--integration", ORGANIZATION];
     let mut stripped: Value = serde_json::from_str(&stored).unwrap();
     stripped.as_object_mut().unwrap().remove("_enc");
     let newer = stored.replace(r#""v":2"#, r#""v":3"#);
     let sealed: Value = serde_json::from_str(&stored).unwrap();
-    for (key, context, config, class) in [
+    for (status, key, context, config, class) in [
         (
+            4,
             OTHER_KEY,
             &PLACE,
             stored.as_str(),
             "unknown-key at \"/_enc\"",
         ),
         (
+            3,
             KEY,
             &elsewhere,
             &stored,
             "not-authentic at \"/access_token\"",
         ),
         (
+            4,
             KEY,
             &PLACE,
             &stripped.to_string(),
             "not-authentic at \"/access_token\"",
         ),
-        (KEY, &PLACE, &newer, "unknown-version at \"/_enc\""),
+        (4, KEY, &PLACE, &newer, "unknown-version at \"/_enc\""),
         (
+            3,
             KEY,
             &PLACE,
             r#"{"access_token":"hunter2"}"#,
             "not-sealed at \"/access_token\"",
         ),
         (
+            3,
             KEY,
             &PLACE,
             r#"{"access_token":5}"#,
@@ -92,7 +97,10 @@ fn what_does_not_open_is_status_3() {
         ),
     ] {
         let done = with_key(key, "open", context, config);
-        done.assert_error(3, &format!("the stored credentials do not open: {class}"));
+        done.assert_error(
+            status,
+            &format!("the stored credentials do not open: {class}"),
+        );
         done.assert_hint();
         done.assert_silent_about(&[
             "hunter2",

@@ -196,7 +196,7 @@ describe("everything that is sealed", () => {
     for (const command of [["verify", "--primary-only"], ["retire", "--yes"]]) {
       const done = await run(table, A_TO_B, ...command);
       assertError(done, 1, needed);
-      assert.match(done.stderr, /^hint: the worker's schedule moves 200 webhook secrets a minute/m);
+      assert.match(done.stderr, /^hint: the worker's schedule rewraps 200 webhook secrets a minute/m);
     }
     // Without the old key it is a key that is missing.
     for (const command of ["verify", "status"]) {
@@ -273,18 +273,22 @@ describe("how far", () => {
 
 describe("stopping", () => {
   for (const [signal, status] of [["SIGINT", 130], ["SIGTERM", 143]]) {
-    test(`${signal} leaves what was moved, a last line and status ${status}`, async () => {
+    test(`${signal} leaves what was rewrapped, a last line, its event and status ${status}`, async () => {
       const table = await databases.project();
       await table.insertMany(600, A);
       await table.sql`analyze public.integrations`;
       const done = run(table, A_TO_B, "rotate", "--max-rate", "20", "--batch", "20");
-      const moved = async () => (await table.sql`select count(*)::int as n from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].n;
-      while ((await moved()) < 40) await new Promise((resolve) => setTimeout(resolve, 50));
+      const rewrapped = async () => (await table.sql`select count(*)::int as n from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].n;
+      while ((await rewrapped()) < 40) await new Promise((resolve) => setTimeout(resolve, 50));
       done.child.kill(signal);
       const ended = await done;
-      assertError(ended, status, new RegExp(`^error: stopped by ${signal}: \\d+ rows moved, about \\d+ rows not looked at yet$`));
+      assertError(ended, status, new RegExp(`^error: stopped by ${signal}: \\d+ rows rewrapped, about \\d+ rows not looked at yet$`));
       assert.match(ended.stderr, /^hint: nothing is half done: run it again, and it does what is left$/m);
-      assert.ok((await moved()) < 600);
+      const rows = await rewrapped();
+      assert.ok(rows < 600);
+      const [said] = ended.stderr.match(/\d+(?= rows rewrapped, about)/);
+      const [{ sum }] = await table.sql`select sum((details->>'rows')::int)::int from public.credential_events where action = 'rotated' and details->>'to' = ${B.kid}`;
+      assert.deepEqual([Number(said), sum], [rows, rows]);
     });
   }
 
@@ -293,7 +297,7 @@ describe("stopping", () => {
     await table.insertMany(250, A);
     const done = await run(table, A_TO_B, "rotate", "--max-rate", "20", "--batch", "20");
     assertDone(done);
-    assert.match(done.stderr, /^rewrap: \d+ rows.*, \d+ moved, \d+\/s$/m);
+    assert.match(done.stderr, /^rewrap: \d+ rows.*, \d+ rewrapped, \d+\/s$/m);
   });
 });
 
@@ -425,7 +429,7 @@ describe("words", () => {
     const settings = { ...table.direct, ...A_TO_B };
     const bar = await keytoolOnTerminal(settings, ["rotate", "--dry-run", "--batch", "1"], { columns: 40 });
     assert.doesNotMatch(bar.text, /[░█]/, "a bar that is not there is not drawn");
-    const last = bar.text.slice(bar.text.lastIndexOf("would move"));
+    const last = bar.text.slice(bar.text.lastIndexOf("would rewrap") + "would rewrap".length);
     assert.doesNotMatch(last, /rewrap/, "no bar comes back after the result");
     const drawn = bar.text.split(/\r|\n|\u001b\[[0-9;?]*[A-Za-z]/).filter((line) => /rewrap .*\/s$/.test(line));
     assert.ok(drawn.length > 0 && drawn.every((line) => line.length <= 40), JSON.stringify(drawn));

@@ -1,10 +1,13 @@
 //! The commands. Each reads its arguments, calls `rotation` and prints the result.
 
 use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
-use crate::signals;
+use crate::signals::{self, Signal};
 
 pub mod fence;
 pub mod generate;
@@ -33,10 +36,21 @@ pub fn wait(json: bool, command: impl AsyncFnOnce(Rc<Progress>) -> Result<()>) -
     let outcome = runtime.block_on(async {
         tokio::select! {
             outcome = command(Rc::clone(&progress)) => outcome,
-            signal = signals::stopped() => Err(progress.stopped(signal)),
+            signal = stopped(&progress) => Err(progress.stopped(signal)),
         }
     });
     // What waits for an answer or for a person is not waited for.
     runtime.shutdown_background();
     outcome
+}
+
+/// How long a command that writes may take to finish its batches and to record them, once it was asked to stop.
+const GRACE: Duration = Duration::from_secs(5);
+
+async fn stopped(progress: &Progress) -> Signal {
+    let signal = signals::stopped().await;
+    if progress.stop(signal) {
+        sleep(GRACE).await;
+    }
+    signal
 }

@@ -46,7 +46,7 @@ impl Class {
 }
 
 impl Kind {
-    fn of(form: Form, fault: Fault) -> Self {
+    pub fn of(form: Form, fault: Fault) -> Self {
         match (form, fault) {
             (Form::Current(kid), Fault::UnknownKey) => Self::MissingKey(kid),
             (Form::Legacy, Fault::NotAuthentic) => Self::NoKeyFits,

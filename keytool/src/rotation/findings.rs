@@ -183,7 +183,7 @@ impl Findings {
         let all = |is: fn(&Kind) -> bool| self.kinds.keys().all(is);
         let is_left_out = |kind: &Kind| kind.kid().is_some_and(|kid| self.left_out.contains(&kid));
         if self.kinds.keys().all(is_left_out) {
-            "nothing is wrong with these rows: run `keytool rotate`, which moves them to the primary key"
+            "nothing is wrong with these rows: run `keytool rotate`, which rewraps them with the primary key"
         } else if all(|kind| *kind == Kind::OtherVersion) {
             "nothing need be wrong with these rows: install the keytool of the worker's version, and delete none"
         } else {

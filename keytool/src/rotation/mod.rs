@@ -1,13 +1,13 @@
 //! What rotations do with rows, one page at a time.
 
 pub mod fence;
-mod finding;
+pub mod finding;
 pub mod findings;
-mod moved;
 pub mod opening;
 mod reseal;
 pub mod retire;
 pub mod rewrap;
+mod rewrapped;
 pub mod sample;
 pub mod scan;
 pub mod scope;

@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::task::yield_now;
 
 use super::findings::{Findings, ListArgs};
-use super::moved::Moved;
 use super::opening::Opening;
 use super::reseal::{Verdict, reseal};
+use super::rewrapped::Rewrapped;
 use super::scan::{Rotation, scan};
 use super::scope::Scope;
 use super::throttle::Throttle;
@@ -36,40 +36,24 @@ pub async fn rewrap(
     throttle: &Throttle,
     list: ListArgs,
 ) -> Result<()> {
-    let kid = ring.primary_kid();
-    let (mut written, mut lost) = (0, 0);
-    let opening = Opening::new("rotate", Some(ring.primary_kid()));
-    let moved = Moved::default();
-    let recorded = RefCell::default();
-    let mut findings = Findings::new(list, &session.progress);
-    for number in 1..=MAX_PASSES {
-        let pass = Pass {
-            session,
-            ring,
-            throttle,
-            opening: &opening,
-            moved: &moved,
-            recorded: &recorded,
-            dry_run: false,
-            written: Cell::new(0),
-            lost: Cell::new(0),
-            findings: RefCell::new(Findings::new(list, &session.progress)),
-        };
-        pass.run(scope).await?;
-        written += pass.written.get();
-        lost += pass.lost.get();
-        let is_last = pass.written.get() == 0 && pass.lost.get() == 0;
-        findings = pass.findings.into_inner();
-        if is_last {
-            moved.record(session.connection(), kid).await?;
-            return finish(session, kid, number, (written, lost), &findings);
-        }
+    let rewrap = Rewrap::new(session, ring, throttle, list, false);
+    let outcome = rewrap.passes(scope).await;
+    // What was rewrapped is recorded even if the rotation failed or was stopped. Then its own error is the one to report.
+    let recorded = rewrap
+        .rewrapped
+        .record(session.connection(), ring.primary_kid())
+        .await;
+    session.progress.recorded();
+    let total = outcome?;
+    recorded?;
+    total.findings.report(&session.progress)?;
+    if total.is_done {
+        return finish(session, ring.primary_kid(), &total);
     }
-    moved.record(session.connection(), kid).await?;
-    findings.report(&session.progress)?;
     let message = format!("rows on other keys keep coming after {MAX_PASSES} passes");
     Err(Error::new(ErrorKind::Database, message).hint(format!(
-        "something still seals with another key than {kid}: switch every deployment first"
+        "something still seals with another key than {}: switch every deployment first",
+        ring.primary_kid()
     )))
 }
 
@@ -81,41 +65,27 @@ pub async fn dry_run(
     throttle: &Throttle,
     list: ListArgs,
 ) -> Result<()> {
-    let opening = Opening::new("rotate", Some(ring.primary_kid()));
-    let moved = Moved::default();
-    let recorded = RefCell::default();
-    let pass = Pass {
-        session,
-        ring,
-        throttle,
-        opening: &opening,
-        moved: &moved,
-        recorded: &recorded,
-        dry_run: true,
-        written: Cell::new(0),
-        lost: Cell::new(0),
-        findings: RefCell::new(Findings::new(list, &session.progress)),
-    };
-    pass.run(scope).await?;
+    let rewrap = Rewrap::new(session, ring, throttle, list, true);
+    let pass = rewrap.pass(scope).await?;
     let written = pass.written.get();
     let findings = pass.findings.into_inner();
     findings.report(&session.progress)?;
     let kid = ring.primary_kid();
     session.progress.step(
         &json!({"event": "dry_run", "kid": kid.to_string(), "would_write": written, "does_not_open": findings.count()}),
-        &format!("would move {} to key {kid}; {} not open", rows(written), do_not(findings.count())),
+        &format!("would rewrap {} with key {kid}; {} not open", rows(written), do_not(findings.count())),
     )?;
     findings.ensure_none()
 }
 
-fn finish(
-    session: &Session,
-    kid: Kid,
-    passes: u32,
-    (written, lost): (u64, u64),
-    findings: &Findings,
-) -> Result<()> {
-    findings.report(&session.progress)?;
+fn finish(session: &Session, kid: Kid, total: &Total) -> Result<()> {
+    let Total {
+        written,
+        lost,
+        passes,
+        findings,
+        ..
+    } = total;
     let elapsed = session.progress.elapsed();
     session.progress.step(
         &json!({
@@ -123,8 +93,8 @@ fn finish(
             "does_not_open": findings.count(), "elapsed_ms": elapsed.as_millis() as u64,
         }),
         &format!(
-            "moved {} to key {kid} in {:.1} s, {lost} rewritten by others meanwhile and read again; {} not open",
-            rows(written),
+            "rewrapped {} with key {kid} in {:.1} s, {lost} rewritten by others meanwhile and read again; {} not open",
+            rows(*written),
             elapsed.as_secs_f64(),
             do_not(findings.count()),
         ),
@@ -132,16 +102,32 @@ fn finish(
     findings.ensure_none()
 }
 
-/// One pass and its counts. The database does not send rows that are on the primary key, so they are not counted.
-struct Pass<'a> {
+/// What a rotation shares between its passes.
+struct Rewrap<'a> {
     session: &'a Session,
     ring: &'a KeyRing,
     throttle: &'a Throttle,
-    opening: &'a Opening,
-    moved: &'a Moved,
-    /// The keys that `record_keys` knows already.
-    recorded: &'a RefCell<BTreeSet<Kid>>,
+    list: ListArgs,
     dry_run: bool,
+    opening: Opening,
+    rewrapped: Rewrapped,
+    /// The keys that `record_keys` knows already.
+    recorded: RefCell<BTreeSet<Kid>>,
+}
+
+/// All passes together; `findings` are those of the last one.
+struct Total {
+    passes: u32,
+    written: u64,
+    lost: u64,
+    findings: Findings,
+    /// The last pass found nothing to do.
+    is_done: bool,
+}
+
+/// One pass and its counts. The database does not send rows that are on the primary key, so they are not counted.
+struct Pass<'a> {
+    of: &'a Rewrap<'a>,
     /// The number of rows written; in a dry run, of those that it would write.
     written: Cell<u64>,
     /// The row was changed after it was read. The other writer's version stays.
@@ -149,27 +135,77 @@ struct Pass<'a> {
     findings: RefCell<Findings>,
 }
 
-impl Pass<'_> {
-    async fn run(&self, scope: &Scope) -> Result<()> {
+impl<'a> Rewrap<'a> {
+    fn new(
+        session: &'a Session,
+        ring: &'a KeyRing,
+        throttle: &'a Throttle,
+        list: ListArgs,
+        dry_run: bool,
+    ) -> Self {
+        Self {
+            session,
+            ring,
+            throttle,
+            list,
+            dry_run,
+            opening: Opening::new("rotate", Some(ring.primary_kid())),
+            rewrapped: Rewrapped::default(),
+            recorded: RefCell::default(),
+        }
+    }
+
+    async fn passes(&self, scope: &Scope) -> Result<Total> {
+        let mut total = Total {
+            passes: 0,
+            written: 0,
+            lost: 0,
+            findings: Findings::new(self.list, &self.session.progress),
+            is_done: false,
+        };
+        while !total.is_done && total.passes < MAX_PASSES {
+            let pass = self.pass(scope).await?;
+            let (written, lost) = (pass.written.get(), pass.lost.get());
+            total = Total {
+                passes: total.passes + 1,
+                written: total.written + written,
+                lost: total.lost + lost,
+                findings: pass.findings.into_inner(),
+                is_done: written == 0 && lost == 0,
+            };
+        }
+        Ok(total)
+    }
+
+    async fn pass(&self, scope: &Scope) -> Result<Pass<'_>> {
+        let pass = Pass {
+            of: self,
+            written: Cell::new(0),
+            lost: Cell::new(0),
+            findings: RefCell::new(Findings::new(self.list, &self.session.progress)),
+        };
         let rotation = Rotation {
             kid: self.ring.primary_kid(),
             throttle: self.throttle,
         };
-        let each = async |connection: &dyn Rows, rows| self.page(connection, rows).await;
+        let each = async |connection: &dyn Rows, rows| pass.page(connection, rows).await;
         scan(
             self.session,
             "rewrap",
-            Some(self.opening),
+            Some(&self.opening),
             scope,
             Some(rotation),
             each,
         )
-        .await
+        .await?;
+        Ok(pass)
     }
+}
 
-    /// Keeps which keys rows are moved away from, before they are: only those can be retired.
+impl Pass<'_> {
+    /// Records which keys rows are about to be rewrapped from: only those can be retired.
     async fn record_keys(&self, connection: &dyn Rows, patches: &[Patch]) -> Result<()> {
-        let is_new = |kid: &Kid| !self.recorded.borrow().contains(kid);
+        let is_new = |kid: &Kid| !self.of.recorded.borrow().contains(kid);
         let kids: BTreeSet<Kid> = patches
             .iter()
             .filter_map(|patch| patch.from)
@@ -179,7 +215,7 @@ impl Pass<'_> {
         if !kids.is_empty() {
             let call = Function::RecordKeys { kids: &kids };
             retry(async || connection.call(call).await).await?;
-            self.recorded.borrow_mut().extend(kids);
+            self.of.recorded.borrow_mut().extend(kids);
         }
         Ok(())
     }
@@ -189,15 +225,15 @@ impl Pass<'_> {
         if patches.is_empty() {
             return Ok(());
         }
-        let written = if self.dry_run {
+        let written = if self.of.dry_run {
             patches.len() as u64
         } else {
             self.record_keys(connection, &patches).await?;
-            self.throttle.admit(patches.len()).await?;
+            self.of.throttle.admit(patches.len()).await?;
             // A call that is repeated after a lost response may count its own earlier writes as lost races. The next pass finds those rows on the
             // primary key.
             let written = retry(async || connection.write(&patches).await).await?;
-            self.moved.add(&patches, &written);
+            self.of.rewrapped.add(&patches, &written);
             written
                 .values()
                 .fold(0, |sum: u64, rows| sum.saturating_add(*rows))
@@ -209,7 +245,7 @@ impl Pass<'_> {
         };
         self.written.set(self.written.get() + written);
         self.lost.set(self.lost.get() + lost);
-        self.session.progress.wrote(written);
+        self.of.session.progress.wrote(written);
         Ok(())
     }
 
@@ -225,7 +261,7 @@ impl Pass<'_> {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
-            match reseal(self.ring, &context, config, &mut random)? {
+            match reseal(self.of.ring, &context, config, &mut random)? {
                 Verdict::Fine => {}
                 Verdict::Patch { json, from } => patches.push(Patch {
                     id: row.id,

@@ -62,7 +62,7 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
     let rows: u64 = groups.values().map(|count| count.rows).sum();
     let opened: u64 = groups.values().map(|count| count.opened).sum();
     let suspect = groups.iter().find(|(group, count)| {
-        // The row names a key of the ring. If none of its rows opens, the rows are damaged or moved.
+        // The row names a key of the ring. If none of its rows opens, the rows are damaged, or were put elsewhere.
         let is_here = matches!(group, Group::Kid(kid) if ring.kids().any(|known| known == *kid));
         let is_many = count.rows >= SUSPICIOUS && count.rows * 100 >= rows;
         count.opened == 0 && (opened == 0 || (is_many && !is_here))
@@ -71,23 +71,27 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
         return Ok(());
     };
     let sampled = count.rows;
-    let (message, hint) = match group {
+    let (kind, message, hint) = match group {
         Group::Legacy => (
+            ErrorKind::Key,
             format!("none of {sampled} sampled rows of the legacy form opens with these keys"),
             "give the key that they were sealed with in FALLBACK_ENCRYPTION_KEYS",
         ),
         Group::Kid(kid) if ring.kids().any(|known| known == *kid) => (
+            ErrorKind::Row,
             format!("none of {sampled} sampled rows that name key {kid} opens with it"),
             "check that this is the right database, and that no ids or organizations were changed in it",
         ),
         Group::Kid(kid) => (
+            ErrorKind::Key,
             format!(
-                "{sampled} sampled rows are sealed with key {kid}, which is neither the primary key nor a fallback"
+                "{sampled} sampled {} sealed with key {kid}, which is not among your keys",
+                if sampled == 1 { "row is" } else { "rows are" }
             ),
             "if the worker seals with it, ENCRYPTION_KEY is wrong here; if it is an older one, add it to FALLBACK_ENCRYPTION_KEYS",
         ),
     };
-    Err(Error::new(ErrorKind::Caller, message).hint(format!(
+    Err(Error::new(kind, message).hint(format!(
         "nothing was written; {hint}; --force continues with the other rows and leaves these as they are"
     )))
 }

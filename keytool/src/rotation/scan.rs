@@ -110,6 +110,7 @@ async fn work<'a>(
 ) -> Result<()> {
     for cursor in cursors {
         while let Some(rows) = next(&**connection, cursor).await? {
+            progress.ensure_not_stopped()?;
             progress.scanned(rows.last().map_or(0, |last| last.scanned.into()));
             if let Some(opening) = opening {
                 opening.record(&**connection, &rows).await?;

@@ -109,7 +109,7 @@ fn too_long() -> Error {
         "for {minutes} minutes a replica has been too far behind, or others have waited for locks"
     );
     Error::new(ErrorKind::Database, message)
-        .hint("what was moved stays moved: run this again later, or with a larger --max-lag")
+        .hint("what was rewrapped stays so: run this again later, or with a larger --max-lag")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, ErrorKind, Result};
 use crate::shown::rows;
 
-/// What is sealed outside `integrations`, by table and key. keytool neither opens nor moves it: the worker does.
+/// What is sealed outside `integrations`, by table and key. The worker rewraps it, keytool does not.
 #[derive(Debug)]
 pub struct Elsewhere(Vec<SealedTable>);
 
@@ -98,7 +98,7 @@ fn still_needed(kid: &str, tables: &[(&str, u64)]) -> Error {
     let has = |name: &str| tables.iter().any(|(table, _)| *table == name);
     let mut hints = Vec::new();
     if has("webhook_endpoints") {
-        hints.push("the worker's schedule moves 200 webhook secrets a minute, as long as it has a Cron Trigger and this key as a fallback");
+        hints.push("the worker's schedule rewraps 200 webhook secrets a minute, as long as it has a Cron Trigger and this key as a fallback");
     }
     if has("pending_revocations") {
         hints.push("a revocation that the provider does not confirm is given up after a day");

@@ -12,7 +12,7 @@ use crate::store::{Function, Patch, Rows, Written};
 /// Counts the rewrapped rows of each organization, over all passes. There may be hundreds of thousands of organizations, so each
 /// entry is small.
 #[derive(Default)]
-pub struct Moved(RefCell<Counts>);
+pub struct Rewrapped(RefCell<Counts>);
 
 #[derive(Default)]
 struct Counts {
@@ -31,7 +31,7 @@ struct Organization {
 /// The number of organizations in one call of `record_rotation`.
 const RECORDED: usize = 10_000;
 
-impl Moved {
+impl Rewrapped {
     /// Counts what was written of these patches.
     pub fn add(&self, patches: &[Patch], written: &Written) {
         let counts = &mut *self.0.borrow_mut();
