@@ -28,7 +28,9 @@ fn answer(line: &Value) -> Result<Value> {
         organization_id: text(&line["organization_id"])?.parse()?,
         integration_id: text(&line["integration_id"])?.parse()?,
     };
-    let config = line["config"].as_object().ok_or("no config")?.clone();
+    let Some(config) = line["config"].as_object().cloned() else {
+        return Ok(json!({"fault": "no-object", "pointer": ""}));
+    };
     let result = match text(&line["do"])? {
         "seal" => seal(&ring, &context, config)?,
         "open" => ring

@@ -14,6 +14,9 @@ use crate::plain::PlainConfig;
 use crate::row_context::RowContext;
 use crate::sensitive::is_sensitive;
 
+/// The class of a stored config that is not a JSON object. The callers of this crate report it.
+const NO_OBJECT: &str = "no-object";
+
 type Object = Map<String, Value>;
 type Check<T = ()> = Result<T, String>;
 
@@ -63,7 +66,7 @@ struct Refused {
     keys: Vec<String>,
     organization_id: String,
     integration_id: String,
-    stored: Object,
+    stored: Value,
     fault: String,
     pointer: String,
 }
@@ -196,7 +199,12 @@ fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Ch
 impl Refused {
     fn check(&self) -> Check {
         let context = context(&self.organization_id, &self.integration_id)?;
-        match ring(&self.keys)?.open(&context, &self.stored) {
+        // What is not an object is no config, and whoever parses it says so.
+        let Some(stored) = self.stored.as_object() else {
+            let found = (&*self.fault, &*self.pointer);
+            return demand(found == (NO_OBJECT, ""), "is refused for another reason");
+        };
+        match ring(&self.keys)?.open(&context, stored) {
             Ok(_) => Err("opens".to_owned()),
             Err(error) => {
                 let found = (error.class().as_str(), error.pointer());

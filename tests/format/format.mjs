@@ -43,10 +43,15 @@ export function isSensitive(name) {
   return SENSITIVE.some((pattern) => pattern.test(name))
 }
 
+function ensureObject(config) {
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new Refused('no-object', '')
+}
+
 // Sealing
 
 /** Seals `plain` for `place`; `nonceFor(pointer)` gives the 12 bytes. */
 export function seal(key, place, plain, nonceFor) {
+  ensureObject(plain)
   if (Object.hasOwn(plain, '_enc')) throw new Refused('reserved-name', '/_enc')
   const kid = keyId(key)
   let count = 0
@@ -129,6 +134,7 @@ function mapSecrets(config, maxText, replace) {
 
 /** Opens `stored` with a ring of keys. */
 export function open(keys, place, stored) {
+  ensureObject(stored)
   if (!Object.hasOwn(stored, '_enc')) {
     return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => openLegacy(keys, text, pointer))
   }

@@ -83,6 +83,14 @@ fn unsealable() -> Result<Vec<Value>> {
         ("an array of strings", json!({"api_key": ["x", "y"]})),
         ("an empty array", json!({"api_key": []})),
         ("too many levels", json!({"levels": levels})),
+        (
+            "a secret that is too long, after one that is not",
+            json!({"list": [{"token": "x"}, {"token": "x".repeat(sealed::MAX_VALUE + 1)}]}),
+        ),
+        (
+            "a type comes before a secret that is too long",
+            json!({"a_token": "x".repeat(sealed::MAX_VALUE + 1), "b_token": 5}),
+        ),
     ];
     let mut vectors = Vec::new();
     for (name, plain) in cases {

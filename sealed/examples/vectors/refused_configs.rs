@@ -280,6 +280,19 @@ pub fn refused() -> Result<Vec<Value>> {
         ),
     ];
     let mut vectors = Vec::new();
+    for (name, stored) in [
+        ("null, and no object", json!(null)),
+        ("an array, and no object", json!([base])),
+        (
+            "the config as text, and no object",
+            json!(json!(base).to_string()),
+        ),
+    ] {
+        vectors.push(json!({
+            "name": name, "stored": stored, "fault": "no-object", "pointer": "",
+            "organization_id": ORGANIZATION, "integration_id": INTEGRATION,
+        }));
+    }
     for (name, config, fault, pointer) in cases {
         vectors.push(json!({
             "name": name, "stored": config, "fault": fault.as_str(), "pointer": pointer,
