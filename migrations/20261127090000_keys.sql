@@ -155,28 +155,67 @@ $$;
 comment on function public.lift_fence() is
   'Lifts the fence. Returns lifted, not_fenced or busy.';
 
+create function private.sealed_elsewhere_rows()
+returns table (name text, id uuid, organization_id uuid, sealed_for uuid, config jsonb)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select 'credential_leases', l.integration_id, i.organization_id, l.integration_id, l.journal
+  from public.credential_leases l join public.integrations i on i.id = l.integration_id
+  where l.journal is not null
+  union all
+  -- An expired one opens for nobody. An expired connection does: its grant is revoked.
+  select 'oauth_transactions', t.id, t.organization_id, t.id, t.verifier from public.oauth_transactions t where t.expires_at > now()
+  union all
+  select 'pending_connections', p.id, p.organization_id, p.id, p.config from public.pending_connections p
+  union all
+  select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
+  union all
+  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e;
+$$;
+
+comment on function private.sealed_elsewhere_rows() is
+  'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of '
+  'authorization requests, pending connections and revocations, webhook secrets. sealed_for is the id that their values are bound to.';
+
 create function private.sealed_elsewhere() returns table (name text, kid text, rows bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select s.name, s.config -> '_enc' ->> 'kid', count(*)
-  from (
-    select 'credential_leases' as name, l.journal as config from public.credential_leases l where l.journal is not null
-    union all
-    -- An expired one opens for nobody. An expired connection does: its grant is revoked.
-    select 'oauth_transactions', t.verifier from public.oauth_transactions t where t.expires_at > now()
-    union all
-    select 'pending_connections', p.config from public.pending_connections p
-    union all
-    select 'pending_revocations', r.config from private.pending_revocations r
-    union all
-    select 'webhook_endpoints', e.config from public.webhook_endpoints e
-  ) s
+  from private.sealed_elsewhere_rows() s
   where s.config ? '_enc'
   group by 1, 2;
 $$;
 
 comment on function private.sealed_elsewhere() is
-  'How many rows outside integrations are sealed, by table and key id: refreshed credentials that are not written yet, the PKCE verifiers '
-  'of authorization requests, pending connections and revocations, webhook secrets.';
+  'How many rows outside integrations are sealed, by table and key id.';
+
+create function public.read_sealed_elsewhere(p_table text default null, p_id uuid default null) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'outcome', 'read',
+    'rows', coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'table', p.name, 'id', p.id, 'organization_id', p.organization_id, 'sealed_for', p.sealed_for, 'config', p.config
+        ) order by p.name, p.id
+      ),
+      '[]'
+    )
+  )
+  from (
+    select n.*, sum(octet_length(n.config)) over (order by n.name collate "C", n.id rows unbounded preceding) as bytes
+    from (
+      select s.name, s.id, s.organization_id, s.sealed_for, s.config::text as config
+      from private.sealed_elsewhere_rows() s
+      where p_table is null or (s.name collate "C", s.id) > (p_table, p_id)
+      order by s.name collate "C", s.id
+      limit 1000
+    ) n
+  ) p
+  where p.bytes - octet_length(p.config) < 1048576;
+$$;
+
+comment on function public.read_sealed_elsewhere(text, uuid) is
+  'The next rows outside integrations that hold something sealed, in the order of table and id after p_table and p_id: at most 1000, and about a '
+  'megabyte. config is a text, sealed_for the id that its values are bound to. No row: the end.';
 
 create function public.record_keys(p_kids text[]) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -353,7 +392,9 @@ comment on function public.reseal_webhook_secrets(jsonb) is
 revoke all on function 
   private.refuse_fenced_key(),
   private.fence_is_up(),
+  private.sealed_elsewhere_rows(),
   private.sealed_elsewhere(),
+  public.read_sealed_elsewhere(text, uuid),
   public.declare_fence(text[]),
   public.lift_fence(),
   public.record_keys(text[]),
@@ -370,6 +411,7 @@ grant execute on function
   public.retire_key(text, uuid),
   public.unretire_key(text),
   public.key_registry_state(),
+  public.read_sealed_elsewhere(text, uuid),
   public.webhook_secrets_on(text[], integer),
   public.reseal_webhook_secrets(jsonb)
 to service_role;

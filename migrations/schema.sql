@@ -2309,22 +2309,32 @@ CREATE OR REPLACE FUNCTION private.sealed_elsewhere()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select s.name, s.config -> '_enc' ->> 'kid', count(*)
-  from (
-    select 'credential_leases' as name, l.journal as config from public.credential_leases l where l.journal is not null
-    union all
-    -- An expired one opens for nobody. An expired connection does: its grant is revoked.
-    select 'oauth_transactions', t.verifier from public.oauth_transactions t where t.expires_at > now()
-    union all
-    select 'pending_connections', p.config from public.pending_connections p
-    union all
-    select 'pending_revocations', r.config from private.pending_revocations r
-    union all
-    select 'webhook_endpoints', e.config from public.webhook_endpoints e
-  ) s
+  from private.sealed_elsewhere_rows() s
   where s.config ? '_enc'
   group by 1, 2;
 $function$;
-comment on function private.sealed_elsewhere() is 'How many rows outside integrations are sealed, by table and key id: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets.';
+comment on function private.sealed_elsewhere() is 'How many rows outside integrations are sealed, by table and key id.';
+
+CREATE OR REPLACE FUNCTION private.sealed_elsewhere_rows()
+ RETURNS TABLE(name text, id uuid, organization_id uuid, sealed_for uuid, config jsonb)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select 'credential_leases', l.integration_id, i.organization_id, l.integration_id, l.journal
+  from public.credential_leases l join public.integrations i on i.id = l.integration_id
+  where l.journal is not null
+  union all
+  -- An expired one opens for nobody. An expired connection does: its grant is revoked.
+  select 'oauth_transactions', t.id, t.organization_id, t.id, t.verifier from public.oauth_transactions t where t.expires_at > now()
+  union all
+  select 'pending_connections', p.id, p.organization_id, p.id, p.config from public.pending_connections p
+  union all
+  select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
+  union all
+  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e;
+$function$;
+comment on function private.sealed_elsewhere_rows() is 'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets. sealed_for is the id that their values are bound to.';
 
 CREATE OR REPLACE FUNCTION private.service_key(p_id uuid, p_scope text, p_organization_id uuid)
  RETURNS jsonb
@@ -4617,6 +4627,38 @@ end
 $function$;
 comment on function pending_connection(uuid,uuid,text,text) is 'Reads a pending connection that waits for its user to select an account. It returns the config only with p_reason, which says what the config is opened for and is written to the event.';
 grant execute on function pending_connection(uuid,uuid,text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.read_sealed_elsewhere(p_table text DEFAULT NULL::text, p_id uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'outcome', 'read',
+    'rows', coalesce(
+      jsonb_agg(
+        jsonb_build_object(
+          'table', p.name, 'id', p.id, 'organization_id', p.organization_id, 'sealed_for', p.sealed_for, 'config', p.config
+        ) order by p.name, p.id
+      ),
+      '[]'
+    )
+  )
+  from (
+    select n.*, sum(octet_length(n.config)) over (order by n.name collate "C", n.id rows unbounded preceding) as bytes
+    from (
+      select s.name, s.id, s.organization_id, s.sealed_for, s.config::text as config
+      from private.sealed_elsewhere_rows() s
+      where p_table is null or (s.name collate "C", s.id) > (p_table, p_id)
+      order by s.name collate "C", s.id
+      limit 1000
+    ) n
+  ) p
+  where p.bytes - octet_length(p.config) < 1048576;
+$function$;
+comment on function read_sealed_elsewhere(text,uuid) is 'The next rows outside integrations that hold something sealed, in the order of table and id after p_table and p_id: at most 1000, and about a megabyte. config is a text, sealed_for the id that its values are bound to. No row: the end.';
+grant execute on function read_sealed_elsewhere(text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.record_keys(p_kids text[])
  RETURNS jsonb

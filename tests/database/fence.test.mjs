@@ -224,6 +224,34 @@ describe("declaring, lifting, retiring", () => {
     assert.deepEqual(await elsewhere(), { [`credential_leases ${KID.b}`]: 1 });
   });
 
+  test("what is sealed elsewhere is read in pages, each row once, with the id that it is sealed for", async () => {
+    const id = await insert(config(KID.b));
+    await owner`insert into public.credential_leases (integration_id, journal) values (${id}, ${owner.json(config(KID.a))})`;
+    await owner`
+      insert into public.webhook_endpoints (id, organization_id, url, config)
+      select gen_random_uuid(), gen_random_uuid(), 'https://hooks.example/', ${owner.json(config(KID.a, { filler: "x".repeat(3000) }))} from generate_series(1, 1500)`;
+    const revocation = { id: randomUUID(), sealed_for: randomUUID() };
+    await owner`
+      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
+      values (${revocation.id}, gen_random_uuid(), ${revocation.sealed_for}, 'supabase', ${owner.json(config(KID.a))}, 'abandoned')`;
+    const [seen, pages] = [[], []];
+    for (let last = {}; ; last = seen.at(-1)) {
+      const { rows } = await call(service, "read_sealed_elsewhere", { p_table: last.table ?? null, p_id: last.id ?? null });
+      if (rows.length === 0) break;
+      seen.push(...rows);
+      pages.push(rows);
+    }
+    const [{ rows }] = await owner`select count(*)::int as rows from private.sealed_elsewhere_rows()`;
+    assert.ok(rows >= 1502);
+    assert.deepEqual([seen.length, new Set(seen.map(({ table, id }) => table + id)).size], [rows, rows]);
+    for (const page of pages) assert.ok(page.length <= 1000 && page.reduce((sum, row) => sum + row.config.length, 0) < 1048576 + 4096);
+    const of = (table) => seen.find((row) => row.table === table && [id, revocation.id].includes(row.id));
+    assert.deepEqual([of("credential_leases").sealed_for, of("credential_leases").organization_id],
+      [id, (await owner`select organization_id from public.integrations where id = ${id}`)[0].organization_id]);
+    assert.equal(of("pending_revocations").sealed_for, revocation.sealed_for);
+    assert.deepEqual(JSON.parse(of("credential_leases").config), config(KID.a));
+  });
+
   test("a fence's trigger that is enabled by hand rejects nothing, and one that is disabled by hand is no fence", async () => {
     await owner`alter table public.integrations enable trigger all`.catch(() =>
       owner`alter table public.integrations enable trigger user`);

@@ -8,7 +8,6 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { config as configOn } from "../database/support.mjs";
 import { listen } from "../stack/listen.mjs";
 import {
   A, A_TO_B, assertDone, assertError, B, C, keytool, keytoolOnTerminal, newKey, sealFor, sealLegacy, somePlain, startDatabases,
@@ -171,18 +170,23 @@ describe("retiring", () => {
 });
 
 describe("everything that is sealed", () => {
+  const insertEndpoint = async (table, key, { sealedFor } = {}) => {
+    const place = { id: randomUUID(), organization_id: randomUUID() };
+    const config = sealFor(key, sealedFor ?? place, { secret: `whsec_${randomUUID()}` });
+    await table.sql`
+      insert into public.webhook_endpoints (id, organization_id, url, config)
+      values (${place.id}, ${place.organization_id}, 'https://hooks.example/x', ${table.sql.json(config)})`;
+    return place;
+  };
+
   test("a webhook's secret on the old key shows in status, stops verify --primary-only and retire with the same words", async () => {
     const table = await databases.project();
     await table.insertMany(5, B);
-    const endpoint = (kid) => table.sql`
-      insert into public.webhook_endpoints (id, organization_id, url, config)
-      values (gen_random_uuid(), gen_random_uuid(), 'https://hooks.example/x', ${table.sql.json(configOn(kid, { secret: "s" }))})`;
-    await endpoint(A.kid);
-    await endpoint(A.kid);
-    await endpoint(B.kid);
+    for (const key of [A, A, B]) await insertEndpoint(table, key);
+    const pending = { id: randomUUID(), organization_id: randomUUID() };
     await table.sql`
       insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
-      values (gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'supabase', ${table.sql.json(configOn(A.kid))}, '/')`;
+      values (${pending.id}, gen_random_uuid(), ${pending.organization_id}, 'supabase', ${table.sql.json(sealFor(A, pending, somePlain()))}, '/')`;
     const status = await run(table, A_TO_B, "status");
     assertDone(status);
     assert.match(status.stdout, new RegExp(`^webhook_endpoints: 2 rows sealed with key ${A.kid} \\(fallback\\)$`, "m"));
@@ -202,6 +206,29 @@ describe("everything that is sealed", () => {
     for (const command of ["verify", "status"]) {
       assertError(await run(table, ALONE, command), 4, new RegExp(`sealed with key ${A.kid}, which is not among your keys$`));
     }
+  });
+
+  test("a webhook's secret that does not open is found by status, verify and retire, each after its event, both ways", async () => {
+    const table = await databases.project();
+    await table.insertMany(3, B);
+    for (let i = 0; i < 1200; i += 1) await insertEndpoint(table, B);
+    assertDone(await run(table, A_TO_B, "fence"));
+    const { id, organization_id } = await insertEndpoint(table, B, { sealedFor: { id: randomUUID(), organization_id: randomUUID() } });
+    const { newKey: rest } = await table.rest();
+    for (const way of [table.direct, rest]) {
+      for (const command of [["status"], ["verify"], ["verify", "--primary-only"], ["retire", "--yes", A.kid]]) {
+        const done = await keytool({ ...way, ...A_TO_B }, ...command);
+        assertError(done, 3, /^error: 1 row of webhook_endpoints does not open$/);
+        assert.match(done.stdout, new RegExp(`^webhook_endpoints: does not open: ${id} of organization ${organization_id}: not-authentic at "/secret"$`, "m"));
+        assert.match(done.stderr, /^hint: replace the secret of such a webhook endpoint/m);
+      }
+    }
+    const found = (await run(table, A_TO_B, "verify", "--json")).events().filter(({ event }) => event === "does_not_open");
+    assert.deepEqual(found.map((event) => [event.table, event.id, event.class, event.kind]), [["webhook_endpoints", id, "not-authentic", "damaged"]]);
+    const [{ events }] = await table.sql`select count(*)::int as events from public.credential_events where action = 'opened' and organization_id = ${organization_id}`;
+    assert.equal(events, 9, "an event for each command");
+    await table.sql`delete from public.webhook_endpoints where id = ${id}`;
+    assertDone(await run(table, A_TO_B, "verify"));
   });
 });
 

@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::keys::KeyArgs;
 use crate::output;
 use crate::progress::Progress;
+use crate::rotation::elsewhere::{self, Damaged};
 use crate::rotation::findings::{Findings, ListArgs};
 use crate::rotation::opening::Opening;
 use crate::rotation::scan::scan;
@@ -70,8 +71,15 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
         ring: ring.as_ref(),
         scope: &args.scope,
     };
+    let damaged = match ring.as_ref().zip(opening.as_ref()) {
+        Some((ring, opening)) if args.scope.is_everything() => {
+            elsewhere::open_all(&session, ring, opening).await?
+        }
+        _ => Damaged::default(),
+    };
     session.progress.finish();
     findings.report(&session.progress)?;
+    damaged.report(&session.progress)?;
     if session.progress.is_json() {
         output::json(&report.to_json())?;
     } else {
@@ -81,6 +89,7 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
             .try_for_each(|line| output::line(line))?;
     }
     findings.ensure_none()?;
+    damaged.ensure_none()?;
     match &ring {
         Some(ring) if args.scope.is_everything() => {
             report.registry.elsewhere.ensure_only(ring, ring)

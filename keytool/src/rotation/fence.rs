@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::findings::{Findings, ListArgs};
+use super::opening::Opening;
 use super::rewrap::rewrap;
 use super::scope::Scope;
 use super::throttle::Throttle;
@@ -22,8 +23,15 @@ const ATTEMPTS: u32 = 15;
 /// Raises the fence if every row opens and is sealed with the primary key.
 pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
     let findings = Findings::new(ListArgs::default(), &session.progress);
-    let (counts, findings) =
-        verify::count(session, "check", ring, &Scope::default(), findings).await?;
+    let (counts, findings) = verify::count(
+        session,
+        "check",
+        ring,
+        &Scope::default(),
+        &Opening::new("verify", None),
+        findings,
+    )
+    .await?;
     findings.ensure_none()?;
     let kid = ring.primary_kid();
     match counts.not_on(kid) {

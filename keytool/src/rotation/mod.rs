@@ -1,5 +1,6 @@
 //! What rotations do with rows, one page at a time.
 
+pub mod elsewhere;
 pub mod fence;
 pub mod finding;
 pub mod findings;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::error::Result;
 use crate::store::retry::retry;
-use crate::store::{Function, Row, Rows};
+use crate::store::{Function, Rows};
 
 /// The audit trail of a command that opens rows: one event for each organization, written before its first row is opened.
 pub struct Opening {
@@ -25,14 +25,16 @@ impl Opening {
         }
     }
 
-    /// Writes the events for these rows. Other connections wait for it, so that no row is opened before its event is written.
-    pub async fn record(&self, connection: &dyn Rows, rows: &[Row]) -> Result<()> {
+    /// Writes the events for rows of these organizations. Other connections wait for it, so that no row is opened before its event is
+    /// written.
+    pub async fn record(
+        &self,
+        connection: &dyn Rows,
+        organizations: impl Iterator<Item = Uuid>,
+    ) -> Result<()> {
         let mut recorded = self.recorded.lock().await;
-        let travelled = rows.iter().filter(|row| row.config.is_some());
-        let organizations: BTreeSet<Uuid> = travelled
-            .map(|row| row.organization_id)
-            .filter(|id| !recorded.contains(id))
-            .collect();
+        let organizations: BTreeSet<Uuid> =
+            organizations.filter(|id| !recorded.contains(id)).collect();
         if organizations.is_empty() {
             return Ok(());
         }

@@ -113,7 +113,10 @@ async fn work<'a>(
             progress.ensure_not_stopped()?;
             progress.scanned(rows.last().map_or(0, |last| last.scanned.into()));
             if let Some(opening) = opening {
-                opening.record(&**connection, &rows).await?;
+                let sent = rows.iter().filter(|row| row.config.is_some());
+                opening
+                    .record(&**connection, sent.map(|row| row.organization_id))
+                    .await?;
             }
             each(&**connection, rows).await?;
         }

@@ -5,6 +5,7 @@ use sealed::{Form, KeyRing, Kid, RowContext, form};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::elsewhere;
 use super::finding::{Class, Finding};
 use super::findings::{Findings, ListArgs};
 use super::opening::Opening;
@@ -204,13 +205,14 @@ pub async fn count(
     phase: &'static str,
     ring: &KeyRing,
     scope: &Scope,
+    opening: &Opening,
     findings: Findings,
 ) -> Result<(RowCounts, Findings)> {
     let inspect = Inspect::new(Some(ring), findings);
     scan(
         session,
         phase,
-        Some(&Opening::new("verify", None)),
+        Some(opening),
         scope,
         None,
         async |_, rows| {
@@ -232,9 +234,10 @@ pub async fn ensure_all_open(
     scope: &Scope,
     findings: Findings,
 ) -> Result<RowCounts> {
-    let (counts, findings) = count(session, "verify", ring, scope, findings).await?;
+    let opening = Opening::new("verify", None);
+    let (counts, findings) = count(session, "verify", ring, scope, &opening, findings).await?;
     let kids: Vec<String> = ring.kids().map(|kid| kid.to_string()).collect();
-    let elsewhere = session.registry().await?.elsewhere;
+    let sealed_elsewhere = session.registry().await?.elsewhere;
     let sentence = format!(
         "{} of {}{} open with {}, {} of them hold nothing sealed",
         counts.rows - counts.do_not_open(),
@@ -245,13 +248,20 @@ pub async fn ensure_all_open(
     );
     let event = json!({
         "event": "verified", "kids": kids, "part": scope.to_json(), "tally": counts.to_json(),
-        "sealed_elsewhere": elsewhere.to_json(),
+        "sealed_elsewhere": sealed_elsewhere.to_json(),
     });
     session.progress.step(&event, &sentence)?;
-    if !session.progress.is_json() && scope.is_everything() {
-        session.progress.say(&elsewhere.to_sentence())?;
+    if !scope.is_everything() {
+        findings.ensure_none()?;
+        return Ok(counts);
     }
+    if !session.progress.is_json() {
+        session.progress.say(&sealed_elsewhere.to_sentence())?;
+    }
+    let damaged = elsewhere::open_all(session, ring, &opening).await?;
+    damaged.report(&session.progress)?;
     findings.ensure_none()?;
+    damaged.ensure_none()?;
     Ok(counts)
 }
 

@@ -178,6 +178,11 @@ impl Rows for Direct {
                     )
                     .await?
                 }
+                Function::ReadSealedElsewhere { table, id } => {
+                    let sql = format!("select public.{name}($1, $2)");
+                    self.query(&sql, &[(&table, Type::TEXT), (&id, Type::UUID)])
+                        .await?
+                }
                 Function::ListServiceKeys { organization } => {
                     let sql = format!("select public.{name}(null, $1)");
                     self.query(&sql, &[(&organization, Type::UUID)]).await?

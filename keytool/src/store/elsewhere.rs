@@ -41,10 +41,7 @@ impl Elsewhere {
     pub fn to_sentence(&self) -> String {
         match &self.lines(|_| "")[..] {
             [] => "nothing else is sealed".to_owned(),
-            lines => format!(
-                "sealed elsewhere, counted and not opened: {}",
-                lines.join("; ")
-            ),
+            lines => format!("sealed elsewhere: {}", lines.join("; ")),
         }
     }
 

@@ -208,6 +208,9 @@ impl Rows for Rest {
                     "p_scopes": new.scopes,
                     "p_days": new.days,
                 }),
+                Function::ReadSealedElsewhere { table, id } => {
+                    json!({"p_table": table, "p_id": id.map(|id| id.to_string())})
+                }
                 Function::ListServiceKeys { organization } => {
                     json!({"p_user_id": null, "p_organization_id": organization.map(|id| id.to_string())})
                 }

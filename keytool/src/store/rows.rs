@@ -85,6 +85,11 @@ pub enum Function<'a> {
         fence: Uuid,
     },
     KeyRegistryState,
+    /// Reads what is sealed outside `integrations`, after this table and id.
+    ReadSealedElsewhere {
+        table: Option<&'a str>,
+        id: Option<Uuid>,
+    },
     RewrapLoad,
     CreateServiceKey(NewServiceKey<'a>),
     ListServiceKeys {
@@ -133,6 +138,7 @@ impl Function<'_> {
             Self::UnretireKey { .. } => "unretire_key",
             Self::RetireKey { .. } => "retire_key",
             Self::KeyRegistryState => "key_registry_state",
+            Self::ReadSealedElsewhere { .. } => "read_sealed_elsewhere",
             Self::CreateServiceKey(_) => "create_service_key",
             Self::ListServiceKeys { .. } => "list_service_keys",
             Self::RevokeServiceKey { .. } => "revoke_service_key",

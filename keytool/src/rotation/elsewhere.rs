@@ -1,0 +1,135 @@
+//! Opens what is sealed outside `integrations`. Which key it is sealed with is counted by `store::elsewhere`.
+
+use std::collections::BTreeMap;
+
+use sealed::{Fault, KeyRing, RowContext, form};
+use serde::Deserialize;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::finding::{Class, Finding};
+use super::opening::Opening;
+use crate::config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::shown::rows;
+use crate::store::{Function, unexpected_outcome};
+
+/// How many rows are listed.
+const LISTED: usize = 20;
+
+/// What of it does not open, though its key is here.
+#[derive(Default)]
+pub struct Damaged {
+    by_table: BTreeMap<String, u64>,
+    listed: Vec<(String, Finding)>,
+}
+
+#[derive(Deserialize)]
+struct SealedRow {
+    table: String,
+    id: Uuid,
+    organization_id: Uuid,
+    /// The id that the sealed values are bound to.
+    sealed_for: Uuid,
+    /// A JSON text, so that its numbers stay as they are.
+    config: String,
+}
+
+/// Opens all of it with this ring. Rows whose key is not in the ring are left out: `Elsewhere` reports them.
+pub async fn open_all(session: &Session, ring: &KeyRing, opening: &Opening) -> Result<Damaged> {
+    let mut damaged = Damaged::default();
+    let mut after: Option<(String, Uuid)> = None;
+    loop {
+        let page = read(session, after.as_ref()).await?;
+        let Some(last) = page.last() else {
+            return Ok(damaged);
+        };
+        // A page that was read before would be read for ever.
+        let is_next = after
+            .as_ref()
+            .is_none_or(|(table, id)| (&last.table, &last.id) > (table, id));
+        if !is_next {
+            return Err(unexpected_outcome("rows that are not the next ones"));
+        }
+        after = Some((last.table.clone(), last.id));
+        let organizations = page.iter().map(|row| row.organization_id);
+        opening.record(session.connection(), organizations).await?;
+        for row in page {
+            damaged.check(ring, row);
+        }
+    }
+}
+
+async fn read(session: &Session, after: Option<&(String, Uuid)>) -> Result<Vec<SealedRow>> {
+    let call = Function::ReadSealedElsewhere {
+        table: after.map(|(table, _)| &**table),
+        id: after.map(|(_, id)| *id),
+    };
+    let answer = session.call(call).await?;
+    Vec::deserialize(&answer["rows"]).map_err(|_| unexpected_outcome("rows that cannot be read"))
+}
+
+impl Damaged {
+    fn check(&mut self, ring: &KeyRing, row: SealedRow) {
+        let context = RowContext {
+            organization_id: row.organization_id,
+            integration_id: row.sealed_for,
+        };
+        let finding = match config::parse(&row.config) {
+            Err(why) => Finding::not_a_config(context, why),
+            Ok(config) => match ring.open(&context, &config) {
+                Ok(_) => return,
+                Err(error) => Finding::new(context, form(&config), &error),
+            },
+        };
+        if finding.class == Class::Fault(Fault::UnknownKey) {
+            return;
+        }
+        *self.by_table.entry(row.table.clone()).or_default() += 1;
+        if self.listed.len() < LISTED {
+            let context = RowContext {
+                integration_id: row.id,
+                ..context
+            };
+            self.listed
+                .push((row.table, Finding { context, ..finding }));
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.by_table.values().sum()
+    }
+
+    /// Lists the first of them.
+    pub fn report(&self, progress: &Progress) -> Result<()> {
+        for (table, finding) in &self.listed {
+            let mut event = finding.to_event();
+            event["table"] = json!(table);
+            progress.step(&event, &format!("{table}: {}", finding.to_line()))?;
+        }
+        let more = self.count() - self.listed.len() as u64;
+        if more > 0 && !progress.is_json() {
+            progress.say(&format!("... and {} more outside integrations", rows(more)))?;
+        }
+        Ok(())
+    }
+
+    pub fn ensure_none(&self) -> Result<()> {
+        let tables: Vec<String> = self
+            .by_table
+            .iter()
+            .map(|(table, count)| format!("{} of {table}", rows(*count)))
+            .collect();
+        if tables.is_empty() {
+            return Ok(());
+        }
+        let does = if self.count() == 1 { "does" } else { "do" };
+        let message = format!("{} {does} not open", tables.join(" and "));
+        Err(Error::new(ErrorKind::Row, message).hint(
+            "replace the secret of such a webhook endpoint; everything else outside integrations ends by itself within a day, \
+             and its connection is then to be made again",
+        ))
+    }
+}
