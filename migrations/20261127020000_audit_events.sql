@@ -83,7 +83,8 @@ comment on column public.credential_events.reason is
 
 comment on column public.credential_events.details is
   'For keytool: the number of rows, the key ids from and to, and the database role. For a '
-  'service key: its id (service_key) and its name.';
+  'service key: its id (service_key) and its name; of a connection through a connect session also that (connect_session) and the '
+  'end user (external_user_id).';
 
 comment on column public.credential_events.outcome is
   'succeeded or failed; for a revocation also unsupported (the provider has no endpoint for it) or kept (another integration uses the '

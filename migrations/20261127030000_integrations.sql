@@ -6,7 +6,8 @@ alter table public.integrations
   add column token_expires_at timestamptz,
   add column status_reason text check (char_length(status_reason) between 1 and 64),
   add column may_have_earlier_grant boolean not null default false,
-  add column granted_at timestamptz;
+  add column granted_at timestamptz,
+  add column external_user_id text check (char_length(external_user_id) between 1 and 200);
 
 revoke all on table public.integrations from public, anon, authenticated, service_role;
 
@@ -15,7 +16,7 @@ grant select, insert, update, delete on table public.integrations to service_rol
 -- By column, so that no user can read config or a column that is added later.
 grant select (
   id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at,
-  external_account_id, token_expires_at, status_reason
+  external_account_id, token_expires_at, status_reason, external_user_id
 ) on table public.integrations to authenticated;
 
 create policy "Members can read their organization's integrations"
@@ -274,6 +275,11 @@ $$;
 
 comment on function private.version_of(jsonb) is
   'A hash that identifies a config, for compare-and-swap.';
+
+comment on column public.integrations.external_user_id is
+  'The end user, in the words of the backend whose connect session last connected the account. Null: a user of the project connected it.';
+
+create index integrations_external_user on public.integrations (organization_id, external_user_id) where external_user_id is not null;
 
 comment on column public.integrations.granted_at is
   'When the grant was received, or when the user entered the credentials. Older ones that arrive later are not stored.';

@@ -3,13 +3,16 @@
 -- A grant is stored, sealed, as soon as it is received. From then on the database decides whether it is stored in integrations or revoked, so no
 -- worker has to guess the outcome of a write whose response was lost.
 --
--- Lock order: membership, names, the pending connection, the integration, its lease.
+-- A connection is made by a user, or by a connect session in the user's place (connect_session_id instead of user_id).
+--
+-- Lock order: membership or connect session, names, the pending connection, the integration, its lease.
 
 create table public.oauth_transactions (
   id uuid primary key,
   state_hash text not null unique check (char_length(state_hash) between 1 and 128),
   binding_hash text not null check (char_length(binding_hash) between 1 and 128),
-  user_id uuid not null,
+  user_id uuid,
+  connect_session_id uuid,
   organization_id uuid not null,
   integration_type text not null check (char_length(integration_type) between 1 and 64),
   issuer text check (char_length(issuer) <= 512),
@@ -18,10 +21,13 @@ create table public.oauth_transactions (
   return_to text check (char_length(return_to) <= 2048),
   created_at timestamptz not null default now(),
   expires_at timestamptz not null default now() + interval '10 minutes',
-  integration_id uuid
+  integration_id uuid,
+  check (num_nonnulls(user_id, connect_session_id) = 1)
 );
 
 create index oauth_transactions_user_id on public.oauth_transactions (user_id);
+
+create index oauth_transactions_connect_session_id on public.oauth_transactions (connect_session_id) where connect_session_id is not null;
 
 create index oauth_transactions_organization_id on public.oauth_transactions (organization_id);
 
@@ -34,11 +40,12 @@ revoke all on table public.oauth_transactions from public, anon, authenticated, 
 -- Every grant, from its receipt until it is stored or given up.
 create table public.pending_connections (
   id uuid primary key,
-  user_id uuid not null,
+  user_id uuid,
+  connect_session_id uuid,
   organization_id uuid not null,
   integration_type text not null check (char_length(integration_type) between 1 and 64),
   config jsonb not null check (jsonb_typeof(config) = 'object' and octet_length(config::text) <= 262144),
-  -- The accounts to choose from. Null: there is no choice.
+  -- The accounts to choose from. Null: there is no choice. One: the account with which a connect session waits for its completion.
   accounts jsonb check (
     jsonb_typeof(accounts) = 'array'
     and jsonb_array_length(accounts) between 1 and 1000
@@ -47,10 +54,13 @@ create table public.pending_connections (
   return_to text check (char_length(return_to) <= 2048),
   created_at timestamptz not null default now(),
   -- After this the schedule revokes the grant. It is longer than a callback can take.
-  expires_at timestamptz not null default now() + interval '5 minutes'
+  expires_at timestamptz not null default now() + interval '5 minutes',
+  check (num_nonnulls(user_id, connect_session_id) = 1)
 );
 
 create index pending_connections_expires_at on public.pending_connections (expires_at);
+
+create index pending_connections_connect_session_id on public.pending_connections (connect_session_id) where connect_session_id is not null;
 
 create index pending_connections_organization_id on public.pending_connections (organization_id);
 
@@ -98,6 +108,8 @@ create table private.pending_revocations (
   external_account_id text,
   -- The user who received the grant or ended it. Null: the worker itself.
   user_id uuid,
+  -- The end user whose connect session received the grant.
+  external_user_id text,
   config jsonb not null,
   -- abandoned: it could not be stored. expired: the user never chose an account. discarded: the user canceled it. disconnected: its
   -- integration was deleted. replaced: another grant replaced it. late: a refresh returned after its integration was deleted.
@@ -121,19 +133,60 @@ alter table private.pending_revocations enable row level security;
 
 revoke all on table private.pending_revocations from public, anon, authenticated, service_role;
 
+create function private.lock_connector(p_user_id uuid, p_connect_session_id uuid, p_organization_id uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_connect_session_id is null then
+    return private.lock_membership(p_user_id, p_organization_id);
+  end if;
+  perform from private.connect_sessions s
+    where s.id = p_connect_session_id and s.organization_id = p_organization_id and p_user_id is null
+    for update;
+  return found;
+end
+$$;
+
+comment on function private.lock_connector(uuid, uuid, uuid) is
+  'Whether this user, or this connect session, may connect for the organization. Locks the membership, or the session.';
+
+create function private.write_connector_event(
+  p_user_id uuid, p_connect_session_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text,
+  p_external_account_id text, p_action text, p_reason text, p_request_id text
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform private.write_event(
+    case when p_connect_session_id is null then 'user' else 'service_key' end, p_user_id, p_organization_id, p_integration_id,
+    p_integration_type, p_external_account_id, p_action, p_reason => p_reason, p_request_id => p_request_id,
+    p_details => private.connect_session_details(p_connect_session_id)
+  );
+end
+$$;
+
+comment on function private.write_connector_event(uuid, uuid, uuid, uuid, text, text, text, text, text) is
+  'Writes an event of a user, or of the service key behind a connect session.';
+
 create function public.begin_connection(
   p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text,
-  p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid default null
+  p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid default null,
+  p_connect_session_id uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
 begin
   -- Concurrent calls of a user queue here. If they counted at the same time, each would see room for one more.
-  perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || p_user_id, 0));
+  perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || coalesce(p_user_id, p_connect_session_id), 0));
 
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  -- The row exists: it was locked just now. A session has one transaction, the newest.
+  if p_connect_session_id is not null then
+    if not private.connect_session_is_open(p_connect_session_id) then
+      return jsonb_build_object('outcome', 'over');
+    end if;
+    delete from public.oauth_transactions t where t.connect_session_id = p_connect_session_id;
   end if;
 
   if p_integration_id is not null then
@@ -161,27 +214,39 @@ begin
 
   insert into public.oauth_transactions (
     id, state_hash, binding_hash, user_id, organization_id, integration_type, issuer, redirect_uri, verifier, return_to,
-    integration_id
+    integration_id, connect_session_id
   ) values (
     p_id, p_state_hash, p_binding_hash, p_user_id, p_organization_id, p_integration_type, p_issuer, p_redirect_uri, p_verifier,
-    p_return_to, p_integration_id
+    p_return_to, p_integration_id, p_connect_session_id
   );
+  if p_connect_session_id is not null then
+    perform private.extend_connect_session(p_connect_session_id);
+  end if;
   return jsonb_build_object('outcome', 'begun');
 end
 $$;
 
-comment on function public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid) is
+comment on function public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid) is
   'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, '
-  'too_many or unknown (the integration to reconnect does not exist).';
+  'too_many, unknown (the integration to reconnect does not exist) or over (the connect session no longer accepts a connection).';
 
 create function public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_transaction public.oauth_transactions;
+  v_session_id uuid;
 begin
+  if p_user_id is null then
+    -- The session before its transaction, as in begin_connection.
+    select s.id into v_session_id from private.connect_sessions s
+      where s.id = (select t.connect_session_id from public.oauth_transactions t where t.state_hash = p_state_hash)
+      for update;
+  end if;
+
   -- Of several concurrent callbacks one deletes the row. The others wait for its commit and find none.
   delete from public.oauth_transactions t
-    where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.user_id = p_user_id and t.expires_at > now()
+    where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.expires_at > now()
+      and (t.user_id = p_user_id or t.connect_session_id = v_session_id)
     returning * into v_transaction;
 
   if not found then
@@ -193,12 +258,19 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  if not private.lock_membership(p_user_id, v_transaction.organization_id) then
+  if p_user_id is null then
+    if not private.connect_session_is_open(v_session_id) then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
+    -- From here on the session ends connected or failed: it has one authorization.
+    update private.connect_sessions s set is_used = true where s.id = v_session_id;
+  elsif not private.lock_membership(p_user_id, v_transaction.organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
   return jsonb_build_object(
     'outcome', 'consumed',
+    'connect_session', private.return_of(v_session_id),
     'id', v_transaction.id,
     'organization_id', v_transaction.organization_id,
     'integration_type', v_transaction.integration_type,
@@ -217,21 +289,25 @@ end
 $$;
 
 comment on function public.consume_transaction(text, text, uuid) is
-  'Consumes an authorization transaction, once. Returns consumed with its parameters, foreign (another browser or user), '
-  'not_a_member, or unknown (not found, expired, or already used).';
+  'Consumes an authorization transaction, once. p_user_id null: the transaction of a connect session. Returns consumed with its '
+  'parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
 
 comment on column public.oauth_transactions.integration_id is
   'The integration that is reconnected. Null: any account may be connected.';
 
-create function public.check_credential_attempts(p_user_id uuid, p_organization_id uuid) returns jsonb
+create function public.check_credential_attempts(
+  p_user_id uuid, p_organization_id uuid, p_connect_session_id uuid default null
+) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_seconds integer;
 begin
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
-  v_seconds := private.admit('credentials', p_user_id::text, 60, '10 minutes');
+  v_seconds := private.admit(
+    'credentials', coalesce(p_user_id, p_connect_session_id)::text, case when p_user_id is null then 10 else 60 end, '10 minutes'
+  );
   if v_seconds > 0 then
     return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
   end if;
@@ -239,8 +315,8 @@ begin
 end
 $$;
 
-comment on function public.check_credential_attempts(uuid, uuid) is
-  'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit '
+comment on function public.check_credential_attempts(uuid, uuid, uuid) is
+  'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user, ten for a connect session. Without a limit '
   'anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many '
   'with seconds.';
 
@@ -251,12 +327,13 @@ create index credential_events_connections on public.credential_events (user_id,
   where action in ('connected', 'reconnected');
 
 create function public.add_pending_connection(
-  p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text
+  p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text,
+  p_connect_session_id uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
-    values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
+  insert into public.pending_connections (id, user_id, connect_session_id, organization_id, integration_type, config, return_to)
+    values (p_id, p_user_id, p_connect_session_id, p_organization_id, p_integration_type, p_config, p_return_to)
     on conflict (id) do nothing;
   -- A separate statement, so that it sees what ended while the one before was waiting.
   delete from public.pending_connections p
@@ -265,28 +342,34 @@ begin
 end
 $$;
 
-comment on function public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text) is
+comment on function public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid) is
   'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, '
   'and writes nothing once that has happened: a call may arrive long after its repetition.';
 
-create function public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb) returns jsonb
+create function public.offer_accounts(
+  p_id uuid, p_user_id uuid, p_accounts jsonb, p_connect_session_id uuid default null
+) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row public.pending_connections;
 begin
-  select * into v_row from public.pending_connections p where p.id = p_id and p.user_id = p_user_id;
+  select * into v_row from public.pending_connections p
+    where p.id = p_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id);
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  if not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  if p_connect_session_id is not null and not private.extend_connect_session(p_connect_session_id) then
+    return jsonb_build_object('outcome', 'unknown');
   end if;
   update public.pending_connections p set accounts = p_accounts, expires_at = now() + interval '10 minutes' where p.id = p_id;
   return jsonb_build_object('outcome', case when found then 'waiting' else 'unknown' end);
 end
 $$;
 
-comment on function public.offer_accounts(uuid, uuid, jsonb) is
+comment on function public.offer_accounts(uuid, uuid, jsonb, uuid) is
   'Makes a pending connection wait ten minutes for its user to select one of the grant''s accounts.';
 
 create function public.pending_connection(
@@ -328,7 +411,7 @@ comment on function public.pending_connection(uuid, uuid, text, text) is
 create function public.complete_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
   p_config jsonb, p_request_id text, p_pending_id uuid default null, p_reconnect boolean default false,
-  p_second_grant text default null, p_granted_at timestamptz default null
+  p_second_grant text default null, p_granted_at timestamptz default null, p_connect_session_id uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -349,7 +432,7 @@ begin
       hint = 'type 1 to 64 characters, name 1 to 200, account not null, config an object of at most 256 KiB';
   end if;
 
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
@@ -358,8 +441,8 @@ begin
   if p_pending_id is not null then
     -- Locked, not yet deleted: after the outcome exists the caller calls again with this row.
     select p.created_at into v_granted_at from public.pending_connections p
-      where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
-        and p.integration_type = p_integration_type and p.expires_at > now()
+      where p.id = p_pending_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id)
+        and p.organization_id = p_organization_id and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
     if not found then
       -- A repeated call whose first response was lost.
@@ -443,17 +526,19 @@ begin
   end loop;
 
   delete from public.pending_connections p where p.id = p_pending_id;
+  if p_connect_session_id is not null then
+    perform private.end_connect_session(p_connect_session_id, p_id);
+  end if;
 
-  perform private.write_event(
-    'user', p_user_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
-    case v_outcome when 'created' then 'connected' else 'reconnected' end,
-    p_reason => case when p_reconnect then 'requested' end, p_request_id => p_request_id
+  perform private.write_connector_event(
+    p_user_id, p_connect_session_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
+    case v_outcome when 'created' then 'connected' else 'reconnected' end, case when p_reconnect then 'requested' end, p_request_id
   );
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $$;
 
-comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz) is
+comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid) is
   'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written '
   'and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same '
   'transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is '
@@ -461,7 +546,8 @@ comment on function public.complete_connection(uuid, uuid, uuid, text, text, tex
   'unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this '
   'grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null '
   '(unknown: the row records that it may still exist). p_granted_at says when the user entered the credentials; a grant has the time '
-  'of its pending connection. If the row has newer ones, the answer is outdated and nothing is written.';
+  'of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id '
+  '(p_user_id null) the same transaction completes the session, and the row gets its end user.';
 
 create function public.connect_named(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
@@ -518,8 +604,9 @@ comment on function public.connect_named(uuid, uuid, uuid, text, text, text, jso
   'Like complete_connection, with a name that the user chose and that stays. Returns name_taken, and writes nothing, if '
   'another integration of the type in the organization has the name.';
 
-create function private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_except uuid)
-returns boolean
+create function private.grant_is_shared(
+  p_integration_type text, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text, p_except uuid
+) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select exists (
     select from public.integrations i
@@ -529,12 +616,16 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     join public.integrations i on i.id = e.integration_id
     where e.user_id = p_user_id and e.integration_type = p_integration_type and e.action in ('connected', 'reconnected')
       and e.integration_id is distinct from p_except
+  ) or exists (
+    select from public.integrations i
+    where i.organization_id = p_organization_id and i.external_user_id = p_external_user_id
+      and i.integration_type = p_integration_type and i.id is distinct from p_except
   );
 $$;
 
-comment on function private.grant_is_shared(text, text, uuid, uuid) is
+comment on function private.grant_is_shared(text, text, uuid, uuid, text, uuid) is
   'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same '
-  'account, and for the same user here, whose other account may be part of that grant.';
+  'account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
 
 create function private.revocation_claim(p_row private.pending_revocations) returns jsonb
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
@@ -588,7 +679,8 @@ comment on function private.end_revocation(private.pending_revocations, text, te
   'Ends a revocation and records the result.';
 
 create function public.abandon_connection(
-  p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text
+  p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text,
+  p_connect_session_id uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
@@ -598,29 +690,34 @@ begin
   if p_owner is null or p_wide is null then
     raise exception 'p_owner or p_wide is null' using errcode = 'invalid_parameter_value';
   end if;
-  delete from public.pending_connections p where p.id = p_id and p.user_id = p_user_id returning * into v_pending;
+  delete from public.pending_connections p
+    where p.id = p_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id)
+    returning * into v_pending;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason, owner,
+    leased_until
   ) values (
     v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, p_external_account_id, p_user_id,
-    v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
+    private.external_user_of(p_connect_session_id), v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
-  if p_wide and private.grant_is_shared(v_row.integration_type, p_external_account_id, p_user_id, null) then
+  if p_wide and private.grant_is_shared(
+    v_row.integration_type, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id, null
+  ) then
     perform private.end_revocation(v_row, 'kept', p_request_id);
     return jsonb_build_object('outcome', 'kept');
   end if;
-  perform private.write_event(
-    'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, p_external_account_id, 'opened',
-    p_reason => 'revoke', p_request_id => p_request_id
+  perform private.write_connector_event(
+    p_user_id, p_connect_session_id, v_row.organization_id, v_row.id, v_row.integration_type, p_external_account_id, 'opened', 'revoke',
+    p_request_id
   );
   return jsonb_build_object('outcome', 'abandoned', 'revocation', private.revocation_claim(v_row));
 end
 $$;
 
-comment on function public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text) is
+comment on function public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text, uuid) is
   'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned, or discarded by its user. p_wide: a '
   'revocation ends everything that the user has granted. Returns abandoned (the caller revokes, then settles), kept (another '
   'integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
@@ -709,9 +806,12 @@ begin
       )
       returning *
   )
-  insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, user_id, config, reason)
-    select e.id, e.organization_id, e.id, e.integration_type, e.user_id, e.config,
-      case when e.accounts is null then 'abandoned' else 'expired' end
+  insert into private.pending_revocations (
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason
+  )
+    select e.id, e.organization_id, e.id, e.integration_type,
+      case when jsonb_array_length(e.accounts) = 1 then e.accounts->0->>'id' end, e.user_id,
+      private.external_user_of(e.connect_session_id), e.config, case when e.accounts is null then 'abandoned' else 'expired' end
     from expired e
     on conflict (id) do nothing;
 
@@ -737,7 +837,9 @@ begin
   loop
     exit when v_room <= 0;
     if v_row.integration_type = any (p_wide_types)
-      and private.grant_is_shared(v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.sealed_for)
+      and private.grant_is_shared(
+        v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.organization_id, v_row.external_user_id, v_row.sealed_for
+      )
     then
       perform private.end_revocation(v_row, 'kept', p_request_id);
       continue;
@@ -789,34 +891,36 @@ comment on function public.settle_revocation(uuid, uuid, text, text) is
   'or failed, which is retried later.';
 
 revoke all on function 
+  private.lock_connector(uuid, uuid, uuid),
+  private.write_connector_event(uuid, uuid, uuid, uuid, text, text, text, text, text),
   private.record_ended_connection(),
-  private.grant_is_shared(text, text, uuid, uuid),
+  private.grant_is_shared(text, text, uuid, uuid, text, uuid),
   private.revocation_claim(private.pending_revocations),
   private.queue_replaced(integrations),
   private.end_revocation(private.pending_revocations, text, text),
-  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid),
+  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid),
   public.consume_transaction(text, text, uuid),
-  public.check_credential_attempts(uuid, uuid),
-  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
-  public.offer_accounts(uuid, uuid, jsonb),
+  public.check_credential_attempts(uuid, uuid, uuid),
+  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid),
+  public.offer_accounts(uuid, uuid, jsonb, uuid),
   public.pending_connection(uuid, uuid, text, text),
-  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),
   public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
-  public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text),
+  public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text, uuid),
   public.disconnect_integration(uuid, uuid, uuid, text[], text),
   public.claim_revocations(uuid, integer, text[], text[], text),
   public.settle_revocation(uuid, uuid, text, text)
 from public, anon, authenticated, service_role;
 grant execute on function 
-  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid),
+  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid),
   public.consume_transaction(text, text, uuid),
-  public.check_credential_attempts(uuid, uuid),
-  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text),
-  public.offer_accounts(uuid, uuid, jsonb),
+  public.check_credential_attempts(uuid, uuid, uuid),
+  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid),
+  public.offer_accounts(uuid, uuid, jsonb, uuid),
   public.pending_connection(uuid, uuid, text, text),
-  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),
   public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
-  public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text),
+  public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text, uuid),
   public.disconnect_integration(uuid, uuid, uuid, text[], text),
   public.claim_revocations(uuid, integer, text[], text[], text),
   public.settle_revocation(uuid, uuid, text, text)

@@ -190,13 +190,14 @@ begin
 
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
+  v_more := private.clean_up_connect_sessions() or v_more;
   v_more := private.clean_up_assessments(p_event_days) or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $$;
 
 comment on function public.clean_up(integer) is
-  'Deletes what has expired: authorization transactions, rate limits, ended connections, settled deliveries of two weeks ago; events, '
+  'Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, '
   'service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
 revoke all on function 

@@ -1,4 +1,5 @@
--- Service keys, with which programs of the operator or of an organization call the API without a user.
+-- Service keys, with which programs of the operator or of an organization call the API without a user; and connect sessions, with which
+-- such a program lets its own users connect accounts.
 
 create table private.service_keys (
   id uuid primary key default gen_random_uuid(),
@@ -220,16 +221,458 @@ $$;
 comment on function private.clean_up_service_keys(integer) is
   'Deletes the service keys that ended more than p_days days ago. Until then the list shows the key of an event.';
 
+-- Connect sessions. A backend starts one for an end user whom only the backend knows, and gets a link. The link works once. The browser
+-- that opens it connects an account. The grant stays a pending connection until the backend completes the session.
+create table private.connect_sessions (
+  id uuid primary key,
+  -- SHA-256 of the link's token, of the cookie of the browser that opened the link, and of the code with which that browser returned. Each
+  -- has 256 random bits, so neither guessing nor timing a comparison helps.
+  token_hash text not null unique check (token_hash ~ '^[0-9a-f]{64}$'),
+  binding_hash text check (binding_hash ~ '^[0-9a-f]{64}$'),
+  code_hash text check (code_hash ~ '^[0-9a-f]{64}$'),
+  -- S256 of the verifier that the backend presents in the end.
+  code_challenge text not null check (code_challenge ~ '^[A-Za-z0-9_-]{43}$'),
+  -- The service key that started it, and the one that completed it.
+  created_by uuid not null,
+  completed_by uuid,
+  organization_id uuid not null,
+  -- The backend's own id of its user, and what the page calls that user.
+  external_user_id text not null check (char_length(external_user_id) between 1 and 200),
+  external_user_name text check (char_length(external_user_name) between 1 and 200),
+  integration_types text[] not null check (cardinality(integration_types) between 1 and 100),
+  -- The integration to reconnect, if any.
+  reconnects uuid,
+  return_url text not null check (char_length(return_url) between 1 and 2048),
+  return_state text check (char_length(return_state) between 1 and 512),
+  -- By type, the scopes that are requested beside the entry's own.
+  scopes jsonb not null default '{}' check (jsonb_typeof(scopes) = 'object' and octet_length(scopes::text) <= 8192),
+  metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 4096),
+  state text not null default 'pending'
+    check (state in ('pending', 'opened', 'waiting_for_completion', 'completed', 'failed')),
+  -- The browser has returned from the provider, or has entered credentials that the provider accepts: there is no second attempt.
+  is_used boolean not null default false,
+  pending_id uuid,
+  -- Completions with a wrong code or verifier.
+  wrong_completions smallint not null default 0,
+  -- Of a failed session: the error's code.
+  failure text check (char_length(failure) between 1 and 64),
+  -- Of a completed session: the integration.
+  integration_id uuid,
+  created_at timestamptz not null default now(),
+  -- Each step has ten minutes. All of them have an hour.
+  expires_at timestamptz not null default now() + interval '10 minutes',
+  check (state in ('waiting_for_completion', 'completed') or code_hash is null)
+);
+
+create index connect_sessions_organization on private.connect_sessions (organization_id)
+  where state in ('pending', 'opened', 'waiting_for_completion');
+
+create index connect_sessions_created_by on private.connect_sessions (created_by)
+  where state in ('pending', 'opened', 'waiting_for_completion');
+
+create index connect_sessions_expires_at on private.connect_sessions (expires_at);
+
+alter table private.connect_sessions enable row level security;
+
+revoke all on table private.connect_sessions from public, anon, authenticated, service_role;
+
+create function private.connect_session_state(p_row private.connect_sessions) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select case when p_row.state in ('completed', 'failed') or p_row.expires_at > now() then p_row.state else 'expired' end;
+$$;
+
+comment on function private.connect_session_state(private.connect_sessions) is
+  'The state of a connect session: pending (nobody has opened the link), opened, waiting_for_completion, completed, failed or expired.';
+
+create function private.connect_session_is_open(p_id uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select from private.connect_sessions s where s.id = p_id and s.state = 'opened' and not s.is_used and s.expires_at > now()
+  );
+$$;
+
+comment on function private.connect_session_is_open(uuid) is
+  'Whether the browser of a connect session may still connect an account.';
+
+create function private.extend_connect_session(p_id uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  update private.connect_sessions s set expires_at = least(now() + interval '10 minutes', s.created_at + interval '1 hour')
+    where s.id = p_id and s.state = 'opened' and s.expires_at > now();
+  return found;
+end
+$$;
+
+comment on function private.extend_connect_session(uuid) is
+  'Gives an opened connect session ten minutes for its next step. Returns whether the session is opened.';
+
+create function private.external_user_of(p_id uuid) returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select s.external_user_id from private.connect_sessions s where s.id = p_id;
+$$;
+
+comment on function private.external_user_of(uuid) is
+  'The end user of a connect session.';
+
+create function private.return_of(p_id uuid) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object('id', s.id, 'return_url', s.return_url, 'return_state', s.return_state)
+  from private.connect_sessions s where s.id = p_id;
+$$;
+
+comment on function private.return_of(uuid) is
+  'Where the browser of a connect session is redirected to in the end.';
+
+create function private.connect_session_details(p_id uuid) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'service_key', k.id, 'name', k.name, 'connect_session', s.id, 'external_user_id', s.external_user_id
+  )
+  from private.connect_sessions s
+  join private.service_keys k on k.id = coalesce(s.completed_by, s.created_by)
+  where s.id = p_id;
+$$;
+
+comment on function private.connect_session_details(uuid) is
+  'An event''s details about a connect session: the service key behind it, and the end user.';
+
+create function private.end_connect_session(p_id uuid, p_integration_id uuid) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  update private.connect_sessions s set state = 'completed', integration_id = p_integration_id
+    where s.id = p_id and s.state = 'waiting_for_completion' and s.completed_by is not null;
+  if not found then
+    raise exception 'the connect session does not wait for its completion' using errcode = 'object_not_in_prerequisite_state';
+  end if;
+  update public.integrations i
+    set external_user_id = (select s.external_user_id from private.connect_sessions s where s.id = p_id)
+    where i.id = p_integration_id;
+end
+$$;
+
+comment on function private.end_connect_session(uuid, uuid) is
+  'Completes a connect session whose code and verifier were right, and writes its end user to the integration.';
+
+create function private.shown_connect_session(p_row private.connect_sessions) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'state', private.connect_session_state(p_row),
+    'failure', p_row.failure,
+    'organization_id', p_row.organization_id,
+    'external_user_id', p_row.external_user_id,
+    'external_user_name', p_row.external_user_name,
+    'integration_types', to_jsonb(p_row.integration_types),
+    'scopes', p_row.scopes,
+    'return_url', p_row.return_url,
+    'metadata', p_row.metadata,
+    'created_at', p_row.created_at,
+    'expires_at', p_row.expires_at,
+    'integration', (
+      select jsonb_build_object(
+        'id', i.id,
+        'integration_type', i.integration_type,
+        'name', i.name,
+        'status', i.status,
+        'created_at', i.created_at,
+        'organization_id', i.organization_id,
+        'external_account_id', i.external_account_id,
+        'external_user_id', i.external_user_id
+      )
+      from public.integrations i where i.id = p_row.integration_id
+    )
+  );
+$$;
+
+comment on function private.shown_connect_session(private.connect_sessions) is
+  'A connect session as its backend sees it, with the integration once it is completed. Nothing of it opens anything.';
+
+create function public.create_connect_session(
+  p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text,
+  p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb,
+  p_metadata jsonb
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_integration public.integrations;
+  v_types text[] := p_integration_types;
+  v_row private.connect_sessions;
+begin
+  if private.service_key(p_service_key, 'connect_sessions:write', p_organization_id) is null then
+    return jsonb_build_object('outcome', 'foreign_organization');
+  end if;
+
+  if p_reconnects is not null then
+    select * into v_integration from public.integrations i
+      where i.id = p_reconnects and i.organization_id = p_organization_id and (v_types is null or i.integration_type = any (v_types));
+    if not found then
+      return jsonb_build_object('outcome', 'unknown_integration');
+    end if;
+    if private.account_of(v_integration) is null then
+      return jsonb_build_object('outcome', 'no_account');
+    end if;
+    v_types := array[v_integration.integration_type];
+  end if;
+  if exists (select from jsonb_object_keys(p_scopes) asked where not asked = any (v_types)) then
+    return jsonb_build_object('outcome', 'foreign_scopes');
+  end if;
+
+  -- One at a time, so that the count holds.
+  perform pg_advisory_xact_lock(hashtextextended('connect sessions ' || p_service_key, 0));
+  perform pg_advisory_xact_lock(hashtextextended('connect sessions ' || p_organization_id, 0));
+  if (
+    select count(*) from private.connect_sessions s
+    where s.organization_id = p_organization_id and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
+  ) >= 1000 or (
+    select count(*) from private.connect_sessions s
+    where s.created_by = p_service_key and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
+  ) >= 5000 then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+
+  insert into private.connect_sessions (
+    id, token_hash, created_by, organization_id, external_user_id, external_user_name, integration_types, reconnects, return_url,
+    return_state, code_challenge, scopes, metadata
+  ) values (
+    p_id, p_token_hash, p_service_key, p_organization_id, p_external_user_id, p_external_user_name, v_types, p_reconnects, p_return_url,
+    p_return_state, p_code_challenge, p_scopes, p_metadata
+  ) returning * into v_row;
+  return jsonb_build_object('outcome', 'created', 'expires_at', v_row.expires_at);
+end
+$$;
+
+comment on function public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb) is
+  'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An '
+  'organization has at most 1,000 unfinished sessions, a service key 5,000. Returns created, foreign_organization (the key acts for another), '
+  'unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow) or '
+  'too_many.';
+
+create function public.find_connect_session(p_service_key uuid, p_id uuid) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(
+    (
+      select jsonb_build_object('outcome', 'found', 'connect_session', private.shown_connect_session(s))
+      from private.connect_sessions s
+      where s.id = p_id and private.service_key(p_service_key, 'connect_sessions:write', s.organization_id) is not null
+    ),
+    jsonb_build_object('outcome', 'unknown')
+  );
+$$;
+
+comment on function public.find_connect_session(uuid, uuid) is
+  'A connect session, for any service key of its organization. Returns found or unknown.';
+
+create function private.opened_connect_session(p_row private.connect_sessions) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'state', private.connect_session_state(p_row),
+    'is_used', p_row.is_used,
+    'organization_id', p_row.organization_id,
+    'external_user_id', p_row.external_user_id,
+    'external_user_name', p_row.external_user_name,
+    'integration_types', to_jsonb(p_row.integration_types),
+    'reconnects', p_row.reconnects,
+    'account_id', (select private.account_of(i) from public.integrations i where i.id = p_row.reconnects),
+    'return', private.return_of(p_row.id),
+    'scopes', p_row.scopes,
+    'expires_at', p_row.expires_at,
+    'pending', (
+      select jsonb_build_object('id', p.id, 'integration_type', p.integration_type, 'accounts', p.accounts)
+      from public.pending_connections p
+      where p.connect_session_id = p_row.id and p.accounts is not null and p.expires_at > now() and p_row.state = 'opened'
+      order by p.created_at limit 1
+    )
+  );
+$$;
+
+comment on function private.opened_connect_session(private.connect_sessions) is
+  'A connect session as the worker needs it for the browser that opened the link, with the accounts to choose from, if any.';
+
+create function public.open_connect_session(p_token_hash text, p_binding_hash text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row private.connect_sessions;
+begin
+  select * into v_row from private.connect_sessions s where s.token_hash = p_token_hash for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if v_row.state <> 'pending' then
+    return jsonb_build_object('outcome', 'used');
+  end if;
+  if v_row.expires_at <= now() then
+    return jsonb_build_object('outcome', 'expired');
+  end if;
+  update private.connect_sessions s set state = 'opened', binding_hash = p_binding_hash where s.id = v_row.id;
+  perform private.extend_connect_session(v_row.id);
+  select * into v_row from private.connect_sessions s where s.id = v_row.id;
+  return jsonb_build_object('outcome', 'opened', 'connect_session', private.opened_connect_session(v_row));
+end
+$$;
+
+comment on function public.open_connect_session(text, text) is
+  'Opens the link of a connect session, once, and binds the session to the browser. Returns opened, used (it was opened before), expired or '
+  'unknown.';
+
+create function public.find_opened_connect_session(p_id uuid, p_binding_hash text) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(
+    (
+      select jsonb_build_object('outcome', 'opened', 'connect_session', private.opened_connect_session(s))
+      from private.connect_sessions s where s.id = p_id and s.binding_hash = p_binding_hash
+    ),
+    jsonb_build_object('outcome', 'unknown')
+  );
+$$;
+
+comment on function public.find_opened_connect_session(uuid, text) is
+  'A connect session, for the browser that opened its link. Returns opened or unknown.';
+
+create function public.park_connection(p_connect_session_id uuid, p_pending_id uuid, p_account jsonb, p_code_hash text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_row private.connect_sessions;
+begin
+  select * into v_row from private.connect_sessions s where s.id = p_connect_session_id for update;
+  if v_row.state = 'waiting_for_completion' and v_row.code_hash = p_code_hash then
+    return jsonb_build_object('outcome', 'parked');
+  end if;
+  if not found or v_row.state <> 'opened' or v_row.expires_at <= now() then
+    return jsonb_build_object('outcome', 'over');
+  end if;
+  update public.pending_connections p set accounts = jsonb_build_array(p_account), expires_at = now() + interval '10 minutes'
+    where p.id = p_pending_id and p.connect_session_id = p_connect_session_id and p.expires_at > now()
+      and (p.accounts is null or p.accounts @> jsonb_build_array(p_account));
+  if not found then
+    return jsonb_build_object('outcome', 'over');
+  end if;
+  update private.connect_sessions s
+    set state = 'waiting_for_completion', is_used = true, pending_id = p_pending_id, code_hash = p_code_hash,
+      expires_at = now() + interval '10 minutes'
+    where s.id = p_connect_session_id;
+  return jsonb_build_object('outcome', 'parked');
+end
+$$;
+
+comment on function public.park_connection(uuid, uuid, jsonb, text) is
+  'Lets a pending connection wait ten minutes, with this account, until the backend completes the connect session. After that the schedule '
+  'revokes the grant. May be repeated. Returns parked, or over (the session has ended, or the connection is no longer pending).';
+
+create function public.fail_connect_session(p_id uuid, p_failure text) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+begin
+  update private.connect_sessions s set state = 'failed', failure = p_failure where s.id = p_id and s.state = 'opened';
+  if not found then
+    return jsonb_build_object('outcome', 'over');
+  end if;
+  -- A grant that waits for the choice of an account is revoked by the schedule.
+  update public.pending_connections p set expires_at = now() where p.connect_session_id = p_id and p.accounts is not null;
+  return jsonb_build_object('outcome', 'failed');
+end
+$$;
+
+comment on function public.fail_connect_session(uuid, text) is
+  'Ends an opened connect session without a connection. Returns failed, or over (it has ended, or waits for its completion).';
+
+create function public.admit_completion(
+  p_service_key uuid, p_id uuid, p_code_hash text, p_code_challenge text, p_request_id text
+) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_row private.connect_sessions;
+  v_state text;
+  v_pending public.pending_connections;
+begin
+  select * into v_row from private.connect_sessions s where s.id = p_id for update;
+  if not found or private.service_key(p_service_key, 'connect_sessions:write', v_row.organization_id) is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  v_state := private.connect_session_state(v_row);
+  if v_state <> 'waiting_for_completion' then
+    return jsonb_build_object('outcome', case when v_state in ('pending', 'opened') then 'not_ready' else v_state end);
+  end if;
+
+  if p_code_hash is distinct from v_row.code_hash or p_code_challenge is distinct from v_row.code_challenge then
+    update private.connect_sessions s set wrong_completions = s.wrong_completions + 1 where s.id = p_id;
+    if v_row.wrong_completions >= 4 then
+      update private.connect_sessions s set state = 'failed', failure = 'wrong_completion', code_hash = null where s.id = p_id;
+      update public.pending_connections p set expires_at = now() where p.id = v_row.pending_id;
+    end if;
+    return jsonb_build_object('outcome', 'wrong');
+  end if;
+
+  select * into v_pending from public.pending_connections p where p.id = v_row.pending_id and p.expires_at > now();
+  if not found then
+    return jsonb_build_object('outcome', 'expired');
+  end if;
+  update private.connect_sessions s set completed_by = p_service_key where s.id = p_id;
+  perform private.write_connector_event(
+    null, p_id, v_row.organization_id, v_pending.id, v_pending.integration_type, v_pending.accounts->0->>'id', 'opened', 'complete',
+    p_request_id
+  );
+  return jsonb_build_object(
+    'outcome', 'admitted',
+    'pending_id', v_pending.id,
+    'organization_id', v_pending.organization_id,
+    'integration_type', v_pending.integration_type,
+    'config', v_pending.config,
+    'account', v_pending.accounts->0,
+    'reconnects', v_row.reconnects
+  );
+end
+$$;
+
+comment on function public.admit_completion(uuid, uuid, text, text, text) is
+  'Hands out the parked grant of a connect session to be stored, if the code and the verifier''s challenge are right. Returns admitted, '
+  'wrong (the fifth time the session fails and its grant is revoked), not_ready, completed, failed, expired or unknown.';
+
+create function private.clean_up_connect_sessions() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_count integer;
+begin
+  delete from private.connect_sessions s
+    where s.id in (
+      select e.id from private.connect_sessions e
+      where e.expires_at <= now() - interval '1 day' order by e.expires_at limit 1000 for update skip locked
+    );
+  get diagnostics v_count = row_count;
+  return v_count = 1000;
+end
+$$;
+
+comment on function private.clean_up_connect_sessions() is
+  'Deletes up to 1,000 connect sessions that ended more than a day ago. Until then their backends can read how they ended. Returns whether '
+  'there may be more.';
+
 revoke all on function
   private.is_owner(uuid, uuid),
   private.shown_service_key(private.service_keys),
   private.service_key(uuid, text, uuid),
   private.clean_up_service_keys(integer),
+  private.connect_session_state(private.connect_sessions),
+  private.connect_session_is_open(uuid),
+  private.extend_connect_session(uuid),
+  private.external_user_of(uuid),
+  private.return_of(uuid),
+  private.connect_session_details(uuid),
+  private.end_connect_session(uuid, uuid),
+  private.shown_connect_session(private.connect_sessions),
+  private.opened_connect_session(private.connect_sessions),
+  private.clean_up_connect_sessions(),
   public.create_service_key(uuid, uuid, text, text, text, text[], timestamptz, integer),
   public.list_service_keys(uuid, uuid),
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),
-  public.find_integration_of_type(uuid, uuid, text)
+  public.find_integration_of_type(uuid, uuid, text),
+  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb),
+  public.find_connect_session(uuid, uuid),
+  public.open_connect_session(text, text),
+  public.find_opened_connect_session(uuid, text),
+  public.park_connection(uuid, uuid, jsonb, text),
+  public.fail_connect_session(uuid, text),
+  public.admit_completion(uuid, uuid, text, text, text)
 from public, anon, authenticated, service_role;
 
 grant execute on function
@@ -237,5 +680,12 @@ grant execute on function
   public.list_service_keys(uuid, uuid),
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),
-  public.find_integration_of_type(uuid, uuid, text)
+  public.find_integration_of_type(uuid, uuid, text),
+  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb),
+  public.find_connect_session(uuid, uuid),
+  public.open_connect_session(text, text),
+  public.find_opened_connect_session(uuid, text),
+  public.park_connection(uuid, uuid, jsonb, text),
+  public.fail_connect_session(uuid, text),
+  public.admit_completion(uuid, uuid, text, text, text)
 to service_role;

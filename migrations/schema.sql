@@ -20,6 +20,53 @@ create table private.check_states (
 );
 alter table private.check_states enable row level security;
 
+create table private.connect_sessions (
+  id uuid not null,
+  token_hash text not null,
+  binding_hash text,
+  code_hash text,
+  code_challenge text not null,
+  created_by uuid not null,
+  completed_by uuid,
+  organization_id uuid not null,
+  external_user_id text not null,
+  external_user_name text,
+  integration_types text[] not null,
+  reconnects uuid,
+  return_url text not null,
+  return_state text,
+  scopes jsonb default '{}'::jsonb not null,
+  metadata jsonb default '{}'::jsonb not null,
+  state text default 'pending'::text not null,
+  is_used boolean default false not null,
+  pending_id uuid,
+  wrong_completions smallint default 0 not null,
+  failure text,
+  integration_id uuid,
+  created_at timestamp with time zone default now() not null,
+  expires_at timestamp with time zone default (now() + '00:10:00'::interval) not null,
+  constraint connect_sessions_token_hash_key UNIQUE (token_hash),
+  constraint connect_sessions_pkey PRIMARY KEY (id),
+  constraint connect_sessions_binding_hash_check CHECK ((binding_hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint connect_sessions_check CHECK (((state = ANY (ARRAY['waiting_for_completion'::text, 'completed'::text])) OR (code_hash IS NULL))),
+  constraint connect_sessions_code_challenge_check CHECK ((code_challenge ~ '^[A-Za-z0-9_-]{43}$'::text)),
+  constraint connect_sessions_code_hash_check CHECK ((code_hash ~ '^[0-9a-f]{64}$'::text)),
+  constraint connect_sessions_external_user_id_check CHECK (((char_length(external_user_id) >= 1) AND (char_length(external_user_id) <= 200))),
+  constraint connect_sessions_external_user_name_check CHECK (((char_length(external_user_name) >= 1) AND (char_length(external_user_name) <= 200))),
+  constraint connect_sessions_failure_check CHECK (((char_length(failure) >= 1) AND (char_length(failure) <= 64))),
+  constraint connect_sessions_integration_types_check CHECK (((cardinality(integration_types) >= 1) AND (cardinality(integration_types) <= 100))),
+  constraint connect_sessions_metadata_check CHECK (((jsonb_typeof(metadata) = 'object'::text) AND (octet_length((metadata)::text) <= 4096))),
+  constraint connect_sessions_return_state_check CHECK (((char_length(return_state) >= 1) AND (char_length(return_state) <= 512))),
+  constraint connect_sessions_return_url_check CHECK (((char_length(return_url) >= 1) AND (char_length(return_url) <= 2048))),
+  constraint connect_sessions_scopes_check CHECK (((jsonb_typeof(scopes) = 'object'::text) AND (octet_length((scopes)::text) <= 8192))),
+  constraint connect_sessions_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'opened'::text, 'waiting_for_completion'::text, 'completed'::text, 'failed'::text]))),
+  constraint connect_sessions_token_hash_check CHECK ((token_hash ~ '^[0-9a-f]{64}$'::text))
+);
+CREATE INDEX connect_sessions_created_by ON private.connect_sessions USING btree (created_by) WHERE (state = ANY (ARRAY['pending'::text, 'opened'::text, 'waiting_for_completion'::text]));
+CREATE INDEX connect_sessions_expires_at ON private.connect_sessions USING btree (expires_at);
+CREATE INDEX connect_sessions_organization ON private.connect_sessions USING btree (organization_id) WHERE (state = ANY (ARRAY['pending'::text, 'opened'::text, 'waiting_for_completion'::text]));
+alter table private.connect_sessions enable row level security;
+
 create table private.ended_connections (
   id uuid not null,
   ended_at timestamp with time zone default now() not null,
@@ -68,6 +115,7 @@ create table private.pending_revocations (
   integration_type text not null,
   external_account_id text,
   user_id uuid,
+  external_user_id text,
   config jsonb not null,
   reason text not null,
   attempts integer default 0 not null,
@@ -304,7 +352,7 @@ create table public.credential_events (
   actor text default 'user'::text not null,
   -- A short code: what the credential was opened for, why a refresh or a check failed. Never a value.
   reason text,
-  -- For keytool: the number of rows, the key ids from and to, and the database role. For a service key: its id (service_key) and its name.
+  -- For keytool: the number of rows, the key ids from and to, and the database role. For a service key: its id (service_key) and its name; of a connection through a connect session also that (connect_session) and the end user (external_user_id).
   details jsonb,
   constraint credential_events_pkey PRIMARY KEY (id),
   constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'rotated'::text, 'revoked'::text]))),
@@ -495,8 +543,11 @@ create table public.integrations (
   may_have_earlier_grant boolean default false not null,
   -- When the grant was received, or when the user entered the credentials. Older ones that arrive later are not stored.
   granted_at timestamp with time zone,
+  -- The end user, in the words of the backend whose connect session last connected the account. Null: a user of the project connected it.
+  external_user_id text,
   constraint integrations_pkey PRIMARY KEY (id),
   constraint integrations_external_account_id_check CHECK (((char_length(external_account_id) >= 1) AND (char_length(external_account_id) <= 200))),
+  constraint integrations_external_user_id_check CHECK (((char_length(external_user_id) >= 1) AND (char_length(external_user_id) <= 200))),
   constraint integrations_status_reason_check CHECK (((char_length(status_reason) >= 1) AND (char_length(status_reason) <= 64)))
 );
 CREATE INDEX idx_integrations_next_check ON public.integrations USING btree (next_check_at);
@@ -506,6 +557,7 @@ CREATE INDEX idx_integrations_type ON public.integrations USING btree (integrati
 CREATE INDEX integrations_account ON public.integrations USING btree (integration_type, external_account_id);
 CREATE INDEX integrations_due_for_check ON public.integrations USING btree (integration_type, next_check_at) WHERE ((scan_schedule IS NOT NULL) AND (next_check_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
 CREATE INDEX integrations_due_for_refresh ON public.integrations USING btree (token_expires_at) INCLUDE (organization_id, integration_type, id) WHERE ((token_expires_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
+CREATE INDEX integrations_external_user ON public.integrations USING btree (organization_id, external_user_id) WHERE (external_user_id IS NOT NULL);
 CREATE UNIQUE INDEX integrations_external_account ON public.integrations USING btree (organization_id, integration_type, external_account_id);
 alter table public.integrations enable row level security;
 create policy "Members can read their organization's integrations" on public.integrations for select using (private.can_access_organization(organization_id));
@@ -520,7 +572,7 @@ CREATE TRIGGER schedule_next_check BEFORE UPDATE OF status, next_check_at ON pub
 CREATE TRIGGER set_token_expiry BEFORE INSERT OR UPDATE OF config, token_expires_at ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_token_expiry();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_updated_at();
 grant delete, insert, select, update on public.integrations to service_role;
-grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, status_reason) on public.integrations to authenticated;
+grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, status_reason, external_user_id) on public.integrations to authenticated;
 
 create table public.key_registry (
   kid text not null,
@@ -536,7 +588,8 @@ create table public.oauth_transactions (
   id uuid not null,
   state_hash text not null,
   binding_hash text not null,
-  user_id uuid not null,
+  user_id uuid,
+  connect_session_id uuid,
   organization_id uuid not null,
   integration_type text not null,
   issuer text,
@@ -550,6 +603,7 @@ create table public.oauth_transactions (
   constraint oauth_transactions_state_hash_key UNIQUE (state_hash),
   constraint oauth_transactions_pkey PRIMARY KEY (id),
   constraint oauth_transactions_binding_hash_check CHECK (((char_length(binding_hash) >= 1) AND (char_length(binding_hash) <= 128))),
+  constraint oauth_transactions_check CHECK ((num_nonnulls(user_id, connect_session_id) = 1)),
   constraint oauth_transactions_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64))),
   constraint oauth_transactions_issuer_check CHECK ((char_length(issuer) <= 512)),
   constraint oauth_transactions_redirect_uri_check CHECK (((char_length(redirect_uri) >= 1) AND (char_length(redirect_uri) <= 2048))),
@@ -557,6 +611,7 @@ create table public.oauth_transactions (
   constraint oauth_transactions_state_hash_check CHECK (((char_length(state_hash) >= 1) AND (char_length(state_hash) <= 128))),
   constraint oauth_transactions_verifier_check CHECK ((octet_length((verifier)::text) <= 4096))
 );
+CREATE INDEX oauth_transactions_connect_session_id ON public.oauth_transactions USING btree (connect_session_id) WHERE (connect_session_id IS NOT NULL);
 CREATE INDEX oauth_transactions_expires_at ON public.oauth_transactions USING btree (expires_at);
 CREATE INDEX oauth_transactions_organization_id ON public.oauth_transactions USING btree (organization_id);
 CREATE INDEX oauth_transactions_user_id ON public.oauth_transactions USING btree (user_id);
@@ -579,7 +634,8 @@ grant delete, insert, select, update on public.organization_members to service_r
 
 create table public.pending_connections (
   id uuid not null,
-  user_id uuid not null,
+  user_id uuid,
+  connect_session_id uuid,
   organization_id uuid not null,
   integration_type text not null,
   config jsonb not null,
@@ -589,10 +645,12 @@ create table public.pending_connections (
   expires_at timestamp with time zone default (now() + '00:05:00'::interval) not null,
   constraint pending_connections_pkey PRIMARY KEY (id),
   constraint pending_connections_accounts_check CHECK (((jsonb_typeof(accounts) = 'array'::text) AND ((jsonb_array_length(accounts) >= 1) AND (jsonb_array_length(accounts) <= 1000)) AND (octet_length((accounts)::text) <= 262144))),
+  constraint pending_connections_check CHECK ((num_nonnulls(user_id, connect_session_id) = 1)),
   constraint pending_connections_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 262144))),
   constraint pending_connections_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64))),
   constraint pending_connections_return_to_check CHECK ((char_length(return_to) <= 2048))
 );
+CREATE INDEX pending_connections_connect_session_id ON public.pending_connections USING btree (connect_session_id) WHERE (connect_session_id IS NOT NULL);
 CREATE INDEX pending_connections_expires_at ON public.pending_connections USING btree (expires_at);
 CREATE INDEX pending_connections_organization_id ON public.pending_connections USING btree (organization_id);
 CREATE INDEX pending_connections_user_id ON public.pending_connections USING btree (user_id);
@@ -1045,6 +1103,26 @@ end
 $function$;
 comment on function private.clean_up_assessments(integer) is 'Ends runs that have not ended within a day and mutes whose time is over, and deletes runs, ended findings, ended mutes and findings'' events older than p_days days; a bounded number of each. Returns whether there may be more.';
 
+CREATE OR REPLACE FUNCTION private.clean_up_connect_sessions()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_count integer;
+begin
+  delete from private.connect_sessions s
+    where s.id in (
+      select e.id from private.connect_sessions e
+      where e.expires_at <= now() - interval '1 day' order by e.expires_at limit 1000 for update skip locked
+    );
+  get diagnostics v_count = row_count;
+  return v_count = 1000;
+end
+$function$;
+comment on function private.clean_up_connect_sessions() is 'Deletes up to 1,000 connect sessions that ended more than a day ago. Until then their backends can read how they ended. Returns whether there may be more.';
+
 CREATE OR REPLACE FUNCTION private.clean_up_service_keys(p_days integer)
  RETURNS void
  LANGUAGE sql
@@ -1235,6 +1313,43 @@ end
 $function$;
 comment on function private.compare_findings(assessments,jsonb) is 'Compares the results of a run with the findings of its integration, and writes an event for each change. A failure opens or reopens. A pass of the same resource resolves, as does its absence where the check is complete. What could not be checked stays open and is unverified. Findings of a removed check are archived. Announced are the 100 most severe changes that are not muted and that the same check saw after it had seen something before.';
 
+CREATE OR REPLACE FUNCTION private.connect_session_details(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'service_key', k.id, 'name', k.name, 'connect_session', s.id, 'external_user_id', s.external_user_id
+  )
+  from private.connect_sessions s
+  join private.service_keys k on k.id = coalesce(s.completed_by, s.created_by)
+  where s.id = p_id;
+$function$;
+comment on function private.connect_session_details(uuid) is 'An event''s details about a connect session: the service key behind it, and the end user.';
+
+CREATE OR REPLACE FUNCTION private.connect_session_is_open(p_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (
+    select from private.connect_sessions s where s.id = p_id and s.state = 'opened' and not s.is_used and s.expires_at > now()
+  );
+$function$;
+comment on function private.connect_session_is_open(uuid) is 'Whether the browser of a connect session may still connect an account.';
+
+CREATE OR REPLACE FUNCTION private.connect_session_state(p_row private.connect_sessions)
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case when p_row.state in ('completed', 'failed') or p_row.expires_at > now() then p_row.state else 'expired' end;
+$function$;
+comment on function private.connect_session_state(private.connect_sessions) is 'The state of a connect session: pending (nobody has opened the link), opened, waiting_for_completion, completed, failed or expired.';
+
 CREATE OR REPLACE FUNCTION private.cover_checks(p_run assessments, p_claim private.scan_claims, p_checks jsonb)
  RETURNS void
  LANGUAGE sql
@@ -1422,6 +1537,25 @@ AS $function$
 $function$;
 comment on function private.due_scans(integer,text[]) is 'The runs of these types that a scanner may claim, by turns of their organizations.';
 
+CREATE OR REPLACE FUNCTION private.end_connect_session(p_id uuid, p_integration_id uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  update private.connect_sessions s set state = 'completed', integration_id = p_integration_id
+    where s.id = p_id and s.state = 'waiting_for_completion' and s.completed_by is not null;
+  if not found then
+    raise exception 'the connect session does not wait for its completion' using errcode = 'object_not_in_prerequisite_state';
+  end if;
+  update public.integrations i
+    set external_user_id = (select s.external_user_id from private.connect_sessions s where s.id = p_id)
+    where i.id = p_integration_id;
+end
+$function$;
+comment on function private.end_connect_session(uuid,uuid) is 'Completes a connect session whose code and verifier were right, and writes its end user to the integration.';
+
 CREATE OR REPLACE FUNCTION private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text)
  RETURNS void
  LANGUAGE plpgsql
@@ -1546,6 +1680,30 @@ exception when data_exception then
 end
 $function$;
 comment on function private.expiry_of(jsonb) is 'The config''s expires_at, if it is an RFC 3339 timestamp with an offset; null otherwise. Depends on its argument only, not on the session''s settings.';
+
+CREATE OR REPLACE FUNCTION private.extend_connect_session(p_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  update private.connect_sessions s set expires_at = least(now() + interval '10 minutes', s.created_at + interval '1 hour')
+    where s.id = p_id and s.state = 'opened' and s.expires_at > now();
+  return found;
+end
+$function$;
+comment on function private.extend_connect_session(uuid) is 'Gives an opened connect session ten minutes for its next step. Returns whether the session is opened.';
+
+CREATE OR REPLACE FUNCTION private.external_user_of(p_id uuid)
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select s.external_user_id from private.connect_sessions s where s.id = p_id;
+$function$;
+comment on function private.external_user_of(uuid) is 'The end user of a connect session.';
 
 CREATE OR REPLACE FUNCTION private.fail_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text)
  RETURNS text
@@ -1690,7 +1848,7 @@ AS $function$
 $function$;
 comment on function private.fits_after_refresh(jsonb) is 'Whether a refreshed config would still fit: with tokens of 16 KiB each it is at most 256 KiB.';
 
-CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_except uuid)
+CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text, p_except uuid)
  RETURNS boolean
  LANGUAGE sql
  STABLE SECURITY DEFINER
@@ -1704,9 +1862,13 @@ AS $function$
     join public.integrations i on i.id = e.integration_id
     where e.user_id = p_user_id and e.integration_type = p_integration_type and e.action in ('connected', 'reconnected')
       and e.integration_id is distinct from p_except
+  ) or exists (
+    select from public.integrations i
+    where i.organization_id = p_organization_id and i.external_user_id = p_external_user_id
+      and i.integration_type = p_integration_type and i.id is distinct from p_except
   );
 $function$;
-comment on function private.grant_is_shared(text,text,uuid,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same account, and for the same user here, whose other account may be part of that grant.';
+comment on function private.grant_is_shared(text,text,uuid,uuid,text,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
 
 CREATE OR REPLACE FUNCTION private.has_succeeded(p_integration_type text, p_act text, p_since timestamp with time zone)
  RETURNS boolean
@@ -1827,6 +1989,24 @@ AS $function$
   );
 $function$;
 comment on function private.is_usable(integrations,integer) is 'Whether the stored access token is valid for p_soon more seconds, and no newer one is in the journal.';
+
+CREATE OR REPLACE FUNCTION private.lock_connector(p_user_id uuid, p_connect_session_id uuid, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_connect_session_id is null then
+    return private.lock_membership(p_user_id, p_organization_id);
+  end if;
+  perform from private.connect_sessions s
+    where s.id = p_connect_session_id and s.organization_id = p_organization_id and p_user_id is null
+    for update;
+  return found;
+end
+$function$;
+comment on function private.lock_connector(uuid,uuid,uuid) is 'Whether this user, or this connect session, may connect for the organization. Locks the membership, or the session.';
 
 CREATE OR REPLACE FUNCTION private.lock_endpoint(p_id uuid, p_user_id uuid)
  RETURNS webhook_endpoints
@@ -2043,6 +2223,35 @@ begin
 end
 $function$;
 comment on function private.open_run(integrations,text,timestamp with time zone,uuid) is 'Queues a run of a locked integration. Null: one is open already.';
+
+CREATE OR REPLACE FUNCTION private.opened_connect_session(p_row private.connect_sessions)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'state', private.connect_session_state(p_row),
+    'is_used', p_row.is_used,
+    'organization_id', p_row.organization_id,
+    'external_user_id', p_row.external_user_id,
+    'external_user_name', p_row.external_user_name,
+    'integration_types', to_jsonb(p_row.integration_types),
+    'reconnects', p_row.reconnects,
+    'account_id', (select private.account_of(i) from public.integrations i where i.id = p_row.reconnects),
+    'return', private.return_of(p_row.id),
+    'scopes', p_row.scopes,
+    'expires_at', p_row.expires_at,
+    'pending', (
+      select jsonb_build_object('id', p.id, 'integration_type', p.integration_type, 'accounts', p.accounts)
+      from public.pending_connections p
+      where p.connect_session_id = p_row.id and p.accounts is not null and p.expires_at > now() and p_row.state = 'opened'
+      order by p.created_at limit 1
+    )
+  );
+$function$;
+comment on function private.opened_connect_session(private.connect_sessions) is 'A connect session as the worker needs it for the browser that opened the link, with the accounts to choose from, if any.';
 
 CREATE OR REPLACE FUNCTION private.organizations_of(p_user_id uuid)
  RETURNS uuid[]
@@ -2269,6 +2478,17 @@ begin
 end
 $function$;
 comment on function private.rename_checks(uuid,jsonb) is 'Gives an organization''s findings and mutes the present ids of their checks, so that a renamed check neither opens nor ends one.';
+
+CREATE OR REPLACE FUNCTION private.return_of(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object('id', s.id, 'return_url', s.return_url, 'return_state', s.return_state)
+  from private.connect_sessions s where s.id = p_id;
+$function$;
+comment on function private.return_of(uuid) is 'Where the browser of a connect session is redirected to in the end.';
 
 CREATE OR REPLACE FUNCTION private.revocation_claim(p_row private.pending_revocations)
  RETURNS jsonb
@@ -2521,6 +2741,42 @@ begin
 end
 $function$;
 comment on function private.settle_slot(integrations,timestamp with time zone) is 'Handles a slot of the schedule once its health check is settled: queues a run if the integration is active, otherwise records a run that did not run, with the reason.';
+
+CREATE OR REPLACE FUNCTION private.shown_connect_session(p_row private.connect_sessions)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'state', private.connect_session_state(p_row),
+    'failure', p_row.failure,
+    'organization_id', p_row.organization_id,
+    'external_user_id', p_row.external_user_id,
+    'external_user_name', p_row.external_user_name,
+    'integration_types', to_jsonb(p_row.integration_types),
+    'scopes', p_row.scopes,
+    'return_url', p_row.return_url,
+    'metadata', p_row.metadata,
+    'created_at', p_row.created_at,
+    'expires_at', p_row.expires_at,
+    'integration', (
+      select jsonb_build_object(
+        'id', i.id,
+        'integration_type', i.integration_type,
+        'name', i.name,
+        'status', i.status,
+        'created_at', i.created_at,
+        'organization_id', i.organization_id,
+        'external_account_id', i.external_account_id,
+        'external_user_id', i.external_user_id
+      )
+      from public.integrations i where i.id = p_row.integration_id
+    )
+  );
+$function$;
+comment on function private.shown_connect_session(private.connect_sessions) is 'A connect session as its backend sees it, with the integration once it is completed. Nothing of it opens anything.';
 
 CREATE OR REPLACE FUNCTION private.shown_endpoint(p_row webhook_endpoints)
  RETURNS jsonb
@@ -2831,6 +3087,22 @@ AS $function$
 $function$;
 comment on function private.without_paused(text[],text) is 'Those of the types that are not paused at this endpoint as a whole.';
 
+CREATE OR REPLACE FUNCTION private.write_connector_event(p_user_id uuid, p_connect_session_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text, p_external_account_id text, p_action text, p_reason text, p_request_id text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  perform private.write_event(
+    case when p_connect_session_id is null then 'user' else 'service_key' end, p_user_id, p_organization_id, p_integration_id,
+    p_integration_type, p_external_account_id, p_action, p_reason => p_reason, p_request_id => p_request_id,
+    p_details => private.connect_session_details(p_connect_session_id)
+  );
+end
+$function$;
+comment on function private.write_connector_event(uuid,uuid,uuid,uuid,text,text,text,text,text) is 'Writes an event of a user, or of the service key behind a connect session.';
+
 CREATE OR REPLACE FUNCTION private.write_event(p_actor text, p_user_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text, p_external_account_id text, p_action text, p_outcome text DEFAULT 'succeeded'::text, p_reason text DEFAULT NULL::text, p_request_id text DEFAULT NULL::text, p_details jsonb DEFAULT NULL::jsonb)
  RETURNS void
  LANGUAGE sql
@@ -2847,7 +3119,7 @@ AS $function$
 $function$;
 comment on function private.write_event(text,uuid,uuid,uuid,text,text,text,text,text,text,jsonb) is 'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its event.';
 
-CREATE OR REPLACE FUNCTION public.abandon_connection(p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text)
+CREATE OR REPLACE FUNCTION public.abandon_connection(p_id uuid, p_user_id uuid, p_owner uuid, p_reason text, p_external_account_id text, p_wide boolean, p_request_id text, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2861,39 +3133,44 @@ begin
   if p_owner is null or p_wide is null then
     raise exception 'p_owner or p_wide is null' using errcode = 'invalid_parameter_value';
   end if;
-  delete from public.pending_connections p where p.id = p_id and p.user_id = p_user_id returning * into v_pending;
+  delete from public.pending_connections p
+    where p.id = p_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id)
+    returning * into v_pending;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason, owner,
+    leased_until
   ) values (
     v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, p_external_account_id, p_user_id,
-    v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
+    private.external_user_of(p_connect_session_id), v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
-  if p_wide and private.grant_is_shared(v_row.integration_type, p_external_account_id, p_user_id, null) then
+  if p_wide and private.grant_is_shared(
+    v_row.integration_type, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id, null
+  ) then
     perform private.end_revocation(v_row, 'kept', p_request_id);
     return jsonb_build_object('outcome', 'kept');
   end if;
-  perform private.write_event(
-    'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, p_external_account_id, 'opened',
-    p_reason => 'revoke', p_request_id => p_request_id
+  perform private.write_connector_event(
+    p_user_id, p_connect_session_id, v_row.organization_id, v_row.id, v_row.integration_type, p_external_account_id, 'opened', 'revoke',
+    p_request_id
   );
   return jsonb_build_object('outcome', 'abandoned', 'revocation', private.revocation_claim(v_row));
 end
 $function$;
-comment on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text) is 'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned, or discarded by its user. p_wide: a revocation ends everything that the user has granted. Returns abandoned (the caller revokes, then settles), kept (another integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
-grant execute on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text) to service_role;
+comment on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text,uuid) is 'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned, or discarded by its user. p_wide: a revocation ends everything that the user has granted. Returns abandoned (the caller revokes, then settles), kept (another integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
+grant execute on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.add_pending_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text)
+CREATE OR REPLACE FUNCTION public.add_pending_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 begin
-  insert into public.pending_connections (id, user_id, organization_id, integration_type, config, return_to)
-    values (p_id, p_user_id, p_organization_id, p_integration_type, p_config, p_return_to)
+  insert into public.pending_connections (id, user_id, connect_session_id, organization_id, integration_type, config, return_to)
+    values (p_id, p_user_id, p_connect_session_id, p_organization_id, p_integration_type, p_config, p_return_to)
     on conflict (id) do nothing;
   -- A separate statement, so that it sees what ended while the one before was waiting.
   delete from public.pending_connections p
@@ -2901,8 +3178,61 @@ begin
   return jsonb_build_object('outcome', 'pending');
 end
 $function$;
-comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) is 'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, and writes nothing once that has happened: a call may arrive long after its repetition.';
-grant execute on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text) to service_role;
+comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text,uuid) is 'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, and writes nothing once that has happened: a call may arrive long after its repetition.';
+grant execute on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.admit_completion(p_service_key uuid, p_id uuid, p_code_hash text, p_code_challenge text, p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row private.connect_sessions;
+  v_state text;
+  v_pending public.pending_connections;
+begin
+  select * into v_row from private.connect_sessions s where s.id = p_id for update;
+  if not found or private.service_key(p_service_key, 'connect_sessions:write', v_row.organization_id) is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  v_state := private.connect_session_state(v_row);
+  if v_state <> 'waiting_for_completion' then
+    return jsonb_build_object('outcome', case when v_state in ('pending', 'opened') then 'not_ready' else v_state end);
+  end if;
+
+  if p_code_hash is distinct from v_row.code_hash or p_code_challenge is distinct from v_row.code_challenge then
+    update private.connect_sessions s set wrong_completions = s.wrong_completions + 1 where s.id = p_id;
+    if v_row.wrong_completions >= 4 then
+      update private.connect_sessions s set state = 'failed', failure = 'wrong_completion', code_hash = null where s.id = p_id;
+      update public.pending_connections p set expires_at = now() where p.id = v_row.pending_id;
+    end if;
+    return jsonb_build_object('outcome', 'wrong');
+  end if;
+
+  select * into v_pending from public.pending_connections p where p.id = v_row.pending_id and p.expires_at > now();
+  if not found then
+    return jsonb_build_object('outcome', 'expired');
+  end if;
+  update private.connect_sessions s set completed_by = p_service_key where s.id = p_id;
+  perform private.write_connector_event(
+    null, p_id, v_row.organization_id, v_pending.id, v_pending.integration_type, v_pending.accounts->0->>'id', 'opened', 'complete',
+    p_request_id
+  );
+  return jsonb_build_object(
+    'outcome', 'admitted',
+    'pending_id', v_pending.id,
+    'organization_id', v_pending.organization_id,
+    'integration_type', v_pending.integration_type,
+    'config', v_pending.config,
+    'account', v_pending.accounts->0,
+    'reconnects', v_row.reconnects
+  );
+end
+$function$;
+comment on function admit_completion(uuid,uuid,text,text,text) is 'Hands out the parked grant of a connect session to be stored, if the code and the verifier''s challenge are right. Returns admitted, wrong (the fifth time the session fails and its grant is revoked), not_ready, completed, failed, expired or unknown.';
+grant execute on function admit_completion(uuid,uuid,text,text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.admit_renewal(p_address text)
  RETURNS jsonb
@@ -3013,7 +3343,7 @@ $function$;
 comment on function authenticate_service_key(text,text) is 'Finds a valid service key by its hash and counts its use: some 6,400 in a minute. Returns authenticated, unknown (not found, revoked or expired), missing_scope, or too_many with seconds.';
 grant execute on function authenticate_service_key(text,text) to service_role;
 
-CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid DEFAULT NULL::uuid, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3023,10 +3353,17 @@ declare
   v_row public.integrations;
 begin
   -- Concurrent calls of a user queue here. If they counted at the same time, each would see room for one more.
-  perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || p_user_id, 0));
+  perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || coalesce(p_user_id, p_connect_session_id), 0));
 
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  -- The row exists: it was locked just now. A session has one transaction, the newest.
+  if p_connect_session_id is not null then
+    if not private.connect_session_is_open(p_connect_session_id) then
+      return jsonb_build_object('outcome', 'over');
+    end if;
+    delete from public.oauth_transactions t where t.connect_session_id = p_connect_session_id;
   end if;
 
   if p_integration_id is not null then
@@ -3054,16 +3391,19 @@ begin
 
   insert into public.oauth_transactions (
     id, state_hash, binding_hash, user_id, organization_id, integration_type, issuer, redirect_uri, verifier, return_to,
-    integration_id
+    integration_id, connect_session_id
   ) values (
     p_id, p_state_hash, p_binding_hash, p_user_id, p_organization_id, p_integration_type, p_issuer, p_redirect_uri, p_verifier,
-    p_return_to, p_integration_id
+    p_return_to, p_integration_id, p_connect_session_id
   );
+  if p_connect_session_id is not null then
+    perform private.extend_connect_session(p_connect_session_id);
+  end if;
   return jsonb_build_object('outcome', 'begun');
 end
 $function$;
-comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid) is 'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, too_many or unknown (the integration to reconnect does not exist).';
-grant execute on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid) to service_role;
+comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid) is 'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, too_many, unknown (the integration to reconnect does not exist) or over (the connect session no longer accepts a connection).';
+grant execute on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text DEFAULT NULL::text)
  RETURNS jsonb
@@ -3208,7 +3548,7 @@ $function$;
 comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) or unknown. A previous_secret among the new ones also signs for a day.';
 grant execute on function change_webhook_secret(uuid,uuid,jsonb,jsonb) to service_role;
 
-CREATE OR REPLACE FUNCTION public.check_credential_attempts(p_user_id uuid, p_organization_id uuid)
+CREATE OR REPLACE FUNCTION public.check_credential_attempts(p_user_id uuid, p_organization_id uuid, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3217,18 +3557,20 @@ AS $function$
 declare
   v_seconds integer;
 begin
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
-  v_seconds := private.admit('credentials', p_user_id::text, 60, '10 minutes');
+  v_seconds := private.admit(
+    'credentials', coalesce(p_user_id, p_connect_session_id)::text, case when p_user_id is null then 10 else 60 end, '10 minutes'
+  );
   if v_seconds > 0 then
     return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
   end if;
   return jsonb_build_object('outcome', 'admitted', 'at', now());
 end
 $function$;
-comment on function check_credential_attempts(uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many with seconds.';
-grant execute on function check_credential_attempts(uuid,uuid) to service_role;
+comment on function check_credential_attempts(uuid,uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user, ten for a connect session. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many with seconds.';
+grant execute on function check_credential_attempts(uuid,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text DEFAULT NULL::text)
  RETURNS jsonb
@@ -3487,9 +3829,12 @@ begin
       )
       returning *
   )
-  insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, user_id, config, reason)
-    select e.id, e.organization_id, e.id, e.integration_type, e.user_id, e.config,
-      case when e.accounts is null then 'abandoned' else 'expired' end
+  insert into private.pending_revocations (
+    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason
+  )
+    select e.id, e.organization_id, e.id, e.integration_type,
+      case when jsonb_array_length(e.accounts) = 1 then e.accounts->0->>'id' end, e.user_id,
+      private.external_user_of(e.connect_session_id), e.config, case when e.accounts is null then 'abandoned' else 'expired' end
     from expired e
     on conflict (id) do nothing;
 
@@ -3515,7 +3860,9 @@ begin
   loop
     exit when v_room <= 0;
     if v_row.integration_type = any (p_wide_types)
-      and private.grant_is_shared(v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.sealed_for)
+      and private.grant_is_shared(
+        v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.organization_id, v_row.external_user_id, v_row.sealed_for
+      )
     then
       perform private.end_revocation(v_row, 'kept', p_request_id);
       continue;
@@ -3772,14 +4119,15 @@ begin
 
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
+  v_more := private.clean_up_connect_sessions() or v_more;
   v_more := private.clean_up_assessments(p_event_days) or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $function$;
-comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, ended connections, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
+comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
-CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3803,7 +4151,7 @@ begin
       hint = 'type 1 to 64 characters, name 1 to 200, account not null, config an object of at most 256 KiB';
   end if;
 
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
@@ -3812,8 +4160,8 @@ begin
   if p_pending_id is not null then
     -- Locked, not yet deleted: after the outcome exists the caller calls again with this row.
     select p.created_at into v_granted_at from public.pending_connections p
-      where p.id = p_pending_id and p.user_id = p_user_id and p.organization_id = p_organization_id
-        and p.integration_type = p_integration_type and p.expires_at > now()
+      where p.id = p_pending_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id)
+        and p.organization_id = p_organization_id and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
     if not found then
       -- A repeated call whose first response was lost.
@@ -3897,17 +4245,19 @@ begin
   end loop;
 
   delete from public.pending_connections p where p.id = p_pending_id;
+  if p_connect_session_id is not null then
+    perform private.end_connect_session(p_connect_session_id, p_id);
+  end if;
 
-  perform private.write_event(
-    'user', p_user_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
-    case v_outcome when 'created' then 'connected' else 'reconnected' end,
-    p_reason => case when p_reconnect then 'requested' end, p_request_id => p_request_id
+  perform private.write_connector_event(
+    p_user_id, p_connect_session_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
+    case v_outcome when 'created' then 'connected' else 'reconnected' end, case when p_reconnect then 'requested' end, p_request_id
   );
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written.';
-grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone) to service_role;
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user.';
+grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS jsonb
@@ -3970,10 +4320,19 @@ CREATE OR REPLACE FUNCTION public.consume_transaction(p_state_hash text, p_bindi
 AS $function$
 declare
   v_transaction public.oauth_transactions;
+  v_session_id uuid;
 begin
+  if p_user_id is null then
+    -- The session before its transaction, as in begin_connection.
+    select s.id into v_session_id from private.connect_sessions s
+      where s.id = (select t.connect_session_id from public.oauth_transactions t where t.state_hash = p_state_hash)
+      for update;
+  end if;
+
   -- Of several concurrent callbacks one deletes the row. The others wait for its commit and find none.
   delete from public.oauth_transactions t
-    where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.user_id = p_user_id and t.expires_at > now()
+    where t.state_hash = p_state_hash and t.binding_hash = p_binding_hash and t.expires_at > now()
+      and (t.user_id = p_user_id or t.connect_session_id = v_session_id)
     returning * into v_transaction;
 
   if not found then
@@ -3985,12 +4344,19 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
-  if not private.lock_membership(p_user_id, v_transaction.organization_id) then
+  if p_user_id is null then
+    if not private.connect_session_is_open(v_session_id) then
+      return jsonb_build_object('outcome', 'unknown');
+    end if;
+    -- From here on the session ends connected or failed: it has one authorization.
+    update private.connect_sessions s set is_used = true where s.id = v_session_id;
+  elsif not private.lock_membership(p_user_id, v_transaction.organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
   return jsonb_build_object(
     'outcome', 'consumed',
+    'connect_session', private.return_of(v_session_id),
     'id', v_transaction.id,
     'organization_id', v_transaction.organization_id,
     'integration_type', v_transaction.integration_type,
@@ -4007,8 +4373,64 @@ begin
   );
 end
 $function$;
-comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
+comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. p_user_id null: the transaction of a connect session. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
 grant execute on function consume_transaction(text,text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.create_connect_session(p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text, p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb, p_metadata jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_integration public.integrations;
+  v_types text[] := p_integration_types;
+  v_row private.connect_sessions;
+begin
+  if private.service_key(p_service_key, 'connect_sessions:write', p_organization_id) is null then
+    return jsonb_build_object('outcome', 'foreign_organization');
+  end if;
+
+  if p_reconnects is not null then
+    select * into v_integration from public.integrations i
+      where i.id = p_reconnects and i.organization_id = p_organization_id and (v_types is null or i.integration_type = any (v_types));
+    if not found then
+      return jsonb_build_object('outcome', 'unknown_integration');
+    end if;
+    if private.account_of(v_integration) is null then
+      return jsonb_build_object('outcome', 'no_account');
+    end if;
+    v_types := array[v_integration.integration_type];
+  end if;
+  if exists (select from jsonb_object_keys(p_scopes) asked where not asked = any (v_types)) then
+    return jsonb_build_object('outcome', 'foreign_scopes');
+  end if;
+
+  -- One at a time, so that the count holds.
+  perform pg_advisory_xact_lock(hashtextextended('connect sessions ' || p_service_key, 0));
+  perform pg_advisory_xact_lock(hashtextextended('connect sessions ' || p_organization_id, 0));
+  if (
+    select count(*) from private.connect_sessions s
+    where s.organization_id = p_organization_id and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
+  ) >= 1000 or (
+    select count(*) from private.connect_sessions s
+    where s.created_by = p_service_key and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
+  ) >= 5000 then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+
+  insert into private.connect_sessions (
+    id, token_hash, created_by, organization_id, external_user_id, external_user_name, integration_types, reconnects, return_url,
+    return_state, code_challenge, scopes, metadata
+  ) values (
+    p_id, p_token_hash, p_service_key, p_organization_id, p_external_user_id, p_external_user_name, v_types, p_reconnects, p_return_url,
+    p_return_state, p_code_challenge, p_scopes, p_metadata
+  ) returning * into v_row;
+  return jsonb_build_object('outcome', 'created', 'expires_at', v_row.expires_at);
+end
+$function$;
+comment on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb) is 'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An organization has at most 1,000 unfinished sessions, a service key 5,000. Returns created, foreign_organization (the key acts for another), unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow) or too_many.';
+grant execute on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.create_service_key(p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_days integer DEFAULT NULL::integer)
  RETURNS jsonb
@@ -4230,6 +4652,44 @@ $function$;
 comment on function end_mute(uuid,uuid) is 'Ends a mute early. Returns ended, also of one that had ended, or unknown.';
 grant execute on function end_mute(uuid,uuid) to service_role;
 
+CREATE OR REPLACE FUNCTION public.fail_connect_session(p_id uuid, p_failure text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+begin
+  update private.connect_sessions s set state = 'failed', failure = p_failure where s.id = p_id and s.state = 'opened';
+  if not found then
+    return jsonb_build_object('outcome', 'over');
+  end if;
+  -- A grant that waits for the choice of an account is revoked by the schedule.
+  update public.pending_connections p set expires_at = now() where p.connect_session_id = p_id and p.accounts is not null;
+  return jsonb_build_object('outcome', 'failed');
+end
+$function$;
+comment on function fail_connect_session(uuid,text) is 'Ends an opened connect session without a connection. Returns failed, or over (it has ended, or waits for its completion).';
+grant execute on function fail_connect_session(uuid,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.find_connect_session(p_service_key uuid, p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(
+    (
+      select jsonb_build_object('outcome', 'found', 'connect_session', private.shown_connect_session(s))
+      from private.connect_sessions s
+      where s.id = p_id and private.service_key(p_service_key, 'connect_sessions:write', s.organization_id) is not null
+    ),
+    jsonb_build_object('outcome', 'unknown')
+  );
+$function$;
+comment on function find_connect_session(uuid,uuid) is 'A connect session, for any service key of its organization. Returns found or unknown.';
+grant execute on function find_connect_session(uuid,uuid) to service_role;
+
 CREATE OR REPLACE FUNCTION public.find_integration_of_type(p_service_key uuid, p_organization_id uuid, p_integration_type text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -4255,6 +4715,23 @@ end
 $function$;
 comment on function find_integration_of_type(uuid,uuid,text) is 'The one integration of a type that an organization has. Returns found, several, or unknown.';
 grant execute on function find_integration_of_type(uuid,uuid,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.find_opened_connect_session(p_id uuid, p_binding_hash text)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(
+    (
+      select jsonb_build_object('outcome', 'opened', 'connect_session', private.opened_connect_session(s))
+      from private.connect_sessions s where s.id = p_id and s.binding_hash = p_binding_hash
+    ),
+    jsonb_build_object('outcome', 'unknown')
+  );
+$function$;
+comment on function find_opened_connect_session(uuid,text) is 'A connect session, for the browser that opened its link. Returns opened or unknown.';
+grant execute on function find_opened_connect_session(uuid,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid)
  RETURNS jsonb
@@ -4519,7 +4996,7 @@ $function$;
 comment on function mute_findings(uuid,uuid,jsonb) is 'Mutes the findings of a check: all of an organization, of an integration, of a resource, or one item. p_mute: {check_id, reason, note, expires_at, integration_id?, resource_id?, item?}; expires_at is within a year. Returns muted with the mute, not_a_member, unknown (the integration is not the organization''s), bad_end (expires_at is not after now, or more than a year), or too_many (1,000 at a time).';
 grant execute on function mute_findings(uuid,uuid,jsonb) to service_role;
 
-CREATE OR REPLACE FUNCTION public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb)
+CREATE OR REPLACE FUNCTION public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4529,19 +5006,84 @@ AS $function$
 declare
   v_row public.pending_connections;
 begin
-  select * into v_row from public.pending_connections p where p.id = p_id and p.user_id = p_user_id;
+  select * into v_row from public.pending_connections p
+    where p.id = p_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id);
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  if not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not private.lock_connector(p_user_id, p_connect_session_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  if p_connect_session_id is not null and not private.extend_connect_session(p_connect_session_id) then
+    return jsonb_build_object('outcome', 'unknown');
   end if;
   update public.pending_connections p set accounts = p_accounts, expires_at = now() + interval '10 minutes' where p.id = p_id;
   return jsonb_build_object('outcome', case when found then 'waiting' else 'unknown' end);
 end
 $function$;
-comment on function offer_accounts(uuid,uuid,jsonb) is 'Makes a pending connection wait ten minutes for its user to select one of the grant''s accounts.';
-grant execute on function offer_accounts(uuid,uuid,jsonb) to service_role;
+comment on function offer_accounts(uuid,uuid,jsonb,uuid) is 'Makes a pending connection wait ten minutes for its user to select one of the grant''s accounts.';
+grant execute on function offer_accounts(uuid,uuid,jsonb,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.open_connect_session(p_token_hash text, p_binding_hash text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.connect_sessions;
+begin
+  select * into v_row from private.connect_sessions s where s.token_hash = p_token_hash for update;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if v_row.state <> 'pending' then
+    return jsonb_build_object('outcome', 'used');
+  end if;
+  if v_row.expires_at <= now() then
+    return jsonb_build_object('outcome', 'expired');
+  end if;
+  update private.connect_sessions s set state = 'opened', binding_hash = p_binding_hash where s.id = v_row.id;
+  perform private.extend_connect_session(v_row.id);
+  select * into v_row from private.connect_sessions s where s.id = v_row.id;
+  return jsonb_build_object('outcome', 'opened', 'connect_session', private.opened_connect_session(v_row));
+end
+$function$;
+comment on function open_connect_session(text,text) is 'Opens the link of a connect session, once, and binds the session to the browser. Returns opened, used (it was opened before), expired or unknown.';
+grant execute on function open_connect_session(text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.park_connection(p_connect_session_id uuid, p_pending_id uuid, p_account jsonb, p_code_hash text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row private.connect_sessions;
+begin
+  select * into v_row from private.connect_sessions s where s.id = p_connect_session_id for update;
+  if v_row.state = 'waiting_for_completion' and v_row.code_hash = p_code_hash then
+    return jsonb_build_object('outcome', 'parked');
+  end if;
+  if not found or v_row.state <> 'opened' or v_row.expires_at <= now() then
+    return jsonb_build_object('outcome', 'over');
+  end if;
+  update public.pending_connections p set accounts = jsonb_build_array(p_account), expires_at = now() + interval '10 minutes'
+    where p.id = p_pending_id and p.connect_session_id = p_connect_session_id and p.expires_at > now()
+      and (p.accounts is null or p.accounts @> jsonb_build_array(p_account));
+  if not found then
+    return jsonb_build_object('outcome', 'over');
+  end if;
+  update private.connect_sessions s
+    set state = 'waiting_for_completion', is_used = true, pending_id = p_pending_id, code_hash = p_code_hash,
+      expires_at = now() + interval '10 minutes'
+    where s.id = p_connect_session_id;
+  return jsonb_build_object('outcome', 'parked');
+end
+$function$;
+comment on function park_connection(uuid,uuid,jsonb,text) is 'Lets a pending connection wait ten minutes, with this account, until the backend completes the connect session. After that the schedule revokes the grant. May be repeated. Returns parked, or over (the session has ended, or the connection is no longer pending).';
+grant execute on function park_connection(uuid,uuid,jsonb,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.pause_provider(p_id uuid, p_endpoint text, p_seconds integer, p_organizations integer)
  RETURNS jsonb

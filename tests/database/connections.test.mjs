@@ -112,6 +112,7 @@ describe("consume_transaction", () => {
       redirect_uri: args.p_redirect_uri,
       verifier: args.p_verifier,
       return_to: args.p_return_to,
+      connect_session: null,
       integration_id: null,
       account_id: null,
     });

@@ -29,9 +29,11 @@ function allowed(pattern) {
 /** The page calls no route that answers these. */
 const FOR_PROGRAMS = [
   "missing_scope", "needs_reauthorization", "not_the_owner", "plaintext_disabled", "several_integrations", "too_many_service_keys",
+  "wrong_organization", "too_many_connect_sessions", "return_url_not_allowed", "scopes_not_allowed", "connect_session_not_ready",
+  "connect_session_completed", "wrong_completion",
 ];
 /** These end the way through a provider, and the worker's page of that says them. */
-const ON_THE_FAILURE_PAGE = ["declined", "flow_unknown", "flow_foreign", "no_accounts"];
+const ON_THE_FAILURE_PAGE = ["declined", "flow_unknown", "no_accounts"];
 
 describe("the page's words", () => {
   it("the page has a message for each of the API's error codes", () => {

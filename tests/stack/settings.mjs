@@ -19,9 +19,17 @@ export function workerSettings(info) {
   };
 }
 
-/** What a developer's worker has beyond them: a type that is connected with credentials, those of the stack's `machine`. */
+/**
+ * What a developer's worker has beyond them: a type that is connected with credentials, those of the stack's `machine`; and what examples/connect
+ * needs.
+ */
 export function developerSettings(info) {
-  return { CREDENTIAL_TYPES: "auth0", AUTH0_BASE_URL: info.authorization_server_url };
+  return {
+    CREDENTIAL_TYPES: "auth0",
+    AUTH0_BASE_URL: info.authorization_server_url,
+    RETURN_ORIGINS: "http://localhost:4000",
+    PLAINTEXT_CREDENTIALS: "true",
+  };
 }
 
 /** Every setting of the scanner. */

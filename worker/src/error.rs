@@ -100,6 +100,28 @@ pub enum ClientError {
     AccountUnknown,
     /// The service key lacks a scope.
     MissingScope(Scope),
+    /// The service key acts for another organization.
+    ForeignOrganization,
+    /// The organization, or the service key, has too many unfinished connect sessions.
+    TooManyConnectSessions,
+    /// A browser may not return to this URL.
+    ReturnUrl,
+    /// A session asks for a scope that the operator does not request.
+    ScopesNotAllowed,
+    /// The session does not allow this integration type.
+    TypeNotAllowed,
+    /// The link of a connect session was opened before.
+    LinkUsed,
+    /// The link of a connect session was not opened in time.
+    LinkExpired,
+    /// The connect session no longer accepts what was asked.
+    ConnectSessionOver,
+    /// The browser of the connect session has not returned yet.
+    ConnectSessionNotReady,
+    /// The connect session was completed before.
+    ConnectSessionCompleted,
+    /// The code or the verifier of a completion is wrong.
+    WrongCompletion,
     /// The user does not own the organization.
     NotTheOwner,
     /// No such service key, or not the caller's.
@@ -187,6 +209,61 @@ impl ClientError {
                 "the request did not come from the connect page; send it from there, or with a bearer token",
             ),
             Self::MissingScope(scope) => (403, "missing_scope", scope.missing()),
+            Self::ForeignOrganization => (
+                403,
+                "wrong_organization",
+                "this service key acts for another organization",
+            ),
+            Self::TooManyConnectSessions => (
+                429,
+                "too_many_connect_sessions",
+                "too many connect sessions are unfinished; wait ten minutes",
+            ),
+            Self::ReturnUrl => (
+                400,
+                "return_url_not_allowed",
+                "return_url must have an origin that the setting RETURN_ORIGINS lists, no user, no fragment, no parameter session, code, error or state, and at most 2048 characters",
+            ),
+            Self::ScopesNotAllowed => (
+                400,
+                "scopes_not_allowed",
+                "scopes may contain only allowed types, and of each only scopes that the setting <TYPE>_SCOPES lists",
+            ),
+            Self::TypeNotAllowed => (
+                400,
+                "type_not_allowed",
+                "this connect session does not allow that integration type",
+            ),
+            Self::LinkUsed => (
+                409,
+                "link_used",
+                "this link was opened before; go back to where you got it and start again",
+            ),
+            Self::LinkExpired => (
+                409,
+                "link_expired",
+                "this link has expired; go back to where you got it and start again",
+            ),
+            Self::ConnectSessionOver => (
+                409,
+                "connect_session_over",
+                "this connect session has ended, or its account is already chosen; start another one",
+            ),
+            Self::ConnectSessionNotReady => (
+                409,
+                "connect_session_not_ready",
+                "the user has not connected an account yet; complete the session when the browser returns with a code",
+            ),
+            Self::ConnectSessionCompleted => (
+                409,
+                "connect_session_completed",
+                "this connect session was completed before; GET /api/connect-sessions/:id returns its integration",
+            ),
+            Self::WrongCompletion => (
+                400,
+                "wrong_completion",
+                "the code or the code_verifier is not the session's; after five such requests the session fails",
+            ),
             Self::NotTheOwner => (
                 403,
                 "not_the_owner",

@@ -43,6 +43,10 @@ id! {
     ServiceKeyId, "the service key's id must be a UUID"
 }
 id! {
+    /// A connect session.
+    ConnectSessionId, "the connect session's id must be a UUID"
+}
+id! {
     /// A started connection.
     TransactionId, "the connection's id must be a UUID"
 }

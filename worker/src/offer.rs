@@ -47,6 +47,7 @@ impl Offer {
             Self::Credentials(provider) if provider.auth == Auth::ClientCredentials => {
                 let text = |name| config.get_str(name).map(str::to_owned);
                 Some(ClientOf::User(Box::new(Client {
+                    own_scopes: 0,
                     id: text("client_id")?,
                     secret: Secret::from(text("client_secret")?),
                     provider: provider.of_user(config)?,

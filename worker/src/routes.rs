@@ -55,6 +55,15 @@ routes! {
     Events: Get "/api/integrations/:id/events" => integrations::events::events(id);
     Credential: Post "/api/integrations/:id/credential" => service::credential::of_integration(id);
     CredentialOfType: Post "/api/organizations/:id/integrations/:type/credential" => service::credential::of_type(id, kind);
+    CreateConnectSession: Post "/api/connect-sessions" => service::connect_sessions::create();
+    ConnectSession: Get "/api/connect-sessions/:id" => service::connect_sessions::show(id);
+    CompleteConnectSession: Post "/api/connect-sessions/:id/complete" => service::connect_sessions::complete(id);
+    OpenConnectSession: Post "/api/connect" => connect::session::open();
+    OpenedConnectSession: Get "/api/connect/:id" => connect::session::show(id);
+    AuthorizeInSession: Post "/api/connect/:id/authorize" => connect::session::authorize(id);
+    EnterCredentialsInSession: Post "/api/connect/:id/credentials" => connect::session::enter_credentials(id);
+    SelectAccountInSession: Post "/api/connect/:id/account" => connect::session::select_account(id);
+    CancelConnectSession: Post "/api/connect/:id/cancel" => connect::session::cancel(id);
     ServiceKeys: Get "/api/service-keys" => service::keys::list();
     CreateServiceKey: Post "/api/service-keys" => service::keys::create();
     RevokeServiceKey: Delete "/api/service-keys/:id" => service::keys::revoke(id);

@@ -5,7 +5,7 @@
 use crate::auth::attempts::SubjectKey;
 use crate::db::project::{Project, Role};
 use crate::error::ClientError;
-use crate::http::url::parse_issuer;
+use crate::http::url::{parse_issuer, parse_origin};
 use crate::oauth::Client;
 use crate::offer::Offer;
 use catalogue::{Auth, Provider};
@@ -31,6 +31,8 @@ pub struct Settings {
     pub legacy_cookies: bool,
     /// Whether programs may read access tokens in plaintext (`PLAINTEXT_CREDENTIALS`).
     pub plaintext_credentials: bool,
+    /// The origins to which the browser of a connect session may return (`RETURN_ORIGINS`).
+    pub return_origins: Vec<String>,
     /// Whether webhooks may go to this machine: for development.
     pub webhook_loopback: bool,
     /// How many days events are kept (`EVENT_RETENTION_DAYS`).
@@ -88,6 +90,7 @@ impl Settings {
             offers,
             legacy_cookies,
             plaintext_credentials,
+            return_origins: return_origins(env)?,
             webhook_loopback,
             event_retention_days,
             subject_key,
@@ -128,6 +131,19 @@ fn issuer(env: &Environment<'_>, name: &str) -> Result<Option<String>, SettingEr
     };
     parse_issuer(&issuer).ok_or_else(malformed)?;
     Ok(Some(issuer))
+}
+
+fn return_origins(env: &Environment<'_>) -> Result<Vec<String>, SettingError> {
+    const NAME: &str = "RETURN_ORIGINS";
+    let text = env.optional(NAME).unwrap_or_default();
+    let origins = text.split(',').map(str::trim);
+    let origins = origins
+        .filter(|origin| !origin.is_empty())
+        .map(parse_origin);
+    origins.collect::<Option<_>>().ok_or_else(|| {
+        let expected = "a list of https origins such as https://app.example.com";
+        SettingError::malformed(NAME, expected)
+    })
 }
 
 fn event_retention_days(env: &Environment<'_>) -> Result<u32, SettingError> {
@@ -210,6 +226,7 @@ fn offers(env: &Environment<'_>, app_url: &str) -> Result<Vec<Offer>, SettingErr
             continue;
         }
         offers.push(Offer::OAuth(Client {
+            own_scopes: provider.scopes.len(),
             redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
             id: env.required(&id)?,
             secret: env.required(&secret)?.into(),
@@ -328,6 +345,13 @@ pub(crate) mod tests {
             ("SUPABASE_JWT_ISSUER", "https://Planted.example/auth/v1"),
             ("SUPABASE_JWT_ISSUER", "https://planted.example:443/auth/v1"),
             ("SUPABASE_ISSUER", "planted"),
+            ("RETURN_ORIGINS", "planted"),
+            (
+                "RETURN_ORIGINS",
+                "https://app.example,http://planted.example",
+            ),
+            ("RETURN_ORIGINS", "https://app.example/planted"),
+            ("RETURN_ORIGINS", "*"),
             ("SUPABASE_ISSUER", "HTTPS://planted.example"),
             ("CREDENTIAL_TYPES", "planted"),
             ("CREDENTIAL_TYPES", "stripe,supabase"),
@@ -358,6 +382,18 @@ pub(crate) mod tests {
         assert_eq!(
             read(&settings).unwrap_err().0,
             "WEBHOOK_LOOPBACK environment variable is not allowed with an APP_URL that is not http://localhost"
+        );
+    }
+
+    #[test]
+    fn browsers_return_to_the_listed_origins() {
+        let mut settings = complete();
+        assert!(read(&settings).unwrap().return_origins.is_empty());
+        let origins = " https://App.example:443, http://localhost:4000,";
+        settings.push(("RETURN_ORIGINS", origins));
+        assert_eq!(
+            read(&settings).unwrap().return_origins,
+            ["https://app.example", "http://localhost:4000"]
         );
     }
 
@@ -428,6 +464,26 @@ pub(crate) mod tests {
                 "GITLAB_SCOPES environment variable is not a list of scopes"
             );
         }
+    }
+
+    #[test]
+    fn a_session_requests_a_part_of_the_operators_scopes() {
+        let mut settings = complete();
+        settings.extend([
+            ("GITLAB_CLIENT_ID", "x"),
+            ("GITLAB_CLIENT_SECRET", "y"),
+            ("GITLAB_SCOPES", "read_api profile"),
+        ]);
+        let settings = read(&settings).unwrap();
+        let client = settings.client("gitlab").unwrap();
+        let scopes = |asked: &[&str]| {
+            let asked: Vec<_> = asked.iter().map(|&scope| scope.to_owned()).collect();
+            client.scope(Some(&asked))
+        };
+        assert_eq!(client.scope(None), "read_user read_api profile");
+        assert_eq!(scopes(&["profile"]), "read_user profile");
+        assert_eq!(scopes(&["api"]), "read_user");
+        assert_eq!(scopes(&[]), "read_user");
     }
 
     #[test]

@@ -3,6 +3,7 @@
  * are removed with it.
  */
 import { renewSubmit, settle } from './dialog.js';
+import { inputsIn, markFailure, readFields, renderField } from './fields.js';
 import { api, ask, resource } from './requests.js';
 import { fail, provider, providerName, state } from './session.js';
 import { $, addressOf, render, clear, element, go, mark, notify, whileBusy, openDialog } from './view.js';
@@ -10,8 +11,7 @@ import { $, addressOf, render, clear, element, go, mark, notify, whileBusy, open
 /** The question that the dialog shows: `{ label, busy, send }`. `send(fields)` returns what to do after the dialog has closed. */
 let asked = null;
 
-const idOf = ({ name }) => `credential-${name}`;
-const inputs = () => [...$('credentials-fields').querySelectorAll('input')];
+const inputs = () => inputsIn($('credentials-fields'));
 
 export function askCredentials({ integration_type: type, name, fields }, opener) {
   open(fields, opener, {
@@ -73,40 +73,21 @@ function emptyFields() {
   clear($('credentials-fields'));
 }
 
-function renderField(field) {
-  const id = idOf(field);
-  const input = element('input');
-  Object.assign(input, { id, name: field.name, type: field.secret ? 'password' : 'text', autocomplete: 'off', autocapitalize: 'none', spellcheck: false });
-  const label = element('label', '', field.label);
-  label.htmlFor = id;
-  const help = element('p', 'fine', field.help ?? '');
-  help.id = `${id}-help`;
-  help.hidden = !field.help;
-  const error = element('p', 'field-error');
-  error.id = `${id}-error`;
-  error.role = 'alert';
-  input.setAttribute('aria-describedby', `${help.id} ${error.id}`);
-  return element('div', 'field', label, input, help, error);
-}
-
 export function submitCredentials(event) {
   event.preventDefault();
   const question = asked;
   const isAsked = () => asked === question;
-  for (const input of inputs()) mark(input, input.value.trim() ? '' : 'This field is required.');
   mark($('credentials-name'));
   clear($('credentials-error'));
-  const missing = inputs().find((input) => input.ariaInvalid);
-  if (missing) return missing.focus();
-  const given = Object.fromEntries(inputs().map(({ name, value }) => [name, value]));
+  const given = readFields(inputs());
+  if (!given) return undefined;
   return whileBusy($('credentials-submit'), question.busy, () => settle($('credentials'), isAsked, () => question.send(given), refuse));
 }
 
 /** Shows an error at its field, or above the fields if it concerns none of them. */
 function refuse(failure) {
-  const [, name, text] = failure.code === 'invalid_fields' ? failure.apiMessage.match(/^fields\.(\w+) (.+)$/) ?? [] : [];
-  const field = failure.code === 'name_taken' ? $('credentials-name') : inputs().find((input) => input.name === name);
-  if (!field) return fail(failure, undefined, $('credentials-error'));
-  mark(field, name ? `This ${text}.` : failure.message);
-  field.focus();
+  if (markFailure(failure, inputs())) return undefined;
+  if (failure.code !== 'name_taken') return fail(failure, undefined, $('credentials-error'));
+  mark($('credentials-name'), failure.message);
+  return $('credentials-name').focus();
 }

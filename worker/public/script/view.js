@@ -9,13 +9,17 @@ export const $ = (id) => document.getElementById(id);
 /** The views that have a tab, with its address. */
 const TABS = { 'signed-in': {}, webhooks: { webhooks: 'all' } };
 
-/** Shows one view, its tab and its title. */
+/** Shows one view, its tab (the page of a connect session has none) and its title. */
 export function show(name) {
-  $('tabs').hidden = !(name in TABS);
-  for (const [view, what] of Object.entries(TABS)) link($(`tab-${view}`), what).ariaCurrent = view === name ? 'page' : null;
+  if ($('tabs')) showTab(name);
   for (const view of document.querySelectorAll('main > section')) view.hidden = view.id !== `view-${name}`;
   const title = document.querySelector(`#view-${name} h1`)?.textContent;
   document.title = title ? `${title} · Connect` : 'Connect';
+}
+
+function showTab(name) {
+  $('tabs').hidden = !(name in TABS);
+  for (const [view, what] of Object.entries(TABS)) link($(`tab-${view}`), what).ariaCurrent = view === name ? 'page' : null;
 }
 
 /** Shows one part of a card. The first part is the one that is shown while it loads. */

@@ -1,6 +1,7 @@
 //! Cookies (RFC 6265bis). All of ours are `__Host-`, so no other host and no plain connection can set them.
 
 use crate::error::{ClientError, Result};
+use crate::ids::ConnectSessionId;
 
 /// The session: the user's token.
 pub const SESSION: &str = "__Host-session";
@@ -14,6 +15,16 @@ const HEADER_MAX: usize = 32 * 1024;
 /// The name of the cookie that binds a flow to the browser. It contains the flow's state, so that several flows can be open.
 pub fn flow_name(state_hash: &str) -> String {
     format!("__Host-flow-{}", state_hash.get(..16).unwrap_or(state_hash))
+}
+
+/// The same for a flow of a connect session, which needs no signed-in user.
+pub fn session_flow_name(state_hash: &str) -> String {
+    flow_name(state_hash).replace("-flow-", "-session-flow-")
+}
+
+/// The name of the cookie that binds a connect session to the browser that opened its link.
+pub fn connect_session_name(id: ConnectSessionId) -> String {
+    format!("__Host-connect-{id}")
 }
 
 /// The cookies of a request.

@@ -4,7 +4,7 @@ use crate::auth::jwt::User;
 use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::Context;
 use crate::credentials::{self, Row};
-use crate::db::{Pending, PendingConnection, PendingGrant};
+use crate::db::{Connector, Pending, PendingConnection, PendingGrant};
 use crate::error::{ClientError, Error, Result};
 use crate::http::Response;
 use crate::http::url::with_parameter;
@@ -42,7 +42,7 @@ pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
     let (client, config) = open(context, id, &grant)?;
     let config = credentials::with_account(&config, &client.provider, account);
     let connection = Connection {
-        user: &user,
+        connector: Connector::User(user.id),
         organization: grant.organization_id,
         provider: &client.provider,
         account,
@@ -77,7 +77,8 @@ pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
     let grant = pending(context, id, &user, None).await?;
     let client = context.settings.client(&grant.integration_type)?;
     let reason = revocations::Reason::Discarded;
-    match revocations::give_up(context, client, user.id, id, reason, None).await? {
+    let connector = Connector::User(user.id);
+    match revocations::give_up(context, client, connector, id, reason, None).await? {
         Ended::Revoked(revoked) => Ok(Response::json(
             200,
             &json!({"success": true, "revoked": revoked}),

@@ -1,16 +1,17 @@
 //! The OAuth callback: `GET /api/auth/callback/:type`.
 //!
-//! The order of the checks is the defence: the browser's cookie, the signed-in user, the transaction (consumed, once), the provider of the
-//! path, the issuer. Only then is the code exchanged. The grant is stored as pending at once. From then on it ends stored or revoked, even if
+//! The order of the checks is the defence: the browser's cookie, the signed-in user (or the connect session's own cookie in the user's
+//! place), the transaction (consumed, once), the provider of the path, the issuer. Only then is the code exchanged. The grant is stored as pending at once. From then on it ends stored or revoked, even if
 //! this request fails.
 
 use crate::auth::cookies;
-use crate::auth::jwt::User;
+use crate::connect::session_return;
 use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::{Context, Task};
 use crate::credentials::{self, Row};
 use crate::db::{
-    AddPendingConnection, ConsumeTransaction, Consumed, OfferAccounts, Offered, Transaction,
+    AddPendingConnection, Connector, ConsumeTransaction, Consumed, OfferAccounts, Offered,
+    Transaction,
 };
 use crate::error::{ClientError, Error, Result};
 use crate::host::now;
@@ -37,20 +38,18 @@ pub async fn callback_of_supabase(context: &Context<'_>) -> Result<Response> {
 pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     let response = callback::AuthorizationResponse::parse(&context.incoming.head.query)?;
     let state_hash = response.state.hash();
-    let cookie = cookies::flow_name(&state_hash);
-    let binding = context
-        .cookies()?
-        .get(&cookie)?
-        .and_then(RandomToken::parse)
-        .ok_or(ClientError::ForeignFlow)?;
+    let flow_cookie = FlowCookie::find(context, &state_hash)?;
     let client = context.settings.client(kind)?;
     let offer = context.settings.offer(kind);
     let offer = offer.ok_or(ClientError::UnknownProvider)?;
-    let user = context.signed_in().await?.user;
+    let user = match flow_cookie.is_of_session {
+        true => None,
+        false => Some(context.signed_in().await?.user.id),
+    };
     let consume = ConsumeTransaction {
         p_state_hash: &state_hash,
-        p_binding_hash: &binding.hash(),
-        p_user_id: user.id,
+        p_binding_hash: &flow_cookie.binding.hash(),
+        p_user_id: user,
     };
     let transaction = match context.call(&consume).await? {
         Consumed::Consumed(transaction) => transaction,
@@ -58,7 +57,57 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
         Consumed::Foreign => return Err(ClientError::ForeignFlow.into()),
         Consumed::Unknown => return Err(ClientError::UnknownFlow.into()),
     };
-    if transaction.integration_type != kind {
+    let connector = match (user, &transaction.connect_session) {
+        (Some(id), None) => Connector::User(id),
+        (None, Some(session)) => Connector::Session(session.id),
+        _ => return Err(ClientError::UnknownFlow.into()),
+    };
+    let connected = connect(context, response, offer, client, &transaction, connector).await;
+    let answer = match (connected, &transaction.connect_session) {
+        (Err(error), Some(session)) => session_return::failed(context, session, &error).await,
+        (connected, _) => connected?,
+    };
+    Ok(answer.with_header("set-cookie", cookies::clear(&flow_cookie.name)))
+}
+
+/// The cookie that binds the flow to the browser.
+struct FlowCookie {
+    name: String,
+    binding: RandomToken,
+    /// Whether the flow belongs to a connect session.
+    is_of_session: bool,
+}
+
+impl FlowCookie {
+    fn find(context: &Context<'_>, state_hash: &str) -> Result<Self> {
+        let cookies = context.cookies()?;
+        for (name, is_of_session) in [
+            (cookies::session_flow_name(state_hash), true),
+            (cookies::flow_name(state_hash), false),
+        ] {
+            if let Some(binding) = cookies.get(&name)?.and_then(RandomToken::parse) {
+                return Ok(Self {
+                    name,
+                    binding,
+                    is_of_session,
+                });
+            }
+        }
+        Err(ClientError::ForeignFlow.into())
+    }
+}
+
+/// What follows once the transaction is consumed.
+async fn connect(
+    context: &Context<'_>,
+    response: callback::AuthorizationResponse,
+    offer: &Offer,
+    client: &Client,
+    transaction: &Transaction,
+    connector: Connector,
+) -> Result<Response> {
+    let kind = &client.provider.kind;
+    if transaction.integration_type != *kind {
         return Err(ClientError::WrongIssuer.into());
     }
     let code = match response.answer(transaction.issuer.as_deref())? {
@@ -76,28 +125,28 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     let exchanged = Exchange {
         id: random_uuid()?,
         integration_type: kind.to_owned(),
-        user: user.id,
+        connector,
         organization: transaction.organization_id,
         return_to: transaction.return_to.clone(),
     };
     let note = exchange_note(&exchanged);
-    let grant = exchange(context, client, &transaction, &code, &note).await?;
+    let grant = exchange(context, client, transaction, &code, &note).await?;
     let config = credentials::config(&grant);
     let pending = write_down(context, client, &exchanged, &grant, &config).await;
     host::settled(&note);
     let flow = Flow {
         offer,
         client,
-        user: &user,
-        transaction: &transaction,
+        connector,
+        transaction,
         pending: pending?,
     };
     let mut account = None;
     match finish(context, &flow, &grant, &config, &mut account).await {
-        Ok(response) => Ok(response.with_header("set-cookie", cookies::clear(&cookie))),
+        Ok(response) => Ok(response),
         Err(error) => {
             let account = account.as_deref();
-            revocations::abandon(context, client, user.id, flow.pending, account).await;
+            revocations::abandon(context, client, connector, flow.pending, account).await;
             Err(error)
         }
     }
@@ -107,7 +156,7 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
 struct Flow<'a> {
     offer: &'a Offer,
     client: &'a Client,
-    user: &'a User,
+    connector: Connector,
     transaction: &'a Transaction,
     pending: PendingId,
 }
@@ -169,7 +218,7 @@ pub async fn give_up(
     };
     let config = credentials::config(&grant);
     let pending = write_down(task, client, exchange, &grant, &config).await?;
-    revocations::abandon(task, client, exchange.user, pending, None).await;
+    revocations::abandon(task, client, exchange.connector, pending, None).await;
     Ok(())
 }
 
@@ -193,7 +242,7 @@ async fn write_down(
         )?;
         let call = AddPendingConnection {
             p_id: id,
-            p_user_id: exchange.user,
+            connector: exchange.connector.into(),
             p_organization_id: exchange.organization,
             p_integration_type: &client.provider.kind,
             p_config: &config,
@@ -232,9 +281,13 @@ async fn finish(
         (None, accounts) => return offer_accounts(context, flow, accounts).await,
     };
     *account = Some(chosen.id.clone());
+    if let Some(session) = &transaction.connect_session {
+        let return_to = session_return::park(context, session, flow.pending, chosen).await?;
+        return Ok(Response::see_other(return_to));
+    }
     let config = credentials::with_account(config, provider, chosen);
     let connection = Connection {
-        user: flow.user,
+        connector: flow.connector,
         organization: transaction.organization_id,
         provider,
         account: chosen,
@@ -283,15 +336,15 @@ async fn offer_accounts(
 ) -> Result<Response> {
     let call = OfferAccounts {
         p_id: flow.pending,
-        p_user_id: flow.user.id,
+        connector: flow.connector.into(),
         p_accounts: accounts,
     };
+    let chooser = match flow.connector {
+        Connector::User(_) => with_parameter("/", "choose", &flow.pending.to_string()),
+        Connector::Session(id) => session_return::page(id),
+    };
     match store_connection::persistently(context, &call).await? {
-        Offered::Waiting => Ok(Response::see_other(with_parameter(
-            "/",
-            "choose",
-            &flow.pending.to_string(),
-        ))),
+        Offered::Waiting => Ok(Response::see_other(chooser)),
         Offered::NotAMember => Err(ClientError::NotAMember.into()),
         Offered::Unknown => Err(ClientError::UnknownChoice.into()),
     }

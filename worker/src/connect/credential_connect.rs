@@ -6,13 +6,13 @@ use crate::connect::credential_fields;
 use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::Context;
 use crate::credentials::{self, credential};
-use crate::db::{Admitted, CheckCredentialAttempts};
+use crate::db::{Admitted, CheckCredentialAttempts, Connector};
 use crate::display_name::Name;
 use crate::error::{ClientError, Error, Result};
 use crate::host::now;
 use crate::host::{self, log};
 use crate::http::{HttpResponse, Response, SendError};
-use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::ids::{IntegrationId, OrganizationId};
 use crate::integrations::detail;
 use crate::jobs::revocations;
 use crate::oauth::{Account, identity, token};
@@ -34,6 +34,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
     const EXPECTED: &str =
         r#"expected {"integration_type", "organization_id"?, "name"?, "fields"}"#;
     let signed_in = context.signed_in().await?;
+    let connector = Connector::User(signed_in.user.id);
     let body: Body = context.json(EXPECTED).await?;
     let offer = context.settings.direct(&body.integration_type)?;
     let organization = match &body.organization_id {
@@ -42,10 +43,10 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
     };
     let name = body.name.as_deref().map(Name::parse).transpose()?;
     let given = credential_fields::read(offer.provider(), body.fields)?;
-    let admitted_at = admit(context, signed_in.user.id, organization).await?;
+    let admitted_at = admit(context, connector, organization).await?;
     let (account, config) = checked(context, offer, given).await?;
     let connection = Connection {
-        user: &signed_in.user,
+        connector,
         organization,
         provider: offer.provider(),
         account: &account,
@@ -68,14 +69,15 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     }
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;
+    let connector = Connector::User(signed_in.user.id);
     let body: Body = context.json(r#"expected {"fields"}"#).await?;
     let owner = detail::owner(context, &signed_in.token, id).await?;
     let offer = context.settings.direct(&owner.integration_type)?;
     let given = credential_fields::read(offer.provider(), body.fields)?;
-    let admitted_at = admit(context, signed_in.user.id, owner.organization_id).await?;
+    let admitted_at = admit(context, connector, owner.organization_id).await?;
     let (account, config) = checked(context, offer, given).await?;
     let connection = Connection {
-        user: &signed_in.user,
+        connector,
         organization: owner.organization_id,
         provider: offer.provider(),
         account: &account,
@@ -88,13 +90,13 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
 }
 
 /// Rejects users who are no members, and users who try key after key, before the provider is asked. Returns the time.
-async fn admit(
+pub async fn admit(
     context: &Context<'_>,
-    user: UserId,
+    connector: Connector,
     organization: OrganizationId,
 ) -> Result<String> {
     let call = CheckCredentialAttempts {
-        p_user_id: user,
+        connector: connector.into(),
         p_organization_id: organization,
     };
     match context.call(&call).await? {
@@ -105,7 +107,7 @@ async fn admit(
 }
 
 /// Returns the account that the provider names for these credentials, and the config to store.
-async fn checked(
+pub async fn checked(
     context: &Context<'_>,
     offer: &Offer,
     mut config: PlainConfig,

@@ -3,14 +3,14 @@
 use crate::auth::cookies;
 use crate::context::Context;
 use crate::credentials::{self, Row};
-use crate::db::{BeginConnection, Begun};
+use crate::db::{BeginConnection, Begun, Connector};
 use crate::error::{ClientError, Result};
 use crate::host;
 use crate::host::random_bytes;
 use crate::host::random_uuid;
 use crate::http::Response;
 use crate::http::url::parse_return_path;
-use crate::ids::{IntegrationId, OrganizationId, TransactionId, UserId};
+use crate::ids::{IntegrationId, OrganizationId, TransactionId};
 use crate::oauth::Client;
 use crate::oauth::authorize::{Flow, authorization_url};
 use crate::random::RandomToken;
@@ -40,9 +40,10 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
         None => signed_in.user.id.personal_organization(),
     };
     let beginning = AuthorizationRequest {
-        user: signed_in.user.id,
+        connector: Connector::User(signed_in.user.id),
         organization,
         client,
+        scopes: None,
         return_to: return_path(body.return_to.as_deref())?,
         integration: None,
     };
@@ -59,10 +60,12 @@ pub fn return_path(return_to: Option<&str>) -> Result<&str> {
 
 /// A connection that is started.
 pub struct AuthorizationRequest<'a> {
-    pub user: UserId,
+    pub connector: Connector,
     pub organization: OrganizationId,
     /// The integration type.
     pub client: &'a Client,
+    /// Those of the operator's scopes to request. None: all.
+    pub scopes: Option<&'a [String]>,
     /// The path that the browser is redirected to in the end.
     pub return_to: &'a str,
     /// The integration that is reconnected, if any.
@@ -95,7 +98,7 @@ pub async fn begin(
             p_id: id,
             p_state_hash: &state_hash,
             p_binding_hash: &flow.binding.hash(),
-            p_user_id: beginning.user,
+            connector: beginning.connector.into(),
             p_organization_id: beginning.organization,
             p_integration_type: &client.provider.kind,
             p_issuer: client.issuer.as_deref(),
@@ -107,17 +110,19 @@ pub async fn begin(
         .await?;
     match begun {
         Begun::Begun => {
-            let cookie = cookies::set(
-                &cookies::flow_name(&state_hash),
-                flow.binding.expose(),
-                FLOW_SECONDS,
-            )?;
-            let answer = json!({"authorization_url": authorization_url(client, &flow)});
+            let name = match beginning.connector {
+                Connector::User(_) => cookies::flow_name(&state_hash),
+                Connector::Session(_) => cookies::session_flow_name(&state_hash),
+            };
+            let cookie = cookies::set(&name, flow.binding.expose(), FLOW_SECONDS)?;
+            let answer =
+                json!({"authorization_url": authorization_url(client, &flow, beginning.scopes)});
             Ok(Response::json(200, &answer).with_header("set-cookie", cookie))
         }
         Begun::NotAMember => Err(ClientError::NotAMember.into()),
         Begun::TooMany => Err(ClientError::TooMany.into()),
         Begun::Unknown => Err(ClientError::UnknownIntegration.into()),
         Begun::NoAccount => Err(ClientError::AccountUnknown.into()),
+        Begun::Over => Err(ClientError::ConnectSessionOver.into()),
     }
 }

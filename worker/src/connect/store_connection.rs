@@ -1,11 +1,10 @@
 //! Stores a connection: one transaction writes the row and deletes the pending connection.
 
 use crate::auth::cookies;
-use crate::auth::jwt::User;
 use crate::context::{Context, Task};
 use crate::credentials::{self, Row};
 use crate::db::call::Call;
-use crate::db::{CompleteConnection, Completed, ConnectNamed};
+use crate::db::{CompleteConnection, Completed, ConnectNamed, Connector};
 use crate::display_name::Name;
 use crate::error::{ClientError, DatabaseFault, Error, Result};
 use crate::host;
@@ -17,7 +16,7 @@ use sealed::{PlainConfig, StoredConfig};
 
 /// A connection that is stored.
 pub struct Connection<'a> {
-    pub user: &'a User,
+    pub connector: Connector,
     pub organization: OrganizationId,
     /// The integration type.
     pub provider: &'a Provider,
@@ -77,7 +76,7 @@ pub async fn complete(
         )?;
         let call = CompleteConnection {
             p_id: id,
-            p_user_id: connection.user.id,
+            connector: connection.connector.into(),
             p_organization_id: connection.organization,
             p_integration_type: &connection.provider.kind,
             p_external_account_id: &connection.account.id,

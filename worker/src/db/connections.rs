@@ -1,11 +1,45 @@
 //! Connections, from the transaction to the stored integration.
 
 use crate::db::call::Call;
-use crate::ids::{IntegrationId, OrganizationId, PendingId, TransactionId, UserId};
+use crate::ids::{
+    ConnectSessionId, IntegrationId, OrganizationId, PendingId, TransactionId, UserId,
+};
 use crate::oauth::Account;
 use catalogue::SecondGrant;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
+
+/// Who connects an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Connector {
+    /// A signed-in user.
+    #[serde(rename = "user")]
+    User(UserId),
+    /// The browser of a connect session, whose user only its backend knows.
+    #[serde(rename = "connect_session")]
+    Session(ConnectSessionId),
+}
+
+/// A connector as the database's functions take it.
+#[derive(Serialize)]
+pub struct ConnectorParameters {
+    p_user_id: Option<UserId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p_connect_session_id: Option<ConnectSessionId>,
+}
+
+impl From<Connector> for ConnectorParameters {
+    fn from(connector: Connector) -> Self {
+        let (p_user_id, p_connect_session_id) = match connector {
+            Connector::User(id) => (Some(id), None),
+            Connector::Session(id) => (None, Some(id)),
+        };
+        Self {
+            p_user_id,
+            p_connect_session_id,
+        }
+    }
+}
 
 /// Stores a transaction.
 #[derive(Serialize)]
@@ -16,7 +50,8 @@ pub struct BeginConnection<'a> {
     pub p_state_hash: &'a str,
     /// SHA-256 of the browser's cookie, hex.
     pub p_binding_hash: &'a str,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub connector: ConnectorParameters,
     pub p_organization_id: OrganizationId,
     pub p_integration_type: &'a str,
     /// The issuer that the callback must name, if the provider names one.
@@ -45,6 +80,8 @@ pub enum Begun {
     Unknown,
     /// It has no recorded account, or another integration has that account.
     NoAccount,
+    /// The connect session no longer accepts a connection.
+    Over,
 }
 
 impl Call for BeginConnection<'_> {
@@ -59,8 +96,8 @@ pub struct ConsumeTransaction<'a> {
     pub p_state_hash: &'a str,
     /// SHA-256 of the browser's cookie, hex.
     pub p_binding_hash: &'a str,
-    /// The signed-in user.
-    pub p_user_id: UserId,
+    /// The signed-in user. None: the transaction must be a connect session's.
+    pub p_user_id: Option<UserId>,
 }
 
 /// The outcome of [`ConsumeTransaction`].
@@ -91,10 +128,21 @@ pub struct Transaction {
     pub verifier: StoredConfig,
     /// The path that the browser is redirected to in the end.
     pub return_to: String,
+    /// The connect session that it belongs to, if any.
+    pub connect_session: Option<SessionReturn>,
     /// The integration that is reconnected, if any.
     pub integration_id: Option<IntegrationId>,
     /// The account that it must have; None: the integration is gone.
     pub account_id: Option<String>,
+}
+
+/// Where the browser of a connect session is redirected to in the end.
+#[derive(Deserialize)]
+pub struct SessionReturn {
+    pub id: ConnectSessionId,
+    pub return_url: String,
+    /// What the backend gave to come back with.
+    pub return_state: Option<String>,
 }
 
 impl Call for ConsumeTransaction<'_> {
@@ -105,7 +153,8 @@ impl Call for ConsumeTransaction<'_> {
 /// Counts an attempt to connect with credentials, before the provider is asked.
 #[derive(Serialize)]
 pub struct CheckCredentialAttempts {
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub connector: ConnectorParameters,
     pub p_organization_id: OrganizationId,
 }
 
@@ -137,7 +186,8 @@ impl Call for CheckCredentialAttempts {
 pub struct CompleteConnection<'a> {
     /// The row's id, which the sealed values are bound to.
     pub p_id: IntegrationId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub connector: ConnectorParameters,
     pub p_organization_id: OrganizationId,
     pub p_integration_type: &'a str,
     /// The account at the provider.
@@ -204,7 +254,8 @@ impl Call for ConnectNamed<'_> {
 pub struct AddPendingConnection<'a> {
     /// The id that the sealed values are bound to.
     pub p_id: PendingId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub connector: ConnectorParameters,
     pub p_organization_id: OrganizationId,
     pub p_integration_type: &'a str,
     /// The grant, sealed.
@@ -230,7 +281,8 @@ impl Call for AddPendingConnection<'_> {
 #[derive(Serialize)]
 pub struct OfferAccounts<'a> {
     pub p_id: PendingId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub connector: ConnectorParameters,
     /// The accounts to choose from.
     pub p_accounts: &'a [Account],
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// The visible columns: those of the list, and the health. Never `config`.
-const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at";
+const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at,external_user_id";
 
 /// Builds the request for an integration's details.
 pub fn details_request(project: &Project, token: &str, id: IntegrationId) -> HttpRequest {

@@ -3,6 +3,7 @@
 
 pub mod assessments;
 mod checks;
+mod connect_sessions;
 mod connections;
 mod deliveries;
 pub mod events;
@@ -25,6 +26,7 @@ mod webhooks;
 pub use platform::call;
 
 pub use checks::*;
+pub use connect_sessions::*;
 pub use connections::*;
 pub use deliveries::*;
 pub use integrations::*;

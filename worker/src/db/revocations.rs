@@ -1,6 +1,7 @@
 //! The end of a grant: the database gives it up first, then the provider revokes it.
 
 use crate::db::call::Call;
+use crate::db::connections::ConnectorParameters;
 use crate::ids::{IntegrationId, OrganizationId, PendingId, RevocationId, UserId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -22,7 +23,8 @@ pub struct Revocation {
 #[derive(Serialize)]
 pub struct AbandonConnection<'a> {
     pub p_id: PendingId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub connector: ConnectorParameters,
     /// The lease's owner.
     pub p_owner: Uuid,
     /// Why: `abandoned` or `discarded`.

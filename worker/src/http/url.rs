@@ -47,13 +47,30 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
+/// A URL of a backend to return to from a connect session: absolute, with one of these origins, without user and fragment, and without the
+/// parameters that we add.
+pub fn parse_return_url(text: &str, origins: &[String]) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|_| text.len() <= 2048)?;
+    // An origin of the settings is https, or http on this very machine.
+    let is_known = origins.contains(&url.origin().ascii_serialization());
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.fragment().is_none()
+        && !text.contains(['@', '#', '\\']);
+    let mut names = url.query_pairs().map(|(name, _)| name);
+    let is_free = !names.any(|name| ["session", "code", "error", "state"].contains(&&*name));
+    (is_known && is_plain && is_free).then_some(url)
+}
+
 /// A path with one more query parameter; the value is percent-encoded.
 pub fn with_parameter(path: &str, name: &str, value: &str) -> String {
+    with_parameters(path, &[(name, value)])
+}
+
+/// A path, or a URL without fragment, with further query parameters; their values are percent-encoded.
+pub fn with_parameters(path: &str, pairs: &[(&str, &str)]) -> String {
     let separator = if path.contains('?') { '&' } else { '?' };
-    let pair = form_urlencoded::Serializer::new(String::new())
-        .append_pair(name, value)
-        .finish();
-    format!("{path}{separator}{pair}")
+    format!("{path}{separator}{}", form(pairs))
 }
 
 /// An `application/x-www-form-urlencoded` string of these pairs.
@@ -133,6 +150,53 @@ mod tests {
             assert_eq!(parse_return_path(wrong), None, "{wrong:?}");
         }
         assert_eq!(parse_return_path(&format!("/{}", "x".repeat(512))), None);
+    }
+
+    #[test]
+    fn a_return_url_has_a_known_origin_and_nothing_hidden() {
+        let origins = [
+            "https://app.example".to_owned(),
+            "http://localhost:4000".to_owned(),
+        ];
+        let parse = |text: &str| parse_return_url(text, &origins).map(String::from);
+        for (right, read) in [
+            ("https://app.example", "https://app.example/"),
+            ("https://app.example/a?x=1", "https://app.example/a?x=1"),
+            ("HTTPS://APP.example:443/a", "https://app.example/a"),
+            ("http://localhost:4000/done", "http://localhost:4000/done"),
+        ] {
+            assert_eq!(parse(right).as_deref(), Some(read));
+        }
+        for wrong in [
+            "",
+            "/a",
+            "//app.example/a",
+            "http://app.example/a",
+            "https://app.example:8443/a",
+            "https://app.example.evil/a",
+            "https://evil.example/https://app.example",
+            "https://app.example@evil.example/",
+            "https://user@app.example/",
+            "https://user:x@app.example/",
+            "https://@app.example/",
+            "https://app.example/a#b",
+            "https://app.example/a#",
+            "https:\\\\app.example\\a",
+            "https://app.example\\.evil.example/",
+            "http://localhost:4001/done",
+            "http://localhost/done",
+            "javascript:alert(1)//https://app.example",
+            "data:text/html,https://app.example",
+            "https://app.example/a?code=1",
+            "https://app.example/a?x=1&state=2",
+            &format!("https://app.example/{}", "x".repeat(2048)),
+        ] {
+            assert_eq!(parse(wrong), None, "{wrong:?}");
+        }
+        assert_eq!(
+            parse_return_url("data:x", &["null".to_owned()]).is_some(),
+            true
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::connect::start::{self, AuthorizationRequest};
 use crate::context::Context;
 use crate::db::integration::{self, Owner};
-use crate::db::{ChangeIntegration, Changed};
+use crate::db::{ChangeIntegration, Changed, Connector};
 use crate::display_name::Name;
 use crate::error::{ClientError, Error, Result};
 use crate::health::cron::Cron;
@@ -82,9 +82,10 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let owner = owner(context, &signed_in.token, id).await?;
     let client = context.settings.client(&owner.integration_type)?;
     let beginning = AuthorizationRequest {
-        user: signed_in.user.id,
+        connector: Connector::User(signed_in.user.id),
         organization: owner.organization_id,
         client,
+        scopes: None,
         return_to,
         integration: Some(id),
     };

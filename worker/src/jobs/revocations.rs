@@ -4,14 +4,14 @@
 use crate::context::Task;
 use crate::credentials::{self, Row, credential};
 use crate::db::{
-    AbandonConnection, Abandoned, ClaimRevocations, ClaimingRevocations, Revocation,
+    AbandonConnection, Abandoned, ClaimRevocations, ClaimingRevocations, Connector, Revocation,
     SettleRevocation,
 };
 use crate::error::Result;
 use crate::host::random_uuid;
 use crate::host::{self, log};
 use crate::http::LANES;
-use crate::ids::{IntegrationId, PendingId, UserId};
+use crate::ids::{IntegrationId, PendingId};
 use crate::jobs::progress::Progress;
 use crate::oauth::Client;
 use crate::oauth::revoke::{self, Revoked};
@@ -89,11 +89,11 @@ fn kind_of(offer: &Offer) -> &str {
 pub async fn abandon(
     task: &Task,
     client: &Client,
-    user: UserId,
+    connector: Connector,
     pending: PendingId,
     account: Option<&str>,
 ) {
-    let given_up = give_up(task, client, user, pending, Reason::Abandoned, account).await;
+    let given_up = give_up(task, client, connector, pending, Reason::Abandoned, account).await;
     if let Err(error) = given_up {
         let detail = error.detail().unwrap_or_default();
         let detail = format!("a grant is still pending and expires in five minutes: {detail}");
@@ -105,7 +105,7 @@ pub async fn abandon(
 pub async fn give_up(
     task: &Task,
     client: &Client,
-    user: UserId,
+    connector: Connector,
     pending: PendingId,
     reason: Reason,
     account: Option<&str>,
@@ -113,7 +113,7 @@ pub async fn give_up(
     let owner = random_uuid()?;
     let call = AbandonConnection {
         p_id: pending,
-        p_user_id: user,
+        connector: connector.into(),
         p_owner: owner,
         p_reason: match reason {
             Reason::Abandoned => "abandoned",

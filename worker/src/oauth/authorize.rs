@@ -15,11 +15,11 @@ pub struct Flow {
     pub verifier: RandomToken,
 }
 
-/// Builds the URL that the browser is redirected to.
-pub fn authorization_url(client: &Client, flow: &Flow) -> String {
+/// Builds the URL that the browser is redirected to. `scopes`: those of the operator's scopes to request; None: all.
+pub fn authorization_url(client: &Client, flow: &Flow, scopes: Option<&[String]>) -> String {
     let challenge = sha256_base64url(flow.verifier.expose());
     let provider = &client.provider;
-    let scope = provider.scope();
+    let scope = client.scope(scopes);
     let mut fields = vec![
         ("response_type", "code"),
         ("client_id", client.id.as_str()),
@@ -61,7 +61,7 @@ mod tests {
         let without: Vec<_> = apps
             .map(|provider| provider.kind)
             .filter(|kind| {
-                !authorization_url(&client(kind), &flow()).contains(
+                !authorization_url(&client(kind), &flow(), None).contains(
                     "&code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256",
                 )
             })
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn the_url_carries_state_and_an_s256_challenge() {
         let flow = flow();
-        let url = authorization_url(&client("supabase"), &flow);
+        let url = authorization_url(&client("supabase"), &flow, None);
         assert!(url.starts_with(
             "https://api.supabase.com/v1/oauth/authorize?response_type=code&client_id=client+id&"
         ));
@@ -85,14 +85,14 @@ mod tests {
                 && !url.contains(flow.verifier.expose())
                 && !url.contains("scope=")
         );
-        assert!(authorization_url(&client("gitlab"), &flow).contains("&scope=read_user"));
-        let slack = authorization_url(&client("slack"), &flow);
+        assert!(authorization_url(&client("gitlab"), &flow, None).contains("&scope=read_user"));
+        let slack = authorization_url(&client("slack"), &flow, None);
         assert!(
             slack.contains("&user_scope=team%3Aread%2Cusers%3Aread"),
             "{slack}"
         );
         assert!(!slack.contains("code_challenge") && !slack.contains("&scope="));
-        let google = authorization_url(&client("google"), &flow);
+        let google = authorization_url(&client("google"), &flow, None);
         assert!(
             google.ends_with("&scope=openid+email&access_type=offline&prompt=consent"),
             "{google}"

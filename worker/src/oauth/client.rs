@@ -13,6 +13,8 @@ use serde_json::{Map, Value};
 pub struct Client {
     /// The provider, with its endpoints where the settings want them.
     pub provider: Provider,
+    /// How many of the provider's scopes are the entry's own. The operator's (`<TYPE>_SCOPES`) follow them.
+    pub own_scopes: usize,
     /// The client identifier.
     pub id: String,
     /// The client secret.
@@ -27,6 +29,18 @@ pub struct Client {
 const TIMEOUT_MS: u32 = 20_000;
 
 impl Client {
+    /// The scopes to request: all, or the entry's own, which name the account, and these of the operator's.
+    pub fn scope(&self, asked: Option<&[String]>) -> String {
+        let Some(asked) = asked else {
+            return self.provider.scope();
+        };
+        let mut provider = self.provider.clone();
+        let (own, further) = self.provider.scopes.split_at(self.own_scopes);
+        let further = further.iter().filter(|scope| asked.contains(scope));
+        provider.scopes = own.iter().chain(further).cloned().collect();
+        provider.scope()
+    }
+
     /// A request to one of the provider's own OAuth endpoints, with client authentication (RFC 6749, 2.3.1).
     pub(super) fn authenticated(&self, url: &str, fields: &[(&str, &str)]) -> HttpRequest {
         let provider = &self.provider;
@@ -123,6 +137,7 @@ pub(crate) mod tests {
             .unwrap();
         Client {
             redirect_uri: format!("https://edge.example/api/auth/callback/{kind}"),
+            own_scopes: provider.scopes.len(),
             provider,
             id: "client id".to_owned(),
             secret: "planted:secret".to_owned().into(),

@@ -1,6 +1,6 @@
 //! What another job needs to know to go on with an answer: the note under which JavaScript holds it. Credentials in it are sealed.
 
-use crate::db::Claim;
+use crate::db::{Claim, Connector};
 use crate::ids::{OrganizationId, UserId};
 use serde::Deserialize;
 use serde_json::json;
@@ -25,7 +25,7 @@ pub struct Exchange {
     /// With which provider.
     pub integration_type: String,
     /// Who connects.
-    pub user: UserId,
+    pub connector: Connector,
     /// For which organization.
     pub organization: OrganizationId,
     /// Where the browser goes in the end.
@@ -43,7 +43,7 @@ pub fn exchange_note(exchange: &Exchange) -> String {
         "request": "exchange",
         "id": exchange.id,
         "integration_type": exchange.integration_type,
-        "user": exchange.user,
+        "connector": exchange.connector,
         "organization": exchange.organization,
         "return_to": exchange.return_to,
     })

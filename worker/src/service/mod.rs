@@ -1,6 +1,8 @@
 //! What programs do with service keys, and how owners manage these.
 
 #[cfg(target_arch = "wasm32")]
+pub mod connect_sessions;
+#[cfg(target_arch = "wasm32")]
 pub mod credential;
 #[cfg(target_arch = "wasm32")]
 pub mod keys;

@@ -1,0 +1,223 @@
+//! Connect sessions, for the backend that starts them: `/api/connect-sessions`.
+
+use crate::auth::service_key::Scope;
+use crate::connect::store_connection::{self, Connection, Received};
+use crate::context::Context;
+use crate::credentials::{self, Row};
+use crate::db::{
+    AdmitCompletion, CompletionAdmitted, ConnectSessionCreated, ConnectSessionFound, Connector,
+    CreateConnectSession, FindConnectSession, ParkedGrant, Scopes,
+};
+use crate::display_name::confusing;
+use crate::error::{ClientError, Result};
+use crate::host::{random_bytes, random_uuid};
+use crate::http::Response;
+use crate::http::url::parse_return_url;
+use crate::ids::{ConnectSessionId, IntegrationId, OrganizationId, ServiceKeyId};
+use crate::offer::Offer;
+use crate::random::{RandomToken, sha256_base64url};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+const UNKNOWN: ClientError = ClientError::NoSuch("no such connect session");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSession {
+    organization_id: String,
+    external_user_id: String,
+    external_user_name: Option<String>,
+    integration_types: Option<Vec<String>>,
+    integration_id: Option<String>,
+    return_url: String,
+    state: Option<String>,
+    code_challenge: String,
+    #[serde(default)]
+    scopes: Scopes,
+    #[serde(default)]
+    metadata: Map<String, Value>,
+}
+
+/// `POST /api/connect-sessions`: the only response that contains the link.
+pub async fn create(context: &Context<'_>) -> Result<Response> {
+    const EXPECTED: &str = r#"expected {"organization_id","external_user_id","external_user_name"?,"integration_types" or "integration_id","return_url","state"?,"code_challenge","scopes"?,"metadata"?}"#;
+    let key = context.service_key(Scope::ConnectSessionsWrite).await?;
+    let body: NewSession = context.json(EXPECTED).await?;
+    check(&body)?;
+    let organization = OrganizationId::parse(&body.organization_id)?;
+    let reconnects = body.integration_id.as_deref().map(IntegrationId::parse);
+    let reconnects = reconnects.transpose()?;
+    let return_url = parse_return_url(&body.return_url, &context.settings.return_origins)
+        .ok_or(ClientError::ReturnUrl)?;
+    check_offers(context, &body)?;
+    let id = ConnectSessionId(random_uuid()?);
+    let token = RandomToken::from_bytes(random_bytes()?);
+    let call = CreateConnectSession {
+        p_service_key: key,
+        p_id: id,
+        p_token_hash: &token.hash(),
+        p_organization_id: organization,
+        p_external_user_id: &body.external_user_id,
+        p_external_user_name: body.external_user_name.as_deref(),
+        p_integration_types: body.integration_types.as_deref(),
+        p_reconnects: reconnects,
+        p_return_url: return_url.as_str(),
+        p_return_state: body.state.as_deref(),
+        p_code_challenge: &body.code_challenge,
+        p_scopes: &body.scopes,
+        p_metadata: &body.metadata,
+    };
+    match context.call(&call).await? {
+        ConnectSessionCreated::Created { expires_at } => {
+            // In the fragment, which browsers send to no server: the token is in no log and no Referer, and a preview of the link does not
+            // open it.
+            let url = format!("{}/connect#{}", context.settings.app_url, token.expose());
+            let answer = json!({"id": id, "url": url, "expires_at": expires_at});
+            Ok(Response::json(201, &answer))
+        }
+        ConnectSessionCreated::ForeignOrganization => Err(ClientError::ForeignOrganization.into()),
+        ConnectSessionCreated::UnknownIntegration => Err(ClientError::UnknownIntegration.into()),
+        ConnectSessionCreated::NoAccount => Err(ClientError::AccountUnknown.into()),
+        ConnectSessionCreated::ForeignScopes => Err(ClientError::ScopesNotAllowed.into()),
+        ConnectSessionCreated::TooMany => Err(ClientError::TooManyConnectSessions.into()),
+    }
+}
+
+/// The bounds of the table.
+fn check(body: &NewSession) -> Result<()> {
+    let wrong = |expected| Err(ClientError::Invalid(expected).into());
+    if body.integration_types.is_some() == body.integration_id.is_some() {
+        return wrong("give integration_types, or the integration_id to reconnect");
+    }
+    if !is_line(&body.external_user_id) || !body.external_user_name.as_deref().is_none_or(is_line) {
+        return wrong(
+            "external_user_id and external_user_name must be 1 to 200 characters on one line, without surrounding blanks",
+        );
+    }
+    let types = body.integration_types.as_deref();
+    if types.is_some_and(|types| !(1..=100).contains(&types.len())) {
+        return wrong("integration_types must name 1 to 100 types");
+    }
+    if RandomToken::parse(&body.code_challenge).is_none() {
+        return wrong(
+            "code_challenge must be the S256 challenge of your verifier (RFC 7636): 43 characters of base64url",
+        );
+    }
+    let state = body.state.as_deref().map(|state| state.chars().count());
+    if state.is_some_and(|length| !(1..=512).contains(&length)) {
+        return wrong("state must be 1 to 512 characters");
+    }
+    if Value::Object(body.metadata.clone()).to_string().len() > 2_048 {
+        return wrong("metadata must be an object of at most 2048 bytes");
+    }
+    Ok(())
+}
+
+fn is_line(text: &str) -> bool {
+    (1..=200).contains(&text.chars().count()) && text.trim() == text && !text.contains(confusing)
+}
+
+/// Every type is offered, and no scope is asked for that the operator does not request.
+fn check_offers(context: &Context<'_>, body: &NewSession) -> Result<()> {
+    for kind in body.integration_types.iter().flatten() {
+        context
+            .settings
+            .offer(kind)
+            .ok_or(ClientError::UnknownProvider)?;
+    }
+    for (kind, asked) in &body.scopes {
+        let Some(Offer::OAuth(client)) = context.settings.offer(kind) else {
+            return Err(ClientError::ScopesNotAllowed.into());
+        };
+        if !asked
+            .iter()
+            .all(|scope| client.provider.scopes.contains(scope))
+        {
+            return Err(ClientError::ScopesNotAllowed.into());
+        }
+    }
+    Ok(())
+}
+
+/// `GET /api/connect-sessions/:id`
+pub async fn show(context: &Context<'_>, id: &str) -> Result<Response> {
+    let id = ConnectSessionId::parse(id)?;
+    let key = context.service_key(Scope::ConnectSessionsWrite).await?;
+    shown(context, key, id).await
+}
+
+/// `POST /api/connect-sessions/:id/complete`: stores the parked grant.
+pub async fn complete(context: &Context<'_>, id: &str) -> Result<Response> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Body {
+        code: String,
+        code_verifier: String,
+    }
+    let id = ConnectSessionId::parse(id)?;
+    let key = context.service_key(Scope::ConnectSessionsWrite).await?;
+    let body: Body = context.json(r#"expected {"code","code_verifier"}"#).await?;
+    // RFC 7636, 4.1.
+    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let verifier = &body.code_verifier;
+    if !(43..=128).contains(&verifier.len()) || !verifier.bytes().all(unreserved) {
+        let expected = "code_verifier must be 43 to 128 unreserved characters (RFC 7636)";
+        return Err(ClientError::Invalid(expected).into());
+    }
+    let code = RandomToken::parse(&body.code).ok_or(ClientError::Invalid(
+        "code must be the parameter of the return URL",
+    ))?;
+    let call = AdmitCompletion {
+        p_service_key: key,
+        p_id: id,
+        p_code_hash: &code.hash(),
+        p_code_challenge: &sha256_base64url(verifier),
+        p_request_id: &context.request_id,
+    };
+    let grant = match context.call(&call).await? {
+        CompletionAdmitted::Admitted(grant) => grant,
+        CompletionAdmitted::Wrong => return Err(ClientError::WrongCompletion.into()),
+        CompletionAdmitted::NotReady => return Err(ClientError::ConnectSessionNotReady.into()),
+        CompletionAdmitted::Completed => return Err(ClientError::ConnectSessionCompleted.into()),
+        CompletionAdmitted::Failed | CompletionAdmitted::Expired => {
+            return Err(ClientError::ConnectSessionOver.into());
+        }
+        CompletionAdmitted::Unknown => return Err(UNKNOWN.into()),
+    };
+    store(context, id, &grant).await?;
+    shown(context, key, id).await
+}
+
+async fn store(context: &Context<'_>, id: ConnectSessionId, grant: &ParkedGrant) -> Result<()> {
+    let offer = context.settings.offer(&grant.integration_type);
+    let provider = offer.ok_or(ClientError::UnknownProvider)?.provider();
+    let config = credentials::open(
+        &context.settings.ring,
+        grant.organization_id,
+        Row::Pending(grant.pending_id),
+        &grant.config,
+    )?;
+    let connection = Connection {
+        connector: Connector::Session(id),
+        organization: grant.organization_id,
+        provider,
+        account: &grant.account,
+        name: None,
+        received: Received::Pending(grant.pending_id),
+        reconnected: grant.reconnects,
+    };
+    let config = credentials::with_account(&config, provider, &grant.account);
+    store_connection::complete(context, &connection, &config).await?;
+    Ok(())
+}
+
+async fn shown(context: &Context<'_>, key: ServiceKeyId, id: ConnectSessionId) -> Result<Response> {
+    let call = FindConnectSession {
+        p_service_key: key,
+        p_id: id,
+    };
+    match context.call(&call).await? {
+        ConnectSessionFound::Found { connect_session } => Ok(Response::json(200, &connect_session)),
+        ConnectSessionFound::Unknown => Err(UNKNOWN.into()),
+    }
+}
