@@ -105,7 +105,7 @@ pub struct ConsumeTransaction<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Consumed {
     /// The transaction is deleted; only this caller has it.
-    Consumed(Transaction),
+    Consumed(Box<Transaction>),
     /// The user has left the organization.
     NotAMember,
     /// It belongs to another browser or another user.
