@@ -4,6 +4,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 
 import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
+import { Backend, ORIGIN, SessionBrowser } from "../support/connect-sessions.mjs";
 import { faultyBuild } from "../support/faulty-build.mjs";
 import { rewritten, takesAccessToken } from "../support/grants.mjs";
 import { opened } from "../support/integrations.mjs";
@@ -124,7 +125,7 @@ describe("one bad request", () => {
     let worker;
     before(async () => {
       faulty = faultyBuild();
-      worker = await start({}, { build: faulty.build });
+      worker = await start({ RETURN_ORIGINS: ORIGIN }, { build: faulty.build });
     });
     after(() => faulty.stop());
 
@@ -167,6 +168,23 @@ describe("one bad request", () => {
       context.diagnostic(`${hits} of ${chosen.length} faults were hit, ${grants.size} grants`);
       assert.ok(hits > chosen.length / 2, `${hits} of ${chosen.length} faults were hit`);
       assert.deepEqual(found, []);
+    });
+
+    // Threat model 207.
+    it("a trap at any poll of a connect session's callback leaves no grant that nobody can complete", async () => {
+      const backend = await Backend.of(await BrowserSession.signedIn(worker));
+      let hits = 0;
+      for (let nth = 1; nth <= 14; nth++) {
+        const browser = new SessionBrowser(worker);
+        const callback = await browser.consentTo(await backend.start(), `trap-${crypto.randomUUID()}`);
+        await faulty.arm(worker, { name: "poll", nth });
+        await browser.get(callback);
+        hits += (await faulty.arm(worker)).hits;
+      }
+      assert.ok(hits > 4 && grants.size > 4, `${hits} faults were hit, ${grants.size} grants`);
+      await settled(worker);
+      assert.deepEqual(await wrongs(), []);
+      assert.equal((await fixture.sql`select from public.pending_connections`).length, 0);
     });
 
     // Threat model 101.
