@@ -1,14 +1,14 @@
 // What stands sealed in the database opens as it was written and where it was written, or not at all; and a row that does not
 // open can still be got rid of.
 import assert from "node:assert/strict";
-import { createCipheriv, randomBytes, randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 
 import { keyId, seal } from "../format/format.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
 import { codeOf } from "../support/grants.mjs";
-import { integrationsOf, opened } from "../support/integrations.mjs";
+import { integrationsOf, opened, sealOld } from "../support/integrations.mjs";
 import { workerFixture } from "../support/worker-fixture.mjs";
 
 const REVOKE = "/v1/oauth/revoke";
@@ -190,12 +190,4 @@ function next(digit) {
 /** Whatever text stands in a config, and is long enough to be told from any other. */
 function values(config) {
   return Object.values(config).filter((value) => typeof value === "string" && value.length > 8).flatMap((text) => [text, ...text.split(".").filter((part) => part.length > 8)]);
-}
-
-/** As the source document's TypeScript wrote it: bound to nothing, with an iv of 16 bytes. */
-function sealOld(key, text) {
-  const iv = randomBytes(16);
-  const cipher = createCipheriv("aes-256-gcm", key, iv);
-  const ciphertext = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
-  return [iv, cipher.getAuthTag(), ciphertext].map((part) => part.toString("base64")).join(".");
 }

@@ -1,4 +1,6 @@
 // What stands in the database after a connection, and what is in it for whoever holds the key.
+import { createCipheriv, randomBytes } from "node:crypto";
+
 import { open } from "../format/format.mjs";
 
 /** `iv.tag.ciphertext` as docs/format.md has it: 12 bytes, 16 bytes, and at least one. */
@@ -32,4 +34,12 @@ export async function unswept(attempt) {
     if ((await attempt()).length > 0) return;
   }
   throw new Error("the expired row was swept up each time");
+}
+
+/** A secret in the source document's form: AES-256-GCM without AAD, an iv of 16 bytes. */
+export function sealOld(key, text) {
+  const iv = randomBytes(16);
+  const cipher = createCipheriv("aes-256-gcm", key, iv);
+  const ciphertext = Buffer.concat([cipher.update(text, "utf8"), cipher.final()]);
+  return [iv, cipher.getAuthTag(), ciphertext].map((part) => part.toString("base64")).join(".");
 }

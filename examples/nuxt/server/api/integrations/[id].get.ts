@@ -1,0 +1,26 @@
+import { decryptConfig, OpenError } from 'sealed-config/node'
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
+
+/** Reads an integration's row, of the old or the new form, and says what it opened. A real route would call the provider with the token. */
+export default defineEventHandler(async (event) => {
+  const id = getRouterParam(event, 'id') ?? ''
+  if (!UUID.test(id)) throw createError({ statusCode: 400, statusMessage: 'not an id' })
+  const { supabaseUrl, supabaseServiceRoleKey: key } = useRuntimeConfig(event)
+  const rows = await $fetch<{ id: string, organization_id: string, name: string, config: Record<string, unknown> }[]>('/rest/v1/integrations', {
+    baseURL: supabaseUrl,
+    query: { select: 'id,organization_id,name,config', id: `eq.${id}` },
+    headers: { apikey: key },
+  })
+  const row = rows[0]
+  if (!row) throw createError({ statusCode: 404, statusMessage: 'no such integration' })
+  try {
+    const config = decryptConfig(row.config, row)
+    return { id: row.id, name: row.name, opened: Object.keys(config).sort(), tokenLength: String(config.access_token).length }
+  } catch (failure) {
+    if (!(failure instanceof OpenError)) throw failure
+    // The class of fault is for the log. A caller reads one answer, whatever the reason.
+    console.error(`integrations ${row.id}: ${failure.fault}`)
+    throw createError({ statusCode: 500, statusMessage: 'the credentials cannot be opened' })
+  }
+})
