@@ -508,16 +508,19 @@ begin
           config = p_config,
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
+          external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
       v_outcome := 'updated';
       exit;
     end if;
 
-    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status, granted_at)
-      values (
-        p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now())
-      )
+    insert into public.integrations (
+      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id
+    ) values (
+      p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
+      private.external_user_of(p_connect_session_id)
+    )
       on conflict do nothing;
     if found then
       v_outcome := 'created';

@@ -366,6 +366,7 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
     'integration_type', left(p_row.integration_type, 64),
     'name', left(p_row.name, 200),
     'status', left(p_row.status, 64),
+    'external_user_id', p_row.external_user_id,
     'reason', p_reason
   );
 $$;

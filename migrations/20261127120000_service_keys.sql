@@ -344,14 +344,11 @@ begin
   if not found then
     raise exception 'the connect session does not wait for its completion' using errcode = 'object_not_in_prerequisite_state';
   end if;
-  update public.integrations i
-    set external_user_id = (select s.external_user_id from private.connect_sessions s where s.id = p_id)
-    where i.id = p_integration_id;
 end
 $$;
 
 comment on function private.end_connect_session(uuid, uuid) is
-  'Completes a connect session whose code and verifier were right, and writes its end user to the integration.';
+  'Completes a connect session whose code and verifier were right, in the transaction that stores its integration.';
 
 create function private.shown_connect_session(p_row private.connect_sessions) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -1549,12 +1549,9 @@ begin
   if not found then
     raise exception 'the connect session does not wait for its completion' using errcode = 'object_not_in_prerequisite_state';
   end if;
-  update public.integrations i
-    set external_user_id = (select s.external_user_id from private.connect_sessions s where s.id = p_id)
-    where i.id = p_integration_id;
 end
 $function$;
-comment on function private.end_connect_session(uuid,uuid) is 'Completes a connect session whose code and verifier were right, and writes its end user to the integration.';
+comment on function private.end_connect_session(uuid,uuid) is 'Completes a connect session whose code and verifier were right, in the transaction that stores its integration.';
 
 CREATE OR REPLACE FUNCTION private.end_revocation(p_row private.pending_revocations, p_outcome text, p_request_id text)
  RETURNS void
@@ -3041,6 +3038,7 @@ AS $function$
     'integration_type', left(p_row.integration_type, 64),
     'name', left(p_row.name, 200),
     'status', left(p_row.status, 64),
+    'external_user_id', p_row.external_user_id,
     'reason', p_reason
   );
 $function$;
@@ -4227,16 +4225,19 @@ begin
           config = p_config,
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
+          external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
       v_outcome := 'updated';
       exit;
     end if;
 
-    insert into public.integrations (id, organization_id, integration_type, external_account_id, name, config, status, granted_at)
-      values (
-        p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now())
-      )
+    insert into public.integrations (
+      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id
+    ) values (
+      p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
+      private.external_user_of(p_connect_session_id)
+    )
       on conflict do nothing;
     if found then
       v_outcome := 'created';

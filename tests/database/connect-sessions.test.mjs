@@ -4,6 +4,7 @@ import { createHash, randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
 import { call, startServer } from "./support.mjs";
+import { deliveriesOf, endpointOf } from "./webhooks.mjs";
 
 let server, owner, service;
 before(async () => {
@@ -62,6 +63,7 @@ const stateOf = async ({ id, key }) => (await call(service, "find_connect_sessio
 describe("connect sessions", () => {
   test("a session is parked once, admitted by code and challenge, and completed in one transaction", async () => {
     const session = await openedSession(await backend());
+    await endpointOf(service, session.organization);
     const pending = await pendingOf(session);
     assert.deepEqual(await admit(session), { outcome: "not_ready" });
     assert.deepEqual(await park(session, pending), { outcome: "parked" });
@@ -76,6 +78,8 @@ describe("connect sessions", () => {
     assert.deepEqual(await admit(session), { outcome: "completed" });
     const [row] = await owner`select external_user_id from public.integrations where id = ${args.p_id}`;
     assert.equal(row.external_user_id, "u1");
+    const deliveries = await deliveriesOf(owner, args.p_id);
+    assert.deepEqual(deliveries.map(({ type, data }) => [type, data.external_user_id]), [["connection.created", "u1"]]);
   });
 
   // Threat model 207.

@@ -50,7 +50,7 @@ describe("an event", () => {
     for (const { data, type } of events) {
       assert.deepEqual(
         Object.keys(data).sort(),
-        ["integration_id", "integration_type", "name", "organization_id", "reason", "status"],
+        ["external_user_id", "integration_id", "integration_type", "name", "organization_id", "reason", "status"],
         type,
       );
       assert.deepEqual(

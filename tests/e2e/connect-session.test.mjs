@@ -295,6 +295,26 @@ describe("a connect session", { concurrency: true }, () => {
     (await browser.step(session, "account", { account_id: "x" })).expect(409, "connect_session_over");
   });
 
+  it("a session requests a part of the operator's scopes, and no more", async () => {
+    const owner = await BrowserSession.signedIn(fixture.worker);
+    const worker = await fixture.start({ ...settings, SUPABASE_SCOPES: "projects:read,database:read" });
+    try {
+      const backend = Object.assign(await Backend.of(owner), { worker });
+      const asked = async (over) => {
+        const session = await backend.start(over);
+        const url = await new SessionBrowser(worker).authorization(session);
+        return new URL(url).searchParams.get("scope");
+      };
+      assert.equal(await asked({ scopes: { supabase: ["database:read"] } }), "database:read");
+      assert.equal(await asked({ scopes: { supabase: [] } }), null);
+      assert.equal(await asked({}), "projects:read database:read");
+      const more = backend.request({ scopes: { supabase: ["database:read", "database:write"] } }).body;
+      (await backend.send("POST", "/api/connect-sessions", more)).expect(400, "scopes_not_allowed");
+    } finally {
+      await worker.stop();
+    }
+  });
+
   it("a user who declines or cancels returns with an error, and the session fails", async () => {
     const backend = await backendOf();
     const declined = await backend.start({ state: "s" });
