@@ -4,6 +4,7 @@ use std::{
     fs,
     hash::{DefaultHasher, Hasher},
     process::Command,
+    thread,
 };
 
 use crate::{
@@ -36,21 +37,27 @@ const WORKERS: [Worker; 2] = [
 ];
 
 pub fn run(project: &Project) -> Result<(), Failure> {
-    setup::ensure(project, &Need::BUILD)?;
+    setup::ensure(project, &[Need::WasmTarget])?;
     // wrangler runs this on every change, a test at any time: one at a time.
     let _lock = setup::lock(project, "build.lock", "another build of the workers")?;
-    for worker in &WORKERS {
-        build(project, worker)?;
-    }
-    Ok(())
+    thread::scope(|scope| {
+        // A worker's last minute of compiling keeps one core busy, so the tools for what follows are set up meanwhile.
+        let tools = scope.spawn(|| setup::ensure(project, &Need::BUILD));
+        let compiled = WORKERS
+            .iter()
+            .try_for_each(|worker| compile(project, worker));
+        tools
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        compiled
+    })?;
+    WORKERS.iter().try_for_each(|worker| build(project, worker))
 }
 
+/// Makes a compiled worker's output, unless it is there.
 fn build(project: &Project, worker: &Worker) -> Result<(), Failure> {
     let folder = worker.folder;
-    let step = progress::begin(format!(
-        "building the {folder} for release (the first time about a minute)"
-    ));
-    compile(project, worker)?;
+    let step = progress::begin(format!("bundling the {folder}"));
     let input = fingerprint(project, worker)?;
     let (output, stamp) = (
         format!("{folder}/build/index.js"),
@@ -69,6 +76,10 @@ fn build(project: &Project, worker: &Worker) -> Result<(), Failure> {
 
 /// What worker-build does first, done before so that its result tells whether the rest is needed.
 fn compile(project: &Project, worker: &Worker) -> Result<(), Failure> {
+    let folder = worker.folder;
+    let _step = progress::begin(format!(
+        "compiling the {folder} for release (the first time about a minute)"
+    ));
     let log = project.log("build")?;
     let mut cargo = project.cargo();
     cargo.args(["build", "--release", "--lib", "--package", worker.package]);
