@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | dev | test | bench | chaos`.
+//! The project's own commands: `cargo xtask build | dev | test | notices | bench | chaos`.
 //!
 //! Each does all of its set-up first, and each step of the set-up does nothing when it was done before, so that
 //! a fresh clone needs Rust, Node and a C compiler and nothing else:
@@ -17,6 +17,7 @@ mod dev;
 mod failure;
 mod keytool_build;
 mod lockfile;
+mod notices;
 mod process;
 mod progress;
 mod project;
@@ -49,6 +50,8 @@ enum Command {
     Dev(dev::Options),
     /// Run every check, or the suites whose name contains one of the filters
     Test(test::Options),
+    /// Write THIRD-PARTY-NOTICES.md, the licences of everything that is shipped
+    Notices,
     /// Measure how fast something is
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -87,6 +90,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Build => worker_build::run(&project).map(|()| ExitCode::SUCCESS),
         Command::Dev(options) => dev::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
+        Command::Notices => notices::run(&project),
         Command::Bench(bench) => bench::run(&project, &bench),
         Command::Chaos(chaos) => chaos::run(&project, &chaos),
         Command::Guard => unreachable!("handled before the signals are"),

@@ -1,4 +1,4 @@
-//! What a fresh machine lacks: the wasm target, npm's packages, and the two tools that cargo builds.
+//! What a fresh machine lacks: the wasm target, npm's packages, and the tools that cargo builds.
 //!
 //! Nothing is downloaded but from the registries: worker-build would fetch wasm-bindgen, wasm-opt and esbuild from
 //! release pages, which are often blocked, so the first is built by cargo and the others come from npm.
@@ -27,6 +27,10 @@ pub enum Need {
     /// wasm-bindgen and wasm-bindgen-test-runner.
     WasmBindgen,
     WorkerBuild,
+    /// cargo-deny, which judges the dependencies.
+    CargoDeny,
+    /// cargo-about, which collects their licences.
+    CargoAbout,
 }
 
 impl Need {
@@ -57,6 +61,8 @@ pub fn ensure(project: &Project, needs: &[Need]) -> Result<(), Failure> {
             Need::WasmTarget => add_target(project),
             Need::WasmBindgen => install(project, &wasm_bindgen(project)?),
             Need::WorkerBuild => install(project, &worker_build(project)?),
+            Need::CargoDeny => install(project, &cargo_deny()),
+            Need::CargoAbout => install(project, &cargo_about()),
         });
         let npm = npm.map_or(Ok(()), |thread| {
             thread
@@ -93,6 +99,8 @@ fn missing(project: &Project, needs: &[Need]) -> Result<Vec<Need>, Failure> {
             Need::WasmTarget => has_target(project),
             Need::WasmBindgen => wasm_bindgen(project)?.is_installed(project),
             Need::WorkerBuild => worker_build(project)?.is_installed(project),
+            Need::CargoDeny => cargo_deny().is_installed(project),
+            Need::CargoAbout => cargo_about().is_installed(project),
         };
         if !there {
             missing.push(*need);
@@ -198,6 +206,8 @@ struct Tool {
     package: &'static str,
     version: String,
     arguments: &'static [&'static str],
+    /// Unoptimized, a tool takes half the time to build. For what runs longer than a second, this is false.
+    debug: bool,
     expected: &'static str,
 }
 
@@ -208,6 +218,7 @@ fn wasm_bindgen(project: &Project) -> Result<Tool, Failure> {
         version: locked(project, "wasm-bindgen")?,
         // No TLS: it talks to a browser's driver on this machine at most.
         arguments: &["--no-default-features"],
+        debug: true,
         expected: "once, about a minute",
     })
 }
@@ -222,8 +233,29 @@ fn worker_build(project: &Project) -> Result<Tool, Failure> {
             // It links OpenSSL for downloads that we never ask it for, and builds it where there are no headers.
             &["--locked", "--features", "ureq/vendored"]
         },
+        debug: true,
         expected: "once, one to three minutes",
     })
+}
+
+fn cargo_deny() -> Tool {
+    Tool {
+        package: "cargo-deny",
+        version: "0.20.2".to_owned(),
+        arguments: &["--locked"],
+        debug: true,
+        expected: "once, about a minute",
+    }
+}
+
+fn cargo_about() -> Tool {
+    Tool {
+        package: "cargo-about",
+        version: "0.9.3".to_owned(),
+        arguments: &["--locked", "--features", "cli"],
+        debug: false,
+        expected: "once, some minutes",
+    }
 }
 
 fn locked(project: &Project, package: &str) -> Result<String, Failure> {
@@ -261,11 +293,10 @@ fn install(project: &Project, tool: &Tool) -> Result<(), Failure> {
     let step = progress::begin(format!("building {package} {version} ({})", tool.expected));
     let log = project.log(package)?;
     let mut command = project.cargo();
-    // Unoptimised: it takes half the time to build, and runs for a second. One target folder: the tools share crates.
+    // One target folder: the tools share crates.
     command
         .args([
             "install",
-            "--debug",
             "--root",
             ".dev/tools",
             package,
@@ -273,6 +304,7 @@ fn install(project: &Project, tool: &Tool) -> Result<(), Failure> {
             version,
         ])
         .args(tool.arguments)
+        .args(tool.debug.then_some("--debug"))
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         .env("CARGO_TARGET_DIR", project.path(".dev/tools/target"));
     if !process::run_into(&log, &mut command)?.success() {

@@ -4,6 +4,7 @@ mod counts;
 mod cycles;
 mod graph;
 mod layout;
+mod licenses;
 mod links;
 mod modules;
 mod rustdoc;

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     counts::{self, Counts, Findings},
-    cycles, layout, links, rustdoc, threat_model,
+    cycles, layout, licenses, links, rustdoc, threat_model,
 };
 use crate::{chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
 
@@ -43,6 +43,8 @@ enum Check {
     },
     /// What finds its own faults, one line each, among so many checks.
     Own(fn(&Project) -> Result<Findings, Failure>),
+    /// The same, counted in full: it may skip.
+    Counted(fn(&Project, &Path) -> Result<Counts, Failure>),
     /// The worker's build.
     Worker,
     /// A harness that judges by itself, once what it runs is built.
@@ -77,12 +79,16 @@ fn layout(project: &Project) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-pub const ALL: [Suite; 19] = [
+pub const ALL: [Suite; 20] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout)),
     Suite {
         needs: &[Need::WasmTarget],
         ..Suite::cheap("docs", Lane::Debug, Check::Own(documents))
+    },
+    Suite {
+        needs: &[Need::CargoDeny],
+        ..Suite::cheap("licenses", Lane::Release, Check::Counted(licenses::check))
     },
     Suite::cheap("clippy", Lane::Debug, Check::Command(clippy)),
     Suite {
@@ -213,6 +219,7 @@ impl Suite {
                     .map_err(Failure::io("cannot write a log"))?;
                 findings.counts()
             }
+            Check::Counted(check) => check(project, &log)?,
             Check::Worker => {
                 worker_build::run(project)?;
                 Counts::one(true)
@@ -262,7 +269,7 @@ fn run_node(
     // Files mostly wait: for servers to start, and for what must not happen. On two cores node would run one at a time.
     node.args([
         "--test",
-        "--test-concurrency=3",
+        "--test-concurrency=4",
         "--test-reporter=spec",
         "--test-timeout=120000",
     ]);
