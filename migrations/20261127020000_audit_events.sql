@@ -115,6 +115,14 @@ comment on function private.write_event(text, uuid, uuid, uuid, text, text, text
   'Writes an audit event. Called in the transaction of what it records, so no credential is handed out or changed without its '
   'event.';
 
+create function private.actor(p_user_id uuid, p_service_key uuid) returns text
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select case when p_service_key is not null then 'service_key' when p_user_id is not null then 'user' else 'service' end;
+$$;
+
+comment on function private.actor(uuid, uuid) is
+  'An event''s actor: a service key, a user, or with neither the worker itself.';
+
 grant select (
   id, occurred_at, actor, user_id, organization_id, integration_id, integration_type, action, outcome, reason, request_id, details
 ) on table public.credential_events to authenticated;
@@ -146,6 +154,7 @@ comment on function private.delete_old_events(integer) is
   'Deletes up to 5,000 events older than p_days days. Returns whether there may be more. Nothing else can delete an event.';
 
 revoke all on function 
+  private.actor(uuid, uuid),
   private.refuse_change(),
   private.refuse_young_deletions(),
   private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text, jsonb),

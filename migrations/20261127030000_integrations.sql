@@ -186,7 +186,9 @@ create trigger clear_status_reason
   when (new.status = 'active' and new.status_reason is not null)
   execute function private.clear_status_reason();
 
-create function public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text default null) returns jsonb
+create function public.change_integration(
+  p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text default null, p_service_key uuid default null
+) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
@@ -202,7 +204,7 @@ begin
   end if;
 
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not found or not private.lock_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
@@ -232,21 +234,21 @@ begin
 
   if p_changes->>'name' <> v_row.name then
     perform private.write_event(
-      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'renamed',
-      p_request_id => p_request_id
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'renamed', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
     );
   end if;
   if p_changes ? 'scan_schedule' and p_changes->>'scan_schedule' is distinct from v_row.scan_schedule then
     perform private.write_event(
-      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'rescheduled',
-      p_request_id => p_request_id
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'rescheduled', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
     );
   end if;
   return jsonb_build_object('outcome', 'changed');
 end
 $$;
 
-comment on function public.change_integration(uuid, uuid, jsonb, text) is
+comment on function public.change_integration(uuid, uuid, jsonb, text, uuid) is
   'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null '
   'schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
 
@@ -298,6 +300,6 @@ revoke all on function
   private.clear_status_reason(),
   private.holds_secrets(jsonb),
   private.version_of(jsonb),
-  public.change_integration(uuid, uuid, jsonb, text)
+  public.change_integration(uuid, uuid, jsonb, text, uuid)
 from public, anon, authenticated, service_role;
-grant execute on function public.change_integration(uuid, uuid, jsonb, text) to service_role;
+grant execute on function public.change_integration(uuid, uuid, jsonb, text, uuid) to service_role;

@@ -726,7 +726,7 @@ comment on function public.abandon_connection(uuid, uuid, uuid, text, text, bool
   'integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
 
 create function public.disconnect_integration(
-  p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text
+  p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text, p_service_key uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
@@ -738,7 +738,7 @@ begin
     raise exception 'p_owner or p_wide_types is null' using errcode = 'invalid_parameter_value';
   end if;
   select i.organization_id into v_organization_id from public.integrations i where i.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_organization_id) then
+  if not found or not private.lock_access(p_user_id, p_service_key, 'connections:write', v_organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
@@ -750,18 +750,24 @@ begin
   insert into private.pending_revocations (
     organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
   ) values (
-    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration), p_user_id,
+    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration),
+    -- A service key has no grants at the provider: the user who connected has.
+    coalesce(p_user_id, (
+      select e.user_id from public.credential_events e
+      where e.integration_id = p_id and e.action in ('connected', 'reconnected') order by e.id desc limit 1
+    )),
     private.newest_config(v_integration), 'disconnected', p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   delete from public.integrations i where i.id = p_id;
   insert into private.ended_connections (id) values (p_id) on conflict (id) do nothing;
   perform private.write_event(
-    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'opened',
-    p_reason => 'disconnect', p_request_id => p_request_id
+    private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, p_id, v_row.integration_type,
+    v_integration.external_account_id, 'opened', p_reason => 'disconnect', p_request_id => p_request_id,
+    p_details => private.named_key(p_service_key)
   );
   perform private.write_event(
-    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'disconnected',
-    p_request_id => p_request_id
+    private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, p_id, v_row.integration_type,
+    v_integration.external_account_id, 'disconnected', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
   );
   return jsonb_build_object(
     'outcome', 'disconnected',
@@ -769,7 +775,7 @@ begin
     'earlier_grant', v_integration.may_have_earlier_grant,
     'shared', coalesce(
       (
-        select jsonb_agg(jsonb_build_object('id', s.id, 'visible', private.is_member(p_user_id, s.organization_id)))
+        select jsonb_agg(jsonb_build_object('id', s.id, 'visible', private.has_access(p_user_id, p_service_key, 'connections:write', s.organization_id)))
         from (
           select i.id, i.organization_id from public.integrations i
           where v_row.integration_type = any (p_wide_types) and i.integration_type = v_row.integration_type
@@ -783,7 +789,7 @@ begin
 end
 $$;
 
-comment on function public.disconnect_integration(uuid, uuid, uuid, text[], text) is
+comment on function public.disconnect_integration(uuid, uuid, uuid, text[], text, uuid) is
   'Deletes an integration, whatever its config contains, and leases the revocation of its newest credential to p_owner. Returns '
   'earlier_grant if a replaced grant may still exist, and shared: at most 100 other integrations that a revocation of everything '
   'that the user has granted (p_wide_types) ends, each with its id and whether the caller may see it.';
@@ -910,7 +916,7 @@ revoke all on function
   public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),
   public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
   public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text, uuid),
-  public.disconnect_integration(uuid, uuid, uuid, text[], text),
+  public.disconnect_integration(uuid, uuid, uuid, text[], text, uuid),
   public.claim_revocations(uuid, integer, text[], text[], text),
   public.settle_revocation(uuid, uuid, text, text)
 from public, anon, authenticated, service_role;
@@ -924,7 +930,7 @@ grant execute on function
   public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),
   public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
   public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text, uuid),
-  public.disconnect_integration(uuid, uuid, uuid, text[], text),
+  public.disconnect_integration(uuid, uuid, uuid, text[], text, uuid),
   public.claim_revocations(uuid, integer, text[], text[], text),
   public.settle_revocation(uuid, uuid, text, text)
 to service_role;

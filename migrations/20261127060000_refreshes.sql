@@ -183,7 +183,6 @@ create function public.claim_refresh(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row public.integrations;
-  v_key jsonb;
   v_lease public.credential_leases;
   v_wanted boolean;
   v_claim jsonb;
@@ -193,11 +192,11 @@ begin
   if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  if p_service_key is not null then
-    v_key := private.service_key(p_service_key, 'connections:credentials', v_row.organization_id);
-    if v_key is null then
-      return jsonb_build_object('outcome', 'unknown');
-    end if;
+  -- A key that may change connections has them refreshed and checked, for which the worker opens the credential.
+  if p_service_key is not null and not private.has_access(
+    null, p_service_key, case p_reason when 'credential' then 'connections:credentials' else 'connections:write' end, v_row.organization_id
+  ) then
+    return jsonb_build_object('outcome', 'unknown');
   end if;
 
   -- Of many concurrent callers most only wait. They take no lock.
@@ -254,9 +253,9 @@ begin
 
   if v_wanted or p_read then
     perform private.write_event(
-      case when p_user_id is not null then 'user' when v_key is not null then 'service_key' else 'service' end, p_user_id,
-      v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason,
-      p_request_id => p_request_id, p_details => v_key
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'opened', p_reason => p_reason, p_request_id => p_request_id,
+      p_details => private.named_key(p_service_key)
     );
   end if;
   if v_wanted then
@@ -356,20 +355,22 @@ comment on function private.lock_lease(uuid, uuid, bigint) is
   'config was rewritten or the lease taken over), or how the caller ended this lease earlier.';
 
 create function private.record_refresh_event(
-  p_row public.integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text
+  p_row public.integrations, p_user_id uuid, p_service_key uuid, p_action text, p_outcome text, p_reason text, p_request_id text
 ) returns void
-language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
-  select private.write_event(
-    case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
-    p_row.integration_type, p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform private.write_event(
+    private.actor(p_user_id, p_service_key), p_user_id, p_row.organization_id, p_row.id, p_row.integration_type,
+    p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id, private.named_key(p_service_key)
   );
+end
 $$;
 
-comment on function private.record_refresh_event(integrations, uuid, text, text, text, text) is
+comment on function private.record_refresh_event(integrations, uuid, uuid, text, text, text, text) is
   'Records how a refresh ended.';
 
 create function private.settle_refresh(
-  p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text
+  p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text, p_service_key uuid
 ) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -397,7 +398,7 @@ begin
         base = null
       where l.integration_id = p_id;
     perform private.note_success(v_row.integration_type, 'refresh');
-    perform private.record_refresh_event(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
+    perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
@@ -411,12 +412,12 @@ begin
 end
 $$;
 
-comment on function private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text) is
+comment on function private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text, uuid) is
   'Stores a refreshed config. If the row may not be written now, because of a rotation''s fence, the config is kept in the lease '
   'for the next claim.';
 
 create function public.settle_refreshes(
-  p_owner uuid, p_results jsonb, p_user_id uuid default null, p_request_id text default null
+  p_owner uuid, p_results jsonb, p_user_id uuid default null, p_request_id text default null, p_service_key uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
@@ -454,9 +455,10 @@ begin
     begin
       v_end := case
         when v_result.config is not null then private.settle_refresh(
-          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id)
+          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id, p_service_key)
         else private.fail_refresh(
-          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id)
+          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id,
+          p_service_key)
       end;
     exception when lock_not_available or deadlock_detected then
       -- A row that cannot be locked must not undo the others. Its lease expires, and the attempt stays recorded.
@@ -482,7 +484,7 @@ begin
 end
 $$;
 
-comment on function public.settle_refreshes(uuid, jsonb, uuid, text) is
+comment on function public.settle_refreshes(uuid, jsonb, uuid, text, uuid) is
   'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, '
   'generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and '
   'written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or '
@@ -673,7 +675,8 @@ comment on function private.due_refreshes(integer, integer, text[]) is
   'organizations.';
 
 create function private.fail_refresh(
-  p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text
+  p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text,
+  p_service_key uuid
 ) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -747,13 +750,13 @@ begin
       where i.id = p_id;
   end if;
   perform private.record_refresh_event(
-    v_row, p_user_id, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
+    v_row, p_user_id, p_service_key, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
   );
   return v_ended;
 end
 $$;
 
-comment on function private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text) is
+comment on function private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text, uuid) is
   'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may '
   'later), unreadable (the stored config does not open), invalid_grant (the token is no longer valid), invalid_client (the '
   'user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider '
@@ -834,26 +837,26 @@ revoke all on function
   private.take_lease(integrations, uuid),
   private.fits_after_refresh(jsonb),
   private.lock_lease(uuid, uuid, bigint),
-  private.record_refresh_event(integrations, uuid, text, text, text, text),
-  private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text),
+  private.record_refresh_event(integrations, uuid, uuid, text, text, text, text),
+  private.settle_refresh(uuid, uuid, bigint, jsonb, uuid, text, uuid),
   private.newest_config(integrations),
   private.paused_until(uuid, text, text),
   private.without_paused(text[], text),
   private.in_turns(text, text[], timestamp with time zone, integer),
   private.due_refreshes(integer, integer, text[]),
-  private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text),
+  private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text, uuid),
   private.note_success(text, text),
   private.has_succeeded(text, text, timestamp with time zone),
   public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text, uuid),
   public.claim_due_refreshes(uuid, integer, integer, text[], text),
-  public.settle_refreshes(uuid, jsonb, uuid, text),
+  public.settle_refreshes(uuid, jsonb, uuid, text, uuid),
   public.pause_provider(uuid, text, integer, integer),
   public.admit_renewal(text)
 from public, anon, authenticated, service_role;
 grant execute on function 
   public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text, uuid),
   public.claim_due_refreshes(uuid, integer, integer, text[], text),
-  public.settle_refreshes(uuid, jsonb, uuid, text),
+  public.settle_refreshes(uuid, jsonb, uuid, text, uuid),
   public.pause_provider(uuid, text, integer, integer),
   public.admit_renewal(text)
 to service_role;

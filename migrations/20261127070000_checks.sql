@@ -40,7 +40,7 @@ create index integrations_due_for_check on public.integrations (integration_type
   where scan_schedule is not null and next_check_at is not null and status in ('active', 'degraded');
 
 create function private.take_check(
-  p_row public.integrations, p_soon integer, p_user_id uuid, p_request_id text
+  p_row public.integrations, p_soon integer, p_user_id uuid, p_request_id text, p_service_key uuid
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -59,8 +59,9 @@ begin
   );
   if v_is_current then
     perform private.write_event(
-      case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
-      p_row.integration_type, p_row.external_account_id, 'opened', p_reason => 'check', p_request_id => p_request_id
+      private.actor(p_user_id, p_service_key), p_user_id, p_row.organization_id, p_row.id, p_row.integration_type,
+      p_row.external_account_id, 'opened', p_reason => 'check', p_request_id => p_request_id,
+      p_details => private.named_key(p_service_key)
     );
   end if;
   return jsonb_build_object(
@@ -75,7 +76,7 @@ begin
 end
 $$;
 
-comment on function private.take_check(integrations, integer, uuid, text) is
+comment on function private.take_check(integrations, integer, uuid, text, uuid) is
   'Claims the check of a locked integration. Returns null if another worker checks it or has just checked it. Returns no config '
   'if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version '
   'identifies the config that the verdict will be about.';
@@ -93,7 +94,9 @@ $$;
 comment on function private.health_of(integrations) is
   'The result of a check as the API returns it.';
 
-create function public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text default null) returns jsonb
+create function public.claim_check(
+  p_id uuid, p_user_id uuid, p_soon integer, p_request_id text default null, p_service_key uuid default null
+) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_row public.integrations;
@@ -104,7 +107,9 @@ begin
     raise exception 'p_soon is null' using errcode = 'invalid_parameter_value';
   end if;
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
+  if not found
+    or (coalesce(p_user_id, p_service_key) is not null and not private.has_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id))
+  then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;
@@ -119,7 +124,7 @@ begin
   if v_paused_until is not null then
     return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
   end if;
-  v_claim := private.take_check(v_row, p_soon, p_user_id, p_request_id);
+  v_claim := private.take_check(v_row, p_soon, p_user_id, p_request_id, p_service_key);
   if v_claim is null then
     return jsonb_build_object('outcome', 'busy');
   end if;
@@ -127,8 +132,8 @@ begin
 end
 $$;
 
-comment on function public.claim_check(uuid, uuid, integer, text) is
-  'Claims the check of one integration for a user, or with a null user for the worker itself. Returns claimed, recent (checked '
+comment on function public.claim_check(uuid, uuid, integer, text, uuid) is
+  'Claims the check of one integration for a user or a service key, or with neither for the worker itself. Returns claimed, recent (checked '
   'less than 10 seconds ago, with the result), busy, paused with seconds, or unknown.';
 
 create function private.due_checks(p_limit integer, p_types text[]) returns table (id uuid, turn integer)
@@ -185,7 +190,7 @@ begin
     for no key update of i skip locked
   loop
     exit when v_room <= 0;
-    v_claim := private.take_check(v_row, p_soon, null, p_request_id);
+    v_claim := private.take_check(v_row, p_soon, null, p_request_id, null);
     continue when v_claim is null;
     v_claims := v_claims || v_claim;
     v_room := v_room - octet_length(v_claim::text);
@@ -200,7 +205,8 @@ comment on function public.claim_due_checks(integer, text[], integer, text) is
   'Together the configs are at most about a megabyte.';
 
 create function public.settle_checks(
-  p_results jsonb, p_user_id uuid default null, p_request_id text default null, p_scan_types text[] default '{}'
+  p_results jsonb, p_user_id uuid default null, p_request_id text default null, p_scan_types text[] default '{}',
+  p_service_key uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
@@ -228,7 +234,7 @@ begin
     begin
       v_end := private.settle_check(
         v_result.id, v_result.version, v_result.status, v_result.reason, v_result.forbidden_days, v_result.schedule, v_result.next_check_at, p_user_id,
-        p_request_id, p_scan_types
+        p_request_id, p_scan_types, p_service_key
       );
     exception when lock_not_available or deadlock_detected then
       -- A row that cannot be locked must not undo the others. Its claim expires.
@@ -240,7 +246,7 @@ begin
 end
 $$;
 
-comment on function public.settle_checks(jsonb, uuid, text, text[]) is
+comment on function public.settle_checks(jsonb, uuid, text, text[], uuid) is
   'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the '
   'claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks '
   'for. When a slot of the schedule passes, an active integration of these types is queued for the scanner; for another one a run '
@@ -248,7 +254,7 @@ comment on function public.settle_checks(jsonb, uuid, text, text[]) is
 
 create function private.settle_check(
   p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamptz,
-  p_user_id uuid, p_request_id text, p_scan_types text[]
+  p_user_id uuid, p_request_id text, p_scan_types text[], p_service_key uuid
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -258,7 +264,9 @@ declare
   v_slot timestamptz;
 begin
   select * into v_old from public.integrations i where i.id = p_id for no key update;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
+  if not found
+    or (coalesce(p_user_id, p_service_key) is not null and not private.has_access(p_user_id, p_service_key, 'connections:write', v_old.organization_id))
+  then
     return jsonb_build_object('end', 'gone');
   end if;
 
@@ -320,8 +328,8 @@ begin
     returning * into v_row;
   update private.check_claims c set until = now() + interval '10 seconds' where c.integration_id = p_id;
   perform private.write_event(
-    case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
-    v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
+    private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+    v_row.external_account_id, 'checked', p_status, p_reason, p_request_id, private.named_key(p_service_key)
   );
   if v_slot is not null then
     perform private.settle_slot(v_row, v_slot);
@@ -330,7 +338,7 @@ begin
 end
 $$;
 
-comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[]) is
+comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[], uuid) is
   'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) '
   'it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After '
   'p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the type are forbidden: '
@@ -348,16 +356,16 @@ revoke all on table private.forbidden_checks from public, anon, authenticated, s
 
 revoke all on function 
   private.schedule_next_check(),
-  private.take_check(integrations, integer, uuid, text),
+  private.take_check(integrations, integer, uuid, text, uuid),
   private.health_of(integrations),
   private.due_checks(integer, text[]),
-  private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[]),
-  public.claim_check(uuid, uuid, integer, text),
+  private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[], uuid),
+  public.claim_check(uuid, uuid, integer, text, uuid),
   public.claim_due_checks(integer, text[], integer, text),
-  public.settle_checks(jsonb, uuid, text, text[])
+  public.settle_checks(jsonb, uuid, text, text[], uuid)
 from public, anon, authenticated, service_role;
 grant execute on function 
-  public.claim_check(uuid, uuid, integer, text),
+  public.claim_check(uuid, uuid, integer, text, uuid),
   public.claim_due_checks(integer, text[], integer, text),
-  public.settle_checks(jsonb, uuid, text, text[])
+  public.settle_checks(jsonb, uuid, text, text[], uuid)
 to service_role;

@@ -85,13 +85,13 @@ $$;
 comment on function private.shown_endpoint(webhook_endpoints) is
   'An endpoint as members of its organization see it.';
 
-create function private.lock_endpoint(p_id uuid, p_user_id uuid) returns public.webhook_endpoints
+create function private.lock_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid) returns public.webhook_endpoints
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e where e.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not found or not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', v_row.organization_id) then
     return null;
   end if;
   -- The organization again: it is the one whose membership is locked.
@@ -102,11 +102,12 @@ begin
 end
 $$;
 
-comment on function private.lock_endpoint(uuid, uuid) is
-  'Locks and returns an endpoint if the user belongs to its organization; null otherwise.';
+comment on function private.lock_endpoint(uuid, uuid, uuid) is
+  'Locks and returns an endpoint if the caller has access to its organization; null otherwise.';
 
 create function public.create_webhook_endpoint(
-  p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text default null
+  p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text default null,
+  p_service_key uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -115,7 +116,7 @@ begin
   -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
 
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
   if (select count(*) from public.webhook_endpoints e where e.organization_id = p_organization_id) >= 10 then
@@ -129,10 +130,10 @@ begin
 end
 $$;
 
-comment on function public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text) is
+comment on function public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text, uuid) is
   'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
 
-create function public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb) returns jsonb
+create function public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb, p_service_key uuid default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
@@ -148,7 +149,7 @@ begin
       errcode = 'invalid_parameter_value', hint = 'url a text, events a list or null, min_severity a text or null, enabled true or false';
   end if;
 
-  v_row := private.lock_endpoint(p_id, p_user_id);
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
   if v_row.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -174,31 +175,31 @@ begin
 end
 $$;
 
-comment on function public.change_webhook_endpoint(uuid, uuid, jsonb) is
+comment on function public.change_webhook_endpoint(uuid, uuid, jsonb, uuid) is
   'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears '
   'disabled_reason. Returns changed or unknown.';
 
-create function public.delete_webhook_endpoint(p_id uuid, p_user_id uuid) returns jsonb
+create function public.delete_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
-  v_row := private.lock_endpoint(p_id, p_user_id);
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
   delete from public.webhook_endpoints e where e.id = v_row.id;
   return jsonb_build_object('outcome', case when found then 'deleted' else 'unknown' end);
 end
 $$;
 
-comment on function public.delete_webhook_endpoint(uuid, uuid) is
+comment on function public.delete_webhook_endpoint(uuid, uuid, uuid) is
   'Deletes an endpoint with its pending deliveries. Returns deleted or unknown.';
 
-create function public.find_webhook_endpoint(p_id uuid, p_user_id uuid) returns jsonb
+create function public.find_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid default null) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and private.is_member(p_user_id, e.organization_id);
+    where e.id = p_id and private.has_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -206,15 +207,17 @@ begin
 end
 $$;
 
-comment on function public.find_webhook_endpoint(uuid, uuid) is
+comment on function public.find_webhook_endpoint(uuid, uuid, uuid) is
   'Reads an endpoint''s sealed secrets for a change of the secret. Returns found or unknown.';
 
-create function public.change_webhook_secret(p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb) returns jsonb
+create function public.change_webhook_secret(
+  p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb, p_service_key uuid default null
+) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
-  v_row := private.lock_endpoint(p_id, p_user_id);
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
   if v_row.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -232,7 +235,7 @@ begin
 end
 $$;
 
-comment on function public.change_webhook_secret(uuid, uuid, jsonb, jsonb) is
+comment on function public.change_webhook_secret(uuid, uuid, jsonb, jsonb, uuid) is
   'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) '
   'or unknown. A previous_secret among the new ones also signs for a day.';
 
@@ -682,12 +685,14 @@ comment on function public.settle_webhook_deliveries(uuid, jsonb) is
   'error it is delivered; released means that nothing was sent. A 410 from the endpoint''s url disables the endpoint. Deliveries '
   'that p_owner no longer holds are skipped, so a call may be repeated.';
 
-create function public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid) returns jsonb
+create function public.replay_webhook_delivery(
+  p_endpoint_id uuid, p_event_id uuid, p_user_id uuid, p_service_key uuid default null
+) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_endpoint public.webhook_endpoints;
 begin
-  v_endpoint := private.lock_endpoint(p_endpoint_id, p_user_id);
+  v_endpoint := private.lock_endpoint(p_endpoint_id, p_user_id, p_service_key);
   if v_endpoint.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -705,35 +710,35 @@ begin
 end
 $$;
 
-comment on function public.replay_webhook_delivery(uuid, uuid, uuid) is
+comment on function public.replay_webhook_delivery(uuid, uuid, uuid, uuid) is
   'Delivers an event again, after what is already undelivered, within three more days. Returns replayed, disabled or unknown.';
 
 revoke all on function 
   private.webhook_types(),
   private.shown_endpoint(webhook_endpoints),
-  private.lock_endpoint(uuid, uuid),
+  private.lock_endpoint(uuid, uuid, uuid),
   private.enqueue_event(uuid, uuid, text, jsonb, text),
   private.webhook_data(integrations, text),
   private.announce_integration(),
   private.announce_event(),
   private.webhook_pause(integer),
   private.clean_up_webhooks(),
-  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text),
-  public.change_webhook_endpoint(uuid, uuid, jsonb),
-  public.delete_webhook_endpoint(uuid, uuid),
-  public.find_webhook_endpoint(uuid, uuid),
-  public.change_webhook_secret(uuid, uuid, jsonb, jsonb),
+  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text, uuid),
+  public.change_webhook_endpoint(uuid, uuid, jsonb, uuid),
+  public.delete_webhook_endpoint(uuid, uuid, uuid),
+  public.find_webhook_endpoint(uuid, uuid, uuid),
+  public.change_webhook_secret(uuid, uuid, jsonb, jsonb, uuid),
   public.claim_webhook_deliveries(uuid, integer, integer, uuid[]),
   public.settle_webhook_deliveries(uuid, jsonb),
-  public.replay_webhook_delivery(uuid, uuid, uuid)
+  public.replay_webhook_delivery(uuid, uuid, uuid, uuid)
 from public, anon, authenticated, service_role;
 grant execute on function 
-  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text),
-  public.change_webhook_endpoint(uuid, uuid, jsonb),
-  public.delete_webhook_endpoint(uuid, uuid),
-  public.find_webhook_endpoint(uuid, uuid),
-  public.change_webhook_secret(uuid, uuid, jsonb, jsonb),
+  public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text, uuid),
+  public.change_webhook_endpoint(uuid, uuid, jsonb, uuid),
+  public.delete_webhook_endpoint(uuid, uuid, uuid),
+  public.find_webhook_endpoint(uuid, uuid, uuid),
+  public.change_webhook_secret(uuid, uuid, jsonb, jsonb, uuid),
   public.claim_webhook_deliveries(uuid, integer, integer, uuid[]),
   public.settle_webhook_deliveries(uuid, jsonb),
-  public.replay_webhook_delivery(uuid, uuid, uuid)
+  public.replay_webhook_delivery(uuid, uuid, uuid, uuid)
 to service_role;

@@ -146,16 +146,47 @@ $$;
 comment on function public.revoke_service_key(uuid, uuid) is
   'Ends a service key at once. For its organization''s owner, or an operator (p_user_id null). May be repeated. Returns revoked or unknown.';
 
-create function private.service_key(p_id uuid, p_scope text, p_organization_id uuid) returns jsonb
+create function private.service_key_covers(p_id uuid, p_scope text, p_organization_id uuid) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select jsonb_build_object('service_key', k.id, 'name', k.name)
-  from private.service_keys k
-  where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes)
-    and coalesce(k.organization_id = p_organization_id, true);
+  select exists (
+    select from private.service_keys k
+    where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes)
+      and coalesce(k.organization_id = p_organization_id, p_organization_id is not null)
+  );
 $$;
 
-comment on function private.service_key(uuid, text, uuid) is
-  'An event''s details about a service key that is valid, has the scope and may act for the organization; null otherwise.';
+comment on function private.service_key_covers(uuid, text, uuid) is
+  'Whether a service key is valid, has the scope and may act for the organization.';
+
+create function private.named_key(p_id uuid) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object('service_key', k.id, 'name', k.name) from private.service_keys k where k.id = p_id;
+$$;
+
+comment on function private.named_key(uuid) is
+  'An event''s details about a service key; null without one.';
+
+create function private.has_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select case
+    when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
+    else private.is_member(p_user_id, p_organization_id)
+  end;
+$$;
+
+comment on function private.has_access(uuid, uuid, text, uuid) is
+  'Whether a caller may access an organization: a service key with the scope, or without one a user who is a member.';
+
+create function private.lock_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid) returns boolean
+language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
+  select case
+    when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
+    else private.lock_membership(p_user_id, p_organization_id)
+  end;
+$$;
+
+comment on function private.lock_access(uuid, uuid, text, uuid) is
+  'Like has_access, for a function that is about to write: a membership cannot end before the caller''s transaction does.';
 
 create function public.authenticate_service_key(p_hash text, p_scope text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -195,7 +226,7 @@ language plpgsql stable security definer set search_path = pg_catalog, pg_temp a
 declare
   v_ids uuid[];
 begin
-  if private.service_key(p_service_key, 'connections:credentials', p_organization_id) is null then
+  if not private.service_key_covers(p_service_key, 'connections:credentials', p_organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   v_ids := array(
@@ -395,7 +426,7 @@ declare
   v_types text[] := p_integration_types;
   v_row private.connect_sessions;
 begin
-  if private.service_key(p_service_key, 'connect_sessions:write', p_organization_id) is null then
+  if not private.service_key_covers(p_service_key, 'connect_sessions:write', p_organization_id) then
     return jsonb_build_object('outcome', 'foreign_organization');
   end if;
 
@@ -450,7 +481,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     (
       select jsonb_build_object('outcome', 'found', 'connect_session', private.shown_connect_session(s))
       from private.connect_sessions s
-      where s.id = p_id and private.service_key(p_service_key, 'connect_sessions:write', s.organization_id) is not null
+      where s.id = p_id and private.service_key_covers(p_service_key, 'connect_sessions:write', s.organization_id)
     ),
     jsonb_build_object('outcome', 'unknown')
   );
@@ -582,7 +613,7 @@ declare
   v_pending public.pending_connections;
 begin
   select * into v_row from private.connect_sessions s where s.id = p_id for update;
-  if not found or private.service_key(p_service_key, 'connect_sessions:write', v_row.organization_id) is null then
+  if not found or not private.service_key_covers(p_service_key, 'connect_sessions:write', v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   v_state := private.connect_session_state(v_row);
@@ -642,11 +673,56 @@ $$;
 comment on function private.clean_up_connect_sessions() is
   'Deletes up to 1,000 connect sessions that ended more than a day ago. Until then their backends can read how they ended. Returns whether '
   'there may be more.';
+-- What a service key may read: a view for each table and view that users read, with the same columns. The worker names the key in a
+-- header, which PostgREST passes on; without it a view is empty.
+create view private.requesting_key as
+  select k.organization_id from private.service_keys k
+  where k.id = (nullif(current_setting('request.headers', true), '')::jsonb ->> 'x-service-key-id')::uuid
+    and k.revoked_at is null and coalesce(k.expires_at > now(), true);
+
+comment on view private.requesting_key is 'The valid service key that the request names.';
+
+revoke all on table private.requesting_key from public, anon, authenticated, service_role;
+
+do $$
+declare
+  v_name text;
+  v_columns text;
+  v_source text;
+begin
+  foreach v_name in array array[
+    'integrations', 'credential_events', 'assessments', 'assessment_checks', 'finding_list', 'finding_events', 'mute_list',
+    'webhook_endpoints', 'webhook_deliveries'
+  ] loop
+    select string_agg(a.attname, ', ' order by a.attnum) into v_columns from pg_attribute a
+      where a.attrelid = ('public.' || v_name)::regclass and a.attnum > 0 and not a.attisdropped
+        and has_column_privilege('authenticated', a.attrelid, a.attnum, 'select');
+    -- A view that runs with its reader's rights is repeated, so that it runs with those of this view's owner.
+    select case c.relkind when 'v' then '(' || rtrim(pg_get_viewdef(c.oid), ';') || ') v' else 'public.' || v_name end into v_source
+      from pg_class c where c.oid = ('public.' || v_name)::regclass;
+    -- Scalar subqueries, which the planner evaluates once and not for each row.
+    execute format(
+      'create view public.service_%s as select %s from %s where (select k.organization_id is null from private.requesting_key k) '
+      'or organization_id = (select k.organization_id from private.requesting_key k)',
+      v_name, v_columns, v_source
+    );
+    execute format('comment on view public.service_%s is %L', v_name, 'What the service key of the request may see of ' || v_name || '.');
+    execute format('revoke all on table public.service_%s from public, anon, authenticated, service_role', v_name);
+    execute format('grant select on table public.service_%s to service_role', v_name);
+  end loop;
+end
+$$;
+
+-- The list over all organizations, the newest first.
+create index integrations_created_at on public.integrations (created_at desc, id);
 
 revoke all on function
   private.is_owner(uuid, uuid),
   private.shown_service_key(private.service_keys),
-  private.service_key(uuid, text, uuid),
+  private.service_key_covers(uuid, text, uuid),
+  private.named_key(uuid),
+  private.has_access(uuid, uuid, text, uuid),
+  private.lock_access(uuid, uuid, text, uuid),
   private.clean_up_service_keys(integer),
   private.connect_session_state(private.connect_sessions),
   private.connect_session_is_open(uuid),

@@ -555,6 +555,7 @@ CREATE INDEX idx_integrations_org_id ON public.integrations USING btree (organiz
 CREATE INDEX idx_integrations_status ON public.integrations USING btree (status);
 CREATE INDEX idx_integrations_type ON public.integrations USING btree (integration_type);
 CREATE INDEX integrations_account ON public.integrations USING btree (integration_type, external_account_id);
+CREATE INDEX integrations_created_at ON public.integrations USING btree (created_at DESC, id);
 CREATE INDEX integrations_due_for_check ON public.integrations USING btree (integration_type, next_check_at) WHERE ((scan_schedule IS NOT NULL) AND (next_check_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
 CREATE INDEX integrations_due_for_refresh ON public.integrations USING btree (token_expires_at) INCLUDE (organization_id, integration_type, id) WHERE ((token_expires_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
 CREATE INDEX integrations_external_user ON public.integrations USING btree (organization_id, external_user_id) WHERE (external_user_id IS NOT NULL);
@@ -732,6 +733,12 @@ CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON public.webhook_en
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
 grant select (id, organization_id, url, events, min_severity, enabled, disabled_reason, previous_secret_ends_at, created_at) on public.webhook_endpoints to authenticated;
 
+-- The valid service key that the request names.
+create view private.requesting_key with (null) as
+ SELECT organization_id
+   FROM private.service_keys k
+  WHERE ((id = (((NULLIF(current_setting('request.headers'::text, true), ''::text))::jsonb ->> 'x-service-key-id'::text))::uuid) AND (revoked_at IS NULL) AND COALESCE((expires_at > now()), true));
+
 -- Findings, and until when they are muted.
 create view public.finding_list with (security_invoker=true) as
  SELECT f.id,
@@ -786,6 +793,256 @@ create view public.mute_list with (security_invoker=true) as
    FROM finding_mutes m;
 grant select on public.mute_list to authenticated;
 
+-- What the service key of the request may see of assessment_checks.
+create view public.service_assessment_checks with (null) as
+ SELECT assessment_id,
+    organization_id,
+    check_id,
+    check_version,
+    status,
+    reason,
+    needs,
+    complete,
+    passed,
+    failed,
+    unknown,
+    not_applicable
+   FROM assessment_checks
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_assessment_checks to service_role;
+
+-- What the service key of the request may see of assessments.
+create view public.service_assessments with (null) as
+ SELECT id,
+    organization_id,
+    integration_id,
+    integration_type,
+    account_id,
+    trigger,
+    slot,
+    requested_by,
+    state,
+    outcome,
+    reason,
+    catalogue,
+    baseline,
+    requests,
+    passed,
+    failed,
+    unknown,
+    not_applicable,
+    muted,
+    opened,
+    reopened,
+    resolved,
+    unverified,
+    queued_at,
+    started_at,
+    finished_at
+   FROM assessments
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_assessments to service_role;
+
+-- What the service key of the request may see of credential_events.
+create view public.service_credential_events with (null) as
+ SELECT id,
+    occurred_at,
+    user_id,
+    organization_id,
+    integration_id,
+    integration_type,
+    action,
+    outcome,
+    request_id,
+    actor,
+    reason,
+    details
+   FROM credential_events
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_credential_events to service_role;
+
+-- What the service key of the request may see of finding_events.
+create view public.service_finding_events with (null) as
+ SELECT id,
+    occurred_at,
+    finding_id,
+    organization_id,
+    assessment_id,
+    action,
+    cause,
+    reason
+   FROM finding_events
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_finding_events to service_role;
+
+-- What the service key of the request may see of finding_list.
+create view public.service_finding_list with (null) as
+ SELECT id,
+    organization_id,
+    integration_id,
+    integration_type,
+    account_id,
+    check_id,
+    check_version,
+    resource_type,
+    resource_id,
+    resource_name,
+    item,
+    severity,
+    sort_key,
+    state,
+    ended_as,
+    unverified_since,
+    unverified_reason,
+    evidence,
+    reopened,
+    first_seen_at,
+    opened_at,
+    ended_at,
+    muted_until,
+    muted
+   FROM ( SELECT f.id,
+            f.organization_id,
+            f.integration_id,
+            f.integration_type,
+            f.account_id,
+            f.check_id,
+            f.check_version,
+            f.resource_type,
+            f.resource_id,
+            f.resource_name,
+            f.item,
+            f.severity,
+            f.sort_key,
+            f.state,
+            f.ended_as,
+            f.unverified_since,
+            f.unverified_reason,
+            f.evidence,
+            f.reopened,
+            f.first_seen_at,
+            f.opened_at,
+            f.ended_at,
+            m.muted_until,
+            COALESCE((m.muted_until > now()), false) AS muted
+           FROM (findings f
+             CROSS JOIN LATERAL ( SELECT max(a.expires_at) AS muted_until
+                   FROM finding_mutes a
+                  WHERE ((a.organization_id = f.organization_id) AND (a.check_id = f.check_id) AND (a.ended_at IS NULL) AND (a.expires_at > now()) AND ((a.integration_id IS NULL) OR (a.integration_id = f.integration_id)) AND ((a.resource_id IS NULL) OR (a.resource_id = f.resource_id)) AND ((a.item IS NULL) OR (a.item = f.item)))) m)) v
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_finding_list to service_role;
+
+-- What the service key of the request may see of integrations.
+create view public.service_integrations with (null) as
+ SELECT id,
+    organization_id,
+    integration_type,
+    name,
+    status,
+    scan_schedule,
+    last_checked_at,
+    next_check_at,
+    created_at,
+    updated_at,
+    external_account_id,
+    token_expires_at,
+    status_reason,
+    external_user_id
+   FROM integrations
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_integrations to service_role;
+
+-- What the service key of the request may see of mute_list.
+create view public.service_mute_list with (null) as
+ SELECT id,
+    organization_id,
+    integration_id,
+    check_id,
+    resource_id,
+    item,
+    reason,
+    note,
+    created_by,
+    created_at,
+    expires_at,
+    ended_at,
+    ended_by,
+    active,
+    matches
+   FROM ( SELECT m.id,
+            m.organization_id,
+            m.integration_id,
+            m.check_id,
+            m.resource_id,
+            m.item,
+            m.reason,
+            m.note,
+            m.created_by,
+            m.created_at,
+            m.expires_at,
+            m.ended_at,
+            m.ended_by,
+            ((m.ended_at IS NULL) AND (m.expires_at > now())) AS active,
+            (EXISTS ( SELECT
+                   FROM findings f
+                  WHERE ((f.organization_id = m.organization_id) AND (f.check_id = m.check_id) AND (f.state = 'open'::text) AND ((m.integration_id IS NULL) OR (m.integration_id = f.integration_id)) AND ((m.resource_id IS NULL) OR (m.resource_id = f.resource_id)) AND ((m.item IS NULL) OR (m.item = f.item))))) AS matches
+           FROM finding_mutes m) v
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_mute_list to service_role;
+
+-- What the service key of the request may see of webhook_deliveries.
+create view public.service_webhook_deliveries with (null) as
+ SELECT endpoint_id,
+    event_id,
+    "position",
+    organization_id,
+    integration_id,
+    type,
+    occurred_at,
+    state,
+    attempts,
+    next_attempt_at,
+    last_attempt_at,
+    last_status,
+    last_error,
+    delivered_at
+   FROM webhook_deliveries
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_webhook_deliveries to service_role;
+
+-- What the service key of the request may see of webhook_endpoints.
+create view public.service_webhook_endpoints with (null) as
+ SELECT id,
+    organization_id,
+    url,
+    events,
+    min_severity,
+    enabled,
+    disabled_reason,
+    previous_secret_ends_at,
+    created_at
+   FROM webhook_endpoints
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_webhook_endpoints to service_role;
+
 CREATE OR REPLACE FUNCTION private.account_of(p_row integrations)
  RETURNS text
  LANGUAGE sql
@@ -798,6 +1055,16 @@ AS $function$
   );
 $function$;
 comment on function private.account_of(integrations) is 'The provider account of a row: external_account_id, or the config''s project_id if an earlier application stored it only there.';
+
+CREATE OR REPLACE FUNCTION private.actor(p_user_id uuid, p_service_key uuid)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case when p_service_key is not null then 'service_key' when p_user_id is not null then 'user' else 'service' end;
+$function$;
+comment on function private.actor(uuid,uuid) is 'An event''s actor: a service key, a user, or with neither the worker itself.';
 
 CREATE OR REPLACE FUNCTION private.admit(p_kind text, p_subject text, p_free integer, p_window interval, p_pause interval DEFAULT NULL::interval, p_longest interval DEFAULT NULL::interval)
  RETURNS integer
@@ -1702,7 +1969,7 @@ AS $function$
 $function$;
 comment on function private.external_user_of(uuid) is 'The end user of a connect session.';
 
-CREATE OR REPLACE FUNCTION private.fail_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text)
+CREATE OR REPLACE FUNCTION private.fail_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text, p_service_key uuid)
  RETURNS text
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1779,12 +2046,12 @@ begin
       where i.id = p_id;
   end if;
   perform private.record_refresh_event(
-    v_row, p_user_id, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
+    v_row, p_user_id, p_service_key, 'refresh_failed', case v_ended when 'backed_off' then 'failed' else v_ended end, v_reason, p_request_id
   );
   return v_ended;
 end
 $function$;
-comment on function private.fail_refresh(uuid,uuid,bigint,text,integer,jsonb,uuid,text) is 'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may later), unreadable (the stored config does not open), invalid_grant (the token is no longer valid), invalid_client (the user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider was not asked). p_refusal describes a refusal: {"alike", "may_be_ours", "tries"}. After the token has expired, equal refusals are counted. Once there are as many as tries, the first of them more than a day old, the grant counts as ended. If our client or the endpoint may be the cause, every connection of the type would be refused: then another one must have been refreshed since the first.';
+comment on function private.fail_refresh(uuid,uuid,bigint,text,integer,jsonb,uuid,text,uuid) is 'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may later), unreadable (the stored config does not open), invalid_grant (the token is no longer valid), invalid_client (the user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider was not asked). p_refusal describes a refusal: {"alike", "may_be_ours", "tries"}. After the token has expired, equal refusals are counted. Once there are as many as tries, the first of them more than a day old, the grant counts as ended. If our client or the endpoint may be the cause, every connection of the type would be refused: then another one must have been refreshed since the first.';
 
 CREATE OR REPLACE FUNCTION private.fence_is_up()
  RETURNS boolean
@@ -1866,6 +2133,19 @@ AS $function$
   );
 $function$;
 comment on function private.grant_is_shared(text,text,uuid,uuid,text,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
+
+CREATE OR REPLACE FUNCTION private.has_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
+    else private.is_member(p_user_id, p_organization_id)
+  end;
+$function$;
+comment on function private.has_access(uuid,uuid,text,uuid) is 'Whether a caller may access an organization: a service key with the scope, or without one a user who is a member.';
 
 CREATE OR REPLACE FUNCTION private.has_succeeded(p_integration_type text, p_act text, p_since timestamp with time zone)
  RETURNS boolean
@@ -1987,6 +2267,19 @@ AS $function$
 $function$;
 comment on function private.is_usable(integrations,integer) is 'Whether the stored access token is valid for p_soon more seconds, and no newer one is in the journal.';
 
+CREATE OR REPLACE FUNCTION private.lock_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
+    else private.lock_membership(p_user_id, p_organization_id)
+  end;
+$function$;
+comment on function private.lock_access(uuid,uuid,text,uuid) is 'Like has_access, for a function that is about to write: a membership cannot end before the caller''s transaction does.';
+
 CREATE OR REPLACE FUNCTION private.lock_connector(p_user_id uuid, p_connect_session_id uuid, p_organization_id uuid)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2005,7 +2298,7 @@ end
 $function$;
 comment on function private.lock_connector(uuid,uuid,uuid) is 'Whether this user, or this connect session, may connect for the organization. Locks the membership, or the session.';
 
-CREATE OR REPLACE FUNCTION private.lock_endpoint(p_id uuid, p_user_id uuid)
+CREATE OR REPLACE FUNCTION private.lock_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid)
  RETURNS webhook_endpoints
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2015,7 +2308,7 @@ declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e where e.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not found or not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', v_row.organization_id) then
     return null;
   end if;
   -- The organization again: it is the one whose membership is locked.
@@ -2025,7 +2318,7 @@ begin
   return v_row;
 end
 $function$;
-comment on function private.lock_endpoint(uuid,uuid) is 'Locks and returns an endpoint if the user belongs to its organization; null otherwise.';
+comment on function private.lock_endpoint(uuid,uuid,uuid) is 'Locks and returns an endpoint if the caller has access to its organization; null otherwise.';
 
 CREATE OR REPLACE FUNCTION private.lock_lease(p_id uuid, p_owner uuid, p_generation bigint)
  RETURNS text
@@ -2159,6 +2452,16 @@ AS $function$
 $function$;
 comment on function private.my_organizations() is 'The organizations of the signed-in user.';
 grant execute on function private.my_organizations() to authenticated;
+
+CREATE OR REPLACE FUNCTION private.named_key(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object('service_key', k.id, 'name', k.name) from private.service_keys k where k.id = p_id;
+$function$;
+comment on function private.named_key(uuid) is 'An event''s details about a service key; null without one.';
 
 CREATE OR REPLACE FUNCTION private.newest_config(p_row integrations)
  RETURNS jsonb
@@ -2338,18 +2641,20 @@ end
 $function$;
 comment on function private.record_not_run(integrations,timestamp with time zone,text) is 'Records a slot of the schedule without a run, so that the gap is visible.';
 
-CREATE OR REPLACE FUNCTION private.record_refresh_event(p_row integrations, p_user_id uuid, p_action text, p_outcome text, p_reason text, p_request_id text)
+CREATE OR REPLACE FUNCTION private.record_refresh_event(p_row integrations, p_user_id uuid, p_service_key uuid, p_action text, p_outcome text, p_reason text, p_request_id text)
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select private.write_event(
-    case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
-    p_row.integration_type, p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id
+begin
+  perform private.write_event(
+    private.actor(p_user_id, p_service_key), p_user_id, p_row.organization_id, p_row.id, p_row.integration_type,
+    p_row.external_account_id, p_action, p_outcome, p_reason, p_request_id, private.named_key(p_service_key)
   );
+end
 $function$;
-comment on function private.record_refresh_event(integrations,uuid,text,text,text,text) is 'Records how a refresh ended.';
+comment on function private.record_refresh_event(integrations,uuid,uuid,text,text,text,text) is 'Records how a refresh ended.';
 
 CREATE OR REPLACE FUNCTION private.refuse_change()
  RETURNS trigger
@@ -2553,18 +2858,19 @@ AS $function$
 $function$;
 comment on function private.sealed_elsewhere_rows() is 'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets. sealed_for is the id that their values are bound to.';
 
-CREATE OR REPLACE FUNCTION private.service_key(p_id uuid, p_scope text, p_organization_id uuid)
- RETURNS jsonb
+CREATE OR REPLACE FUNCTION private.service_key_covers(p_id uuid, p_scope text, p_organization_id uuid)
+ RETURNS boolean
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select jsonb_build_object('service_key', k.id, 'name', k.name)
-  from private.service_keys k
-  where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes)
-    and coalesce(k.organization_id = p_organization_id, true);
+  select exists (
+    select from private.service_keys k
+    where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes)
+      and coalesce(k.organization_id = p_organization_id, p_organization_id is not null)
+  );
 $function$;
-comment on function private.service_key(uuid,text,uuid) is 'An event''s details about a service key that is valid, has the scope and may act for the organization; null otherwise.';
+comment on function private.service_key_covers(uuid,text,uuid) is 'Whether a service key is valid, has the scope and may act for the organization.';
 
 CREATE OR REPLACE FUNCTION private.set_token_expiry()
  RETURNS trigger
@@ -2591,7 +2897,7 @@ end
 $function$;
 comment on function private.set_updated_at() is 'Sets updated_at. A rewrap, which sets integrations.rewrap, leaves it unchanged.';
 
-CREATE OR REPLACE FUNCTION private.settle_check(p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamp with time zone, p_user_id uuid, p_request_id text, p_scan_types text[])
+CREATE OR REPLACE FUNCTION private.settle_check(p_id uuid, p_version text, p_status text, p_reason text, p_forbidden_days integer, p_schedule text, p_next_check_at timestamp with time zone, p_user_id uuid, p_request_id text, p_scan_types text[], p_service_key uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2604,7 +2910,9 @@ declare
   v_slot timestamptz;
 begin
   select * into v_old from public.integrations i where i.id = p_id for no key update;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_old.organization_id)) then
+  if not found
+    or (coalesce(p_user_id, p_service_key) is not null and not private.has_access(p_user_id, p_service_key, 'connections:write', v_old.organization_id))
+  then
     return jsonb_build_object('end', 'gone');
   end if;
 
@@ -2666,8 +2974,8 @@ begin
     returning * into v_row;
   update private.check_claims c set until = now() + interval '10 seconds' where c.integration_id = p_id;
   perform private.write_event(
-    case when p_user_id is null then 'service' else 'user' end, p_user_id, v_row.organization_id, v_row.id,
-    v_row.integration_type, v_row.external_account_id, 'checked', p_status, p_reason, p_request_id
+    private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+    v_row.external_account_id, 'checked', p_status, p_reason, p_request_id, private.named_key(p_service_key)
   );
   if v_slot is not null then
     perform private.settle_slot(v_row, v_slot);
@@ -2675,9 +2983,9 @@ begin
   return jsonb_build_object('end', 'checked') || private.health_of(v_row);
 end
 $function$;
-comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text,text[]) is 'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
+comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text,text[],uuid) is 'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
 
-CREATE OR REPLACE FUNCTION private.settle_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text)
+CREATE OR REPLACE FUNCTION private.settle_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text, p_service_key uuid)
  RETURNS text
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2708,7 +3016,7 @@ begin
         base = null
       where l.integration_id = p_id;
     perform private.note_success(v_row.integration_type, 'refresh');
-    perform private.record_refresh_event(v_row, p_user_id, 'refreshed', 'succeeded', null, p_request_id);
+    perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
@@ -2721,7 +3029,7 @@ begin
   end;
 end
 $function$;
-comment on function private.settle_refresh(uuid,uuid,bigint,jsonb,uuid,text) is 'Stores a refreshed config. If the row may not be written now, because of a rotation''s fence, the config is kept in the lease for the next claim.';
+comment on function private.settle_refresh(uuid,uuid,bigint,jsonb,uuid,text,uuid) is 'Stores a refreshed config. If the row may not be written now, because of a rotation''s fence, the config is kept in the lease for the next claim.';
 
 CREATE OR REPLACE FUNCTION private.settle_slot(p_row integrations, p_slot timestamp with time zone)
  RETURNS void
@@ -2895,7 +3203,7 @@ end
 $function$;
 comment on function private.stage_results(uuid,text,jsonb) is 'Stores results of a run until it ends, each once: of two about the same resource the worse one stays, as in a list that changes between two pages. Results of another catalogue are dropped. False: with these they would be more than 50,000; none of these is kept, and the run is marked so.';
 
-CREATE OR REPLACE FUNCTION private.take_check(p_row integrations, p_soon integer, p_user_id uuid, p_request_id text)
+CREATE OR REPLACE FUNCTION private.take_check(p_row integrations, p_soon integer, p_user_id uuid, p_request_id text, p_service_key uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2917,8 +3225,9 @@ begin
   );
   if v_is_current then
     perform private.write_event(
-      case when p_user_id is null then 'service' else 'user' end, p_user_id, p_row.organization_id, p_row.id,
-      p_row.integration_type, p_row.external_account_id, 'opened', p_reason => 'check', p_request_id => p_request_id
+      private.actor(p_user_id, p_service_key), p_user_id, p_row.organization_id, p_row.id, p_row.integration_type,
+      p_row.external_account_id, 'opened', p_reason => 'check', p_request_id => p_request_id,
+      p_details => private.named_key(p_service_key)
     );
   end if;
   return jsonb_build_object(
@@ -2932,7 +3241,7 @@ begin
   );
 end
 $function$;
-comment on function private.take_check(integrations,integer,uuid,text) is 'Claims the check of a locked integration. Returns null if another worker checks it or has just checked it. Returns no config if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version identifies the config that the verdict will be about.';
+comment on function private.take_check(integrations,integer,uuid,text,uuid) is 'Claims the check of a locked integration. Returns null if another worker checks it or has just checked it. Returns no config if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version identifies the config that the verdict will be about.';
 
 CREATE OR REPLACE FUNCTION private.take_lease(p_row integrations, p_owner uuid)
  RETURNS jsonb
@@ -3192,7 +3501,7 @@ declare
   v_pending public.pending_connections;
 begin
   select * into v_row from private.connect_sessions s where s.id = p_id for update;
-  if not found or private.service_key(p_service_key, 'connect_sessions:write', v_row.organization_id) is null then
+  if not found or not private.service_key_covers(p_service_key, 'connect_sessions:write', v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   v_state := private.connect_session_state(v_row);
@@ -3403,7 +3712,7 @@ $function$;
 comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid) is 'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, too_many, unknown (the integration to reconnect does not exist) or over (the connect session no longer accepts a connection).';
 grant execute on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3423,7 +3732,7 @@ begin
   end if;
 
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not found or not private.lock_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
@@ -3453,23 +3762,23 @@ begin
 
   if p_changes->>'name' <> v_row.name then
     perform private.write_event(
-      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'renamed',
-      p_request_id => p_request_id
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'renamed', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
     );
   end if;
   if p_changes ? 'scan_schedule' and p_changes->>'scan_schedule' is distinct from v_row.scan_schedule then
     perform private.write_event(
-      'user', p_user_id, v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'rescheduled',
-      p_request_id => p_request_id
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'rescheduled', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
     );
   end if;
   return jsonb_build_object('outcome', 'changed');
 end
 $function$;
-comment on function change_integration(uuid,uuid,jsonb,text) is 'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
-grant execute on function change_integration(uuid,uuid,jsonb,text) to service_role;
+comment on function change_integration(uuid,uuid,jsonb,text,uuid) is 'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
+grant execute on function change_integration(uuid,uuid,jsonb,text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb)
+CREATE OR REPLACE FUNCTION public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3489,7 +3798,7 @@ begin
       errcode = 'invalid_parameter_value', hint = 'url a text, events a list or null, min_severity a text or null, enabled true or false';
   end if;
 
-  v_row := private.lock_endpoint(p_id, p_user_id);
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
   if v_row.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -3514,10 +3823,10 @@ begin
   return jsonb_build_object('outcome', 'changed', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function change_webhook_endpoint(uuid,uuid,jsonb) is 'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears disabled_reason. Returns changed or unknown.';
-grant execute on function change_webhook_endpoint(uuid,uuid,jsonb) to service_role;
+comment on function change_webhook_endpoint(uuid,uuid,jsonb,uuid) is 'Changes an endpoint. p_changes holds url, events (null: all), min_severity (null: any) and enabled, each optional. Enabling clears disabled_reason. Returns changed or unknown.';
+grant execute on function change_webhook_endpoint(uuid,uuid,jsonb,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.change_webhook_secret(p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb)
+CREATE OR REPLACE FUNCTION public.change_webhook_secret(p_id uuid, p_user_id uuid, p_read jsonb, p_config jsonb, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3526,7 +3835,7 @@ AS $function$
 declare
   v_row public.webhook_endpoints;
 begin
-  v_row := private.lock_endpoint(p_id, p_user_id);
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
   if v_row.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -3543,8 +3852,8 @@ begin
   return jsonb_build_object('outcome', 'rotated', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) or unknown. A previous_secret among the new ones also signs for a day.';
-grant execute on function change_webhook_secret(uuid,uuid,jsonb,jsonb) to service_role;
+comment on function change_webhook_secret(uuid,uuid,jsonb,jsonb,uuid) is 'Replaces the secrets that were read (p_read). Returns rotated, changed (other secrets are stored by now; nothing was written) or unknown. A previous_secret among the new ones also signs for a day.';
+grant execute on function change_webhook_secret(uuid,uuid,jsonb,jsonb,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.check_credential_attempts(p_user_id uuid, p_organization_id uuid, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
@@ -3570,7 +3879,7 @@ $function$;
 comment on function check_credential_attempts(uuid,uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user, ten for a connect session. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many with seconds.';
 grant execute on function check_credential_attempts(uuid,uuid,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3586,7 +3895,9 @@ begin
     raise exception 'p_soon is null' using errcode = 'invalid_parameter_value';
   end if;
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
+  if not found
+    or (coalesce(p_user_id, p_service_key) is not null and not private.has_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id))
+  then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   select * into v_row from public.integrations i where i.id = p_id and i.organization_id = v_row.organization_id for no key update;
@@ -3601,15 +3912,15 @@ begin
   if v_paused_until is not null then
     return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
   end if;
-  v_claim := private.take_check(v_row, p_soon, p_user_id, p_request_id);
+  v_claim := private.take_check(v_row, p_soon, p_user_id, p_request_id, p_service_key);
   if v_claim is null then
     return jsonb_build_object('outcome', 'busy');
   end if;
   return jsonb_build_object('outcome', 'claimed') || v_claim;
 end
 $function$;
-comment on function claim_check(uuid,uuid,integer,text) is 'Claims the check of one integration for a user, or with a null user for the worker itself. Returns claimed, recent (checked less than 10 seconds ago, with the result), busy, paused with seconds, or unknown.';
-grant execute on function claim_check(uuid,uuid,integer,text) to service_role;
+comment on function claim_check(uuid,uuid,integer,text,uuid) is 'Claims the check of one integration for a user or a service key, or with neither for the worker itself. Returns claimed, recent (checked less than 10 seconds ago, with the result), busy, paused with seconds, or unknown.';
+grant execute on function claim_check(uuid,uuid,integer,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text DEFAULT NULL::text)
  RETURNS jsonb
@@ -3638,7 +3949,7 @@ begin
     for no key update of i skip locked
   loop
     exit when v_room <= 0;
-    v_claim := private.take_check(v_row, p_soon, null, p_request_id);
+    v_claim := private.take_check(v_row, p_soon, null, p_request_id, null);
     continue when v_claim is null;
     v_claims := v_claims || v_claim;
     v_room := v_room - octet_length(v_claim::text);
@@ -3709,7 +4020,6 @@ CREATE OR REPLACE FUNCTION public.claim_refresh(p_id uuid, p_owner uuid, p_user_
 AS $function$
 declare
   v_row public.integrations;
-  v_key jsonb;
   v_lease public.credential_leases;
   v_wanted boolean;
   v_claim jsonb;
@@ -3719,11 +4029,11 @@ begin
   if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  if p_service_key is not null then
-    v_key := private.service_key(p_service_key, 'connections:credentials', v_row.organization_id);
-    if v_key is null then
-      return jsonb_build_object('outcome', 'unknown');
-    end if;
+  -- A key that may change connections has them refreshed and checked, for which the worker opens the credential.
+  if p_service_key is not null and not private.has_access(
+    null, p_service_key, case p_reason when 'credential' then 'connections:credentials' else 'connections:write' end, v_row.organization_id
+  ) then
+    return jsonb_build_object('outcome', 'unknown');
   end if;
 
   -- Of many concurrent callers most only wait. They take no lock.
@@ -3780,9 +4090,9 @@ begin
 
   if v_wanted or p_read then
     perform private.write_event(
-      case when p_user_id is not null then 'user' when v_key is not null then 'service_key' else 'service' end, p_user_id,
-      v_row.organization_id, v_row.id, v_row.integration_type, v_row.external_account_id, 'opened', p_reason => p_reason,
-      p_request_id => p_request_id, p_details => v_key
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'opened', p_reason => p_reason, p_request_id => p_request_id,
+      p_details => private.named_key(p_service_key)
     );
   end if;
   if v_wanted then
@@ -4388,7 +4698,7 @@ declare
   v_types text[] := p_integration_types;
   v_row private.connect_sessions;
 begin
-  if private.service_key(p_service_key, 'connect_sessions:write', p_organization_id) is null then
+  if not private.service_key_covers(p_service_key, 'connect_sessions:write', p_organization_id) then
     return jsonb_build_object('outcome', 'foreign_organization');
   end if;
 
@@ -4471,7 +4781,7 @@ $function$;
 comment on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone,integer) is 'Stores the hash of a new service key. p_user_id null: an operator, who alone may make a key of all organizations (p_organization_id null). The key expires at p_expires_at, or after p_days. An organization has at most 50 keys that are valid. Returns created, not_a_member, not_the_owner, expired (p_expires_at is past) or too_many.';
 grant execute on function create_service_key(uuid,uuid,text,text,text,text[],timestamp with time zone,integer) to service_role;
 
-CREATE OR REPLACE FUNCTION public.create_webhook_endpoint(p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.create_webhook_endpoint(p_id uuid, p_user_id uuid, p_organization_id uuid, p_url text, p_events text[], p_config jsonb, p_min_severity text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4483,7 +4793,7 @@ begin
   -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
 
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
   if (select count(*) from public.webhook_endpoints e where e.organization_id = p_organization_id) >= 10 then
@@ -4496,8 +4806,8 @@ begin
   return jsonb_build_object('outcome', 'created', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text) is 'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
-grant execute on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text) to service_role;
+comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text,uuid) is 'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
+grant execute on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.declare_fence(p_kids text[])
  RETURNS jsonb
@@ -4552,7 +4862,7 @@ $function$;
 comment on function declare_fence(text[]) is 'Declares the fence for a list of 1 to 16 key ids. Waits at most 2 s for running writers, then returns busy. The same list keeps the fence and its id; another list makes a new one. Returns fenced, busy or retired.';
 grant execute on function declare_fence(text[]) to service_role;
 
-CREATE OR REPLACE FUNCTION public.delete_webhook_endpoint(p_id uuid, p_user_id uuid)
+CREATE OR REPLACE FUNCTION public.delete_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4561,15 +4871,15 @@ AS $function$
 declare
   v_row public.webhook_endpoints;
 begin
-  v_row := private.lock_endpoint(p_id, p_user_id);
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
   delete from public.webhook_endpoints e where e.id = v_row.id;
   return jsonb_build_object('outcome', case when found then 'deleted' else 'unknown' end);
 end
 $function$;
-comment on function delete_webhook_endpoint(uuid,uuid) is 'Deletes an endpoint with its pending deliveries. Returns deleted or unknown.';
-grant execute on function delete_webhook_endpoint(uuid,uuid) to service_role;
+comment on function delete_webhook_endpoint(uuid,uuid,uuid) is 'Deletes an endpoint with its pending deliveries. Returns deleted or unknown.';
+grant execute on function delete_webhook_endpoint(uuid,uuid,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.disconnect_integration(p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text)
+CREATE OR REPLACE FUNCTION public.disconnect_integration(p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4585,7 +4895,7 @@ begin
     raise exception 'p_owner or p_wide_types is null' using errcode = 'invalid_parameter_value';
   end if;
   select i.organization_id into v_organization_id from public.integrations i where i.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_organization_id) then
+  if not found or not private.lock_access(p_user_id, p_service_key, 'connections:write', v_organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
 
@@ -4597,18 +4907,24 @@ begin
   insert into private.pending_revocations (
     organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
   ) values (
-    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration), p_user_id,
+    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration),
+    -- A service key has no grants at the provider: the user who connected has.
+    coalesce(p_user_id, (
+      select e.user_id from public.credential_events e
+      where e.integration_id = p_id and e.action in ('connected', 'reconnected') order by e.id desc limit 1
+    )),
     private.newest_config(v_integration), 'disconnected', p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   delete from public.integrations i where i.id = p_id;
   insert into private.ended_connections (id) values (p_id) on conflict (id) do nothing;
   perform private.write_event(
-    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'opened',
-    p_reason => 'disconnect', p_request_id => p_request_id
+    private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, p_id, v_row.integration_type,
+    v_integration.external_account_id, 'opened', p_reason => 'disconnect', p_request_id => p_request_id,
+    p_details => private.named_key(p_service_key)
   );
   perform private.write_event(
-    'user', p_user_id, v_row.organization_id, p_id, v_row.integration_type, v_integration.external_account_id, 'disconnected',
-    p_request_id => p_request_id
+    private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, p_id, v_row.integration_type,
+    v_integration.external_account_id, 'disconnected', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
   );
   return jsonb_build_object(
     'outcome', 'disconnected',
@@ -4616,7 +4932,7 @@ begin
     'earlier_grant', v_integration.may_have_earlier_grant,
     'shared', coalesce(
       (
-        select jsonb_agg(jsonb_build_object('id', s.id, 'visible', private.is_member(p_user_id, s.organization_id)))
+        select jsonb_agg(jsonb_build_object('id', s.id, 'visible', private.has_access(p_user_id, p_service_key, 'connections:write', s.organization_id)))
         from (
           select i.id, i.organization_id from public.integrations i
           where v_row.integration_type = any (p_wide_types) and i.integration_type = v_row.integration_type
@@ -4629,8 +4945,8 @@ begin
   );
 end
 $function$;
-comment on function disconnect_integration(uuid,uuid,uuid,text[],text) is 'Deletes an integration, whatever its config contains, and leases the revocation of its newest credential to p_owner. Returns earlier_grant if a replaced grant may still exist, and shared: at most 100 other integrations that a revocation of everything that the user has granted (p_wide_types) ends, each with its id and whether the caller may see it.';
-grant execute on function disconnect_integration(uuid,uuid,uuid,text[],text) to service_role;
+comment on function disconnect_integration(uuid,uuid,uuid,text[],text,uuid) is 'Deletes an integration, whatever its config contains, and leases the revocation of its newest credential to p_owner. Returns earlier_grant if a replaced grant may still exist, and shared: at most 100 other integrations that a revocation of everything that the user has granted (p_wide_types) ends, each with its id and whether the caller may see it.';
+grant execute on function disconnect_integration(uuid,uuid,uuid,text[],text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.end_mute(p_id uuid, p_user_id uuid)
  RETURNS jsonb
@@ -4683,7 +4999,7 @@ AS $function$
     (
       select jsonb_build_object('outcome', 'found', 'connect_session', private.shown_connect_session(s))
       from private.connect_sessions s
-      where s.id = p_id and private.service_key(p_service_key, 'connect_sessions:write', s.organization_id) is not null
+      where s.id = p_id and private.service_key_covers(p_service_key, 'connect_sessions:write', s.organization_id)
     ),
     jsonb_build_object('outcome', 'unknown')
   );
@@ -4700,7 +5016,7 @@ AS $function$
 declare
   v_ids uuid[];
 begin
-  if private.service_key(p_service_key, 'connections:credentials', p_organization_id) is null then
+  if not private.service_key_covers(p_service_key, 'connections:credentials', p_organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   v_ids := array(
@@ -4734,7 +5050,7 @@ $function$;
 comment on function find_opened_connect_session(uuid,text) is 'A connect session, for the browser that opened its link. Returns opened or unknown.';
 grant execute on function find_opened_connect_session(uuid,text) to service_role;
 
-CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid)
+CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -4744,15 +5060,15 @@ declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and private.is_member(p_user_id, e.organization_id);
+    where e.id = p_id and private.has_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   return jsonb_build_object('outcome', 'found', 'organization_id', v_row.organization_id, 'config', v_row.config);
 end
 $function$;
-comment on function find_webhook_endpoint(uuid,uuid) is 'Reads an endpoint''s sealed secrets for a change of the secret. Returns found or unknown.';
-grant execute on function find_webhook_endpoint(uuid,uuid) to service_role;
+comment on function find_webhook_endpoint(uuid,uuid,uuid) is 'Reads an endpoint''s sealed secrets for a change of the secret. Returns found or unknown.';
+grant execute on function find_webhook_endpoint(uuid,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.finish_scan_run(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_checks jsonb, p_results jsonb DEFAULT '[]'::jsonb, p_requests integer DEFAULT 0, p_reason text DEFAULT NULL::text)
  RETURNS jsonb
@@ -5304,7 +5620,7 @@ $function$;
 comment on function reopen_scan_credential(uuid,uuid,bigint,integer,text) is 'Returns the stored credential of a claimed run again, for a provider that no longer accepts the scanner''s one. Returns opened, not_usable (its token expires: save the position and release the run), changed, finished or gone.';
 grant execute on function reopen_scan_credential(uuid,uuid,bigint,integer,text) to service_role;
 
-CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid)
+CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5313,7 +5629,7 @@ AS $function$
 declare
   v_endpoint public.webhook_endpoints;
 begin
-  v_endpoint := private.lock_endpoint(p_endpoint_id, p_user_id);
+  v_endpoint := private.lock_endpoint(p_endpoint_id, p_user_id, p_service_key);
   if v_endpoint.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -5330,8 +5646,8 @@ begin
   return jsonb_build_object('outcome', case when found then 'disabled' else 'unknown' end);
 end
 $function$;
-comment on function replay_webhook_delivery(uuid,uuid,uuid) is 'Delivers an event again, after what is already undelivered, within three more days. Returns replayed, disabled or unknown.';
-grant execute on function replay_webhook_delivery(uuid,uuid,uuid) to service_role;
+comment on function replay_webhook_delivery(uuid,uuid,uuid,uuid) is 'Delivers an event again, after what is already undelivered, within three more days. Returns replayed, disabled or unknown.';
+grant execute on function replay_webhook_delivery(uuid,uuid,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.request_scan(p_id uuid, p_user_id uuid, p_types text[])
  RETURNS jsonb
@@ -5621,7 +5937,7 @@ $function$;
 comment on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) is 'Stores the position of a claimed run (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one transaction. p_requests: the number of requests since. Without p_not_before the claim is prolonged by three minutes; with it the run is released until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
 grant execute on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) to service_role;
 
-CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_scan_types text[] DEFAULT '{}'::text[])
+CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_scan_types text[] DEFAULT '{}'::text[], p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5653,7 +5969,7 @@ begin
     begin
       v_end := private.settle_check(
         v_result.id, v_result.version, v_result.status, v_result.reason, v_result.forbidden_days, v_result.schedule, v_result.next_check_at, p_user_id,
-        p_request_id, p_scan_types
+        p_request_id, p_scan_types, p_service_key
       );
     exception when lock_not_available or deadlock_detected then
       -- A row that cannot be locked must not undo the others. Its claim expires.
@@ -5664,10 +5980,10 @@ begin
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end
 $function$;
-comment on function settle_checks(jsonb,uuid,text,text[]) is 'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks for. When a slot of the schedule passes, an active integration of these types is queued for the scanner; for another one a run is recorded that did not run. Returns the outcome of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
-grant execute on function settle_checks(jsonb,uuid,text,text[]) to service_role;
+comment on function settle_checks(jsonb,uuid,text,text[],uuid) is 'Settles up to 100 checks, each by itself: [{id, version, status, reason?, schedule?, next_check_at?}]; without a status the claim is released. next_check_at follows from the schedule that was claimed. p_scan_types: the types that the scanner has checks for. When a slot of the schedule passes, an active integration of these types is queued for the scanner; for another one a run is recorded that did not run. Returns the outcome of each: checked with the result, changed (another config is stored; nothing was written), released, gone, or busy.';
+grant execute on function settle_checks(jsonb,uuid,text,text[],uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.settle_refreshes(p_owner uuid, p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text)
+CREATE OR REPLACE FUNCTION public.settle_refreshes(p_owner uuid, p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5709,9 +6025,10 @@ begin
     begin
       v_end := case
         when v_result.config is not null then private.settle_refresh(
-          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id)
+          v_result.id, p_owner, v_result.generation, v_result.config, p_user_id, p_request_id, p_service_key)
         else private.fail_refresh(
-          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id)
+          v_result.id, p_owner, v_result.generation, v_result.fault, v_result.retry_after, v_result.refusal, p_user_id, p_request_id,
+          p_service_key)
       end;
     exception when lock_not_available or deadlock_detected then
       -- A row that cannot be locked must not undo the others. Its lease expires, and the attempt stays recorded.
@@ -5736,8 +6053,8 @@ begin
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end
 $function$;
-comment on function settle_refreshes(uuid,jsonb,uuid,text) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
-grant execute on function settle_refreshes(uuid,jsonb,uuid,text) to service_role;
+comment on function settle_refreshes(uuid,jsonb,uuid,text,uuid) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
+grant execute on function settle_refreshes(uuid,jsonb,uuid,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text)
  RETURNS jsonb

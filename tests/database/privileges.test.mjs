@@ -51,6 +51,10 @@ const SCANNER_COLUMNS = {
   finding_events: `id occurred_at finding_id organization_id assessment_id action cause reason`,
   finding_mutes: `id organization_id integration_id check_id resource_id item reason note created_by created_at expires_at ended_at ended_by`,
 };
+/** What users read, of which service keys have views. */
+const FOR_SERVICES = [
+  "integrations", "credential_events", "assessments", "assessment_checks", "finding_list", "finding_events", "mute_list", "webhook_endpoints", "webhook_deliveries",
+];
 
 describe("what is granted, object by object", () => {
   test("functions are granted to the service key alone, the two of the policies to users, and the rest to nobody", async () => {
@@ -120,6 +124,7 @@ describe("what is granted, object by object", () => {
       "public.assessments": { service_role: ["select"] },
       "public.finding_list": { authenticated: ["select"] },
       "public.mute_list": { authenticated: ["select"] },
+      ...Object.fromEntries(FOR_SERVICES.map((name) => [`public.service_${name}`, { service_role: ["select"] }])),
     });
 
     const columns = await owner`

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
-import { addMember, call, startServer } from "./support.mjs";
+import { addMember, call, insertIntegration, startServer } from "./support.mjs";
 
 let server, owner, service;
 before(async () => {
@@ -80,6 +80,83 @@ describe("authenticate_service_key", () => {
     }
     const { outcome, seconds } = await authenticate(key.hash);
     assert.deepEqual([outcome, seconds > 20 && seconds <= 30], ["too_many", true]);
+  });
+});
+
+// Threat model 211 and 213.
+describe("the views for services", () => {
+  const VIEWS = [
+    "integrations", "credential_events", "assessments", "assessment_checks", "finding_list", "finding_events", "mute_list", "webhook_endpoints", "webhook_deliveries",
+  ];
+  /** The rows of a view in a request with these headers. */
+  const seen = (view, headers) =>
+    service.begin(async (sql) => {
+      if (headers) await sql`select set_config('request.headers', ${JSON.stringify(headers)}, true)`;
+      return [...(await sql.unsafe(`select organization_id from public.service_${view}`))].map((row) => row.organization_id);
+    });
+  const as = (key) => ({ "x-service-key-id": key.id });
+
+  test("show the rows of the key's organization, or of all, while the key is valid, and nothing without a key", async () => {
+    const [own, other] = [randomUUID(), randomUUID()];
+    for (const organization_id of [own, other]) await insertIntegration(service, { organization_id });
+    const [key, all] = [await created({ p_organization_id: own }), await created()];
+    assert.deepEqual(await seen("integrations", as(key)), [own]);
+    const visible = await seen("integrations", as(all));
+    assert.ok(visible.includes(own) && visible.includes(other));
+    for (const view of VIEWS) {
+      for (const headers of [undefined, {}, { "x-service-key-id": randomUUID() }]) assert.deepEqual(await seen(view, headers), [], view);
+    }
+    await call(service, "revoke_service_key", { p_user_id: null, p_id: key.id });
+    assert.deepEqual(await seen("integrations", as(key)), []);
+    await owner`update private.service_keys set expires_at = now() where id = ${all.id}`;
+    assert.deepEqual(await seen("integrations", as(all)), []);
+  });
+
+  test("have the columns that users may read, and no other", async () => {
+    for (const view of VIEWS) {
+      const columns = await owner`
+        select a.attname as name from pg_attribute a
+        where a.attrelid = ${`public.service_${view}`}::regclass and a.attnum > 0 order by 1`;
+      const granted = await owner`
+        select a.attname as name from pg_attribute a
+        where a.attrelid = ${`public.${view}`}::regclass and a.attnum > 0 and has_column_privilege('authenticated', a.attrelid, a.attnum, 'select') order by 1`;
+      assert.deepEqual([...columns], [...granted], view);
+    }
+    assert.ok(!(await service`select * from public.service_integrations limit 0`).columns.some(({ name }) => name === "config"));
+  });
+
+  test("list all organizations by an index, without a sort", async () => {
+    const key = await created();
+    await owner`insert into public.integrations (organization_id, integration_type, name) select gen_random_uuid(), 'supabase', 'many' from generate_series(1, 5000)`;
+    await owner`analyze public.integrations`;
+    const plan = await service.begin(async (sql) => {
+      await sql`select set_config('request.headers', ${JSON.stringify(as(key))}, true)`;
+      return sql`explain select id from public.service_integrations order by created_at desc, id limit 50`;
+    });
+    const text = plan.map((row) => row["QUERY PLAN"]).join("\n");
+    assert.match(text, /Index Scan using integrations_created_at/);
+    assert.doesNotMatch(text, /Sort/);
+  });
+});
+
+describe("what a service key changes", () => {
+  test("needs the scope and the organization, in the transaction itself", async () => {
+    const [own, other] = [randomUUID(), randomUUID()];
+    const p_id = await insertIntegration(service, { organization_id: own });
+    const change = async (key) => {
+      const args = { p_id, p_user_id: null, p_changes: service.json({ name: `n-${randomUUID()}` }), p_service_key: key?.id ?? null };
+      return (await call(service, "change_integration", args)).outcome;
+    };
+    const scopes = { p_scopes: ["connections:write"] };
+    assert.equal(await change(await created({ p_organization_id: own, ...scopes })), "changed");
+    assert.equal(await change(await created(scopes)), "changed");
+    assert.equal(await change(await created({ p_organization_id: other, ...scopes })), "unknown");
+    assert.equal(await change(await created({ p_organization_id: own, p_scopes: ["connections:read", "connections:credentials"] })), "unknown");
+    assert.equal(await change(), "unknown", "nobody at all");
+    const claimed = (key) =>
+      call(service, "claim_refresh", { p_id, p_owner: randomUUID(), p_service_key: key.id, p_within: 60, p_read: true, p_reason: "credential" });
+    assert.equal((await claimed(await created({ p_organization_id: own, ...scopes }))).outcome, "unknown");
+    assert.equal((await claimed(await created({ p_organization_id: own }))).outcome, "current");
   });
 });
 

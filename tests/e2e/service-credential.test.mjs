@@ -151,7 +151,7 @@ describe("a service key", { concurrency: true }, () => {
       (await read(fine, id, body)).expect(400, "invalid_request");
     }
     // A key is no user.
-    const asUser = await fetch(new URL("/api/integrations", fixture.worker.url), { headers: { authorization: `Bearer ${fine}` } });
+    const asUser = await fetch(new URL("/api/session", fixture.worker.url), { headers: { authorization: `Bearer ${fine}` } });
     assert.equal(asUser.status, 401);
     (await browser.post(`/api/integrations/${id}/credential`, {})).expect(401, "unauthorized");
     assert.ok(!JSON.stringify(fixture.worker.logs()).includes(fine));

@@ -1,14 +1,16 @@
 //! The context of handlers and jobs.
 
+use crate::auth::caller::Caller;
 use crate::auth::cookies::Cookies;
 use crate::auth::jwt::User;
 use crate::auth::service_key::{Scope, ServiceKey};
 use crate::auth::{origin, presented, verify};
 use crate::db::call::{self, Call};
+use crate::db::project::Reader;
 use crate::db::{Admission, AdmitWrite, AuthenticateServiceKey, ServiceKeyAuthenticated};
 use crate::error::{ClientError, Error, Result};
 use crate::host::{self, Incoming};
-use crate::ids::ServiceKeyId;
+use crate::ids::{OrganizationId, ServiceKeyId};
 use crate::json::parse_untrusted;
 use crate::random::hex;
 use crate::settings::Settings;
@@ -42,6 +44,14 @@ impl Deref for Context<'_> {
 pub struct SignedIn {
     pub user: User,
     pub token: String,
+}
+
+/// Who makes a request that users and programs may make.
+pub struct Principal {
+    pub caller: Caller,
+    pub reader: Reader,
+    /// The organization that is meant where the request names none. None: all that the key acts for.
+    pub organization: Option<OrganizationId>,
 }
 
 impl Context<'_> {
@@ -78,23 +88,52 @@ impl Context<'_> {
         })
     }
 
-    /// Authenticates the request's service key, which must have this scope.
+    /// Authenticates a program by its service key, which must have this scope, or else a user.
+    pub async fn principal(&self, scope: Scope) -> Result<Principal> {
+        if self.presented_key()?.is_some() {
+            let (id, organization) = self.program(scope).await?;
+            return Ok(Principal {
+                caller: Caller::ServiceKey(id),
+                reader: Reader::ServiceKey(id),
+                organization,
+            });
+        }
+        let signed_in = self.signed_in().await?;
+        Ok(Principal {
+            caller: Caller::User(signed_in.user.id),
+            organization: Some(signed_in.user.id.personal_organization()),
+            reader: Reader::User(signed_in.token),
+        })
+    }
+
+    /// The service key of a program, which must have this scope.
     pub async fn service_key(&self, scope: Scope) -> Result<ServiceKeyId> {
-        let presented = presented(&self.incoming.head, &self.cookies()?)?;
-        let key = ServiceKey::parse(&presented.token).filter(|_| !presented.from_cookie);
-        let key = key.ok_or(ClientError::Unauthorized)?;
+        self.program(scope).await.map(|(id, _)| id)
+    }
+
+    async fn program(&self, scope: Scope) -> Result<(ServiceKeyId, Option<OrganizationId>)> {
+        let key = self.presented_key()?.ok_or(ClientError::Unauthorized)?;
         let call = AuthenticateServiceKey {
             p_hash: &key.hash(),
             p_scope: scope,
         };
         match self.call(&call).await? {
-            ServiceKeyAuthenticated::Authenticated { id } => Ok(id),
+            ServiceKeyAuthenticated::Authenticated {
+                id,
+                organization_id,
+            } => Ok((id, organization_id)),
             ServiceKeyAuthenticated::Unknown => Err(ClientError::Unauthorized.into()),
             ServiceKeyAuthenticated::MissingScope => Err(ClientError::MissingScope(scope).into()),
             ServiceKeyAuthenticated::TooMany { seconds } => {
                 Err(ClientError::TooManyRequests { seconds }.into())
             }
         }
+    }
+
+    fn presented_key(&self) -> Result<Option<ServiceKey>> {
+        let presented = presented(&self.incoming.head, &self.cookies()?)?;
+        let key = ServiceKey::parse(&presented.token);
+        Ok(key.filter(|_| !presented.from_cookie))
     }
 
     /// Reads the body as JSON. `expected` is the message for the client if it has another shape.

@@ -1,6 +1,7 @@
 //! Authentication: a token of Supabase Auth, from the Authorization header or the session's cookie, or a service key.
 
 pub mod attempts;
+pub mod caller;
 pub mod cookies;
 pub mod jwks;
 pub mod jwt;

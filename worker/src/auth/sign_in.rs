@@ -4,6 +4,7 @@ use crate::auth::jwt::User;
 use crate::auth::{cookies, origin, supabase, verify};
 use crate::context::Context;
 use crate::db::pages::pages;
+use crate::db::project::Reader;
 use crate::db::{Admission, AdmitRenewal, AdmitSignIn, ForgiveSignIns, lists};
 use crate::error::{ClientError, Error, Result};
 use crate::host;
@@ -163,7 +164,8 @@ pub async fn who_am_i(context: &Context<'_>) -> Result<Response> {
     let signed_in = context.signed_in().await?;
     let user = &signed_in.user;
     let project = &context.settings.supabase;
-    let request = |offset| lists::memberships_request(project, &signed_in.token, user.id, offset);
+    let reader = Reader::User(signed_in.token);
+    let request = |offset| lists::memberships_request(project, &reader, user.id, offset);
     let (pages, has_more) = pages("memberships", request).await?;
     let mut body = described(user);
     body["organizations"] = json!(lists::read_memberships(&pages, user.id)?);

@@ -6,6 +6,7 @@ use crate::connect::credential_fields;
 use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::Context;
 use crate::credentials::{self, credential};
+use crate::db::project::Reader;
 use crate::db::{Admitted, CheckCredentialAttempts, Connector};
 use crate::display_name::Name;
 use crate::error::{ClientError, Error, Result};
@@ -55,7 +56,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
         reconnected: None,
     };
     let completed = stored(context, offer, &connection, &config).await?;
-    let response = detail::shown(context, &signed_in.token, completed.id).await?;
+    let response = detail::shown(context, &Reader::User(signed_in.token), completed.id).await?;
     let status = if completed.is_new { 201 } else { 200 };
     Ok(Response { status, ..response })
 }
@@ -71,7 +72,8 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     let signed_in = context.signed_in().await?;
     let connector = Connector::User(signed_in.user.id);
     let body: Body = context.json(r#"expected {"fields"}"#).await?;
-    let owner = detail::owner(context, &signed_in.token, id).await?;
+    let reader = Reader::User(signed_in.token);
+    let owner = detail::owner(context, &reader, id).await?;
     let offer = context.settings.direct(&owner.integration_type)?;
     let given = credential_fields::read(offer.provider(), body.fields)?;
     let admitted_at = admit(context, connector, owner.organization_id).await?;
@@ -86,7 +88,7 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
         reconnected: Some(id),
     };
     stored(context, offer, &connection, &config).await?;
-    detail::shown(context, &signed_in.token, id).await
+    detail::shown(context, &reader, id).await
 }
 
 /// Rejects users who are no members, and users who try key after key, before the provider is asked. Returns the time.

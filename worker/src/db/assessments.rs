@@ -1,7 +1,7 @@
 //! The runs of the scanner: requested, and listed with the user's own token.
 
 use crate::db::call::Call;
-use crate::db::project::Project;
+use crate::db::project::{Project, Reader};
 use crate::error::Result;
 use crate::findings::cursor::{self, Keyed};
 use crate::findings::filter::Scope;
@@ -195,30 +195,29 @@ const SHOWN: &str = "id,organization_id,integration_id,integration_type,account_
 /// Builds the request for runs, the newest first.
 pub fn list_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     scope: Scope,
     after: &str,
     limit: usize,
 ) -> HttpRequest {
     let filter = scope.filter();
-    let path = format!(
-        "/rest/v1/assessments?select={SHOWN}{filter}{after}&order=queued_at.desc,id&limit={limit}"
-    );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    let path =
+        format!("assessments?select={SHOWN}{filter}{after}&order=queued_at.desc,id&limit={limit}");
+    project.read(reader, &path)
 }
 
 /// Builds the request for one run.
-pub fn one_request(project: &Project, token: &str, id: AssessmentId) -> HttpRequest {
-    let path = format!("/rest/v1/assessments?select={SHOWN}&id=eq.{id}");
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+pub fn one_request(project: &Project, reader: &Reader, id: AssessmentId) -> HttpRequest {
+    let path = format!("assessments?select={SHOWN}&id=eq.{id}");
+    project.read(reader, &path)
 }
 
 /// Builds the request for the last run of an integration that has judged something.
-pub fn judged_request(project: &Project, token: &str, id: IntegrationId) -> HttpRequest {
+pub fn judged_request(project: &Project, reader: &Reader, id: IntegrationId) -> HttpRequest {
     let path = format!(
-        "/rest/v1/assessments?select={SHOWN}&integration_id=eq.{id}&passed=not.is.null&order=queued_at.desc,id&limit=1"
+        "assessments?select={SHOWN}&integration_id=eq.{id}&passed=not.is.null&order=queued_at.desc,id&limit=1"
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    project.read(reader, &path)
 }
 
 /// What one check saw in a run.
@@ -257,15 +256,15 @@ impl CheckRun {
 /// Builds the request for what the checks of a run saw: 500 at the most, in pages where the project answers fewer rows.
 pub fn checks_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     id: AssessmentId,
     offset: usize,
 ) -> HttpRequest {
     let path = format!(
-        "/rest/v1/assessment_checks?select=check_id,check_version,status,reason,needs,complete,passed,failed,unknown,not_applicable\
+        "assessment_checks?select=check_id,check_version,status,reason,needs,complete,passed,failed,unknown,not_applicable\
          &assessment_id=eq.{id}&order=check_id&offset={offset}"
     );
-    super::lists::counted(project, token, &path)
+    super::lists::counted(project, reader, &path)
 }
 
 #[cfg(test)]
@@ -323,7 +322,14 @@ mod tests {
         let scope = Scope::parse(&query).unwrap();
         let run: Assessment = serde_json::from_value(row(json!({}))).unwrap();
         let after = Assessment::after(&run.cursor()).unwrap();
-        let url = list_request(&settings.supabase, "t", scope, &after, 51).url;
+        let url = list_request(
+            &settings.supabase,
+            &Reader::User("t".to_owned()),
+            scope,
+            &after,
+            51,
+        )
+        .url;
         assert!(url.contains(&format!(
             "&integration_id=eq.{ID}&queued_at=lte.2026-11-27T20:58:00.123456Z&or=("
         )));

@@ -1,8 +1,9 @@
 //! Health checks: claimed, and settled with a verdict. And the pauses that providers ask for.
 
+use crate::auth::caller::Caller;
 use crate::db::call::Call;
 use crate::health::verdict::{Reason, Status};
-use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::ids::{IntegrationId, OrganizationId};
 use catalogue::Endpoint;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use uuid::Uuid;
 #[derive(Serialize)]
 pub struct ClaimCheck<'a> {
     pub p_id: IntegrationId,
-    /// The user; None: the worker.
-    pub p_user_id: Option<UserId>,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// A token that expires within this number of seconds is not returned.
     pub p_soon: u32,
     /// The request's id, for the event.
@@ -103,7 +104,8 @@ impl Call for ClaimDueChecks<'_> {
 pub struct SettleChecks<'a> {
     /// The results.
     pub p_results: &'a [CheckResult],
-    pub p_user_id: Option<UserId>,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// The request's id, for the events.
     pub p_request_id: &'a str,
     /// The types that the scanner has checks for: a slot of the schedule that passes becomes a run of it.

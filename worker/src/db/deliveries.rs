@@ -1,7 +1,8 @@
 //! Deliveries to an organization's endpoints: claimed, settled, and sent again.
 
+use crate::auth::caller::Caller;
 use crate::db::call::Call;
-use crate::ids::{EndpointId, EventId, OrganizationId, UserId};
+use crate::ids::{EndpointId, EventId, OrganizationId};
 use chrono::{DateTime, Utc};
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,8 @@ use uuid::Uuid;
 pub struct Replay {
     pub p_endpoint_id: EndpointId,
     pub p_event_id: EventId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
 }
 
 /// The outcome of [`Replay`].

@@ -1,6 +1,6 @@
 //! An integration's events, read with the user's own token. They outlive the integration.
 
-use crate::db::project::Project;
+use crate::db::project::{Project, Reader};
 use crate::error::{ClientError, Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, UserId};
@@ -98,17 +98,17 @@ pub struct Trail {
 }
 
 /// Builds the request for a page, with one event more than it holds: that event shows whether there is a next page.
-pub fn request(project: &Project, token: &str, id: IntegrationId, page: Page) -> HttpRequest {
+pub fn request(project: &Project, reader: &Reader, id: IntegrationId, page: Page) -> HttpRequest {
     let before = page
         .before
         .map(|before| format!("&id=lt.{before}"))
         .unwrap_or_default();
     let path = format!(
-        "/rest/v1/credential_events?select=id,occurred_at,actor,user_id,action,outcome,reason,request_id,details\
+        "credential_events?select=id,occurred_at,actor,user_id,action,outcome,reason,request_id,details\
          &integration_id=eq.{id}{before}&order=id.desc&limit={}",
         page.limit + 1
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    project.read(reader, &path)
 }
 
 /// Reads the response.
@@ -169,7 +169,7 @@ mod tests {
         let id = IntegrationId::parse(ID).unwrap();
         let url = |before| {
             let page = Page { before, limit: 2 };
-            request(&settings.supabase, "t", id, page).url
+            request(&settings.supabase, &Reader::User("t".to_owned()), id, page).url
         };
         assert!(url(None).contains(&format!("&integration_id=eq.{ID}&order=id.desc&limit=3")));
         assert!(url(Some(7)).contains(&format!("&integration_id=eq.{ID}&id=lt.7&order")));

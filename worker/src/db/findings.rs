@@ -1,6 +1,6 @@
 //! Findings and their history, asked for with the user's own token.
 
-use crate::db::project::Project;
+use crate::db::project::{Project, Reader};
 use crate::error::Result;
 use crate::findings::cursor::{self, Keyed};
 use crate::findings::filter::Filter;
@@ -139,45 +139,43 @@ const SHOWN: &str = "id,organization_id,integration_id,integration_type,check_id
 /// Builds the request for findings, the most severe first, of those the youngest.
 pub fn list_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     filter: &Filter,
     after: &str,
     limit: usize,
 ) -> HttpRequest {
-    listed(project, token, SHOWN, &filter.filter(), after, limit)
+    listed(project, reader, SHOWN, &filter.filter(), after, limit)
 }
 
 /// The same, with their evidence.
 pub fn whole_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     integration: IntegrationId,
     after: &str,
     limit: usize,
 ) -> HttpRequest {
     let filter = format!("&integration_id=eq.{integration}&state=eq.open");
     let select = format!("{SHOWN},evidence");
-    listed(project, token, &select, &filter, after, limit)
+    listed(project, reader, &select, &filter, after, limit)
 }
 
 fn listed(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     select: &str,
     filter: &str,
     after: &str,
     limit: usize,
 ) -> HttpRequest {
-    let path = format!(
-        "/rest/v1/finding_list?select={select}{filter}{after}&order=sort_key&limit={limit}"
-    );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    let path = format!("finding_list?select={select}{filter}{after}&order=sort_key&limit={limit}");
+    project.read(reader, &path)
 }
 
 /// Builds the request for one finding with its evidence.
-pub fn one_request(project: &Project, token: &str, id: FindingId) -> HttpRequest {
-    let path = format!("/rest/v1/finding_list?select={SHOWN},evidence&id=eq.{id}");
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+pub fn one_request(project: &Project, reader: &Reader, id: FindingId) -> HttpRequest {
+    let path = format!("finding_list?select={SHOWN},evidence&id=eq.{id}");
+    project.read(reader, &path)
 }
 
 /// A change of a finding, as the API shows it.
@@ -204,15 +202,15 @@ impl Keyed for Change {
 /// Builds the request for a finding's history, the newest first.
 pub fn history_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     id: FindingId,
     after: &str,
     limit: usize,
 ) -> HttpRequest {
     let path = format!(
-        "/rest/v1/finding_events?select=id,occurred_at,assessment_id,action,cause,reason&finding_id=eq.{id}{after}&order=id.desc&limit={limit}"
+        "finding_events?select=id,occurred_at,assessment_id,action,cause,reason&finding_id=eq.{id}{after}&order=id.desc&limit={limit}"
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    project.read(reader, &path)
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
 //! One integration, as its organization's members see it: asked for with the user's own token.
 
-use crate::db::project::Project;
+use crate::db::project::{Project, Reader};
 use crate::error::{ClientError, Error, Result};
+use crate::findings::cursor::{self, Keyed};
 use crate::findings::export::Cursor;
 use crate::findings::filter::Scope;
+use crate::http::query::Query;
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, OrganizationId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The visible columns: those of the list, and the health. Never `config`.
 const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at,external_user_id";
 
 /// Builds the request for an integration's details.
-pub fn details_request(project: &Project, token: &str, id: IntegrationId) -> HttpRequest {
-    request(project, token, id, SHOWN)
+pub fn details_request(project: &Project, reader: &Reader, id: IntegrationId) -> HttpRequest {
+    request(project, reader, id, SHOWN)
 }
 
 /// Reads the response: the row as it is, or None if it does not exist or is not the user's.
@@ -29,6 +31,108 @@ pub fn read_details(answer: &HttpResponse) -> Result<&str> {
     row.filter(|_| rows.len() == 1).ok_or_else(unexpected)
 }
 
+/// An integration in the list for programs.
+#[derive(Deserialize, Serialize)]
+pub struct Listed {
+    id: IntegrationId,
+    organization_id: OrganizationId,
+    integration_type: String,
+    name: String,
+    status: String,
+    created_at: String,
+    status_reason: Option<String>,
+    scan_schedule: Option<String>,
+    last_checked_at: Option<String>,
+    next_check_at: Option<String>,
+    token_expires_at: Option<String>,
+    external_user_id: Option<String>,
+}
+
+impl Keyed for Listed {
+    fn cursor(&self) -> String {
+        cursor::of_moment(&self.created_at, self.id.0)
+    }
+
+    fn after(cursor: &str) -> Result<String> {
+        cursor::after_moment("created_at", cursor)
+    }
+}
+
+/// Which integrations are listed.
+pub struct Filter {
+    pub organization: Option<OrganizationId>,
+    integration_type: Option<String>,
+    status: Option<&'static str>,
+    external_user: Option<String>,
+}
+
+const STATUSES: [&str; 4] = ["active", "degraded", "reconnect_required", "revoked"];
+
+impl Filter {
+    /// Its parameters.
+    pub const NAMES: [&str; 6] = [
+        "organization_id",
+        "integration_type",
+        "status",
+        "external_user_id",
+        "cursor",
+        "limit",
+    ];
+
+    /// Reads them.
+    pub fn parse(query: &Query) -> Result<Self> {
+        let organization = query.get("organization_id");
+        let kind = query.name("integration_type", "integration_type must be a type's name")?;
+        let status = query.get("status").map(|text| {
+            let known = STATUSES.into_iter().find(|status| *status == text);
+            known.ok_or(ClientError::Invalid(
+                "status must be active, degraded, reconnect_required or revoked",
+            ))
+        });
+        Ok(Self {
+            organization: organization.map(OrganizationId::parse).transpose()?,
+            integration_type: kind.map(str::to_owned),
+            status: status.transpose()?,
+            external_user: query.get("external_user_id").map(str::to_owned),
+        })
+    }
+
+    /// The filter of PostgREST.
+    fn filter(&self) -> String {
+        let organization = self
+            .organization
+            .map(|id| format!("&organization_id=eq.{id}"));
+        let kind = &self.integration_type;
+        let kind = kind
+            .as_ref()
+            .map(|kind| format!("&integration_type=eq.{kind}"));
+        let status = self.status.map(|status| format!("&status=eq.{status}"));
+        let external_user = self.external_user.as_deref().map(|user| {
+            let user: String = form_urlencoded::byte_serialize(user.as_bytes()).collect();
+            format!("&external_user_id=eq.{user}")
+        });
+        organization.unwrap_or_default()
+            + &kind.unwrap_or_default()
+            + &status.unwrap_or_default()
+            + &external_user.unwrap_or_default()
+    }
+}
+
+/// Builds the request for a page of integrations, the newest first.
+pub fn list_request(
+    project: &Project,
+    reader: &Reader,
+    filter: &Filter,
+    after: &str,
+    limit: usize,
+) -> HttpRequest {
+    let filter = filter.filter();
+    let path = format!(
+        "integrations?select={SHOWN},organization_id{filter}{after}&order=created_at.desc,id&limit={limit}"
+    );
+    project.read(reader, &path)
+}
+
 /// An integration's organization and type.
 #[derive(Deserialize)]
 pub struct Owner {
@@ -38,8 +142,8 @@ pub struct Owner {
 }
 
 /// Builds the request for an integration's organization.
-pub fn owner_request(project: &Project, token: &str, id: IntegrationId) -> HttpRequest {
-    request(project, token, id, "organization_id,integration_type")
+pub fn owner_request(project: &Project, reader: &Reader, id: IntegrationId) -> HttpRequest {
+    request(project, reader, id, "organization_id,integration_type")
 }
 
 /// Reads the response; None if the user may not see the integration.
@@ -62,7 +166,7 @@ pub struct Assessable {
 /// Builds the request for integrations of these types by id: from the one that a cursor names within, or after the one that it names.
 pub fn assessable_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     scope: Scope,
     types: &[&str],
     cursor: Option<&Cursor>,
@@ -79,14 +183,14 @@ pub fn assessable_request(
     });
     let (types, after) = (types.join(","), after.unwrap_or_default());
     let path = format!(
-        "/rest/v1/integrations?select=id,integration_type,external_account_id{filter}{after}&integration_type=in.({types})&order=id&limit={limit}"
+        "integrations?select=id,integration_type,external_account_id{filter}{after}&integration_type=in.({types})&order=id&limit={limit}"
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    project.read(reader, &path)
 }
 
-fn request(project: &Project, token: &str, id: IntegrationId, select: &str) -> HttpRequest {
-    let path = format!("/rest/v1/integrations?select={select}&id=eq.{id}&limit=1");
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+fn request(project: &Project, reader: &Reader, id: IntegrationId, select: &str) -> HttpRequest {
+    let path = format!("integrations?select={select}&id=eq.{id}&limit=1");
+    project.read(reader, &path)
 }
 
 fn body(answer: &HttpResponse) -> Result<&str> {
@@ -121,8 +225,8 @@ mod tests {
         let settings = settings(&complete()).unwrap();
         let id = IntegrationId::parse(ID).unwrap();
         for request in [
-            details_request(&settings.supabase, "t", id),
-            owner_request(&settings.supabase, "t", id),
+            details_request(&settings.supabase, &Reader::User("t".to_owned()), id),
+            owner_request(&settings.supabase, &Reader::User("t".to_owned()), id),
         ] {
             assert!(request.url.contains(&format!("&id=eq.{ID}&")));
             assert!(!request.url.contains("config"));
@@ -131,6 +235,30 @@ mod tests {
                 .iter()
                 .find(|(name, _)| *name == "authorization");
             assert_eq!(authorization.unwrap().1, "Bearer t");
+        }
+    }
+
+    // threat model 24
+    #[test]
+    fn a_filter_is_made_of_known_words_ids_and_encoded_text() {
+        let filter = |query: &str| {
+            let query = Query::parse(query, &Filter::NAMES, "expected")?;
+            Ok::<_, Error>(Filter::parse(&query)?.filter())
+        };
+        assert_eq!(filter("").unwrap(), "");
+        assert_eq!(
+            filter(&format!("organization_id={ID}&integration_type=supabase&status=degraded&external_user_id=a%26or%3D(id.gt.0)%20%C3%A9")).unwrap(),
+            format!("&organization_id=eq.{ID}&integration_type=eq.supabase&status=eq.degraded&external_user_id=eq.a%26or%3D%28id.gt.0%29+%C3%A9"),
+        );
+        for wrong in [
+            "organization_id=x",
+            "integration_type=a.b",
+            "status=Active",
+            "status=",
+            "select=config",
+            "offset=1",
+        ] {
+            assert!(filter(wrong).is_err(), "{wrong}");
         }
     }
 

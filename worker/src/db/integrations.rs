@@ -1,7 +1,8 @@
 //! Changes of an integration.
 
+use crate::auth::caller::Caller;
 use crate::db::call::Call;
-use crate::ids::{IntegrationId, UserId};
+use crate::ids::IntegrationId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -9,7 +10,8 @@ use serde_json::{Map, Value};
 #[derive(Serialize)]
 pub struct ChangeIntegration<'a> {
     pub p_id: IntegrationId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// The changes by column: `name`, `scan_schedule`, `next_check_at`.
     pub p_changes: &'a Map<String, Value>,
     /// The request's id, for the event.

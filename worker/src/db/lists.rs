@@ -1,6 +1,6 @@
 //! The lists that users read with their own token. Row level security decides what they contain.
 
-use crate::db::project::Project;
+use crate::db::project::{Project, Reader};
 use crate::error::{Error, Result};
 use crate::http::HttpRequest;
 use crate::ids::{OrganizationId, UserId};
@@ -14,20 +14,20 @@ pub const PAGE: usize = 1_000;
 /// Builds the request for an organization's integrations: exactly the documented columns, never `config`.
 pub fn list_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     organization: OrganizationId,
     offset: usize,
 ) -> HttpRequest {
     let path = format!(
-        "/rest/v1/integrations?select=id,integration_type,name,status,created_at&organization_id=eq.{organization}\
+        "integrations?select=id,integration_type,name,status,created_at&organization_id=eq.{organization}\
          &order=created_at.desc,id&limit={PAGE}&offset={offset}"
     );
-    counted(project, token, &path)
+    counted(project, reader, &path)
 }
 
 /// A request whose response contains the number of all rows.
-pub fn counted(project: &Project, token: &str, path: &str) -> HttpRequest {
-    let mut request = project.request("GET", path, &project.anon_key, Some(token), None);
+pub fn counted(project: &Project, reader: &Reader, path: &str) -> HttpRequest {
+    let mut request = project.read(reader, path);
     request.headers.push(("prefer", "count=exact".to_owned()));
     request
 }
@@ -120,14 +120,14 @@ pub struct Membership {
 /// Builds the request for a user's organizations.
 pub fn memberships_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     user: UserId,
     offset: usize,
 ) -> HttpRequest {
     let path = format!(
-        "/rest/v1/organization_members?select=organization_id,role&user_id=eq.{user}&order=organization_id&limit={PAGE}&offset={offset}"
+        "organization_members?select=organization_id,role&user_id=eq.{user}&order=organization_id&limit={PAGE}&offset={offset}"
     );
-    counted(project, token, &path)
+    counted(project, reader, &path)
 }
 
 /// Reads the response. The user's personal organization comes first, with the role `owner`.
@@ -162,7 +162,12 @@ mod tests {
     fn a_list_asks_for_the_documented_columns_of_one_organization() {
         let settings = read(&complete()).unwrap();
         let organization = OrganizationId::parse("67e55044-10b1-426f-9247-bb680e5fe0c8").unwrap();
-        let request = list_request(&settings.supabase, "t", organization, 0);
+        let request = list_request(
+            &settings.supabase,
+            &Reader::User("t".to_owned()),
+            organization,
+            0,
+        );
         assert!(
             request
                 .url

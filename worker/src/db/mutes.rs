@@ -1,7 +1,7 @@
 //! Mutes of findings: made, ended, and listed with the user's own token.
 
 use crate::db::call::Call;
-use crate::db::project::Project;
+use crate::db::project::{Project, Reader};
 use crate::error::Result;
 use crate::findings::cursor::{self, Keyed};
 use crate::http::HttpRequest;
@@ -152,27 +152,29 @@ impl Call for EndMute {
 
 const SHOWN: &str = "id,organization_id,integration_id,check_id,resource_id,item,reason,note,created_by,created_at,expires_at,ended_at,ended_by,active";
 
-/// Builds the request for the mutes of an organization, the newest first.
+/// Builds the request for the mutes of an organization, or of all that the reader may see, the newest first.
 pub fn list_request(
     project: &Project,
-    token: &str,
-    organization: OrganizationId,
+    reader: &Reader,
+    organization: Option<OrganizationId>,
     active: Option<bool>,
     after: &str,
     limit: usize,
 ) -> HttpRequest {
     let active = active.map(|active| format!("&active=is.{active}"));
     let active = active.unwrap_or_default();
+    let organization = organization.map(|id| format!("&organization_id=eq.{id}"));
+    let organization = organization.unwrap_or_default();
     let path = format!(
-        "/rest/v1/mute_list?select={SHOWN},matches&organization_id=eq.{organization}{active}{after}&order=created_at.desc,id&limit={limit}"
+        "mute_list?select={SHOWN},matches{organization}{active}{after}&order=created_at.desc,id&limit={limit}"
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    project.read(reader, &path)
 }
 
 /// Builds the request for the mutes that hold, of one check or of all, in pages where the project answers fewer rows.
 pub fn active_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     organization: OrganizationId,
     check: Option<&str>,
     offset: usize,
@@ -182,9 +184,9 @@ pub fn active_request(
     let check = check.map(|check| format!("&check_id=eq.{check}"));
     let check = check.unwrap_or_default();
     let path = format!(
-        "/rest/v1/mute_list?select={SHOWN}&organization_id=eq.{organization}{check}&ended_at=is.null&active=is.true&order=created_at,id&offset={offset}"
+        "mute_list?select={SHOWN}&organization_id=eq.{organization}{check}&ended_at=is.null&active=is.true&order=created_at,id&offset={offset}"
     );
-    super::lists::counted(project, token, &path)
+    super::lists::counted(project, reader, &path)
 }
 
 #[cfg(test)]

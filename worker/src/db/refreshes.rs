@@ -1,7 +1,8 @@
 //! Refreshes: claimed, and settled by the claim's owner.
 
+use crate::auth::caller::Caller;
 use crate::db::call::Call;
-use crate::ids::{IntegrationId, OrganizationId, ServiceKeyId, UserId};
+use crate::ids::{IntegrationId, OrganizationId};
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,9 +14,8 @@ pub struct ClaimRefresh<'a> {
     pub p_id: IntegrationId,
     /// The claim's owner, a fresh id.
     pub p_owner: Uuid,
-    /// The user. Without a user and a service key, the worker asks.
-    pub p_user_id: Option<UserId>,
-    pub p_service_key: Option<ServiceKeyId>,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// Only if the token expires within this number of seconds; None: in any case.
     pub p_within: Option<u32>,
     /// Whether the credential is also returned if it cannot be refreshed.
@@ -117,7 +117,8 @@ pub struct SettleRefreshes<'a> {
     pub p_owner: Uuid,
     /// The results.
     pub p_results: &'a [RefreshResult],
-    pub p_user_id: Option<UserId>,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// The request's id, for the events.
     pub p_request_id: &'a str,
 }

@@ -1,8 +1,9 @@
 //! The end of a grant: the database gives it up first, then the provider revokes it.
 
+use crate::auth::caller::Caller;
 use crate::db::call::Call;
 use crate::db::connections::ConnectorParameters;
-use crate::ids::{IntegrationId, OrganizationId, PendingId, RevocationId, UserId};
+use crate::ids::{IntegrationId, OrganizationId, PendingId, RevocationId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -58,7 +59,8 @@ impl Call for AbandonConnection<'_> {
 #[derive(Serialize)]
 pub struct DisconnectIntegration<'a> {
     pub p_id: IntegrationId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// The lease's owner.
     pub p_owner: Uuid,
     /// The types whose revocation ends everything that the user authorized.

@@ -136,6 +136,8 @@ pub enum ServiceKeyAuthenticated {
     Authenticated {
         /// The key.
         id: ServiceKeyId,
+        /// The organization that it acts for. None: all.
+        organization_id: Option<OrganizationId>,
     },
     /// Not found, revoked or expired.
     Unknown,

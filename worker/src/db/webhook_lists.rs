@@ -1,7 +1,7 @@
 //! An organization's endpoints and their deliveries, read with the user's own token.
 
 use crate::db::events::Page;
-use crate::db::project::Project;
+use crate::db::project::{Project, Reader};
 use crate::db::{Endpoint, lists};
 use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse};
@@ -10,18 +10,20 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Builds the request for an organization's endpoints, at most ten.
+/// Builds the request for the endpoints of an organization, at most ten, or of all that the reader may see.
 pub fn list_request(
     project: &Project,
-    token: &str,
-    organization: OrganizationId,
+    reader: &Reader,
+    organization: Option<OrganizationId>,
     offset: usize,
 ) -> HttpRequest {
+    let organization = organization.map(|id| format!("&organization_id=eq.{id}"));
+    let organization = organization.unwrap_or_default();
     let path = format!(
-        "/rest/v1/webhook_endpoints?select=id,organization_id,url,events,min_severity,enabled,disabled_reason,previous_secret_ends_at,created_at\
-         &organization_id=eq.{organization}&order=created_at,id&offset={offset}"
+        "webhook_endpoints?select=id,organization_id,url,events,min_severity,enabled,disabled_reason,previous_secret_ends_at,created_at\
+{organization}&order=created_at,id&offset={offset}"
     );
-    lists::counted(project, token, &path)
+    lists::counted(project, reader, &path)
 }
 
 /// Reads the response.
@@ -30,9 +32,9 @@ pub fn read_list(pages: &[String]) -> Result<Vec<Endpoint>> {
 }
 
 /// Builds the request that shows whether the user may see an endpoint.
-pub fn exists_request(project: &Project, token: &str, id: EndpointId) -> HttpRequest {
-    let path = format!("/rest/v1/webhook_endpoints?select=id&id=eq.{id}");
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+pub fn exists_request(project: &Project, reader: &Reader, id: EndpointId) -> HttpRequest {
+    let path = format!("webhook_endpoints?select=id&id=eq.{id}");
+    project.read(reader, &path)
 }
 
 /// Reads the response.
@@ -75,7 +77,7 @@ pub struct Deliveries {
 /// Builds the request for a page, with one row more than it holds: that row shows whether there is a next page.
 pub fn deliveries_request(
     project: &Project,
-    token: &str,
+    reader: &Reader,
     id: EndpointId,
     page: Page,
 ) -> HttpRequest {
@@ -84,11 +86,11 @@ pub fn deliveries_request(
         .map(|before| format!("&position=lt.{before}"))
         .unwrap_or_default();
     let path = format!(
-        "/rest/v1/webhook_deliveries?select=event_id,type,integration_id,occurred_at,state,attempts,last_attempt_at,last_status,last_error,\
+        "webhook_deliveries?select=event_id,type,integration_id,occurred_at,state,attempts,last_attempt_at,last_status,last_error,\
          next_attempt_at,position&endpoint_id=eq.{id}{before}&order=position.desc&limit={}",
         page.limit + 1
     );
-    project.request("GET", &path, &project.anon_key, Some(token), None)
+    project.read(reader, &path)
 }
 
 /// Reads the response.
@@ -144,13 +146,19 @@ mod tests {
             before: Some(7),
             limit: 2,
         };
-        let deliveries = deliveries_request(project, "t", id, page).url;
+        let deliveries = deliveries_request(project, &Reader::User("t".to_owned()), id, page).url;
         assert!(deliveries.contains(&format!(
             "&endpoint_id=eq.{ID}&position=lt.7&order=position.desc&limit=3"
         )));
-        let list = list_request(project, "t", OrganizationId::parse(ID).unwrap(), 0).url;
+        let list = list_request(
+            project,
+            &Reader::User("t".to_owned()),
+            OrganizationId::parse(ID).ok(),
+            0,
+        )
+        .url;
         assert!(list.contains(&format!("&organization_id=eq.{ID}&")));
-        let exists = exists_request(project, "t", id).url;
+        let exists = exists_request(project, &Reader::User("t".to_owned()), id).url;
         assert!(exists.ends_with(&format!("?select=id&id=eq.{ID}")));
         for url in [deliveries, list, exists] {
             assert!(!url.contains("config"), "{url}");

@@ -1,7 +1,8 @@
 //! An organization's webhook endpoints and their secrets.
 
+use crate::auth::caller::Caller;
 use crate::db::call::Call;
-use crate::ids::{EndpointId, OrganizationId, UserId};
+use crate::ids::{EndpointId, OrganizationId};
 use checks::Severity;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,8 @@ pub struct Endpoint {
 pub struct CreateEndpoint<'a> {
     /// The endpoint's id, which its sealed secrets are bound to.
     pub p_id: EndpointId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
     pub p_organization_id: OrganizationId,
     /// Its URL.
     pub p_url: &'a str,
@@ -106,7 +108,8 @@ pub enum EventType {
 #[derive(Serialize)]
 pub struct ChangeEndpoint<'a> {
     pub p_id: EndpointId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// The changes by column: `url`, `events`, `min_severity`, `enabled`.
     pub p_changes: &'a Map<String, Value>,
 }
@@ -133,7 +136,8 @@ impl Call for ChangeEndpoint<'_> {
 #[derive(Serialize)]
 pub struct DeleteEndpoint {
     pub p_id: EndpointId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
 }
 
 /// The outcome of [`DeleteEndpoint`].
@@ -155,7 +159,8 @@ impl Call for DeleteEndpoint {
 #[derive(Serialize)]
 pub struct FindEndpoint {
     pub p_id: EndpointId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
 }
 
 /// The outcome of [`FindEndpoint`].
@@ -181,7 +186,8 @@ impl Call for FindEndpoint {
 #[derive(Serialize)]
 pub struct ChangeSecret<'a> {
     pub p_id: EndpointId,
-    pub p_user_id: UserId,
+    #[serde(flatten)]
+    pub caller: Caller,
     /// The secrets that were read.
     pub p_read: &'a StoredConfig,
     /// The new secrets, sealed.

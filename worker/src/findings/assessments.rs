@@ -1,9 +1,11 @@
 //! The runs of the scanner: `/api/assessments`, and scanning now.
 
+use crate::auth::service_key;
 use crate::context::Context;
 use crate::db::assessments::{self as rows, Assessment, CheckRun, RequestScan, ScanRequested};
 use crate::db::lists;
 use crate::db::pages::pages;
+use crate::db::project::Reader;
 use crate::error::{ClientError, Result};
 use crate::findings::filter::Scope;
 use crate::findings::page::{page, rows_of};
@@ -56,11 +58,11 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
         "expected organization_id, integration_id, cursor or limit, each once",
     )?;
     let (scope, limit) = (Scope::parse(&query)?, query.limit()?);
-    let signed_in = context.signed_in().await?;
-    let scope = scope.or_personal(signed_in.user.id);
+    let principal = context.principal(service_key::Scope::FindingsRead).await?;
+    let scope = scope.or(principal.organization);
     let project = &context.settings.supabase;
     let request =
-        |after: &str, limit| rows::list_request(project, &signed_in.token, scope, after, limit);
+        |after: &str, limit| rows::list_request(project, &principal.reader, scope, after, limit);
     let (assessments, next_cursor) =
         page("assessments", query.get("cursor"), limit, request).await?;
     let listed = Listed {
@@ -79,15 +81,18 @@ pub async fn one(context: &Context<'_>, id: &str) -> Result<Response> {
         checks: Vec<CheckRun>,
     }
     let id = AssessmentId::parse(id)?;
-    let token = context.signed_in().await?.token;
-    let request = rows::one_request(&context.settings.supabase, &token, id);
+    let reader = context
+        .principal(service_key::Scope::FindingsRead)
+        .await?
+        .reader;
+    let request = rows::one_request(&context.settings.supabase, &reader, id);
     let found = rows_of("assessment", &request).await?;
     let Some(assessment) = found.into_iter().next() else {
         return Err(UNKNOWN.into());
     };
     let shown = Shown {
         assessment,
-        checks: checks_of(context, &token, id).await?,
+        checks: checks_of(context, &reader, id).await?,
     };
     Ok(Response::json(200, &shown))
 }
@@ -95,11 +100,11 @@ pub async fn one(context: &Context<'_>, id: &str) -> Result<Response> {
 /// What each check saw in a run.
 pub async fn checks_of(
     context: &Context<'_>,
-    token: &str,
+    reader: &Reader,
     id: AssessmentId,
 ) -> Result<Vec<CheckRun>> {
     let project = &context.settings.supabase;
-    let request = |offset| rows::checks_request(project, token, id, offset);
+    let request = |offset| rows::checks_request(project, reader, id, offset);
     let (pages, _) = pages("checks of an assessment", request).await?;
     lists::rows(&pages, "checks of an assessment")
 }
@@ -107,14 +112,14 @@ pub async fn checks_of(
 /// The last run of an integration that has judged something, with what each check saw.
 pub async fn last_judged(
     context: &Context<'_>,
-    token: &str,
+    reader: &Reader,
     id: IntegrationId,
 ) -> Result<Option<(Assessment, Vec<CheckRun>)>> {
-    let request = rows::judged_request(&context.settings.supabase, token, id);
+    let request = rows::judged_request(&context.settings.supabase, reader, id);
     let found: Vec<Assessment> = rows_of("assessment", &request).await?;
     let Some(run) = found.into_iter().next() else {
         return Ok(None);
     };
-    let checks = checks_of(context, token, run.id).await?;
+    let checks = checks_of(context, reader, run.id).await?;
     Ok(Some((run, checks)))
 }

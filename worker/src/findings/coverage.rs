@@ -1,5 +1,6 @@
 //! What is checked: the catalogue, and what of it a grant allows before a scan.
 
+use crate::auth::service_key;
 use crate::context::Context;
 use crate::error::{ClientError, Result};
 use crate::findings::assessments::last_judged;
@@ -52,8 +53,11 @@ pub async fn coverage(context: &Context<'_>, id: &str) -> Result<Response> {
         add_scopes_first: bool,
     }
     let id = IntegrationId::parse(id)?;
-    let token = context.signed_in().await?.token;
-    let owner = detail::owner(context, &token, id).await?;
+    let reader = context
+        .principal(service_key::Scope::FindingsRead)
+        .await?
+        .reader;
+    let owner = detail::owner(context, &reader, id).await?;
     let entry = checks::entry(&owner.integration_type).ok_or(ClientError::NotAssessable)?;
     let provider = context
         .settings
@@ -62,7 +66,7 @@ pub async fn coverage(context: &Context<'_>, id: &str) -> Result<Response> {
     let requested = provider
         .filter(|provider| provider.auth == Auth::Oauth && !provider.scopes.is_empty())
         .map(|provider| provider.scopes.as_slice());
-    let last = last_judged(context, &token, id).await?;
+    let last = last_judged(context, &reader, id).await?;
     let runs = last.as_ref().map_or(&[][..], |(_, checks)| checks);
     let coverage = shown_checks::coverage(entry, requested, runs);
     let is_requested = |scope: &&str| {

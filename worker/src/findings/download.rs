@@ -1,12 +1,14 @@
 //! `GET /api/export`: findings and results as a file.
 
+use crate::auth::service_key;
 use crate::context::Context;
 use crate::db::findings::{self as rows, Finding};
 use crate::db::integration;
 use crate::db::lists;
 use crate::db::mutes::{self, Mute};
 use crate::db::pages::pages;
-use crate::error::Result;
+use crate::db::project::Reader;
+use crate::error::{ClientError, Result};
 use crate::findings::assessments::last_judged;
 use crate::findings::export::{
     self, Cursor, EVIDENCE_MAX, FINDINGS_MAX, INTEGRATIONS_MAX, Section,
@@ -34,9 +36,9 @@ pub async fn download(context: &Context<'_>) -> Result<Response> {
     let format = export::format(query.get("format"))?;
     let scope = Scope::parse(&query)?;
     let cursor = query.get("cursor").map(Cursor::parse).transpose()?;
-    let signed_in = context.signed_in().await?;
-    let scope = scope.or_personal(signed_in.user.id);
-    let (sections, next) = collect(context, &signed_in.token, scope, cursor).await?;
+    let principal = context.principal(service_key::Scope::FindingsRead).await?;
+    let scope = scope.or(principal.organization);
+    let (sections, next) = collect(context, &principal.reader, scope, cursor).await?;
     let exports: Vec<_> = sections.iter().map(Section::export).collect();
     let media = match format {
         Format::Csv => ContentType::Csv,
@@ -65,27 +67,32 @@ pub async fn download(context: &Context<'_>) -> Result<Response> {
 /// What one answer holds, and the cursor of the next one.
 async fn collect(
     context: &Context<'_>,
-    token: &str,
+    reader: &Reader,
     scope: Scope,
     cursor: Option<Cursor>,
 ) -> Result<(Vec<Section>, Option<String>)> {
     let project = &context.settings.supabase;
     let organization = match (scope.integration, scope.organization) {
-        (Some(id), _) => detail::owner(context, token, id).await?.organization_id,
+        (Some(id), _) => detail::owner(context, reader, id).await?.organization_id,
         (None, Some(organization)) => organization,
-        (None, None) => return Ok((Vec::new(), None)),
+        (None, None) => {
+            return Err(ClientError::Invalid(
+                "name organization_id or integration_id with a service key of all organizations",
+            )
+            .into());
+        }
     };
     let kinds = shown_checks::types();
     let request = integration::assessable_request(
         project,
-        token,
+        reader,
         scope,
         &kinds,
         cursor.as_ref(),
         INTEGRATIONS_MAX + 1,
     );
     let integrations: Vec<integration::Assessable> = rows_of("integrations", &request).await?;
-    let mutes = active_mutes(context, token, organization).await?;
+    let mutes = active_mutes(context, reader, organization).await?;
     let mut within = cursor.and_then(|cursor| Some((cursor.integration, cursor.finding?)));
     let (mut sections, mut findings_left, mut evidence_left) =
         (Vec::new(), FINDINGS_MAX, EVIDENCE_MAX);
@@ -99,7 +106,7 @@ async fn collect(
         let mut after = within
             .take()
             .and_then(|(id, finding)| (id == integration.id).then_some(finding));
-        let mut run = last_judged(context, token, integration.id).await?;
+        let mut run = last_judged(context, reader, integration.id).await?;
         if let (Some(_), Some((_, checks))) = (&after, &mut run) {
             // The answer before this one had them.
             checks.clear();
@@ -107,7 +114,7 @@ async fn collect(
         let mut findings: Vec<Finding> = Vec::new();
         loop {
             let request = |after: &str, limit| {
-                rows::whole_request(project, token, integration.id, after, limit)
+                rows::whole_request(project, reader, integration.id, after, limit)
             };
             let limit = ROWS.min(findings_left);
             let (rows, next) = page("findings", after.as_deref(), limit, request).await?;
@@ -149,7 +156,7 @@ async fn collect(
         integration: last.id,
         finding: None,
     };
-    let request = integration::assessable_request(project, token, scope, &kinds, Some(&after), 1);
+    let request = integration::assessable_request(project, reader, scope, &kinds, Some(&after), 1);
     let more: Vec<integration::Assessable> = rows_of("integrations", &request).await?;
     Ok((sections, (!more.is_empty()).then(|| last.id.to_string())))
 }
@@ -164,11 +171,11 @@ fn weight(finding: &Finding) -> usize {
 
 async fn active_mutes(
     context: &Context<'_>,
-    token: &str,
+    reader: &Reader,
     organization: OrganizationId,
 ) -> Result<Vec<Mute>> {
     let project = &context.settings.supabase;
-    let request = |offset| mutes::active_request(project, token, organization, None, offset);
+    let request = |offset| mutes::active_request(project, reader, organization, None, offset);
     let (pages, _) = pages("mutes", request).await?;
     lists::rows(&pages, "mutes")
 }

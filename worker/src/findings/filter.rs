@@ -2,7 +2,7 @@
 
 use crate::error::{ClientError, Result};
 use crate::http::query::Query;
-use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::ids::{IntegrationId, OrganizationId};
 use checks::Severity;
 
 /// Of which organization and integration something is listed.
@@ -25,10 +25,10 @@ impl Scope {
         })
     }
 
-    /// Where nothing is named: the user's personal organization.
-    pub fn or_personal(mut self, user: UserId) -> Self {
+    /// Where nothing is named: this organization.
+    pub fn or(mut self, organization: Option<OrganizationId>) -> Self {
         if self.integration.is_none() && self.organization.is_none() {
-            self.organization = Some(user.personal_organization());
+            self.organization = organization;
         }
         self
     }
@@ -193,11 +193,11 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_it_is_the_personal_organization() {
-        let user = UserId::parse(ID).unwrap();
+    fn without_a_name_it_is_the_callers_organization() {
+        let own = OrganizationId::parse(ID).unwrap();
         let scope = |query| {
             let query = Query::parse(query, &Filter::NAMES, "expected").unwrap();
-            Scope::parse(&query).unwrap().or_personal(user).filter()
+            Scope::parse(&query).unwrap().or(Some(own)).filter()
         };
         let other = "00000000-0000-4000-8000-000000000001";
         assert_eq!(scope(""), format!("&organization_id=eq.{ID}"));

@@ -1,10 +1,12 @@
 //! `/api/findings`: lists, one finding, and its history.
 
+use crate::auth::service_key;
 use crate::context::Context;
 use crate::db::findings::{self as rows, Change, Finding};
 use crate::db::lists;
 use crate::db::mutes::{self, Mute};
 use crate::db::pages::pages;
+use crate::db::project::Reader;
 use crate::error::{ClientError, Result};
 use crate::findings::filter::Filter;
 use crate::findings::page::{page, rows_of};
@@ -30,11 +32,11 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
         "expected organization_id, integration_id, integration_type, severity, state, check_id, muted, cursor or limit, each once",
     )?;
     let (mut filter, limit) = (Filter::parse(&query)?, query.limit()?);
-    let signed_in = context.signed_in().await?;
-    filter.scope = filter.scope.or_personal(signed_in.user.id);
+    let principal = context.principal(service_key::Scope::FindingsRead).await?;
+    filter.scope = filter.scope.or(principal.organization);
     let project = &context.settings.supabase;
     let request =
-        |after: &str, limit| rows::list_request(project, &signed_in.token, &filter, after, limit);
+        |after: &str, limit| rows::list_request(project, &principal.reader, &filter, after, limit);
     let (findings, next_cursor) = page("findings", query.get("cursor"), limit, request).await?;
     let listed = Listed {
         findings,
@@ -55,12 +57,15 @@ pub async fn one(context: &Context<'_>, id: &str) -> Result<Response> {
         mutes: Vec<Mute>,
     }
     let id = FindingId::parse(id)?;
-    let token = context.signed_in().await?.token;
-    let finding = found(context, &token, id).await?;
+    let reader = context
+        .principal(service_key::Scope::FindingsRead)
+        .await?
+        .reader;
+    let finding = found(context, &reader, id).await?;
     let entry = checks::entry(&finding.integration_type);
     let check = entry.and_then(|entry| Some((entry, entry.check(&finding.check_id)?)));
     let check = check.map(|(entry, check)| shown_checks::shown(entry, check));
-    let mutes = active_mutes(context, &token, &finding).await?;
+    let mutes = active_mutes(context, &reader, &finding).await?;
     let (why, maps) = check.as_ref().map(|check| (check.why, check.maps)).unzip();
     let shown = Shown {
         finding,
@@ -86,12 +91,15 @@ pub async fn history(context: &Context<'_>, id: &str) -> Result<Response> {
         "expected cursor or limit, each once",
     )?;
     let limit = query.limit()?;
-    let token = context.signed_in().await?.token;
+    let reader = context
+        .principal(service_key::Scope::FindingsRead)
+        .await?
+        .reader;
     let project = &context.settings.supabase;
-    let request = |after: &str, limit| rows::history_request(project, &token, id, after, limit);
+    let request = |after: &str, limit| rows::history_request(project, &reader, id, after, limit);
     let (events, next_cursor) = page("history", query.get("cursor"), limit, request).await?;
     if events.is_empty() {
-        found(context, &token, id).await?;
+        found(context, &reader, id).await?;
     }
     let listed = Listed {
         events,
@@ -100,19 +108,29 @@ pub async fn history(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(Response::json(200, &listed))
 }
 
-async fn found(context: &Context<'_>, token: &str, id: FindingId) -> Result<Finding> {
-    let request = rows::one_request(&context.settings.supabase, token, id);
+async fn found(context: &Context<'_>, reader: &Reader, id: FindingId) -> Result<Finding> {
+    let request = rows::one_request(&context.settings.supabase, reader, id);
     let found = rows_of("finding", &request).await?;
     found.into_iter().next().ok_or(UNKNOWN.into())
 }
 
-async fn active_mutes(context: &Context<'_>, token: &str, finding: &Finding) -> Result<Vec<Mute>> {
+async fn active_mutes(
+    context: &Context<'_>,
+    reader: &Reader,
+    finding: &Finding,
+) -> Result<Vec<Mute>> {
     if finding.muted_until.is_none() {
         return Ok(Vec::new());
     }
     let (project, check) = (&context.settings.supabase, finding.check_id.as_str());
     let request = |offset| {
-        mutes::active_request(project, token, finding.organization_id, Some(check), offset)
+        mutes::active_request(
+            project,
+            reader,
+            finding.organization_id,
+            Some(check),
+            offset,
+        )
     };
     let (pages, _) = pages("mutes", request).await?;
     let mut mutes: Vec<Mute> = lists::rows(&pages, "mutes")?;

@@ -17,4 +17,4 @@ pub mod list;
 #[cfg(target_arch = "wasm32")]
 pub mod mutes;
 #[cfg(target_arch = "wasm32")]
-mod page;
+pub mod page;

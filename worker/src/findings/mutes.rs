@@ -1,5 +1,6 @@
 //! `/api/mutes`: a member's decision not to be bothered by findings until a day.
 
+use crate::auth::service_key;
 use crate::context::Context;
 use crate::db::mutes::{
     self as rows, EndMute, Mute, MuteEnded, MuteFindings, MuteReason, Muted, NewMute,
@@ -35,11 +36,12 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
         .transpose()?;
     let active = query.flag("active", "active must be true or false")?;
     let limit = query.limit()?;
-    let signed_in = context.signed_in().await?;
-    let organization = organization.unwrap_or_else(|| signed_in.user.id.personal_organization());
-    let (project, token) = (&context.settings.supabase, &signed_in.token);
-    let request =
-        |after: &str, limit| rows::list_request(project, token, organization, active, after, limit);
+    let principal = context.principal(service_key::Scope::FindingsRead).await?;
+    let organization = organization.or(principal.organization);
+    let (project, reader) = (&context.settings.supabase, &principal.reader);
+    let request = |after: &str, limit| {
+        rows::list_request(project, reader, organization, active, after, limit)
+    };
     let (mutes, next_cursor) = page("mutes", query.get("cursor"), limit, request).await?;
     Ok(Response::json(200, &Listed { mutes, next_cursor }))
 }

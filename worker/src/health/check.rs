@@ -1,5 +1,7 @@
 //! Health checks: the worker sends the identity request with the live credential, and the response decides the integration's status.
 
+use crate::auth::caller::Caller;
+use crate::auth::service_key::Scope;
 use crate::context::{Context, Task};
 use crate::db::{
     CheckClaim, CheckEnd, CheckResult, ClaimCheck, ClaimingCheck, Health, SettleChecks,
@@ -11,12 +13,12 @@ use crate::health::verdict::{Reason, Verdict, judge};
 use crate::host::now;
 use crate::host::{self, UpstreamResponse};
 use crate::http::{HttpRequest, Response, SendError};
-use crate::ids::{IntegrationId, UserId};
+use crate::ids::IntegrationId;
 use crate::oauth::identity::{self, Asked};
 use crate::oauth::token;
 use crate::offer::Offer;
 use crate::refresh::live_credential::{self, Credential, SOON_SECONDS};
-use crate::refresh::on_demand::{Actor, Caller};
+use crate::refresh::on_demand::Actor;
 use crate::refresh::policy::waits;
 use crate::refresh::provider_backoff;
 use crate::refresh::refresh_grant::open;
@@ -31,14 +33,14 @@ const CHECKS: usize = 3;
 /// `POST /api/integrations/:id/check`
 pub async fn check(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
-    let user = context.signed_in().await?.user.id;
-    let health = checked(context, id, Some(user)).await?;
+    let caller = context.principal(Scope::ConnectionsWrite).await?.caller;
+    let health = checked(context, id, caller).await?;
     Ok(Response::json(200, &health))
 }
 
 /// Checks an integration after something else has changed it.
 pub async fn by_itself(task: &Task, id: IntegrationId) {
-    if let Err(error) = checked(task, id, None).await {
+    if let Err(error) = checked(task, id, Caller::Worker).await {
         let detail = error.detail().unwrap_or_else(|| error.message());
         let detail = format!("integrations {id}: not checked: {detail}");
         host::log::warning(&task.request_id, &detail);
@@ -46,10 +48,10 @@ pub async fn by_itself(task: &Task, id: IntegrationId) {
 }
 
 /// Runs the check, or waits for one that is already running. A recent result is reused.
-async fn checked(task: &Task, id: IntegrationId, user: Option<UserId>) -> Result<Health> {
+async fn checked(task: &Task, id: IntegrationId, caller: Caller) -> Result<Health> {
     let call = ClaimCheck {
         p_id: id,
-        p_user_id: user,
+        caller,
         p_soon: SOON_SECONDS,
         p_request_id: &task.request_id,
     };
@@ -60,7 +62,7 @@ async fn checked(task: &Task, id: IntegrationId, user: Option<UserId>) -> Result
             ClaimingCheck::Claimed(_) if checks == CHECKS => return Err(busy()),
             ClaimingCheck::Claimed(claim) => {
                 checks += 1;
-                match settled(task, &claim, user).await? {
+                match settled(task, &claim, caller).await? {
                     Some(CheckEnd::Checked(health)) => return Ok(health),
                     Some(CheckEnd::Changed) => {}
                     Some(CheckEnd::Gone) => return Err(ClientError::UnknownIntegration.into()),
@@ -78,13 +80,9 @@ async fn checked(task: &Task, id: IntegrationId, user: Option<UserId>) -> Result
 }
 
 /// Runs a claimed check and settles it. If it could not run, the claim is given back.
-async fn settled(
-    task: &Task,
-    claim: &CheckClaim,
-    user: Option<UserId>,
-) -> Result<Option<CheckEnd>> {
+async fn settled(task: &Task, claim: &CheckClaim, caller: Caller) -> Result<Option<CheckEnd>> {
     let asker = Actor {
-        caller: user.map_or(Caller::Worker, Caller::User),
+        caller,
         reason: REASON,
     };
     let (result, failure) = match examine(task, claim, &asker).await {
@@ -92,7 +90,7 @@ async fn settled(
         Err(error) => (released(claim), Some(error)),
     };
     let id = result.id.0;
-    let ends = settle(task, &[result], user).await;
+    let ends = settle(task, &[result], caller).await;
     match failure {
         Some(error) => Err(error),
         None => Ok(ends?.remove(&id)),
@@ -232,12 +230,12 @@ pub fn released(claim: &CheckClaim) -> CheckResult {
 pub async fn settle(
     task: &Task,
     results: &[CheckResult],
-    user: Option<UserId>,
+    caller: Caller,
 ) -> Result<BTreeMap<Uuid, CheckEnd>> {
     let types = checks::entries().iter().map(|entry| entry.kind.as_str());
     let call = SettleChecks {
         p_results: results,
-        p_user_id: user,
+        caller,
         p_request_id: &task.request_id,
         p_scan_types: &types.collect::<Vec<_>>(),
     };

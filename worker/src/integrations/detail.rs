@@ -1,8 +1,10 @@
 //! One integration: shown, renamed, rescheduled, and reconnected with its own account.
 
+use crate::auth::service_key::Scope;
 use crate::connect::start::{self, AuthorizationRequest};
 use crate::context::Context;
 use crate::db::integration::{self, Owner};
+use crate::db::project::Reader;
 use crate::db::{ChangeIntegration, Changed, Connector};
 use crate::display_name::Name;
 use crate::error::{ClientError, Error, Result};
@@ -19,8 +21,8 @@ use serde_json::{Map, Value};
 /// `GET /api/integrations/:id`
 pub async fn details(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
-    let token = context.signed_in().await?.token;
-    shown(context, &token, id).await
+    let reader = context.principal(Scope::ConnectionsRead).await?.reader;
+    shown(context, &reader, id).await
 }
 
 /// `PATCH /api/integrations/:id`: changes the members that are given.
@@ -35,7 +37,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
     const EXPECTED: &str = r#"expected {"name"?,"scan_schedule"?}, at least one of them; a scan_schedule of null ends the checks"#;
     let id = IntegrationId::parse(id)?;
-    let signed_in = context.signed_in().await?;
+    let principal = context.principal(Scope::ConnectionsWrite).await?;
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
     let mut set = |column: &str, value: Value| changes.insert(column.to_owned(), value);
@@ -57,12 +59,12 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
     let call = ChangeIntegration {
         p_id: id,
-        p_user_id: signed_in.user.id,
+        caller: principal.caller,
         p_changes: &changes,
         p_request_id: &context.request_id,
     };
     match context.call(&call).await? {
-        Changed::Changed => shown(context, &signed_in.token, id).await,
+        Changed::Changed => shown(context, &principal.reader, id).await,
         Changed::NameTaken => Err(ClientError::NameTaken.into()),
         Changed::Unknown => Err(ClientError::UnknownIntegration.into()),
     }
@@ -79,7 +81,7 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let signed_in = context.signed_in().await?;
     let body: Body = context.json(r#"expected {"return_to"?}"#).await?;
     let return_to = start::return_path(body.return_to.as_deref())?;
-    let owner = owner(context, &signed_in.token, id).await?;
+    let owner = owner(context, &Reader::User(signed_in.token), id).await?;
     let client = context.settings.client(&owner.integration_type)?;
     let beginning = AuthorizationRequest {
         connector: Connector::User(signed_in.user.id),
@@ -93,8 +95,8 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
 }
 
 /// The organization of an integration, if the user may see it.
-pub async fn owner(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Owner> {
-    let request = integration::owner_request(&context.settings.supabase, token, id);
+pub async fn owner(context: &Context<'_>, reader: &Reader, id: IntegrationId) -> Result<Owner> {
+    let request = integration::owner_request(&context.settings.supabase, reader, id);
     let answer = host::fetch(&request)
         .await
         .map_err(|error| Error::no_answer("integration", error))?;
@@ -102,8 +104,8 @@ pub async fn owner(context: &Context<'_>, token: &str, id: IntegrationId) -> Res
     owner.ok_or(Error::Client(ClientError::UnknownIntegration))
 }
 
-pub async fn shown(context: &Context<'_>, token: &str, id: IntegrationId) -> Result<Response> {
-    let request = integration::details_request(&context.settings.supabase, token, id);
+pub async fn shown(context: &Context<'_>, reader: &Reader, id: IntegrationId) -> Result<Response> {
+    let request = integration::details_request(&context.settings.supabase, reader, id);
     let answer = host::fetch(&request)
         .await
         .map_err(|error| Error::no_answer("integration", error))?;

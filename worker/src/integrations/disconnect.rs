@@ -1,5 +1,6 @@
 //! Disconnecting: deletes an integration and revokes its grant.
 
+use crate::auth::service_key::Scope;
 use crate::context::Context;
 use crate::db::{DisconnectIntegration, Disconnected};
 use crate::error::{ClientError, Result};
@@ -18,11 +19,11 @@ const SHARED_CHECKS: usize = 10;
 /// So the provider is asked only about a grant that no row has any more. If the request fails, the schedule repeats it.
 pub async fn disconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
-    let user = context.signed_in().await?.user.id;
+    let caller = context.principal(Scope::ConnectionsWrite).await?.caller;
     let owner = random_uuid()?;
     let call = DisconnectIntegration {
         p_id: id,
-        p_user_id: user,
+        caller,
         p_owner: owner,
         p_wide_types: &revocations::wide_types(context.settings),
         p_request_id: &context.request_id,

@@ -1,5 +1,6 @@
 //! An integration's events: `GET /api/integrations/:id/events`.
 
+use crate::auth::service_key::Scope;
 use crate::context::Context;
 use crate::db::events::{self, Page};
 use crate::error::{Error, Result};
@@ -12,9 +13,9 @@ use crate::integrations::detail;
 pub async fn events(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let page = Page::parse(&context.incoming.head.query)?;
-    let token = context.signed_in().await?.token;
+    let reader = context.principal(Scope::ConnectionsRead).await?.reader;
     let ask = async |page| {
-        let request = events::request(&context.settings.supabase, &token, id, page);
+        let request = events::request(&context.settings.supabase, &reader, id, page);
         let answer = host::fetch(&request)
             .await
             .map_err(|error| Error::no_answer("events", error))?;
@@ -28,7 +29,7 @@ pub async fn events(context: &Context<'_>, id: &str) -> Result<Response> {
         }
         Some(_) => {}
         None => {
-            detail::owner(context, &token, id).await?;
+            detail::owner(context, &reader, id).await?;
         }
     }
     Ok(Response::json(200, &trail))

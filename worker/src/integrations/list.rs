@@ -1,24 +1,42 @@
 //! The list of integrations.
 
-use crate::context::Context;
+use crate::auth::service_key::Scope;
+use crate::context::{Context, Principal};
+use crate::db::integration::{self, Filter, Listed};
 use crate::db::lists;
+use crate::db::project::Reader;
 use crate::error::{ClientError, Error, Result};
+use crate::findings::page::page;
 use crate::host::{self, JsResponse};
 use crate::http::Response;
+use crate::http::query::Query;
 use crate::ids::OrganizationId;
+use serde::Serialize;
 use serde_json::json;
 
-/// `GET /api/integrations[?organization_id=][&offset=]`: one request to Supabase, with the user's own token. Its rows are passed on as they are.
+/// `GET /api/integrations`
 pub async fn list(context: &Context<'_>) -> Result<JsResponse> {
+    let principal = context.principal(Scope::ConnectionsRead).await?;
+    match principal {
+        Principal {
+            reader: Reader::User(_),
+            organization: Some(personal),
+            ..
+        } => of_user(context, &principal.reader, personal).await,
+        _ => of_program(context, &principal).await.map(Into::into),
+    }
+}
+
+/// `[?organization_id=][&offset=]`: one request to Supabase, with the user's own token. Its rows are passed on as they are.
+async fn of_user(
+    context: &Context<'_>,
+    reader: &Reader,
+    personal: OrganizationId,
+) -> Result<JsResponse> {
     let (organization, offset) = parameters(&context.incoming.head.query)?;
-    let signed_in = context.signed_in().await?;
-    let organization = organization.unwrap_or_else(|| signed_in.user.id.personal_organization());
-    let request = lists::list_request(
-        &context.settings.supabase,
-        &signed_in.token,
-        organization,
-        offset,
-    );
+    let project = &context.settings.supabase;
+    let organization = organization.unwrap_or(personal);
+    let request = lists::list_request(project, reader, organization, offset);
     let answer = host::send(&request)
         .await
         .map_err(|error| Error::no_answer("list", error))?;
@@ -29,6 +47,33 @@ pub async fn list(context: &Context<'_>) -> Result<JsResponse> {
         return Ok(Response::json(200, &empty).into());
     }
     Ok(answer.relay_list(listed.count))
+}
+
+/// `[?organization_id=][&integration_type=][&status=][&external_user_id=][&cursor=][&limit=]`: a page, of the key's organization or of all.
+async fn of_program(context: &Context<'_>, principal: &Principal) -> Result<Response> {
+    #[derive(Serialize)]
+    struct Page {
+        integrations: Vec<Listed>,
+        next_cursor: Option<String>,
+    }
+    let query = Query::parse(
+        &context.incoming.head.query,
+        &Filter::NAMES,
+        "expected organization_id, integration_type, status, external_user_id, cursor or limit, each once",
+    )?;
+    let (mut filter, limit) = (Filter::parse(&query)?, query.limit()?);
+    filter.organization = filter.organization.or(principal.organization);
+    let project = &context.settings.supabase;
+    let request = |after: &str, limit| {
+        integration::list_request(project, &principal.reader, &filter, after, limit)
+    };
+    let (integrations, next_cursor) =
+        page("integrations", query.get("cursor"), limit, request).await?;
+    let page = Page {
+        integrations,
+        next_cursor,
+    };
+    Ok(Response::json(200, &page))
 }
 
 fn parameters(query: &str) -> Result<(Option<OrganizationId>, usize)> {

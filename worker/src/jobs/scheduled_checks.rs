@@ -1,5 +1,6 @@
 //! Scheduled checks: claims due integrations in batches, checks them concurrently and writes the results in batches.
 
+use crate::auth::caller::Caller;
 use crate::context::Task;
 use crate::db::{CheckClaim, CheckResult, ClaimDueChecks, ClaimingDueChecks};
 use crate::error::{ClientError, Error, Result};
@@ -10,7 +11,7 @@ use crate::http::LANES;
 use crate::jobs::progress::Progress;
 use crate::offer::Offer;
 use crate::refresh::live_credential::SOON_SECONDS;
-use crate::refresh::on_demand::{Actor, Caller};
+use crate::refresh::on_demand::Actor;
 use crate::refresh::policy::{BackoffPolicy, RequestOutcome};
 use catalogue::Endpoint;
 use futures_util::{StreamExt, stream};
@@ -52,7 +53,7 @@ pub async fn run(task: &Task) -> Result<Progress> {
                 format!("check: {unreadable} of the claimed integrations could not be read");
             log::warning(&task.request_id, &detail);
         }
-        settle(task, &results, None).await?;
+        settle(task, &results, Caller::Worker).await?;
     }
 }
 

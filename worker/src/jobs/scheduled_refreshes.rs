@@ -1,5 +1,6 @@
 //! Claims expiring tokens in batches, refreshes them concurrently and writes the results in batches.
 
+use crate::auth::caller::Caller;
 use crate::context::Task;
 use crate::db::{Claim, ClaimDueRefreshes, ClaimingDue, Fault};
 use crate::error::Result;
@@ -72,7 +73,7 @@ impl Sweep<'_> {
     fn redeemer(&self) -> Redeemer {
         Redeemer {
             owner: self.owner,
-            user: None,
+            caller: Caller::Worker,
         }
     }
 

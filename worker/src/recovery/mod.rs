@@ -28,9 +28,11 @@ pub async fn recover(
         request_id,
     };
     let resumed = match json::read_tagged("request", note).ok() {
-        Some(Note::Refresh { owner, user, claim }) => {
-            refresh_grant::resume(&task, Redeemer { owner, user }, &claim, answer).await
-        }
+        Some(Note::Refresh {
+            owner,
+            caller,
+            claim,
+        }) => refresh_grant::resume(&task, Redeemer { owner, caller }, &claim, answer).await,
         Some(Note::Exchange(exchange)) => callback::give_up(&task, &exchange, answer).await,
         None => Err(Error::Internal {
             detail: "a note that cannot be read".to_owned(),

@@ -1,7 +1,8 @@
 //! What another job needs to know to go on with an answer: the note under which JavaScript holds it. Credentials in it are sealed.
 
+use crate::auth::caller::Caller;
 use crate::db::{Claim, Connector};
-use crate::ids::{OrganizationId, UserId};
+use crate::ids::OrganizationId;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 pub enum Note {
     Refresh {
         owner: Uuid,
-        user: Option<UserId>,
+        caller: Caller,
         claim: Claim,
     },
     Exchange(Exchange),
@@ -33,8 +34,8 @@ pub struct Exchange {
 }
 
 /// The note of a redemption.
-pub fn refresh_note(owner: Uuid, user: Option<UserId>, claim: &Claim) -> String {
-    json!({"request": "refresh", "owner": owner, "user": user, "claim": claim}).to_string()
+pub fn refresh_note(owner: Uuid, caller: Caller, claim: &Claim) -> String {
+    json!({"request": "refresh", "owner": owner, "caller": caller, "claim": claim}).to_string()
 }
 
 /// The note of an exchange.

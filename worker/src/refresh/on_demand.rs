@@ -1,41 +1,17 @@
 //! A refresh for a request. The caller with the claim redeems the refresh token once; concurrent callers wait and read the result.
 
+use crate::auth::caller::Caller;
+use crate::auth::service_key::Scope;
 use crate::context::{Context, Task};
 use crate::db::{ClaimRefresh, Claiming, Current, End, Fault};
 use crate::error::{ClientError, DatabaseFault, Error, Result};
 use crate::host;
 use crate::host::random_uuid;
 use crate::http::Response;
-use crate::ids::{IntegrationId, ServiceKeyId, UserId};
+use crate::ids::IntegrationId;
 use crate::refresh::policy::waits;
 use crate::refresh::refresh_grant::{Redeemer, redeem, settle};
 use serde_json::json;
-
-/// The caller that asks for a credential.
-#[derive(Clone, Copy)]
-pub enum Caller {
-    /// The worker itself.
-    Worker,
-    User(UserId),
-    /// A program with a service key.
-    ServiceKey(ServiceKeyId),
-}
-
-impl Caller {
-    fn user(self) -> Option<UserId> {
-        match self {
-            Self::User(id) => Some(id),
-            Self::Worker | Self::ServiceKey(_) => None,
-        }
-    }
-
-    fn service_key(self) -> Option<ServiceKeyId> {
-        match self {
-            Self::ServiceKey(id) => Some(id),
-            Self::Worker | Self::User(_) => None,
-        }
-    }
-}
 
 /// Who asks for a credential, and why.
 pub struct Actor<'a> {
@@ -69,7 +45,7 @@ const CLAIMS: usize = 3;
 pub async fn refresh(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let asker = Actor {
-        caller: Caller::User(context.signed_in().await?.user.id),
+        caller: context.principal(Scope::ConnectionsWrite).await?.caller,
         reason: "refresh",
     };
     let standing = renew(context, id, RefreshPolicy::Now, &asker).await?;
@@ -94,8 +70,7 @@ pub async fn renew(
         let call = ClaimRefresh {
             p_id: id,
             p_owner: random_uuid()?,
-            p_user_id: asker.caller.user(),
-            p_service_key: asker.caller.service_key(),
+            caller: asker.caller,
             p_within: within,
             p_read: wanted != RefreshPolicy::Now,
             p_reason: asker.reason,
@@ -107,7 +82,7 @@ pub async fn renew(
                 claims += 1;
                 let redeemer = Redeemer {
                     owner: call.p_owner,
-                    user: asker.caller.user(),
+                    caller: asker.caller,
                 };
                 let done = redeem(task, redeemer, &claim).await;
                 let fault = done.result.fault;

@@ -4,6 +4,7 @@
 //! result for the next claim. One gap remains: a worker that dies between the provider's response and its first write. The next claim then finds the
 //! recorded attempt, tries the token that is stored, and the events show what was lost.
 
+use crate::auth::caller::Caller;
 use crate::connect::store_connection;
 use crate::context::Task;
 use crate::credentials::{self, Row};
@@ -13,7 +14,7 @@ use crate::host::now;
 use crate::host::{self, UpstreamResponse, log};
 use crate::http::SendError;
 use crate::http::rate_limit::retry_after;
-use crate::ids::{IntegrationId, OrganizationId, UserId};
+use crate::ids::{IntegrationId, OrganizationId};
 use crate::oauth::Client;
 use crate::oauth::refresh::{self as oauth, Redemption};
 use crate::offer::ClientOf;
@@ -59,13 +60,13 @@ impl Redeemed {
 pub struct Redeemer {
     /// The claim's owner.
     pub owner: Uuid,
-    /// The user who asked for it.
-    pub user: Option<UserId>,
+    /// Who asked for it.
+    pub caller: Caller,
 }
 
 /// Refreshes a claimed row: at most one request to the provider.
 pub async fn redeem(task: &Task, redeemer: Redeemer, claim: &Claim) -> Redeemed {
-    let note = refresh_note(redeemer.owner, redeemer.user, claim);
+    let note = refresh_note(redeemer.owner, redeemer.caller, claim);
     let mut redeemed = match attempt(task, claim, &note).await {
         Ok(redeemed) => redeemed,
         Err(failed) => failed.redeemed(task, claim),
@@ -250,7 +251,7 @@ pub async fn settle(
     let call = SettleRefreshes {
         p_owner: redeemer.owner,
         p_results: &results,
-        p_user_id: redeemer.user,
+        caller: redeemer.caller,
         p_request_id: &task.request_id,
     };
     let ends = persistently(task, &call).await?;

@@ -1,5 +1,6 @@
 //! A live credential for a program: refreshed if it ends soon, and sealed unless the operator allows plain tokens.
 
+use crate::auth::caller::Caller;
 use crate::auth::service_key::Scope;
 use crate::context::Context;
 use crate::credentials;
@@ -9,7 +10,7 @@ use crate::host::now;
 use crate::http::Response;
 use crate::ids::{IntegrationId, OrganizationId, ServiceKeyId};
 use crate::refresh::live_credential::SOON_SECONDS;
-use crate::refresh::on_demand::{Actor, Caller, RefreshPolicy, renew};
+use crate::refresh::on_demand::{Actor, RefreshPolicy, renew};
 use crate::refresh::refresh_grant::open;
 use catalogue::Provider;
 use chrono::DateTime;

@@ -1,5 +1,6 @@
 //! `/api/webhooks`: the endpoints that receive an organization's events.
 
+use crate::auth::service_key::Scope;
 use crate::context::Context;
 use crate::credentials::{self, Row};
 use crate::db::events::Page;
@@ -41,10 +42,10 @@ struct Listed {
 /// `GET /api/webhooks[?organization_id=]`
 pub async fn list(context: &Context<'_>) -> Result<Response> {
     let organization = organization(&context.incoming.head.query)?;
-    let signed_in = context.signed_in().await?;
-    let organization = organization.unwrap_or_else(|| signed_in.user.id.personal_organization());
+    let principal = context.principal(Scope::WebhooksManage).await?;
+    let organization = organization.or(principal.organization);
     let project = &context.settings.supabase;
-    let request = |offset| rows::list_request(project, &signed_in.token, organization, offset);
+    let request = |offset| rows::list_request(project, &principal.reader, organization, offset);
     let (pages, has_more) = pages("webhooks", request).await?;
     let webhooks = rows::read_list(&pages)?;
     Ok(Response::json(200, &Listed { webhooks, has_more }))
@@ -60,16 +61,18 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         events: Option<Vec<EventType>>,
         min_severity: Option<Severity>,
     }
-    let user = context.signed_in().await?.user.id;
+    let principal = context.principal(Scope::WebhooksManage).await?;
     let body: Body = context
         .json(
             r#"expected {"organization_id"?,"url","events"?,"min_severity"?}; events must be documented types, min_severity critical, high, medium, low or info"#,
         )
         .await?;
-    let organization = match &body.organization_id {
-        Some(id) => OrganizationId::parse(id)?,
-        None => user.personal_organization(),
-    };
+    let named = body.organization_id.as_deref();
+    let named = named.map(OrganizationId::parse).transpose()?;
+    let organization = named.or(principal.organization);
+    let organization = organization.ok_or(ClientError::Invalid(
+        "organization_id is required with a service key of all organizations",
+    ))?;
     let url = url_policy::check(&body.url, context.settings.webhook_loopback)?;
     let events = body.events.as_deref();
     check_events(events)?;
@@ -78,7 +81,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
     let config = seal(context, organization, id, &secret::config(&secret, None))?;
     let call = CreateEndpoint {
         p_id: id,
-        p_user_id: user,
+        caller: principal.caller,
         p_organization_id: organization,
         p_url: &url,
         p_events: events,
@@ -93,6 +96,9 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
                 secret: secret.expose(),
             },
         )),
+        Created::NotAMember if principal.caller.user().is_none() => {
+            Err(ClientError::NoSuch("no such organization").into())
+        }
         Created::NotAMember => Err(ClientError::NotAMember.into()),
         Created::TooMany => Err(ClientError::TooManyWebhooks.into()),
     }
@@ -125,7 +131,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
     const EXPECTED: &str = r#"expected {"url"?,"events"?,"min_severity"?,"enabled"?}, at least one of them; events must be documented types, min_severity critical, high, medium, low, info or null"#;
     let id = EndpointId::parse(id)?;
-    let user = context.signed_in().await?.user.id;
+    let caller = context.principal(Scope::WebhooksManage).await?.caller;
     let body: Body = context.json(EXPECTED).await?;
     let mut changes = Map::new();
     if let Some(url) = &body.url {
@@ -147,7 +153,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
     let call = ChangeEndpoint {
         p_id: id,
-        p_user_id: user,
+        caller,
         p_changes: &changes,
     };
     match context.call(&call).await? {
@@ -160,7 +166,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
 pub async fn remove(context: &Context<'_>, id: &str) -> Result<Response> {
     let call = DeleteEndpoint {
         p_id: EndpointId::parse(id)?,
-        p_user_id: context.signed_in().await?.user.id,
+        caller: context.principal(Scope::WebhooksManage).await?.caller,
     };
     match context.call(&call).await? {
         EndpointDeleted::Deleted => Ok(Response::json(200, &json!({"success": true}))),
@@ -174,13 +180,10 @@ const ATTEMPTS: usize = 3;
 /// `POST /api/webhooks/:id/secret`: creates a secret. The previous one signs for another day.
 pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = EndpointId::parse(id)?;
-    let user = context.signed_in().await?.user.id;
+    let caller = context.principal(Scope::WebhooksManage).await?.caller;
     let secret = SigningSecret::from_bytes(random_bytes()?);
     for _ in 0..ATTEMPTS {
-        let find = FindEndpoint {
-            p_id: id,
-            p_user_id: user,
-        };
+        let find = FindEndpoint { p_id: id, caller };
         let EndpointFound::Found {
             organization_id,
             config: read,
@@ -192,7 +195,7 @@ pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
         let plain = secret::config(&secret, previous.as_ref());
         let call = ChangeSecret {
             p_id: id,
-            p_user_id: user,
+            caller,
             p_read: &read,
             p_config: &seal(context, organization_id, id, &plain)?,
         };
@@ -253,10 +256,10 @@ fn seal(
 pub async fn deliveries(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = EndpointId::parse(id)?;
     let page = Page::parse(&context.incoming.head.query)?;
-    let token = context.signed_in().await?.token;
+    let reader = context.principal(Scope::WebhooksManage).await?.reader;
     let project = &context.settings.supabase;
     let fetched = async |page| {
-        let answer = ask(&rows::deliveries_request(project, &token, id, page)).await?;
+        let answer = ask(&rows::deliveries_request(project, &reader, id, page)).await?;
         rows::read_deliveries(&answer, page)
     };
     let mut read = fetched(page).await?;
@@ -267,7 +270,7 @@ pub async fn deliveries(context: &Context<'_>, id: &str) -> Result<Response> {
         }
         Some(_) => {}
         None => {
-            let answer = ask(&rows::exists_request(project, &token, id)).await?;
+            let answer = ask(&rows::exists_request(project, &reader, id)).await?;
             if !rows::read_exists(&answer)? {
                 return Err(ClientError::UnknownWebhook.into());
             }
@@ -281,7 +284,7 @@ pub async fn replay(context: &Context<'_>, id: &str, event: &str) -> Result<Resp
     let call = Replay {
         p_endpoint_id: EndpointId::parse(id)?,
         p_event_id: EventId::parse(event)?,
-        p_user_id: context.signed_in().await?.user.id,
+        caller: context.principal(Scope::WebhooksManage).await?.caller,
     };
     match context.call(&call).await? {
         Replayed::Replayed => Ok(Response::json(
