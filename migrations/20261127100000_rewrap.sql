@@ -200,12 +200,28 @@ comment on function public.clean_up(integer) is
   'Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, '
   'service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
+create function public.schedule_state() returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'overdue_seconds', greatest(0, floor(extract(epoch from now() - least(
+      (select min(t.expires_at) from public.oauth_transactions t),
+      (select min(p.expires_at) from public.pending_connections p),
+      (select min(r.ends_at) from private.rate_limits r)
+    ))))::bigint
+  );
+$$;
+
+comment on function public.schedule_state() is
+  'For how many seconds something has been due that every run of the schedule cleans up, or 0. Far above a minute, '
+  'the schedule does not run.';
+
 revoke all on function 
   public.rewrap_load(),
   public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
   public.rewrap_write(uuid[], text[], jsonb[]),
   public.record_opening(text, text, uuid[]),
   public.record_rotation(text, jsonb),
+  public.schedule_state(),
   public.clean_up(integer)
 from public, anon, authenticated, service_role;
 grant execute on function 
@@ -214,5 +230,6 @@ grant execute on function
   public.rewrap_write(uuid[], text[], jsonb[]),
   public.record_opening(text, text, uuid[]),
   public.record_rotation(text, jsonb),
+  public.schedule_state(),
   public.clean_up(integer)
 to service_role;

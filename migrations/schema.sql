@@ -5937,6 +5937,23 @@ $function$;
 comment on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) is 'Stores the position of a claimed run (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one transaction. p_requests: the number of requests since. Without p_not_before the claim is prolonged by three minutes; with it the run is released until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
 grant execute on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) to service_role;
 
+CREATE OR REPLACE FUNCTION public.schedule_state()
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'overdue_seconds', greatest(0, floor(extract(epoch from now() - least(
+      (select min(t.expires_at) from public.oauth_transactions t),
+      (select min(p.expires_at) from public.pending_connections p),
+      (select min(r.ends_at) from private.rate_limits r)
+    ))))::bigint
+  );
+$function$;
+comment on function schedule_state() is 'For how many seconds something has been due that every run of the schedule cleans up, or 0. Far above a minute, the schedule does not run.';
+grant execute on function schedule_state() to service_role;
+
 CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_scan_types text[] DEFAULT '{}'::text[], p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql

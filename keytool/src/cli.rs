@@ -5,9 +5,12 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use sealed::RowContext;
 use uuid::Uuid;
 
+use crate::commands::completions::CompletionsArgs;
+use crate::commands::doctor::DoctorArgs;
 use crate::commands::fence::FenceArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::id::IdArgs;
+use crate::commands::man::ManArgs;
 use crate::commands::registry::RegistryArgs;
 use crate::commands::retire::RetireArgs;
 use crate::commands::rotate::RotateArgs;
@@ -22,19 +25,12 @@ use crate::failed;
 use crate::keys::KeyArgs;
 use crate::settings::uuid;
 use crate::shown::on_one_line;
+use crate::version::VERSION;
 
 const AFTER_HELP: &str = "\
 Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 rows that no key opens, 4 rows whose key is not here, 130 or 143 stopped.
 keytool reads keys from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS, or from files. It takes no key as an argument and reads no .env file.
 It connects to the database with DATABASE_URL, or with SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.";
-
-/// The JDK has a `keytool` too. The version says which one runs.
-const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (Sealed OAuth integrations, commit ",
-    env!("KEYTOOL_COMMIT"),
-    ")"
-);
 
 /// Generates, checks and rotates the keys that seal the table integrations
 #[derive(Debug, Parser)]
@@ -81,6 +77,13 @@ pub enum Command {
     Registry(RegistryArgs),
     /// Create, list and revoke the service keys that programs call the API with
     ServiceKey(ServiceKeyArgs),
+    /// Check the settings, the database, the keys and which keytool runs, and say what is wrong
+    Doctor(DoctorArgs),
+    /// Print the script that completes commands in a shell
+    Completions(CompletionsArgs),
+    /// Write the man pages to a folder
+    #[command(hide = true)]
+    Man(ManArgs),
     /// Print this help, the help of a command, or the steps of a rotation (`help rotation`)
     Help(TopicArgs),
 }

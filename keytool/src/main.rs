@@ -13,6 +13,7 @@ mod cli;
 mod commands;
 mod config;
 mod confirm;
+mod diagnosis;
 mod error;
 mod exit;
 mod failed;
@@ -27,6 +28,7 @@ mod settings;
 mod shown;
 mod signals;
 mod store;
+mod version;
 
 use std::process::ExitCode;
 
@@ -34,8 +36,8 @@ use clap::CommandFactory;
 
 use cli::{Args, Command};
 use commands::{
-    fence, generate, id, open, registry, retire, rotate, seal, selftest, service_key, status,
-    switch, topics, unretire, verify, wait,
+    completions, doctor, fence, generate, id, man, open, registry, retire, rotate, seal, selftest,
+    service_key, status, switch, topics, unretire, verify, wait,
 };
 
 fn main() -> ExitCode {
@@ -66,6 +68,9 @@ fn run(args: &Args) -> error::Result<()> {
         Command::Unretire(unretire) => wait(json, async |p| unretire::run(unretire, keys, p).await),
         Command::Registry(registry) => wait(json, async |p| registry::run(registry, keys, p).await),
         Command::ServiceKey(args) => wait(json, async |p| service_key::run(args, p).await),
+        Command::Doctor(args) => wait(json, async |p| doctor::run(args, keys, p).await),
+        Command::Completions(args) => completions::run(args, Args::command()),
+        Command::Man(args) => man::run(args, Args::command()),
         Command::Help(topic) => topics::run(topic, Args::command()),
     }
 }

@@ -27,6 +27,12 @@ pub struct SessionArgs {
     batch: u16,
 }
 
+impl SessionArgs {
+    pub fn connector(&self) -> Result<Connector> {
+        Connector::from_settings(self.ca_file.as_deref())
+    }
+}
+
 /// The connections of a command, and its progress.
 pub struct Session {
     pub progress: Rc<Progress>,
@@ -44,7 +50,7 @@ impl Session {
         ring: Option<&KeyRing>,
         progress: Rc<Progress>,
     ) -> Result<(Self, Registry)> {
-        let connector = Connector::from_settings(args.ca_file.as_deref())?;
+        let connector = args.connector()?;
         let session = Self {
             progress,
             connections: (0..args.jobs).map(|_| connector.connection()).collect(),

@@ -15,7 +15,7 @@ import { startThread } from "../stack/thread.mjs";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The program: KEYTOOL_BIN, or the debug build, which is made here so that it is never an old one. */
-const PROGRAM = process.env.KEYTOOL_BIN ?? build();
+export const PROGRAM = process.env.KEYTOOL_BIN ?? build();
 
 function build() {
   const arguments_ = ["build", "--quiet", "--package", "keytool"];

@@ -9,9 +9,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::signals::{self, Signal};
 
+pub mod completions;
+pub mod doctor;
 pub mod fence;
 pub mod generate;
 pub mod id;
+pub mod man;
 pub mod open;
 pub mod registry;
 pub mod retire;

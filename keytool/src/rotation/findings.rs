@@ -71,10 +71,9 @@ impl Findings {
         let limit = match kind {
             _ if self.lists_all => MOST.saturating_sub(self.listed()),
             // Their line says all that there is to say of them.
-            Kind::MissingKey(_)
-            | Kind::OtherMissingKeys
-            | Kind::OtherVersion
-            | Kind::NoKeyFits => 0,
+            Kind::MissingKey(_) | Kind::OtherMissingKeys | Kind::OtherVersion | Kind::NoKeyFits => {
+                0
+            }
             _ => FIRST,
         };
         let listed = self.kinds.entry(kind).or_default();

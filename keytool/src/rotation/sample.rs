@@ -97,7 +97,7 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
 }
 
 /// The first page, and pages spread over the ids of the scope. Ids that grow with time lie close together.
-fn pages(first: &Page) -> impl Iterator<Item = Page> {
+pub fn pages(first: &Page) -> impl Iterator<Item = Page> {
     let low = first.after.map_or(0, |id| id.as_u128());
     let high = first.until.map_or(u128::MAX, |id| id.as_u128());
     let first = Page {

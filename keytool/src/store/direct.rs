@@ -191,7 +191,10 @@ impl Rows for Direct {
                     let sql = format!("select public.{name}(null, $1)");
                     self.query(&sql, &[(&id, Type::UUID)]).await?
                 }
-                Function::LiftFence | Function::KeyRegistryState | Function::RewrapLoad => {
+                Function::LiftFence
+                | Function::KeyRegistryState
+                | Function::RewrapLoad
+                | Function::ScheduleState => {
                     self.query(&format!("select public.{name}()"), &[]).await?
                 }
             };

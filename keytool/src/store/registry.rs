@@ -19,7 +19,7 @@ pub struct Registry {
 pub struct Fence {
     pub id: Uuid,
     pub declared_at: String,
-    age_seconds: u64,
+    pub age_seconds: u64,
 }
 
 #[derive(Debug, Deserialize)]

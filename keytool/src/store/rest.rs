@@ -217,7 +217,10 @@ impl Rows for Rest {
                 Function::RevokeServiceKey { id } => {
                     json!({"p_user_id": null, "p_id": id.to_string()})
                 }
-                Function::LiftFence | Function::KeyRegistryState | Function::RewrapLoad => {
+                Function::LiftFence
+                | Function::KeyRegistryState
+                | Function::RewrapLoad
+                | Function::ScheduleState => {
                     json!({})
                 }
             };

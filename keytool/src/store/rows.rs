@@ -91,6 +91,7 @@ pub enum Function<'a> {
         id: Option<Uuid>,
     },
     RewrapLoad,
+    ScheduleState,
     CreateServiceKey(NewServiceKey<'a>),
     ListServiceKeys {
         organization: Option<Uuid>,
@@ -142,6 +143,7 @@ impl Function<'_> {
             Self::CreateServiceKey(_) => "create_service_key",
             Self::ListServiceKeys { .. } => "list_service_keys",
             Self::RevokeServiceKey { .. } => "revoke_service_key",
+            Self::ScheduleState => "schedule_state",
             Self::RewrapLoad => "rewrap_load",
             Self::RecordOpening { .. } => "record_opening",
             Self::RecordRotation { .. } => "record_rotation",
