@@ -5,6 +5,7 @@ import { describe, it } from "node:test";
 
 import { authorize, decline } from "../support/authorization.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
+import { call } from "../support/caller.mjs";
 import { Backend, ORIGIN, RETURN_URL, SessionBrowser, tokenOf } from "../support/connect-sessions.mjs";
 import { opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
@@ -107,6 +108,9 @@ describe("a connect session", { concurrency: true }, () => {
     for (const [step, body] of [["authorize", { integration_type: "supabase" }], ["cancel", {}], ["account", { account_id: "x" }], ["credentials", { integration_type: "supabase", fields: {} }]]) {
       (await other.step(second, step, body)).expect(403, "flow_foreign");
     }
+    // Another browser can make a cookie of that name, and does not know its value.
+    const forged = { cookie: `__Host-connect-${second.id}=${"A".repeat(43)}` };
+    assert.equal((await fetch(new URL(`/api/connect/${second.id}`, fixture.worker.url), { headers: forged })).status, 403);
     // Another browser with a cookie of its own session.
     const third = await backend.start();
     (await other.open(third)).expect(200);
@@ -126,15 +130,17 @@ describe("a connect session", { concurrency: true }, () => {
     const session = await backend.start();
     const browser = visitor();
     const callback = await browser.consentTo(session, login());
+    const nameOf = ({ jar }) => jar.header(fixture.worker.url).split("; ").find((pair) => pair.startsWith("__Host-session-flow-")).split("=")[0];
+    const forge = (url, cookie) => call(fixture.worker, "GET", url, { headers: { cookie } });
     (await owner.get(callback)).expect(403, "flow_foreign");
     (await visitor().get(callback)).expect(403, "flow_foreign");
+    (await forge(callback, `${nameOf(browser)}=${"A".repeat(43)}`)).expect(403, "flow_foreign");
     assert.equal(fixture.exchanges(callback), 0);
     // The cookie's name does not make a user's flow one of a session.
     const own = await owner.consent(login());
     const flow = owner.jar.header(fixture.worker.url).split("; ").find((pair) => pair.startsWith("__Host-flow-"));
     const cookie = flow.replace("__Host-flow-", "__Host-session-flow-");
-    const forged = await fetch(own, { redirect: "manual", headers: { cookie } });
-    assert.equal(forged.status, 403);
+    (await forge(own, cookie)).expect(403, "flow_foreign");
     const { location } = (await browser.get(callback)).expect(303);
     assert.ok(new URL(location).searchParams.get("code"));
     (await browser.get(callback)).expect(403, "flow_foreign");
