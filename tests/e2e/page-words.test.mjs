@@ -9,7 +9,7 @@ import {
   CAUSES, CHANGES, ENDED, GAPS, INAPPLICABLE, MUTE_REASONS, OUTCOMES, REMEDIES, RUN_STATES, runText, SEVERITIES, UNSEEN,
 } from "../../worker/public/script/security-words.js";
 import { deliveryText, ENDINGS, eventNames, EVENTS, FAULTS, STATES } from "../../worker/public/script/webhook-words.js";
-import { eventText, ACTIONS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/public/script/words.js";
+import { actorName, eventText, ACTIONS, MESSAGES, PURPOSES, REASONS, statusName } from "../../worker/public/script/words.js";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const text = (pattern) => globSync(pattern, { cwd: ROOT }).map((file) => readFileSync(`${ROOT}/${file}`, "utf8")).join("\n");
@@ -85,6 +85,14 @@ describe("the page's words", () => {
     const known = ["succeeded", "failed", "unsupported", "kept", ...statuses];
     assert.deepEqual(outcomes.filter((outcome) => !known.includes(outcome)), [], "an outcome that these tests do not know");
     for (const status of statuses) assert.match(statusName(status), /^[A-Z][a-z ]+$/);
+  });
+
+  it("the page names who acted: the user, a service key, and the end user of a connect session", () => {
+    const details = { name: "backend", external_user_id: "user_42" };
+    assert.equal(actorName({ actor: "service_key", details }), "Service key backend for user_42");
+    assert.equal(actorName({ actor: "service_key", details: { name: "backend" } }), "Service key backend");
+    assert.equal(actorName({ actor: "user", user_id: "a", details: null }, "a"), "You");
+    assert.equal(actorName({ actor: "keytool", details: null }), "Operator");
   });
 
   it("the page has words for each of a webhook's events, states, faults and endings", () => {

@@ -151,7 +151,10 @@ export function eventText(event) {
 
 export function actorName({ actor, user_id: id, details }, me) {
   if (actor === 'user') return id === me ? 'You' : 'Another member';
-  if (actor === 'service_key') return `Service key ${details?.name ?? ''}`.trim();
+  if (actor === 'service_key') {
+    const user = details?.external_user_id;
+    return `Service key ${details?.name ?? ''}${user ? ` for ${user}` : ''}`.trim();
+  }
   return { service: 'Automatic', scanner: 'Scanner' }[actor] ?? 'Operator';
 }
 
