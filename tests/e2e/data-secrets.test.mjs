@@ -244,7 +244,7 @@ describe("planted secrets", () => {
     canaries.add({ "another key": other });
     const tampered = JSON.stringify({ ...row.config, access_token: plain.access_token });
     for (const [what, args, input, env, status] of [
-      ["another key", ["open", ...place], config, { ENCRYPTION_KEY: other }, 3],
+      ["another key", ["open", ...place], config, { ENCRYPTION_KEY: other }, 4],
       ["another place", ["open", "--organization", randomUUID(), "--integration", row.id], config, { ENCRYPTION_KEY: info.encryption_key }, 3],
       ["a token in the clear", ["open", ...place], tampered, { ENCRYPTION_KEY: info.encryption_key }, 3],
       ["half a config", ["open", ...place], tampered.slice(0, -20), { ENCRYPTION_KEY: info.encryption_key }],
