@@ -4,6 +4,7 @@ alter table public.integrations
   add column external_account_id text check (char_length(external_account_id) between 1 and 200),
   add column name_is_custom boolean not null default false,
   add column token_expires_at timestamptz,
+  add column granted_scopes text[],
   add column status_reason text check (char_length(status_reason) between 1 and 64),
   add column may_have_earlier_grant boolean not null default false,
   add column granted_at timestamptz,
@@ -16,7 +17,7 @@ grant select, insert, update, delete on table public.integrations to service_rol
 -- By column, so that no user can read config or a column that is added later.
 grant select (
   id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at,
-  external_account_id, token_expires_at, status_reason, external_user_id
+  external_account_id, token_expires_at, status_reason, external_user_id, granted_scopes
 ) on table public.integrations to authenticated;
 
 create policy "Members can read their organization's integrations"
@@ -129,6 +130,9 @@ comment on function private.account_of(integrations) is
 comment on column public.integrations.token_expires_at is
   'A trigger copies it from the config''s plaintext expires_at. Null if the config has none, or none that is a timestamp.';
 
+comment on column public.integrations.granted_scopes is
+  'A trigger copies it from the config''s plaintext scope. Null: nobody knows which scopes the grant has.';
+
 comment on column public.integrations.status_reason is
   'A short code: why the status is not active. Null while it is active.';
 
@@ -150,16 +154,28 @@ comment on function private.expiry_of(jsonb) is
   'The config''s expires_at, if it is an RFC 3339 timestamp with an offset; null otherwise. Depends on its argument only, not on '
   'the session''s settings.';
 
-create function private.set_token_expiry() returns trigger
+create function private.scopes_of(p_config jsonb) returns text[]
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select case
+    when jsonb_typeof(p_config->'scope') = 'string' and octet_length(p_config->>'scope') between 1 and 8192
+      then string_to_array(p_config->>'scope', ' ')
+  end;
+$$;
+
+comment on function private.scopes_of(jsonb) is
+  'The config''s scope (RFC 6749, 3.3), if it is a text within bounds; null otherwise.';
+
+create function private.copy_from_config() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
   new.token_expires_at := private.expiry_of(new.config);
+  new.granted_scopes := private.scopes_of(new.config);
   return new;
 end
 $$;
 
-comment on function private.set_token_expiry() is
-  'Keeps token_expires_at equal to the config''s expires_at.';
+comment on function private.copy_from_config() is
+  'Keeps token_expires_at and granted_scopes equal to the config''s expires_at and scope.';
 
 create function private.clear_status_reason() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -173,11 +189,11 @@ comment on function private.clear_status_reason() is
   'Clears status_reason when a row becomes active, whoever writes it.';
 
 -- A rotation changes only how a config is sealed, so this trigger does not fire then, nor does set_updated_at.
-create trigger set_token_expiry
-  before insert or update of config, token_expires_at on public.integrations
+create trigger copy_from_config
+  before insert or update of config, token_expires_at, granted_scopes on public.integrations
   for each row
   when (current_setting('integrations.rewrap', true) is distinct from 'on')
-  execute function private.set_token_expiry();
+  execute function private.copy_from_config();
 
 -- For every writer that sets a row active, also one that does not know the column.
 create trigger clear_status_reason
@@ -296,7 +312,8 @@ revoke all on function
   private.unique_name(uuid, text, uuid, text, text),
   private.account_of(integrations),
   private.expiry_of(jsonb),
-  private.set_token_expiry(),
+  private.scopes_of(jsonb),
+  private.copy_from_config(),
   private.clear_status_reason(),
   private.holds_secrets(jsonb),
   private.version_of(jsonb),

@@ -537,6 +537,8 @@ create table public.integrations (
   name_is_custom boolean default false not null,
   -- A trigger copies it from the config's plaintext expires_at. Null if the config has none, or none that is a timestamp.
   token_expires_at timestamp with time zone,
+  -- A trigger copies it from the config's plaintext scope. Null: nobody knows which scopes the grant has.
+  granted_scopes text[],
   -- A short code: why the status is not active. Null while it is active.
   status_reason text,
   -- A reconnection replaced a credential whose grant may still exist at the provider: what a second grant does to the first is not documented.
@@ -566,14 +568,14 @@ CREATE TRIGGER announce_change AFTER INSERT OR DELETE ON public.integrations FOR
 CREATE TRIGGER announce_degradation AFTER UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = 'degraded'::text) AND (old.status IS DISTINCT FROM 'degraded'::text))) EXECUTE FUNCTION private.announce_integration();
 CREATE TRIGGER announce_end AFTER UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = ANY (ARRAY['reconnect_required'::text, 'revoked'::text])) AND (old.status <> ALL (ARRAY['reconnect_required'::text, 'revoked'::text])))) EXECUTE FUNCTION private.announce_integration();
 CREATE TRIGGER clear_status_reason BEFORE UPDATE OF status ON public.integrations FOR EACH ROW WHEN (((new.status = 'active'::text) AND (new.status_reason IS NOT NULL))) EXECUTE FUNCTION private.clear_status_reason();
+CREATE TRIGGER copy_from_config BEFORE INSERT OR UPDATE OF config, token_expires_at, granted_scopes ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.copy_from_config();
 CREATE TRIGGER drop_lease AFTER UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.drop_lease();
 CREATE TRIGGER end_runs AFTER DELETE ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.end_runs_of_deleted();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key(); -- disabled until a rotation declares its fence
 CREATE TRIGGER schedule_next_check BEFORE UPDATE OF status, next_check_at ON public.integrations FOR EACH ROW WHEN ((new.scan_schedule IS NOT NULL)) EXECUTE FUNCTION private.schedule_next_check();
-CREATE TRIGGER set_token_expiry BEFORE INSERT OR UPDATE OF config, token_expires_at ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_token_expiry();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_updated_at();
 grant delete, insert, select, update on public.integrations to service_role;
-grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, status_reason, external_user_id) on public.integrations to authenticated;
+grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, granted_scopes, status_reason, external_user_id) on public.integrations to authenticated;
 
 create table public.key_registry (
   kid text not null,
@@ -956,6 +958,7 @@ create view public.service_integrations with (null) as
     updated_at,
     external_account_id,
     token_expires_at,
+    granted_scopes,
     status_reason,
     external_user_id
    FROM integrations
@@ -1616,6 +1619,20 @@ AS $function$
   select case when p_row.state in ('completed', 'failed') or p_row.expires_at > now() then p_row.state else 'expired' end;
 $function$;
 comment on function private.connect_session_state(private.connect_sessions) is 'The state of a connect session: pending (nobody has opened the link), opened, waiting_for_completion, completed, failed or expired.';
+
+CREATE OR REPLACE FUNCTION private.copy_from_config()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  new.token_expires_at := private.expiry_of(new.config);
+  new.granted_scopes := private.scopes_of(new.config);
+  return new;
+end
+$function$;
+comment on function private.copy_from_config() is 'Keeps token_expires_at and granted_scopes equal to the config''s expires_at and scope.';
 
 CREATE OR REPLACE FUNCTION private.cover_checks(p_run assessments, p_claim private.scan_claims, p_checks jsonb)
  RETURNS void
@@ -2824,6 +2841,19 @@ end
 $function$;
 comment on function private.schedule_next_check() is 'Stops scheduled checks of an integration that needs a reconnection, and makes it due once it is reconnected. Rows without a schedule are left alone: an earlier application may use next_check_at itself.';
 
+CREATE OR REPLACE FUNCTION private.scopes_of(p_config jsonb)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when jsonb_typeof(p_config->'scope') = 'string' and octet_length(p_config->>'scope') between 1 and 8192
+      then string_to_array(p_config->>'scope', ' ')
+  end;
+$function$;
+comment on function private.scopes_of(jsonb) is 'The config''s scope (RFC 6749, 3.3), if it is a text within bounds; null otherwise.';
+
 CREATE OR REPLACE FUNCTION private.sealed_elsewhere()
  RETURNS TABLE(name text, kid text, rows bigint)
  LANGUAGE sql
@@ -2871,19 +2901,6 @@ AS $function$
   );
 $function$;
 comment on function private.service_key_covers(uuid,text,uuid) is 'Whether a service key is valid, has the scope and may act for the organization.';
-
-CREATE OR REPLACE FUNCTION private.set_token_expiry()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-begin
-  new.token_expires_at := private.expiry_of(new.config);
-  return new;
-end
-$function$;
-comment on function private.set_token_expiry() is 'Keeps token_expires_at equal to the config''s expires_at.';
 
 CREATE OR REPLACE FUNCTION private.set_updated_at()
  RETURNS trigger

@@ -69,7 +69,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
   }
 
   for (const entry of ENTRIES) {
-    const { type, identity, token_response_metadata, refresh, default_expires_in, revocation } = entry;
+    const { type, scopes, identity, token_response_metadata, refresh, default_expires_in, revocation } = entry;
 
     // Threat model 115: the simulator complains of a challenge that is missing, or sent where the entry documents a refusal.
     it(`${entry.name}: connects, is checked, refreshes, disconnects, and takes no failure for a grant`, async () => {
@@ -90,6 +90,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
       assert.deepEqual(config, {
         access_token,
         ...(refresh_token && { refresh_token }),
+        ...(scopes.length && { scope: scopes.join(" ") }),
         ...Object.fromEntries(token_response_metadata.map((name) => [name, `of ${name}`])),
         [identity.stored_as.id]: account.id,
         [identity.stored_as.name]: account.name,

@@ -49,7 +49,7 @@ describe("a service key", { concurrency: true }, () => {
     const made = await keyOf(browser);
     const { json, text } = (await read(made.key, id)).expect(200);
     const row = await rowOf(fixture, id);
-    assert.deepEqual(Object.keys(json).sort(), ["config", "expires_at", "id", "integration_type", "organization_id"]);
+    assert.deepEqual(Object.keys(json).sort(), ["config", "expires_at", "granted_scopes", "id", "integration_type", "organization_id"]);
     assert.deepEqual(json.config, row.config);
     assert.deepEqual(opened(fixture.info, { ...row, config: json.config }), tokens);
     assert.equal(new Date(json.expires_at).getTime(), row.token_expires_at.getTime());

@@ -12,6 +12,7 @@ import { operatorsProgram, program, programOf } from "../support/service-keys.mj
 const SCOPES = ["connections:read", "connections:credentials", "connections:write", "connections:import", "connect_sessions:write", "webhooks:manage", "findings:read"];
 const LISTED = [
   "id", "organization_id", "integration_type", "name", "status", "created_at", "status_reason", "scan_schedule", "last_checked_at", "next_check_at", "token_expires_at", "external_user_id",
+  "account_id", "granted_scopes", "missing_scopes",
 ];
 const URL_OF_RECEIVER = "https://receiver.example.com/hook";
 

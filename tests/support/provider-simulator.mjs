@@ -42,6 +42,8 @@ class ProviderSimulator extends Simulator {
   given = [];
   /** Whether the token endpoint answers each code with a failure, and status 200. */
   failing = false;
+  /** The `scope` of the next token responses, if they have one. */
+  granting;
   /** In which of the entry's words the token endpoint says of each refresh token that its grant is over, if it does. */
   refusing;
 
@@ -156,7 +158,7 @@ class ProviderSimulator extends Simulator {
   /** What the provider would show of the tokens. `old` is the refresh token that they were given for. */
   #shown({ access_token, refresh_token, expires_in }, old) {
     const { refresh, default_expires_in, token_type } = this.#entry;
-    const tokens = { access_token, token_type };
+    const tokens = { access_token, token_type, ...(this.granting !== undefined && { scope: this.granting }) };
     if (refresh !== "none" && default_expires_in === undefined) tokens.expires_in = expires_in;
     if (refresh === "rotating" || (refresh === "reusable" && old === undefined)) tokens.refresh_token = refresh_token;
     if (refresh === "reusable") this.#behind.set(old ?? refresh_token, refresh_token);

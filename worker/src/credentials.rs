@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, TransactionId};
-use crate::oauth::{Account, Grant, token};
+use crate::oauth::{Account, Grant, scopes, token};
 use crate::random::RandomToken;
 use catalogue::Provider;
 use sealed::{
@@ -22,10 +22,22 @@ pub fn config(grant: &Grant) -> PlainConfig {
     if let Some(moment) = grant.expires_at {
         put("expires_at", &token::timestamp(moment));
     }
+    if let Some(scopes) = grant.scopes.as_ref().filter(|scopes| !scopes.is_empty()) {
+        put(SCOPE, &scopes.join(" "));
+    }
     for (name, value) in &grant.metadata {
         put(name, value);
     }
     PlainConfig::from_map(map)
+}
+
+/// The member of a config with the scopes of the grant, separated by spaces.
+const SCOPE: &str = "scope";
+
+/// The scopes of a config's grant, if they are known.
+pub fn granted_scopes(config: &Map<String, Value>) -> Option<Vec<&str>> {
+    let text = config.get(SCOPE)?.as_str()?;
+    Some(scopes::split(text).collect())
 }
 
 /// Completes a config with its account.
@@ -50,6 +62,9 @@ pub fn renewed(config: &PlainConfig, grant: &Grant) -> PlainConfig {
     put("access_token", grant.access_token.expose());
     if let Some(token) = &grant.refresh_token {
         put("refresh_token", token.expose());
+    }
+    if let Some(scopes) = grant.scopes.as_ref().filter(|scopes| !scopes.is_empty()) {
+        put(SCOPE, &scopes.join(" "));
     }
     for (name, value) in &grant.metadata {
         put(name, value);
@@ -80,9 +95,13 @@ pub fn credential(config: &PlainConfig, name: &str) -> Option<Secret> {
 }
 
 /// A PKCE verifier as a config, so that it is sealed. It must not be stored in the clear beside the state's hash.
-pub fn of_verifier(verifier: &RandomToken) -> PlainConfig {
+/// With it the scopes that are requested, which the token response may leave out.
+pub fn of_verifier(verifier: &RandomToken, scope: &str) -> PlainConfig {
     let mut map = Map::new();
     map.insert(VERIFIER.to_owned(), Value::from(verifier.expose()));
+    if !scope.is_empty() {
+        map.insert(SCOPE.to_owned(), Value::from(scope));
+    }
     PlainConfig::from_map(map)
 }
 
@@ -213,6 +232,7 @@ mod tests {
             access_token: "planted-access".to_owned().into(),
             refresh_token: Some("planted-refresh".to_owned().into()),
             expires_at: Some(DateTime::UNIX_EPOCH),
+            scopes: None,
             metadata: vec![],
             account: None,
         }
@@ -293,6 +313,7 @@ mod tests {
             access_token: "a2".to_owned().into(),
             refresh_token: Some("r2".to_owned().into()),
             expires_at: DateTime::from_timestamp(60, 0),
+            scopes: None,
             metadata: vec![],
             account: None,
         };
@@ -353,7 +374,7 @@ mod tests {
             &ring,
             organization,
             row,
-            &of_verifier(&token),
+            &of_verifier(&token, "read:user repo"),
             &mut counter(),
         )
         .unwrap();

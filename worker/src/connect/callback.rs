@@ -177,7 +177,13 @@ async fn exchange(
     )?;
     let verifier = credentials::verifier(&opened)?;
     let request = token::request(client, code, &transaction.redirect_uri, verifier.expose());
-    read(context, client, host::send_held(&request, note).await).await
+    let mut grant = read(context, client, host::send_held(&request, note).await).await?;
+    if grant.scopes.is_none() {
+        let requested = credentials::granted_scopes(opened.as_map());
+        let requested = requested.map(|scopes| scopes.into_iter().map(str::to_owned).collect());
+        grant.scopes = requested;
+    }
+    Ok(grant)
 }
 
 /// Reads the response to the exchange. Tokens that cannot be used are revoked.

@@ -117,8 +117,11 @@ pub async fn checked(
     if let Some(client) = offer.client(&config) {
         let request = token::client_credentials_request(&client);
         let answer = taken(context, "token endpoint", host::fetch(&request).await)?;
-        let grant =
+        let mut grant =
             token::read(&client.provider, answer, now()).map_err(|unusable| unusable.error)?;
+        grant
+            .scopes
+            .get_or_insert_with(|| client.provider.scopes.clone());
         config = credentials::renewed(&config, &grant);
     }
     let request = identity::request(offer, &config).ok_or(Error::Internal {

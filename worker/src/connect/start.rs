@@ -84,7 +84,7 @@ pub async fn begin(
         verifier: RandomToken::from_bytes(random_bytes()?),
     };
     let id = TransactionId(random_uuid()?);
-    let verifier = credentials::of_verifier(&flow.verifier);
+    let verifier = credentials::of_verifier(&flow.verifier, &client.scope(beginning.scopes));
     let verifier = credentials::seal(
         &context.settings.ring,
         beginning.organization,

@@ -8,34 +8,30 @@ use crate::findings::filter::Scope;
 use crate::http::query::Query;
 use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, OrganizationId};
+use crate::oauth::scopes;
+use crate::settings::Settings;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 /// The visible columns: those of the list, and the health. Never `config`.
-const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at,external_user_id";
+const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at,\
+    external_user_id,organization_id,account_id:external_account_id,granted_scopes";
 
 /// Builds the request for an integration's details.
 pub fn details_request(project: &Project, reader: &Reader, id: IntegrationId) -> HttpRequest {
     request(project, reader, id, SHOWN)
 }
 
-/// Reads the response: the row as it is, or None if it does not exist or is not the user's.
-pub fn read_details(answer: &HttpResponse) -> Result<&str> {
-    let text = body(answer)?.trim();
-    let rows: Vec<Map<String, Value>> = serde_json::from_str(text).map_err(|_| unexpected())?;
-    if rows.is_empty() {
-        return Err(ClientError::UnknownIntegration.into());
-    }
-    // An id has one row, so the text between the brackets is that row.
-    let row = text.strip_prefix('[').and_then(|row| row.strip_suffix(']'));
-    row.filter(|_| rows.len() == 1).ok_or_else(unexpected)
+/// Reads the response; an error if the integration does not exist, or the reader may not see it.
+pub fn read_details(answer: &HttpResponse) -> Result<Integration> {
+    let rows: Vec<Integration> = serde_json::from_str(body(answer)?).map_err(|_| unexpected())?;
+    let row = rows.into_iter().next();
+    row.ok_or(ClientError::UnknownIntegration.into())
 }
 
-/// An integration in the list for programs.
-#[derive(Deserialize, Serialize)]
-pub struct Listed {
+/// An integration, as the API shows it.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Integration {
     id: IntegrationId,
-    organization_id: OrganizationId,
     integration_type: String,
     name: String,
     status: String,
@@ -46,9 +42,33 @@ pub struct Listed {
     next_check_at: Option<String>,
     token_expires_at: Option<String>,
     external_user_id: Option<String>,
+    organization_id: OrganizationId,
+    account_id: Option<String>,
+    /// Null: nobody knows.
+    granted_scopes: Option<Vec<String>>,
+    /// Those that the operator requests and the grant lacks.
+    #[serde(skip_deserializing)]
+    missing_scopes: Option<Vec<String>>,
 }
 
-impl Keyed for Listed {
+impl Integration {
+    /// Compares its scopes with those that this deployment requests.
+    pub fn compared(mut self, settings: &Settings) -> Self {
+        let offer = settings.offer(&self.integration_type);
+        let missing = self
+            .granted_scopes
+            .as_ref()
+            .zip(offer)
+            .map(|(granted, offer)| {
+                let missing = scopes::missing(offer.provider(), granted);
+                missing.into_iter().map(str::to_owned).collect()
+            });
+        self.missing_scopes = missing;
+        self
+    }
+}
+
+impl Keyed for Integration {
     fn cursor(&self) -> String {
         cursor::of_moment(&self.created_at, self.id.0)
     }
@@ -128,7 +148,7 @@ pub fn list_request(
 ) -> HttpRequest {
     let filter = filter.filter();
     let path = format!(
-        "integrations?select={SHOWN},organization_id{filter}{after}&order=created_at.desc,id&limit={limit}"
+        "integrations?select={SHOWN}{filter}{after}&order=created_at.desc,id&limit={limit}"
     );
     project.read(reader, &path)
 }
@@ -139,11 +159,18 @@ pub struct Owner {
     pub organization_id: OrganizationId,
     /// The provider.
     pub integration_type: String,
+    /// None: nobody knows.
+    pub granted_scopes: Option<Vec<String>>,
 }
 
 /// Builds the request for an integration's organization.
 pub fn owner_request(project: &Project, reader: &Reader, id: IntegrationId) -> HttpRequest {
-    request(project, reader, id, "organization_id,integration_type")
+    request(
+        project,
+        reader,
+        id,
+        "organization_id,integration_type,granted_scopes",
+    )
 }
 
 /// Reads the response; None if the user may not see the integration.
@@ -263,10 +290,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_goes_through_as_it_came_and_none_is_unknown() {
-        let row = r#"{"id":"x", "name":"N"}"#;
-        let answered = answer(200, &format!("[{row}]\n"));
-        assert_eq!(read_details(&answered).unwrap(), row);
+    fn a_row_is_read_and_none_is_unknown() {
+        let row = format!(
+            r#"[{{"id":"{ID}","integration_type":"gitlab","name":"N","status":"active","created_at":"t","status_reason":null,"scan_schedule":null,
+                "last_checked_at":null,"next_check_at":null,"token_expires_at":null,"external_user_id":null,"organization_id":"{ID}","account_id":null,
+                "granted_scopes":["api"]}}]"#
+        );
+        assert_eq!(read_details(&answer(200, &row)).unwrap().name, "N");
         assert!(matches!(
             read_details(&answer(200, "[]")),
             Err(Error::Client(ClientError::UnknownIntegration))

@@ -40,6 +40,7 @@ pub async fn coverage(context: &Context<'_>, id: &str) -> Result<Response> {
     struct Shown<'a> {
         integration_type: &'a str,
         requested_scopes: Option<&'a [String]>,
+        granted_scopes: Option<&'a [String]>,
         assessment_id: Option<AssessmentId>,
         #[serde(flatten)]
         coverage: Coverage<'a>,
@@ -68,7 +69,12 @@ pub async fn coverage(context: &Context<'_>, id: &str) -> Result<Response> {
         .map(|provider| provider.scopes.as_slice());
     let last = last_judged(context, &reader, id).await?;
     let runs = last.as_ref().map_or(&[][..], |(_, checks)| checks);
-    let coverage = shown_checks::coverage(entry, requested, runs);
+    // A grant may have scopes that are no longer requested. One that it lacks may be in another, under whose name only the provider knows it:
+    // the last run says.
+    let granted = owner.granted_scopes.iter().flatten();
+    let available: Option<Vec<String>> =
+        requested.map(|requested| requested.iter().chain(granted).cloned().collect());
+    let coverage = shown_checks::coverage(entry, available.as_deref(), runs);
     let is_requested = |scope: &&str| {
         requested.is_some_and(|requested| requested.iter().any(|other| other == scope))
     };
@@ -88,6 +94,7 @@ pub async fn coverage(context: &Context<'_>, id: &str) -> Result<Response> {
     let shown = Shown {
         integration_type: &entry.kind,
         requested_scopes: requested,
+        granted_scopes: owner.granted_scopes.as_deref(),
         assessment_id: last.as_ref().map(|(run, _)| run.id),
         coverage,
         remedy,

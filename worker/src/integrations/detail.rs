@@ -11,7 +11,7 @@ use crate::error::{ClientError, Error, Result};
 use crate::health::cron::Cron;
 use crate::host;
 use crate::host::now;
-use crate::http::{ContentType, Response};
+use crate::http::Response;
 use crate::ids::IntegrationId;
 use crate::json;
 use crate::oauth::token;
@@ -110,5 +110,5 @@ pub async fn shown(context: &Context<'_>, reader: &Reader, id: IntegrationId) ->
         .await
         .map_err(|error| Error::no_answer("integration", error))?;
     let row = integration::read_details(&answer)?;
-    Ok(Response::text(ContentType::Json, row.to_owned()))
+    Ok(Response::json(200, &row.compared(context.settings)))
 }

@@ -2,7 +2,7 @@
 
 use crate::auth::service_key::Scope;
 use crate::context::{Context, Principal};
-use crate::db::integration::{self, Filter, Listed};
+use crate::db::integration::{self, Filter, Integration};
 use crate::db::lists;
 use crate::db::project::Reader;
 use crate::error::{ClientError, Error, Result};
@@ -53,7 +53,7 @@ async fn of_user(
 async fn of_program(context: &Context<'_>, principal: &Principal) -> Result<Response> {
     #[derive(Serialize)]
     struct Page {
-        integrations: Vec<Listed>,
+        integrations: Vec<Integration>,
         next_cursor: Option<String>,
     }
     let query = Query::parse(
@@ -67,10 +67,11 @@ async fn of_program(context: &Context<'_>, principal: &Principal) -> Result<Resp
     let request = |after: &str, limit| {
         integration::list_request(project, &principal.reader, &filter, after, limit)
     };
-    let (integrations, next_cursor) =
+    let (rows, next_cursor): (Vec<Integration>, _) =
         page("integrations", query.get("cursor"), limit, request).await?;
+    let compared = rows.into_iter().map(|row| row.compared(context.settings));
     let page = Page {
-        integrations,
+        integrations: compared.collect(),
         next_cursor,
     };
     Ok(Response::json(200, &page))

@@ -8,6 +8,7 @@ pub mod identity;
 pub mod refresh;
 mod response;
 pub mod revoke;
+pub mod scopes;
 pub mod token;
 
 pub use client::Client;

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::http::{HttpRequest, HttpResponse, SendError};
 use crate::oauth::response::{body, find_member, is_success, no_answer};
-use crate::oauth::{Account, Client, identity};
+use crate::oauth::{Account, Client, identity, scopes};
 use catalogue::{Auth, Pkce, Provider, Source};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use sealed::Secret;
@@ -16,6 +16,8 @@ pub struct Grant {
     pub refresh_token: Option<Secret>,
     /// When the access token expires, if the provider says so.
     pub expires_at: Option<DateTime<Utc>>,
+    /// The scopes that the response names. None: it names none, so they are as requested (RFC 6749, 5.1). Empty: unknown.
+    pub scopes: Option<Vec<String>>,
     /// The response's other members that are stored, by name.
     pub metadata: Vec<(String, String)>,
     /// The account, if the token response names it.
@@ -168,6 +170,7 @@ fn grant(
         access_token,
         refresh_token,
         expires_at: lifetime.map(|seconds| now + TimeDelta::seconds(seconds)),
+        scopes: scopes::read(tokens.get("scope")),
         metadata: metadata.collect(),
         account: named
             .then(|| identity::account(&provider.identity, body))

@@ -88,6 +88,7 @@ async fn read(context: &Context<'_>, key: ServiceKeyId, id: IntegrationId) -> Re
         "organization_id": current.organization_id,
         "integration_type": current.integration_type,
         "expires_at": current.expires_at,
+        "granted_scopes": credentials::parse_to_read(text).as_ref().and_then(credentials::granted_scopes),
     });
     match body.form {
         Form::Sealed => {
