@@ -104,7 +104,7 @@ create table public.findings (
   severity text not null check (severity in ('critical', 'high', 'medium', 'low', 'info')),
   sort_key text collate "C" not null generated always as (
     case severity when 'critical' then '1' when 'high' then '2' when 'medium' then '3' when 'low' then '4' else '5' end
-    || lpad(to_hex(9007199254740991 - (extract(epoch from opened_at - timestamptz '1970-01-01 00:00:00+00') * 1000000)::bigint), 14, '0')
+    || lpad(to_hex(9007199254740991 - (date_part('epoch', opened_at - timestamptz '1970-01-01 00:00:00+00') * 1000000)::bigint), 14, '0')
     || id::text
   ) stored,
   state text not null default 'open' check (state in ('open', 'resolved', 'archived')),
@@ -408,7 +408,8 @@ declare
   v_count integer;
 begin
   with marked as (
-    update public.findings f set unverified_since = now(), unverified_reason = p_reason
+    -- opened_at as it is: PostgreSQL parses the expression of sort_key for each row again where an update names none of its columns.
+    update public.findings f set unverified_since = now(), unverified_reason = p_reason, opened_at = f.opened_at
       where f.integration_id = p_integration_id and f.state = 'open' and f.unverified_since is null
       returning f.id, f.organization_id
   )
@@ -428,8 +429,9 @@ declare
   v_count integer;
 begin
   with archived as (
+    -- opened_at as in private.mark_unverified.
     update public.findings f
-      set state = 'archived', ended_as = p_ended_as, ended_at = now(), unverified_since = null, unverified_reason = null
+      set state = 'archived', ended_as = p_ended_as, ended_at = now(), unverified_since = null, unverified_reason = null, opened_at = f.opened_at
       where f.integration_id = p_integration_id and f.state = 'open'
         and (p_ended_as = 'disconnected' or f.account_id is distinct from p_account_id)
       returning f.id, f.organization_id
@@ -1117,30 +1119,28 @@ begin
     from public.assessment_checks a
     left join private.check_states s on s.integration_id = p_run.integration_id and s.check_id = a.check_id
     where a.assessment_id = p_run.id
-  ), causes as materialized (
-    select jsonb_object_agg(c.check_id, c.cause) as of_check, array_agg(c.check_id) filter (where c.is_news) as news from checks c
-  ), told as (
-    select h.id, h.action, h.reason, h.sort_key,
-      case h.action
-        when 'archived' then 'check'
-        when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
-        else k.of_check->>h.check_id
-      end as cause,
-      -- The mutes last: they matter only for changes that are announced.
-      case when h.action in ('opened', 'reopened', 'resolved') and h.check_id = any (k.news) then not exists (
-        select from public.finding_mutes m
-        where m.organization_id = p_run.organization_id and m.check_id = h.check_id and m.ended_at is null and m.expires_at > now()
-          and (m.integration_id is null or m.integration_id = p_run.integration_id)
-          and (m.resource_id is null or m.resource_id = h.resource_id)
-          and (m.item is null or m.item = h.item)
-      ) else false end as is_news
-    from changes h cross join causes k
+  ), announced as (
+    select h.id from changes h join checks k on k.check_id = h.check_id
+    where k.is_news and h.action in ('opened', 'reopened', 'resolved') and not exists (
+      select from public.finding_mutes m
+      where m.organization_id = p_run.organization_id and m.check_id = h.check_id and m.ended_at is null and m.expires_at > now()
+        and (m.integration_id is null or m.integration_id = p_run.integration_id)
+        and (m.resource_id is null or m.resource_id = h.resource_id)
+        and (m.item is null or m.item = h.item)
+    )
+    order by h.sort_key
+    limit 100
   ), written as (
     insert into public.finding_events (finding_id, organization_id, assessment_id, action, cause, reason, announced)
-      select t.id, p_run.organization_id, p_run.id, t.action, t.cause, t.reason,
-        t.is_news and row_number() over (partition by t.is_news order by t.sort_key) <= 100
-      from told t
-      order by t.sort_key
+      select h.id, p_run.organization_id, p_run.id, h.action,
+        case h.action
+          when 'archived' then 'check'
+          when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
+          else k.cause
+        end,
+        h.reason, h.id in (select n.id from announced n)
+      from changes h left join checks k on k.check_id = h.check_id
+      order by h.sort_key
       returning action
   )
   update public.assessments a

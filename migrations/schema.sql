@@ -488,7 +488,7 @@ CASE severity
     WHEN 'medium'::text THEN '3'::text
     WHEN 'low'::text THEN '4'::text
     ELSE '5'::text
-END || lpad(to_hex(('9007199254740991'::bigint - ((EXTRACT(epoch FROM (opened_at - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000000)::numeric))::bigint)), 14, '0'::text)) || (id)::text)) stored not null,
+END || lpad(to_hex(('9007199254740991'::bigint - ((date_part('epoch'::text, (opened_at - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000000)::double precision))::bigint)), 14, '0'::text)) || (id)::text)) stored not null,
   -- resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nothing checks it any more.
   state text default 'open'::text not null,
   ended_as text,
@@ -1261,8 +1261,9 @@ declare
   v_count integer;
 begin
   with archived as (
+    -- opened_at as in private.mark_unverified.
     update public.findings f
-      set state = 'archived', ended_as = p_ended_as, ended_at = now(), unverified_since = null, unverified_reason = null
+      set state = 'archived', ended_as = p_ended_as, ended_at = now(), unverified_since = null, unverified_reason = null, opened_at = f.opened_at
       where f.integration_id = p_integration_id and f.state = 'open'
         and (p_ended_as = 'disconnected' or f.account_id is distinct from p_account_id)
       returning f.id, f.organization_id
@@ -1545,30 +1546,28 @@ begin
     from public.assessment_checks a
     left join private.check_states s on s.integration_id = p_run.integration_id and s.check_id = a.check_id
     where a.assessment_id = p_run.id
-  ), causes as materialized (
-    select jsonb_object_agg(c.check_id, c.cause) as of_check, array_agg(c.check_id) filter (where c.is_news) as news from checks c
-  ), told as (
-    select h.id, h.action, h.reason, h.sort_key,
-      case h.action
-        when 'archived' then 'check'
-        when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
-        else k.of_check->>h.check_id
-      end as cause,
-      -- The mutes last: they matter only for changes that are announced.
-      case when h.action in ('opened', 'reopened', 'resolved') and h.check_id = any (k.news) then not exists (
-        select from public.finding_mutes m
-        where m.organization_id = p_run.organization_id and m.check_id = h.check_id and m.ended_at is null and m.expires_at > now()
-          and (m.integration_id is null or m.integration_id = p_run.integration_id)
-          and (m.resource_id is null or m.resource_id = h.resource_id)
-          and (m.item is null or m.item = h.item)
-      ) else false end as is_news
-    from changes h cross join causes k
+  ), announced as (
+    select h.id from changes h join checks k on k.check_id = h.check_id
+    where k.is_news and h.action in ('opened', 'reopened', 'resolved') and not exists (
+      select from public.finding_mutes m
+      where m.organization_id = p_run.organization_id and m.check_id = h.check_id and m.ended_at is null and m.expires_at > now()
+        and (m.integration_id is null or m.integration_id = p_run.integration_id)
+        and (m.resource_id is null or m.resource_id = h.resource_id)
+        and (m.item is null or m.item = h.item)
+    )
+    order by h.sort_key
+    limit 100
   ), written as (
     insert into public.finding_events (finding_id, organization_id, assessment_id, action, cause, reason, announced)
-      select t.id, p_run.organization_id, p_run.id, t.action, t.cause, t.reason,
-        t.is_news and row_number() over (partition by t.is_news order by t.sort_key) <= 100
-      from told t
-      order by t.sort_key
+      select h.id, p_run.organization_id, p_run.id, h.action,
+        case h.action
+          when 'archived' then 'check'
+          when 'unverified' then case when h.reason = any (c_permission) then 'permission' end
+          else k.cause
+        end,
+        h.reason, h.id in (select n.id from announced n)
+      from changes h left join checks k on k.check_id = h.check_id
+      order by h.sort_key
       returning action
   )
   update public.assessments a
@@ -2423,7 +2422,8 @@ declare
   v_count integer;
 begin
   with marked as (
-    update public.findings f set unverified_since = now(), unverified_reason = p_reason
+    -- opened_at as it is: PostgreSQL parses the expression of sort_key for each row again where an update names none of its columns.
+    update public.findings f set unverified_since = now(), unverified_reason = p_reason, opened_at = f.opened_at
       where f.integration_id = p_integration_id and f.state = 'open' and f.unverified_since is null
       returning f.id, f.organization_id
   )
