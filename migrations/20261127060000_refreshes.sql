@@ -556,22 +556,16 @@ $$;
 comment on function private.without_paused(text[], text) is
   'Those of the types that are not paused at this endpoint as a whole.';
 
-create function public.pause_provider(p_id uuid, p_endpoint text, p_seconds integer, p_organizations integer) returns jsonb
+create function private.pause(p_row public.integrations, p_endpoint text, p_until timestamptz, p_organizations integer) returns timestamptz
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_row public.integrations;
   v_until timestamptz;
 begin
-  if p_seconds is null or p_seconds not between 1 and 3600 or p_organizations not between 1 and 100 then
-    raise exception 'p_seconds is not between 1 and 3600, or p_organizations not between 1 and 100' using
-      errcode = 'invalid_parameter_value';
-  end if;
-  select * into v_row from public.integrations i where i.id = p_id for key share;
-  if not found then
-    return jsonb_build_object('outcome', 'unknown');
+  if p_organizations not between 1 and 100 then
+    raise exception 'p_organizations is not between 1 and 100' using errcode = 'invalid_parameter_value';
   end if;
   insert into private.integration_pauses as p (integration_id, endpoint, organization_id, integration_type, until)
-    values (p_id, p_endpoint, v_row.organization_id, v_row.integration_type, now() + make_interval(secs => p_seconds))
+    values (p_row.id, p_endpoint, p_row.organization_id, p_row.integration_type, least(p_until, now() + interval '1 hour'))
     on conflict (integration_id, endpoint) do update set
       organization_id = excluded.organization_id,
       integration_type = excluded.integration_type,
@@ -581,20 +575,44 @@ begin
   select o.until into v_until
     from (
       select max(p.until) as until from private.integration_pauses p
-      where p.integration_type = v_row.integration_type and p.endpoint = p_endpoint
+      where p.integration_type = p_row.integration_type and p.endpoint = p_endpoint
         and p.noted_at > now() - interval '10 minutes' and p.until > now()
       group by p.organization_id
     ) o
     where p_organizations is not null
     order by o.until desc
     offset p_organizations - 1 limit 1;
+  if v_until is not null then
+    insert into private.provider_pauses as p (integration_type, endpoint, until)
+      values (p_row.integration_type, p_endpoint, v_until)
+      on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
+      returning p.until into v_until;
+  end if;
+  return v_until;
+end
+$$;
+
+comment on function private.pause(integrations, text, timestamp with time zone, integer) is
+  'Stores the pause of a locked integration, an hour at most, and if so many organizations are paused that of its type. Returns until when '
+  'the type is paused, or null.';
+
+create function public.pause_provider(p_id uuid, p_endpoint text, p_seconds integer, p_organizations integer) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_row public.integrations;
+  v_until timestamptz;
+begin
+  if p_seconds is null or p_seconds not between 1 and 3600 then
+    raise exception 'p_seconds is not between 1 and 3600' using errcode = 'invalid_parameter_value';
+  end if;
+  select * into v_row from public.integrations i where i.id = p_id for key share;
+  if not found then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  v_until := private.pause(v_row, p_endpoint, now() + make_interval(secs => p_seconds), p_organizations);
   if v_until is null then
     return jsonb_build_object('outcome', 'paused');
   end if;
-  insert into private.provider_pauses as p (integration_type, endpoint, until)
-    values (v_row.integration_type, p_endpoint, v_until)
-    on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
-    returning p.until into v_until;
   return jsonb_build_object('outcome', 'type_paused', 'until', v_until);
 end
 $$;
@@ -842,6 +860,7 @@ revoke all on function
   private.newest_config(integrations),
   private.paused_until(uuid, text, text),
   private.without_paused(text[], text),
+  private.pause(integrations, text, timestamp with time zone, integer),
   private.in_turns(text, text[], timestamp with time zone, integer),
   private.due_refreshes(integer, integer, text[]),
   private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text, uuid),

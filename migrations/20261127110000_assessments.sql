@@ -236,6 +236,38 @@ create view public.finding_list with (security_invoker = true) as
 
 comment on view public.finding_list is 'Findings, and until when they are muted.';
 
+create view public.muted_finding_list with (security_invoker = true) as
+  select l.id, l.organization_id, l.integration_id, l.integration_type, l.account_id, l.check_id, l.check_version, l.resource_type,
+    l.resource_id, l.resource_name, l.item, l.severity, l.sort_key || '' as sort_key, l.state, l.ended_as, l.unverified_since, l.unverified_reason, l.evidence,
+    l.reopened, l.first_seen_at, l.opened_at, l.ended_at, l.muted_until, l.muted
+  from (
+    select distinct m.organization_id, m.check_id from public.finding_mutes m where m.ended_at is null and m.expires_at > now()
+  ) a
+  -- The sort key as an expression: in the order of an index, a page of few muted findings would read all findings of the organization.
+  join public.finding_list l on l.organization_id = a.organization_id and l.check_id = a.check_id
+  where l.muted;
+
+comment on view public.muted_finding_list is
+  'The findings of finding_list that are muted. It reads the findings of checks that have an active mute, and no others.';
+
+create view public.assessment_findings with (security_invoker = true) as
+  select r.id as assessment_id, l.id, l.organization_id, l.integration_id, l.integration_type, l.account_id, l.check_id, l.check_version, l.resource_type,
+    l.resource_id, l.resource_name, l.item, l.severity, l.sort_key, l.state, l.ended_as, l.unverified_since, l.unverified_reason, l.evidence,
+    l.reopened, l.first_seen_at, l.opened_at, l.ended_at, l.muted_until, l.muted
+  from public.assessments r
+  join public.finding_list l on l.integration_id = r.integration_id and l.organization_id = r.organization_id
+  where r.state = 'done' and l.first_seen_at <= r.finished_at and case
+    when l.state = 'open' and l.opened_at <= r.finished_at then true
+    else coalesce((
+      select e.action in ('opened', 'reopened') from public.finding_events e
+      where e.finding_id = l.id and e.occurred_at <= r.finished_at and e.action in ('opened', 'reopened', 'resolved', 'archived')
+      order by e.id desc limit 1
+    ), false)
+  end;
+
+comment on view public.assessment_findings is
+  'The findings that were open when a run ended, by the history of each. Names, severity, evidence and mutes are the present ones.';
+
 create view public.mute_list with (security_invoker = true) as
   select m.id, m.organization_id, m.integration_id, m.check_id, m.resource_id, m.item, m.reason, m.note, m.created_by, m.created_at,
     m.expires_at, m.ended_at, m.ended_by, m.ended_at is null and m.expires_at > now() as active,
@@ -331,7 +363,7 @@ begin
 end
 $$;
 
-revoke all on table public.finding_list, public.mute_list from public, anon, authenticated, service_role;
+revoke all on table public.finding_list, public.muted_finding_list, public.assessment_findings, public.mute_list from public, anon, authenticated, service_role;
 
 revoke all on sequence public.finding_events_id_seq, private.scan_generations from public, anon, authenticated, service_role;
 
@@ -355,7 +387,7 @@ grant select (
   id, organization_id, integration_id, check_id, resource_id, item, reason, note, created_by, created_at, expires_at, ended_at, ended_by
 ) on table public.finding_mutes to authenticated;
 
-grant select on table public.finding_list, public.mute_list to authenticated;
+grant select on table public.finding_list, public.muted_finding_list, public.assessment_findings, public.mute_list to authenticated;
 
 -- The source document's application reads the table with its service key.
 grant select on table public.assessments to service_role;
@@ -798,11 +830,12 @@ comment on function private.stage_results(uuid, text, jsonb) is
 
 create function public.save_scan_position(
   p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_position text, p_results jsonb, p_requests integer,
-  p_not_before timestamptz default null
+  p_not_before timestamptz default null, p_limited boolean default false, p_organizations integer default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
 declare
   v_end text;
+  v_row public.integrations;
 begin
   if p_position is null or p_requests is null or p_requests not between 0 and 100000 then
     raise exception 'p_position is null, or p_requests not between 0 and 100000' using errcode = 'invalid_parameter_value';
@@ -829,15 +862,45 @@ begin
       owner = case when p_not_before is null then p_owner end,
       due_at = coalesce(least(p_not_before, now() + interval '1 day'), now() + interval '3 minutes')
     where c.assessment_id = p_id;
+  if p_limited and p_not_before > now() then
+    select i.* into v_row from public.assessments a join public.integrations i on i.id = a.integration_id where a.id = p_id;
+    perform private.pause(v_row, 'api', p_not_before, p_organizations);
+  end if;
   return jsonb_build_object('outcome', 'saved');
 end
 $$;
 
-comment on function public.save_scan_position(uuid, uuid, bigint, text, text, jsonb, integer, timestamp with time zone) is
+comment on function public.save_scan_position(
+  uuid, uuid, bigint, text, text, jsonb, integer, timestamp with time zone, boolean, integer
+) is
   'Stores the position of a claimed run (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one '
   'transaction. p_requests: the number of requests since. Without p_not_before the claim is prolonged by three minutes; with it the run '
-  'is released until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan '
+  'is released until then, a day at most. p_limited: because of the provider''s rate limit; then the pause is one of the integration, '
+  'and after p_organizations organizations of its type, as pause_provider stores it. Returns saved; full (the position is larger, or all results more than 50,000: end the scan '
   'and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
+
+create function public.release_scan_run(p_id uuid, p_owner uuid, p_generation bigint, p_seconds integer) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '5s' as $$
+declare
+  v_end text;
+begin
+  if p_seconds is null or p_seconds not between 1 and 86400 then
+    raise exception 'p_seconds is not between 1 and 86400' using errcode = 'invalid_parameter_value';
+  end if;
+  v_end := private.lock_run(p_id, p_owner, p_generation);
+  if v_end is not null then
+    return jsonb_build_object('outcome', v_end);
+  end if;
+  update private.scan_claims c
+    set owner = null, due_at = now() + make_interval(secs => p_seconds), claims = greatest(c.claims - 1, 0)
+    where c.assessment_id = p_id;
+  return jsonb_build_object('outcome', 'released');
+end
+$$;
+
+comment on function public.release_scan_run(uuid, uuid, bigint, integer) is
+  'Ends the claim of a run that this scanner cannot work on, because it lacks the key. Nobody claims the run for p_seconds, and the claim '
+  'does not count as one that did not advance it. Returns released; changed, finished or gone: then nothing was written.';
 
 create function public.finish_scan_run(
   p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_checks jsonb, p_results jsonb default '[]', p_requests integer default 0,
@@ -1468,7 +1531,8 @@ revoke all on function
   public.request_scan(uuid, uuid, text[]),
   public.claim_scan_runs(uuid, integer, text[], integer, text),
   public.reopen_scan_credential(uuid, uuid, bigint, integer, text),
-  public.save_scan_position(uuid, uuid, bigint, text, text, jsonb, integer, timestamp with time zone),
+  public.save_scan_position(uuid, uuid, bigint, text, text, jsonb, integer, timestamp with time zone, boolean, integer),
+  public.release_scan_run(uuid, uuid, bigint, integer),
   public.finish_scan_run(uuid, uuid, bigint, text, jsonb, jsonb, integer, text),
   public.mute_findings(uuid, uuid, jsonb),
   public.end_mute(uuid, uuid)
@@ -1477,7 +1541,8 @@ grant execute on function
   public.request_scan(uuid, uuid, text[]),
   public.claim_scan_runs(uuid, integer, text[], integer, text),
   public.reopen_scan_credential(uuid, uuid, bigint, integer, text),
-  public.save_scan_position(uuid, uuid, bigint, text, text, jsonb, integer, timestamp with time zone),
+  public.save_scan_position(uuid, uuid, bigint, text, text, jsonb, integer, timestamp with time zone, boolean, integer),
+  public.release_scan_run(uuid, uuid, bigint, integer),
   public.finish_scan_run(uuid, uuid, bigint, text, jsonb, jsonb, integer, text),
   public.mute_findings(uuid, uuid, jsonb),
   public.end_mute(uuid, uuid)

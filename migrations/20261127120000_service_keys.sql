@@ -691,14 +691,21 @@ declare
   v_source text;
 begin
   foreach v_name in array array[
-    'integrations', 'credential_events', 'assessments', 'assessment_checks', 'finding_list', 'finding_events', 'mute_list',
-    'webhook_endpoints', 'webhook_deliveries'
+    'integrations', 'credential_events', 'assessments', 'assessment_checks', 'finding_list', 'muted_finding_list', 'assessment_findings',
+    'finding_events', 'mute_list', 'webhook_endpoints', 'webhook_deliveries'
   ] loop
     select string_agg(a.attname, ', ' order by a.attnum) into v_columns from pg_attribute a
       where a.attrelid = ('public.' || v_name)::regclass and a.attnum > 0 and not a.attisdropped
         and has_column_privilege('authenticated', a.attrelid, a.attnum, 'select');
-    -- A view that runs with its reader's rights is repeated, so that it runs with those of this view's owner.
-    select case c.relkind when 'v' then '(' || rtrim(pg_get_viewdef(c.oid), ';') || ') v' else 'public.' || v_name end into v_source
+    -- A view that runs with its reader's rights is repeated, so that it runs with those of this view's owner. So is the view within a view.
+    select
+      case c.relkind
+        when 'v' then '(' || replace(
+          rtrim(pg_get_viewdef(c.oid), ';'), ' finding_list l', ' (' || rtrim(pg_get_viewdef('public.finding_list'::regclass), ';') || ') l'
+        ) || ') v'
+        else 'public.' || v_name
+      end
+      into v_source
       from pg_class c where c.oid = ('public.' || v_name)::regclass;
     -- Scalar subqueries, which the planner evaluates once and not for each row.
     execute format(

@@ -741,6 +741,46 @@ create view private.requesting_key with (null) as
    FROM private.service_keys k
   WHERE ((id = (((NULLIF(current_setting('request.headers'::text, true), ''::text))::jsonb ->> 'x-service-key-id'::text))::uuid) AND (revoked_at IS NULL) AND COALESCE((expires_at > now()), true));
 
+-- The findings that were open when a run ended, by the history of each. Names, severity, evidence and mutes are the present ones.
+create view public.assessment_findings with (security_invoker=true) as
+ SELECT r.id AS assessment_id,
+    l.id,
+    l.organization_id,
+    l.integration_id,
+    l.integration_type,
+    l.account_id,
+    l.check_id,
+    l.check_version,
+    l.resource_type,
+    l.resource_id,
+    l.resource_name,
+    l.item,
+    l.severity,
+    l.sort_key,
+    l.state,
+    l.ended_as,
+    l.unverified_since,
+    l.unverified_reason,
+    l.evidence,
+    l.reopened,
+    l.first_seen_at,
+    l.opened_at,
+    l.ended_at,
+    l.muted_until,
+    l.muted
+   FROM (assessments r
+     JOIN finding_list l ON (((l.integration_id = r.integration_id) AND (l.organization_id = r.organization_id))))
+  WHERE ((r.state = 'done'::text) AND (l.first_seen_at <= r.finished_at) AND
+        CASE
+            WHEN ((l.state = 'open'::text) AND (l.opened_at <= r.finished_at)) THEN true
+            ELSE COALESCE(( SELECT (e.action = ANY (ARRAY['opened'::text, 'reopened'::text]))
+               FROM finding_events e
+              WHERE ((e.finding_id = l.id) AND (e.occurred_at <= r.finished_at) AND (e.action = ANY (ARRAY['opened'::text, 'reopened'::text, 'resolved'::text, 'archived'::text])))
+              ORDER BY e.id DESC
+             LIMIT 1), false)
+        END);
+grant select on public.assessment_findings to authenticated;
+
 -- Findings, and until when they are muted.
 create view public.finding_list with (security_invoker=true) as
  SELECT f.id,
@@ -795,6 +835,40 @@ create view public.mute_list with (security_invoker=true) as
    FROM finding_mutes m;
 grant select on public.mute_list to authenticated;
 
+-- The findings of finding_list that are muted. It reads the findings of checks that have an active mute, and no others.
+create view public.muted_finding_list with (security_invoker=true) as
+ SELECT l.id,
+    l.organization_id,
+    l.integration_id,
+    l.integration_type,
+    l.account_id,
+    l.check_id,
+    l.check_version,
+    l.resource_type,
+    l.resource_id,
+    l.resource_name,
+    l.item,
+    l.severity,
+    (l.sort_key || ''::text) AS sort_key,
+    l.state,
+    l.ended_as,
+    l.unverified_since,
+    l.unverified_reason,
+    l.evidence,
+    l.reopened,
+    l.first_seen_at,
+    l.opened_at,
+    l.ended_at,
+    l.muted_until,
+    l.muted
+   FROM (( SELECT DISTINCT m.organization_id,
+            m.check_id
+           FROM finding_mutes m
+          WHERE ((m.ended_at IS NULL) AND (m.expires_at > now()))) a
+     JOIN finding_list l ON (((l.organization_id = a.organization_id) AND (l.check_id = a.check_id))))
+  WHERE l.muted;
+grant select on public.muted_finding_list to authenticated;
+
 -- What the service key of the request may see of assessment_checks.
 create view public.service_assessment_checks with (null) as
  SELECT assessment_id,
@@ -814,6 +888,101 @@ create view public.service_assessment_checks with (null) as
            FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
            FROM private.requesting_key k)));
 grant select on public.service_assessment_checks to service_role;
+
+-- What the service key of the request may see of assessment_findings.
+create view public.service_assessment_findings with (null) as
+ SELECT assessment_id,
+    id,
+    organization_id,
+    integration_id,
+    integration_type,
+    account_id,
+    check_id,
+    check_version,
+    resource_type,
+    resource_id,
+    resource_name,
+    item,
+    severity,
+    sort_key,
+    state,
+    ended_as,
+    unverified_since,
+    unverified_reason,
+    evidence,
+    reopened,
+    first_seen_at,
+    opened_at,
+    ended_at,
+    muted_until,
+    muted
+   FROM ( SELECT r.id AS assessment_id,
+            l.id,
+            l.organization_id,
+            l.integration_id,
+            l.integration_type,
+            l.account_id,
+            l.check_id,
+            l.check_version,
+            l.resource_type,
+            l.resource_id,
+            l.resource_name,
+            l.item,
+            l.severity,
+            l.sort_key,
+            l.state,
+            l.ended_as,
+            l.unverified_since,
+            l.unverified_reason,
+            l.evidence,
+            l.reopened,
+            l.first_seen_at,
+            l.opened_at,
+            l.ended_at,
+            l.muted_until,
+            l.muted
+           FROM (assessments r
+             JOIN ( SELECT f.id,
+                    f.organization_id,
+                    f.integration_id,
+                    f.integration_type,
+                    f.account_id,
+                    f.check_id,
+                    f.check_version,
+                    f.resource_type,
+                    f.resource_id,
+                    f.resource_name,
+                    f.item,
+                    f.severity,
+                    f.sort_key,
+                    f.state,
+                    f.ended_as,
+                    f.unverified_since,
+                    f.unverified_reason,
+                    f.evidence,
+                    f.reopened,
+                    f.first_seen_at,
+                    f.opened_at,
+                    f.ended_at,
+                    m.muted_until,
+                    COALESCE((m.muted_until > now()), false) AS muted
+                   FROM (findings f
+                     CROSS JOIN LATERAL ( SELECT max(a.expires_at) AS muted_until
+                           FROM finding_mutes a
+                          WHERE ((a.organization_id = f.organization_id) AND (a.check_id = f.check_id) AND (a.ended_at IS NULL) AND (a.expires_at > now()) AND ((a.integration_id IS NULL) OR (a.integration_id = f.integration_id)) AND ((a.resource_id IS NULL) OR (a.resource_id = f.resource_id)) AND ((a.item IS NULL) OR (a.item = f.item)))) m)) l ON (((l.integration_id = r.integration_id) AND (l.organization_id = r.organization_id))))
+          WHERE ((r.state = 'done'::text) AND (l.first_seen_at <= r.finished_at) AND
+                CASE
+                    WHEN ((l.state = 'open'::text) AND (l.opened_at <= r.finished_at)) THEN true
+                    ELSE COALESCE(( SELECT (e.action = ANY (ARRAY['opened'::text, 'reopened'::text]))
+                       FROM finding_events e
+                      WHERE ((e.finding_id = l.id) AND (e.occurred_at <= r.finished_at) AND (e.action = ANY (ARRAY['opened'::text, 'reopened'::text, 'resolved'::text, 'archived'::text])))
+                      ORDER BY e.id DESC
+                     LIMIT 1), false)
+                END)) v
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_assessment_findings to service_role;
 
 -- What the service key of the request may see of assessments.
 create view public.service_assessments with (null) as
@@ -1006,6 +1175,94 @@ create view public.service_mute_list with (null) as
            FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
            FROM private.requesting_key k)));
 grant select on public.service_mute_list to service_role;
+
+-- What the service key of the request may see of muted_finding_list.
+create view public.service_muted_finding_list with (null) as
+ SELECT id,
+    organization_id,
+    integration_id,
+    integration_type,
+    account_id,
+    check_id,
+    check_version,
+    resource_type,
+    resource_id,
+    resource_name,
+    item,
+    severity,
+    sort_key,
+    state,
+    ended_as,
+    unverified_since,
+    unverified_reason,
+    evidence,
+    reopened,
+    first_seen_at,
+    opened_at,
+    ended_at,
+    muted_until,
+    muted
+   FROM ( SELECT l.id,
+            l.organization_id,
+            l.integration_id,
+            l.integration_type,
+            l.account_id,
+            l.check_id,
+            l.check_version,
+            l.resource_type,
+            l.resource_id,
+            l.resource_name,
+            l.item,
+            l.severity,
+            (l.sort_key || ''::text) AS sort_key,
+            l.state,
+            l.ended_as,
+            l.unverified_since,
+            l.unverified_reason,
+            l.evidence,
+            l.reopened,
+            l.first_seen_at,
+            l.opened_at,
+            l.ended_at,
+            l.muted_until,
+            l.muted
+           FROM (( SELECT DISTINCT m.organization_id,
+                    m.check_id
+                   FROM finding_mutes m
+                  WHERE ((m.ended_at IS NULL) AND (m.expires_at > now()))) a
+             JOIN ( SELECT f.id,
+                    f.organization_id,
+                    f.integration_id,
+                    f.integration_type,
+                    f.account_id,
+                    f.check_id,
+                    f.check_version,
+                    f.resource_type,
+                    f.resource_id,
+                    f.resource_name,
+                    f.item,
+                    f.severity,
+                    f.sort_key,
+                    f.state,
+                    f.ended_as,
+                    f.unverified_since,
+                    f.unverified_reason,
+                    f.evidence,
+                    f.reopened,
+                    f.first_seen_at,
+                    f.opened_at,
+                    f.ended_at,
+                    m.muted_until,
+                    COALESCE((m.muted_until > now()), false) AS muted
+                   FROM (findings f
+                     CROSS JOIN LATERAL ( SELECT max(a_1.expires_at) AS muted_until
+                           FROM finding_mutes a_1
+                          WHERE ((a_1.organization_id = f.organization_id) AND (a_1.check_id = f.check_id) AND (a_1.ended_at IS NULL) AND (a_1.expires_at > now()) AND ((a_1.integration_id IS NULL) OR (a_1.integration_id = f.integration_id)) AND ((a_1.resource_id IS NULL) OR (a_1.resource_id = f.resource_id)) AND ((a_1.item IS NULL) OR (a_1.item = f.item)))) m)) l ON (((l.organization_id = a.organization_id) AND (l.check_id = a.check_id))))
+          WHERE l.muted) v
+  WHERE (( SELECT (k.organization_id IS NULL)
+           FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
+           FROM private.requesting_key k)));
+grant select on public.service_muted_finding_list to service_role;
 
 -- What the service key of the request may see of webhook_deliveries.
 create view public.service_webhook_deliveries with (null) as
@@ -2583,6 +2840,47 @@ AS $function$
   );
 $function$;
 comment on function private.organizations_of(uuid) is 'The organizations a user may access: the personal one, whose id is the user''s, and those the user is a member of. Nothing else in a token counts, because users can edit their own user_metadata.';
+
+CREATE OR REPLACE FUNCTION private.pause(p_row integrations, p_endpoint text, p_until timestamp with time zone, p_organizations integer)
+ RETURNS timestamp with time zone
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_until timestamptz;
+begin
+  if p_organizations not between 1 and 100 then
+    raise exception 'p_organizations is not between 1 and 100' using errcode = 'invalid_parameter_value';
+  end if;
+  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, integration_type, until)
+    values (p_row.id, p_endpoint, p_row.organization_id, p_row.integration_type, least(p_until, now() + interval '1 hour'))
+    on conflict (integration_id, endpoint) do update set
+      organization_id = excluded.organization_id,
+      integration_type = excluded.integration_type,
+      noted_at = now(),
+      until = greatest(p.until, excluded.until);
+
+  select o.until into v_until
+    from (
+      select max(p.until) as until from private.integration_pauses p
+      where p.integration_type = p_row.integration_type and p.endpoint = p_endpoint
+        and p.noted_at > now() - interval '10 minutes' and p.until > now()
+      group by p.organization_id
+    ) o
+    where p_organizations is not null
+    order by o.until desc
+    offset p_organizations - 1 limit 1;
+  if v_until is not null then
+    insert into private.provider_pauses as p (integration_type, endpoint, until)
+      values (p_row.integration_type, p_endpoint, v_until)
+      on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
+      returning p.until into v_until;
+  end if;
+  return v_until;
+end
+$function$;
+comment on function private.pause(integrations,text,timestamp with time zone,integer) is 'Stores the pause of a locked integration, an hour at most, and if so many organizations are paused that of its type. Returns until when the type is paused, or null.';
 
 CREATE OR REPLACE FUNCTION private.paused_until(p_id uuid, p_integration_type text, p_endpoint text)
  RETURNS timestamp with time zone
@@ -5429,39 +5727,17 @@ declare
   v_row public.integrations;
   v_until timestamptz;
 begin
-  if p_seconds is null or p_seconds not between 1 and 3600 or p_organizations not between 1 and 100 then
-    raise exception 'p_seconds is not between 1 and 3600, or p_organizations not between 1 and 100' using
-      errcode = 'invalid_parameter_value';
+  if p_seconds is null or p_seconds not between 1 and 3600 then
+    raise exception 'p_seconds is not between 1 and 3600' using errcode = 'invalid_parameter_value';
   end if;
   select * into v_row from public.integrations i where i.id = p_id for key share;
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, integration_type, until)
-    values (p_id, p_endpoint, v_row.organization_id, v_row.integration_type, now() + make_interval(secs => p_seconds))
-    on conflict (integration_id, endpoint) do update set
-      organization_id = excluded.organization_id,
-      integration_type = excluded.integration_type,
-      noted_at = now(),
-      until = greatest(p.until, excluded.until);
-
-  select o.until into v_until
-    from (
-      select max(p.until) as until from private.integration_pauses p
-      where p.integration_type = v_row.integration_type and p.endpoint = p_endpoint
-        and p.noted_at > now() - interval '10 minutes' and p.until > now()
-      group by p.organization_id
-    ) o
-    where p_organizations is not null
-    order by o.until desc
-    offset p_organizations - 1 limit 1;
+  v_until := private.pause(v_row, p_endpoint, now() + make_interval(secs => p_seconds), p_organizations);
   if v_until is null then
     return jsonb_build_object('outcome', 'paused');
   end if;
-  insert into private.provider_pauses as p (integration_type, endpoint, until)
-    values (v_row.integration_type, p_endpoint, v_until)
-    on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
-    returning p.until into v_until;
   return jsonb_build_object('outcome', 'type_paused', 'until', v_until);
 end
 $function$;
@@ -5602,6 +5878,32 @@ end
 $function$;
 comment on function record_rotation(text,jsonb) is 'Ends a rotation to p_kid: writes an event for each organization with rewrapped rows ([{id, rows, from}], from being key ids, or legacy for rows without one), and makes all earlier writes of rewrap_write durable. Returns the number of events.';
 grant execute on function record_rotation(text,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.release_scan_run(p_id uuid, p_owner uuid, p_generation bigint, p_seconds integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_end text;
+begin
+  if p_seconds is null or p_seconds not between 1 and 86400 then
+    raise exception 'p_seconds is not between 1 and 86400' using errcode = 'invalid_parameter_value';
+  end if;
+  v_end := private.lock_run(p_id, p_owner, p_generation);
+  if v_end is not null then
+    return jsonb_build_object('outcome', v_end);
+  end if;
+  update private.scan_claims c
+    set owner = null, due_at = now() + make_interval(secs => p_seconds), claims = greatest(c.claims - 1, 0)
+    where c.assessment_id = p_id;
+  return jsonb_build_object('outcome', 'released');
+end
+$function$;
+comment on function release_scan_run(uuid,uuid,bigint,integer) is 'Ends the claim of a run that this scanner cannot work on, because it lacks the key. Nobody claims the run for p_seconds, and the claim does not count as one that did not advance it. Returns released; changed, finished or gone: then nothing was written.';
+grant execute on function release_scan_run(uuid,uuid,bigint,integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.reopen_scan_credential(p_id uuid, p_owner uuid, p_generation bigint, p_soon integer, p_request_id text DEFAULT NULL::text)
  RETURNS jsonb
@@ -5913,7 +6215,7 @@ $function$;
 comment on function rewrap_write(uuid[],text[],jsonb[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns the number of written rows of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
 grant execute on function rewrap_write(uuid[],text[],jsonb[]) to service_role;
 
-CREATE OR REPLACE FUNCTION public.save_scan_position(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_position text, p_results jsonb, p_requests integer, p_not_before timestamp with time zone DEFAULT NULL::timestamp with time zone)
+CREATE OR REPLACE FUNCTION public.save_scan_position(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_position text, p_results jsonb, p_requests integer, p_not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limited boolean DEFAULT false, p_organizations integer DEFAULT NULL::integer)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5922,6 +6224,7 @@ CREATE OR REPLACE FUNCTION public.save_scan_position(p_id uuid, p_owner uuid, p_
 AS $function$
 declare
   v_end text;
+  v_row public.integrations;
 begin
   if p_position is null or p_requests is null or p_requests not between 0 and 100000 then
     raise exception 'p_position is null, or p_requests not between 0 and 100000' using errcode = 'invalid_parameter_value';
@@ -5948,11 +6251,15 @@ begin
       owner = case when p_not_before is null then p_owner end,
       due_at = coalesce(least(p_not_before, now() + interval '1 day'), now() + interval '3 minutes')
     where c.assessment_id = p_id;
+  if p_limited and p_not_before > now() then
+    select i.* into v_row from public.assessments a join public.integrations i on i.id = a.integration_id where a.id = p_id;
+    perform private.pause(v_row, 'api', p_not_before, p_organizations);
+  end if;
   return jsonb_build_object('outcome', 'saved');
 end
 $function$;
-comment on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) is 'Stores the position of a claimed run (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one transaction. p_requests: the number of requests since. Without p_not_before the claim is prolonged by three minutes; with it the run is released until then, a day at most. Returns saved; full (the position is larger, or all results more than 50,000: end the scan and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
-grant execute on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone) to service_role;
+comment on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone,boolean,integer) is 'Stores the position of a claimed run (p_position, the scanner''s own text of at most 8 MiB) with up to 5,000 results since, in one transaction. p_requests: the number of requests since. Without p_not_before the claim is prolonged by three minutes; with it the run is released until then, a day at most. p_limited: because of the provider''s rate limit; then the pause is one of the integration, and after p_organizations organizations of its type, as pause_provider stores it. Returns saved; full (the position is larger, or all results more than 50,000: end the scan and finish it, as incomplete); changed (another scanner has it), finished or gone: then nothing was written.';
+grant execute on function save_scan_position(uuid,uuid,bigint,text,text,jsonb,integer,timestamp with time zone,boolean,integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.schedule_state()
  RETURNS jsonb

@@ -18,6 +18,11 @@ pub fn entries() -> &'static [Entry] {
     &ENTRIES_READ
 }
 
+/// The types that have checks.
+pub fn types() -> Vec<&'static str> {
+    entries().iter().map(|entry| entry.kind.as_str()).collect()
+}
+
 /// The entry of a type.
 pub fn entry(kind: &str) -> Option<&'static Entry> {
     entries().iter().find(|entry| entry.kind == kind)

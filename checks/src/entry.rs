@@ -31,6 +31,8 @@ pub struct Entry {
     /// Sent with every request, beside the credential.
     #[serde(default, deserialize_with = "unique::map")]
     pub headers: BTreeMap<String, String>,
+    /// Whose the limit is that a 429 speaks of. None: the provider does not say.
+    pub rate_limit: Option<RateLimit>,
     /// Answers that mean something else than their status says, at every read.
     #[serde(default)]
     pub answers: Vec<Special>,
@@ -41,6 +43,28 @@ pub struct Entry {
     pub reads: BTreeMap<String, Read>,
     /// What is judged.
     pub checks: Vec<Check>,
+}
+
+/// Whose requests a provider counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RateLimit {
+    /// Those of all accounts that one OAuth app is connected to.
+    App,
+    /// Those of one user, token or account.
+    User,
+}
+
+impl Entry {
+    /// How many organizations must be limited before the pause covers every integration of the type. None: it never does. One is not
+    /// enough, because a customer's own use counts too.
+    pub fn pauses_after(&self) -> Option<u32> {
+        match self.rate_limit {
+            Some(RateLimit::App) => Some(2),
+            Some(RateLimit::User) => None,
+            None => Some(3),
+        }
+    }
 }
 
 /// One request, and the pages that follow it.

@@ -48,9 +48,9 @@ mod unseen;
 
 pub use answer::{Answer, Request};
 pub use condition::{Condition, Quantity, Test};
-pub use entries::{catalogue_hash, entries, entry, parse};
+pub use entries::{catalogue_hash, entries, entry, parse, types};
 pub use entry::{
-    Alternative, Check, Count, Entry, ForEach, Gate, Meaning, Method, Over, Pages, Read,
+    Alternative, Check, Count, Entry, ForEach, Gate, Meaning, Method, Over, Pages, RateLimit, Read,
     Remediation, Resource, Special, Stability, State,
 };
 pub use evaluate::{Truth, evaluate};

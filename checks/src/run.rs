@@ -56,6 +56,7 @@ impl<'a> Run<'a> {
             tasks: tasks.collect(),
             requests: 0,
             not_before: i64::MIN,
+            is_limited: false,
             fresh_credential: false,
             ended: None,
             incomplete: BTreeMap::new(),
@@ -100,6 +101,11 @@ impl<'a> Run<'a> {
     /// How many requests were answered.
     pub fn requests(&self) -> u32 {
         self.state.position.requests
+    }
+
+    /// Whether the pause before the next request is one that the provider asked for, because of a rate limit.
+    pub fn is_limited(&self) -> bool {
+        self.state.position.is_limited
     }
 
     /// Why the scan ended before its end.
@@ -164,6 +170,7 @@ impl<'a> Run<'a> {
         let read = state.asked(&task);
         let specials: Vec<_> = read.answers.iter().chain(&state.entry.answers).collect();
         let meant = answer::read(answer, &specials, state.bounds.answer_bytes, now);
+        state.position.is_limited = false;
         let was_fresh = state.position.fresh_credential;
         state.position.fresh_credential = matches!(meant, Meant::Unauthorized) && !was_fresh;
         let after = match meant {
@@ -176,9 +183,10 @@ impl<'a> Run<'a> {
                 };
                 page::take(state, task, &page, &mut outcomes)
             }
-            Meant::Later(at, _) if task.tries + 1 < TRIES => {
+            Meant::Later(at, reason) if task.tries + 1 < TRIES => {
                 task.tries += 1;
                 state.position.not_before = at;
+                state.position.is_limited = reason == Reason::Limited;
                 After::Again(task)
             }
             Meant::Unauthorized if was_fresh => {

@@ -45,6 +45,9 @@ pub struct Position {
     pub(crate) requests: u32,
     /// Unix seconds.
     pub(crate) not_before: i64,
+    /// The provider asked for this pause, because of a rate limit.
+    #[serde(default)]
+    pub(crate) is_limited: bool,
     pub(crate) fresh_credential: bool,
     pub(crate) ended: Option<Reason>,
     /// The checks of which some part was not looked at.

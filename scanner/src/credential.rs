@@ -1,7 +1,7 @@
 //! From a claimed row's config to what a scan needs of it.
 
 use checks::Entry;
-use sealed::{KeyRing, RowContext, Secret, StoredConfig};
+use sealed::{Fault, KeyRing, RowContext, Secret, StoredConfig};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -16,28 +16,41 @@ pub struct Account {
     pub token: Secret,
 }
 
+/// Why a config did not open.
+#[derive(Debug)]
+pub struct Unopened {
+    /// For the log: the row, the field and the class of fault, never a value.
+    pub detail: String,
+    /// This scanner lacks the key, as one that was not deployed with a new key does. Nothing is wrong with the row.
+    pub lacks_key: bool,
+}
+
 /// Opens a config, and takes from it what the entry wants.
 ///
 /// # Errors
 ///
-/// For the log: the row, the field and the class of fault, never a value.
+/// If it does not open, or holds no access token.
 pub fn open(
     ring: &KeyRing,
     entry: &Entry,
     organization_id: Uuid,
     integration_id: Uuid,
     config: &str,
-) -> Result<Account, String> {
-    let told = |fault: String| format!("integrations {integration_id} {fault}");
+) -> Result<Account, Unopened> {
+    let told = |fault: String| Unopened {
+        detail: format!("integrations {integration_id} {fault}"),
+        lacks_key: false,
+    };
     let stored: StoredConfig =
         serde_json::from_str(config).map_err(|_| told("config: no JSON object".to_owned()))?;
     let place = RowContext {
         organization_id,
         integration_id,
     };
-    let plain = ring
-        .open(&place, &stored)
-        .map_err(|error| told(format!("{}: {error} ({})", error.pointer(), error.class())))?;
+    let plain = ring.open(&place, &stored).map_err(|error| Unopened {
+        lacks_key: error.class() == Fault::UnknownKey,
+        ..told(format!("{}: {error} ({})", error.pointer(), error.class()))
+    })?;
     let token = plain
         .get_str("access_token")
         // A header's value: whatever else stands there was never issued (RFC 6750, 2.1).
@@ -95,7 +108,7 @@ mod tests {
         Value::Object(stored.unwrap()).to_string()
     }
 
-    fn opened(config: &str, integration: Uuid) -> Result<Account, String> {
+    fn opened(config: &str, integration: Uuid) -> Result<Account, Unopened> {
         let entry = checks::entry("supabase").unwrap();
         open(&ring(), entry, ORGANIZATION, integration, config)
     }
@@ -132,12 +145,25 @@ mod tests {
                 "/access_token",
             ),
         ] {
-            let told = opened(config, integration).err().unwrap();
+            let Unopened {
+                detail: told,
+                lacks_key,
+            } = opened(config, integration).err().unwrap();
+            assert!(!lacks_key, "{told}");
             assert!(
                 told.starts_with(&format!("integrations {integration} {place}")),
                 "{told}"
             );
             assert!(!told.contains("planted"), "{told}");
         }
+    }
+
+    #[test]
+    fn a_key_that_the_scanner_lacks_is_not_the_rows_fault() {
+        let config = sealed_config(json!({"access_token": "planted-token", "project_id": "abc"}));
+        let other = KeyRing::new(Key::from_bytes([8; 32]), vec![]).unwrap();
+        let entry = checks::entry("supabase").unwrap();
+        let unopened = open(&other, entry, ORGANIZATION, INTEGRATION, &config);
+        assert!(unopened.err().unwrap().lacks_key);
     }
 }

@@ -115,6 +115,10 @@ pub struct SaveScanPosition<'a> {
     pub p_requests: u32,
     /// Let go until then (RFC 3339); None: the claim is prolonged.
     pub p_not_before: Option<String>,
+    /// The provider asked to wait until then: the whole integration does.
+    pub p_limited: bool,
+    /// And after so many organizations the whole type; None: never.
+    pub p_organizations: Option<u32>,
 }
 
 /// What becomes of [`SaveScanPosition`].
@@ -136,6 +140,38 @@ pub enum Saving {
 impl Call for SaveScanPosition<'_> {
     const NAME: &'static str = "save_scan_position";
     type Outcome = Saving;
+}
+
+/// A run cannot be scanned here now, for a reason that is not the account's.
+#[derive(Serialize)]
+pub struct ReleaseScanRun {
+    /// Which run.
+    pub p_id: Uuid,
+    /// Who has it.
+    pub p_owner: Uuid,
+    /// By which claim.
+    pub p_generation: i64,
+    /// For how long nobody claims it, in seconds.
+    pub p_seconds: u32,
+}
+
+/// What becomes of [`ReleaseScanRun`].
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Releasing {
+    /// It waits.
+    Released,
+    /// Another scanner has the run, or it ended.
+    Changed,
+    /// The caller has finished it.
+    Finished,
+    /// The integration was deleted.
+    Gone,
+}
+
+impl Call for ReleaseScanRun {
+    const NAME: &'static str = "release_scan_run";
+    type Outcome = Releasing;
 }
 
 /// A run ends.

@@ -3,8 +3,8 @@
 use crate::address::{placed, put_back};
 use crate::credential::{self, Account};
 use crate::db::{
-    CheckedBy, Claim, FinishScanRun, Finishing, ReopenScanCredential, Reopening, SaveScanPosition,
-    Saving,
+    CheckedBy, Claim, FinishScanRun, Finishing, ReleaseScanRun, ReopenScanCredential, Reopening,
+    SaveScanPosition, Saving,
 };
 use crate::host::{self, log};
 use crate::settings::Settings;
@@ -19,6 +19,8 @@ use uuid::Uuid;
 
 /// A token that ends within so many seconds is not used: a slice has to be over before.
 pub const SOON_SECONDS: u32 = 120;
+/// How long a run waits for a scanner that has the key of its credential, in seconds.
+const KEY_SECONDS: u32 = 600;
 /// How long one request may take, in milliseconds.
 const REQUEST_MS: u32 = 15_000;
 /// How large the database's answers may be, in bytes: claims with their positions.
@@ -143,7 +145,8 @@ impl Claimed<'_> {
         }
     }
 
-    /// Opens a config. One that does not open ends the run: nothing could be looked at.
+    /// Opens a config. Without its key the run waits for a scanner that has it: no finding changes, and nobody is told. Any other fault is
+    /// the row's, and ends the run: nothing could be looked at.
     async fn open(&self, config: &str) -> Result<Account, Over> {
         let Claim {
             organization_id,
@@ -154,8 +157,21 @@ impl Claimed<'_> {
         let opened = credential::open(ring, self.entry, organization_id, integration_id, config);
         match opened {
             Ok(account) => Ok(account),
-            Err(detail) => {
-                log::warning(&self.task.request_id, &format!("not scanned: {detail}"));
+            Err(unopened) if unopened.lacks_key => {
+                let detail = format!("not scanned yet, the key is missing: {}", unopened.detail);
+                log::failure(&self.task.request_id, &detail);
+                self.call(&ReleaseScanRun {
+                    p_id: self.claim.id,
+                    p_owner: self.task.owner,
+                    p_generation: self.claim.generation,
+                    p_seconds: KEY_SECONDS,
+                })
+                .await?;
+                Err(Over)
+            }
+            Err(unopened) => {
+                let detail = format!("not scanned: {}", unopened.detail);
+                log::warning(&self.task.request_id, &detail);
                 let unreadable = || Some("unreadable".to_owned());
                 let checks = checks_of(self.entry, |_| unreadable());
                 let finish = Finish {
@@ -245,6 +261,8 @@ impl Claimed<'_> {
                 p_position: &save.position,
                 p_results: &save.results,
                 p_requests: save.requests,
+                p_limited: p_not_before.is_some() && slice.is_limited(),
+                p_organizations: self.entry.pauses_after(),
                 p_not_before,
             };
             match self.call(&call).await? {

@@ -107,14 +107,10 @@ async fn work(task: &Task) -> bool {
 
 /// Claims. None: the database does not answer; the next run of the schedule tries again.
 async fn claim(task: &Task, limit: usize) -> Option<Vec<Claim>> {
-    let types: Vec<_> = checks::entries()
-        .iter()
-        .map(|entry| entry.kind.as_str())
-        .collect();
     let call = ClaimScanRuns {
         p_owner: task.owner,
         p_limit: limit,
-        p_types: &types,
+        p_types: &checks::types(),
         p_soon: run::SOON_SECONDS,
         p_request_id: &task.request_id,
     };

@@ -127,6 +127,11 @@ impl<'a> Slice<'a> {
         self.asked > 0
     }
 
+    /// Whether the provider asked for the pause that the run is let go for, because of a rate limit.
+    pub fn is_limited(&self) -> bool {
+        self.run.is_limited()
+    }
+
     /// Whether results are left that no save has taken.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()

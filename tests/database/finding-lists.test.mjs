@@ -14,7 +14,8 @@ before(async () => {
 });
 after(() => server?.stop());
 
-const TABLES = ["assessments", "assessment_checks", "findings", "finding_events", "finding_mutes", "finding_list", "mute_list"];
+const TABLES = ["assessments", "assessment_checks", "findings", "finding_events", "finding_mutes", "finding_list", "muted_finding_list",
+  "assessment_findings", "mute_list"];
 const cleanUp = (p_event_days = 400) => call(service, "clean_up", { p_event_days });
 
 /** Findings as many runs would leave them. */
@@ -89,6 +90,31 @@ describe("a list of findings", () => {
       const [, read] = /Index Scan using \w+ on findings f .*\(actual rows=([\d.]+)/.exec(plan);
       assert.ok(Number(read) <= 51, `${read} rows\n${plan}`);
     }
+  });
+
+  test("a list of muted findings reads the findings of checks that have an active mute, and no others", async () => {
+    const where = `organization_id = '${organization}' and state = 'open'`;
+    const muted = async (table) => (await user.unsafe(`
+      select id, sort_key from public.${table} where ${where} ${table === "finding_list" ? "and muted" : ""} order by sort_key limit 51`)).map(({ id }) => id);
+    const plan = async () => {
+      const query = `explain (analyze, buffers off, timing off, summary off) select id from public.muted_finding_list where ${where} order by sort_key limit 51`;
+      return (await user.unsafe(query)).map((row) => row["QUERY PLAN"]).join("\n");
+    };
+    const none = await plan();
+    assert.match(none, /on findings f .*(never executed|actual rows=0)/, none);
+    const mute = (columns) => owner`
+      insert into public.finding_mutes ${owner({ organization_id: organization, reason: "wont_fix", note: "note", created_by: organization,
+        expires_at: new Date(Date.now() + 86_400_000), ...columns })}`;
+    await mute({ check_id: "t_3" });
+    await mute({ check_id: "t_9", integration_id: integration, resource_id: "resource 59" });
+    await mute({ check_id: "t_11", created_at: new Date(Date.now() - 2000), expires_at: new Date(Date.now() - 1000) });
+    await owner.unsafe("analyze public.finding_mutes");
+    assert.deepEqual(await muted("muted_finding_list"), await muted("finding_list"));
+    const some = await plan();
+    assert.match(some, /Index Scan (on|using) findings_check /, some);
+    const [, each, loops] = /findings f .*\(actual rows=([\d.]+) loops=(\d+)\)/.exec(some);
+    assert.ok(each * loops <= 800, `${each} rows ${loops} times\n${some}`);
+    await owner`delete from public.finding_mutes where organization_id = ${organization}`;
   });
 
   test("a list of findings has the most severe first, of those the youngest, and is the same page by page", async () => {

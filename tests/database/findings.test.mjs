@@ -333,6 +333,22 @@ describe("a finish", () => {
     assert.equal((await finishScan(service, claim)).outcome, "finished", "and changed nothing");
   });
 
+  test("the findings of a past run are those that were open when it ended, whatever came after", async () => {
+    const integration = await withBaseline([result("fail", "one"), result("fail", "two"), result("pass", "three")]);
+    const runs = [];
+    for (const [one, two, three] of [["fail", "pass", "fail"], ["pass", "fail", "fail"], ["fail", "unknown", "pass"]]) {
+      await scan(service, integration, [result(one, "one"), result(two, "two"), result(three, "three")]);
+    }
+    await owner`delete from public.integrations where id = ${integration.id}`;
+    const user = project.user(integration.organization);
+    for (const { id } of await owner`select id from public.assessments where integration_id = ${integration.id} order by queued_at`) {
+      const open = await user`select resource_id from public.assessment_findings where assessment_id = ${id}`;
+      runs.push(open.map((finding) => finding.resource_id).sort());
+    }
+    assert.deepEqual(runs, [["one", "two"], ["one", "three"], ["three", "two"], ["one", "two"]]);
+    assert.equal((await project.user(integration.id)`select from public.assessment_findings`).length, 0, "nothing for a stranger");
+  });
+
   test("events of findings cannot be changed or deleted, not even by the owner", async () => {
     await withBaseline([result("fail")]);
     for (const sql of ["delete from public.finding_events", "update public.finding_events set action = 'resolved'", "truncate public.finding_events"]) {

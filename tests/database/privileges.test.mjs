@@ -53,7 +53,7 @@ const SCANNER_COLUMNS = {
 };
 /** What users read, of which service keys have views. */
 const FOR_SERVICES = [
-  "integrations", "credential_events", "assessments", "assessment_checks", "finding_list", "finding_events", "mute_list", "webhook_endpoints", "webhook_deliveries",
+  "integrations", "credential_events", "assessments", "assessment_checks", "finding_list", "muted_finding_list", "assessment_findings", "finding_events", "mute_list", "webhook_endpoints", "webhook_deliveries",
 ];
 
 describe("what is granted, object by object", () => {
@@ -122,8 +122,10 @@ describe("what is granted, object by object", () => {
       "public.organization_members": { authenticated: ["select"], service_role: all },
       "public.credential_events": { service_role: ["select"] },
       "public.assessments": { service_role: ["select"] },
+      "public.assessment_findings": { authenticated: ["select"] },
       "public.finding_list": { authenticated: ["select"] },
       "public.mute_list": { authenticated: ["select"] },
+      "public.muted_finding_list": { authenticated: ["select"] },
       ...Object.fromEntries(FOR_SERVICES.map((name) => [`public.service_${name}`, { service_role: ["select"] }])),
     });
 

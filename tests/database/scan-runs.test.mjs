@@ -248,6 +248,61 @@ describe("a claim", () => {
     assert.equal((await claimRuns(service, integration.type)).length, 1);
   });
 
+  test("a rate limit in a scan pauses the integration, and its type only after so many organizations as the entry says", async () => {
+    const begin = async (type) => {
+      const integration = await scannable(service, { p_integration_type: type });
+      return { integration, claim: await beginScan(service, integration) };
+    };
+    const p_not_before = new Date(Date.now() + 300_000).toISOString();
+    const limited = (claim, p_organizations) => savePosition(service, claim, { p_not_before, p_limited: true, p_organizations });
+    const pauses = async (type) => {
+      const [row] = await owner`
+        select (select count(*)::int from private.integration_pauses p where p.integration_type = ${type} and p.endpoint = 'api') as integrations,
+          (select count(*)::int from private.provider_pauses p where p.integration_type = ${type} and p.endpoint = 'api') as types`;
+      return { ...row };
+    };
+    const ofUsers = `type-${randomUUID()}`;
+    for (let i = 0; i < 3; i++) await limited((await begin(ofUsers)).claim, null);
+    assert.deepEqual(await pauses(ofUsers), { integrations: 3, types: 0 });
+
+    const ofApp = `type-${randomUUID()}`;
+    await limited((await begin(ofApp)).claim, 2);
+    assert.deepEqual(await pauses(ofApp), { integrations: 1, types: 0 });
+    const [second, third] = [await begin(ofApp), await begin(ofApp)];
+    // A run that is let go for another reason pauses nothing.
+    await savePosition(service, third.claim, { p_not_before });
+    assert.deepEqual(await pauses(ofApp), { integrations: 1, types: 0 });
+    await limited(second.claim, 2);
+    assert.deepEqual(await pauses(ofApp), { integrations: 2, types: 1 });
+    await makeDue(owner, third.claim.id);
+    assert.deepEqual(await claimRuns(service, ofApp), []);
+    const [{ until }] = await owner`select until from private.provider_pauses where integration_type = ${ofApp}`;
+    assert.equal(until.toISOString(), p_not_before);
+  });
+
+  test("a run that a scanner without the key releases waits, changes no finding, and is not given up", async () => {
+    const integration = await scannable(service);
+    await scan(service, integration, [result("fail")]);
+    const { id } = await requestScan(service, integration);
+    let claim;
+    for (let i = 0; i < 7; i++) {
+      [claim] = await claimRuns(service, integration.type);
+      const held = { p_id: id, p_owner: claim.owner, p_generation: claim.generation };
+      assert.deepEqual(await call(service, "release_scan_run", { ...held, p_seconds: 600 }), { outcome: "released" });
+      assert.deepEqual(await claimRuns(service, integration.type), [], "it waits");
+      assert.deepEqual(await call(service, "release_scan_run", { ...held, p_seconds: 600 }), { outcome: "changed" });
+      await makeDue(owner, id);
+    }
+    const [finding] = await findingsOf(owner, integration);
+    assert.deepEqual([finding.state, finding.unverified_since], ["open", null]);
+    [claim] = await claimRuns(service, integration.type);
+    assert.equal((await finishScan(service, claim, [result("pass")])).resolved, 1);
+    for (const p_seconds of [null, 0, 86_401]) {
+      const held = { p_id: id, p_owner: claim.owner, p_generation: claim.generation };
+      await assert.rejects(call(service, "release_scan_run", { ...held, p_seconds }), { code: "22023" });
+    }
+  });
+
   test("a claim ends a run whose integration needs a reconnection by now", async () => {
     const [untouched, begun] = [await scannable(service), await scannable(service)];
     const { id } = await requestScan(service, untouched);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
+import { result, scan, scannable } from "./scans.mjs";
 import { addMember, call, insertIntegration, startServer } from "./support.mjs";
 
 let server, owner, service;
@@ -86,7 +87,8 @@ describe("authenticate_service_key", () => {
 // Threat model 211 and 213.
 describe("the views for services", () => {
   const VIEWS = [
-    "integrations", "credential_events", "assessments", "assessment_checks", "finding_list", "finding_events", "mute_list", "webhook_endpoints", "webhook_deliveries",
+    "integrations", "credential_events", "assessments", "assessment_checks", "finding_list", "muted_finding_list", "assessment_findings", "finding_events", "mute_list",
+    "webhook_endpoints", "webhook_deliveries",
   ];
   /** The rows of a view in a request with these headers. */
   const seen = (view, headers) =>
@@ -110,6 +112,17 @@ describe("the views for services", () => {
     assert.deepEqual(await seen("integrations", as(key)), []);
     await owner`update private.service_keys set expires_at = now() where id = ${all.id}`;
     assert.deepEqual(await seen("integrations", as(all)), []);
+  });
+
+  test("show findings, muted ones and those of a past run to the key of their organization", async () => {
+    const integration = await scannable(service);
+    await scan(service, integration, [result("fail")]);
+    const mute = { check_id: "t_tls", reason: "wont_fix", note: "note", expires_at: new Date(Date.now() + 86_400_000).toISOString() };
+    await call(service, "mute_findings", { p_user_id: integration.user, p_organization_id: integration.organization, p_mute: service.json(mute) });
+    const [key, other] = [await created({ p_organization_id: integration.organization }), await created({ p_organization_id: randomUUID() })];
+    for (const view of ["finding_list", "muted_finding_list", "assessment_findings"]) {
+      assert.deepEqual([await seen(view, as(key)), await seen(view, as(other))], [[integration.organization], []], view);
+    }
   });
 
   test("have the columns that users may read, and no other", async () => {

@@ -141,6 +141,36 @@ describe("exports", { concurrency: true }, () => {
     assert.ok(Date.parse(failed.unverified_since) > Date.now() - 600_000);
   });
 
+  it("an export of a past run has the findings that were open when it ended, also after the connection is gone", async () => {
+    const browser = await BrowserSession.signedIn(worker);
+    const integration = await addIntegration(sql, browser.user.id);
+    const at = (id, status) => result(TLS, status, { resource: { type: "project", id } });
+    const runs = [];
+    for (const [one, two] of [["fail", "pass"], ["pass", "fail"], ["fail", "pass"]]) {
+      runs.push(await scan(sql, integration, browser.user.id, [at("one", one), at("two", two), result(MAIL, "unknown", { reason: "forbidden" })]));
+    }
+    const { id: open } = (await browser.post(`/api/integrations/${integration.id}/assessments`, {})).expect(202).json;
+    (await browser.get(`${EXPORT}?assessment_id=${open}`)).expect(404, "not_found");
+    await sql`delete from public.integrations where id = ${integration.id}`;
+    const failed = [];
+    for (const id of runs) {
+      const { accounts: [account] } = (await download(browser, `assessment_id=${id}`)).json;
+      const of = (status) => account.results.filter((result) => result.status === status);
+      failed.push(of("fail").map(({ resource }) => resource.id));
+      assert.deepEqual([of("pass")[0].count, of("unknown")[0].reason], [1, "forbidden"]);
+      assertValid(isSarif, (await download(browser, `assessment_id=${id}&format=sarif`)).json);
+      for (const finding of (await download(browser, `assessment_id=${id}&format=ocsf`)).json) assertValid(isOcsf, finding);
+    }
+    assert.deepEqual(failed, [["one"], ["two"], ["one"]]);
+    // The run that the deletion ended has looked at nothing.
+    const { accounts: [account] } = (await download(browser, `assessment_id=${open}`)).json;
+    assert.ok(account.results.length > 50 && account.results.some(({ status }) => status === "unknown"));
+    assert.ok(!account.results.some(({ status }) => status === "pass"));
+    const stranger = await BrowserSession.signedIn(worker);
+    for (const id of [runs[0], randomUUID()]) (await stranger.get(`${EXPORT}?assessment_id=${id}`)).expect(404, "not_found");
+    (await browser.get(`${EXPORT}?assessment_id=${runs[0]}&organization_id=${browser.user.id}`)).expect(400, "invalid_request");
+  });
+
   it("an organization's integrations come ten at a time, and a link names the rest", async () => {
     const browser = await BrowserSession.signedIn(worker);
     const organization_id = await createOrganization(sql, [browser.user]);
@@ -194,7 +224,7 @@ describe("exports", { concurrency: true }, () => {
       assert.ok(!text.includes(TLS) && text.length < 700, text);
     }
     for (const query of [
-      "format=xml", "format=", "format=csv&format=csv", "cursor=x", `cursor=${randomUUID()}.x`, "integration_id=x", "organization_id=x", "limit=1", "select=*",
+      "format=xml", "format=", "format=csv&format=csv", "cursor=x", `cursor=${randomUUID()}.x`, "integration_id=x", "organization_id=x", "assessment_id=x", "limit=1", "select=*",
     ]) {
       (await stranger.get(`${EXPORT}?${query}`)).expect(400, "invalid_request");
     }

@@ -66,7 +66,9 @@ describe("findings and mutes", { concurrency: true }, () => {
     for (const [query, expected] of [
       ["", ["a", "b", "c", "g"]], ["severity=low", ["b", "c"]], ["severity=high", []], ["severity=critical", ["a"]], ["severity=info", ["g"]],
       [`check_id=${TLS}`, ["a", "b"]], ["integration_type=gitlab", ["g"]], [`integration_id=${integration.id}`, ["a", "b", "c"]],
-      [`organization_id=${browser.user.id}&integration_id=${gitlab.id}`, ["g"]], ["muted=true", ["b"]], ["muted=false", ["a", "c", "g"]],
+      [`organization_id=${browser.user.id}&integration_id=${gitlab.id}`, ["g"]], ["muted=true", ["b"]], ["muted=true&severity=low", ["b"]],
+      ["muted=true&severity=critical", []], [`muted=true&integration_id=${integration.id}`, ["b"]], [`muted=true&check_id=${MAIL}`, []], ["muted=true&state=resolved", []],
+      ["muted=false", ["a", "c", "g"]],
       ["state=resolved", ["d"]], ["state=archived", []], [`muted=false&severity=low&check_id=${MAIL}&integration_type=supabase`, ["c"]],
       [`organization_id=${randomUUID()}`, []], [`integration_id=${randomUUID()}`, []],
     ]) {

@@ -115,6 +115,8 @@ describe("the scanner", () => {
     assert.ok(Date.now() - begun < 3000, "it did not wait");
     const claim = await claimOf(run);
     assert.ok(claim.due_at - begun > 2000 && claim.due_at - begun < 6000, `not before ${claim.due_at - begun} ms`);
+    const [pause] = await fixture.sql`select until from private.integration_pauses where integration_id = ${integration.id} and endpoint = 'api'`;
+    assert.deepEqual(pause.until, claim.due_at, "the worker's checks of this account wait as well");
     await fixture.scanner.scheduled();
     assert.deepEqual(asked, [1, 2]);
     limited = false;
@@ -212,6 +214,28 @@ describe("the scanner", () => {
     assert.deepEqual([run.outcome, run.reason, run.requests, run.resolved], ["incomplete", "unreadable", 0, 0]);
     assert.deepEqual(await standing(integration), ["open", "unreadable"]);
     await fixture.scanner.logged(new RegExp(`not scanned: integrations ${integration.id} /access_token`));
+  });
+
+  it("the scanner leaves a run to another scanner while it lacks the key, changes no finding, and says so in the log", async () => {
+    const integration = await withFinding();
+    const { account, id, organization_id } = integration;
+    const key = Buffer.from(fixture.info.encryption_key, "base64");
+    const sealedWith = (key) => seal(key, { organization_id, integration_id: id }, { access_token: "token", project_id: account }, () => randomBytes(12));
+    const store = (config) => fixture.sql`update public.integrations set config = ${fixture.sql.json(config)} where id = ${id}`;
+    await store(sealedWith(randomBytes(32)));
+    const run = await queueRun(fixture, integration);
+    await fixture.scanner.scheduled();
+    const claim = await claimOf(run);
+    assert.ok(claim.owner === null && claim.due_at - Date.now() > 500_000, "it waits");
+    assert.deepEqual(await standing(integration), ["open", null]);
+    assert.equal(fixture.server.count(sslOf(integration)), 1, "only the first run has asked");
+    await fixture.scanner.logged(new RegExp(`the key is missing: integrations ${id} .*unknown-key`));
+    await store(sealedWith(key));
+    await makeDue(fixture, run);
+    const restore = fixture.server.fault(sslOf(integration), tls(true));
+    await fixture.scanner.scheduled();
+    restore();
+    assert.deepEqual([(await runOf(fixture, run)).outcome, (await runOf(fixture, run)).resolved], ["complete", 1]);
   });
 
   it("the scanner stops when the integration is deleted under it", async () => {

@@ -63,9 +63,12 @@ impl Call for RequestScan<'_> {
 pub struct Assessment {
     /// Its id.
     pub id: AssessmentId,
-    organization_id: OrganizationId,
-    integration_id: IntegrationId,
-    integration_type: String,
+    /// Whose it is.
+    pub organization_id: OrganizationId,
+    /// The integration, which it may have outlived.
+    pub integration_id: IntegrationId,
+    /// Its type.
+    pub integration_type: String,
     /// The provider's id of the account.
     #[serde(skip)]
     pub account_id: Option<String>,

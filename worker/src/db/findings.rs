@@ -144,31 +144,35 @@ pub fn list_request(
     after: &str,
     limit: usize,
 ) -> HttpRequest {
-    listed(project, reader, SHOWN, &filter.filter(), after, limit)
+    let (view, filter) = (filter.view(), filter.filter());
+    let path = format!("{view}?select={SHOWN}{filter}{after}&order=sort_key&limit={limit}");
+    project.read(reader, &path)
 }
 
-/// The same, with their evidence.
-pub fn whole_request(
+/// Whose findings an export has: those that are open, or that were when a run ended.
+#[derive(Debug, Clone, Copy)]
+pub enum OpenIn {
+    /// Now, of an integration.
+    Integration(IntegrationId),
+    /// At the end of a run.
+    Run(AssessmentId),
+}
+
+/// Builds the request for open findings with their evidence, in the order of lists.
+pub fn open_request(
     project: &Project,
     reader: &Reader,
-    integration: IntegrationId,
+    open: OpenIn,
     after: &str,
     limit: usize,
 ) -> HttpRequest {
-    let filter = format!("&integration_id=eq.{integration}&state=eq.open");
-    let select = format!("{SHOWN},evidence");
-    listed(project, reader, &select, &filter, after, limit)
-}
-
-fn listed(
-    project: &Project,
-    reader: &Reader,
-    select: &str,
-    filter: &str,
-    after: &str,
-    limit: usize,
-) -> HttpRequest {
-    let path = format!("finding_list?select={select}{filter}{after}&order=sort_key&limit={limit}");
+    let from = match open {
+        OpenIn::Integration(id) => {
+            format!("finding_list?integration_id=eq.{id}&state=eq.open")
+        }
+        OpenIn::Run(id) => format!("assessment_findings?assessment_id=eq.{id}"),
+    };
+    let path = format!("{from}&select={SHOWN},evidence{after}&order=sort_key&limit={limit}");
     project.read(reader, &path)
 }
 

@@ -9,7 +9,6 @@ use crate::db::project::Reader;
 use crate::error::{ClientError, Result};
 use crate::findings::filter::Scope;
 use crate::findings::page::{page, rows_of};
-use crate::findings::shown_checks;
 use crate::http::Response;
 use crate::http::query::Query;
 use crate::ids::{AssessmentId, IntegrationId};
@@ -29,7 +28,7 @@ pub async fn request(context: &Context<'_>, id: &str) -> Result<Response> {
     let call = RequestScan {
         p_id: id,
         p_user_id: user,
-        p_types: &shown_checks::types(),
+        p_types: &checks::types(),
     };
     match context.call(&call).await? {
         ScanRequested::Queued { id, state } => {
@@ -85,16 +84,18 @@ pub async fn one(context: &Context<'_>, id: &str) -> Result<Response> {
         .principal(service_key::Scope::FindingsRead)
         .await?
         .reader;
-    let request = rows::one_request(&context.settings.supabase, &reader, id);
-    let found = rows_of("assessment", &request).await?;
-    let Some(assessment) = found.into_iter().next() else {
-        return Err(UNKNOWN.into());
-    };
     let shown = Shown {
-        assessment,
+        assessment: found(context, &reader, id).await?,
         checks: checks_of(context, &reader, id).await?,
     };
     Ok(Response::json(200, &shown))
+}
+
+/// A run.
+pub async fn found(context: &Context<'_>, reader: &Reader, id: AssessmentId) -> Result<Assessment> {
+    let request = rows::one_request(&context.settings.supabase, reader, id);
+    let found = rows_of("assessment", &request).await?;
+    found.into_iter().next().ok_or(UNKNOWN.into())
 }
 
 /// What each check saw in a run.

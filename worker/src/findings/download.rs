@@ -2,43 +2,61 @@
 
 use crate::auth::service_key;
 use crate::context::Context;
-use crate::db::findings::{self as rows, Finding};
+use crate::db::findings::{self as rows, Finding, OpenIn};
 use crate::db::integration;
 use crate::db::lists;
 use crate::db::mutes::{self, Mute};
 use crate::db::pages::pages;
 use crate::db::project::Reader;
 use crate::error::{ClientError, Result};
-use crate::findings::assessments::last_judged;
+use crate::findings::assessments::{self, last_judged};
 use crate::findings::export::{
     self, Cursor, EVIDENCE_MAX, FINDINGS_MAX, INTEGRATIONS_MAX, Section,
 };
 use crate::findings::filter::Scope;
 use crate::findings::page::{page, rows_of};
-use crate::findings::shown_checks;
 use crate::host::now_seconds;
 use crate::http::query::Query;
 use crate::http::{ContentType, Response};
-use crate::ids::OrganizationId;
+use crate::ids::{AssessmentId, OrganizationId};
 use crate::integrations::detail;
 use checks::Format;
 
 /// How many findings are asked for at once: with as much evidence as there may be, their answer stays within its bound.
 const ROWS: usize = 100;
 
-/// `GET /api/export`: of an integration, or of an organization's. What does not fit has a Link header (RFC 8288).
+/// `GET /api/export`: of an integration, an organization's, or a past run. What does not fit has a Link header (RFC 8288).
 pub async fn download(context: &Context<'_>) -> Result<Response> {
     let query = Query::parse(
         &context.incoming.head.query,
-        &["organization_id", "integration_id", "format", "cursor"],
-        "expected organization_id, integration_id, format or cursor, each once",
+        &[
+            "organization_id",
+            "integration_id",
+            "assessment_id",
+            "format",
+            "cursor",
+        ],
+        "expected organization_id, integration_id, assessment_id, format or cursor, each once",
     )?;
     let format = export::format(query.get("format"))?;
     let scope = Scope::parse(&query)?;
+    let run = query
+        .get("assessment_id")
+        .map(AssessmentId::parse)
+        .transpose()?;
+    if run.is_some() && (scope.organization.is_some() || scope.integration.is_some()) {
+        let alone = "assessment_id must be alone: it names one integration's run";
+        return Err(ClientError::Invalid(alone).into());
+    }
     let cursor = query.get("cursor").map(Cursor::parse).transpose()?;
     let principal = context.principal(service_key::Scope::FindingsRead).await?;
-    let scope = scope.or(principal.organization);
-    let (sections, next) = collect(context, &principal.reader, scope, cursor).await?;
+    let (sections, next) = match run {
+        Some(run) => collect_run(context, &principal.reader, run, cursor).await?,
+        None => {
+            let scope = scope.or(principal.organization);
+            collect(context, &principal.reader, scope, cursor).await?
+        }
+    };
     let exports: Vec<_> = sections.iter().map(Section::export).collect();
     let media = match format {
         Format::Csv => ContentType::Csv,
@@ -53,7 +71,12 @@ pub async fn download(context: &Context<'_>) -> Result<Response> {
         None => response,
         Some(next) => {
             let mut link = form_urlencoded::Serializer::new(String::new());
-            for name in ["organization_id", "integration_id", "format"] {
+            for name in [
+                "organization_id",
+                "integration_id",
+                "assessment_id",
+                "format",
+            ] {
                 if let Some(value) = query.get(name) {
                     link.append_pair(name, value);
                 }
@@ -62,6 +85,91 @@ pub async fn download(context: &Context<'_>) -> Result<Response> {
             response.with_header("link", format!("</api/export?{link}>; rel=\"next\""))
         }
     })
+}
+
+/// What one answer has room for.
+struct Room {
+    findings: usize,
+    evidence: usize,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            findings: FINDINGS_MAX,
+            evidence: EVIDENCE_MAX,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.findings == 0 || self.evidence == 0
+    }
+
+    /// Findings after a cursor, as many as fit. Afterwards `after` is where the next answer begins, or None.
+    async fn take(
+        &mut self,
+        context: &Context<'_>,
+        reader: &Reader,
+        open: OpenIn,
+        after: &mut Option<String>,
+    ) -> Result<Vec<Finding>> {
+        let project = &context.settings.supabase;
+        let mut findings: Vec<Finding> = Vec::new();
+        loop {
+            let request =
+                |after: &str, limit| rows::open_request(project, reader, open, after, limit);
+            let limit = ROWS.min(self.findings);
+            let (rows, next) = page("findings", after.as_deref(), limit, request).await?;
+            self.findings -= rows.len();
+            let weight: usize = rows.iter().map(weight).sum();
+            self.evidence = self.evidence.saturating_sub(weight);
+            findings.extend(rows);
+            *after = next;
+            if after.is_none() || self.is_full() {
+                return Ok(findings);
+            }
+        }
+    }
+}
+
+/// What a run saw, and the findings that were open when it ended.
+async fn collect_run(
+    context: &Context<'_>,
+    reader: &Reader,
+    id: AssessmentId,
+    cursor: Option<Cursor>,
+) -> Result<(Vec<Section>, Option<String>)> {
+    let run = assessments::found(context, reader, id).await?;
+    let finished =
+        export::finished(&run).ok_or(ClientError::NoSuch("the assessment has not ended"))?;
+    let entry = checks::entry(&run.integration_type).ok_or(ClientError::NotAssessable)?;
+    let mut after = cursor
+        .filter(|cursor| cursor.integration == run.integration_id)
+        .and_then(|cursor| cursor.finding);
+    let is_first = after.is_none();
+    let checks = match is_first {
+        true => assessments::checks_of(context, reader, id).await?,
+        // The answer before this one had them.
+        false => Vec::new(),
+    };
+    // A run that ended without looking says nothing of any check: each is unknown.
+    let has_looked = !is_first || !checks.is_empty();
+    let findings = Room::new()
+        .take(context, reader, OpenIn::Run(id), &mut after)
+        .await?;
+    let mutes = active_mutes(context, reader, run.organization_id).await?;
+    let (integration, account) = (run.integration_id, run.account_id.clone());
+    let judged = (run, checks);
+    let section = Section::new(
+        entry,
+        (integration, account),
+        has_looked.then_some(&judged),
+        findings,
+        &mutes,
+        finished,
+    );
+    let next = after.map(|finding| format!("{integration}.{finding}"));
+    Ok((vec![section], next))
 }
 
 /// What one answer holds, and the cursor of the next one.
@@ -82,7 +190,7 @@ async fn collect(
             .into());
         }
     };
-    let kinds = shown_checks::types();
+    let kinds = checks::types();
     let request = integration::assessable_request(
         project,
         reader,
@@ -94,10 +202,9 @@ async fn collect(
     let integrations: Vec<integration::Assessable> = rows_of("integrations", &request).await?;
     let mutes = active_mutes(context, reader, organization).await?;
     let mut within = cursor.and_then(|cursor| Some((cursor.integration, cursor.finding?)));
-    let (mut sections, mut findings_left, mut evidence_left) =
-        (Vec::new(), FINDINGS_MAX, EVIDENCE_MAX);
+    let (mut sections, mut room) = (Vec::new(), Room::new());
     for integration in &integrations {
-        if sections.len() == INTEGRATIONS_MAX || findings_left == 0 || evidence_left == 0 {
+        if sections.len() == INTEGRATIONS_MAX || room.is_full() {
             break;
         }
         let Some(entry) = checks::entry(&integration.integration_type) else {
@@ -111,22 +218,8 @@ async fn collect(
             // The answer before this one had them.
             checks.clear();
         }
-        let mut findings: Vec<Finding> = Vec::new();
-        loop {
-            let request = |after: &str, limit| {
-                rows::whole_request(project, reader, integration.id, after, limit)
-            };
-            let limit = ROWS.min(findings_left);
-            let (rows, next) = page("findings", after.as_deref(), limit, request).await?;
-            findings_left -= rows.len();
-            let weight: usize = rows.iter().map(weight).sum();
-            evidence_left = evidence_left.saturating_sub(weight);
-            findings.extend(rows);
-            after = next;
-            if after.is_none() || findings_left == 0 || evidence_left == 0 {
-                break;
-            }
-        }
+        let open = OpenIn::Integration(integration.id);
+        let findings = room.take(context, reader, open, &mut after).await?;
         let named = (integration.id, integration.external_account_id.clone());
         let now = now_seconds();
         sections.push(Section::new(
@@ -143,7 +236,7 @@ async fn collect(
         let is_last = integrations
             .last()
             .is_some_and(|last| last.id == integration.id);
-        let full = sections.len() == INTEGRATIONS_MAX || findings_left == 0 || evidence_left == 0;
+        let full = sections.len() == INTEGRATIONS_MAX || room.is_full();
         if full && !is_last {
             return Ok((sections, Some(integration.id.to_string())));
         }

@@ -102,13 +102,11 @@ impl Section {
         mutes: &[Mute],
         now: i64,
     ) -> Self {
-        let finished = run.and_then(|(run, _)| run.finished_at.as_deref());
-        let finished = finished.and_then(|time| DateTime::parse_from_rfc3339(time).ok());
         let mut section = Self {
             entry: entry.clone(),
             integration: integration.to_string(),
             account: account.unwrap_or_default(),
-            time: finished.map_or(now, |time| time.timestamp()),
+            time: run.and_then(|(run, _)| finished(run)).unwrap_or(now),
             ended: match run {
                 None => Some(Reason::NotScanned),
                 Some((run, _)) => run.reason.as_ref().and_then(|text| reason(text)),
@@ -267,6 +265,12 @@ impl Section {
         let id = id.to_owned();
         self.entry.checks.push(Check { id, ..check });
     }
+}
+
+/// When a run ended, in Unix seconds.
+pub fn finished(run: &Assessment) -> Option<i64> {
+    let time = DateTime::parse_from_rfc3339(run.finished_at.as_deref()?).ok()?;
+    Some(time.timestamp())
 }
 
 fn word(status: Status) -> &'static str {

@@ -106,6 +106,14 @@ impl Filter {
         })
     }
 
+    /// The view to read: of muted findings one that finds them by their mutes, unless an integration bounds how many there are.
+    pub fn view(&self) -> &'static str {
+        match (self.muted, self.scope.integration) {
+            (Some(true), None) => "muted_finding_list",
+            _ => "finding_list",
+        }
+    }
+
     /// The filter of PostgREST. By the first digit of the sort key instead of by the severity: an index has that.
     pub fn filter(&self) -> String {
         let State(state) = self.state;

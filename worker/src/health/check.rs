@@ -232,12 +232,11 @@ pub async fn settle(
     results: &[CheckResult],
     caller: Caller,
 ) -> Result<BTreeMap<Uuid, CheckEnd>> {
-    let types = checks::entries().iter().map(|entry| entry.kind.as_str());
     let call = SettleChecks {
         p_results: results,
         caller,
         p_request_id: &task.request_id,
-        p_scan_types: &types.collect::<Vec<_>>(),
+        p_scan_types: &checks::types(),
     };
     let SettlingChecks::Ended { ends } = task.call(&call).await?;
     Ok(ends)
