@@ -1,4 +1,4 @@
-//! Judging a value by a condition, with three values (Kleene's): what is not there is unknown, whatever is asked of it.
+//! Evaluates a condition over a value in Kleene's three-valued logic. A value that is absent makes every test of it unknown.
 
 use std::{borrow::Cow, ops::Not};
 

@@ -1,4 +1,4 @@
-//! From a judged value to outcomes.
+//! Turns the truth of a check's condition into outcomes, one for each resource.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What belongs together in an entry: the checks of a read, and the reads below it.
+//! Finds the checks of a read, and the reads that follow it, in an entry.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! One answer of JSON: what the checks say of it, the reads below it, and the page after it.
+//! Processes one JSON answer: evaluates the checks, queues the reads that follow, and finds the next page.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Where the next page is.
+//! Finds the URL of the next page of a list.
 
 use std::collections::BTreeMap;
 

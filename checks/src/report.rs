@@ -1,4 +1,4 @@
-//! The results of a scan, one for each identity, and how much of each check was seen.
+//! Collects the results of a scan, one for each identity, and counts how many resources each check covered.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! How bad a failure is.
+//! The severity of a failure.
 
 use std::collections::BTreeMap;
 

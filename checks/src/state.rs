@@ -1,4 +1,4 @@
-//! Where a scan is, and what it works with: the state that [`Run`](crate::Run) moves on.
+//! The state of a scan, which [`Run`](crate::Run) advances: its position, its settings and its bounds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

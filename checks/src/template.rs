@@ -1,4 +1,4 @@
-//! Placeholders in braces, and the URLs they are filled into.
+//! URL templates with placeholders in braces.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

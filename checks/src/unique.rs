@@ -1,4 +1,4 @@
-//! A map whose doubled keys are an error: serde keeps the last of two without a word.
+//! Reads a map and rejects duplicate keys. serde would silently keep the last one.
 
 use std::{collections::BTreeMap, fmt, marker::PhantomData};
 

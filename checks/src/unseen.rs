@@ -1,4 +1,4 @@
-//! What is said of what was not looked at, and of lists that are over.
+//! The outcomes of reads that could not be made, and of lists that have ended.
 
 use crate::entry::Over;
 use crate::judge;

@@ -1,4 +1,4 @@
-//! What the command is told. A credential is no argument: every user of the machine sees those.
+//! The command's arguments. The credential is not one of them, because every user of the machine can see arguments.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! A scan from its beginning to its end, whoever answers.
+//! Runs a scan from start to end, over HTTP or over recorded answers.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Every exit status.
+//! The exit statuses.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use checks::Status;
 
 use crate::drive::Scanned;
 
-/// What the process ends with.
+/// The exit status of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Everything that applies passes; some of it may be for a person to look at.

@@ -1,4 +1,4 @@
-//! Asking the provider. The credential goes to the entry's hosts and nowhere else: redirects are not followed.
+//! Sends requests to the provider. The credential is sent only to the entry's hosts, and redirects are not followed.
 
 use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Text from elsewhere, for a terminal.
+//! Escapes a provider's text for a terminal.
 
 /// The text with control characters, and those that change the direction of writing, escaped.
 pub fn shown(text: &str) -> String {

@@ -1,4 +1,4 @@
-//! The results for a terminal: what fails first, then what could not be seen. Words, not colours, tell them apart.
+//! Prints the results on a terminal: failures first, then what is unknown. Words distinguish them, not colours.
 
 use std::fmt::Write;
 

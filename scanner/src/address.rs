@@ -1,9 +1,9 @@
-//! Where a request goes. The crate `checks` allows https to the entry's own hosts and nothing else; a setting may put them elsewhere, as a
-//! whole, for a self-hosted provider and for development.
+//! The URL that a request is sent to. The crate `checks` allows only https to the entry's own hosts. A setting can replace their origin, for a
+//! self-hosted provider and for development.
 
 use std::collections::BTreeMap;
 
-/// The URL at its own host, or with the same path at the base URL of the type.
+/// The URL as it is, or with the same path at the base URL of the type.
 pub fn placed(url: &str, base: Option<&str>) -> String {
     match base {
         Some(base) => format!("{base}/{}", url.splitn(4, '/').nth(3).unwrap_or_default()),
@@ -11,7 +11,7 @@ pub fn placed(url: &str, base: Option<&str>) -> String {
     }
 }
 
-/// What leads to the next page, as if the answer had come from the entry's own host.
+/// Rewrites the headers that name the next page, as if the entry's own host had answered.
 pub fn put_back(headers: &mut BTreeMap<String, String>, url: &str, base: Option<&str>) {
     let origin_ends = url
         .match_indices('/')

@@ -1,4 +1,4 @@
-//! From a claimed row's config to what a scan needs of it.
+//! Decrypts the config of a claimed row and extracts what a scan needs.
 
 use checks::Entry;
 use sealed::{Fault, KeyRing, RowContext, Secret, StoredConfig};
@@ -6,11 +6,11 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// An account, and the credential to ask about it with.
+/// An account and its credential.
 pub struct Account {
     /// The fields of the config that the entry's URLs name.
     pub settings: BTreeMap<String, String>,
-    /// What was granted, where the config says it.
+    /// The granted scopes, if the config names them.
     pub granted: Option<Vec<String>>,
     /// The access token.
     pub token: Secret,
@@ -25,7 +25,7 @@ pub struct Unopened {
     pub lacks_key: bool,
 }
 
-/// Opens a config, and takes from it what the entry wants.
+/// Opens a config and extracts the token and the settings that the entry names.
 ///
 /// # Errors
 ///

@@ -1,11 +1,11 @@
-//! The functions of the database that the scanner calls (docs/database.md): a run is claimed, kept, and finished.
+//! The database functions that the scanner calls (docs/database.md) to claim, save, release and finish a run.
 
 use checks::Outcome;
 use platform::call::Call;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Runs are claimed.
+/// Claims runs.
 #[derive(Serialize)]
 pub struct ClaimScanRuns<'a> {
     /// Who claims.
@@ -14,7 +14,7 @@ pub struct ClaimScanRuns<'a> {
     pub p_limit: usize,
     /// Of these types.
     pub p_types: &'a [&'a str],
-    /// A run whose token ends within so many seconds is put off.
+    /// A run whose token expires within so many seconds is postponed.
     pub p_soon: u32,
     /// For the events.
     pub p_request_id: &'a str,
@@ -46,9 +46,9 @@ pub struct Claim {
     pub integration_type: String,
     /// The config as JSON text.
     pub config: String,
-    /// Which checks have judged so far.
+    /// The catalogue of checks that produced the saved results.
     pub catalogue: Option<String>,
-    /// Where the scan is; None: at its beginning.
+    /// The saved position; None: the scan has not started.
     pub position: Option<String>,
 }
 
@@ -57,7 +57,7 @@ impl Call for ClaimScanRuns<'_> {
     type Outcome = Claiming;
 }
 
-/// The stored credential is wanted once more.
+/// Reads the stored credential again.
 #[derive(Serialize)]
 pub struct ReopenScanCredential<'a> {
     /// Which run.
@@ -96,7 +96,7 @@ impl Call for ReopenScanCredential<'_> {
     type Outcome = Reopening;
 }
 
-/// Where a run is, and what it has found since.
+/// Saves the position of a run and its results since the last save.
 #[derive(Serialize)]
 pub struct SaveScanPosition<'a> {
     /// Which run.
@@ -113,11 +113,11 @@ pub struct SaveScanPosition<'a> {
     pub p_results: &'a [Outcome],
     /// The requests since.
     pub p_requests: u32,
-    /// Let go until then (RFC 3339); None: the claim is prolonged.
+    /// Releases the run until then (RFC 3339); None: prolongs the claim.
     pub p_not_before: Option<String>,
-    /// The provider asked to wait until then: the whole integration does.
+    /// The wait is the provider's rate limit: pauses the integration until then.
     pub p_limited: bool,
-    /// And after so many organizations the whole type; None: never.
+    /// How many paused organizations pause the whole type; None: it is never paused.
     pub p_organizations: Option<u32>,
 }
 
@@ -142,7 +142,7 @@ impl Call for SaveScanPosition<'_> {
     type Outcome = Saving;
 }
 
-/// A run cannot be scanned here now, for a reason that is not the account's.
+/// Releases a run that this scanner cannot work on now.
 #[derive(Serialize)]
 pub struct ReleaseScanRun {
     /// Which run.
@@ -174,7 +174,7 @@ impl Call for ReleaseScanRun {
     type Outcome = Releasing;
 }
 
-/// A run ends.
+/// Finishes a run.
 #[derive(Serialize)]
 pub struct FinishScanRun<'a> {
     /// Which run.
@@ -195,14 +195,14 @@ pub struct FinishScanRun<'a> {
     pub p_reason: Option<String>,
 }
 
-/// A check, and how much of the account it saw.
+/// A check, and how much of the account it covered.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct CheckedBy<'a> {
     /// Its id.
     pub check_id: &'a str,
     /// Its version.
     pub check_version: u32,
-    /// Why a part was not looked at.
+    /// Why a part of the account was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub incomplete: Option<String>,
     /// Its former ids.

@@ -1,8 +1,8 @@
-//! The second worker: what the credentials are collected for. It has no routes. Once a minute it claims runs, opens their credentials,
-//! asks the providers what the checks want to know, and stores what is found.
+//! The second worker, which uses the credentials that the first one collects. It has no routes. Once a minute it claims runs, opens their
+//! credentials, sends the requests of the checks to the providers, and stores the results.
 //!
-//! A run is worked on in slices. Where it is and what it has found so far are kept in the database, so whichever scanner claims it next goes
-//! on from there. A slice is a machine without I/O; [`slice`](mod@slice) says what is next, and `run` does it.
+//! A run is processed in slices. Its position and its results so far are in the database, so the scanner that claims it next continues from
+//! there. A slice is a state machine without I/O: [`slice`](mod@slice) decides the next step, and `run` performs it.
 //!
 //! ```
 //! use scanner::address::placed;

@@ -1,4 +1,4 @@
-//! A claimed run: its slice, and what the machine wants done.
+//! Performs the steps of a claimed run's slice: requests, saves, and the end.
 
 use crate::address::{placed, put_back};
 use crate::credential::{self, Account};
@@ -17,7 +17,7 @@ use platform::error::{DatabaseError, DatabaseFault};
 use platform::http::SendError;
 use uuid::Uuid;
 
-/// A token that ends within so many seconds is not used: a slice has to be over before.
+/// A token that expires within so many seconds is not used, because a slice must end before it does.
 pub const SOON_SECONDS: u32 = 120;
 /// How long a run waits for a scanner that has the key of its credential, in seconds.
 const KEY_SECONDS: u32 = 600;
@@ -28,7 +28,7 @@ const DATABASE_ANSWER: u32 = 24 << 20;
 /// Before each further attempt at a call of the database, in milliseconds.
 const PAUSES_MS: [u32; 2] = [500, 2_000];
 
-/// What every piece of work has.
+/// What all work of one invocation shares.
 pub struct Task {
     /// The deployment's settings.
     pub settings: &'static Settings,
@@ -42,7 +42,7 @@ pub struct Task {
 struct Over;
 
 impl Task {
-    /// Calls a function of the database; again, if it may have been down for a moment. Each is the same when repeated.
+    /// Calls a database function, and retries if the database may have been down for a moment. Every function is idempotent.
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome, DatabaseError> {
         let mut pauses = PAUSES_MS.into_iter();
         loop {
@@ -75,7 +75,7 @@ impl Task {
     }
 }
 
-/// Works on a run for a slice. What is left is to write its end, if it has come to it.
+/// Processes one slice of a run. Returns the end to write, if the run has come to it.
 pub async fn work<'a>(task: &'a Task, claim: Claim) -> Option<Ended<'a>> {
     let entry = checks::entry(&claim.integration_type)?;
     let claimed = Claimed { task, entry, claim };
@@ -109,7 +109,7 @@ struct Claimed<'a> {
 }
 
 impl Claimed<'_> {
-    /// What to finish the run with; None: it goes on another time.
+    /// What to finish the run with; None: a later claim continues it.
     async fn slice(&self) -> Result<Option<(Vec<CheckedBy<'static>>, Finish)>, Over> {
         let mut account = self.open(&self.claim.config).await?;
         let mut slice = Slice::new(
@@ -145,8 +145,8 @@ impl Claimed<'_> {
         }
     }
 
-    /// Opens a config. Without its key the run waits for a scanner that has it: no finding changes, and nobody is told. Any other fault is
-    /// the row's, and ends the run: nothing could be looked at.
+    /// Opens a config. If this scanner lacks the key, the run is released: no finding changes and no webhook is sent. Any other fault is the
+    /// row's, and ends the run, because nothing could be checked.
     async fn open(&self, config: &str) -> Result<Account, Over> {
         let Claim {
             organization_id,
@@ -185,7 +185,7 @@ impl Claimed<'_> {
         }
     }
 
-    /// The stored credential once more: a refresh may have replaced the one that the provider does not accept. None: it ends soon.
+    /// Reads the stored credential again: a refresh may have replaced the one that the provider rejected. None: it expires soon.
     async fn reopened(&self) -> Result<Option<Account>, Over> {
         let call = ReopenScanCredential {
             p_id: self.claim.id,
@@ -240,7 +240,7 @@ impl Claimed<'_> {
         }
     }
 
-    /// Saves, and where the run is to be let go, what does not fit into one call in several.
+    /// Saves the position. If the run is released, saves everything, in several calls if it does not fit into one.
     async fn save(
         &self,
         slice: &mut Slice<'static>,

@@ -11,13 +11,13 @@ use platform::settings::SettingError;
 use std::collections::VecDeque;
 use std::pin::Pin;
 
-/// How many runs are worked on side by side. Cloudflare opens six connections for an invocation; one is the database's.
+/// How many runs are processed at the same time. Cloudflare opens six connections for an invocation; one is the database's.
 const LANES: usize = 5;
-/// How long runs are claimed, in seconds; then those that were are worked on to the end of their slices.
+/// How long an invocation claims runs, in seconds. Afterwards it only completes the slices of those it has.
 const CLAIM_FOR: i64 = 40;
-/// A run whose claim is older than this, in seconds, is left to its next claim: a slice has to fit into the rest of it.
+/// A run whose claim is older than this, in seconds, is left to its next claim, because a slice must fit into the rest of the claim.
 const CLAIM_AGE: i64 = 90;
-/// How many invocations share what a run has left.
+/// How many invocations share the runs that this one did not get to.
 const HELPERS: usize = 20;
 
 /// How many ends of runs may wait for the database, which answers while the lanes go on.
@@ -29,7 +29,7 @@ enum Event<'a> {
     Written,
 }
 
-/// Works on what is due.
+/// Processes the runs that are due.
 pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Option<Queue>) {
     let request_id = host::request_id();
     let (settings, owner) = match (settings, host::random_uuid()) {

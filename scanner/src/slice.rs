@@ -1,5 +1,5 @@
-//! A slice of a run, as a machine without I/O: what to do next, given what has been done. It bounds what one scanner asks and keeps in memory,
-//! and says when the database must know where the run is.
+//! A slice of a run, as a state machine without I/O. It decides the next step, bounds the requests and the memory of one claim, and decides
+//! when the position must be saved.
 
 use crate::db::CheckedBy;
 use checks::{Answer, Bounds, Entry, Outcome, Position, Reason, Request, Run};
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// How many requests a slice makes.
 const REQUESTS: u32 = 900;
-/// How long it goes on beginning requests, in seconds.
+/// How long it starts requests, in seconds.
 const SECONDS: i64 = 40;
 /// How many results are kept in memory; what is more is saved at once.
 const RESULTS: usize = 1_000;
@@ -16,7 +16,7 @@ const BYTES: usize = 512 * 1024;
 /// After so many seconds the position is saved in any case, so that little is asked twice.
 const SAVE_EVERY: i64 = 15;
 
-/// What is next.
+/// The next step.
 #[derive(Debug)]
 pub enum Step {
     /// Make this request, and hand its answer to [`Slice::take`].
@@ -29,7 +29,7 @@ pub enum Step {
     Finish(Finish),
 }
 
-/// What the database is to know.
+/// What to save.
 #[derive(Debug)]
 pub struct Save {
     /// The position, as JSON text.
@@ -68,7 +68,7 @@ pub struct Slice<'a> {
 }
 
 impl<'a> Slice<'a> {
-    /// Goes on from a position, or begins: without one, or when other checks have left it.
+    /// Continues from a position. Starts anew without one, or if another catalogue of checks has saved it.
     pub fn new(
         entry: &'a Entry,
         settings: BTreeMap<String, String>,
@@ -122,7 +122,7 @@ impl<'a> Slice<'a> {
         self.keep(outcomes);
     }
 
-    /// Whether the credential at hand is as old as the slice: then it is the one that the provider does not accept.
+    /// Whether the slice has sent a request: then the credential at hand is the one that the provider rejected.
     pub fn has_asked(&self) -> bool {
         self.asked > 0
     }
@@ -142,7 +142,7 @@ impl<'a> Slice<'a> {
         self.save(now)
     }
 
-    /// The database has no room for more: what it has is all that this run says.
+    /// Ends the scan because the database stores no more results of it.
     pub fn fill(&mut self) {
         self.run.end(Reason::Truncated, &mut Vec::new());
         self.pending.clear();
@@ -169,7 +169,7 @@ impl<'a> Slice<'a> {
         serde_json::to_string(self.run.position()).unwrap_or_default()
     }
 
-    /// As many results as one call takes. The position moves with the last of them: in front of them it would claim what is not there.
+    /// As many results as one call takes. The position is saved with the last of them. Saved earlier, it would skip results that are not stored.
     fn save(&mut self, now: i64) -> Save {
         let mut bytes = 0;
         let fits = |outcome: &&Outcome| {

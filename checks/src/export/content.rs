@@ -1,4 +1,4 @@
-//! What is exported, whatever the format.
+//! The content of an export, which is the same in every format.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! The results of a scan in the formats that other tools read. All of them hold what passed and what is unknown, too.
+//! Writes the results of a scan in the formats that other tools read. Every format includes passed and unknown results.
 
 mod content;
 mod csv;

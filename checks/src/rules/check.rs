@@ -1,4 +1,4 @@
-//! What a check must keep to.
+//! The rules for a check.
 
 use super::Rules;
 use super::conditions::{condition, has_numbers};

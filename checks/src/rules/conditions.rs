@@ -1,4 +1,4 @@
-//! What conditions, pointers and special answers must keep to.
+//! The rules for conditions, pointers and special answers.
 
 use super::need::need;
 use crate::condition::{Condition, Test};

@@ -1,4 +1,4 @@
-//! What an entry must keep to, beside its shape. The build runs it over every entry, and fails.
+//! The rules for an entry, beyond its shape. The build checks every entry and fails if one breaks a rule.
 
 mod check;
 mod conditions;

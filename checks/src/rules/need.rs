@@ -1,4 +1,4 @@
-//! What a rule says where it does not hold.
+//! The error of a rule that does not hold.
 
 pub fn https(address: &str) -> Result<(), String> {
     need(address.starts_with("https://"), || {

@@ -1,4 +1,4 @@
-//! What a read must keep to.
+//! The rules for a read.
 
 use super::Rules;
 use super::conditions::{condition, pointer, specials};

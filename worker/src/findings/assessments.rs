@@ -1,4 +1,4 @@
-//! The runs of the scanner: `/api/assessments`, and scanning now.
+//! Runs of the scanner: `/api/assessments`, and requesting one.
 
 use crate::auth::service_key;
 use crate::context::Context;

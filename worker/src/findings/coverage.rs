@@ -1,4 +1,4 @@
-//! What is checked: the catalogue, and what of it a grant allows before a scan.
+//! The catalogue of checks, and which of them a grant allows.
 
 use crate::auth::service_key;
 use crate::context::Context;

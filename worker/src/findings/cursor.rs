@@ -1,5 +1,5 @@
-//! Where a page of a list ends, and what follows. A cursor names a row by what the list is ordered by, so that a page neither repeats nor
-//! leaves out a row while others come.
+//! Cursors of lists. A cursor holds the sort key of the last row of a page, so that the next page neither repeats nor omits a row while rows
+//! are added.
 
 use crate::error::{ClientError, Result};
 use chrono::{DateTime, SecondsFormat};

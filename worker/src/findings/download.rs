@@ -1,4 +1,4 @@
-//! `GET /api/export`: findings and results as a file.
+//! `GET /api/export`: findings and the coverage of checks as a file.
 
 use crate::auth::service_key;
 use crate::context::Context;

@@ -1,5 +1,5 @@
-//! What is exported: of each integration its open findings, and for each check of its last run how many resources passed, could not be seen,
-//! or are not what the check is about. Of single resources that passed nothing is kept.
+//! Builds an export: the open findings of each integration, and for each check of a run how many resources passed, are unknown, or do not
+//! apply. Single resources that passed are not stored.
 
 use crate::db::assessments::{Assessment, CheckRun};
 use crate::db::findings::Finding;
@@ -177,7 +177,7 @@ impl Section {
         });
     }
 
-    /// What a check saw, except what failed: each of that is a finding.
+    /// The counts of a check, except of failures: each failure is a finding.
     fn summarize(&mut self, check: &Coverage) {
         let gap = !check.complete && check.reason.is_some_and(|reason| !reason.is_inapplicable());
         for (status, count) in [

@@ -1,4 +1,4 @@
-//! Which rows a list of runs or findings has, from the parameters of its query.
+//! Reads the filters of a list of runs or findings from its query.
 
 use crate::error::{ClientError, Result};
 use crate::http::query::Query;

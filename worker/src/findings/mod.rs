@@ -1,5 +1,5 @@
-//! What the scanner found: the checks there are, what of them a grant allows, runs, findings, mutes and exports. The scanner is another
-//! worker; this one queues runs, and shows what is stored to those who may see it.
+//! The scanner's results: the catalogue of checks, the coverage of a grant, runs, findings, mutes and exports. The scanner is another worker;
+//! this one queues runs and shows the stored results to members.
 
 pub mod cursor;
 pub mod export;

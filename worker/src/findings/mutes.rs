@@ -1,4 +1,4 @@
-//! `/api/mutes`: a member's decision not to be bothered by findings until a day.
+//! `/api/mutes`: a member's decision to hide findings until a day.
 
 use crate::auth::service_key;
 use crate::context::Context;
@@ -102,7 +102,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
     }
 }
 
-/// The bounds of the table. Of a check that nobody knows nothing can be muted.
+/// Checks the bounds of the table, and that the catalogue has the check.
 fn check(mute: &NewMute) -> Result<()> {
     let wrong = |expected| Err(ClientError::Invalid(expected).into());
     let is_within = |text: &str, least, most| (least..=most).contains(&text.chars().count());

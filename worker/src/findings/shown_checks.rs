@@ -1,4 +1,4 @@
-//! The catalogue of checks as the API shows it, and what of it a grant allows.
+//! The catalogue of checks as the API shows it, and which of them a grant allows.
 
 use crate::db::assessments::CheckRun;
 use checks::{Check, Entry, Reason, Severity, SeverityOf, State, Status};
@@ -67,16 +67,16 @@ fn worst(check: &Check) -> Severity {
     }
 }
 
-/// What of an entry's checks a scan could see.
+/// How many of an entry's checks a scan could evaluate.
 #[derive(Debug, Serialize)]
 pub struct Coverage<'a> {
     /// How many checks there are: the others' denominator.
     pub total: usize,
-    /// How many nothing is known to stand in the way of.
+    /// How many have all scopes that they need, as far as known.
     pub runnable: usize,
     /// How many need scopes that are not granted.
     pub missing: usize,
-    /// How many a person must look at.
+    /// How many a person must check.
     pub manual: usize,
     /// The scopes that are missing.
     pub missing_scopes: BTreeSet<&'a str>,
