@@ -220,7 +220,7 @@ describe("the scanner", () => {
     const integration = await withFinding();
     const { account, id, organization_id } = integration;
     const key = Buffer.from(fixture.info.encryption_key, "base64");
-    const sealedWith = (key) => seal(key, { organization_id, integration_id: id }, { access_token: "token", project_id: account }, () => randomBytes(12));
+    const sealedWith = (key) => seal(key, { organization_id, integration_id: id }, { access_token: "token-again", project_id: account }, () => randomBytes(12));
     const store = (config) => fixture.sql`update public.integrations set config = ${fixture.sql.json(config)} where id = ${id}`;
     await store(sealedWith(randomBytes(32)));
     const run = await queueRun(fixture, integration);
