@@ -1,6 +1,7 @@
 // keytool doctor: what is wrong, in plain words, and the exit status of the first of it.
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { chmod, copyFile, mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -50,6 +51,13 @@ describe("which keytool runs", () => {
       assert.match(program.message, message);
     });
   }
+});
+
+test("under its second name no other keytool is in its way", async () => {
+  const program = `${folder}/ours/sealed-keytool`;
+  await copyFile(PROGRAM, program);
+  const { stdout } = spawnSync(program, ["doctor"], { encoding: "utf8", env: { PATH: `${folder}/jdk:${folder}/ours` } });
+  assert.match(stdout, /^ok {5}program: a shell runs this sealed-keytool$/m);
 });
 
 describe("the database and the keys", () => {

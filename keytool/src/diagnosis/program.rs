@@ -24,16 +24,20 @@ const JDK: [&str; 2] = if cfg!(windows) {
 pub fn check(report: &Report) -> Result<()> {
     report.ok("version", &format!("keytool {VERSION}"))?;
     let this = env::current_exe().and_then(|path| path.canonicalize()).ok();
-    let first = env::var_os("PATH").and_then(|path| first_in(&path));
+    // Under its second name no JDK's program is in its way.
+    let name = this.as_deref().and_then(Path::file_name);
+    let name = name.unwrap_or(OsStr::new(NAME));
+    let first = env::var_os("PATH").and_then(|path| first_in(&path, name));
     let Some(first) = first else {
         return report.note(
             "program",
-            "no keytool is in PATH",
+            &format!("no {} is in PATH", name.display()),
             "put the folder of this program into PATH: `cargo install` uses ~/.cargo/bin",
         );
     };
     if this.is_some() && first.canonicalize().ok() == this {
-        return report.ok("program", "a shell runs this keytool");
+        let message = format!("a shell runs this {}", name.display());
+        return report.ok("program", &message);
     }
     let shown = first.display();
     let message = if is_of_a_jdk(&first) {
@@ -47,9 +51,9 @@ pub fn check(report: &Report) -> Result<()> {
 }
 
 /// The first file of this name in the folders of PATH.
-fn first_in(path: &OsStr) -> Option<PathBuf> {
+fn first_in(path: &OsStr, name: &OsStr) -> Option<PathBuf> {
     env::split_paths(path)
-        .map(|folder| folder.join(NAME))
+        .map(|folder| folder.join(name))
         .find(|file| is_executable(file))
 }
 
