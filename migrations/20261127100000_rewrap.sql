@@ -112,8 +112,8 @@ comment on function public.rewrap_write(uuid[], text[], jsonb[]) is
 create function public.record_opening(p_reason text, p_kid text, p_organizations uuid[]) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  if p_reason is null or p_reason not in ('rotate', 'verify') or p_organizations is null or cardinality(p_organizations) > 5000 then
-    raise exception 'p_reason is not rotate or verify, or not at most 5000 organizations' using errcode = 'invalid_parameter_value';
+  if p_reason is null or p_reason not in ('rotate', 'verify', 'export') or p_organizations is null or cardinality(p_organizations) > 5000 then
+    raise exception 'p_reason is not rotate, verify or export, or not at most 5000 organizations' using errcode = 'invalid_parameter_value';
   end if;
   insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
     select 'keytool', o.id, 'opened', 'succeeded', p_reason, jsonb_strip_nulls(jsonb_build_object('to', p_kid, 'role', session_user))
@@ -123,7 +123,7 @@ end
 $$;
 
 comment on function public.record_opening(text, text, uuid[]) is
-  'Called before keytool opens rows of these organizations, to verify them or to rewrap them with p_kid: writes an event for each. '
+  'Called before keytool opens rows of these organizations, to verify them, to export them or to rewrap them with p_kid: writes an event for each. '
   'Returns the number of events.';
 
 create function public.record_rotation(p_kid text, p_organizations jsonb) returns integer
@@ -200,6 +200,32 @@ comment on function public.clean_up(integer) is
   'Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, '
   'service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
+create function public.export_integrations(p_ids uuid[]) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_ids is null or cardinality(p_ids) > 5000 then
+    raise exception 'p_ids is no list of at most 5000 ids' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'read',
+    'rows', coalesce(
+      (
+        select jsonb_object_agg(i.id, jsonb_build_object(
+          'integration_type', i.integration_type, 'name', i.name, 'status', i.status, 'external_account_id', i.external_account_id,
+          'scan_schedule', i.scan_schedule, 'created_at', i.created_at, 'updated_at', i.updated_at
+        ))
+        from public.integrations i
+        where i.id = any (p_ids)
+      ),
+      '{}'
+    )
+  );
+end
+$$;
+
+comment on function public.export_integrations(uuid[]) is
+  'The plain columns of up to 5000 integrations, by id, for keytool''s export. Their configs come from rewrap_read.';
+
 create function public.schedule_state() returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
@@ -221,6 +247,7 @@ revoke all on function
   public.rewrap_write(uuid[], text[], jsonb[]),
   public.record_opening(text, text, uuid[]),
   public.record_rotation(text, jsonb),
+  public.export_integrations(uuid[]),
   public.schedule_state(),
   public.clean_up(integer)
 from public, anon, authenticated, service_role;
@@ -230,6 +257,7 @@ grant execute on function
   public.rewrap_write(uuid[], text[], jsonb[]),
   public.record_opening(text, text, uuid[]),
   public.record_rotation(text, jsonb),
+  public.export_integrations(uuid[]),
   public.schedule_state(),
   public.clean_up(integer)
 to service_role;

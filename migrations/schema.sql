@@ -5284,6 +5284,35 @@ $function$;
 comment on function end_mute(uuid,uuid) is 'Ends a mute early. Returns ended, also of one that had ended, or unknown.';
 grant execute on function end_mute(uuid,uuid) to service_role;
 
+CREATE OR REPLACE FUNCTION public.export_integrations(p_ids uuid[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_ids is null or cardinality(p_ids) > 5000 then
+    raise exception 'p_ids is no list of at most 5000 ids' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'read',
+    'rows', coalesce(
+      (
+        select jsonb_object_agg(i.id, jsonb_build_object(
+          'integration_type', i.integration_type, 'name', i.name, 'status', i.status, 'external_account_id', i.external_account_id,
+          'scan_schedule', i.scan_schedule, 'created_at', i.created_at, 'updated_at', i.updated_at
+        ))
+        from public.integrations i
+        where i.id = any (p_ids)
+      ),
+      '{}'
+    )
+  );
+end
+$function$;
+comment on function export_integrations(uuid[]) is 'The plain columns of up to 5000 integrations, by id, for keytool''s export. Their configs come from rewrap_read.';
+grant execute on function export_integrations(uuid[]) to service_role;
+
 CREATE OR REPLACE FUNCTION public.fail_connect_session(p_id uuid, p_failure text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5839,8 +5868,8 @@ CREATE OR REPLACE FUNCTION public.record_opening(p_reason text, p_kid text, p_or
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 begin
-  if p_reason is null or p_reason not in ('rotate', 'verify') or p_organizations is null or cardinality(p_organizations) > 5000 then
-    raise exception 'p_reason is not rotate or verify, or not at most 5000 organizations' using errcode = 'invalid_parameter_value';
+  if p_reason is null or p_reason not in ('rotate', 'verify', 'export') or p_organizations is null or cardinality(p_organizations) > 5000 then
+    raise exception 'p_reason is not rotate, verify or export, or not at most 5000 organizations' using errcode = 'invalid_parameter_value';
   end if;
   insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
     select 'keytool', o.id, 'opened', 'succeeded', p_reason, jsonb_strip_nulls(jsonb_build_object('to', p_kid, 'role', session_user))
@@ -5848,7 +5877,7 @@ begin
   return cardinality(p_organizations);
 end
 $function$;
-comment on function record_opening(text,text,uuid[]) is 'Called before keytool opens rows of these organizations, to verify them or to rewrap them with p_kid: writes an event for each. Returns the number of events.';
+comment on function record_opening(text,text,uuid[]) is 'Called before keytool opens rows of these organizations, to verify them, to export them or to rewrap them with p_kid: writes an event for each. Returns the number of events.';
 grant execute on function record_opening(text,text,uuid[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.record_rotation(p_kid text, p_organizations jsonb)

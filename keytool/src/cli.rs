@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::commands::completions::CompletionsArgs;
 use crate::commands::doctor::DoctorArgs;
+use crate::commands::export::ExportArgs;
 use crate::commands::fence::FenceArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::id::IdArgs;
@@ -77,6 +78,8 @@ pub enum Command {
     Registry(RegistryArgs),
     /// Create, list and revoke the service keys that programs call the API with
     ServiceKey(ServiceKeyArgs),
+    /// Write connections with their credentials to a file that is encrypted for an age recipient
+    Export(ExportArgs),
     /// Check the settings, the database, the keys and which keytool runs, and say what is wrong
     Doctor(DoctorArgs),
     /// Print the script that completes commands in a shell

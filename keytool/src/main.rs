@@ -36,8 +36,8 @@ use clap::CommandFactory;
 
 use cli::{Args, Command};
 use commands::{
-    completions, doctor, fence, generate, id, man, open, registry, retire, rotate, seal, selftest,
-    service_key, status, switch, topics, unretire, verify, wait,
+    completions, doctor, export, fence, generate, id, man, open, registry, retire, rotate, seal,
+    selftest, service_key, status, switch, topics, unretire, verify, wait,
 };
 
 fn main() -> ExitCode {
@@ -68,6 +68,7 @@ fn run(args: &Args) -> error::Result<()> {
         Command::Unretire(unretire) => wait(json, async |p| unretire::run(unretire, keys, p).await),
         Command::Registry(registry) => wait(json, async |p| registry::run(registry, keys, p).await),
         Command::ServiceKey(args) => wait(json, async |p| service_key::run(args, p).await),
+        Command::Export(args) => wait(json, async |p| export::run(args, keys, p).await),
         Command::Doctor(args) => wait(json, async |p| doctor::run(args, keys, p).await),
         Command::Completions(args) => completions::run(args, Args::command()),
         Command::Man(args) => man::run(args, Args::command()),

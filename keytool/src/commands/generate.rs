@@ -1,4 +1,4 @@
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -39,14 +39,7 @@ pub fn run(args: &GenerateArgs, json: bool) -> Result<()> {
 
 /// The file must not exist: whoever overwrites a key loses everything that is sealed with it.
 pub fn write_new(path: &Path, text: &str) -> Result<()> {
-    let mut file = new_file().open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Caller, "the file of --out exists")
-            .hint("no file is ever overwritten: choose another name, or move that one away"),
-        _ => Error::new(
-            ErrorKind::Caller,
-            format!("the file of --out cannot be made: {error}"),
-        ),
-    })?;
+    let mut file = new_file(path)?;
     let mut write = || -> io::Result<()> {
         file.write_all(text.as_bytes())?;
         file.write_all(b"\n")?;
@@ -62,10 +55,18 @@ pub fn write_new(path: &Path, text: &str) -> Result<()> {
     })
 }
 
-fn new_file() -> OpenOptions {
+/// Creates a file that its owner alone can read.
+pub fn new_file(path: &Path) -> Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
+    options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => Error::new(ErrorKind::Caller, "the file of --out exists")
+            .hint("no file is ever overwritten: choose another name, or move that one away"),
+        _ => Error::new(
+            ErrorKind::Caller,
+            format!("the file of --out cannot be made: {error}"),
+        ),
+    })
 }

@@ -11,6 +11,7 @@ use crate::signals::{self, Signal};
 
 pub mod completions;
 pub mod doctor;
+pub mod export;
 pub mod fence;
 pub mod generate;
 pub mod id;

@@ -1,6 +1,7 @@
 //! What rotations do with rows, one page at a time.
 
 pub mod elsewhere;
+pub mod export;
 pub mod fence;
 pub mod finding;
 pub mod findings;

@@ -178,6 +178,10 @@ impl Rows for Direct {
                     )
                     .await?
                 }
+                Function::ExportIntegrations { ids } => {
+                    let sql = format!("select public.{name}($1)");
+                    self.query(&sql, &[(&ids, Type::UUID_ARRAY)]).await?
+                }
                 Function::ReadSealedElsewhere { table, id } => {
                     let sql = format!("select public.{name}($1, $2)");
                     self.query(&sql, &[(&table, Type::TEXT), (&id, Type::UUID)])

@@ -208,6 +208,10 @@ impl Rows for Rest {
                     "p_scopes": new.scopes,
                     "p_days": new.days,
                 }),
+                Function::ExportIntegrations { ids } => {
+                    let ids: Vec<_> = ids.iter().map(Uuid::to_string).collect();
+                    json!({"p_ids": ids})
+                }
                 Function::ReadSealedElsewhere { table, id } => {
                     json!({"p_table": table, "p_id": id.map(|id| id.to_string())})
                 }

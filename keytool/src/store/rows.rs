@@ -90,6 +90,10 @@ pub enum Function<'a> {
         table: Option<&'a str>,
         id: Option<Uuid>,
     },
+    /// The plain columns of these rows, by id.
+    ExportIntegrations {
+        ids: &'a [Uuid],
+    },
     RewrapLoad,
     ScheduleState,
     CreateServiceKey(NewServiceKey<'a>),
@@ -144,6 +148,7 @@ impl Function<'_> {
             Self::ListServiceKeys { .. } => "list_service_keys",
             Self::RevokeServiceKey { .. } => "revoke_service_key",
             Self::ScheduleState => "schedule_state",
+            Self::ExportIntegrations { .. } => "export_integrations",
             Self::RewrapLoad => "rewrap_load",
             Self::RecordOpening { .. } => "record_opening",
             Self::RecordRotation { .. } => "record_rotation",
