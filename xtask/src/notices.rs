@@ -11,6 +11,9 @@ use crate::{
 
 const FILE: &str = "THIRD-PARTY-NOTICES.md";
 
+/// In cargo's tree of all targets, and compiled for none: zerocopy names it under `cfg(any())`, to pin its version.
+const NEVER_BUILT: [&str; 1] = ["zerocopy-derive"];
+
 /// Writes the file anew.
 pub fn run(project: &Project) -> Result<ExitCode, Failure> {
     setup::ensure(project, &[Need::CargoAbout])?;
@@ -69,6 +72,9 @@ fn used(tree: &str) -> BTreeSet<String> {
         .filter_map(|line| {
             let mut words = line.split_whitespace();
             let (name, version) = (words.next()?, words.next()?);
+            if NEVER_BUILT.contains(&name) {
+                return None;
+            }
             Some(format!("{name} {}", version.strip_prefix('v')?))
         })
         .collect()
@@ -81,7 +87,7 @@ mod tests {
     #[test]
     fn reads_the_crates_of_both_sides() {
         let notices = "Used by:\n\n- [aes 0.9.1](https://example.test)\n- [wasi 0.11.1+snapshot](https://example.test)\n";
-        let tree = "keytool v0.1.0 (/somewhere/keytool)\naes v0.9.1\nwasi v0.11.1+snapshot\n\naes v0.9.1 (*)\n";
+        let tree = "keytool v0.1.0 (/somewhere/keytool)\naes v0.9.1\nwasi v0.11.1+snapshot\n\naes v0.9.1 (*)\nzerocopy-derive v0.8.64 (proc-macro)\n";
         assert_eq!(named(notices), used(tree));
         assert_eq!(used("thiserror-impl v2.0.1 (proc-macro)\n").len(), 1);
     }
