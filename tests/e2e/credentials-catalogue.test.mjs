@@ -45,7 +45,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
   });
 
   for (const entry of ENTRIES) {
-    const { type, auth, identity, fields } = entry;
+    const { type, auth, scopes, identity, fields } = entry;
 
     it(`${entry.name}: connects, takes fresh credentials, disconnects`, async () => {
       const provider = simulators.providers[type];
@@ -76,6 +76,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
         const rest = Object.entries(config).filter(([name]) => !ofTokens().includes(name));
         assert.deepEqual(Object.fromEntries(rest), {
           ...wanted.fields,
+          ...(auth === "client_credentials" && scopes.length && { scope: scopes.join(" ") }),
           [identity.stored_as.id]: account.id,
           [identity.stored_as.name]: account.name,
         });

@@ -21,7 +21,8 @@ const EXTRAS = {
   private_key: { pem: PLANTED },
   note: PLANTED,
   _enc: { v: 2, kid: PLANTED },
-  scope: PLANTED,
+  // "scope" is stored on purpose: tests/e2e/granted-scopes.test.mjs.
+  scopes: PLANTED,
 };
 
 describe("a config", { concurrency: true }, () => {

@@ -130,6 +130,11 @@ impl Context<'_> {
         }
     }
 
+    /// Whether the request comes with a service key, valid or not.
+    pub fn presents_service_key(&self) -> bool {
+        matches!(self.presented_key(), Ok(Some(_)))
+    }
+
     fn presented_key(&self) -> Result<Option<ServiceKey>> {
         let presented = presented(&self.incoming.head, &self.cookies()?)?;
         let key = ServiceKey::parse(&presented.token);

@@ -1,7 +1,7 @@
 //! The list of integrations.
 
 use crate::auth::service_key::Scope;
-use crate::context::{Context, Principal};
+use crate::context::Context;
 use crate::db::integration::{self, Filter, Integration};
 use crate::db::lists;
 use crate::db::project::Reader;
@@ -16,24 +16,18 @@ use serde_json::json;
 
 /// `GET /api/integrations`
 pub async fn list(context: &Context<'_>) -> Result<JsResponse> {
-    let principal = context.principal(Scope::ConnectionsRead).await?;
-    match principal {
-        Principal {
-            reader: Reader::User(_),
-            organization: Some(personal),
-            ..
-        } => of_user(context, &principal.reader, personal).await,
-        _ => of_program(context, &principal).await.map(Into::into),
+    if context.presents_service_key() {
+        return of_program(context).await.map(Into::into);
     }
+    of_user(context).await
 }
 
 /// `[?organization_id=][&offset=]`: one request to Supabase, with the user's own token. Its rows are passed on as they are.
-async fn of_user(
-    context: &Context<'_>,
-    reader: &Reader,
-    personal: OrganizationId,
-) -> Result<JsResponse> {
+async fn of_user(context: &Context<'_>) -> Result<JsResponse> {
     let (organization, offset) = parameters(&context.incoming.head.query)?;
+    let signed_in = context.signed_in().await?;
+    let personal = signed_in.user.id.personal_organization();
+    let reader = &Reader::User(signed_in.token);
     let project = &context.settings.supabase;
     let organization = organization.unwrap_or(personal);
     let request = lists::list_request(project, reader, organization, offset);
@@ -50,7 +44,7 @@ async fn of_user(
 }
 
 /// `[?organization_id=][&integration_type=][&status=][&external_user_id=][&cursor=][&limit=]`: a page, of the key's organization or of all.
-async fn of_program(context: &Context<'_>, principal: &Principal) -> Result<Response> {
+async fn of_program(context: &Context<'_>) -> Result<Response> {
     #[derive(Serialize)]
     struct Page {
         integrations: Vec<Integration>,
@@ -62,6 +56,7 @@ async fn of_program(context: &Context<'_>, principal: &Principal) -> Result<Resp
         "expected organization_id, integration_type, status, external_user_id, cursor or limit, each once",
     )?;
     let (mut filter, limit) = (Filter::parse(&query)?, query.limit()?);
+    let principal = context.principal(Scope::ConnectionsRead).await?;
     filter.organization = filter.organization.or(principal.organization);
     let project = &context.settings.supabase;
     let request = |after: &str, limit| {
