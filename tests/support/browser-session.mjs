@@ -5,6 +5,7 @@ import { randomUUID } from "node:crypto";
 import { fromElsewhere } from "./addresses.mjs";
 import { authorize, decline } from "./authorization.mjs";
 import { CookieJar } from "./cookies.mjs";
+import { assertDescribed } from "./openapi.mjs";
 import { signES256, userClaims } from "./tokens.mjs";
 import { signUp } from "./users.mjs";
 
@@ -113,6 +114,9 @@ export class Answer {
     this.status = response.status;
     this.headers = response.headers;
     this.text = text;
+    const [method] = request.split(" ");
+    const { pathname: path } = new URL(response.url);
+    assertDescribed({ method, path, status: response.status, type: response.headers.get("content-type"), text });
   }
 
   get json() {
