@@ -2473,6 +2473,8 @@ export interface operations {
             query?: {
                 organization_id?: components["parameters"]["OrganizationId"];
                 integration_id?: components["parameters"]["IntegrationId"];
+                /** @description One past run, instead of the present state. */
+                assessment_id?: string;
                 format?: "json" | "csv" | "sarif" | "ocsf";
                 /** @description The `next_cursor` of the page before */
                 cursor?: components["parameters"]["Cursor"];
