@@ -41,7 +41,7 @@ async function install() {
   return undefined;
 }
 
-describe("the Nuxt example", () => {
+describe("the Nuxt example", { timeout: INSTALL_TIMEOUT_MS + 2 * BUILD_TIMEOUT_MS }, () => {
   const info = stack();
   const sql = connect(info);
   let missing, server, url;
@@ -63,7 +63,7 @@ describe("the Nuxt example", () => {
       ready: /Listening on/,
       logs: info.logs,
     });
-  });
+  }, { timeout: INSTALL_TIMEOUT_MS + BUILD_TIMEOUT_MS });
   after(async () => {
     await server?.stop();
     await sql.end();

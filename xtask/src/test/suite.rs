@@ -269,7 +269,7 @@ fn run_node(
     // Files mostly wait: for servers to start, and for what must not happen. On two cores node would run one at a time.
     node.args([
         "--test",
-        "--test-concurrency=4",
+        "--test-concurrency=3",
         "--test-reporter=spec",
         "--test-timeout=120000",
     ]);
