@@ -13,22 +13,7 @@ use uuid::Uuid;
 
 /// The config of a grant without an account, with the members that the source document shows.
 pub fn config(grant: &Grant) -> PlainConfig {
-    let mut map = Map::new();
-    let mut put = |name: &str, value: &str| map.insert(name.to_owned(), Value::from(value));
-    put("access_token", grant.access_token.expose());
-    if let Some(token) = &grant.refresh_token {
-        put("refresh_token", token.expose());
-    }
-    if let Some(moment) = grant.expires_at {
-        put("expires_at", &token::timestamp(moment));
-    }
-    if let Some(scopes) = grant.scopes.as_ref().filter(|scopes| !scopes.is_empty()) {
-        put(SCOPE, &scopes.join(" "));
-    }
-    for (name, value) in &grant.metadata {
-        put(name, value);
-    }
-    PlainConfig::from_map(map)
+    renewed(&PlainConfig::from_map(Map::new()), grant)
 }
 
 /// The member of a config with the scopes of the grant, separated by spaces.
