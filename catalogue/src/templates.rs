@@ -54,7 +54,12 @@ impl Provider {
 
     /// The scopes as the request contains them.
     pub fn scope(&self) -> String {
-        self.scopes.join(match self.scope_separator {
+        self.joined(&self.scopes)
+    }
+
+    /// These scopes as the request contains them.
+    pub fn joined(&self, scopes: &[String]) -> String {
+        scopes.join(match self.scope_separator {
             Separator::Space => " ",
             Separator::Comma => ",",
         })

@@ -84,7 +84,8 @@ pub async fn begin(
         verifier: RandomToken::from_bytes(random_bytes()?),
     };
     let id = TransactionId(random_uuid()?);
-    let verifier = credentials::of_verifier(&flow.verifier, &client.scope(beginning.scopes));
+    let scope = client.scope(beginning.scopes);
+    let verifier = credentials::of_verifier(&flow.verifier, &scope);
     let verifier = credentials::seal(
         &context.settings.ring,
         beginning.organization,
@@ -115,8 +116,7 @@ pub async fn begin(
                 Connector::Session(_) => cookies::session_flow_name(&state_hash),
             };
             let cookie = cookies::set(&name, flow.binding.expose(), FLOW_SECONDS)?;
-            let answer =
-                json!({"authorization_url": authorization_url(client, &flow, beginning.scopes)});
+            let answer = json!({"authorization_url": authorization_url(client, &flow, &scope)});
             Ok(Response::json(200, &answer).with_header("set-cookie", cookie))
         }
         Begun::NotAMember => Err(ClientError::NotAMember.into()),

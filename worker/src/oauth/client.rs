@@ -34,11 +34,10 @@ impl Client {
         let Some(asked) = asked else {
             return self.provider.scope();
         };
-        let mut provider = self.provider.clone();
         let (own, further) = self.provider.scopes.split_at(self.own_scopes);
         let further = further.iter().filter(|scope| asked.contains(scope));
-        provider.scopes = own.iter().chain(further).cloned().collect();
-        provider.scope()
+        let scopes: Vec<String> = own.iter().chain(further).cloned().collect();
+        self.provider.joined(&scopes)
     }
 
     /// A request to one of the provider's own OAuth endpoints, with client authentication (RFC 6749, 2.3.1).
