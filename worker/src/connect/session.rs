@@ -182,10 +182,10 @@ async fn from_page(context: &Context<'_>, id: &str) -> Result<OpenedConnectSessi
 /// The same, if an account may still be connected.
 async fn connectable(context: &Context<'_>, id: &str) -> Result<OpenedConnectSession> {
     let session = from_page(context, id).await?;
-    match session.state {
-        ConnectSessionState::Opened if !session.is_used => Ok(session),
-        _ => Err(ClientError::ConnectSessionOver.into()),
+    if !session.is_open() {
+        return Err(ClientError::ConnectSessionOver.into());
     }
+    Ok(session)
 }
 
 fn allowed(session: &OpenedConnectSession, kind: &str) -> Result<()> {
@@ -207,13 +207,12 @@ fn shown(session: &OpenedConnectSession) -> Response {
     let choice = session.pending.as_ref().map(
         |choice| json!({"integration_type": choice.integration_type, "accounts": choice.accounts}),
     );
-    let is_open = session.state == ConnectSessionState::Opened && !session.is_used;
     Response::json(
         200,
         &json!({
             "id": session.id,
             "state": session.state,
-            "is_open": is_open,
+            "is_open": session.is_open(),
             "return_origin": return_origin,
             "external_user": session.external_user_name.as_ref().unwrap_or(&session.external_user_id),
             "integration_types": session.integration_types,

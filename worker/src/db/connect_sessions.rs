@@ -137,6 +137,13 @@ pub struct OpenedConnectSession {
     pub pending: Option<Choice>,
 }
 
+impl OpenedConnectSession {
+    /// Whether an account may still be connected.
+    pub fn is_open(&self) -> bool {
+        self.state == ConnectSessionState::Opened && !self.is_used
+    }
+}
+
 /// The state of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
