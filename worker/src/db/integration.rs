@@ -1,5 +1,6 @@
 //! One integration, as its organization's members see it: asked for with the user's own token.
 
+use crate::db::lists;
 use crate::db::project::{Project, Reader};
 use crate::error::{ClientError, Error, Result};
 use crate::findings::cursor::{self, Keyed};
@@ -119,9 +120,6 @@ impl Filter {
 
     /// The filter of PostgREST.
     fn filter(&self) -> String {
-        let organization = self
-            .organization
-            .map(|id| format!("&organization_id=eq.{id}"));
         let kind = &self.integration_type;
         let kind = kind
             .as_ref()
@@ -131,7 +129,7 @@ impl Filter {
             let user: String = form_urlencoded::byte_serialize(user.as_bytes()).collect();
             format!("&external_user_id=eq.{user}")
         });
-        organization.unwrap_or_default()
+        lists::in_organization(self.organization)
             + &kind.unwrap_or_default()
             + &status.unwrap_or_default()
             + &external_user.unwrap_or_default()
@@ -201,8 +199,7 @@ pub fn assessable_request(
 ) -> HttpRequest {
     let filter = match (scope.organization, scope.integration) {
         (_, Some(id)) => format!("&id=eq.{id}"),
-        (Some(id), None) => format!("&organization_id=eq.{id}"),
-        (None, None) => String::new(),
+        (organization, None) => lists::in_organization(organization),
     };
     let after = cursor.map(|cursor| match cursor.finding {
         Some(_) => format!("&id=gte.{}", cursor.integration),

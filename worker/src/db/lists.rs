@@ -25,6 +25,12 @@ pub fn list_request(
     counted(project, reader, &path)
 }
 
+/// The filter of PostgREST for the rows of an organization. None: of all that the reader may see.
+pub fn in_organization(organization: Option<OrganizationId>) -> String {
+    let filter = organization.map(|id| format!("&organization_id=eq.{id}"));
+    filter.unwrap_or_default()
+}
+
 /// A request whose response contains the number of all rows.
 pub fn counted(project: &Project, reader: &Reader, path: &str) -> HttpRequest {
     let mut request = project.read(reader, path);

@@ -163,8 +163,7 @@ pub fn list_request(
 ) -> HttpRequest {
     let active = active.map(|active| format!("&active=is.{active}"));
     let active = active.unwrap_or_default();
-    let organization = organization.map(|id| format!("&organization_id=eq.{id}"));
-    let organization = organization.unwrap_or_default();
+    let organization = super::lists::in_organization(organization);
     let path = format!(
         "mute_list?select={SHOWN},matches{organization}{active}{after}&order=created_at.desc,id&limit={limit}"
     );

@@ -17,8 +17,7 @@ pub fn list_request(
     organization: Option<OrganizationId>,
     offset: usize,
 ) -> HttpRequest {
-    let organization = organization.map(|id| format!("&organization_id=eq.{id}"));
-    let organization = organization.unwrap_or_default();
+    let organization = lists::in_organization(organization);
     let path = format!(
         "webhook_endpoints?select=id,organization_id,url,events,min_severity,enabled,disabled_reason,previous_secret_ends_at,created_at\
 {organization}&order=created_at,id&offset={offset}"

@@ -1,5 +1,6 @@
 //! Reads the filters of a list of runs or findings from its query.
 
+use crate::db::lists::in_organization;
 use crate::error::{ClientError, Result};
 use crate::http::query::Query;
 use crate::ids::{IntegrationId, OrganizationId};
@@ -35,13 +36,10 @@ impl Scope {
 
     /// The filter of PostgREST.
     pub fn filter(self) -> String {
-        let organization = self
-            .organization
-            .map(|id| format!("&organization_id=eq.{id}"));
         let integration = self
             .integration
             .map(|id| format!("&integration_id=eq.{id}"));
-        organization.unwrap_or_default() + &integration.unwrap_or_default()
+        in_organization(self.organization) + &integration.unwrap_or_default()
     }
 }
 
