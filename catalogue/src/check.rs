@@ -121,7 +121,14 @@ fn provider_itself(provider: &Provider) -> Result<(), String> {
             return Err(format!("{pointer} is no JSON Pointer to a field"));
         }
     }
-    let mut keys: HashSet<&str> = ["access_token", "refresh_token", "expires_at", "_enc"].into();
+    let mut keys: HashSet<&str> = [
+        "access_token",
+        "refresh_token",
+        "expires_at",
+        "scope",
+        "_enc",
+    ]
+    .into();
     for key in [&identity.stored_as.id, &identity.stored_as.name]
         .into_iter()
         .chain(&provider.token_response_metadata)

@@ -107,6 +107,7 @@ fn a_malformed_entry_is_refused_and_told_why() {
         ("account_id", "account_key", "cannot name a plaintext key"),
         ("account_id", "access_token", "cannot name a plaintext key"),
         ("account_id", "account_name", "cannot name a plaintext key"),
+        ("account_id", "scope", "cannot name a plaintext key"),
         (
             "\"client_auth\"",
             "\"token_response_metadata\": [\"id_token\"], \"client_auth\"",
