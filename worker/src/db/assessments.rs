@@ -1,9 +1,9 @@
 //! The runs of the scanner: requested, and listed with the user's own token.
 
 use crate::db::call::Call;
+use crate::db::cursor::{self, Keyed};
 use crate::db::project::{Project, Reader};
 use crate::error::Result;
-use crate::findings::cursor::{self, Keyed};
 use crate::findings::filter::Scope;
 use crate::http::HttpRequest;
 use crate::ids::{AssessmentId, IntegrationId, OrganizationId, UserId};

@@ -1,8 +1,8 @@
 //! Findings and their history, asked for with the user's own token.
 
+use crate::db::cursor::{self, Keyed};
 use crate::db::project::{Project, Reader};
 use crate::error::Result;
-use crate::findings::cursor::{self, Keyed};
 use crate::findings::filter::Filter;
 use crate::http::HttpRequest;
 use crate::ids::{AssessmentId, FindingId, IntegrationId, OrganizationId};

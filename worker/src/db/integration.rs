@@ -1,9 +1,9 @@
 //! One integration, as its organization's members see it: asked for with the user's own token.
 
+use crate::db::cursor::{self, Keyed};
 use crate::db::lists;
 use crate::db::project::{Project, Reader};
 use crate::error::{ClientError, Error, Result};
-use crate::findings::cursor::{self, Keyed};
 use crate::findings::export::Cursor;
 use crate::findings::filter::Scope;
 use crate::http::query::Query;

@@ -5,6 +5,7 @@ pub mod assessments;
 mod checks;
 mod connect_sessions;
 mod connections;
+pub mod cursor;
 mod deliveries;
 pub mod events;
 pub mod findings;
@@ -12,6 +13,8 @@ pub mod integration;
 mod integrations;
 pub mod lists;
 pub mod mutes;
+#[cfg(target_arch = "wasm32")]
+pub mod page;
 #[cfg(target_arch = "wasm32")]
 pub mod pages;
 pub mod project;

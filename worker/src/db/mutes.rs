@@ -1,9 +1,9 @@
 //! Mutes of findings: made, ended, and listed with the user's own token.
 
 use crate::db::call::Call;
+use crate::db::cursor::{self, Keyed};
 use crate::db::project::{Project, Reader};
 use crate::error::Result;
-use crate::findings::cursor::{self, Keyed};
 use crate::http::HttpRequest;
 use crate::ids::{IntegrationId, MuteId, OrganizationId, UserId};
 use serde::{Deserialize, Serialize};

@@ -6,6 +6,7 @@ use crate::db::findings::{self as rows, Finding, OpenIn};
 use crate::db::integration;
 use crate::db::lists;
 use crate::db::mutes::{self, Mute};
+use crate::db::page::{page, rows_of};
 use crate::db::pages::pages;
 use crate::db::project::Reader;
 use crate::error::{ClientError, Result};
@@ -14,7 +15,6 @@ use crate::findings::export::{
     self, Cursor, EVIDENCE_MAX, FINDINGS_MAX, INTEGRATIONS_MAX, Section,
 };
 use crate::findings::filter::Scope;
-use crate::findings::page::{page, rows_of};
 use crate::host::now_seconds;
 use crate::http::query::Query;
 use crate::http::{ContentType, Response};

@@ -2,10 +2,10 @@
 //! apply. Single resources that passed are not stored.
 
 use crate::db::assessments::{Assessment, CheckRun};
+use crate::db::cursor;
 use crate::db::findings::Finding;
 use crate::db::mutes::Mute;
 use crate::error::{ClientError, Result};
-use crate::findings::cursor;
 use crate::findings::filter::severity;
 use crate::ids::IntegrationId;
 use checks::{

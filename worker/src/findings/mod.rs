@@ -1,7 +1,6 @@
 //! The scanner's results: the catalogue of checks, the coverage of a grant, runs, findings, mutes and exports. The scanner is another worker;
 //! this one queues runs and shows the stored results to members.
 
-pub mod cursor;
 pub mod export;
 pub mod filter;
 pub mod shown_checks;
@@ -16,5 +15,3 @@ pub mod download;
 pub mod list;
 #[cfg(target_arch = "wasm32")]
 pub mod mutes;
-#[cfg(target_arch = "wasm32")]
-pub mod page;

@@ -5,8 +5,8 @@ use crate::context::Context;
 use crate::db::mutes::{
     self as rows, EndMute, Mute, MuteEnded, MuteFindings, MuteReason, Muted, NewMute,
 };
+use crate::db::page::page;
 use crate::error::{ClientError, Result};
-use crate::findings::page::page;
 use crate::http::Response;
 use crate::http::query::Query;
 use crate::ids::{IntegrationId, MuteId, OrganizationId};

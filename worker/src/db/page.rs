@@ -1,8 +1,8 @@
-//! Fetches a page of a list, with the user's own token.
+//! Fetches one page of a list by its cursor. `pages` fetches a list to its end.
 
+use crate::db::cursor::Keyed;
 use crate::db::rows;
 use crate::error::{Error, Result};
-use crate::findings::cursor::Keyed;
 use crate::host;
 use crate::http::HttpRequest;
 use serde::de::DeserializeOwned;
