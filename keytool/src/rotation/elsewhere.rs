@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use sealed::{Fault, KeyRing, RowContext, form};
+use sealed::{Fault, KeyRing, RowContext};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::finding::{Class, Finding};
+use super::finding::{Class, Finding, open};
 use super::opening::Opening;
-use crate::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -77,12 +76,8 @@ impl Damaged {
             organization_id: row.organization_id,
             integration_id: row.sealed_for,
         };
-        let finding = match config::parse(&row.config) {
-            Err(why) => Finding::not_a_config(context, why),
-            Ok(config) => match ring.open(&context, &config) {
-                Ok(_) => return,
-                Err(error) => Finding::new(context, form(&config), &error),
-            },
+        let Err(finding) = open(ring, context, &row.config) else {
+            return;
         };
         if finding.class == Class::Fault(Fault::UnknownKey) {
             return;

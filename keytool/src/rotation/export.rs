@@ -6,17 +6,16 @@ use std::io::{self, BufWriter, Write};
 
 use age::stream::StreamWriter;
 use age::x25519::Recipient;
-use sealed::{KeyRing, RowContext, form};
+use sealed::{KeyRing, RowContext};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::finding::Finding;
+use super::finding::open;
 use super::findings::Findings;
 use super::opening::Opening;
 use super::scan::scan;
 use super::scope::Scope;
-use crate::config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::store::retry::retry;
@@ -89,18 +88,13 @@ impl<'a> Export<'a> {
             organization_id: row.organization_id,
             integration_id: row.id,
         };
-        let stored = match config::parse(row.config.as_deref().unwrap_or_default()) {
-            Ok(stored) => stored,
-            Err(why) => {
-                let finding = Finding::not_a_config(context, why);
-                self.findings.borrow_mut().add(finding);
-                return Ok(());
-            }
-        };
-        let opened = match self.ring.open(&context, &stored) {
+        let opened = match open(
+            self.ring,
+            context,
+            row.config.as_deref().unwrap_or_default(),
+        ) {
             Ok(opened) => opened,
-            Err(error) => {
-                let finding = Finding::new(context, form(&stored), &error);
+            Err(finding) => {
                 self.findings.borrow_mut().add(finding);
                 return Ok(());
             }

@@ -1,7 +1,7 @@
-use sealed::{Fault, Form, Kid, OpenError, RowContext};
+use sealed::{Fault, Form, KeyRing, Kid, OpenError, PlainConfig, RowContext, form};
 use serde_json::{Value, json};
 
-use crate::config::NotAConfig;
+use crate::config::{self, NotAConfig};
 
 /// A row that does not open: its id, the fault and the field. It holds no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +70,13 @@ impl Kind {
             _ => None,
         }
     }
+}
+
+/// Opens the JSON text of a row's config, or says why it does not open.
+pub fn open(ring: &KeyRing, context: RowContext, text: &str) -> Result<PlainConfig, Finding> {
+    let stored = config::parse(text).map_err(|why| Finding::not_a_config(context, why))?;
+    ring.open(&context, &stored)
+        .map_err(|error| Finding::new(context, form(&stored), &error))
 }
 
 impl Finding {
