@@ -2,6 +2,8 @@
 
 use crate::error::{ClientError, Error, Result};
 use crate::http::Method;
+#[cfg(target_arch = "wasm32")]
+use futures_util::future::{FutureExt, LocalBoxFuture, TryFutureExt};
 
 /// Defines [`Route`], its table and what each route calls. `Allow` lists the methods of a path in the order of their lines.
 macro_rules! routes {
@@ -20,12 +22,14 @@ macro_rules! routes {
                 self,
                 context: &crate::context::Context<'_>,
             ) -> Result<crate::host::JsResponse> {
-                match self.route {
+                // Behind a pointer: the compiler would make one function of all handlers, too large for the runtime to optimize.
+                let handler: LocalBoxFuture<'_, Result<crate::host::JsResponse>> = match self.route {
                     $(Route::$name => {
                         let [$($parameter,)* ..] = self.parameters;
-                        crate::$($handler)::+(context $(, $parameter)*).await.map(Into::into)
+                        crate::$($handler)::+(context $(, $parameter)*).map_ok(Into::into).boxed_local()
                     })*
-                }
+                };
+                handler.await
             }
         }
     };
