@@ -487,21 +487,42 @@ comment on function public.rewrap_read(uuid, integer, text, uuid, uuid, integer)
   'at most p_limit of them, and about a megabyte. p_scan_limit is p_limit, if not given. The last of p_scan_limit rows is always returned, as '
   'the place to continue. No row means the end. scanned counts the rows up to this one.';
 
-create function public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[]) returns jsonb
+-- What rotations have written and no event says yet. record_rotation makes events of it; a rotation that was killed leaves it to clean_up.
+create table private.rewrapped (
+  id bigint generated always as identity primary key,
+  kid text not null check (kid ~ '^[0-9a-f]{16}$'),
+  -- Null: the legacy form.
+  from_kid text check (from_kid ~ '^[0-9a-f]{16}$'),
+  role text not null,
+  -- A sixteenth of the organizations, so that what is recorded at once has a bound.
+  part integer not null check (part between 0 and 15),
+  -- One entry for each row that was written.
+  organizations uuid[] not null,
+  written_at timestamptz not null default now()
+);
+
+create index rewrapped_part on private.rewrapped (kid, part);
+
+alter table private.rewrapped enable row level security;
+
+revoke all on table private.rewrapped from public, anon, authenticated, service_role;
+
+create function public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[], p_from_kids text[]) returns bigint
 -- Without hash and merge joins rows are locked in the order of p_ids: two rotators on the same rows, both in the order of ids, wait
 -- for each other but never deadlock.
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set enable_hashjoin = off set enable_mergejoin = off set lock_timeout = '2s' as $$
 declare
-  v_written jsonb;
+  v_written bigint;
 begin
-  if p_ids is null or p_versions is null or p_patches is null
+  if p_ids is null or p_versions is null or p_patches is null or p_from_kids is null
     or cardinality(p_ids) > 5000
     or cardinality(p_versions) <> cardinality(p_ids) or cardinality(p_patches) <> cardinality(p_ids)
+    or cardinality(p_from_kids) <> cardinality(p_ids)
   then
-    raise exception 'not at most 5000 ids with a version and a patch each' using errcode = 'invalid_parameter_value';
+    raise exception 'not at most 5000 ids with a version, a patch and a former key id each' using errcode = 'invalid_parameter_value';
   end if;
-  if exists (select from unnest(p_patches) patch where patch->'_enc' is null) then
+  if exists (select from unnest(p_patches) patch where patch->'_enc'->>'kid' is null) then
     raise exception 'a patch without a key id' using errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
   end if;
 
@@ -511,22 +532,27 @@ begin
   with written as (
     update public.integrations i
     set config = i.config || rewrapped.patch
-    from unnest(p_ids, p_versions, p_patches) rewrapped (id, version, patch)
+    from unnest(p_ids, p_versions, p_patches, p_from_kids) rewrapped (id, version, patch, from_kid)
     where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
-    returning i.organization_id
+    returning i.organization_id, rewrapped.patch->'_enc'->>'kid' as kid, rewrapped.from_kid
+  ), traced as (
+    insert into private.rewrapped (kid, from_kid, role, part, organizations)
+    select w.kid, w.from_kid, session_user, get_byte(uuid_send(w.organization_id), 0) / 16, array_agg(w.organization_id)
+    from written w
+    group by 1, 2, 4
   )
-  select coalesce(jsonb_object_agg(o.organization_id, o.rows), '{}') into v_written
-  from (select w.organization_id, count(*) as rows from written w group by w.organization_id) o;
+  select count(*) into v_written from written;
   perform set_config('integrations.rewrap', 'off', true);
   return v_written;
 end
 $$;
 
-comment on function public.rewrap_write(uuid[], text[], jsonb[]) is
-  'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns the number of '
-  'written rows of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; '
-  'updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at '
-  'most two seconds for another writer of a row, then fails whole with 55P03.';
+comment on function public.rewrap_write(uuid[], text[], jsonb[], text[]) is
+  'Replaces top-level fields of many configs, each only if its row is still the version that was read, and keeps in the same transaction what '
+  'the rotation''s events will say of them. Returns the number of written rows. A patch holds the sealed fields, whole, and _enc, so key id '
+  'and values change in one write; updated_at stays. p_from_kids are the former key ids, null for the legacy form. A crash of the server may '
+  'undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then '
+  'fails whole with 55P03.';
 
 create function public.record_opening(p_reason text, p_kid text, p_organizations uuid[]) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -545,31 +571,74 @@ comment on function public.record_opening(text, text, uuid[]) is
   'Called before keytool opens rows of these organizations, to verify them, to export them or to rewrap them with p_kid: writes an event for each. '
   'Returns the number of events.';
 
-create function public.record_rotation(p_kid text, p_organizations jsonb) returns integer
+create function private.record_rotated(p_kid text, p_part integer) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_count integer;
 begin
-  if p_kid is null or p_kid !~ '^[0-9a-f]{16}$' or jsonb_typeof(p_organizations) is distinct from 'array'
-    or jsonb_array_length(p_organizations) > 10000
-  then
-    raise exception 'not a key id and at most 10000 organizations' using
-      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
-  end if;
-  -- A transaction without writes commits without waiting for the log. Locking a row is a write.
-  perform from private.fence f for key share;
-  insert into public.credential_events (actor, organization_id, action, outcome, details)
-    select 'keytool', o.id, 'rotated', 'succeeded',
-      jsonb_build_object('rows', o.rows, 'from', to_jsonb(o."from"), 'to', p_kid, 'role', session_user)
-    from jsonb_to_recordset(p_organizations) as o (id uuid, rows bigint, "from" text[]);
+  with taken as (
+    delete from private.rewrapped r where r.kid = p_kid and r.part = p_part
+    returning r.from_kid, r.role, r.organizations, r.written_at
+  )
+  insert into public.credential_events (occurred_at, actor, organization_id, action, outcome, details)
+    select max(t.written_at), 'keytool', o.id, 'rotated', 'succeeded', jsonb_build_object(
+      'rows', count(*), 'from', to_jsonb(array_agg(distinct coalesce(t.from_kid, 'legacy'))), 'to', p_kid, 'role', t.role
+    )
+    from taken t, unnest(t.organizations) o (id)
+    group by o.id, t.role;
   get diagnostics v_count = row_count;
   return v_count;
 end
 $$;
 
-comment on function public.record_rotation(text, jsonb) is
-  'Ends a rotation to p_kid: writes an event for each organization with rewrapped rows ([{id, rows, from}], from being key ids, or '
-  'legacy for rows without one), and makes all earlier writes of rewrap_write durable. Returns the number of events.';
+comment on function private.record_rotated(text, integer) is
+  'Writes the event rotated for each organization of one part (0 to 15) whose rows rewrap_write has sealed with p_kid since the last call. '
+  'Returns the number of events.';
+
+create function public.record_rotation(p_kid text, p_part integer default 0) returns integer
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_events integer := 0;
+begin
+  if p_kid is null or p_kid !~ '^[0-9a-f]{16}$' or p_part is null or p_part not between 0 and 15 then
+    raise exception 'not a key id and a part from 0 to 15' using
+      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  end if;
+  -- A transaction without writes commits without waiting for the log. Locking a row is a write.
+  perform from private.fence f for key share;
+  for v_part in p_part .. 15 loop
+    v_events := v_events + private.record_rotated(p_kid, v_part);
+    if v_events >= 5000 and v_part < 15 then
+      return v_part + 1;
+    end if;
+  end loop;
+  return null;
+end
+$$;
+
+comment on function public.record_rotation(text, integer) is
+  'Ends a rotation to p_kid: writes the event rotated for each organization with rewrapped rows, and makes all earlier writes of rewrap_write '
+  'durable. Some thousand organizations a call: returns the p_part of the next one, or null.';
+
+create function private.record_ended_rotations() returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_kid text;
+  v_part integer;
+begin
+  -- Longer than a rotation pauses for a busy database.
+  select r.kid, min(r.part) into v_kid, v_part
+    from private.rewrapped r group by r.kid having max(r.written_at) < now() - interval '15 minutes' order by r.kid limit 1;
+  if not found then
+    return false;
+  end if;
+  perform private.record_rotated(v_kid, v_part);
+  return true;
+end
+$$;
+
+comment on function private.record_ended_rotations() is
+  'Writes the events of a rotation that was killed before it could, a part at a time. Returns whether there may be more.';
 
 create function public.clean_up(p_event_days integer) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -607,6 +676,7 @@ begin
   get diagnostics v_count = row_count;
   v_more := v_more or v_count = 1000;
 
+  v_more := private.record_ended_rotations() or v_more;
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
   v_more := private.clean_up_connect_sessions() or v_more;
@@ -616,7 +686,7 @@ end
 $$;
 
 comment on function public.clean_up(integer) is
-  'Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, '
+  'Writes the events of rotations that were killed. Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, '
   'service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
 create function public.export_integrations(p_ids uuid[]) returns jsonb
@@ -661,11 +731,13 @@ comment on function public.schedule_state() is
   'the schedule does not run.';
 
 revoke all on function 
+  private.record_rotated(text, integer),
+  private.record_ended_rotations(),
   public.rewrap_load(),
   public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
-  public.rewrap_write(uuid[], text[], jsonb[]),
+  public.rewrap_write(uuid[], text[], jsonb[], text[]),
   public.record_opening(text, text, uuid[]),
-  public.record_rotation(text, jsonb),
+  public.record_rotation(text, integer),
   public.export_integrations(uuid[]),
   public.schedule_state(),
   public.clean_up(integer)
@@ -673,9 +745,9 @@ from public, anon, authenticated, service_role;
 grant execute on function 
   public.rewrap_load(),
   public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
-  public.rewrap_write(uuid[], text[], jsonb[]),
+  public.rewrap_write(uuid[], text[], jsonb[], text[]),
   public.record_opening(text, text, uuid[]),
-  public.record_rotation(text, jsonb),
+  public.record_rotation(text, integer),
   public.export_integrations(uuid[]),
   public.schedule_state(),
   public.clean_up(integer)

@@ -166,6 +166,22 @@ create table private.rate_limits (
 CREATE INDEX rate_limits_ends_at ON private.rate_limits USING btree (ends_at);
 alter table private.rate_limits enable row level security;
 
+create table private.rewrapped (
+  id bigint generated always as identity not null,
+  kid text not null,
+  from_kid text,
+  role text not null,
+  part integer not null,
+  organizations uuid[] not null,
+  written_at timestamp with time zone default now() not null,
+  constraint rewrapped_pkey PRIMARY KEY (id),
+  constraint rewrapped_from_kid_check CHECK ((from_kid ~ '^[0-9a-f]{16}$'::text)),
+  constraint rewrapped_kid_check CHECK ((kid ~ '^[0-9a-f]{16}$'::text)),
+  constraint rewrapped_part_check CHECK (((part >= 0) AND (part <= 15)))
+);
+CREATE INDEX rewrapped_part ON private.rewrapped USING btree (kid, part);
+alter table private.rewrapped enable row level security;
+
 create table private.scan_claims (
   assessment_id uuid not null,
   organization_id uuid not null,
@@ -2932,6 +2948,28 @@ end
 $function$;
 comment on function private.record_ended_connection() is 'Records that a pending connection has ended, whether it was stored, given up or expired.';
 
+CREATE OR REPLACE FUNCTION private.record_ended_rotations()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_kid text;
+  v_part integer;
+begin
+  -- Longer than a rotation pauses for a busy database.
+  select r.kid, min(r.part) into v_kid, v_part
+    from private.rewrapped r group by r.kid having max(r.written_at) < now() - interval '15 minutes' order by r.kid limit 1;
+  if not found then
+    return false;
+  end if;
+  perform private.record_rotated(v_kid, v_part);
+  return true;
+end
+$function$;
+comment on function private.record_ended_rotations() is 'Writes the events of a rotation that was killed before it could, a part at a time. Returns whether there may be more.';
+
 CREATE OR REPLACE FUNCTION private.record_not_run(p_row integrations, p_slot timestamp with time zone, p_reason text)
  RETURNS void
  LANGUAGE plpgsql
@@ -2970,6 +3008,31 @@ begin
 end
 $function$;
 comment on function private.record_refresh_event(integrations,uuid,uuid,text,text,text,text) is 'Records how a refresh ended.';
+
+CREATE OR REPLACE FUNCTION private.record_rotated(p_kid text, p_part integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_count integer;
+begin
+  with taken as (
+    delete from private.rewrapped r where r.kid = p_kid and r.part = p_part
+    returning r.from_kid, r.role, r.organizations, r.written_at
+  )
+  insert into public.credential_events (occurred_at, actor, organization_id, action, outcome, details)
+    select max(t.written_at), 'keytool', o.id, 'rotated', 'succeeded', jsonb_build_object(
+      'rows', count(*), 'from', to_jsonb(array_agg(distinct coalesce(t.from_kid, 'legacy'))), 'to', p_kid, 'role', t.role
+    )
+    from taken t, unnest(t.organizations) o (id)
+    group by o.id, t.role;
+  get diagnostics v_count = row_count;
+  return v_count;
+end
+$function$;
+comment on function private.record_rotated(text,integer) is 'Writes the event rotated for each organization of one part (0 to 15) whose rows rewrap_write has sealed with p_kid since the last call. Returns the number of events.';
 
 CREATE OR REPLACE FUNCTION private.refuse_change()
  RETURNS trigger
@@ -4740,6 +4803,7 @@ begin
   get diagnostics v_count = row_count;
   v_more := v_more or v_count = 1000;
 
+  v_more := private.record_ended_rotations() or v_more;
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
   v_more := private.clean_up_connect_sessions() or v_more;
@@ -4747,7 +4811,7 @@ begin
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $function$;
-comment on function clean_up(integer) is 'Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
+comment on function clean_up(integer) is 'Writes the events of rotations that were killed. Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_connect_session_id uuid DEFAULT NULL::uuid)
@@ -5880,33 +5944,32 @@ $function$;
 comment on function record_opening(text,text,uuid[]) is 'Called before keytool opens rows of these organizations, to verify them, to export them or to rewrap them with p_kid: writes an event for each. Returns the number of events.';
 grant execute on function record_opening(text,text,uuid[]) to service_role;
 
-CREATE OR REPLACE FUNCTION public.record_rotation(p_kid text, p_organizations jsonb)
+CREATE OR REPLACE FUNCTION public.record_rotation(p_kid text, p_part integer DEFAULT 0)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  v_count integer;
+  v_events integer := 0;
 begin
-  if p_kid is null or p_kid !~ '^[0-9a-f]{16}$' or jsonb_typeof(p_organizations) is distinct from 'array'
-    or jsonb_array_length(p_organizations) > 10000
-  then
-    raise exception 'not a key id and at most 10000 organizations' using
+  if p_kid is null or p_kid !~ '^[0-9a-f]{16}$' or p_part is null or p_part not between 0 and 15 then
+    raise exception 'not a key id and a part from 0 to 15' using
       errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
   end if;
   -- A transaction without writes commits without waiting for the log. Locking a row is a write.
   perform from private.fence f for key share;
-  insert into public.credential_events (actor, organization_id, action, outcome, details)
-    select 'keytool', o.id, 'rotated', 'succeeded',
-      jsonb_build_object('rows', o.rows, 'from', to_jsonb(o."from"), 'to', p_kid, 'role', session_user)
-    from jsonb_to_recordset(p_organizations) as o (id uuid, rows bigint, "from" text[]);
-  get diagnostics v_count = row_count;
-  return v_count;
+  for v_part in p_part .. 15 loop
+    v_events := v_events + private.record_rotated(p_kid, v_part);
+    if v_events >= 5000 and v_part < 15 then
+      return v_part + 1;
+    end if;
+  end loop;
+  return null;
 end
 $function$;
-comment on function record_rotation(text,jsonb) is 'Ends a rotation to p_kid: writes an event for each organization with rewrapped rows ([{id, rows, from}], from being key ids, or legacy for rows without one), and makes all earlier writes of rewrap_write durable. Returns the number of events.';
-grant execute on function record_rotation(text,jsonb) to service_role;
+comment on function record_rotation(text,integer) is 'Ends a rotation to p_kid: writes the event rotated for each organization with rewrapped rows, and makes all earlier writes of rewrap_write durable. Some thousand organizations a call: returns the p_part of the next one, or null.';
+grant execute on function record_rotation(text,integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.release_scan_run(p_id uuid, p_owner uuid, p_generation bigint, p_seconds integer)
  RETURNS jsonb
@@ -6203,8 +6266,8 @@ $function$;
 comment on function rewrap_read(uuid,integer,text,uuid,uuid,integer) is 'Scans the next p_scan_limit rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all): at most p_limit of them, and about a megabyte. p_scan_limit is p_limit, if not given. The last of p_scan_limit rows is always returned, as the place to continue. No row means the end. scanned counts the rows up to this one.';
 grant execute on function rewrap_read(uuid,integer,text,uuid,uuid,integer) to service_role;
 
-CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[])
- RETURNS jsonb
+CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[], p_from_kids text[])
+ RETURNS bigint
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -6213,15 +6276,16 @@ CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], 
  SET lock_timeout TO '2s'
 AS $function$
 declare
-  v_written jsonb;
+  v_written bigint;
 begin
-  if p_ids is null or p_versions is null or p_patches is null
+  if p_ids is null or p_versions is null or p_patches is null or p_from_kids is null
     or cardinality(p_ids) > 5000
     or cardinality(p_versions) <> cardinality(p_ids) or cardinality(p_patches) <> cardinality(p_ids)
+    or cardinality(p_from_kids) <> cardinality(p_ids)
   then
-    raise exception 'not at most 5000 ids with a version and a patch each' using errcode = 'invalid_parameter_value';
+    raise exception 'not at most 5000 ids with a version, a patch and a former key id each' using errcode = 'invalid_parameter_value';
   end if;
-  if exists (select from unnest(p_patches) patch where patch->'_enc' is null) then
+  if exists (select from unnest(p_patches) patch where patch->'_enc'->>'kid' is null) then
     raise exception 'a patch without a key id' using errcode = 'invalid_parameter_value', hint = 'a patch is an object with _enc';
   end if;
 
@@ -6231,18 +6295,22 @@ begin
   with written as (
     update public.integrations i
     set config = i.config || rewrapped.patch
-    from unnest(p_ids, p_versions, p_patches) rewrapped (id, version, patch)
+    from unnest(p_ids, p_versions, p_patches, p_from_kids) rewrapped (id, version, patch, from_kid)
     where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
-    returning i.organization_id
+    returning i.organization_id, rewrapped.patch->'_enc'->>'kid' as kid, rewrapped.from_kid
+  ), traced as (
+    insert into private.rewrapped (kid, from_kid, role, part, organizations)
+    select w.kid, w.from_kid, session_user, get_byte(uuid_send(w.organization_id), 0) / 16, array_agg(w.organization_id)
+    from written w
+    group by 1, 2, 4
   )
-  select coalesce(jsonb_object_agg(o.organization_id, o.rows), '{}') into v_written
-  from (select w.organization_id, count(*) as rows from written w group by w.organization_id) o;
+  select count(*) into v_written from written;
   perform set_config('integrations.rewrap', 'off', true);
   return v_written;
 end
 $function$;
-comment on function rewrap_write(uuid[],text[],jsonb[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read. Returns the number of written rows of each organization. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
-grant execute on function rewrap_write(uuid[],text[],jsonb[]) to service_role;
+comment on function rewrap_write(uuid[],text[],jsonb[],text[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read, and keeps in the same transaction what the rotation''s events will say of them. Returns the number of written rows. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. p_from_kids are the former key ids, null for the legacy form. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
+grant execute on function rewrap_write(uuid[],text[],jsonb[],text[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.save_scan_position(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_position text, p_results jsonb, p_requests integer, p_not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limited boolean DEFAULT false, p_organizations integer DEFAULT NULL::integer)
  RETURNS jsonb

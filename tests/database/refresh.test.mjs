@@ -125,8 +125,8 @@ describe("token_expires_at", () => {
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
     const [{ written }] = await fresh.service`
       select public.rewrap_write(${page.map(({ id }) => id)}::uuid[], ${page.map(({ version }) => version)}::text[],
-        ${page.map(() => patch)}::jsonb[]) as written`;
-    assert.equal(Object.keys(written).length, ids.length);
+        ${page.map(() => patch)}::jsonb[], ${page.map(() => KID.a)})::integer as written`;
+    assert.equal(written, ids.length);
     await fresh.service`select pg_stat_force_next_flush()`;
     const [{ updated, hot }] = await fresh.owner`
       select n_tup_upd::int as updated, n_tup_hot_upd::int as hot from pg_stat_user_tables where relname = 'integrations'`;
@@ -299,7 +299,7 @@ describe("another writer's change of plaintext", () => {
     await edit(args.p_id, { note: "new" });
     const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, ${KID.b}) where id = ${args.p_id}`;
     const patch = { access_token: "Yg==.Yg==.Yg==", _enc: { v: 2, kid: KID.b } };
-    await service`select public.rewrap_write(array[${args.p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[])`;
+    await service`select public.rewrap_write(array[${args.p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[], array[${KID.a}])`;
     const fresh = refreshed(args);
     assert.equal(await end(mine, { config: fresh }), "settled");
     assert.deepEqual((await row(args.p_id)).config, { ...fresh, note: "new" });
@@ -375,7 +375,7 @@ describe("an end", () => {
     const mine = await claimed(p_id);
     const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, ${KID.b}) where id = ${p_id}`;
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
-    await service`select public.rewrap_write(array[${p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[])`;
+    await service`select public.rewrap_write(array[${p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[], array[${KID.a}])`;
     assert.equal(await end(mine, { config: ends(inMs(HOUR_MS)) }), "settled");
   });
 

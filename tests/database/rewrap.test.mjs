@@ -41,9 +41,10 @@ const apply = async (page, { patch = resealed, sql = service } = {}) => {
   const patches = rows.map(() => JSON.stringify(patch));
   const [{ written }] = await sql`
     select public.rewrap_write(
-      ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${patches}::text[]::jsonb[]
-    ) as written`;
-  return Object.values(written).reduce((sum, count) => sum + count, 0);
+      ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${patches}::text[]::jsonb[],
+      ${rows.map(({ config }) => config?._enc?.kid ?? null)}
+    )::integer as written`;
+  return written;
 };
 const kidOf = async (id) => (await row(id)).config._enc.kid;
 
@@ -201,16 +202,11 @@ describe("rewrap_write", () => {
     assert.deepEqual((await page()).filter((r) => !r.current), []);
   });
 
-  test("rewrap_write says how many rows of each organization it wrote", async () => {
-    const [one, two] = [randomUUID(), randomUUID()];
-    for (const organization_id of [one, one, two]) await insert(config(KID.a), { organization_id });
+  test("rewrap_write says how many rows it wrote", async () => {
+    for (let n = 0; n < 3; n += 1) await insert(config(KID.a));
     const rows = await page();
-    await service`update public.integrations set last_checked_at = now() where id = ${rows.find((r) => r.organization_id === two).id}`;
-    const [{ written }] = await service`
-      select public.rewrap_write(
-        ${rows.map(({ id }) => id)}, ${rows.map(({ version }) => version)}, ${rows.map(() => JSON.stringify(resealed))}::text[]::jsonb[]
-      ) as written`;
-    assert.deepEqual(written, { [one]: 2 });
+    await service`update public.integrations set last_checked_at = now() where id = ${rows[0].id}`;
+    assert.equal(await apply(rows), 2);
   });
 
   test("rewrap_write does not wait for the disk, in its own transaction only", async () => {
@@ -262,17 +258,20 @@ describe("rewrap_write", () => {
     const patch = JSON.stringify(resealed);
     const batches = {
       "more ids": [[id, id], [version], [patch]],
+      "fewer former key ids": [[id], [version], [patch], []],
+      "no former key ids": [[id], [version], [patch], null],
       "fewer patches": [[id], [version], []],
       "no versions": [[id], null, [patch]],
       "a version that is none": [[id], ["x"], [patch]],
       "a patch without a key id": [[id], [version], ['{"access_token": "x"}']],
       "a patch that is no object": [[id], [version], ['"x"']],
+      "a patch with half a key id": [[id], [version], ['{"_enc": {}}']],
       "no patch": [[id], [version], [null]],
       "a patch that is the name alone": [[id], [version], ['"_enc"']],
       "too many": [Array(5001).fill(id), Array(5001).fill(version), Array(5001).fill(patch)],
     };
-    for (const [name, [ids, versions, patches]] of Object.entries(batches)) {
-      const call = service`select public.rewrap_write(${ids}::uuid[], ${versions}::text[], ${patches}::text[]::jsonb[])`;
+    for (const [name, [ids, versions, patches, from = ids.map(() => KID.a)]] of Object.entries(batches)) {
+      const call = service`select public.rewrap_write(${ids}::uuid[], ${versions}::text[], ${patches}::text[]::jsonb[], ${from}::text[])`;
       await assert.rejects(call, { code: /^22(023|P02)$/ }, name);
     }
     assert.deepEqual(await row(id), before);
@@ -303,36 +302,84 @@ describe("record_opening", () => {
 });
 
 describe("record_rotation", () => {
-  const record = (organizations, { kid = KID.b, sql = service } = {}) =>
-    sql`select public.record_rotation(${kid}, ${sql.json(organizations)}) as events`.then(([{ events }]) => events);
+  beforeEach(() => owner`delete from private.rewrapped`);
+  const record = ({ kid = KID.b, part = 0, sql = service } = {}) =>
+    sql`select public.record_rotation(${kid}, ${part}) as next`.then(([{ next }]) => next);
+  const rotated = async (organizations) =>
+    (await owner`
+      select actor, organization_id, integration_id, details from public.credential_events
+      where action = 'rotated' and organization_id = any (${organizations}) order by id`).map((event) => ({ ...event }));
 
   test("record_rotation writes one event an organization: how many rows, from which keys, to which, and who", async () => {
-    const [one, two] = [randomUUID(), randomUUID()];
-    assert.equal(await record([{ id: one, rows: 7, from: [KID.a, "legacy"] }, { id: two, rows: 1, from: [KID.c] }]), 2);
-    const events = await owner`select * from public.credential_events where action = 'rotated' order by id`;
-    assert.deepEqual(events.map((event) => [event.organization_id, event.actor, event.integration_id, event.details]), [
-      [one, "keytool", null, { rows: 7, from: [KID.a, "legacy"], to: KID.b, role: "authenticator" }],
-      [two, "keytool", null, { rows: 1, from: [KID.c], to: KID.b, role: "authenticator" }],
-    ]);
+    const [one, two] = ["0", "f"].map((digit) => digit + randomUUID().slice(1));
+    for (const value of [config(KID.a), config(KID.a), { access_token: "legacy" }]) await insert(value, { organization_id: one });
+    await insert(config(KID.c), { organization_id: two });
+    await apply(await page({ limit: 2 }));
+    await apply(await page());
+    assert.equal(await record(), null);
+    const event = (organization_id, rows, from) =>
+      ({ actor: "keytool", organization_id, integration_id: null, details: { rows, from, to: KID.b, role: "authenticator" } });
+    assert.deepEqual(await rotated([one, two]), [event(one, 3, [KID.a, "legacy"]), event(two, 1, [KID.c])]);
+    // Each row is in one event.
+    assert.equal(await record(), null);
+    assert.equal((await rotated([one, two])).length, 2);
+  });
+
+  test("two that record the same rotation at once write each event once", async () => {
+    const organization_id = randomUUID();
+    await insert(config(KID.a), { organization_id });
+    await apply(await page());
+    const [one, two] = [connect(), connect()];
+    let second;
+    await one.begin(async (sql) => {
+      await record({ sql });
+      second = record({ sql: two });
+      await lockWait(owner);
+    });
+    await second;
+    assert.deepEqual((await rotated([organization_id])).map(({ details }) => details.rows), [1]);
+  });
+
+  test("a row and what its event will say are written or undone together", async () => {
+    const organization_id = randomUUID();
+    await insert(config(KID.a), { organization_id });
+    await assert.rejects(connect().begin(async (sql) => {
+      assert.equal(await apply(await page(), { sql }), 1);
+      throw new Error("undone");
+    }), /undone/);
+    await record();
+    assert.deepEqual(await rotated([organization_id]), []);
+  });
+
+  test("record_rotation records thousands of organizations in parts, and says which is next", async () => {
+    const organization = (part, n) => `${part}0000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
+    const organizations = ["0", "7", "f"].map((part) => Array.from({ length: 3000 }, (_, n) => organization(part, n)));
+    for (const [i, part] of [0, 7, 15].entries()) {
+      await owner`insert into private.rewrapped (kid, role, part, organizations) values (${KID.b}, 'r', ${part}, ${organizations[i]}::uuid[])`;
+    }
+    const counts = async () => Promise.all(organizations.map(async (some) => (await rotated(some)).length));
+    assert.equal(await record(), 8);
+    assert.deepEqual(await counts(), [3000, 3000, 0]);
+    assert.equal(await record({ part: 8 }), null);
+    assert.deepEqual(await counts(), [3000, 3000, 3000]);
   });
 
   test("record_rotation takes what was written before to the disk, with no event too", async () => {
     const id = await insert(config(KID.a));
     await apply(await page());
+    await owner`delete from private.rewrapped`;
     const [{ lsn }] = await owner`select pg_current_wal_insert_lsn() as lsn`;
     // The server of the tests never waits for the disk by itself.
     const sql = project.connect("authenticator", { role: "service_role", synchronous_commit: "on" });
-    assert.equal(await record([], { sql }), 0);
+    assert.equal(await record({ sql }), null);
     const [{ flushed }] = await owner`select pg_current_wal_flush_lsn() >= ${lsn}::pg_lsn as flushed`;
     assert.deepEqual([flushed, await kidOf(id)], [true, KID.b]);
   });
 
-  test("record_rotation rejects what is no key id or no list of organizations", async () => {
-    const fine = [{ id: randomUUID(), rows: 1, from: [KID.a] }];
-    for (const [organizations, kid] of [[fine, "planted"], [fine, null], [{}, KID.b], [Array(10_001).fill(fine[0]), KID.b]]) {
-      await assert.rejects(record(organizations, { kid }), { code: "22023" });
+  test("record_rotation rejects what is no key id or no part", async () => {
+    for (const over of [{ kid: "planted" }, { kid: null }, { part: -1 }, { part: 16 }, { part: null }]) {
+      await assert.rejects(record(over), { code: "22023" });
     }
-    await assert.rejects(record([{ rows: 1 }]), { code: "23502" });
   });
 });
 

@@ -132,8 +132,8 @@ describe("an event", () => {
   test("a rotation makes no event", async () => {
     const args = await connected();
     const [{ id, version }] = await service`select * from public.rewrap_read(null, 5000, ${KID.b}) where id = ${args.p_id}`;
-    await service`select public.rewrap_write(${[id]}::uuid[], ${[version]}::text[], ${[config(KID.b)]}::jsonb[])`;
-    await call(service, "record_rotation", { p_kid: KID.b, p_organizations: service.json([{ id: args.p_organization_id, rows: 1, from: [KID.a] }]) });
+    await service`select public.rewrap_write(${[id]}::uuid[], ${[version]}::text[], ${[config(KID.b)]}::jsonb[], ${[KID.a]})`;
+    await call(service, "record_rotation", { p_kid: KID.b, p_part: 0 });
     assert.deepEqual(await told(id), ["created"]);
   });
 

@@ -436,6 +436,42 @@ describe("the trail of a rotation", () => {
     assert.equal((await events(table)).length, 2 * organizations.length, "a run that finds nothing opens nothing");
   });
 
+  test("every row that a killed rotation has written is in an event: by the next run, or by the schedule", async () => {
+    const table = await databases.project();
+    await table.insertMany(300, A);
+    const rewrapped = async () => (await table.sql`select count(*)::int as n from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].n;
+    const recorded = async () => (await table.sql`
+      select coalesce(sum((details->>'rows')::int), 0)::int as n, count(*)::int as events, count(distinct organization_id)::int as organizations
+      from public.credential_events where action = 'rotated' and details @> ${table.sql.json({ from: [A.kid], to: B.kid })}`)[0];
+    const kill = async (rows) => {
+      const running = rotate(table, "--batch", "10", "--jobs", "1", "--max-rate", "200");
+      await until(`${rows} rewrapped rows`, async () => (await rewrapped()) >= rows);
+      running.child.kill("SIGKILL");
+      assert.equal((await running).signal, "SIGKILL");
+      // A batch that the server had received ends without its client.
+      let last = -1;
+      await until("the end of the last batch", async () => last === (last = await rewrapped()));
+      return last;
+    };
+
+    const first = await kill(20);
+    assert.ok(first < 300);
+    assert.equal((await recorded()).n, 0, "killed before it could record them");
+    const cleaned = () => table.sql`select public.clean_up(400)`;
+    await cleaned();
+    assert.equal((await recorded()).n, 0, "it might still be running");
+    await table.sql`update private.rewrapped set written_at = written_at - interval '16 minutes'`;
+    for (let part = 0; part < 16; part += 1) await cleaned();
+    assert.deepEqual(await recorded(), { n: first, events: first, organizations: first });
+
+    const second = await kill(first + 20);
+    assert.equal((await recorded()).n, first);
+    assertDone(await rotate(table));
+    assert.ok(second < 300);
+    assert.deepEqual(await recorded(), { n: 300, events: 300, organizations: 300 });
+    assert.deepEqual([...(await table.sql`select from private.rewrapped`)], []);
+  });
+
   test("ends a rotation whose trail cannot be written before it opens or writes anything", async () => {
     const table = await databases.project();
     await table.insertMany(3, A);

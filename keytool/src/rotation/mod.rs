@@ -9,7 +9,6 @@ pub mod opening;
 mod reseal;
 pub mod retire;
 pub mod rewrap;
-mod rewrapped;
 pub mod sample;
 pub mod scan;
 pub mod scope;

@@ -4,13 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use sealed::{KeyRing, Kid, RowContext};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::yield_now;
 
 use super::findings::{Findings, ListArgs};
 use super::opening::Opening;
 use super::reseal::{Verdict, reseal};
-use super::rewrapped::Rewrapped;
 use super::scan::{Rotation, scan};
 use super::scope::Scope;
 use super::throttle::Throttle;
@@ -19,7 +18,7 @@ use crate::random;
 use crate::session::Session;
 use crate::shown::{do_not, rows};
 use crate::store::retry::retry;
-use crate::store::{Function, Patch, Row, Rows};
+use crate::store::{Function, Patch, Row, Rows, unexpected_outcome};
 
 /// After this many passes, rows on another key are no leftovers: a writer still seals with that key.
 const MAX_PASSES: u32 = 8;
@@ -39,10 +38,7 @@ pub async fn rewrap(
     let rewrap = Rewrap::new(session, ring, throttle, list, false);
     let outcome = rewrap.passes(scope).await;
     // What was rewrapped is recorded even if the rotation failed or was stopped. Then its own error is the one to report.
-    let recorded = rewrap
-        .rewrapped
-        .record(session.connection(), ring.primary_kid())
-        .await;
+    let recorded = record(session, ring.primary_kid()).await;
     session.progress.recorded();
     let total = outcome?;
     recorded?;
@@ -78,6 +74,22 @@ pub async fn dry_run(
     findings.ensure_none()
 }
 
+/// Writes the events of what was rewrapped with the key, also of an earlier run that was killed. It also makes the writes before it
+/// durable: until then, a crash of the server may undo them.
+async fn record(session: &Session, kid: Kid) -> Result<()> {
+    let mut part = 0;
+    loop {
+        match session.call(Function::RecordRotation { kid, part }).await? {
+            Value::Null => return Ok(()),
+            // The parts rise, so this ends.
+            next => match next.as_u64().and_then(|next| u8::try_from(next).ok()) {
+                Some(next) if next > part => part = next,
+                _ => return Err(unexpected_outcome("parts that do not rise")),
+            },
+        }
+    }
+}
+
 fn finish(session: &Session, kid: Kid, total: &Total) -> Result<()> {
     let Total {
         written,
@@ -110,7 +122,6 @@ struct Rewrap<'a> {
     list: ListArgs,
     dry_run: bool,
     opening: Opening,
-    rewrapped: Rewrapped,
     /// The keys that `record_keys` knows already.
     recorded: RefCell<BTreeSet<Kid>>,
 }
@@ -150,7 +161,6 @@ impl<'a> Rewrap<'a> {
             list,
             dry_run,
             opening: Opening::new("rotate", Some(ring.primary_kid())),
-            rewrapped: Rewrapped::default(),
             recorded: RefCell::default(),
         }
     }
@@ -232,11 +242,7 @@ impl Pass<'_> {
             self.of.throttle.admit(patches.len()).await?;
             // A call that is repeated after a lost response may count its own earlier writes as lost races. The next pass finds those rows on the
             // primary key.
-            let written = retry(async || connection.write(&patches).await).await?;
-            self.of.rewrapped.add(&patches, &written);
-            written
-                .values()
-                .fold(0, |sum: u64, rows| sum.saturating_add(*rows))
+            retry(async || connection.write(&patches).await).await?
         };
         let Some(lost) = (patches.len() as u64).checked_sub(written) else {
             let message = "the database says that it wrote more rows than it was given";
@@ -265,7 +271,6 @@ impl Pass<'_> {
                 Verdict::Fine => {}
                 Verdict::Patch { json, from } => patches.push(Patch {
                     id: row.id,
-                    organization_id: row.organization_id,
                     from,
                     version: row.version,
                     json,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::address::DirectAddress;
 use super::failure::{Cause, Failure};
-use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written, texts};
+use super::rows::{Answer, Function, Page, Patch, Row, Rows, texts};
 
 /// Longer than any call may take, including the two seconds that the functions wait for a lock.
 const CALL: Duration = Duration::from_secs(30);
@@ -97,18 +97,20 @@ impl Rows for Direct {
         })
     }
 
-    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
+    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, u64> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
             let versions: Vec<&str> = patches.iter().map(|patch| &*patch.version).collect();
+            let from: Vec<Option<String>> = patches.iter().map(Patch::old_kid).collect();
             let patches: Vec<Json<'_>> = patches.iter().map(|patch| Json(&patch.json)).collect();
             let rows = self
                 .query(
-                    "select public.rewrap_write($1, $2, $3)",
+                    "select to_jsonb(public.rewrap_write($1, $2, $3, $4))",
                     &[
                         (&ids, Type::UUID_ARRAY),
                         (&versions, Type::TEXT_ARRAY),
                         (&patches, Type::JSONB_ARRAY),
+                        (&from, Type::TEXT_ARRAY),
                     ],
                 )
                 .await?;
@@ -157,10 +159,10 @@ impl Rows for Direct {
                     )
                     .await?
                 }
-                Function::RecordRotation { kid, organizations } => {
-                    let sql = format!("select to_jsonb(public.{name}($1, $2))");
-                    let (kid, text) = (kid.to_string(), organizations.to_string());
-                    self.query(&sql, &[(&kid, Type::TEXT), (&Json(&text), Type::JSONB)])
+                Function::RecordRotation { kid, part } => {
+                    let sql = format!("select coalesce(to_jsonb(public.{name}($1, $2)), 'null')");
+                    let (kid, part) = (kid.to_string(), i32::from(part));
+                    self.query(&sql, &[(&kid, Type::TEXT), (&part, Type::INT4)])
                         .await?
                 }
                 Function::CreateServiceKey(new) => {

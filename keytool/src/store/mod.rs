@@ -14,4 +14,4 @@ mod tls;
 
 pub use connect::Connector;
 pub use failure::{Failure, unexpected_outcome};
-pub use rows::{Function, NewServiceKey, Page, Patch, Row, Rows, Written};
+pub use rows::{Function, NewServiceKey, Page, Patch, Row, Rows};

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::failure::{Cause, Failure};
-use super::rows::{Answer, Function, Page, Patch, Row, Rows, Written, texts};
+use super::rows::{Answer, Function, Page, Patch, Row, Rows, texts};
 use super::tls::Authorities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
@@ -160,16 +160,18 @@ impl Rows for Rest {
         })
     }
 
-    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written> {
+    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, u64> {
         Box::pin(async move {
             let ids: Vec<Uuid> = patches.iter().map(|patch| patch.id).collect();
             let ids: Vec<String> = ids.iter().map(Uuid::to_string).collect();
             let versions: Vec<&str> = patches.iter().map(|patch| &*patch.version).collect();
+            let from: Vec<Option<String>> = patches.iter().map(Patch::old_kid).collect();
             let texts: Vec<&str> = patches.iter().map(|patch| &*patch.json).collect();
             let mut body = format!(
-                r#"{{"p_ids":{},"p_versions":{},"p_patches":["#,
+                r#"{{"p_ids":{},"p_versions":{},"p_from_kids":{},"p_patches":["#,
                 to_raw_value(&ids).map_err(unreadable)?,
                 to_raw_value(&versions).map_err(unreadable)?,
+                to_raw_value(&from).map_err(unreadable)?,
             );
             body.push_str(&texts.join(","));
             body.push_str("]}");
@@ -194,8 +196,8 @@ impl Rows for Rest {
                     let ids: Vec<_> = organizations.iter().map(Uuid::to_string).collect();
                     json!({"p_reason": reason, "p_kid": kid, "p_organizations": ids})
                 }
-                Function::RecordRotation { kid, organizations } => {
-                    json!({"p_kid": kid.to_string(), "p_organizations": organizations})
+                Function::RecordRotation { kid, part } => {
+                    json!({"p_kid": kid.to_string(), "p_part": part})
                 }
                 Function::RecordKeys { kids } => json!({"p_kids": texts(kids)}),
                 Function::UnretireKey { kid } => json!({"p_kid": kid.to_string()}),

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::pin::Pin;
 
 use sealed::Kid;
@@ -15,8 +14,8 @@ pub trait Rows {
     /// Reads the next rows in the order of their ids. No row means the end. See `rewrap_read`.
     fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>>;
 
-    /// Writes each patch if the row still has the version that was read. See `rewrap_write`.
-    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, Written>;
+    /// Writes each patch if the row still has the version that was read, and returns how many were written. See `rewrap_write`.
+    fn write<'a>(&'a self, patches: &'a [Patch]) -> Answer<'a, u64>;
 
     /// Calls a function that returns one JSON value.
     fn call<'a>(&'a self, function: Function<'a>) -> Answer<'a, Value>;
@@ -51,19 +50,21 @@ pub struct Row {
     pub scanned: u32,
 }
 
-/// The number of rows written of each organization.
-pub type Written = HashMap<Uuid, u64>;
-
 /// A patch to merge into a row's config.
 #[derive(Debug)]
 pub struct Patch {
     pub id: Uuid,
-    pub organization_id: Uuid,
     /// The key that the row was sealed with; `None` in the legacy form.
     pub from: Option<Kid>,
     pub version: String,
     /// A JSON object: the fields that hold secrets, whole, and `_enc`.
     pub json: String,
+}
+
+impl Patch {
+    pub fn old_kid(&self) -> Option<String> {
+        self.from.map(|kid| kid.to_string())
+    }
 }
 
 /// The functions that return one JSON value.
@@ -109,10 +110,10 @@ pub enum Function<'a> {
         kid: Option<Kid>,
         organizations: &'a [Uuid],
     },
-    /// Records the rows that were rewrapped with the key.
+    /// Writes the events of the rows that were rewrapped with the key, from this part of the organizations on.
     RecordRotation {
         kid: Kid,
-        organizations: &'a Value,
+        part: u8,
     },
 }
 
