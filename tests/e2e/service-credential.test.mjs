@@ -74,11 +74,11 @@ describe("a service key", { concurrency: true }, () => {
     assert.ok(!JSON.stringify([plain.logs(), fixture.worker.logs()]).includes(key));
   });
 
-  it("a service key refreshes a token that ends soon, once for 50 readers", async () => {
+  it("a service key refreshes a token that ends soon, once for 200 readers", async () => {
     const { browser, id, tokens } = await connection(fixture);
     const { key } = await keyOf(browser);
     await setTokenExpiry(fixture, id, 60);
-    const answers = await Promise.all(Array.from({ length: 50 }, () => read(key, id, { form: "plain" }, plain)));
+    const answers = await Promise.all(Array.from({ length: 200 }, () => read(key, id, { form: "plain" }, plain)));
     const read_ = new Set(answers.map((one) => one.expect(200).json.credential.access_token));
     assert.deepEqual([...read_], [(await tokensOf(fixture, id)).access_token]);
     assert.notEqual([...read_][0], tokens.access_token);

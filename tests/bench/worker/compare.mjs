@@ -7,10 +7,12 @@ import { workerSettings } from "../../stack/settings.mjs";
 import { signES256, signHS256, userClaims } from "../../support/tokens.mjs";
 import { modulesOf } from "../../support/worker.mjs";
 import { load } from "./load.mjs";
+import { summarize } from "./summarize.mjs";
 import { startUpstream } from "./upstream.mjs";
 import { startWorkerd } from "./workerd.mjs";
 
 const NAMES = ["plain", "edge"];
+const SIDES = { base: "plain", other: "edge" };
 const STARTS = 7;
 const WARM_UP_S = 1;
 
@@ -49,7 +51,7 @@ export async function compare(builds, { rounds, seconds, rows, connections, log 
         runs.push(run);
       }
     }
-    return { start_ms, routes: measured.map(({ route, runs }) => ({ name: route.name, ...summarize(runs) })) };
+    return { start_ms, routes: measured.map(({ route, runs }) => ({ name: route.name, ...summarize(runs, SIDES) })) };
   } finally {
     for (const worker of started) await worker.stop();
     await upstream.stop();
@@ -110,16 +112,6 @@ async function measure(worker, route, { connections, seconds }) {
   };
 }
 
-function summarize(runs) {
-  const figures = Object.keys(runs[0].edge);
-  const each = (of) => Object.fromEntries(figures.map((figure) => [figure, median(runs.map((run) => of(run, figure)))]));
-  return {
-    plain: each((run, figure) => run.plain[figure]),
-    edge: each((run, figure) => run.edge[figure]),
-    ratio: each((run, figure) => run.edge[figure] / run.plain[figure]),
-  };
-}
-
 /** Milliseconds from the start of the process to its first answer. */
 async function measureStarts(start) {
   const runs = [];
@@ -137,12 +129,6 @@ async function measureStarts(start) {
     }
     runs.push({ plain: { ms: run.plain }, edge: { ms: run.edge } });
   }
-  const { plain, edge, ratio } = summarize(runs);
+  const { plain, edge, ratio } = summarize(runs, SIDES);
   return { plain: plain.ms, edge: edge.ms, ratio: ratio.ms };
-}
-
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

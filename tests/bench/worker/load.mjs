@@ -2,7 +2,7 @@
 //
 //     node load.mjs '{"url": "http://127.0.0.1:8080/health", "headers": {}, "connections": 16, "seconds": 3}'
 //
-// prints `{ requests, seconds, p50, p99 }` as JSON (milliseconds), and fails if any answer was not a 200.
+// (with `requests`, autocannon's: each connection sends them in turn) prints `{ requests, seconds, p50, p99 }` as JSON (milliseconds), and fails if any answer was not a 200.
 import { execFile } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -14,7 +14,7 @@ const GRACE_MS = 20_000;
 /** Runs it. */
 export async function load(options) {
   const { hostname } = new URL(options.url);
-  if (hostname !== "127.0.0.1") throw new Error(`load goes to this machine only, not to ${hostname}`);
+  if (!["127.0.0.1", "localhost"].includes(hostname)) throw new Error(`load goes to this machine only, not to ${hostname}`);
   const run = promisify(execFile)(process.execPath, [FILE, JSON.stringify(options)], {
     timeout: options.seconds * 1000 + GRACE_MS,
     killSignal: "SIGKILL",
@@ -22,11 +22,11 @@ export async function load(options) {
   return JSON.parse((await run).stdout);
 }
 
-async function main({ url, headers, connections, seconds }) {
+async function main({ url, requests, headers, connections, seconds }) {
   const { default: autocannon } = await import("autocannon");
   const times = [];
   const faults = new Map();
-  const run = autocannon({ url, headers, connections, duration: seconds });
+  const run = autocannon({ url, requests, headers, connections, duration: seconds });
   const begun = performance.now();
   let ended = begun;
   // autocannon's own histogram knows whole milliseconds only.

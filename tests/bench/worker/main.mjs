@@ -7,6 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { compare } from "./compare.mjs";
+import { compareReads } from "./reads.mjs";
 import { countRequests } from "./requests.mjs";
 import { show } from "./report.mjs";
 import { size } from "./size.mjs";
@@ -23,6 +24,7 @@ const options = parseOptions(
     rows: { type: "string", default: "20" },
     build: { type: "string", default: "worker/build" },
     requests: { type: "boolean", default: true },
+    reads: { type: "boolean", default: true },
   },
   LIMITS,
 );
@@ -36,6 +38,7 @@ const result = {
   settings: { connections: CONNECTIONS, ...options },
   bundle: size(builds),
   ...(await compare(builds, { ...options, connections: CONNECTIONS, log })),
+  ...(options.reads && { reads: await compareReads({ ...options, connections: CONNECTIONS, log }) }),
   ...(options.requests && { upstream_requests: await countRequests(log) }),
 };
 console.log(options.json ? JSON.stringify(result, null, 2) : show(result));

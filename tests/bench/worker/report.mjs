@@ -1,7 +1,7 @@
 // The result as a person reads it.
 
 /** The tables of a result. */
-export function show({ settings, bundle, start_ms, routes, upstream_requests }) {
+export function show({ settings, bundle, start_ms, routes, reads, upstream_requests }) {
   const { connections, rounds, seconds, rows } = settings;
   const lines = [
     `${connections} connections, ${rows} rows, median of ${rounds} rounds of ${seconds} s each`,
@@ -23,6 +23,20 @@ export function show({ settings, bundle, start_ms, routes, upstream_requests }) 
       ],
     ),
   ];
+  if (reads) {
+    const { list, credential, ratio } = reads;
+    const row = (of, ratio) => ["requests_per_second", "p50_ms", "p99_ms"].flatMap((name) => [of[name].toFixed(1), ratio?.[name].toFixed(2) ?? ""]);
+    lines.push(
+      "",
+      table(
+        ["on the real stack", "requests/s", "of the list", "p50 ms", "of the list", "p99 ms", "of the list"],
+        [
+          ["list, by a user", ...row(list)],
+          ["live credential, by a program", ...row(credential, ratio)],
+        ],
+      ),
+    );
+  }
   if (upstream_requests) {
     const counts = Object.entries(upstream_requests).map(([operation, count]) => [operation, String(count)]);
     lines.push("", table(["requests upstream, keys cached", ""], counts));
