@@ -28,7 +28,7 @@ export const ASSETS = {
 const MODULE_TYPES = { ".js": "ESModule", ".mjs": "ESModule", ".wasm": "CompiledWasm" };
 
 /**
- * Starts the worker. `bindings` override its settings; one that is undefined is left unset. `build` is another folder
+ * Starts the worker. `bindings` override its settings; one that is undefined is left unset; as a function they get `info`. `build` is another folder
  * with a worker (index.js and the modules beside it). `queue` gives it the queue of its own that wrangler.toml speaks of.
  *
  * Returns `{ url, info, logs(), logged(), scheduled(), stop() }`: `info` is the stack's as this worker sees it (its URL and its client), and
@@ -41,7 +41,7 @@ export async function startWorker(info, bindings = {}, { build = path.join(ROOT,
   const url = `http://localhost:${port}`;
   const client = await registerClient(info, CALLBACKS.map((callback) => url + callback));
   const own = { ...info, ...client, app_url: url };
-  const settings = Object.entries({ ...workerSettings(own), ...bindings }).filter(([, value]) => value !== undefined);
+  const settings = Object.entries({ ...workerSettings(own), ...(typeof bindings === "function" ? bindings(own) : bindings) }).filter(([, value]) => value !== undefined);
 
   const running = await startModules({
     name: "edge",

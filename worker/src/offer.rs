@@ -50,6 +50,7 @@ impl Offer {
                     own_scopes: 0,
                     id: text("client_id")?,
                     secret: Secret::from(text("client_secret")?),
+                    fallback_secret: None,
                     provider: provider.of_user(config)?,
                     issuer: None,
                     redirect_uri: String::new(),

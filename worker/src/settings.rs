@@ -230,6 +230,9 @@ fn offers(env: &Environment<'_>, app_url: &str) -> Result<Vec<Offer>, SettingErr
             redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
             id: env.required(&id)?,
             secret: env.required(&secret)?.into(),
+            fallback_secret: env
+                .optional(&name("FALLBACK_CLIENT_SECRET"))
+                .map(Secret::from),
             issuer: issuer(env, &name("ISSUER"))?,
             provider: provider_of_app(env, provider, &prefix)?,
         }));

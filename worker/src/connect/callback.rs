@@ -22,7 +22,7 @@ use crate::http::url::with_parameter;
 use crate::http::{Response, SendError};
 use crate::ids::PendingId;
 use crate::jobs::revocations;
-use crate::oauth::{Account, Client, Grant, callback, identity, token};
+use crate::oauth::{Account, Client, Grant, callback, identity, send, token};
 use crate::offer::Offer;
 use crate::random::RandomToken;
 use crate::recovery::note::{Exchange, exchange_note};
@@ -176,8 +176,12 @@ async fn exchange(
         &transaction.verifier,
     )?;
     let verifier = credentials::verifier(&opened)?;
-    let request = token::request(client, code, &transaction.redirect_uri, verifier.expose());
-    let mut grant = read(context, client, host::send_held(&request, note).await).await?;
+    let request = |client: &Client| {
+        let uri = &transaction.redirect_uri;
+        Ok::<_, Error>(token::request(client, code, uri, verifier.expose()))
+    };
+    let answer = send(client, Some(note), request).await?;
+    let mut grant = read(context, client, answer).await?;
     if grant.scopes.is_none() {
         let requested = credentials::granted_scopes(opened.as_map());
         let requested = requested.map(|scopes| scopes.into_iter().map(str::to_owned).collect());
@@ -196,7 +200,7 @@ async fn read(
         .as_ref()
         .map(UpstreamResponse::limits)
         .unwrap_or_default();
-    let answer = answer.map(UpstreamResponse::read);
+    let answer = answer.map(|answer| answer.read());
     let unusable = match token::read(&client.provider, answer, now()) {
         Ok(grant) => return Ok(grant),
         Err(unusable) => unusable,

@@ -132,10 +132,10 @@ impl UpstreamResponse {
     }
 
     /// The whole answer, as plain data.
-    pub fn read(self) -> HttpResponse {
+    pub fn read(&self) -> HttpResponse {
         HttpResponse {
             status: self.status,
-            content_type: self.content_type,
+            content_type: self.content_type.clone(),
             body: self.raw.text(),
         }
     }

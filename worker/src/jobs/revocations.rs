@@ -13,8 +13,8 @@ use crate::host::{self, log};
 use crate::http::LANES;
 use crate::ids::{IntegrationId, PendingId};
 use crate::jobs::progress::Progress;
-use crate::oauth::Client;
 use crate::oauth::revoke::{self, Revoked};
+use crate::oauth::{Client, send};
 use crate::offer::Offer;
 use crate::settings::Settings;
 use futures_util::{StreamExt, stream};
@@ -216,8 +216,9 @@ async fn ask(
     access: Option<&Secret>,
     refresh: Option<&Secret>,
 ) -> Revoked {
-    let revoked = match revoke::request(client, access, refresh) {
-        Ok(request) => revoke::read(&client.provider, &host::fetch(&request).await),
+    let request = |client: &Client| revoke::request(client, access, refresh);
+    let revoked = match send(client, None, request).await {
+        Ok(answer) => revoke::read(&client.provider, &answer.map(|answer| answer.read())),
         Err(revoked) => revoked,
     };
     if revoked == Revoked::No {

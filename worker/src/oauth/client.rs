@@ -1,7 +1,8 @@
 //! This worker as a client of a provider, and how its requests are written.
 
-use crate::http::HttpRequest;
 use crate::http::url::form;
+use crate::http::{HttpRequest, HttpResponse};
+use crate::oauth::response::body;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use catalogue::{ClientAuth, Encoding, Headers, Provider};
@@ -19,6 +20,8 @@ pub struct Client {
     pub id: String,
     /// The client secret.
     pub secret: Secret,
+    /// The app's other secret, while it is being changed: for requests whose client the provider rejects (`send`).
+    pub fallback_secret: Option<Secret>,
     /// The issuer that callbacks must name (RFC 9207), where the provider names one.
     pub issuer: Option<String>,
     /// Where the provider sends the browser back to.
@@ -38,6 +41,38 @@ impl Client {
         let further = further.iter().filter(|scope| asked.contains(scope));
         let scopes: Vec<String> = own.iter().chain(further).cloned().collect();
         self.provider.joined(&scopes)
+    }
+
+    /// The client with its fallback secret, if it has one.
+    pub fn with_fallback_secret(&self) -> Option<Self> {
+        let copy = |secret: &Secret| Secret::from(secret.expose().to_owned());
+        Some(Self {
+            provider: self.provider.clone(),
+            own_scopes: self.own_scopes,
+            id: self.id.clone(),
+            secret: self.fallback_secret.as_ref().map(copy)?,
+            fallback_secret: None,
+            issuer: self.issuer.clone(),
+            redirect_uri: self.redirect_uri.clone(),
+        })
+    }
+
+    /// Whether the provider rejects the client and not what the client presents: `invalid_client` (RFC 6749, 5.2), GitHub's and Slack's own code
+    /// for it, or 401 without a code.
+    pub fn is_rejected(&self, answer: &HttpResponse) -> bool {
+        const CODES: [&str; 3] = [
+            "invalid_client",
+            "incorrect_client_credentials",
+            "bad_client_secret",
+        ];
+        if !matches!(answer.status, 200 | 400..=499) || answer.status == 429 {
+            return false;
+        }
+        let body = body(&self.provider, answer);
+        match body.as_ref().and_then(|body| body.get("error")?.as_str()) {
+            Some(code) => CODES.contains(&code),
+            None => answer.status == 401,
+        }
     }
 
     /// A request to one of the provider's own OAuth endpoints, with client authentication (RFC 6749, 2.3.1).
@@ -140,6 +175,7 @@ pub(crate) mod tests {
             provider,
             id: "client id".to_owned(),
             secret: "planted:secret".to_owned().into(),
+            fallback_secret: None,
             issuer: None,
         }
     }
@@ -206,5 +242,46 @@ pub(crate) mod tests {
             request.body.as_deref(),
             Some("a=b&client_id=client+id&client_secret=planted%3Asecret")
         );
+    }
+
+    #[test]
+    fn a_rejected_client_is_told_from_a_rejected_token() {
+        let rejected = |kind: &str, status, body: &str| {
+            client(kind).is_rejected(&HttpResponse {
+                status,
+                content_type: "application/json".to_owned(),
+                body: body.to_owned(),
+            })
+        };
+        for (kind, status, body) in [
+            ("supabase", 401, r#"{"error":"invalid_client"}"#),
+            ("supabase", 400, r#"{"error":"invalid_client"}"#),
+            ("supabase", 401, r#"{"message":"Unauthorized"}"#),
+            ("supabase", 401, ""),
+            ("github", 200, r#"{"error":"incorrect_client_credentials"}"#),
+            ("slack", 200, r#"{"ok":false,"error":"bad_client_secret"}"#),
+        ] {
+            assert!(rejected(kind, status, body), "{kind} {status} {body}");
+        }
+        for (kind, status, body) in [
+            ("supabase", 400, r#"{"error":"invalid_grant"}"#),
+            ("supabase", 401, r#"{"error":"invalid_grant"}"#),
+            ("supabase", 429, r#"{"error":"invalid_client"}"#),
+            ("supabase", 500, r#"{"error":"invalid_client"}"#),
+            ("supabase", 400, ""),
+            ("supabase", 200, r#"{"access_token":"a"}"#),
+        ] {
+            assert!(!rejected(kind, status, body), "{kind} {status} {body}");
+        }
+    }
+
+    #[test]
+    fn the_fallback_secret_takes_the_place_of_the_secret_once() {
+        let mut client = client("supabase");
+        assert!(client.with_fallback_secret().is_none());
+        client.fallback_secret = Some("planted:other".to_owned().into());
+        let other = client.with_fallback_secret().unwrap();
+        assert_eq!(other.secret.expose(), "planted:other");
+        assert!(other.with_fallback_secret().is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! Redeems a refresh token and writes the result.
 //!
-//! A redemption is sent once per claim and never repeated. Its write is repeated, and if the row cannot be written, the database keeps the sealed
+//! A redemption is sent once per claim and never repeated, unless the provider rejects the client's secret, which leaves the token as it was. Its write is repeated, and if the row cannot be written, the database keeps the sealed
 //! result for the next claim. One gap remains: a worker that dies between the provider's response and its first write. The next claim then finds the
 //! recorded attempt, tries the token that is stored, and the events show what was lost.
 
@@ -15,8 +15,8 @@ use crate::host::{self, UpstreamResponse, log};
 use crate::http::SendError;
 use crate::http::rate_limit::retry_after;
 use crate::ids::{IntegrationId, OrganizationId};
-use crate::oauth::Client;
 use crate::oauth::refresh::{self as oauth, Redemption};
+use crate::oauth::{Client, send};
 use crate::offer::ClientOf;
 use crate::recovery::note::refresh_note;
 use crate::refresh::policy::WRITE_PAUSES_MS;
@@ -130,8 +130,8 @@ async fn attempt(task: &Task, claim: &Claim, note: &str) -> Result<Redeemed, Fai
         return Ok(Redeemed::of(claim, Some(sealed), None));
     }
     let (config, client) = prepared(task, claim)?;
-    let request = oauth::request(&client, &config).ok_or_else(nothing)?;
-    let answer = host::send_held(&request, note).await;
+    let request = |client: &Client| oauth::request(client, &config).ok_or_else(nothing);
+    let answer = send(&client, Some(note), request).await?;
     conclude(task, claim, &config, &client, answer).await
 }
 
