@@ -104,7 +104,8 @@ create table public.findings (
   severity text not null check (severity in ('critical', 'high', 'medium', 'low', 'info')),
   sort_key text collate "C" not null generated always as (
     case severity when 'critical' then '1' when 'high' then '2' when 'medium' then '3' when 'low' then '4' else '5' end
-    || lpad(to_hex(9007199254740991 - (date_part('epoch', opened_at - timestamptz '1970-01-01 00:00:00+00') * 1000000)::bigint), 14, '0')
+    -- 14 digits until the year 2112.
+    || to_hex(9007199254740991 - (date_part('epoch', opened_at - timestamptz '1970-01-01 00:00:00+00') * 1000000)::bigint)
     || id::text
   ) stored,
   state text not null default 'open' check (state in ('open', 'resolved', 'archived')),
@@ -120,7 +121,9 @@ create table public.findings (
   check ((state = 'resolved') = (coalesce(ended_as, '') in ('passed', 'gone'))),
   check (unverified_since is null or state = 'open'),
   check ((unverified_since is null) = (unverified_reason is null))
-);
+)
+-- Half of a page is free for the next versions of its rows: a finding that becomes unverified, or verified, changes no index.
+with (fillfactor = 50);
 
 comment on table public.findings is
   'A failure of a check at one resource, across runs, from its first one on. Without foreign keys: it outlives its integration.';
@@ -139,11 +142,19 @@ comment on column public.findings.unverified_since is
 
 create unique index findings_identity on public.findings (integration_id, identity);
 
-create index findings_organization on public.findings (organization_id, state, sort_key);
+-- No two sort keys are equal, so looking for duplicates would only cost time. Open findings have indexes of their own: without the state they
+-- are cheaper to compare and smaller, and most of a large run's time goes into its indexes.
+create index findings_organization on public.findings (organization_id, sort_key) with (deduplicate_items = off) where state = 'open';
 
-create index findings_integration on public.findings (integration_id, state, sort_key);
+create index findings_organization_ended on public.findings (organization_id, state, sort_key) with (deduplicate_items = off)
+  where state <> 'open';
 
-create index findings_check on public.findings (organization_id, check_id, state, sort_key);
+create index findings_integration on public.findings (integration_id, sort_key) with (deduplicate_items = off) where state = 'open';
+
+create index findings_integration_ended on public.findings (integration_id, state, sort_key) with (deduplicate_items = off)
+  where state <> 'open';
+
+create index findings_check on public.findings (organization_id, check_id, state, sort_key) with (deduplicate_items = off);
 
 create index findings_ended_at on public.findings (ended_at) where state <> 'open';
 
@@ -396,11 +407,11 @@ create function private.finding_identity(
   p_account_id text, p_check_id text, p_resource_type text, p_resource_id text, p_item text
 ) returns bytea
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
-  select sha256(convert_to(jsonb_build_array(p_account_id, p_check_id, p_resource_type, p_resource_id, p_item)::text, 'UTF8'));
+  select substr(sha256(convert_to(jsonb_build_array(p_account_id, p_check_id, p_resource_type, p_resource_id, p_item)::text, 'UTF8')), 1, 16);
 $$;
 
 comment on function private.finding_identity(text, text, text, text, text) is
-  'The identity of a finding across runs. A hash, because a provider''s ids may be too long for an index.';
+  'The identity of a finding across runs: the first half of a SHA-256, because a provider''s ids may be too long for an index.';
 
 create function private.open_run(p_row public.integrations, p_trigger text, p_slot timestamptz, p_user_id uuid) returns uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -1149,16 +1160,19 @@ begin
       )
       returning f.id, f.check_id, f.resource_id, f.item, f.sort_key, k.action, k.ended_as, k.unseen, k.unverified_since
   ), inserted as (
+    -- The id begins as the identity does. So one order suits both indexes, the lists' and that of the events, and each insert is near the last.
     insert into public.findings as f (
-      organization_id, integration_id, integration_type, account_id, identity, check_id, check_version, resource_type, resource_id,
+      id, organization_id, integration_id, integration_type, account_id, identity, check_id, check_version, resource_type, resource_id,
       resource_name, item, severity, evidence
     )
-      select p_run.organization_id, p_run.integration_id, p_run.integration_type, p_run.account_id, r.identity, r.check_id, r.check_version,
-        r.resource_type, r.resource_id, r.resource_name, r.item, r.severity, r.evidence
+      select (encode(substr(r.identity, 1, 6), 'hex') || substr(gen_random_uuid()::text, 14))::uuid, p_run.organization_id,
+        p_run.integration_id, p_run.integration_type, p_run.account_id, r.identity, r.check_id, r.check_version, r.resource_type,
+        r.resource_id, r.resource_name, r.item, r.severity, r.evidence
       from private.scan_results r
       where r.assessment_id = p_run.id and r.status = 'fail' and not exists (
         select from public.findings o where o.integration_id = p_run.integration_id and o.identity = r.identity
       )
+      order by array_position('{critical,high,medium,low,info}', r.severity), 1
       returning f.id, f.check_id, f.resource_id, f.item, f.sort_key
   ), changes as (
     -- A finding that stays unverified gets one event, the first time.

@@ -504,7 +504,7 @@ CASE severity
     WHEN 'medium'::text THEN '3'::text
     WHEN 'low'::text THEN '4'::text
     ELSE '5'::text
-END || lpad(to_hex(('9007199254740991'::bigint - ((date_part('epoch'::text, (opened_at - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000000)::double precision))::bigint)), 14, '0'::text)) || (id)::text)) stored not null,
+END || to_hex(('9007199254740991'::bigint - ((date_part('epoch'::text, (opened_at - '1970-01-01 00:00:00+00'::timestamp with time zone)) * (1000000)::double precision))::bigint))) || (id)::text)) stored not null,
   -- resolved: proven, by a pass of the resource or its absence from a list that was read to its end. archived: nothing checks it any more.
   state text default 'open'::text not null,
   ended_as text,
@@ -526,10 +526,12 @@ END || lpad(to_hex(('9007199254740991'::bigint - ((date_part('epoch'::text, (ope
   constraint findings_state_check CHECK ((state = ANY (ARRAY['open'::text, 'resolved'::text, 'archived'::text]))),
   constraint findings_unverified_reason_check CHECK (((char_length(unverified_reason) >= 1) AND (char_length(unverified_reason) <= 64)))
 );
-CREATE INDEX findings_check ON public.findings USING btree (organization_id, check_id, state, sort_key);
+CREATE INDEX findings_check ON public.findings USING btree (organization_id, check_id, state, sort_key) WITH (deduplicate_items=off);
 CREATE INDEX findings_ended_at ON public.findings USING btree (ended_at) WHERE (state <> 'open'::text);
-CREATE INDEX findings_integration ON public.findings USING btree (integration_id, state, sort_key);
-CREATE INDEX findings_organization ON public.findings USING btree (organization_id, state, sort_key);
+CREATE INDEX findings_integration ON public.findings USING btree (integration_id, sort_key) WITH (deduplicate_items=off) WHERE (state = 'open'::text);
+CREATE INDEX findings_integration_ended ON public.findings USING btree (integration_id, state, sort_key) WITH (deduplicate_items=off) WHERE (state <> 'open'::text);
+CREATE INDEX findings_organization ON public.findings USING btree (organization_id, sort_key) WITH (deduplicate_items=off) WHERE (state = 'open'::text);
+CREATE INDEX findings_organization_ended ON public.findings USING btree (organization_id, state, sort_key) WITH (deduplicate_items=off) WHERE (state <> 'open'::text);
 CREATE UNIQUE INDEX findings_identity ON public.findings USING btree (integration_id, identity);
 alter table public.findings enable row level security;
 create policy "Members can read their organization's findings" on public.findings for select using (private.can_access_organization(organization_id));
@@ -1786,16 +1788,19 @@ begin
       )
       returning f.id, f.check_id, f.resource_id, f.item, f.sort_key, k.action, k.ended_as, k.unseen, k.unverified_since
   ), inserted as (
+    -- The id begins as the identity does. So one order suits both indexes, the lists' and that of the events, and each insert is near the last.
     insert into public.findings as f (
-      organization_id, integration_id, integration_type, account_id, identity, check_id, check_version, resource_type, resource_id,
+      id, organization_id, integration_id, integration_type, account_id, identity, check_id, check_version, resource_type, resource_id,
       resource_name, item, severity, evidence
     )
-      select p_run.organization_id, p_run.integration_id, p_run.integration_type, p_run.account_id, r.identity, r.check_id, r.check_version,
-        r.resource_type, r.resource_id, r.resource_name, r.item, r.severity, r.evidence
+      select (encode(substr(r.identity, 1, 6), 'hex') || substr(gen_random_uuid()::text, 14))::uuid, p_run.organization_id,
+        p_run.integration_id, p_run.integration_type, p_run.account_id, r.identity, r.check_id, r.check_version, r.resource_type,
+        r.resource_id, r.resource_name, r.item, r.severity, r.evidence
       from private.scan_results r
       where r.assessment_id = p_run.id and r.status = 'fail' and not exists (
         select from public.findings o where o.integration_id = p_run.integration_id and o.identity = r.identity
       )
+      order by array_position('{critical,high,medium,low,info}', r.severity), 1
       returning f.id, f.check_id, f.resource_id, f.item, f.sort_key
   ), changes as (
     -- A finding that stays unverified gets one event, the first time.
@@ -2387,9 +2392,9 @@ CREATE OR REPLACE FUNCTION private.finding_identity(p_account_id text, p_check_i
  IMMUTABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select sha256(convert_to(jsonb_build_array(p_account_id, p_check_id, p_resource_type, p_resource_id, p_item)::text, 'UTF8'));
+  select substr(sha256(convert_to(jsonb_build_array(p_account_id, p_check_id, p_resource_type, p_resource_id, p_item)::text, 'UTF8')), 1, 16);
 $function$;
-comment on function private.finding_identity(text,text,text,text,text) is 'The identity of a finding across runs. A hash, because a provider''s ids may be too long for an index.';
+comment on function private.finding_identity(text,text,text,text,text) is 'The identity of a finding across runs: the first half of a SHA-256, because a provider''s ids may be too long for an index.';
 
 CREATE OR REPLACE FUNCTION private.fits_after_refresh(p_config jsonb)
  RETURNS boolean

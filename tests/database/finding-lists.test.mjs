@@ -64,8 +64,8 @@ describe("a list of findings", () => {
     user = project.user(organization);
   });
 
-  const explain = async (query) => {
-    const rows = await user.unsafe(`explain (analyze, buffers off, timing off, summary off) select id, sort_key, muted from public.finding_list where ${query}`);
+  const explain = async (query, reader = user) => {
+    const rows = await reader.unsafe(`explain (analyze, buffers off, timing off, summary off) select id, sort_key, muted from public.finding_list where ${query}`);
     return rows.map((row) => row["QUERY PLAN"]).join("\n");
   };
 
@@ -89,6 +89,27 @@ describe("a list of findings", () => {
       assert.doesNotMatch(plan, /Sort Key: .*sort_key|Seq Scan on findings/, plan);
       const [, read] = /Index Scan using \w+ on findings f .*\(actual rows=([\d.]+)/.exec(plan);
       assert.ok(Number(read) <= 51, `${read} rows\n${plan}`);
+    }
+  });
+
+  test("a list of findings that have ended is read by its index too, among as many that are open", async () => {
+    const [organization, integration] = [randomUUID(), randomUUID()];
+    await insertFindings(organization, integration, 20_000);
+    await owner`
+      update public.findings set state = 'resolved', ended_as = 'passed', ended_at = now()
+      where organization_id = ${organization} and substr(resource_id, 10)::int % 2 = 0`;
+    await owner.unsafe("vacuum (analyze) public.findings");
+    const reader = project.user(organization);
+    for (const [index, where] of [
+      ["findings_organization_ended", `organization_id = '${organization}' and state = 'resolved'`],
+      ["findings_integration_ended", `integration_id = '${integration}' and state = 'resolved'`],
+      ["findings_check", `organization_id = '${organization}' and check_id = 't_8' and state = 'resolved'`],
+      ["findings_organization", `organization_id = '${organization}' and state = 'open'`],
+    ]) {
+      const plan = await explain(`${where} order by sort_key limit 50`, reader);
+      const [, read] = new RegExp(`Index Scan using ${index} on findings f .*\\(actual rows=([\\d.]+)`).exec(plan) ?? assert.fail(plan);
+      assert.ok(Number(read) <= 51, `${read} rows\n${plan}`);
+      assert.doesNotMatch(plan, /Sort Key: .*sort_key/, plan);
     }
   });
 
