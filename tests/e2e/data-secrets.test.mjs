@@ -28,7 +28,7 @@ describe("planted secrets", () => {
   const fixture = workerFixture({
     gateway: true,
     server: true,
-    settings: { FALLBACK_ENCRYPTION_KEYS: fallback, LEGACY_CREDENTIAL_COOKIES: "true" },
+    settings: { FALLBACK_ENCRYPTION_KEYS: fallback, LEGACY_CREDENTIAL_COOKIES: "true", REQUEST_LOG: "true" },
   });
   const { info } = fixture;
   const canaries = new SecretCanaries();

@@ -87,6 +87,7 @@ describe("settings", { concurrency: AT_ONCE }, () => {
     ["SUPABASE_JWT_SECRET", "too short", "planted-too-short", "at least 32 bytes long"],
     ["SUPABASE_BASE_URL", "http on another machine", "http://planted.example", origin],
     ["LEGACY_CREDENTIAL_COOKIES", "neither true nor false", "planted", "true or false"],
+    ["REQUEST_LOG", "neither true nor false", "planted", "true or false"],
     ["WEBHOOK_LOOPBACK", "neither true nor false", "planted", "true or false"],
   ]) {
     it(`a malformed ${name} (${what}) is answered 500, and the log names it without its value`, async (t) => {

@@ -42,9 +42,11 @@ async fn serve(
 ) -> JsResponse {
     let head = &incoming.head;
     let request_id = request_id();
+    let logs_all = settings.as_ref().is_ok_and(|settings| settings.request_log);
+    let begun_ms = logs_all.then(host::now_ms);
     let found = match route(head.method, &head.path) {
         Ok(found) => found,
-        Err(error) => return failed("", &error, &request_id, false),
+        Err(error) => return failed("", &error, &request_id, begun_ms, false),
     };
     let is_page =
         matches!(found.route, Route::Callback | Route::CallbackOfSupabase) && head.wants_html();
@@ -58,12 +60,32 @@ async fn serve(
         }
         Err(wrong) => Err(wrong.into()),
     };
-    outcome.unwrap_or_else(|error| failed(&found.name(), &error, &request_id, is_page))
+    match (outcome, begun_ms) {
+        // Whatever asks whether this is alive asks often.
+        (Ok(response), Some(begun_ms)) if found.route != Route::Health => {
+            log::Request::new(&request_id, &found.name(), response.status())
+                .with_effort(begun_ms)
+                .write();
+            response
+        }
+        (Ok(response), _) => response,
+        (Err(error), begun_ms) => failed(&found.name(), &error, &request_id, begun_ms, is_page),
+    }
 }
 
-fn failed(route: &str, error: &Error, request_id: &str, is_page: bool) -> JsResponse {
+fn failed(
+    route: &str,
+    error: &Error,
+    request_id: &str,
+    begun_ms: Option<f64>,
+    is_page: bool,
+) -> JsResponse {
     let (status, code, _) = error.answer();
-    log::failure(request_id, route, status, code, error.detail());
+    let line = log::Request::new(request_id, route, status).failed(code, error.detail());
+    match begun_ms {
+        Some(begun_ms) => line.with_effort(begun_ms).write(),
+        None => line.write(),
+    }
     let response = if is_page {
         failure_page::failure(error, request_id)
     } else {

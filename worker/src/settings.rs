@@ -31,6 +31,8 @@ pub struct Settings {
     pub legacy_cookies: bool,
     /// Whether programs may read access tokens in plaintext (`PLAINTEXT_CREDENTIALS`).
     pub plaintext_credentials: bool,
+    /// Whether each request leaves a line in the log, and not only those that fail (`REQUEST_LOG`).
+    pub request_log: bool,
     /// The origins to which the browser of a connect session may return (`RETURN_ORIGINS`).
     pub return_origins: Vec<String>,
     /// Whether webhooks may go to this machine: for development.
@@ -74,6 +76,7 @@ impl Settings {
         let offers = offers(env, &app_url)?;
         let legacy_cookies = env.flag("LEGACY_CREDENTIAL_COOKIES")?;
         let plaintext_credentials = env.flag("PLAINTEXT_CREDENTIALS")?;
+        let request_log = env.flag("REQUEST_LOG")?;
         let webhook_loopback = env.flag(LOOPBACK)?;
         // With an http APP_URL the app runs on this machine. Anywhere else the setting would open addresses that only the worker can reach.
         if webhook_loopback && !app_url.starts_with("http://") {
@@ -90,6 +93,7 @@ impl Settings {
             offers,
             legacy_cookies,
             plaintext_credentials,
+            request_log,
             return_origins: return_origins(env)?,
             webhook_loopback,
             event_retention_days,

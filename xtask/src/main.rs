@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | dev | test | notices | bench | chaos`.
+//! The project's own commands: `cargo xtask build | dev | test | notices | reproduce | bench | chaos`.
 //!
 //! Each does all of its set-up first, and each step of the set-up does nothing when it was done before, so that
 //! a fresh clone needs Rust, Node and a C compiler and nothing else:
@@ -21,6 +21,7 @@ mod notices;
 mod process;
 mod progress;
 mod project;
+mod reproduce;
 mod setup;
 mod test;
 mod worker_build;
@@ -52,6 +53,8 @@ enum Command {
     Test(test::Options),
     /// Write THIRD-PARTY-NOTICES.md, the licences of everything that is shipped
     Notices,
+    /// Pack both workers here and in a fresh clone, and compare the bytes (some minutes)
+    Reproduce,
     /// Measure how fast something is
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -91,6 +94,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Dev(options) => dev::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
         Command::Notices => notices::run(&project),
+        Command::Reproduce => reproduce::run(&project),
         Command::Bench(bench) => bench::run(&project, &bench),
         Command::Chaos(chaos) => chaos::run(&project, &chaos),
         Command::Guard => unreachable!("handled before the signals are"),

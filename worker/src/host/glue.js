@@ -77,7 +77,7 @@ export function run(begin, env, ctx) {
 
 function drive(number, env, ctx) {
   return new Promise((resolve) => {
-    const job = { number, isQueued: false, outcomes: new Map(), ready: [], held: new Map(), step };
+    const job = { number, isQueued: false, outcomes: new Map(), ready: [], held: new Map(), sent: 0, step };
     function step() {
       job.isQueued = false;
       current = job;
@@ -236,9 +236,13 @@ async function text(message, limit, leave = limit, fatal = false) {
  */
 export const send = promised(async (method, url, lines, body, timeout, limit, note) => {
   const answer = exchange(method, url, lines, body, timeout, limit);
+  current.sent += 1;
   if (note !== undefined) current.held.set(note, answer);
   return answer;
 });
+
+/** How many requests the polled job has sent. */
+export const sent = safe(() => current.sent, () => 0);
 
 async function exchange(method, url, lines, body, timeout, limit) {
   try {

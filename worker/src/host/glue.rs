@@ -34,6 +34,8 @@ extern "C" {
         note: Option<&str>,
     ) -> u32;
 
+    pub fn sent() -> u32;
+
     pub type Answer;
     #[wasm_bindgen(method, getter)]
     pub fn head(this: &Answer) -> String;

@@ -46,6 +46,12 @@ impl Incoming {
 /// An answer, ready for the runtime.
 pub struct JsResponse(web_sys::Response);
 
+impl JsResponse {
+    pub fn status(&self) -> u16 {
+        self.0.status()
+    }
+}
+
 impl From<JsResponse> for JsValue {
     fn from(JsResponse(response): JsResponse) -> Self {
         response.into()
@@ -180,6 +186,11 @@ async fn send_noted(
     // `send` never rejects.
     let answer = Promised(answer).await.map_err(|_| SendError::Network)?;
     UpstreamResponse::parse(answer.unchecked_into())
+}
+
+/// How many requests this job has sent.
+pub fn sent() -> u32 {
+    glue::sent()
 }
 
 /// Sends a request and reads the whole answer.
