@@ -68,9 +68,9 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Make the database reject writes that are not sealed with the primary key
     Fence(FenceArgs),
-    /// Verify that no row needs a fallback key, then retire those keys: none of them may be a primary key again
+    /// Verify that no row needs a fallback key, then retire those keys: keytool refuses them as a primary key from then on
     Retire(RetireArgs),
-    /// Take back that a key was retired
+    /// Allow a retired key as a primary key again, if it was retired by mistake
     Unretire(UnretireArgs),
     /// Write the two settings in each other's place to a file for `wrangler secret bulk`
     Switch(SwitchArgs),

@@ -163,7 +163,7 @@ impl Report<'_> {
                 }
             }
             None => lines.push(
-                "ENCRYPTION_KEY environment variable is not set: nothing was opened".to_owned(),
+                "warning: ENCRYPTION_KEY environment variable is not set: nothing was opened, so this does not say whether the rows open".to_owned(),
             ),
         }
         for (id, counts) in self.organizations() {

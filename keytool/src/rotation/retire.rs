@@ -53,7 +53,7 @@ pub async fn retire(
     confirm
         .ask(format!(
             "database: {}\n{} open with key {primary} alone, and nothing else is sealed with {names}.\n\
-             A retired key cannot be a primary key again. Retire {names}?",
+             From then on keytool refuses it as a primary key. Retire {names}?",
             session.database,
             rows(counts.rows),
         ))
@@ -102,7 +102,7 @@ pub async fn unretire(session: &Session, kid: Kid, confirm: ConfirmArgs) -> Resu
     }
     confirm
         .ask(format!(
-            "database: {}\nA key that has leaked must stay retired. Take back that key {kid} is retired?",
+            "database: {}\nA key that has leaked must stay retired. Allow {kid} as a primary key again?",
             session.database
         ))
         .await?;
