@@ -166,7 +166,7 @@ describe("the schedule's checks", () => {
     for (const [what, status, headers, seconds] of [
       ["429 with Retry-After", 429, { "retry-after": "120" }, 120],
       ["429 with a limit that is used up", 429, { "x-ratelimit-limit": "120", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "45" }, 45],
-      ["403 with a limit that is used up until a moment", 403, { "x-ratelimit-remaining": "0", "x-ratelimit-reset": `${Math.ceil(Date.now() / 1000) + 1800}` }, 1800],
+      ["403 with a limit that is used up until a moment", 403, () => ({ "x-ratelimit-remaining": "0", "x-ratelimit-reset": `${Math.ceil(Date.now() / 1000) + 1800}` }), 1800],
       ["429 with RateLimit-Reset", 429, { "ratelimit-remaining": "0", "ratelimit-reset": "30" }, 30],
       ["429 for a day", 429, { "retry-after": "86400" }, 3600],
     ]) {
@@ -176,7 +176,7 @@ describe("the schedule's checks", () => {
         const well = fixture.server.fault(isQuestion, answering());
         const restore = fixture.server.fault(
           ({ path, headers }) => isQuestion({ path }) && limited.includes(headers.authorization.slice(-36)),
-          answer(status, { message: "API rate limit exceeded" }, headers),
+          answer(status, { message: "API rate limit exceeded" }, typeof headers === "function" ? headers() : headers),
         );
         await fixture.worker.scheduled();
         assert.deepEqual(await statuses(limited), limited.map(() => ["degraded", "rate_limited"]));
@@ -233,15 +233,20 @@ describe("the schedule's checks", () => {
       assert.equal((await check(other)).expect(200).json.status, "active");
     });
 
-    for (const [header, seconds] of [["500", 500], [new Date(Date.now() + 3_600_000).toUTCString(), 3600], ["1", 30], ["soon", 30]]) {
-      it(`a refresh that gets Retry-After ${header} leaves the row alone for as long, and half a minute at the least`, async () => {
+    for (const [what, header, seconds] of [
+      ["in 500 s", () => "500", 500],
+      ["on a date in an hour", () => new Date(Date.now() + 3_600_000).toUTCString(), 3600],
+      ["in 1 s", () => "1", 30],
+      ["soon", () => "soon", 30],
+    ]) {
+      it(`a refresh that gets Retry-After ${what} leaves the row alone for as long, and half a minute at the least`, async () => {
         const made = await connection(fixture);
-        fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": header }));
+        fixture.server.fault(redemptionOf(made.tokens.refresh_token), answer(429, {}, { "retry-after": header() }));
         (await refresh(made)).expect(502, "provider_failed");
         const { retry_at, failed_at } = await leaseOf(fixture, made.id);
         const waits = (retry_at - failed_at) / 1000;
         assert.ok(waits <= seconds + 1 && waits > seconds - 60, `${waits} s`);
-        assert.equal((await pausesOf([made.id])).length, header === "soon" ? 0 : 1);
+        assert.equal((await pausesOf([made.id])).length, what === "soon" ? 0 : 1);
         assert.equal(await paused(), false, "one organisation does not speak for all");
       });
     }
