@@ -52,7 +52,10 @@ export async function startProxy(target) {
     fault(matcher, behaviour) {
       const entry = { matcher, behaviour };
       faults.push(entry);
-      return () => void faults.splice(faults.indexOf(entry), 1);
+      return () => {
+        const at = faults.indexOf(entry);
+        if (at >= 0) faults.splice(at, 1);
+      };
     },
     async stop() {
       stopping.abort();
