@@ -25,8 +25,13 @@ function build() {
 }
 
 export function newKey() {
-  const key = randomBytes(32);
-  return { key, base64: key.toString("base64"), kid: keyId(key) };
+  return keyOf(randomBytes(32).toString("base64"));
+}
+
+/** A key by its base64. */
+export function keyOf(base64) {
+  const key = Buffer.from(base64, "base64");
+  return { key, base64, kid: keyId(key) };
 }
 
 export const A = newKey();
