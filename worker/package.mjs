@@ -20,7 +20,7 @@ const NAME = 'sealed-oauth-workers'
 /** Which files of the repository are in it. Nothing is looked for elsewhere, so what lies beside them, as `.dev.vars`, cannot get in. */
 const FILES = [
   'worker/build/**/*.{js,mjs,wasm}', 'scanner/build/**/*.{js,mjs,wasm}', 'worker/public/**/*', 'migrations/2*.sql', 'supabase/config.toml',
-  'docs/{deploy,rotation,providers}.md', 'CHANGELOG.md', 'LICENSE-*', 'THIRD-PARTY-NOTICES.md',
+  'docs/{deploy,operations,rotation,providers}.md', 'CHANGELOG.md', 'LICENSE-*', 'THIRD-PARTY-NOTICES.md',
 ]
 
 /** What is in the archive: `[{ name, bytes }]`, in the order of their names. */
