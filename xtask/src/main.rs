@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask build | dev | test | notices | reproduce | bench | chaos`.
+//! The project's own commands: `cargo xtask build | dev | test | notices | book | reproduce | bench | chaos`.
 //!
 //! Each does all of its set-up first, and each step of the set-up does nothing when it was done before, so that
 //! a fresh clone needs Rust, Node and a C compiler and nothing else:
@@ -12,11 +12,13 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bench;
+mod book;
 mod chaos;
 mod dev;
 mod failure;
 mod keytool_build;
 mod lockfile;
+mod markdown;
 mod notices;
 mod process;
 mod progress;
@@ -53,6 +55,8 @@ enum Command {
     Test(test::Options),
     /// Write THIRD-PARTY-NOTICES.md, the licences of everything that is shipped
     Notices,
+    /// Make a book of the documentation, in target/book/html
+    Book,
     /// Pack both workers here and in a fresh clone, and compare the bytes (some minutes)
     Reproduce,
     /// Measure how fast something is
@@ -94,6 +98,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Dev(options) => dev::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
         Command::Notices => notices::run(&project),
+        Command::Book => book::run(&project),
         Command::Reproduce => reproduce::run(&project),
         Command::Bench(bench) => bench::run(&project, &bench),
         Command::Chaos(chaos) => chaos::run(&project, &chaos),

@@ -31,6 +31,8 @@ pub enum Need {
     CargoDeny,
     /// cargo-about, which collects their licences.
     CargoAbout,
+    /// mdbook, which makes the documentation a book.
+    MdBook,
 }
 
 impl Need {
@@ -63,6 +65,7 @@ pub fn ensure(project: &Project, needs: &[Need]) -> Result<(), Failure> {
             Need::WorkerBuild => install(project, &worker_build(project)?),
             Need::CargoDeny => install(project, &cargo_deny()),
             Need::CargoAbout => install(project, &cargo_about()),
+            Need::MdBook => install(project, &mdbook()),
         });
         let npm = npm.map_or(Ok(()), |thread| {
             thread
@@ -101,6 +104,7 @@ fn missing(project: &Project, needs: &[Need]) -> Result<Vec<Need>, Failure> {
             Need::WorkerBuild => worker_build(project)?.is_installed(project),
             Need::CargoDeny => cargo_deny().is_installed(project),
             Need::CargoAbout => cargo_about().is_installed(project),
+            Need::MdBook => mdbook().is_installed(project),
         };
         if !there {
             missing.push(*need);
@@ -255,6 +259,17 @@ fn cargo_about() -> Tool {
         arguments: &["--locked", "--features", "cli"],
         debug: false,
         expected: "once, some minutes",
+    }
+}
+
+fn mdbook() -> Tool {
+    Tool {
+        package: "mdbook",
+        version: "0.5.4".to_owned(),
+        // Without its server and its watcher.
+        arguments: &["--locked", "--no-default-features", "--features", "search"],
+        debug: true,
+        expected: "once, a minute or two",
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     counts::{self, Counts, Findings},
     cycles, layout, licenses, links, rustdoc, threat_model,
 };
-use crate::{chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
+use crate::{book, chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
 
 /// Which suites run beside each other: two cores, and those that measure time or load alone.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,9 +64,10 @@ pub struct Selection<'a> {
     pub stack: Option<PathBuf>,
 }
 
-/// Links that point at nothing, the threat model's lines against the tests, and doc comments.
+/// Links that point at nothing, pages that the book has not, the threat model's lines against the tests, and doc comments.
 fn documents(project: &Project) -> Result<Findings, Failure> {
     let mut findings = links::broken(project)?;
+    findings.faults.extend(book::faults(project)?);
     findings.extend(threat_model::mismatches(project)?);
     findings.extend(rustdoc::faults(project)?);
     Ok(findings)
