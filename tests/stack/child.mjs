@@ -13,7 +13,7 @@ const GRACE_MS = 5000;
  * Starts a program and waits until a line of its output matches `ready`.
  * `onExit(error)` is called when it ends without having been asked to; an abort of `signal` ends the wait, and it.
  * `scratch` is a directory that is worth nothing without it.
- * Returns `{ match, pid, stop() }`, `match` being what `ready` found.
+ * Returns `{ match, pid, stop(), kill(signal) }`, `match` being what `ready` found; `kill` ends it by this signal, whatever it is doing.
  */
 export async function startChild({ name, command, args, logs, ready, onExit, signal, ...rest }) {
   const { stopSignal = "SIGTERM", scratch = "", ...options } = rest;
@@ -28,12 +28,15 @@ export async function startChild({ name, command, args, logs, ready, onExit, sig
   const guard = child.pid === undefined ? undefined : startGuard(child.pid, stopSignal, scratch);
 
   let stopping = false;
-  const stop = async () => {
+  const kill = async (signal) => {
     stopping = true;
     guard?.release();
-    signalGroup(child.pid, stopSignal);
-    const timer = setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+    signalGroup(child.pid, signal);
     await ended;
+  };
+  const stop = async () => {
+    const timer = setTimeout(() => signalGroup(child.pid, "SIGKILL"), GRACE_MS);
+    await kill(stopSignal);
     clearTimeout(timer);
   };
 
@@ -44,7 +47,7 @@ export async function startChild({ name, command, args, logs, ready, onExit, sig
   try {
     const match = await Promise.race([firstMatch(child, ready), failed, aborted(signal)]);
     failed.catch((error) => stopping || onExit?.(error));
-    return { match, pid: child.pid, stop };
+    return { match, pid: child.pid, stop, kill };
   } catch (error) {
     await stop();
     throw error;

@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import postgres from "postgres";
@@ -16,6 +17,8 @@ import { freePort, LOOPBACK } from "./listen.mjs";
 
 /** The superuser; `postgres` is none, as on Supabase. */
 const SUPERUSER = "supabase_admin";
+
+const RESTART_MS = 20_000;
 
 /** A cluster lives as long as the machine runs, so nothing waits for a disk; but what is answered survives a crash of the server. */
 const SETTINGS = {
@@ -29,7 +32,8 @@ const SETTINGS = {
 
 /**
  * Starts a fresh cluster under `dir`. `url(role)` is the connection string of a role that may log in. `settings` replace or add
- * to the server's, for what measures or needs a server as it is in earnest.
+ * to the server's, for what measures or needs a server as it is in earnest. `crash(signal)` ends the server without a shutdown and starts it
+ * again at the same port: SIGQUIT is PostgreSQL's immediate shutdown.
  */
 export async function startPostgres({ dir, logs, onExit, settings = {} }) {
   const owner = clusterOwner();
@@ -38,8 +42,8 @@ export async function startPostgres({ dir, logs, onExit, settings = {} }) {
   const bin = path.join(place.native, "bin");
   // LC_ALL decides the language of the line that is waited for.
   const spawnOptions = { ...owner, env: { ...process.env, LC_ALL: "C" }, cwd: place.root };
-  const start = async (settings) => {
-    const port = await freePort();
+  const start = async (settings, port) => {
+    port ??= await freePort();
     const server = await startChild({
       name: "postgres",
       command: path.join(bin, "postgres"),
@@ -69,13 +73,30 @@ export async function startPostgres({ dir, logs, onExit, settings = {} }) {
     },
   });
   if (owner) execFileSync("chown", ["-R", `${owner.uid}:${owner.gid}`, place.data]);
-  const server = await start(settings);
-  const url = (role, database = "postgres") => connectionString({ role, database, password, port: server.port });
+  let server = await start(settings);
+  const { port } = server;
+  const url = (role, database = "postgres") => connectionString({ role, database, password, port });
+  const crash = async (signal = "SIGKILL") => {
+    await server.kill(signal);
+    server = await afterCrash(() => start(settings, port));
+  };
   const stop = async () => {
     await server.stop();
     rmSync(place.root, { recursive: true, force: true });
   };
-  return { url, stop };
+  return { url, crash, stop };
+}
+
+/** Backends outlive a server that was killed until they notice, and no other starts before. */
+async function afterCrash(start) {
+  for (const end = Date.now() + RESTART_MS; ; ) {
+    try {
+      return await start();
+    } catch (error) {
+      if (Date.now() > end) throw error;
+    }
+    await delay(100);
+  }
 }
 
 async function createCluster({ bin, data, password, logs, spawnOptions, owner }) {

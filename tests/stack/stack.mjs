@@ -14,7 +14,7 @@ const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];
 
 /**
  * Starts everything but the worker. `maxRows` is the project's "Max rows", by default Supabase's 1,000. `log(line)` hears of each step, `onExit(error)` of a server that ended by itself.
- * Returns `{ info, stop() }`; when a server does not start, those that did are stopped and the error is thrown.
+ * Returns `{ info, crashDatabase(signal), stop() }`, as postgres.mjs says; when a server does not start, those that did are stopped and the error is thrown.
  */
 export async function startStack({ dir, appUrl, maxRows, log = () => {}, onExit = () => {} }) {
   mkdirSync(dir, { recursive: true });
@@ -32,8 +32,8 @@ export async function startStack({ dir, appUrl, maxRows, log = () => {}, onExit 
   };
 
   try {
-    const info = await assemble({ dir, appUrl, maxRows, logs, log, onExit, track });
-    return { info, stop };
+    const { info, database } = await assemble({ dir, appUrl, maxRows, logs, log, onExit, track });
+    return { info, crashDatabase: database.crash, stop };
   } catch (error) {
     await Promise.allSettled(starting);
     await stop();
@@ -102,7 +102,7 @@ async function assemble({ dir, appUrl, maxRows, logs, log, onExit, track }) {
     return startThread({ name, module: `./${name}.mjs`, options: { clients }, logs, onExit });
   }
 
-  return {
+  const info = {
     app_url: appUrl,
     supabase_url: project.url,
     anon_key: keys.anonKey,
@@ -119,6 +119,7 @@ async function assemble({ dir, appUrl, maxRows, logs, log, onExit, track }) {
     user: project.user,
     logs,
   };
+  return { info, database: project.database };
 }
 
 async function createUser(url, apikey) {

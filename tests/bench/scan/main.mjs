@@ -1,5 +1,5 @@
-// The bench of the scanner: how many requests a second it makes of a provider, claims, judging and writing included, beside the same number of bare
-// calls to the same provider, as many at a time, by a worker that does nothing else. And how long a large run takes to finish.
+// The bench of the scanner: how many requests a second it makes, claims, judging and writing included, beside the same number of bare
+// calls to the same provider, as many at a time, in turns, by a worker that does nothing else. And how long a large run takes to finish.
 //
 //     node_modules/.bin/node tests/bench/scan/main.mjs [--json] [--rows 2000] [--latency 50] [--results 10000]
 //
@@ -11,9 +11,12 @@ import { startBareCaller } from "../refresh/bare.mjs";
 import { withStack } from "../setting.mjs";
 import { measureFinish } from "./finish.mjs";
 
-/** Runs of the schedule in which nothing gets done, before it is taken for stuck. */
+/** Runs of the schedule in which nothing gets done, before the bench gives up. */
 const IDLE_RUNS = 3;
 const AT_ONCE = 20;
+const LIMIT_MINUTES = 45;
+/** One of the reads that the scanner makes. */
+const BARE_PATH = "/v1/projects/abcdefghijklmnopqrst/storage/buckets";
 
 const options = parseOptions(
   { rows: { type: "string", default: "2000" }, latency: { type: "string", default: "50" }, results: { type: "string", default: "10000" } },
@@ -25,7 +28,7 @@ console.log(options.json ? JSON.stringify(measured, null, 2) : show(measured));
 
 function measure({ rows, latency, results }) {
   return withStack("bench-scan", log, async ({ info, sql, started }) => {
-    const finish = await measureFinish(sql, await insertScannable({ info, sql }), results);
+    const finish = await measureFinish(sql, () => insertScannable({ info, sql }), results);
     log(`finish: ${JSON.stringify(finish)}`);
     const provider = await started(
       startThread({ name: "provider", module: "../bench/scan/provider.mjs", options: { latency }, logs: info.logs, onExit: (error) => log(error.message) }),
@@ -41,35 +44,44 @@ function measure({ rows, latency, results }) {
     await sql.unsafe("vacuum (analyze) public.integrations, private.scan_claims, public.assessments");
     await provided("/reset");
 
-    const scan = await timed(() => scanAll(scanner, sql, rows));
-    const { count, peak } = await provided("/reset");
-    log(`the scanner: ${count} requests in ${scan.seconds.toFixed(1)} s, ${scan.runs} runs of the schedule`);
-    const url = `${provider.value.url}/v1/projects/abcdefghijklmnopqrst/storage/buckets`;
-    const calls = await timed(() => bare.call(url, count, peak, { headers: { authorization: "Bearer bare" } }));
-    const perSecond = { scanner: count / scan.seconds, bare: count / calls.seconds };
+    const bareCalls = (count, lanes) => bare.call(`${provider.value.url}${BARE_PATH}`, count, lanes, { headers: { authorization: "Bearer bare" } });
+    const { count, peak, seconds } = await compare(scanner, bareCalls, { sql, rows, reset: () => provided("/reset"), log });
+    const perSecond = { scanner: count / seconds.scanner, bare: count / seconds.bare };
     return { settings: { rows, latency, results }, finish, requests: count / rows, lanes: peak, ...perSecond, ratio: perSecond.scanner / perSecond.bare };
   });
 }
 
-/** Runs the schedule, as the clock would once a minute, until no run is open. */
-async function scanAll(scanner, sql, rows) {
-  let [left, idle, runs] = [rows, 0, 0];
-  for (; left > 0; runs++) {
-    await scanner.scheduled();
+/**
+ * Runs the schedule, as the clock would once a minute, until no run is open, and after each of its runs makes as many bare calls: so what else the
+ * machine does slows both.
+ */
+async function compare(scanner, bareCalls, { sql, rows, reset, log }) {
+  const end = Date.now() + LIMIT_MINUTES * 60_000;
+  const sum = { count: 0, peak: 0, seconds: { scanner: 0, bare: 0 } };
+  for (let left = rows, idle = 0; left > 0; ) {
+    sum.seconds.scanner += await secondsOf(() => scanner.scheduled());
+    const { count, peak } = await reset();
+    sum.count += count;
+    sum.peak = Math.max(sum.peak, peak);
+    sum.seconds.bare += await secondsOf(() => bareCalls(count, sum.peak));
+    await reset();
     const [{ open }] = await sql`select count(*)::int as open from public.assessments where state <> 'done'`;
+    log(`${rows - open} of ${rows} runs, ${sum.count} requests: ${(sum.seconds.bare / sum.seconds.scanner).toFixed(2)}`);
     idle = open < left ? 0 : idle + 1;
-    if (idle === IDLE_RUNS) throw new Error(`${open} runs stay open:\n${scanner.logs().slice(-5).map(({ message }) => message).join("\n")}`);
+    const logged = () => scanner.logs().slice(-5).map(({ message }) => message).join("\n");
+    if (idle === IDLE_RUNS) throw new Error(`${open} runs stay open:\n${logged()}`);
+    if (Date.now() > end) throw new Error(`after ${LIMIT_MINUTES} minutes ${open} runs are open; --rows makes them fewer`);
     left = open;
   }
   const [{ whole }] = await sql`select count(*)::int as whole from public.assessments where outcome = 'complete' and requests > 0`;
   if (whole < rows) throw new Error(`${whole} of ${rows} runs are complete`);
-  return { runs };
+  return sum;
 }
 
-async function timed(work) {
+async function secondsOf(work) {
   const begun = performance.now();
-  const result = await work();
-  return { ...result, seconds: (performance.now() - begun) / 1000 };
+  await work();
+  return (performance.now() - begun) / 1000;
 }
 
 function show({ settings: { rows, latency, results }, finish, requests, lanes, scanner, bare, ratio }) {
@@ -81,6 +93,6 @@ function show({ settings: { rows, latency, results }, finish, requests, lanes, s
     `ratio        ${ratio.toFixed(2).padStart(7)}`,
     "",
     `finish_scan_run of ${results} results, in milliseconds`,
-    ...Object.entries(finish).map(([name, ms]) => `${name.padEnd(13)}${ms.toFixed(0).padStart(7)}`),
+    ...Object.entries(finish).map(([name, ms]) => `${name.padEnd(18)}${ms.toFixed(0).padStart(7)}`),
   ].join("\n");
 }

@@ -1,5 +1,5 @@
-// The scanner under fire: two of them, while accounts change, the provider fails in every way, workerd is killed, the database's sessions are
-// ended, leases end early and integrations go. Judged by what the provider has really answered.
+// The scanner under fire: two of them, while accounts change, the provider fails in every way, workerd is killed, the database's server is
+// killed, its sessions are ended, leases end early and integrations go. Judged by what the provider has really answered.
 //
 //     node_modules/.bin/node tests/chaos/scan/main.mjs [--minutes 5 | --short] [--seed N]
 //

@@ -7,6 +7,8 @@ import { listen } from "../../stack/listen.mjs";
 
 /** How often a request fails while nothing is calm. */
 const CHANCE = 0.06;
+/** How often an answer that is judged lacks the value that matters: often enough that a run of seconds sees a check which passes without it. */
+const VALUE_CHANCE = 0.15;
 const BUCKETS = ["one", "two", "three", "four"];
 
 const json = (status, body, headers = {}) => ({ response }) =>
@@ -56,11 +58,13 @@ export async function startProvider({ random, report }) {
     const [, account, read] = /^\/v1\/projects\/([a-z]{20})\/(ssl-enforcement|storage\/buckets)$/.exec(request.url) ?? [];
     const truth = account && truthOf(account);
     if (read === "ssl-enforcement") {
-      return { account, read: "ssl", value: truth.ssl, body: JSON.stringify({ currentConfig: { database: truth.ssl }, appliedSuccessfully: true }) };
+      const body = (currentConfig) => JSON.stringify({ currentConfig, appliedSuccessfully: true });
+      return { account, read: "ssl", value: truth.ssl, body: body({ database: truth.ssl }), valueless: body({}) };
     }
     if (read === "storage/buckets") {
       const list = Object.entries(truth.buckets).map(([id, isPublic]) => ({ id, name: `Bucket ${id}`, public: isPublic }));
-      return { account, read: "buckets", value: { ...truth.buckets }, body: JSON.stringify(list) };
+      const valueless = list.length > 0 ? JSON.stringify(list.map(({ id, name }) => ({ id, name }))) : undefined;
+      return { account, read: "buckets", value: { ...truth.buckets }, body: JSON.stringify(list), valueless };
     }
     const { status, body } = recorded(request.method, request.url) ?? { status: 404, body: "{}" };
     return { status, body };
@@ -70,7 +74,11 @@ export async function startProvider({ random, report }) {
     request.resume();
     report.count("requests");
     await delay(random.between(0, 10));
-    const { account, read, value, status = 200, body } = answerOf(request);
+    const { account, read, value, status = 200, body, valueless } = answerOf(request);
+    if (valueless && !isCalm && random.next() < VALUE_CHANCE) {
+      report.count("answers without the value");
+      return json(200, valueless)({ response });
+    }
     const isFaulty = !isCalm && random.next() < CHANCE;
     if (isFaulty) {
       const kind = random.pick(Object.keys(FAULTS));
