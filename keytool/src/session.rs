@@ -74,6 +74,7 @@ impl Session {
         let keys = match &kids[..] {
             [] => "no keys".to_owned(),
             [primary] => format!("primary key {primary}, no fallback key"),
+            [primary, fallback] => format!("primary key {primary}, fallback key {fallback}"),
             [primary, fallbacks @ ..] => {
                 format!(
                     "primary key {primary}, fallback keys {}",

@@ -193,6 +193,7 @@ describe("everything that is sealed", () => {
     assertDone(status);
     assert.match(status.stdout, new RegExp(`^webhook_endpoints: 2 rows sealed with key ${A.kid} \\(fallback\\)$`, "m"));
     assert.match(status.stdout, new RegExp(`^pending_connections: 1 row sealed with key ${A.kid} \\(fallback\\)$`, "m"));
+    assert.match(status.stdout, new RegExp(`^rotation to ${B.kid}: 100\\.0 %, 0 rows left\nnot over yet: 1 row of pending_connections and 2 rows of webhook_endpoints are still sealed with key ${A.kid}$`, "m"));
     const elsewhere = (await run(table, A_TO_B, "status", "--json")).events().at(-1).sealed_elsewhere;
     assert.deepEqual(elsewhere.map(({ table, kid, rows }) => `${table} ${kid} ${rows}`).toSorted(),
       [`pending_connections ${A.kid} 1`, `webhook_endpoints ${A.kid} 2`, `webhook_endpoints ${B.kid} 1`].toSorted());
@@ -238,7 +239,7 @@ describe("where", () => {
   test("every command says first which database and which keys, never a password, and in JSON as the first event", async () => {
     const table = await databases.project();
     const { host, pathname, password } = new URL(table.direct.DATABASE_URL);
-    const keys = `primary key ${B.kid}, fallback keys ${A.kid}`;
+    const keys = `primary key ${B.kid}, fallback key ${A.kid}`;
     for (const command of [["status"], ["rotate"], ["verify"], ["fence"], ["registry"]]) {
       const done = await run(table, A_TO_B, ...command);
       assertDone(done);

@@ -158,6 +158,10 @@ impl Report<'_> {
                     "rotation{part} to {kid}: {done}, {} left",
                     rows(left)
                 ));
+                if self.scope.is_everything() {
+                    let left = self.registry.elsewhere.left(ring);
+                    lines.extend(left.iter().map(|left| format!("not over yet: {left}")));
+                }
                 if self.registry.is_retired(kid) {
                     lines.push(format!("warning: the primary key {kid} is retired, so ENCRYPTION_KEY is an old key: set the one that the worker seals with"));
                 }

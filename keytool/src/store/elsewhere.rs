@@ -52,6 +52,17 @@ impl Elsewhere {
             .collect()
     }
 
+    /// For a person: what a fallback key still opens, so a rotation is not over while all rows are done.
+    pub fn left(&self, ring: &KeyRing) -> Vec<String> {
+        let left = |kid: String| {
+            let of_key = self.0.iter().filter(|one| one.kid == kid);
+            let tables: Vec<(&str, u64)> = of_key.map(|one| (&*one.table, one.rows)).collect();
+            (!tables.is_empty()).then(|| still_sealed(&kid, &tables))
+        };
+        let fallbacks = ring.kids().skip(1).map(|kid| kid.to_string());
+        fallbacks.filter_map(left).collect()
+    }
+
     /// Refuses if anything is sealed with a key that `used` has not. `all` are the keys that are here.
     pub fn ensure_only(&self, used: &KeyRing, all: &KeyRing) -> Result<()> {
         let has = |ring: &KeyRing, kid: &str| ring.kids().any(|known| known.to_string() == kid);
@@ -91,7 +102,7 @@ impl Elsewhere {
 }
 
 fn still_needed(kid: &str, tables: &[(&str, u64)]) -> Error {
-    let message = format!("{} still sealed with key {kid}", list(tables));
+    let message = still_sealed(kid, tables);
     let has = |name: &str| tables.iter().any(|(table, _)| *table == name);
     let mut hints = Vec::new();
     if has("webhook_endpoints") {
@@ -108,6 +119,10 @@ fn still_needed(kid: &str, tables: &[(&str, u64)]) -> Error {
     }
     hints.push("then run this again");
     Error::new(ErrorKind::Database, message).hint(hints.join("; "))
+}
+
+fn still_sealed(kid: &str, tables: &[(&str, u64)]) -> String {
+    format!("{} still sealed with key {kid}", list(tables))
 }
 
 /// "2 rows of webhook_endpoints and 1 row of pending_connections are"
