@@ -182,7 +182,6 @@ pub struct RefusedGrant {
     /// A JSON Pointer (RFC 6901) to the error code.
     #[serde(default = "error_pointer")]
     pub at: String,
-    /// The error code.
     #[serde(default)]
     pub code: Option<String>,
     /// A part of the description (`error_description` or `message`), ignoring case.
@@ -193,7 +192,6 @@ pub struct RefusedGrant {
     pub text: Option<String>,
 }
 
-/// A revocation endpoint.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
@@ -255,9 +253,7 @@ pub enum RateLimit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
-    /// The token endpoint.
     Token,
-    /// The API.
     Api,
 }
 
@@ -291,7 +287,6 @@ pub struct Identity {
     /// The form of the identity request. Only a valid token can make it.
     #[serde(default)]
     pub style: IdentityStyle,
-    /// The address.
     pub url: String,
     /// The address of one account, `{account_id}`, which a check requests instead of the list.
     #[serde(default)]

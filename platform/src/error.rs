@@ -3,7 +3,6 @@
 use crate::http::SendError;
 use serde_json::Value;
 
-/// How Supabase failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DatabaseFault {
     /// No answer within the time bound.
@@ -29,7 +28,6 @@ pub struct DatabaseError {
 const FENCED: &str = "IK001";
 
 impl DatabaseError {
-    /// Supabase gave no answer.
     pub fn no_answer(what: &str, error: SendError) -> Self {
         let (fault, how) = match error {
             SendError::Timeout => (DatabaseFault::Timeout, "did not answer in time"),

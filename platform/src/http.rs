@@ -3,13 +3,11 @@
 /// A request to somebody else, as plain data.
 #[derive(Debug)]
 pub struct HttpRequest {
-    /// The method's name.
     pub method: &'static str,
     /// The absolute URL.
     pub url: String,
     /// Headers by lower-case name. Values may be secrets: never logged.
     pub headers: Vec<(&'static str, String)>,
-    /// The body.
     pub body: Option<String>,
     /// How long the whole exchange may take, in milliseconds.
     pub timeout_ms: u32,
@@ -17,14 +15,11 @@ pub struct HttpRequest {
     pub limit: u32,
 }
 
-/// What came back.
 #[derive(Debug)]
 pub struct HttpResponse {
-    /// The status.
     pub status: u16,
     /// Content-Type, as it came.
     pub content_type: String,
-    /// The body as text.
     pub body: String,
 }
 
@@ -53,6 +48,5 @@ pub enum SendError {
     Timeout,
     /// No connection, or it broke.
     Network,
-    /// More than the limit.
     TooLarge,
 }

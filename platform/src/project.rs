@@ -6,7 +6,6 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sealed::Secret;
 use serde_json::Value;
 
-/// Whose key it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// `anon`, or a publishable key.
@@ -45,7 +44,6 @@ impl ApiKey {
         (claims.get("role")? == expected).then(|| Self::Jwt(text.into()))
     }
 
-    /// The key itself.
     pub fn expose(&self) -> &str {
         match self {
             Self::Opaque(key) | Self::Jwt(key) => key.expose(),

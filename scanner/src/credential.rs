@@ -12,7 +12,6 @@ pub struct Account {
     pub settings: BTreeMap<String, String>,
     /// The granted scopes, if the config names them.
     pub granted: Option<Vec<String>>,
-    /// The access token.
     pub token: Secret,
 }
 

@@ -5,18 +5,14 @@ use platform::call::Call;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// Claims runs.
 #[derive(Serialize)]
 pub struct ClaimScanRuns<'a> {
-    /// Who claims.
     pub p_owner: Uuid,
     /// How many at the most.
     pub p_limit: usize,
-    /// Of these types.
     pub p_types: &'a [&'a str],
     /// A run whose token expires within so many seconds is postponed.
     pub p_soon: u32,
-    /// For the events.
     pub p_request_id: &'a str,
 }
 
@@ -25,24 +21,15 @@ pub struct ClaimScanRuns<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Claiming {
     /// These; none: nothing is due.
-    Claimed {
-        /// The claims.
-        claims: Vec<Claim>,
-    },
+    Claimed { claims: Vec<Claim> },
 }
 
-/// A claimed run.
 #[derive(Deserialize)]
 pub struct Claim {
-    /// Which run.
     pub id: Uuid,
-    /// Which claim of it.
     pub generation: i64,
-    /// Whose the integration is.
     pub organization_id: Uuid,
-    /// Which integration.
     pub integration_id: Uuid,
-    /// With which provider.
     pub integration_type: String,
     /// The config as JSON text.
     pub config: String,
@@ -60,15 +47,11 @@ impl Call for ClaimScanRuns<'_> {
 /// Reads the stored credential again.
 #[derive(Serialize)]
 pub struct ReopenScanCredential<'a> {
-    /// Which run.
     pub p_id: Uuid,
-    /// Who has it.
     pub p_owner: Uuid,
-    /// By which claim.
     pub p_generation: i64,
     /// A token that ends within so many seconds is not handed out.
     pub p_soon: u32,
-    /// For the event.
     pub p_request_id: &'a str,
 }
 
@@ -77,10 +60,7 @@ pub struct ReopenScanCredential<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Reopening {
     /// The config as JSON text.
-    Opened {
-        /// The text.
-        config: String,
-    },
+    Opened { config: String },
     /// Its token ends soon; the worker refreshes it.
     NotUsable,
     /// Another scanner has the run, or it ended.
@@ -99,19 +79,14 @@ impl Call for ReopenScanCredential<'_> {
 /// Saves the position of a run and its results since the last save.
 #[derive(Serialize)]
 pub struct SaveScanPosition<'a> {
-    /// Which run.
     pub p_id: Uuid,
-    /// Who has it.
     pub p_owner: Uuid,
-    /// By which claim.
     pub p_generation: i64,
     /// Which checks judge.
     pub p_catalogue: &'a str,
     /// The position as JSON text.
     pub p_position: &'a str,
-    /// The results since.
     pub p_results: &'a [Outcome],
-    /// The requests since.
     pub p_requests: u32,
     /// Releases the run until then (RFC 3339); None: prolongs the claim.
     pub p_not_before: Option<String>,
@@ -125,7 +100,6 @@ pub struct SaveScanPosition<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Saving {
-    /// It is kept.
     Saved,
     /// There is no room for these results: the scan ends here.
     Full,
@@ -145,11 +119,8 @@ impl Call for SaveScanPosition<'_> {
 /// Releases a run that this scanner cannot work on now.
 #[derive(Serialize)]
 pub struct ReleaseScanRun {
-    /// Which run.
     pub p_id: Uuid,
-    /// Who has it.
     pub p_owner: Uuid,
-    /// By which claim.
     pub p_generation: i64,
     /// For how long nobody claims it, in seconds.
     pub p_seconds: u32,
@@ -159,7 +130,6 @@ pub struct ReleaseScanRun {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Releasing {
-    /// It waits.
     Released,
     /// Another scanner has the run, or it ended.
     Changed,
@@ -174,22 +144,16 @@ impl Call for ReleaseScanRun {
     type Outcome = Releasing;
 }
 
-/// Finishes a run.
 #[derive(Serialize)]
 pub struct FinishScanRun<'a> {
-    /// Which run.
     pub p_id: Uuid,
-    /// Who has it.
     pub p_owner: Uuid,
-    /// By which claim.
     pub p_generation: i64,
-    /// Which checks have judged.
     pub p_catalogue: &'a str,
     /// Every check of the type.
     pub p_checks: &'a [CheckedBy<'a>],
     /// The results that were not saved yet.
     pub p_results: &'a [Outcome],
-    /// The requests since.
     pub p_requests: u32,
     /// Why it ended before its end.
     pub p_reason: Option<String>,
@@ -198,9 +162,7 @@ pub struct FinishScanRun<'a> {
 /// A check, and how much of the account it covered.
 #[derive(Debug, PartialEq, Serialize)]
 pub struct CheckedBy<'a> {
-    /// Its id.
     pub check_id: &'a str,
-    /// Its version.
     pub check_version: u32,
     /// Why a part of the account was not checked.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -22,11 +22,9 @@ const STEP: usize = 1024 * 1024;
 
 /// An answer, its body whole.
 pub struct Received {
-    /// The status.
     pub status: u16,
     /// The headers, by lower-case name.
     pub headers: BTreeMap<String, String>,
-    /// The body.
     pub body: Vec<u8>,
 }
 
@@ -158,7 +156,6 @@ pub fn now() -> i64 {
         .unwrap_or_default()
 }
 
-/// Sleeps.
 pub async fn sleep(milliseconds: u32) {
     Delay::from(Duration::from_millis(milliseconds.into())).await;
 }
@@ -210,7 +207,6 @@ impl Queue {
 pub mod log {
     use serde_json::json;
 
-    /// Something failed.
     pub fn failure(request_id: &str, detail: &str) {
         line("error", request_id, detail);
     }

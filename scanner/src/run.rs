@@ -30,11 +30,9 @@ const PAUSES_MS: [u32; 2] = [500, 2_000];
 
 /// What all work of one invocation shares.
 pub struct Task {
-    /// The deployment's settings.
     pub settings: &'static Settings,
     /// The id that the events and the log know it by.
     pub request_id: String,
-    /// Who claims.
     pub owner: Uuid,
 }
 
@@ -96,7 +94,6 @@ pub struct Ended<'a> {
 }
 
 impl Ended<'_> {
-    /// Writes the end.
     pub async fn write(self) {
         let _ = self.claimed.finish(&self.checks, self.finish).await;
     }

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 /// All that the environment says.
 #[derive(Debug)]
 pub struct Settings {
-    /// The Supabase project's origin.
     pub supabase_url: String,
     /// What calls its functions.
     pub service_key: ApiKey,

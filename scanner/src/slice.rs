@@ -16,12 +16,10 @@ const BYTES: usize = 512 * 1024;
 /// After so many seconds the position is saved in any case, so that little is asked twice.
 const SAVE_EVERY: i64 = 15;
 
-/// The next step.
 #[derive(Debug)]
 pub enum Step {
     /// Make this request, and hand its answer to [`Slice::take`].
     Ask(Request),
-    /// Save this.
     Save(Save),
     /// Save this, and let the run go until then, in Unix seconds.
     LetGo(Save, i64),
@@ -29,23 +27,18 @@ pub enum Step {
     Finish(Finish),
 }
 
-/// What to save.
 #[derive(Debug)]
 pub struct Save {
     /// The position, as JSON text.
     pub position: String,
-    /// The results since.
     pub results: Vec<Outcome>,
-    /// The requests since.
     pub requests: u32,
 }
 
-/// How a run ends.
 #[derive(Debug)]
 pub struct Finish {
     /// The results that are not saved.
     pub results: Vec<Outcome>,
-    /// The requests since.
     pub requests: u32,
     /// Why it ended before its end.
     pub reason: Option<String>,
@@ -63,7 +56,6 @@ pub struct Slice<'a> {
     bytes: usize,
     /// Requests that are not saved.
     requests: u32,
-    /// Requests of this slice.
     asked: u32,
 }
 

@@ -19,7 +19,6 @@ use std::ops::Deref;
 
 /// The context of every task, of a request or of the schedule.
 pub struct Task {
-    /// The deployment's settings.
     pub settings: &'static Settings,
     /// The id in responses, events and the log.
     pub request_id: String,
@@ -28,7 +27,6 @@ pub struct Task {
 /// The context of a request.
 pub struct Context<'a> {
     pub task: Task,
-    /// The request.
     pub incoming: &'a Incoming,
 }
 
@@ -55,7 +53,6 @@ pub struct Principal {
 }
 
 impl Context<'_> {
-    /// The request's cookies.
     pub fn cookies(&self) -> Result<Cookies<'_>> {
         Cookies::parse(&self.incoming.head.cookie)
     }

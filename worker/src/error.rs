@@ -20,7 +20,6 @@ pub enum Error {
         /// What it did, for the log. Never a value that it sent.
         detail: Cow<'static, str>,
     },
-    /// Supabase failed.
     Database {
         /// Selects the code and the message for the caller.
         fault: DatabaseFault,
@@ -53,7 +52,6 @@ pub enum ClientError {
     },
     /// A cross-site request, or one that a browser could send without the page.
     CrossSite,
-    /// No such path.
     UnknownPath,
     /// No such integration, or not the caller's: both answer byte for byte the same.
     UnknownIntegration,
@@ -169,7 +167,6 @@ pub enum ClientError {
     TooManyWebhooks,
     /// Webhooks may not be sent to this URL.
     BadUrl,
-    /// The webhook is disabled.
     WebhookDisabled,
     /// The provider rejects the credentials.
     CredentialsRefused,
@@ -528,7 +525,6 @@ impl Error {
         DatabaseError::invalid(detail).into()
     }
 
-    /// Supabase did not respond.
     pub fn no_answer(what: &str, error: SendError) -> Self {
         DatabaseError::no_answer(what, error).into()
     }

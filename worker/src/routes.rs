@@ -10,14 +10,12 @@ macro_rules! routes {
     ($($name:ident: $method:ident $path:literal => $($handler:ident)::+ ($($parameter:ident),*);)*) => {
         /// A route, named by what its handler does.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[expect(missing_docs, reason = "the table says what each is")]
         pub enum Route { $($name),* }
 
         const TABLE: &[(Method, &str, Route)] = &[$((Method::$method, $path, Route::$name)),*];
 
         #[cfg(target_arch = "wasm32")]
         impl Matched<'_> {
-            /// Calls the route's handler.
             pub async fn serve(
                 self,
                 context: &crate::context::Context<'_>,
@@ -98,7 +96,6 @@ const PARAMETERS: usize = 2;
 /// A route, and the raw parameters of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Matched<'a> {
-    /// The route.
     pub route: Route,
     method: Method,
     pattern: &'static str,

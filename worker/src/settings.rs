@@ -17,7 +17,6 @@ use std::ops::RangeInclusive;
 pub struct Settings {
     /// The worker's public address (`APP_URL`): an origin.
     pub app_url: String,
-    /// The Supabase project.
     pub supabase: Project,
     /// `iss` of the users' tokens.
     pub jwt_issuer: String,

@@ -10,12 +10,9 @@ use crate::ids::{AssessmentId, IntegrationId, OrganizationId, UserId};
 use checks::{Reason, Status};
 use serde::{Deserialize, Serialize};
 
-/// A run is requested.
 #[derive(Serialize)]
 pub struct RequestScan<'a> {
-    /// Of which integration.
     pub p_id: IntegrationId,
-    /// Who wants it.
     pub p_user_id: UserId,
     /// The types that have checks.
     pub p_types: &'a [&'a str],
@@ -26,19 +23,9 @@ pub struct RequestScan<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum ScanRequested {
     /// A scanner will take it.
-    Queued {
-        /// The run.
-        id: AssessmentId,
-        /// Its state.
-        state: String,
-    },
+    Queued { id: AssessmentId, state: String },
     /// One has not ended yet.
-    AlreadyOpen {
-        /// That run.
-        id: AssessmentId,
-        /// Its state.
-        state: String,
-    },
+    AlreadyOpen { id: AssessmentId, state: String },
     /// Nothing is checked of the type.
     NotAssessable,
     /// The credential does not work any more.
@@ -61,13 +48,10 @@ impl Call for RequestScan<'_> {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(from = "Row")]
 pub struct Assessment {
-    /// Its id.
     pub id: AssessmentId,
-    /// Whose it is.
     pub organization_id: OrganizationId,
     /// The integration, which it may have outlived.
     pub integration_id: IntegrationId,
-    /// Its type.
     pub integration_type: String,
     /// The provider's id of the account.
     #[serde(skip)]
@@ -85,7 +69,6 @@ pub struct Assessment {
     findings: Option<Changes>,
     queued_at: String,
     started_at: Option<String>,
-    /// When it ended.
     pub finished_at: Option<String>,
 }
 
@@ -99,7 +82,6 @@ struct Results {
     not_applicable: u32,
 }
 
-/// What it changed.
 #[derive(Debug, Serialize)]
 struct Changes {
     opened: u32,
@@ -226,9 +208,7 @@ pub fn judged_request(project: &Project, reader: &Reader, id: IntegrationId) -> 
 /// What one check saw in a run.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct CheckRun {
-    /// The check.
     pub check_id: String,
-    /// Its version.
     pub check_version: u32,
     /// Fail if one fails, otherwise unknown if one is, or a part was not looked at, otherwise what the others are.
     pub status: Status,
@@ -238,9 +218,7 @@ pub struct CheckRun {
     pub needs: Vec<String>,
     /// Whether all of it was looked at.
     pub complete: bool,
-    /// How many resources passed.
     pub passed: u32,
-    /// How many failed.
     pub failed: u32,
     /// Of how many nobody knows.
     pub unknown: u32,

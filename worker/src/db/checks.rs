@@ -40,7 +40,6 @@ pub enum ClaimingCheck {
     Unknown,
 }
 
-/// A claimed check.
 #[derive(Deserialize)]
 pub struct CheckClaim {
     pub id: IntegrationId,
@@ -59,7 +58,6 @@ pub struct CheckClaim {
 /// An integration's health, as its members see it.
 #[derive(Deserialize, Serialize)]
 pub struct Health {
-    /// Its status.
     pub status: String,
     /// The reason, unless it is active.
     pub status_reason: Option<String>,
@@ -74,7 +72,6 @@ impl Call for ClaimCheck<'_> {
     type Outcome = ClaimingCheck;
 }
 
-/// Claims what is due.
 #[derive(Serialize)]
 pub struct ClaimDueChecks<'a> {
     /// The most rows to claim.
@@ -99,10 +96,8 @@ impl Call for ClaimDueChecks<'_> {
     type Outcome = ClaimingDueChecks;
 }
 
-/// Settles claimed checks.
 #[derive(Serialize)]
 pub struct SettleChecks<'a> {
-    /// The results.
     pub p_results: &'a [CheckResult],
     #[serde(flatten)]
     pub caller: Caller,
@@ -141,7 +136,6 @@ pub enum SettlingChecks {
 #[derive(Deserialize)]
 #[serde(tag = "end", rename_all = "snake_case")]
 pub enum CheckEnd {
-    /// The result is written.
     Checked(Health),
     /// The row has another credential by now; nothing was written.
     Changed,

@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 /// Scopes by integration type.
 pub type Scopes = BTreeMap<String, Vec<String>>;
 
-/// Starts a session.
 #[derive(Serialize)]
 pub struct CreateConnectSession<'a> {
     pub p_service_key: ServiceKeyId,
@@ -202,7 +201,6 @@ impl Call for ParkConnection<'_> {
 #[derive(Serialize)]
 pub struct FailConnectSession<'a> {
     pub p_id: ConnectSessionId,
-    /// The error's code.
     pub p_failure: &'a str,
 }
 

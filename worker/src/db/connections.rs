@@ -9,10 +9,8 @@ use catalogue::SecondGrant;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 
-/// Who connects an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Connector {
-    /// A signed-in user.
     #[serde(rename = "user")]
     User(UserId),
     /// The browser of a connect session, whose user only its backend knows.
@@ -41,7 +39,6 @@ impl From<Connector> for ConnectorParameters {
     }
 }
 
-/// Stores a transaction.
 #[derive(Serialize)]
 pub struct BeginConnection<'a> {
     /// The transaction's id, which the sealed verifier is bound to.
@@ -117,7 +114,6 @@ pub enum Consumed {
 /// A transaction that [`BeginConnection`] has stored.
 #[derive(Deserialize)]
 pub struct Transaction {
-    /// The transaction's id.
     pub id: TransactionId,
     pub organization_id: OrganizationId,
     pub integration_type: String,
@@ -192,7 +188,6 @@ pub struct CompleteConnection<'a> {
     pub p_integration_type: &'a str,
     /// The account at the provider.
     pub p_external_account_id: &'a str,
-    /// The integration's name.
     pub p_name: &'a str,
     /// The config, sealed.
     pub p_config: &'a StoredConfig,
@@ -212,12 +207,17 @@ pub struct CompleteConnection<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Completed {
-    /// A new row.
-    Created { id: IntegrationId },
+    Created {
+        id: IntegrationId,
+    },
     /// The account's existing row.
-    Updated { id: IntegrationId },
+    Updated {
+        id: IntegrationId,
+    },
     /// The account has another row; nothing was written. Seal for that row's id and repeat.
-    Exists { id: IntegrationId },
+    Exists {
+        id: IntegrationId,
+    },
     /// The user has left the organization.
     NotAMember,
     /// The connection is no longer pending, or the row to reconnect is gone.
@@ -238,7 +238,6 @@ impl Call for CompleteConnection<'_> {
 /// The same, with a name that the user chose.
 #[derive(Serialize)]
 pub struct ConnectNamed<'a> {
-    /// The connection.
     #[serde(flatten)]
     pub connection: CompleteConnection<'a>,
     pub p_custom_name: &'a str,
@@ -304,7 +303,6 @@ impl Call for OfferAccounts<'_> {
     type Outcome = Offered;
 }
 
-/// Reads a pending connection.
 #[derive(Serialize)]
 pub struct PendingConnection<'a> {
     pub p_id: PendingId,
@@ -319,7 +317,6 @@ pub struct PendingConnection<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pending {
-    /// It is pending.
     Waiting(PendingGrant),
     /// Not found, expired, already chosen from, or another user's.
     Unknown,

@@ -7,7 +7,6 @@ use uuid::Uuid;
 
 /// A row of a list in pages.
 pub trait Keyed {
-    /// The row's cursor.
     fn cursor(&self) -> String;
     /// The filter of PostgREST for what follows a cursor.
     fn after(cursor: &str) -> Result<String>;

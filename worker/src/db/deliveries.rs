@@ -24,7 +24,6 @@ pub struct Replay {
 pub enum Replayed {
     /// The next run delivers it.
     Replayed,
-    /// The endpoint is disabled.
     Disabled,
     /// Not the user's endpoint, or no event of it, or the event is no longer kept.
     Unknown,
@@ -35,10 +34,8 @@ impl Call for Replay {
     type Outcome = Replayed;
 }
 
-/// Claims what is due.
 #[derive(Serialize)]
 pub struct ClaimDeliveries<'a> {
-    /// The claims' owner.
     pub p_owner: Uuid,
     /// The most rows to claim.
     pub p_limit: u32,
@@ -56,12 +53,10 @@ pub enum ClaimingDeliveries {
     Claimed { deliveries: Vec<Delivery> },
 }
 
-/// A claimed delivery.
 #[derive(Deserialize)]
 pub struct Delivery {
     pub endpoint_id: EndpointId,
     pub organization_id: OrganizationId,
-    /// Its URL.
     pub url: String,
     /// Its secrets, sealed.
     pub config: StoredConfig,
@@ -70,10 +65,8 @@ pub struct Delivery {
     /// Whether the endpoint is slow, failing, or new.
     pub slow: bool,
     pub event_id: EventId,
-    /// The event's type.
     pub r#type: String,
     pub occurred_at: DateTime<Utc>,
-    /// The event's data.
     pub data: Map<String, Value>,
 }
 
@@ -82,12 +75,9 @@ impl Call for ClaimDeliveries<'_> {
     type Outcome = ClaimingDeliveries;
 }
 
-/// Settles claimed deliveries.
 #[derive(Serialize)]
 pub struct SettleDeliveries<'a> {
-    /// The claims' owner.
     pub p_owner: Uuid,
-    /// The results.
     pub p_results: &'a [WebhookResult],
 }
 

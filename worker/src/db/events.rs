@@ -89,7 +89,6 @@ pub struct Trail {
     pub events: Vec<Event>,
     /// The cursor of the next page, if there is one.
     pub next_cursor: Option<String>,
-    /// The last one's id.
     #[serde(skip)]
     pub last: Option<u64>,
     /// Whether there are more rows than the page holds.
@@ -111,7 +110,6 @@ pub fn request(project: &Project, reader: &Reader, id: IntegrationId, page: Page
     project.read(reader, &path)
 }
 
-/// Reads the response.
 pub fn read(answer: &HttpResponse, page: Page) -> Result<Trail> {
     if answer.status != 200 || !answer.is_json() {
         return Err(Error::refused("events", answer.status, &answer.body));

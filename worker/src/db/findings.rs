@@ -13,25 +13,18 @@ use serde_json::{Map, Value};
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(from = "Row")]
 pub struct Finding {
-    /// Its id.
     pub id: FindingId,
-    /// Whose it is.
     pub organization_id: OrganizationId,
     /// The integration, which it may have outlived.
     pub integration_id: IntegrationId,
-    /// Its type.
     pub integration_type: String,
-    /// The check that fails.
     pub check_id: String,
-    /// Its version.
     pub check_version: u32,
     /// What holds if the check passes; null of a check that is not known here.
     pub title: Option<String>,
-    /// How bad it is.
     pub severity: String,
     state: String,
     ended_as: Option<String>,
-    /// What it is about.
     pub resource: Resource,
     /// What tells several findings of one resource apart.
     pub item: String,
@@ -39,7 +32,6 @@ pub struct Finding {
     pub muted_until: Option<String>,
     /// Since when no run could look.
     pub unverified_since: Option<String>,
-    /// Why.
     pub unverified_reason: Option<String>,
     reopened: u32,
     first_seen_at: String,
@@ -55,9 +47,7 @@ pub struct Finding {
 /// What a finding is about, by the provider's id.
 #[derive(Debug, Serialize)]
 pub struct Resource {
-    /// Its kind.
     pub r#type: String,
-    /// The provider's id.
     pub id: String,
     /// For people.
     pub name: Option<String>,

@@ -79,7 +79,6 @@ impl Keyed for Integration {
     }
 }
 
-/// Which integrations are listed.
 pub struct Filter {
     pub organization: Option<OrganizationId>,
     integration_type: Option<String>,
@@ -90,7 +89,6 @@ pub struct Filter {
 const STATUSES: [&str; 4] = ["active", "degraded", "reconnect_required", "revoked"];
 
 impl Filter {
-    /// Its parameters.
     pub const NAMES: [&str; 6] = [
         "organization_id",
         "integration_type",
@@ -100,7 +98,6 @@ impl Filter {
         "limit",
     ];
 
-    /// Reads them.
     pub fn parse(query: &Query) -> Result<Self> {
         let organization = query.get("organization_id");
         let kind = query.name("integration_type", "integration_type must be a type's name")?;
@@ -118,7 +115,6 @@ impl Filter {
         })
     }
 
-    /// The filter of PostgREST.
     fn filter(&self) -> String {
         let kind = &self.integration_type;
         let kind = kind
@@ -155,7 +151,6 @@ pub fn list_request(
 #[derive(Deserialize)]
 pub struct Owner {
     pub organization_id: OrganizationId,
-    /// The provider.
     pub integration_type: String,
     /// None: nobody knows.
     pub granted_scopes: Option<Vec<String>>,
@@ -180,9 +175,7 @@ pub fn read_owner(answer: &HttpResponse) -> Result<Option<Owner>> {
 /// An integration of a type that has checks.
 #[derive(Deserialize)]
 pub struct Assessable {
-    /// The integration.
     pub id: IntegrationId,
-    /// Its type.
     pub integration_type: String,
     /// The provider's id of its account.
     pub external_account_id: Option<String>,

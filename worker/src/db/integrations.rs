@@ -22,7 +22,6 @@ pub struct ChangeIntegration<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Changed {
-    /// The change is stored.
     Changed,
     /// Another integration of the type has the name.
     NameTaken,

@@ -97,7 +97,6 @@ pub enum Next {
     Page(usize),
     /// Nothing: the list is complete.
     End,
-    /// More than is fetched.
     TooMany,
 }
 

@@ -11,12 +11,10 @@ use serde::{Deserialize, Serialize};
 /// A mute, as the API shows it.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Mute {
-    /// Its id.
     pub id: MuteId,
     organization_id: OrganizationId,
     /// Null: all of the organization.
     pub integration_id: Option<IntegrationId>,
-    /// The check.
     pub check_id: String,
     /// Null: all.
     pub resource_id: Option<String>,
@@ -24,7 +22,6 @@ pub struct Mute {
     pub item: Option<String>,
     /// Why, of four reasons.
     pub reason: String,
-    /// Why, in words.
     pub note: String,
     created_by: UserId,
     created_at: String,
@@ -58,13 +55,11 @@ impl Mute {
     }
 }
 
-/// Why findings are muted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MuteReason {
     /// The risk is known and borne.
     AcceptedRisk,
-    /// It is not so.
     FalsePositive,
     /// Something else protects.
     CompensatingControl,
@@ -75,30 +70,20 @@ pub enum MuteReason {
 /// What is muted, why, and until when.
 #[derive(Debug, Serialize)]
 pub struct NewMute<'a> {
-    /// The check.
     pub check_id: &'a str,
-    /// Of which integration.
     pub integration_id: Option<IntegrationId>,
     /// Of which resource of it.
     pub resource_id: Option<&'a str>,
-    /// Which item of that.
     pub item: Option<&'a str>,
-    /// Why.
     pub reason: MuteReason,
-    /// Why, in words.
     pub note: &'a str,
-    /// Until when.
     pub expires_at: &'a str,
 }
 
-/// Findings are muted.
 #[derive(Serialize)]
 pub struct MuteFindings<'a> {
-    /// Who mutes.
     pub p_user_id: UserId,
-    /// In which organization.
     pub p_organization_id: OrganizationId,
-    /// What.
     pub p_mute: &'a NewMute<'a>,
 }
 
@@ -106,9 +91,7 @@ pub struct MuteFindings<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Muted {
-    /// They are.
     Muted {
-        /// The mute.
         mute: Box<Mute>,
     },
     /// The user is no member of the organization.
@@ -129,9 +112,7 @@ impl Call for MuteFindings<'_> {
 /// A mute is ended early.
 #[derive(Serialize)]
 pub struct EndMute {
-    /// Which.
     pub p_id: MuteId,
-    /// Who ends it.
     pub p_user_id: UserId,
 }
 
@@ -139,7 +120,6 @@ pub struct EndMute {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MuteEnded {
-    /// It holds no more.
     Ended,
     /// There is none, or it is not the user's.
     Unknown,

@@ -11,7 +11,6 @@ pub use platform::project::{ApiKey, Role};
 /// A Supabase project and the keys to it.
 #[derive(Debug)]
 pub struct Project {
-    /// Its origin.
     pub url: String,
     /// The key that goes with a user's token.
     pub anon_key: ApiKey,
@@ -19,7 +18,6 @@ pub struct Project {
     pub service_key: ApiKey,
 }
 
-/// Who reads rows.
 #[derive(Debug)]
 pub enum Reader {
     /// A user, by their own token.

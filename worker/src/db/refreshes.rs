@@ -45,13 +45,11 @@ pub enum Claiming {
     Unknown,
 }
 
-/// A claimed refresh.
 #[derive(Deserialize, Serialize)]
 pub struct Claim {
     pub id: IntegrationId,
     pub organization_id: OrganizationId,
     pub integration_type: String,
-    /// The claim's generation.
     pub generation: i64,
     /// The config as JSON text, because another writer may have stored anything.
     pub config: String,
@@ -59,7 +57,6 @@ pub struct Claim {
     pub refreshed: bool,
 }
 
-/// A stored credential.
 #[derive(Deserialize)]
 pub struct Current {
     pub organization_id: OrganizationId,
@@ -68,7 +65,6 @@ pub struct Current {
     pub config: Option<String>,
     /// The version of the config, if it was asked for.
     pub version: Option<String>,
-    /// The integration's status.
     pub status: String,
     /// When the access token expires (RFC 3339), if that is known.
     pub expires_at: Option<String>,
@@ -83,10 +79,8 @@ impl Call for ClaimRefresh<'_> {
     type Outcome = Claiming;
 }
 
-/// Claims what is due.
 #[derive(Serialize)]
 pub struct ClaimDueRefreshes<'a> {
-    /// The claims' owner.
     pub p_owner: Uuid,
     /// The most rows to claim.
     pub p_limit: u32,
@@ -110,12 +104,9 @@ impl Call for ClaimDueRefreshes<'_> {
     type Outcome = ClaimingDue;
 }
 
-/// Settles claimed refreshes.
 #[derive(Serialize)]
 pub struct SettleRefreshes<'a> {
-    /// The claims' owner.
     pub p_owner: Uuid,
-    /// The results.
     pub p_results: &'a [RefreshResult],
     #[serde(flatten)]
     pub caller: Caller,
@@ -127,12 +118,10 @@ pub struct SettleRefreshes<'a> {
 #[derive(Serialize)]
 pub struct RefreshResult {
     pub id: IntegrationId,
-    /// The claim's generation.
     pub generation: i64,
     /// The config, refreshed and sealed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<StoredConfig>,
-    /// The reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fault: Option<Fault>,
     /// The pause that the provider asked for, in seconds.
@@ -157,7 +146,6 @@ pub struct RefusalResult {
     pub tries: u32,
 }
 
-/// Why a refresh failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {

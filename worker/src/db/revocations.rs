@@ -7,7 +7,6 @@ use crate::ids::{IntegrationId, OrganizationId, PendingId, RevocationId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A leased revocation.
 #[derive(Deserialize)]
 pub struct Revocation {
     pub id: RevocationId,
@@ -26,7 +25,6 @@ pub struct AbandonConnection<'a> {
     pub p_id: PendingId,
     #[serde(flatten)]
     pub connector: ConnectorParameters,
-    /// The lease's owner.
     pub p_owner: Uuid,
     /// Why: `abandoned` or `discarded`.
     pub p_reason: &'a str,
@@ -61,7 +59,6 @@ pub struct DisconnectIntegration<'a> {
     pub p_id: IntegrationId,
     #[serde(flatten)]
     pub caller: Caller,
-    /// The lease's owner.
     pub p_owner: Uuid,
     /// The types whose revocation ends everything that the user authorized.
     pub p_wide_types: &'a [&'a str],
@@ -79,7 +76,6 @@ pub enum Disconnected {
     Unknown,
 }
 
-/// The deleted integration.
 #[derive(Deserialize)]
 pub struct Deleted {
     /// Its config, sealed.
@@ -106,9 +102,7 @@ impl Call for DisconnectIntegration<'_> {
 /// Claims the revocations that are due.
 #[derive(Serialize)]
 pub struct ClaimRevocations<'a> {
-    /// The leases' owner.
     pub p_owner: Uuid,
-    /// The most rows.
     pub p_limit: u32,
     pub p_types: &'a [&'a str],
     /// The types among them whose revocation ends everything that the user authorized.
@@ -122,10 +116,7 @@ pub struct ClaimRevocations<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum ClaimingRevocations {
     /// The claimed rows; empty if nothing is due.
-    Claimed {
-        /// The revocations.
-        claims: Vec<Revocation>,
-    },
+    Claimed { claims: Vec<Revocation> },
 }
 
 impl Call for ClaimRevocations<'_> {
@@ -133,11 +124,9 @@ impl Call for ClaimRevocations<'_> {
     type Outcome = ClaimingRevocations;
 }
 
-/// Settles a leased revocation.
 #[derive(Serialize)]
 pub struct SettleRevocation<'a> {
     pub p_id: RevocationId,
-    /// The lease's owner.
     pub p_owner: Uuid,
     /// The outcome: `revoked`, `unsupported`, `unreadable` or `failed`.
     pub p_result: &'a str,

@@ -23,17 +23,13 @@ pub struct ServiceKeyRow {
 /// An owner makes a key.
 #[derive(Serialize)]
 pub struct CreateServiceKey<'a> {
-    /// The owner.
     pub p_user_id: UserId,
     /// The organization that it acts for.
     pub p_organization_id: OrganizationId,
     /// What people call it.
     pub p_name: &'a str,
-    /// How it begins.
     pub p_prefix: &'a str,
-    /// Its hash.
     pub p_hash: &'a str,
-    /// What it may do.
     pub p_scopes: &'a [Scope],
     /// When it expires (RFC 3339).
     pub p_expires_at: Option<&'a str>,
@@ -44,10 +40,7 @@ pub struct CreateServiceKey<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum ServiceKeyCreated {
     /// It is valid from now on.
-    Created {
-        /// The key.
-        service_key: Box<ServiceKeyRow>,
-    },
+    Created { service_key: Box<ServiceKeyRow> },
     /// The user does not belong to the organization.
     NotAMember,
     /// The user does not own the organization.
@@ -66,9 +59,7 @@ impl Call for CreateServiceKey<'_> {
 /// An owner looks at the keys.
 #[derive(Serialize)]
 pub struct ListServiceKeys {
-    /// The owner.
     pub p_user_id: UserId,
-    /// The organization.
     pub p_organization_id: OrganizationId,
 }
 
@@ -77,10 +68,7 @@ pub struct ListServiceKeys {
 #[serde(rename_all = "snake_case")]
 pub enum ServiceKeysListed {
     /// The newest first.
-    Listed {
-        /// The keys.
-        service_keys: Vec<ServiceKeyRow>,
-    },
+    Listed { service_keys: Vec<ServiceKeyRow> },
     /// The user does not belong to the organization.
     NotAMember,
     /// The user does not own the organization.
@@ -95,9 +83,7 @@ impl Call for ListServiceKeys {
 /// An owner revokes a key.
 #[derive(Serialize)]
 pub struct RevokeServiceKey {
-    /// The owner.
     pub p_user_id: UserId,
-    /// The key.
     pub p_id: ServiceKeyId,
 }
 
@@ -106,10 +92,7 @@ pub struct RevokeServiceKey {
 #[serde(rename_all = "snake_case")]
 pub enum ServiceKeyRevoked {
     /// It is not valid any more.
-    Revoked {
-        /// The key.
-        service_key: Box<ServiceKeyRow>,
-    },
+    Revoked { service_key: Box<ServiceKeyRow> },
     /// Not found, or the user does not own its organization.
     Unknown,
 }
@@ -122,7 +105,6 @@ impl Call for RevokeServiceKey {
 /// A program presents a key.
 #[derive(Serialize)]
 pub struct AuthenticateServiceKey<'a> {
-    /// The key's hash.
     pub p_hash: &'a str,
     /// What it is to do.
     pub p_scope: Scope,
@@ -132,9 +114,7 @@ pub struct AuthenticateServiceKey<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceKeyAuthenticated {
-    /// It may.
     Authenticated {
-        /// The key.
         id: ServiceKeyId,
         /// The organization that it acts for. None: all.
         organization_id: Option<OrganizationId>,
@@ -158,11 +138,8 @@ impl Call for AuthenticateServiceKey<'_> {
 /// A program looks for the integration of a type.
 #[derive(Serialize)]
 pub struct FindIntegrationOfType<'a> {
-    /// The program's key.
     pub p_service_key: ServiceKeyId,
-    /// Whose integration.
     pub p_organization_id: OrganizationId,
-    /// With which provider.
     pub p_integration_type: &'a str,
 }
 
@@ -170,9 +147,7 @@ pub struct FindIntegrationOfType<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IntegrationOfType {
-    /// There is one.
     Found {
-        /// Its id.
         id: IntegrationId,
     },
     /// There are several.

@@ -25,7 +25,6 @@ pub fn list_request(
     lists::counted(project, reader, &path)
 }
 
-/// Reads the response.
 pub fn read_list(pages: &[String]) -> Result<Vec<Endpoint>> {
     lists::rows(pages, "webhooks")
 }
@@ -36,7 +35,6 @@ pub fn exists_request(project: &Project, reader: &Reader, id: EndpointId) -> Htt
     project.read(reader, &path)
 }
 
-/// Reads the response.
 pub fn read_exists(answer: &HttpResponse) -> Result<bool> {
     rows::<Value>(answer, "webhook").map(|rows| !rows.is_empty())
 }
@@ -65,7 +63,6 @@ pub struct Deliveries {
     pub deliveries: Vec<Shown>,
     /// The cursor of the next page, if there is one.
     pub next_cursor: Option<String>,
-    /// The last one's position.
     #[serde(skip)]
     pub last: Option<u64>,
     /// Whether there are more rows than the page holds.
@@ -92,7 +89,6 @@ pub fn deliveries_request(
     project.read(reader, &path)
 }
 
-/// Reads the response.
 pub fn read_deliveries(answer: &HttpResponse, page: Page) -> Result<Deliveries> {
     let mut deliveries: Vec<Shown> = rows(answer, "deliveries")?;
     let more = deliveries.len() > page.limit;

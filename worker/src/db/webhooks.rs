@@ -22,7 +22,6 @@ pub struct Endpoint {
     created_at: String,
 }
 
-/// Creates an endpoint.
 #[derive(Serialize)]
 pub struct CreateEndpoint<'a> {
     /// The endpoint's id, which its sealed secrets are bound to.
@@ -30,7 +29,6 @@ pub struct CreateEndpoint<'a> {
     #[serde(flatten)]
     pub caller: Caller,
     pub p_organization_id: OrganizationId,
-    /// Its URL.
     pub p_url: &'a str,
     /// The events that it receives; None: all.
     pub p_events: Option<&'a [EventType]>,
@@ -63,25 +61,20 @@ impl Call for CreateEndpoint<'_> {
 /// The events of a connection and of its scans.
 #[derive(Deserialize, Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum EventType {
-    /// The endpoint is created.
     #[serde(rename = "connection.created")]
     Created,
     /// It has another grant of the same account.
     #[serde(rename = "connection.reconnected")]
     Reconnected,
-    /// It has fresh tokens.
     #[serde(rename = "connection.refreshed")]
     Refreshed,
-    /// Nothing was left.
     #[serde(rename = "connection.refresh_failed")]
     RefreshFailed,
     /// Nobody knows whether its credential still works.
     #[serde(rename = "connection.degraded")]
     Degraded,
-    /// It needs a reconnection.
     #[serde(rename = "connection.reconnect_required")]
     ReconnectRequired,
-    /// It was removed.
     #[serde(rename = "connection.deleted")]
     Deleted,
     /// A scan found a fault.
@@ -104,7 +97,6 @@ pub enum EventType {
     AssessmentIncomplete,
 }
 
-/// Changes an endpoint.
 #[derive(Serialize)]
 pub struct ChangeEndpoint<'a> {
     pub p_id: EndpointId,
@@ -118,9 +110,7 @@ pub struct ChangeEndpoint<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointChanged {
-    /// The change is stored.
     Changed {
-        /// The current state.
         endpoint: Endpoint,
     },
     /// Not found, or not the user's.
@@ -132,7 +122,6 @@ impl Call for ChangeEndpoint<'_> {
     type Outcome = EndpointChanged;
 }
 
-/// Deletes an endpoint.
 #[derive(Serialize)]
 pub struct DeleteEndpoint {
     pub p_id: EndpointId,
@@ -182,7 +171,6 @@ impl Call for FindEndpoint {
     type Outcome = EndpointFound;
 }
 
-/// Replaces an endpoint's secrets.
 #[derive(Serialize)]
 pub struct ChangeSecret<'a> {
     pub p_id: EndpointId,
@@ -198,9 +186,7 @@ pub struct ChangeSecret<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecretChanged {
-    /// The secrets are replaced.
     Rotated {
-        /// The current state.
         endpoint: Endpoint,
     },
     /// The secrets have changed since; nothing was written.
@@ -217,7 +203,6 @@ impl Call for ChangeSecret<'_> {
 /// Finds endpoints whose secrets are sealed with one of these keys.
 #[derive(Serialize)]
 pub struct SecretsOn<'a> {
-    /// The key ids.
     pub p_kids: &'a [String],
     /// The most rows to claim.
     pub p_limit: u32,
@@ -235,7 +220,6 @@ pub enum SecretsFound {
 pub struct SealedEndpoint {
     pub id: EndpointId,
     pub organization_id: OrganizationId,
-    /// The secrets.
     pub config: StoredConfig,
 }
 
@@ -244,7 +228,6 @@ impl Call for SecretsOn<'_> {
     type Outcome = SecretsFound;
 }
 
-/// Writes rewrapped secrets.
 #[derive(Serialize)]
 pub struct ResealSecrets<'a> {
     pub p_resealed: &'a [Resealed],

@@ -91,7 +91,6 @@ pub async fn one(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(Response::json(200, &shown))
 }
 
-/// A run.
 pub async fn found(context: &Context<'_>, reader: &Reader, id: AssessmentId) -> Result<Assessment> {
     let request = rows::one_request(&context.settings.supabase, reader, id);
     let found = rows_of("assessment", &request).await?;

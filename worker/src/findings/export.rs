@@ -48,14 +48,11 @@ pub fn file_name(format: Format) -> &'static str {
 /// Where an answer ended: after an integration, or after one of its findings.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The integration.
     pub integration: IntegrationId,
-    /// The finding's sort key.
     pub finding: Option<String>,
 }
 
 impl Cursor {
-    /// Reads it.
     pub fn parse(text: &str) -> Result<Self> {
         let (id, finding) = match text.split_once('.') {
             Some((id, finding)) => (id, Some(finding)),

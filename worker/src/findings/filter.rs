@@ -9,9 +9,7 @@ use checks::Severity;
 /// Of which organization and integration something is listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scope {
-    /// The organization.
     pub organization: Option<OrganizationId>,
-    /// The integration.
     pub integration: Option<IntegrationId>,
 }
 
@@ -34,7 +32,6 @@ impl Scope {
         self
     }
 
-    /// The filter of PostgREST.
     pub fn filter(self) -> String {
         let integration = self
             .integration
@@ -47,25 +44,20 @@ impl Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State(&'static str);
 
-/// Which findings are listed.
 #[derive(Debug)]
 pub struct Filter {
-    /// Whose.
     pub scope: Scope,
     /// In which state; open, unless the caller says so.
     pub state: State,
-    /// Of which severity.
     pub severity: Option<Severity>,
     /// Of which type of integration.
     pub integration_type: Option<String>,
-    /// Of which check.
     pub check: Option<String>,
     /// Muted ones alone, or those that are not.
     pub muted: Option<bool>,
 }
 
 impl Filter {
-    /// Its parameters.
     pub const NAMES: [&str; 9] = [
         "organization_id",
         "integration_id",
@@ -78,7 +70,6 @@ impl Filter {
         "limit",
     ];
 
-    /// Reads them.
     pub fn parse(query: &Query) -> Result<Self> {
         let one_of = |expected| ClientError::Invalid(expected);
         let state = match query.get("state") {

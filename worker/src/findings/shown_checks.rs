@@ -80,7 +80,6 @@ pub struct Coverage<'a> {
     pub manual: usize,
     /// The scopes that are missing.
     pub missing_scopes: BTreeSet<&'a str>,
-    /// Each check.
     pub checks: Vec<CoveredCheck<'a>>,
 }
 

@@ -100,9 +100,7 @@ async fn settled(task: &Task, claim: &CheckClaim, caller: Caller) -> Result<Opti
 /// The reason in the event `opened`.
 pub const REASON: &str = "check";
 
-/// A finished check.
 pub struct Examined {
-    /// The result to write.
     pub result: CheckResult,
     pub verdict: Verdict,
 }
@@ -226,7 +224,6 @@ pub fn released(claim: &CheckClaim) -> CheckResult {
     }
 }
 
-/// Writes the result.
 pub async fn settle(
     task: &Task,
     results: &[CheckResult],

@@ -15,13 +15,11 @@ use serde_json::Value;
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {
-    /// The integration's new status.
     pub status: Status,
     /// The reason, unless it is active.
     pub reason: Option<Reason>,
 }
 
-/// An integration's status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -66,13 +64,11 @@ pub enum Reason {
 }
 
 impl Verdict {
-    /// An active credential.
     pub const ACTIVE: Self = Self {
         status: Status::Active,
         reason: None,
     };
 
-    /// A degraded one.
     pub fn degraded(reason: Reason) -> Self {
         Self::new(Status::Degraded, reason)
     }

@@ -117,12 +117,10 @@ impl UpstreamResponse {
         Self::parse(raw.unchecked_into())
     }
 
-    /// The status.
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// Content-Range.
     pub fn content_range(&self) -> &str {
         &self.content_range
     }
@@ -240,7 +238,6 @@ pub fn random_uuid() -> Result<Uuid> {
     Ok(uuid::Builder::from_random_bytes(half.try_into().unwrap_or_default()).into_uuid())
 }
 
-/// Sleeps.
 pub async fn sleep(milliseconds: u32) {
     // A timer never rejects.
     let _ = Promised(glue::pause(milliseconds)).await;

@@ -20,20 +20,15 @@ pub const LANES: usize = 5;
 pub enum Method {
     /// GET; HEAD is served as GET, and the runtime drops the body.
     Get,
-    /// POST.
     Post,
-    /// PUT.
     Put,
-    /// PATCH.
     Patch,
-    /// DELETE.
     Delete,
     /// Any other: no route takes it.
     Other,
 }
 
 impl Method {
-    /// Reads a method's name.
     pub fn parse(name: &str) -> Self {
         match name {
             "GET" | "HEAD" => Self::Get,
@@ -45,7 +40,6 @@ impl Method {
         }
     }
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -77,23 +71,16 @@ impl Method {
 /// What the worker looks at in a request: the request line and the headers that matter. An absent header and an empty one are
 /// the same here.
 pub struct RequestHead {
-    /// The method.
     pub method: Method,
     /// The path, as it came (percent-encoded).
     pub path: String,
     /// The query without its question mark.
     pub query: String,
-    /// Authorization.
     pub authorization: String,
-    /// Cookie.
     pub cookie: String,
-    /// Origin.
     pub origin: String,
-    /// Content-Type.
     pub content_type: String,
-    /// Accept.
     pub accept: String,
-    /// Sec-Fetch-Site.
     pub fetch_site: String,
     /// CF-Connecting-IP: the client's address, which Cloudflare sets on every request.
     pub address: String,
@@ -170,11 +157,8 @@ pub enum ContentType {
 /// A response as plain data; `host` adds the security headers that every answer carries.
 #[derive(Debug)]
 pub struct Response {
-    /// The status.
     pub status: u16,
-    /// What the body is.
     pub media: ContentType,
-    /// The body.
     pub body: String,
     /// Further headers, by lower-case name.
     pub headers: Vec<(&'static str, String)>,
@@ -191,7 +175,6 @@ impl Response {
         }
     }
 
-    /// A JSON answer.
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         // Serializing our own answers cannot fail: string keys and finite numbers only.
         let body = serde_json::to_string(value).unwrap_or_default();

@@ -6,7 +6,6 @@ use std::time::UNIX_EPOCH;
 /// The headers of an answer with a status of 400 or more, as they came; empty where there was none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Retry-After.
     pub retry_after: String,
     /// X-RateLimit-Remaining, or RateLimit-Remaining.
     pub remaining: String,

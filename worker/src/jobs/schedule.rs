@@ -12,7 +12,6 @@ use crate::jobs::{
 use crate::settings::Settings;
 use platform::settings::SettingError;
 
-/// The scheduled jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Refresh,

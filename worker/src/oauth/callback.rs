@@ -6,7 +6,6 @@ use crate::random::RandomToken;
 /// A response that names its flow. Its code can be read only after the flow is consumed: [`AuthorizationResponse::answer`] needs the issuer
 /// that the flow was started with.
 pub struct AuthorizationResponse {
-    /// The flow.
     pub state: RandomToken,
     outcome: Outcome,
     iss: Option<String>,
@@ -18,12 +17,9 @@ enum Outcome {
     Error,
 }
 
-/// The provider's answer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum AuthorizationOutcome {
-    /// A code to exchange.
     Code(String),
-    /// The user declined.
     Declined,
     /// The provider failed. Its own words are shown to nobody.
     Failed,

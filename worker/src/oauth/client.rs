@@ -16,9 +16,7 @@ pub struct Client {
     pub provider: Provider,
     /// How many of the provider's scopes are the entry's own. The operator's (`<TYPE>_SCOPES`) follow them.
     pub own_scopes: usize,
-    /// The client identifier.
     pub id: String,
-    /// The client secret.
     pub secret: Secret,
     /// The app's other secret, while it is being changed: for requests whose client the provider rejects (`send`).
     pub fallback_secret: Option<Secret>,

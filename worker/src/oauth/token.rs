@@ -61,7 +61,6 @@ pub fn client_credentials_request(client: &Client) -> HttpRequest {
 /// A token response that holds no usable grant.
 #[derive(Debug)]
 pub struct Unusable {
-    /// The error.
     pub error: Error,
     /// The tokens that the response holds anyway. They must be revoked.
     pub tokens: Option<Tokens>,
@@ -69,7 +68,6 @@ pub struct Unusable {
     pub status: u16,
 }
 
-/// Tokens that were received.
 #[derive(Debug)]
 pub struct Tokens {
     pub access_token: Secret,

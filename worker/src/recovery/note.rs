@@ -23,11 +23,8 @@ pub enum Note {
 pub struct Exchange {
     /// Another one each time.
     pub id: Uuid,
-    /// With which provider.
     pub integration_type: String,
-    /// Who connects.
     pub connector: Connector,
-    /// For which organization.
     pub organization: OrganizationId,
     /// Where the browser goes in the end.
     pub return_to: String,

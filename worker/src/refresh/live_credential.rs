@@ -10,7 +10,6 @@ use sealed::PlainConfig;
 /// A token that expires within this number of seconds is refreshed before it is returned.
 pub const SOON_SECONDS: u32 = 120;
 
-/// A stored credential.
 pub struct Credential {
     /// The opened config, or why it does not open.
     pub config: Result<PlainConfig>,

@@ -20,7 +20,6 @@ pub struct Actor<'a> {
     pub reason: &'a str,
 }
 
-/// When to refresh.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum RefreshPolicy {
     /// Always, unless it has just been refreshed.

@@ -20,7 +20,6 @@ pub fn waits() -> impl Iterator<Item = u32> {
 #[derive(Debug, Default)]
 pub struct BackoffPolicy(Vec<(String, InARow)>);
 
-/// Consecutive failures.
 #[derive(Debug, Default)]
 struct InARow {
     failures: u32,
@@ -38,7 +37,6 @@ const ORGANIZATIONS: usize = 3;
 pub enum RequestOutcome {
     /// The provider responded as expected.
     Good,
-    /// The provider failed.
     Failed,
     /// The provider asked for a pause.
     Pause,

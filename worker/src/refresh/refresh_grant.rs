@@ -28,7 +28,6 @@ use uuid::Uuid;
 
 /// A claim's result, not yet written.
 pub struct Redeemed {
-    /// The result.
     pub result: RefreshResult,
     /// The note under which the response is held, if a request was sent.
     note: Option<String>,
@@ -58,9 +57,7 @@ impl Redeemed {
 /// Who redeems, for the settlement.
 #[derive(Clone, Copy)]
 pub struct Redeemer {
-    /// The claim's owner.
     pub owner: Uuid,
-    /// Who asked for it.
     pub caller: Caller,
 }
 
@@ -90,7 +87,6 @@ pub async fn resume(
     settle(task, redeemer, vec![redeemed]).await.map(|_| ())
 }
 
-/// A failed redemption.
 struct Failed {
     fault: Fault,
     detail: String,

@@ -31,7 +31,6 @@ pub struct Lanes {
 /// What the next claim may return.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Room {
-    /// The most deliveries.
     pub limit: u32,
     /// The most of them for slow receivers.
     pub slow: u32,
@@ -50,7 +49,6 @@ impl Lanes {
         })
     }
 
-    /// Counts a claimed delivery.
     pub fn claimed(&mut self, is_slow: bool) {
         self.slow += usize::from(is_slow);
     }

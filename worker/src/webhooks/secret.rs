@@ -21,7 +21,6 @@ impl SigningSecret {
         Self(format!("{PREFIX}{}", BASE64_STANDARD.encode(bytes)).into())
     }
 
-    /// Parses a stored secret.
     pub fn parse(text: &str) -> Option<Self> {
         let secret = Self(text.to_owned().into());
         secret.key().map(|_| secret)
