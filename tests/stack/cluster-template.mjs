@@ -4,14 +4,15 @@ import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rea
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-const HOME = fileURLToPath(new URL("../../.dev/postgres", import.meta.url));
+/** Not where `cargo xtask dev` has its own cluster, .dev/postgres: each empties its folder. */
+export const TEMPLATES = fileURLToPath(new URL("../../.dev/cluster-template", import.meta.url));
 
 /**
  * Fills the empty directory `data` with a cluster and returns the password of its roles. The first time, and whenever one of the
  * texts `madeFrom` has changed, `make(password)` creates the cluster there and shuts it down.
  */
 export async function fillCluster({ data, madeFrom, make }) {
-  const template = path.join(HOME, createHash("sha256").update(JSON.stringify(madeFrom)).digest("hex").slice(0, 16));
+  const template = path.join(TEMPLATES, createHash("sha256").update(JSON.stringify(madeFrom)).digest("hex").slice(0, 16));
   if (existsSync(template)) {
     cpSync(path.join(template, "data"), data, { recursive: true });
     // PostgreSQL wants it closed to everybody else.
@@ -26,10 +27,10 @@ export async function fillCluster({ data, madeFrom, make }) {
 
 /** Keeps a copy as the template. Of several processes that do so at the same time, the first wins. */
 function keep({ data, password, template }) {
-  mkdirSync(HOME, { recursive: true, mode: 0o700 });
-  const older = readdirSync(HOME).filter((name) => !name.startsWith("partial-") && name !== path.basename(template));
-  for (const name of older) rmSync(path.join(HOME, name), { recursive: true, force: true });
-  const partial = mkdtempSync(path.join(HOME, "partial-"));
+  mkdirSync(TEMPLATES, { recursive: true, mode: 0o700 });
+  const older = readdirSync(TEMPLATES).filter((name) => !name.startsWith("partial-") && name !== path.basename(template));
+  for (const name of older) rmSync(path.join(TEMPLATES, name), { recursive: true, force: true });
+  const partial = mkdtempSync(path.join(TEMPLATES, "partial-"));
   cpSync(data, path.join(partial, "data"), { recursive: true });
   writeFileSync(path.join(partial, "password"), password, { mode: 0o600 });
   try {

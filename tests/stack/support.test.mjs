@@ -5,12 +5,14 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import { CookieJar } from "../support/cookies.mjs";
 import { answer, cut, drop, first, flood, held, late, never, redirect } from "../support/faults.mjs";
 import { startProxy } from "../support/proxy.mjs";
 import { stack } from "../support/stack.mjs";
 import { startWorker } from "../support/worker.mjs";
+import { TEMPLATES } from "./cluster-template.mjs";
 import { listen } from "./listen.mjs";
 
 const info = stack();
@@ -129,4 +131,9 @@ test("a worker runs with its settings and its own client, and its console is hea
     await worker.stop();
     rmSync(build, { recursive: true });
   }
+});
+
+test("the templates of clusters are outside of the cluster of `cargo xtask dev`, which empties its folder at each start", () => {
+  const cluster = fileURLToPath(new URL("../../.dev/postgres", import.meta.url));
+  assert.ok(path.relative(cluster, TEMPLATES).startsWith(".."), TEMPLATES);
 });
