@@ -668,9 +668,9 @@ describe("what is due", () => {
     const other = fresh.connect("postgres");
     await other.begin(async (held) => {
       await held`select from public.integrations where id = ${ids[0]} for update`;
-      const sweeps = [fresh.connect("authenticator", { role: "service_role" }), fresh.connect("authenticator", { role: "service_role" })];
+      const runs = [fresh.connect("authenticator", { role: "service_role" }), fresh.connect("authenticator", { role: "service_role" })];
       const args = () => ({ p_owner: randomUUID(), p_limit: 30, p_within: 600, p_types: ["supabase"] });
-      const [a, b] = await Promise.all(sweeps.map((sweep) => call(sweep, "claim_due_refreshes", args())));
+      const [a, b] = await Promise.all(runs.map((run) => call(run, "claim_due_refreshes", args())));
       const got = [...a.claims, ...b.claims].map(({ id }) => id);
       assert.equal(new Set(got).size, got.length, "none twice");
       assert.ok(!got.includes(ids[0]));

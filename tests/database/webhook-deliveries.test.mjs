@@ -324,7 +324,7 @@ describe("a replay", () => {
 });
 
 describe("what is kept", () => {
-  const sweep = () => call(service, "clean_up", { p_event_days: 400 });
+  const cleanUp = () => call(service, "clean_up", { p_event_days: 400 });
 
   test("events are kept for two weeks, longer if one still waits", async () => {
     const made = await endpoint();
@@ -334,7 +334,7 @@ describe("what is kept", () => {
     await owner`update private.webhook_events set occurred_at = now() - interval '15 days' where integration_id = any (${[old, waiting]})`;
     await owner`
       update public.webhook_deliveries set state = 'pending', next_attempt_at = 'infinity' where integration_id = ${waiting}`;
-    await sweep();
+    await cleanUp();
     const kept = await owner`
       select integration_id as id from private.webhook_events where integration_id = any (${[old, waiting, young]})`;
     assert.deepEqual(kept.map(({ id }) => id).sort(), [waiting, young].sort());
@@ -347,7 +347,7 @@ describe("what is kept", () => {
     await owner`update public.webhook_endpoints set enabled = false`;
     await owner`update public.webhook_deliveries set expires_at = now()`;
     await due();
-    await sweep();
+    await cleanUp();
     const [{ state, last_error }] = await deliveriesOf(owner, integration);
     assert.deepEqual([state, last_error], ["failed", "expired"]);
   });

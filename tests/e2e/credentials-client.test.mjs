@@ -69,7 +69,7 @@ describe("a client of the user's own", () => {
     await fixture.worker.scheduled();
     assert.equal(provider().requests.length, asked);
 
-    // Nor does the token that is still good mend it.
+    // Nor does the token that is still good help.
     await expireCheck(fixture, made.id);
     const checked = (await made.browser.post(`/api/integrations/${made.id}/check`, {})).expect(200).json;
     assert.equal(checked.status, "reconnect_required");

@@ -129,7 +129,7 @@ describe("one bad request", () => {
     });
     after(() => faulty.stop());
 
-    /** Callbacks, a sweep and other people's requests at once, with a fault somewhere in it; what these others were answered. */
+    /** Callbacks, a run of the schedule and other people's requests at once, with a fault somewhere in it; what these others were answered. */
     async function busy(at) {
       const others = await Promise.all([BrowserSession.signedIn(worker), BrowserSession.signedIn(worker)]);
       const callbacks = await Promise.all(others.map((browser) => browser.consent(`trap-${crypto.randomUUID()}`)));

@@ -1,4 +1,4 @@
-// The schedule's refreshes: what ends soon, in batches, within the time that a run has. On a stack of its own: a sweep takes whatever is
+// The schedule's refreshes: what ends soon, in batches, within the time that a run has. On a stack of its own: its run takes whatever is
 // due, and a fence keeps every writer out.
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";

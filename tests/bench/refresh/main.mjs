@@ -1,4 +1,4 @@
-// The bench of the sweep: how many due credentials a second the schedule refreshes, beside the same number of bare calls to the same
+// The bench of the scheduled refreshes: how many due credentials a second the schedule refreshes, beside the same number of bare calls to the same
 // provider, as many at a time, by a worker that does nothing else.
 //
 //     node_modules/.bin/node tests/bench/refresh/main.mjs [--json] [--rows 3000] [--rounds 3] [--latency 20] [--queue]
@@ -44,21 +44,21 @@ function measure({ rows, rounds, latency, queue }) {
     for (let round = 0; round < rounds; round++) {
       await makeDue(sql, info, rows);
       await provided("/reset");
-      const sweep = await timed(rows, () => sweepAll(worker, sql, queue));
+      const schedule = await timed(rows, () => refreshAll(worker, sql, queue));
       const { peak, count } = await provided("/reset");
       if (count !== rows) throw new Error(`${count} redemptions of ${rows} tokens`);
       const calls = await timed(rows, () => bare.call(`${provider.value.url}/v1/oauth/token`, rows, peak));
-      measured.push({ lanes: peak, runs: sweep.runs, sweep: sweep.perSecond, bare: calls.perSecond, ratio: sweep.perSecond / calls.perSecond });
+      measured.push({ lanes: peak, runs: schedule.runs, schedule: schedule.perSecond, bare: calls.perSecond, ratio: schedule.perSecond / calls.perSecond });
       log(`round ${round + 1} of ${rounds}: ${JSON.stringify(measured.at(-1))}`);
     }
     const median = (name) => measured.map((one) => one[name]).sort((a, b) => a - b)[Math.floor(rounds / 2)];
-    const names = ["lanes", "runs", "sweep", "bare", "ratio"];
+    const names = ["lanes", "runs", "schedule", "bare", "ratio"];
     return { settings: { rows, rounds, latency, queue }, ...Object.fromEntries(names.map((name) => [name, median(name)])) };
   });
 }
 
 /** Runs the schedule, as the clock would once a minute, until nothing is due. What a run leaves to the queue is waited for. */
-async function sweepAll(worker, sql, queue) {
+async function refreshAll(worker, sql, queue) {
   let left = await dueLeft(sql);
   let idle = 0;
   let runs = 0;
@@ -89,12 +89,12 @@ async function timed(rows, work) {
   return { ...result, perSecond: rows / ((performance.now() - begun) / 1000) };
 }
 
-function show({ settings: { rows, rounds, latency, queue }, lanes, runs, sweep, bare, ratio }) {
+function show({ settings: { rows, rounds, latency, queue }, lanes, runs, schedule, bare, ratio }) {
   return [
     `${rows} due rows, a provider that answers in ${latency} ms, ${lanes} calls at a time, median of ${rounds} rounds`,
     "",
     `bare calls    ${bare.toFixed(0).padStart(6)} a second`,
-    `the schedule  ${sweep.toFixed(0).padStart(6)} a second, in ${runs} runs${queue ? " and what the queue shared out" : ""}`,
+    `the schedule  ${schedule.toFixed(0).padStart(6)} a second, in ${runs} runs${queue ? " and what the queue shared out" : ""}`,
     `ratio         ${ratio.toFixed(2).padStart(6)}`,
   ].join("\n");
 }
