@@ -9,6 +9,7 @@ import { startStack } from "../../stack/stack.mjs";
 import { connect } from "../../support/database.mjs";
 import { startProxy } from "../../support/proxy.mjs";
 import { insertScannable, queueRun, startScanner } from "../../support/scanner.mjs";
+import { bounded, countLostWrites } from "../bounded.mjs";
 import { gatewayFaults } from "../worker/gateway-faults.mjs";
 import { workerdProcesses } from "../worker/deployment.mjs";
 import { judge } from "./judge.mjs";
@@ -37,14 +38,15 @@ export class Fixture {
 
   async #start({ dir, random, report, size }) {
     mkdirSync(path.join(dir, "logs"), { recursive: true });
+    countLostWrites(report);
     Object.assign(this, { dir, random, report, integrations: [] });
     const onExit = (error) => report.violation("the servers go on running", "no server ends by itself", error.message);
     const stack = await startStack({ dir, appUrl: "http://localhost:3000", onExit });
     this.#stops.push(stack.stop);
     this.crashDatabase = stack.crashDatabase;
-    this.sql = connect(stack.info);
-    // A query that a crash of the server has left without an answer is not waited for.
-    this.#stops.push(() => this.sql.end({ timeout: 5 }));
+    const sql = connect(stack.info);
+    this.sql = sql;
+    this.#stops.push(() => sql.end({ timeout: 5 }));
     const superuser = new URL(stack.info.database_url);
     superuser.username = "supabase_admin";
     this.superuser = postgres(superuser.href, { max: 1, onnotice: () => {} });
@@ -93,13 +95,13 @@ export class Fixture {
     await Promise.all([
       ...this.#scanners.map((_, n) => every(100, 400, () => this.#scheduled(n))),
       every(50, 200, async () => {
-        if (await queueRun(this, pick()).catch(() => undefined)) this.report.count("runs");
+        if (await bounded(queueRun(this, pick()))) this.report.count("runs");
       }),
       every(100, 300, () => this.provider.change(pick().account)),
       every(1500, 5000, () => this.#kill(this.random.between(0, SCANNERS - 1))),
       every(3000, 8000, async () => {
         this.report.count("ends of all database sessions");
-        await this.superuser`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'`.catch(() => {});
+        await bounded(this.superuser`select pg_terminate_backend(pid) from pg_stat_activity where usename = 'authenticator'`);
       }),
       every(4000, 10_000, async () => {
         this.report.count("crashes of the database's server");
@@ -107,14 +109,14 @@ export class Fixture {
       }),
       // A lease that ends while its scanner still works: what that one writes from then on must be rejected.
       every(300, 1500, async () => {
-        const { count } = await this.sql`update private.scan_claims set due_at = now() where owner is not null and random() < 0.5`.catch(() => ({ count: 0 }));
-        this.report.count("leases that ended early", count);
+        const ended = await bounded(this.sql`update private.scan_claims set due_at = now() where owner is not null and random() < 0.5`);
+        this.report.count("leases that ended early", ended?.count ?? 0);
       }),
       every(4000, 9000, async () => {
         const [gone] = this.integrations.splice(this.random.between(0, this.integrations.length - 1), 1);
-        await this.sql`delete from public.integrations where id = ${gone.id}`.catch(() => this.integrations.push(gone));
+        if (!(await bounded(this.sql`delete from public.integrations where id = ${gone.id}`))) this.integrations.push(gone);
         this.report.count("integrations deleted");
-        await this.#connectAccount().catch(() => {});
+        await bounded(this.#connectAccount());
       }),
     ]);
   }
@@ -127,6 +129,10 @@ export class Fixture {
   async verdict() {
     this.provider.calm();
     this.gateway.calm();
+    // Of the connections that have seen a crash some may wait for an answer for ever.
+    this.sql = connect(this.info);
+    const { sql } = this;
+    this.#stops.push(() => sql.end({ timeout: 5 }));
     await this.#drain("a run ends");
     // What a crash hid from us may have been done.
     const left = new Set((await this.sql`select id from public.integrations`).map(({ id }) => id));

@@ -8,7 +8,7 @@ import postgres from "postgres";
 import { opened } from "../../support/integrations.mjs";
 import { startProxy } from "../../support/proxy.mjs";
 import { startStack } from "../../stack/stack.mjs";
-import { bounded, countLostWrites } from "./bounded.mjs";
+import { bounded, countLostWrites } from "../bounded.mjs";
 import { Deployment } from "./deployment.mjs";
 import { gatewayFaults } from "./gateway-faults.mjs";
 import { attack } from "./hostile.mjs";

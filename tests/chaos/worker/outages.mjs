@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { bounded } from "./bounded.mjs";
+import { bounded } from "../bounded.mjs";
 
 const DEADLINE_MS = 60_000;
 /** What was under way when an outage ended may still fail a moment later. */

@@ -6,7 +6,7 @@ import { authorize } from "../../support/authorization.mjs";
 import { BrowserSession } from "../../support/browser-session.mjs";
 import { codeOf, withdraw } from "../../support/grants.mjs";
 import { expireBackoff } from "../../support/refresh.mjs";
-import { bounded } from "./bounded.mjs";
+import { bounded } from "../bounded.mjs";
 
 const MOST_CONNECTIONS = 3;
 const PATIENCE_MS = 120_000;
