@@ -1,4 +1,4 @@
-// The two pages a user of the authorization server sees: sign in, and consent.
+// The pages that a user sees: at the authorization server sign in and consent, and at the provider of the project's sign-in.
 import { projectsOf } from "./projects.mjs";
 
 const STYLE = `
@@ -33,6 +33,19 @@ export function consentPage({ client, login }) {
       <button name="decision" value="authorize" autofocus>Authorize</button>
       <button name="decision" value="cancel">Cancel</button>
     </form>`,
+  );
+}
+
+/** Sign in to the project: any address will do. */
+export function providerPage() {
+  return page(
+    "Continue with GitHub",
+    `<form method="post">
+      <label>Email address <input name="email" type="email" value="demo@example.com" required maxlength="254" autofocus></label>
+      <button name="decision" value="authorize">Continue</button>
+      <button name="decision" value="cancel" formnovalidate>Cancel</button>
+    </form>
+    <p><small>A local stand-in for GitHub, at which users of the Supabase project sign in.</small></p>`,
   );
 }
 

@@ -56,11 +56,15 @@ async function assemble({ dir, appUrl, maxRows, logs, log, onExit, track }) {
   async function startProject() {
     const database = await track(startPostgres({ dir: path.resolve(dir), logs, onExit }));
     log("database is up");
+    const github = newClient();
+    const provider = await track(startThread({ name: "sign-in-provider", module: "./sign-in-provider.mjs", options: github, logs, onExit }));
     const auth = await track(
       startThread({
         name: "auth",
         module: "./auth.mjs",
-        options: { databaseUrl: database.url("supabase_auth_admin"), jwtSecret, signingKey },
+        options: {
+          databaseUrl: database.url("supabase_auth_admin"), jwtSecret, signingKey, github: { ...github, ...provider.value }, mail: path.join(logs, "mail"),
+        },
         logs,
         onExit,
       }),

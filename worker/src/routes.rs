@@ -39,6 +39,10 @@ routes! {
     WhoAmI: Get "/api/session" => auth::sign_in::who_am_i();
     SignIn: Post "/api/session" => auth::sign_in::sign_in();
     SignOut: Delete "/api/session" => auth::sign_in::sign_out();
+    SignInMethods: Get "/api/session/methods" => auth::sign_in_methods::list();
+    SendSignInCode: Post "/api/session/code" => auth::sign_in_code::send();
+    BeginSignIn: Post "/api/session/authorize" => auth::sign_in_redirect::authorize();
+    FinishSignIn: Get "/api/session/callback" => auth::sign_in_redirect::callback();
     Authorize: Post "/api/auth/authorize" => connect::start::authorize();
     CallbackOfSupabase: Get "/api/auth/callback" => connect::callback::callback_of_supabase();
     Callback: Get "/api/auth/callback/:type" => connect::callback::callback(kind);

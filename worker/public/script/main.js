@@ -10,7 +10,8 @@ import { submitMute } from './mute-form.js';
 import { chooseSchedule } from './schedule.js';
 import { copySecret } from './secret.js';
 import { openSecurity, scanNow } from './security.js';
-import { onSignedIn, readOrganization, signIn, signOut, start, state, switchOrganization } from './session.js';
+import { onSignedIn, readOrganization, signOut, start, state, switchOrganization } from './session.js';
+import { onSessionStarted, requestCode, signIn, submitCode, usePassword } from './sign-in.js';
 import { loadMoreEvents } from './trail.js';
 import { $, render, onMove, parameter } from './view.js';
 import {
@@ -31,9 +32,13 @@ function openAddress() {
 
 onMove(openAddress);
 onSignedIn(render);
+onSessionStarted(start);
 
 for (const [id, type, listener] of [
   ['sign-in', 'submit', signIn],
+  ['code-request', 'click', requestCode],
+  ['code', 'submit', submitCode],
+  ['code-back', 'click', usePassword],
   ['sign-out', 'click', signOut],
   ['organization', 'change', () => { switchOrganization(); render(); }],
   ['list-more-button', 'click', loadMore],

@@ -1,7 +1,8 @@
 /** The signed-in user and the selected organization. */
 import { api, refresh, send } from './requests.js';
+import { showSignIn } from './sign-in.js';
 import {
-  $, clear, clearNotices, closeView, focusTitle, notify, whileBusy, parameter, setParameter, show,
+  $, clear, clearNotices, closeView, notify, whileBusy, parameter, setParameter, show,
 } from './view.js';
 
 /** How long an authorization may take. The session must last as long. */
@@ -66,7 +67,7 @@ export function fail(failure, retry, region) {
 function showSignedOut(notice) {
   Object.assign(state, { user: null, organization: null });
   closeView();
-  clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'), $('sign-in-error'));
+  clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'));
   clear($('last-counts'), $('runs-chart'), $('runs-list'), $('findings'), $('unseen-list'), $('unseen-remedy'), $('mutes-list'));
   $('account').hidden = true;
   $('organization-field').hidden = true;
@@ -74,27 +75,14 @@ function showSignedOut(notice) {
     ? 'Sign in to finish the connection that you started.'
     : 'Sign in to connect accounts and see your integrations.';
   show('signed-out');
+  showSignIn();
+  if (parameter('sign_in') === 'failed') {
+    setParameter('sign_in', null);
+    notify('error', 'Signing in there did not work. Try again.');
+  }
   if (!notice) return;
   notify('warning', notice);
   $('email').focus();
-}
-
-export function signIn(event) {
-  event.preventDefault();
-  const { email, password } = Object.fromEntries(new FormData($('sign-in')));
-  return whileBusy($('sign-in-submit'), 'Signing in…', async () => {
-    clear($('sign-in-error'), $('status'), $('alert'));
-    try {
-      await send('POST', '/api/session', { email, password });
-    } catch (failure) {
-      const requestId = failure.status === 401 ? null : failure.requestId;
-      notify('error', failure.message, { region: $('sign-in-error'), requestId });
-      return $('password').select();
-    }
-    $('sign-in').reset();
-    await start();
-    focusTitle();
-  });
 }
 
 export const signOut = () => whileBusy($('sign-out'), 'Signing out…', async () => {

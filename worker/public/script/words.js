@@ -180,3 +180,8 @@ export function inTime(timestamp) {
 }
 
 export const moment = (timestamp) => new Date(timestamp).toLocaleString('en', { dateStyle: 'long', timeStyle: 'long' });
+
+const PROVIDERS = { github: 'GitHub', gitlab: 'GitLab', linkedin_oidc: 'LinkedIn', slack_oidc: 'Slack', workos: 'WorkOS', azure: 'Microsoft' };
+
+/** A provider of the project's sign-in, by Supabase's name. */
+export const providerTitle = (name) => PROVIDERS[name] ?? name.charAt(0).toUpperCase() + name.slice(1);

@@ -7,6 +7,8 @@ use crate::ids::ConnectSessionId;
 pub const SESSION: &str = "__Host-session";
 /// The session's refresh token.
 pub const REFRESH: &str = "__Host-session-refresh";
+/// A sign-in at a provider that has begun: its PKCE verifier, and where the browser goes in the end.
+pub const SIGN_IN: &str = "__Host-sign-in";
 /// The most that browsers store, with name and attributes.
 const COOKIE_MAX: usize = 4_000;
 /// A longer Cookie header is not ours.

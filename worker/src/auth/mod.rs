@@ -9,6 +9,12 @@ pub mod origin;
 pub mod service_key;
 #[cfg(target_arch = "wasm32")]
 pub mod sign_in;
+#[cfg(target_arch = "wasm32")]
+pub mod sign_in_code;
+#[cfg(target_arch = "wasm32")]
+pub mod sign_in_methods;
+#[cfg(target_arch = "wasm32")]
+pub mod sign_in_redirect;
 pub mod supabase;
 #[cfg(target_arch = "wasm32")]
 pub mod verify;

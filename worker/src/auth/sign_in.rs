@@ -26,6 +26,8 @@ struct Body {
     #[serde(default, deserialize_with = "json::given")]
     password: Option<String>,
     #[serde(default, deserialize_with = "json::given")]
+    code: Option<String>,
+    #[serde(default, deserialize_with = "json::given")]
     access_token: Option<String>,
     #[serde(default, deserialize_with = "json::given")]
     refresh_token: Option<Option<String>>,
@@ -37,71 +39,97 @@ struct Body {
 pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     let head = &context.incoming.head;
     origin::check_anonymous(head, &context.settings.app_url)?;
-    let expected = r#"expected {"email", "password"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
+    let expected = r#"expected {"email", "password"}, {"email", "code"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
     let body: Body = context.json(expected).await?;
+    let (project, client) = (&context.settings.supabase, &head.address);
     let given = (
         body.email,
         body.password,
+        body.code,
         body.access_token,
         body.refresh_token,
         body.refresh,
     );
     let (access, refresh) = match given {
-        (Some(email), Some(password), None, None, None) => {
-            by_password(context, &email, &password.into()).await?
+        (Some(email), Some(password), None, None, None, None) => {
+            let request = supabase::password_request(project, &email, &password.into(), client);
+            by_email(context, &email, &request).await?
         }
-        (None, None, Some(access), refresh, None) => {
+        (Some(email), None, Some(code), None, None, None) => {
+            if !is_code(&code) {
+                return Err(ClientError::BadCredentials.into());
+            }
+            let request = supabase::verify_code_request(project, &email, &code.into(), client);
+            by_email(context, &email, &request).await?
+        }
+        (None, None, None, Some(access), refresh, None) => {
             (access.into(), refresh.flatten().map(Secret::from))
         }
-        (None, None, None, None, Some(true)) => {
+        (None, None, None, None, None, Some(true)) => {
             origin::check_from_cookie(head, &context.settings.app_url, true)?;
             let token = context
                 .cookies()?
                 .get(cookies::REFRESH)?
                 .ok_or(ClientError::Unauthorized)?;
-            by_refresh_token(context, &token.to_owned().into()).await?
+            let request = supabase::refresh_request(project, &token.to_owned().into(), client);
+            renew(context, &request).await?
         }
         _ => return Err(ClientError::Body(expected).into()),
     };
+    let (user, cookies) = session(context, &access, refresh.as_ref()).await?;
+    let response = Response::json(200, &described(&user));
+    Ok(cookies.into_iter().fold(response, |response, cookie| {
+        response.with_header("set-cookie", cookie)
+    }))
+}
+
+/// Supabase Auth's codes have six to ten digits.
+fn is_code(text: &str) -> bool {
+    (6..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Verifies the token of a new session. Returns its user, and its cookies.
+pub async fn session(
+    context: &Context<'_>,
+    access: &Secret,
+    refresh: Option<&Secret>,
+) -> Result<(User, Vec<String>)> {
     let user = verify::verify(context.settings, access.expose()).await?;
     let lifetime = user.expires_at.saturating_sub(host::now_seconds());
-    let response = Response::json(200, &described(&user)).with_header(
-        "set-cookie",
-        cookie(cookies::SESSION, &access, lifetime.max(1))?,
-    );
-    match refresh {
-        Some(token) => Ok(response.with_header(
-            "set-cookie",
-            cookie(cookies::REFRESH, &token, REFRESH_SECONDS)?,
-        )),
-        None => Ok(response),
+    let mut cookies = vec![cookie(cookies::SESSION, access, lifetime.max(1))?];
+    if let Some(token) = refresh {
+        cookies.push(cookie(cookies::REFRESH, token, REFRESH_SECONDS)?);
+    }
+    Ok((user, cookies))
+}
+
+/// Counts an attempt to sign in to this account, or to be sent a code, unless this account or this client has had too many.
+pub async fn admit(context: &Context<'_>, email: &str) -> Result<()> {
+    let settings = context.settings;
+    let call = AdmitSignIn {
+        p_account: &settings.subject_key.account(email),
+        p_address: &settings.subject_key.address(&context.incoming.head.address),
+    };
+    match context.call(&call).await? {
+        Admission::TooMany { seconds } => Err(ClientError::TooManySignIns { seconds }.into()),
+        _ => Ok(()),
     }
 }
 
-/// Tries a password, unless this account or this client has had too many attempts. An unknown account gets the same response.
-async fn by_password(
+/// Tries a password or a code. An unknown account gets the same response.
+async fn by_email(
     context: &Context<'_>,
     email: &str,
-    password: &Secret,
+    request: &HttpRequest,
 ) -> Result<(Secret, Option<Secret>)> {
+    admit(context, email).await?;
+    let tokens = tokens(request).await?;
     let settings = context.settings;
-    let client = &context.incoming.head.address;
-    let account = settings.subject_key.account(email);
-    let address = settings.subject_key.address(client);
-    let call = AdmitSignIn {
-        p_account: &account,
-        p_address: &address,
-    };
-    if let Admission::TooMany { seconds } = context.call(&call).await? {
-        return Err(ClientError::TooManySignIns { seconds }.into());
-    }
-    let request = supabase::password_request(&settings.supabase, email, password, client);
-    let tokens = tokens(&request).await?;
     let call = ForgiveSignIns {
-        p_account: &account,
-        p_address: &address,
+        p_account: &settings.subject_key.account(email),
+        p_address: &settings.subject_key.address(&context.incoming.head.address),
     };
-    // A user with the right password is let in even if the count cannot be cleared.
+    // A user who is who they say is let in even if the count cannot be cleared.
     if let Err(error) = context.call(&call).await {
         let detail = error.detail().unwrap_or_default();
         host::log::warning(
@@ -112,25 +140,21 @@ async fn by_password(
     Ok(tokens)
 }
 
-/// Refreshes a session, unless this client has tried too often.
-async fn by_refresh_token(
+/// Refreshes a session, or exchanges the code of a sign-in at a provider, unless this client has tried too often.
+pub async fn renew(
     context: &Context<'_>,
-    token: &Secret,
+    request: &HttpRequest,
 ) -> Result<(Secret, Option<Secret>)> {
-    let settings = context.settings;
-    let client = &context.incoming.head.address;
     let call = AdmitRenewal {
-        p_address: &settings.subject_key.address(client),
+        p_address: &context
+            .settings
+            .subject_key
+            .address(&context.incoming.head.address),
     };
     if let Admission::TooMany { seconds } = context.call(&call).await? {
         return Err(ClientError::TooManySignIns { seconds }.into());
     }
-    tokens(&supabase::refresh_request(
-        &settings.supabase,
-        token,
-        client,
-    ))
-    .await
+    tokens(request).await
 }
 
 async fn tokens(request: &HttpRequest) -> Result<(Secret, Option<Secret>)> {

@@ -2,11 +2,13 @@
 
 use crate::db::project::{ApiKey, Project};
 use crate::error::{ClientError, Error, Result};
+use crate::http::url::form;
 use crate::http::{HttpRequest, HttpResponse};
 use crate::json;
 use sealed::Secret;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The tokens of a session.
@@ -22,6 +24,8 @@ pub struct Tokens {
 
 /// The largest accepted response, in bytes: a user with all metadata, or the project's keys.
 const LIMIT: u32 = 64 * 1024;
+/// The most providers that the page shows.
+const PROVIDERS_MAX: usize = 30;
 
 fn request(
     project: &Project,
@@ -48,6 +52,109 @@ pub fn password_request(
     forwarded(project, "/auth/v1/token?grant_type=password", client, body)
 }
 
+/// Builds the request for a one-time code by e-mail. It creates no user.
+pub fn code_request(project: &Project, email: &str, client: &str) -> HttpRequest {
+    let body = json!({"email": email, "create_user": false}).to_string();
+    forwarded(project, "/auth/v1/otp", client, body)
+}
+
+/// Reads the response. 400, 422 and 429 may mean that there is no such account, or that it got a code a moment ago: nobody learns which.
+pub fn read_code_sent(answer: &HttpResponse) -> Result<()> {
+    match answer.status {
+        200 | 400 | 422 | 429 => Ok(()),
+        status => Err(Error::refused("sign-in code", status, &answer.body)),
+    }
+}
+
+/// Builds the sign-in with a code that was sent by e-mail.
+pub fn verify_code_request(
+    project: &Project,
+    email: &str,
+    code: &Secret,
+    client: &str,
+) -> HttpRequest {
+    let body = json!({"type": "email", "email": email, "token": code.expose()}).to_string();
+    forwarded(project, "/auth/v1/verify", client, body)
+}
+
+/// The address at which a sign-in by one of the project's OAuth providers begins.
+pub fn sign_in_url(
+    project: &Project,
+    provider: &str,
+    redirect_to: &str,
+    challenge: &str,
+) -> String {
+    let query = form(&[
+        ("provider", provider),
+        ("redirect_to", redirect_to),
+        ("code_challenge", challenge),
+        ("code_challenge_method", "s256"),
+    ]);
+    format!("{}/auth/v1/authorize?{query}", project.url)
+}
+
+/// Builds the exchange of the code with which that sign-in ends.
+pub fn exchange_request(
+    project: &Project,
+    code: &Secret,
+    verifier: &str,
+    client: &str,
+) -> HttpRequest {
+    let body = json!({"auth_code": code.expose(), "code_verifier": verifier}).to_string();
+    forwarded(project, "/auth/v1/token?grant_type=pkce", client, body)
+}
+
+/// How users of the project can sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Methods {
+    /// Whether by password and by a code sent by e-mail.
+    pub email: bool,
+    /// The OAuth providers, by Supabase's names.
+    pub providers: Vec<String>,
+}
+
+pub fn settings_request(project: &Project) -> HttpRequest {
+    request(
+        project,
+        "GET",
+        "/auth/v1/settings",
+        &project.anon_key,
+        None,
+        None,
+    )
+}
+
+pub fn read_methods(answer: &HttpResponse) -> Result<Methods> {
+    #[derive(Deserialize)]
+    struct Settings {
+        external: BTreeMap<String, Value>,
+    }
+    // These have no page at which one signs in.
+    const OTHERS: [&str; 3] = ["email", "phone", "anonymous_users"];
+    if answer.status != 200 || !answer.is_json() {
+        return Err(Error::refused(
+            "sign-in methods",
+            answer.status,
+            &answer.body,
+        ));
+    }
+    let settings: Settings = serde_json::from_str(&answer.body)
+        .map_err(|_| Error::database_answer("sign-in methods: unexpected settings"))?;
+    let is_on = |name: &str| settings.external.get(name) == Some(&Value::Bool(true));
+    let names = settings.external.keys().map(String::as_str);
+    let providers = names.filter(|name| is_on(name) && !OTHERS.contains(name) && is_provider(name));
+    Ok(Methods {
+        email: is_on("email"),
+        providers: providers.take(PROVIDERS_MAX).map(str::to_owned).collect(),
+    })
+}
+
+/// Whether this may be the name of a provider at Supabase Auth.
+pub fn is_provider(name: &str) -> bool {
+    let of_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_:-".contains(&b);
+    (1..=60).contains(&name.len()) && name.bytes().all(of_name)
+}
+
 /// Builds the refresh of a session.
 pub fn refresh_request(project: &Project, refresh_token: &Secret, client: &str) -> HttpRequest {
     let body = json!({"refresh_token": refresh_token.expose()}).to_string();
@@ -70,15 +177,27 @@ fn forwarded(project: &Project, path: &str, client: &str, body: String) -> HttpR
     }
 }
 
-/// Reads the response to either. 400 and 422 mean wrong credentials, 429 too many attempts; 401 is about our API key.
+/// Reads the response to any of these. 400 and 422 mean wrong credentials, and so do 403 and 404 with a code that says so; 429 too many attempts;
+/// 401 is about our API key.
 pub fn read_tokens(answer: &HttpResponse) -> Result<Tokens> {
     match answer.status {
         200 if answer.is_json() => serde_json::from_str(&answer.body)
             .map_err(|_| Error::database_answer("sign-in: unexpected tokens")),
         429 => Err(ClientError::TooManySignIns { seconds: 60 }.into()),
         400 | 422 => Err(ClientError::BadCredentials.into()),
+        403 | 404 if is_spent(&answer.body) => Err(ClientError::BadCredentials.into()),
         status => Err(Error::refused("sign-in", status, &answer.body)),
     }
+}
+
+/// Whether Supabase Auth does not know the code, or no longer. It names the reason in `error_code`, or in `code` (its API of 2024).
+fn is_spent(body: &str) -> bool {
+    const CODES: [&str; 3] = ["otp_expired", "flow_state_not_found", "flow_state_expired"];
+    let body: Value = serde_json::from_str(body).unwrap_or_default();
+    let mut named = ["error_code", "code"]
+        .into_iter()
+        .filter_map(|name| body.get(name)?.as_str());
+    named.any(|code| CODES.contains(&code))
 }
 
 /// Builds the sign-out. Supabase Auth deletes this session's refresh token.
@@ -169,6 +288,19 @@ mod tests {
             read_tokens(&answer(400, "{}")),
             Err(Error::Client(ClientError::BadCredentials))
         ));
+        for body in [
+            r#"{"code":403,"error_code":"otp_expired"}"#,
+            r#"{"code":"flow_state_not_found"}"#,
+        ] {
+            assert!(matches!(
+                read_tokens(&answer(403, body)),
+                Err(Error::Client(ClientError::BadCredentials))
+            ));
+        }
+        assert!(matches!(
+            read_tokens(&answer(403, "{}")),
+            Err(Error::Database { .. })
+        ));
         assert!(matches!(
             read_tokens(&answer(429, "{}")),
             Err(Error::Client(ClientError::TooManySignIns { .. }))
@@ -185,5 +317,44 @@ mod tests {
             read_tokens(&answer(200, "{}")),
             Err(Error::Database { .. })
         ));
+    }
+
+    #[test]
+    fn the_ways_to_sign_in_are_those_that_are_on_and_have_a_page() {
+        let read = |external: &str| {
+            let mut answer = answer(
+                200,
+                &format!(r#"{{"external":{external},"disable_signup":false}}"#),
+            );
+            answer.content_type = "application/json".to_owned();
+            read_methods(&answer).unwrap()
+        };
+        let methods = read(
+            r#"{"email":true,"phone":true,"anonymous_users":true,"google":true,"azure":false,"linkedin_oidc":true,"new":1,"A b":true}"#,
+        );
+        assert_eq!(
+            (methods.email, methods.providers),
+            (true, vec!["google".to_owned(), "linkedin_oidc".to_owned()])
+        );
+        assert_eq!(
+            read("{}"),
+            Methods {
+                email: false,
+                providers: Vec::new()
+            }
+        );
+        assert!(read_methods(&answer(200, "{}")).is_err());
+        assert!(read_methods(&answer(503, "")).is_err());
+    }
+
+    // Threat model 130.
+    #[test]
+    fn whether_a_code_was_sent_is_told_to_nobody() {
+        for status in [200, 400, 422, 429] {
+            assert!(read_code_sent(&answer(status, "{}")).is_ok(), "{status}");
+        }
+        for status in [401, 500] {
+            assert!(read_code_sent(&answer(status, "{}")).is_err(), "{status}");
+        }
     }
 }
