@@ -27,8 +27,8 @@ const FILES = [
 function entries() {
   const files = globSync(FILES, { cwd: ROOT, withFileTypes: true }).filter((entry) => entry.isFile()).map((entry) => path.relative(ROOT, path.join(entry.parentPath, entry.name)))
   const read = (name) => ({ name, bytes: readFileSync(path.join(ROOT, name)) })
-  const { version, devDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'))
-  const manifest = { name: NAME, private: true, version, description: 'Deploy it with docs/deploy.md, from step 4 on', dependencies: { wrangler: devDependencies.wrangler } }
+  const { devDependencies } = JSON.parse(readFileSync(path.join(ROOT, 'package.json'), 'utf8'))
+  const manifest = { name: NAME, private: true, description: 'Deploy it with docs/deploy.md, from step 2 on', dependencies: { wrangler: devDependencies.wrangler } }
   return [
     ...files.map(read),
     // The Supabase CLI looks for the migrations there.
