@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
 
+import { PROGRAM } from "../keytool/support.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { commandsUnder } from "../support/documented.mjs";
 import { scanFixture } from "../support/scanner.mjs";
@@ -29,7 +30,6 @@ describe("the tutorial", () => {
     mkdirSync(`${place}/.dev`);
     writeFileSync(`${place}/.dev/stack.json`, JSON.stringify(worker.info));
     // What step 1 and `cargo install` do, the run of the tests has done.
-    const { PROGRAM } = await import("../keytool/support.mjs");
     symlinkSync(path.resolve(PROGRAM), `${place}/keytool`);
     const steps = ["## 3. Call the API", "## 4. Look at what is stored", "## 5. Scan it", "## 6. Look at the keys"];
     const typed = steps.flatMap((step) => commandsUnder(PAGE, step)).map(({ text }) => text.replace("cargo install --locked --path keytool\n", ""));
