@@ -308,6 +308,13 @@ begin
   v_seconds := private.admit(
     'credentials', coalesce(p_user_id, p_connect_session_id)::text, case when p_user_id is null then 10 else 60 end, '10 minutes'
   );
+  -- Who may start sessions could otherwise start another one for the next ten.
+  if v_seconds = 0 and p_connect_session_id is not null then
+    v_seconds := private.admit(
+      'credentials of an end user',
+      encode(sha256(convert_to(p_organization_id || ' ' || private.external_user_of(p_connect_session_id), 'UTF8')), 'hex'), 60, '10 minutes'
+    );
+  end if;
   if v_seconds > 0 then
     return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
   end if;
@@ -316,8 +323,9 @@ end
 $$;
 
 comment on function public.check_credential_attempts(uuid, uuid, uuid) is
-  'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user, ten for a connect session. Without a limit '
-  'anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many '
+  'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user, or for the end user of '
+  'connect sessions in an organization, and ten for a connect session. Without a limit anybody with an account could test stolen keys through the worker. '
+  'Returns admitted with the time, not_a_member, or too_many '
   'with seconds.';
 
 -- For finding integrations that share a grant, if a provider keeps one grant for a user and an app.

@@ -453,6 +453,10 @@ begin
     where s.organization_id = p_organization_id and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
   ) >= 1000 or (
     select count(*) from private.connect_sessions s
+    where s.organization_id = p_organization_id and s.external_user_id = p_external_user_id
+      and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
+  ) >= 50 or (
+    select count(*) from private.connect_sessions s
     where s.created_by = p_service_key and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
   ) >= 5000 then
     return jsonb_build_object('outcome', 'too_many');
@@ -471,7 +475,7 @@ $$;
 
 comment on function public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb) is
   'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An '
-  'organization has at most 1,000 unfinished sessions, a service key 5,000. Returns created, foreign_organization (the key acts for another), '
+  'organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), '
   'unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow) or '
   'too_many.';
 

@@ -4253,13 +4253,20 @@ begin
   v_seconds := private.admit(
     'credentials', coalesce(p_user_id, p_connect_session_id)::text, case when p_user_id is null then 10 else 60 end, '10 minutes'
   );
+  -- Who may start sessions could otherwise start another one for the next ten.
+  if v_seconds = 0 and p_connect_session_id is not null then
+    v_seconds := private.admit(
+      'credentials of an end user',
+      encode(sha256(convert_to(p_organization_id || ' ' || private.external_user_of(p_connect_session_id), 'UTF8')), 'hex'), 60, '10 minutes'
+    );
+  end if;
   if v_seconds > 0 then
     return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
   end if;
   return jsonb_build_object('outcome', 'admitted', 'at', now());
 end
 $function$;
-comment on function check_credential_attempts(uuid,uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user, ten for a connect session. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many with seconds.';
+comment on function check_credential_attempts(uuid,uuid,uuid) is 'Counts an attempt to connect with credentials, before the provider is asked: sixty in ten minutes for a user, or for the end user of connect sessions in an organization, and ten for a connect session. Without a limit anybody with an account could test stolen keys through the worker. Returns admitted with the time, not_a_member, or too_many with seconds.';
 grant execute on function check_credential_attempts(uuid,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_check(p_id uuid, p_user_id uuid, p_soon integer, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
@@ -5109,6 +5116,10 @@ begin
     where s.organization_id = p_organization_id and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
   ) >= 1000 or (
     select count(*) from private.connect_sessions s
+    where s.organization_id = p_organization_id and s.external_user_id = p_external_user_id
+      and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
+  ) >= 50 or (
+    select count(*) from private.connect_sessions s
     where s.created_by = p_service_key and s.state in ('pending', 'opened', 'waiting_for_completion') and s.expires_at > now()
   ) >= 5000 then
     return jsonb_build_object('outcome', 'too_many');
@@ -5124,7 +5135,7 @@ begin
   return jsonb_build_object('outcome', 'created', 'expires_at', v_row.expires_at);
 end
 $function$;
-comment on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb) is 'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An organization has at most 1,000 unfinished sessions, a service key 5,000. Returns created, foreign_organization (the key acts for another), unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow) or too_many.';
+comment on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb) is 'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow) or too_many.';
 grant execute on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.create_service_key(p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_days integer DEFAULT NULL::integer)

@@ -33,8 +33,8 @@ const creation = ({ organization, key }, over = {}) => ({
   p_code_challenge: CHALLENGE, p_scopes: {}, p_metadata: {}, ...over,
 });
 /** A session in the state opened: `{ id, key, organization }`. */
-async function openedSession(of) {
-  const args = creation(of);
+async function openedSession(of, over) {
+  const args = creation(of, over);
   assert.equal((await call(service, "create_connect_session", args)).outcome, "created");
   const { outcome } = await call(service, "open_connect_session", { p_token_hash: args.p_token_hash, p_binding_hash: hash("browser") });
   assert.equal(outcome, "opened");
@@ -168,6 +168,35 @@ describe("connect sessions", () => {
     assert.equal(answers.filter(({ outcome }) => outcome === "created").length, 10);
     await owner`update private.connect_sessions set expires_at = now() where organization_id = ${of.organization}`;
     assert.equal((await call(service, "create_connect_session", creation(of))).outcome, "created");
+  });
+
+  // Threat model 215.
+  test("an end user has at most 50 unfinished sessions in an organization, also at once, and leaves room for the others", async () => {
+    const of = await backend();
+    const answers = await Promise.all(Array.from({ length: 60 }, () => call(service, "create_connect_session", creation(of))));
+    assert.deepEqual(answers.map(({ outcome }) => outcome).sort(), [...Array(50).fill("created"), ...Array(10).fill("too_many")]);
+    assert.equal((await call(service, "create_connect_session", creation(of, { p_external_user_id: "u2" }))).outcome, "created");
+    assert.equal((await call(service, "create_connect_session", creation(await backend()))).outcome, "created");
+    await owner`update private.connect_sessions set expires_at = now() where organization_id = ${of.organization}`;
+    assert.equal((await call(service, "create_connect_session", creation(of))).outcome, "created");
+  });
+
+  // Threat model 215.
+  test("an end user tries sixty credentials in ten minutes, however many sessions are started, and other end users go on", async () => {
+    const of = await backend();
+    const attempts = async (session, count) => {
+      const outcomes = [];
+      for (let n = 0; n < count; n++) {
+        const args = { p_user_id: null, p_organization_id: of.organization, p_connect_session_id: session.id };
+        outcomes.push((await call(service, "check_credential_attempts", args)).outcome);
+      }
+      return outcomes;
+    };
+    for (let n = 0; n < 6; n++) {
+      assert.deepEqual(await attempts(await openedSession(of), 11), [...Array(10).fill("admitted"), "too_many"]);
+    }
+    assert.deepEqual(await attempts(await openedSession(of), 1), ["too_many"]);
+    assert.deepEqual(await attempts(await openedSession(of, { p_external_user_id: "u2" }), 1), ["admitted"]);
   });
 
   test("a session that is opened late, or that lasts, ends within an hour, and is deleted a day later", async () => {
