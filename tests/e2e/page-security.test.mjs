@@ -84,6 +84,8 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     await finding(page, "second").waitFor();
     assert.deepEqual(await titles(page), ["Low"]);
     await page.getByLabel("Show").selectOption("resolved");
+    await page.getByText("There are no resolved findings of this severity.").waitFor();
+    await page.getByLabel("Severity").selectOption("");
     await page.getByText("There are no resolved findings.").waitFor();
     assert.deepEqual(errors(), []);
   });
@@ -118,6 +120,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     const { page, integration, user, errors } = await securityOf(t, []);
     await page.getByText("This account has not been scanned yet.").waitFor();
     await page.getByText("Not yet").waitFor();
+    await page.getByText("No scan has looked yet, so nothing is known.").waitFor();
     await page.getByRole("button", { name: "Scan now" }).click();
     await page.locator("#scan-progress").getByText("Waiting for the scanner…").waitFor();
     assert.equal(await page.getByRole("button", { name: "Scan now" }).isVisible(), false);

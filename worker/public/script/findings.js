@@ -17,6 +17,8 @@ const CHOICES = {
 };
 
 let shown = null;
+/** Whether a scan has judged it. */
+let scanned = false;
 let changed = () => {};
 
 const { reset, open, more: loadMoreFindings } = paged({
@@ -30,17 +32,17 @@ export { loadMoreFindings };
 
 const severity = () => ($('findings-severity').value ? { severity: $('findings-severity').value } : {});
 
-/** Shows an integration's findings. `onchange` is called after a mute was created or ended. */
-export function openFindings(id, onchange) {
-  [shown, changed] = [id, onchange];
-  reset();
-  return open(id);
+/** Shows an integration's findings. `isScanned`: a scan has judged it. `onchange` is called after a mute was created or ended. */
+export function openFindings(id, isScanned, onchange) {
+  [shown, scanned, changed] = [id, isScanned, onchange];
+  return filterFindings();
 }
 
 export function filterFindings() {
   reset();
-  const { value } = $('findings-state');
-  $('findings-empty').textContent = value === 'open' ? 'There are no open findings.' : `There are no ${value} findings.`;
+  const some = `${$('findings-state').value} findings${$('findings-severity').value ? ' of this severity' : ''}`;
+  // Before the first scan an empty list is no good news.
+  $('findings-empty').textContent = scanned ? `There are no ${some}.` : 'No scan has looked yet, so nothing is known.';
   return open(shown);
 }
 

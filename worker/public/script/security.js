@@ -44,7 +44,7 @@ export async function openSecurity(id) {
     showOrganizations(false);
     show('security');
     // Not awaited: the focus moves to the title when this function ends.
-    openFindings(id, reload);
+    openFindings(id, assessments.some(({ results }) => results), reload);
     loadMutes();
     if (assessments[0] && assessments[0].state !== 'done') watch(assessments[0].id);
   } catch (failure) {
@@ -63,7 +63,7 @@ async function reload() {
   if (!here()) return;
   renderRuns(assessments);
   renderCoverage(coverage);
-  await Promise.all([openFindings(id, reload), loadMutes()]);
+  await Promise.all([openFindings(id, assessments.some(({ results }) => results), reload), loadMutes()]);
   if (document.activeElement === document.body) $('findings-title').focus();
 }
 
