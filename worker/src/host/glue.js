@@ -21,7 +21,7 @@ const PAGE = [
     "base-uri 'none'; frame-ancestors 'none'",
 ];
 
-// Indexed by the Rust side's `Media`.
+// Indexed by the Rust side's `ContentType`.
 const HEADERS = [
   [...SECURITY, NOTHING, ["content-type", "application/json"]],
   [...SECURITY, PAGE, ["content-type", "text/html; charset=utf-8"]],

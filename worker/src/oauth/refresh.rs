@@ -57,8 +57,8 @@ pub fn read(
     answer: Result<HttpResponse, SendError>,
     now: DateTime<Utc>,
 ) -> Redemption {
-    let (status, said) = match &answer {
-        Ok(answer) => (answer.status, said(provider, answer)),
+    let (status, reported) = match &answer {
+        Ok(answer) => (answer.status, reported_error(provider, answer)),
         Err(_) => (0, None),
     };
     let unusable = match token::read(provider, answer, now) {
@@ -66,20 +66,20 @@ pub fn read(
         Err(unusable) => unusable,
     };
     let detail = unusable.error.detail().unwrap_or_default().to_owned();
-    match (&said, status) {
-        (Some(Said::InvalidGrant), _) => Redemption::InvalidGrant,
-        (Some(Said::InvalidClient), _) => Redemption::InvalidClient,
+    match (&reported, status) {
+        (Some(ReportedError::InvalidGrant), _) => Redemption::InvalidGrant,
+        (Some(ReportedError::InvalidClient), _) => Redemption::InvalidClient,
         // 503 means that the request was not handled (RFC 9110, 15.6.4). Any other failure may have come after the redemption.
-        (Some(Said::Other(_)), 200) | (_, 300..=499 | 503) => Redemption::Refused {
+        (Some(ReportedError::Other(_)), 200) | (_, 300..=499 | 503) => Redemption::Refused {
             detail,
-            refusal: refusal(status, said),
+            refusal: refusal(status, reported),
         },
         _ => Redemption::OutcomeUnknown(detail),
     }
 }
 
 /// The refusal, to compare with others. None if the server is only unavailable.
-fn refusal(status: u16, said: Option<Said>) -> Option<ClientError> {
+fn refusal(status: u16, reported: Option<ReportedError>) -> Option<ClientError> {
     // Error codes about the client or the request: the same for every grant.
     const OF_CLIENT: [&str; 5] = [
         "invalid_client",
@@ -91,8 +91,8 @@ fn refusal(status: u16, said: Option<Said>) -> Option<ClientError> {
     if !matches!(status, 200 | 400..=499) || matches!(status, 408 | 425 | 429) {
         return None;
     }
-    let code = match said {
-        Some(Said::Other(code)) => Some(code),
+    let code = match reported {
+        Some(ReportedError::Other(code)) => Some(code),
         _ => None,
     };
     let may_be_ours = code
@@ -110,13 +110,13 @@ fn refusal(status: u16, said: Option<Said>) -> Option<ClientError> {
 
 /// Whether the body contains one of these errors (RFC 6749, 5.2, or the entry's), whatever the status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Said {
+enum ReportedError {
     InvalidGrant,
     InvalidClient,
     Other(String),
 }
 
-fn said(provider: &Provider, answer: &HttpResponse) -> Option<Said> {
+fn reported_error(provider: &Provider, answer: &HttpResponse) -> Option<ReportedError> {
     // For a client of the user's own. Auth0 reports a wrong secret as `access_denied`, with status 401 or 403.
     const INVALID_CLIENT: [&str; 3] = ["invalid_client", "unauthorized_client", "access_denied"];
     let body = body(provider, answer);
@@ -126,7 +126,7 @@ fn said(provider: &Provider, answer: &HttpResponse) -> Option<Said> {
         let mut refused = provider.invalid_grant.iter();
         let is_bare = is_word && answer.status != 200 && answer.body.trim() == "invalid_grant";
         if is_bare || refused.any(|refused| matches(refused, answer, body.as_ref())) {
-            return Some(Said::InvalidGrant);
+            return Some(ReportedError::InvalidGrant);
         }
     }
     if !is_word {
@@ -134,9 +134,9 @@ fn said(provider: &Provider, answer: &HttpResponse) -> Option<Said> {
     }
     let error = body.as_ref()?.get("error")?.as_str()?;
     Some(match is_own {
-        true if INVALID_CLIENT.contains(&error) => Said::InvalidClient,
-        false if error == "invalid_grant" => Said::InvalidGrant,
-        _ => Said::Other(error.to_owned()),
+        true if INVALID_CLIENT.contains(&error) => ReportedError::InvalidClient,
+        false if error == "invalid_grant" => ReportedError::InvalidGrant,
+        _ => ReportedError::Other(error.to_owned()),
     })
 }
 
@@ -157,7 +157,7 @@ fn matches(refused: &RefusedGrant, answer: &HttpResponse, body: Option<&Value>) 
         pointers
             .into_iter()
             .filter_map(text)
-            .any(|said| said.to_ascii_lowercase().contains(&wanted))
+            .any(|reported| reported.to_ascii_lowercase().contains(&wanted))
     };
     refused.code.is_some()
         && text(&refused.at) == refused.code.as_deref()
