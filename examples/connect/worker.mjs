@@ -37,7 +37,17 @@ export function workerClient({ url, serviceKey, organization, returnUrl }) {
       return { id, url: link, verifier };
     },
     show: (id) => ask("GET", `/api/connect-sessions/${id}`),
-    complete: ({ id, verifier }, code) => ask("POST", `/api/connect-sessions/${id}/complete`, { code, code_verifier: verifier }),
+    /** Completes a session. Where the answer was lost, or an earlier one, the session itself says what it connected. */
+    async complete({ id, verifier }, code) {
+      try {
+        return await ask("POST", `/api/connect-sessions/${id}/complete`, { code, code_verifier: verifier });
+      } catch (failure) {
+        if (failure instanceof WorkerError && failure.code !== "connect_session_completed") throw failure;
+        const session = await this.show(id);
+        if (!session.integration) throw failure;
+        return session;
+      }
+    },
     /** A live access token. It needs PLAINTEXT_CREDENTIALS; without it, ask for the sealed form and open that. */
     async accessToken(integration) {
       const { credential } = await ask("POST", `/api/integrations/${integration}/credential`, { form: "plain" });

@@ -68,6 +68,20 @@ describe("the example application", { concurrency: 2 }, () => {
     );
   });
 
+  it("a user whose answer was lost on the way returns once more and has the account", async (t) => {
+    const { page } = await windowOf(t);
+    await page.getByRole("button", { name: "Connect an account" }).click();
+    await page.getByRole("button", { name: "Continue with Supabase" }).click();
+    const login = `again ${randomUUID()}`;
+    await consentAt(page, login);
+    await page.getByText(`${login} is connected.`).waitFor();
+    // The worker has completed the session, as far as the browser knows it has not.
+    await page.reload();
+    await page.getByText(`${login} is connected.`).waitFor();
+    await page.getByRole("link", { name: "Your accounts" }).click();
+    assert.equal(await page.getByRole("button", { name: `Use ${login}` }).count(), 1);
+  });
+
   it("the popup is told by polling, although the worker's page cuts it off from its opener", async (t) => {
     const { page, context, errors } = await windowOf(t);
     const opening = context.waitForEvent("page");

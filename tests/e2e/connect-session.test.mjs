@@ -11,6 +11,7 @@ import { opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
 import { rowOf } from "../support/refresh.mjs";
 import { createOrganization } from "../support/users.mjs";
+import { until } from "../support/wait.mjs";
 
 const settings = { RETURN_ORIGINS: `${ORIGIN}, http://localhost:4000`, PLAINTEXT_CREDENTIALS: "true" };
 
@@ -184,7 +185,8 @@ describe("a connect session", { concurrency: true }, () => {
       (await backend.complete(session, wrong, over)).expect(400, "wrong_completion");
     }
     const attempts = await Promise.all(Array.from({ length: 8 }, () => backend.complete(session, code)));
-    assert.equal(attempts.filter(({ status }) => status === 200).length, 1, JSON.stringify(attempts.map(({ text }) => text)));
+    const outcomes = attempts.map(({ status, json }) => json.error?.code ?? status);
+    assert.deepEqual(outcomes.sort(), [200, ...Array(7).fill("connect_session_completed")]);
     (await backend.complete(session, code)).expect(409, "connect_session_completed");
     assert.equal((await rows(backend)).length, 1);
 
@@ -220,6 +222,40 @@ describe("a connect session", { concurrency: true }, () => {
     });
     assert.equal(status, 401);
     assert.equal((await rows(backend)).length, 0);
+  });
+
+  // Threat model 207.
+  it("a completion whose grant expires after its code was accepted says that the session is over", async () => {
+    const backend = await backendOf();
+    const session = await backend.start();
+    const code = (await visitor().finish(session, login())).searchParams.get("code");
+    const completing = await fixture.sql.begin(async (sql) => {
+      // The completion is admitted, and waits for this lock before it looks at the grant.
+      await sql`select private.lock_names(${backend.organization}, 'supabase')`;
+      const answer = backend.complete(session, code);
+      const admitted = () => fixture.sql`select from private.connect_sessions where id = ${session.id} and completed_by is not null`;
+      await until("the completion is admitted", async () => (await admitted()).length === 1);
+      await fixture.sql`update public.pending_connections set expires_at = now() where connect_session_id = ${session.id}`;
+      return { answer };
+    });
+    (await completing.answer).expect(409, "connect_session_over");
+    assert.equal((await rows(backend)).length, 0);
+  });
+
+  it("a user who cancels while the session ends otherwise is not told that it was canceled", async () => {
+    const backend = await backendOf();
+    const session = await backend.start();
+    const browser = visitor();
+    (await browser.open(session)).expect(200);
+    const canceling = await fixture.sql.begin(async (sql) => {
+      await sql`update private.connect_sessions set state = 'failed', failure = 'account_mismatch' where id = ${session.id}`;
+      const answer = browser.step(session, "cancel");
+      const waits = () => fixture.sql`select from pg_stat_activity where wait_event_type = 'Lock' and query like '%fail_connect_session%'`;
+      await until("the cancellation waits", async () => (await waits()).length > 0);
+      return { answer };
+    });
+    (await canceling.answer).expect(409, "connect_session_over");
+    assert.equal((await backend.show(session.id)).expect(200).json.failure, "account_mismatch");
   });
 
   // Threat model 208.
@@ -283,9 +319,14 @@ describe("a connect session", { concurrency: true }, () => {
       { external_user_name: "\u202e" }, { integration_types: [] }, { integration_types: undefined }, { integration_id: randomUUID() },
       { integration_types: Array(101).fill("supabase") }, { code_challenge: "x" }, { code_challenge: undefined }, { state: "" }, { state: "x".repeat(513) },
       { metadata: [] }, { metadata: { x: "y".repeat(2100) } }, { scopes: [] }, { user_id: randomUUID() },
+      // What the database cannot store, or only in another size than its text has.
+      { state: "a\0b" }, { metadata: { x: ["a\0b"] } }, { metadata: { "a\0b": 1 } }, { metadata: { x: Array(300).fill(1e300) } },
+      { metadata: { x: Array(300).fill(1e-300) } },
     ]) {
       (await ask(over)).expect(400, "invalid_request");
     }
+    (await ask({ return_url: `https://app.example/${"ä".repeat(1000)}` })).expect(400, "return_url_not_allowed");
+    (await ask({ metadata: { x: [1e300, 1e-300, -1.5e17, 0.1], y: "\\u0000\u001f" } })).expect(201);
     (await ask({ integration_types: ["supabase", "github"] })).expect(400, "provider_unknown");
     (await ask({ scopes: { supabase: ["all"] } })).expect(400, "scopes_not_allowed");
     (await ask({ scopes: { github: ["repo"] } })).expect(400, "scopes_not_allowed");
@@ -316,6 +357,8 @@ describe("a connect session", { concurrency: true }, () => {
       assert.equal(await asked({}), "projects:read database:read");
       const more = backend.request({ scopes: { supabase: ["database:read", "database:write"] } }).body;
       (await backend.send("POST", "/api/connect-sessions", more)).expect(400, "scopes_not_allowed");
+      const repeated = backend.request({ scopes: { supabase: Array(600).fill("database:read") } }).body;
+      (await backend.send("POST", "/api/connect-sessions", repeated)).expect(400, "invalid_request");
     } finally {
       await worker.stop();
     }

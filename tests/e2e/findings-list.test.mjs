@@ -181,7 +181,7 @@ describe("findings and mutes", { concurrency: true }, () => {
     for (const body of [
       {}, [], null, endless, muteOf({ check_id: "supabase_planted" }), muteOf({ check_id: "" }), muteOf({ reason: "planted" }), muteOf({ reason: null }),
       muteOf({ note: "no" }), muteOf({ note: "   a   " }), muteOf({ note: "x".repeat(501) }), muteOf({ expires_at: inDays(-1) }), muteOf({ expires_at: inDays(367) }),
-      muteOf({ expires_at: "tomorrow" }), muteOf({ expires_at: "2027-02-30T00:00:00Z" }), muteOf({ expires_at: 5 }), muteOf({ resource_id: "a" }),
+      muteOf({ expires_at: "tomorrow" }), muteOf({ expires_at: "0000-01-01T00:00:00Z" }), muteOf({ expires_at: "9999-12-31T23:59:59-23:59" }), muteOf({ expires_at: "2027-02-30T00:00:00Z" }), muteOf({ expires_at: 5 }), muteOf({ resource_id: "a" }),
       muteOf({ integration_id: integration.id, item: "a" }), muteOf({ integration_id: integration.id, resource_id: "" }),
       muteOf({ integration_id: integration.id, resource_id: "x".repeat(1001) }), muteOf({ integration_id: "x" }), muteOf({ organization_id: "x" }),
       muteOf({ created_by: browser.user.id }), muteOf({ note: "a\u0000b" }), muteOf({ integration_id: integration.id, resource_id: "a", item: "x".repeat(301) }),

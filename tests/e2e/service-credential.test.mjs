@@ -174,7 +174,7 @@ describe("a service key", { concurrency: true }, () => {
     const stranger = await BrowserSession.signedIn(fixture.worker);
     (await stranger.get(query)).expect(403, "not_a_member");
     (await stranger.post(KEYS, body)).expect(403, "not_a_member");
-    for (const wrong of [{ scopes: [] }, { scopes: ["all"] }, { name: "" }, { expires_at: "soon" }, { expires_at: "2020-01-01T00:00:00Z" }, { extra: 1 }]) {
+    for (const wrong of [{ scopes: [] }, { scopes: ["all"] }, { name: "" }, { expires_at: "soon" }, { expires_at: "2020-01-01T00:00:00Z" }, { expires_at: "0000-01-01T00:00:00Z" }, { expires_at: "9999-12-31T23:59:59-23:59" }, { extra: 1 }]) {
       (await owner.post(KEYS, { ...body, ...wrong })).expect(400, "invalid_request");
     }
   });

@@ -43,5 +43,6 @@ mod entry;
 mod host;
 #[cfg(target_arch = "wasm32")]
 mod liveness;
+mod moment;
 #[cfg(target_arch = "wasm32")]
 mod recovery;

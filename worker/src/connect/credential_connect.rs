@@ -124,14 +124,25 @@ pub async fn checked(
             .get_or_insert_with(|| client.provider.scopes.clone());
         config = credentials::renewed(&config, &grant);
     }
-    let request = identity::request(offer, &config).ok_or(Error::Internal {
+    match account_of(context, offer, &config).await {
+        Ok(account) => {
+            let config = credentials::with_account(&config, offer.provider(), &account);
+            Ok((account, config))
+        }
+        Err(error) => {
+            revoke(context, offer, &config).await;
+            Err(error)
+        }
+    }
+}
+
+async fn account_of(context: &Context<'_>, offer: &Offer, config: &PlainConfig) -> Result<Account> {
+    let request = identity::request(offer, config).ok_or(Error::Internal {
         detail: "an entry of the catalogue wants what it does not ask for".to_owned(),
     })?;
     let answer = taken(context, "identity endpoint", host::fetch(&request).await)?;
-    let accounts = identity::read(offer, &config, answer, identity::Asked::All)?;
-    let account = accounts.into_iter().next().ok_or(ClientError::NoAccounts)?;
-    let config = credentials::with_account(&config, offer.provider(), &account);
-    Ok((account, config))
+    let accounts = identity::read(offer, config, answer, identity::Asked::All)?;
+    Ok(accounts.into_iter().next().ok_or(ClientError::NoAccounts)?)
 }
 
 /// Returns the response, unless it rejects the credentials.
@@ -158,12 +169,17 @@ async fn stored(
     config: &PlainConfig,
 ) -> Result<store_connection::Stored> {
     let result = store_connection::complete(context, connection, config).await;
-    if let (Err(Error::Client(_)), Some(client), Some(access_token)) = (
-        &result,
-        offer.client(config),
-        credential(config, "access_token"),
-    ) {
-        revocations::directly(context, &client, &access_token, None).await;
+    if let Err(Error::Client(_)) = &result {
+        revoke(context, offer, config).await;
     }
     result
+}
+
+/// Revokes the token that was requested with the credentials, if any: it is stored nowhere.
+pub async fn revoke(context: &Context<'_>, offer: &Offer, config: &PlainConfig) {
+    if let (Some(client), Some(access_token)) =
+        (offer.client(config), credential(config, "access_token"))
+    {
+        revocations::directly(context, &client, &access_token, None).await;
+    }
 }

@@ -12,11 +12,14 @@ use crate::db::{
     AddPendingConnection, ConnectSessionOpened, ConnectSessionState, Connector,
     FindOpenedConnectSession, OpenConnectSession, OpenedConnectSession,
 };
-use crate::error::{ClientError, Error, Result};
+use crate::error::{ClientError, Result};
 use crate::host::{self, random_bytes, random_uuid};
 use crate::http::Response;
 use crate::ids::{ConnectSessionId, PendingId};
+use crate::oauth::Account;
+use crate::offer::Offer;
 use crate::random::RandomToken;
+use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -97,6 +100,27 @@ pub async fn enter_credentials(context: &Context<'_>, id: &str) -> Result<Respon
     let connector = Connector::Session(session.id);
     credential_connect::admit(context, connector, session.organization_id).await?;
     let (account, config) = credential_connect::checked(context, offer, given).await?;
+    let pending = match write_down(context, &session, offer, &account, &config).await {
+        Ok(pending) => pending,
+        Err(error) => {
+            // If the write arrives late after all, the schedule gives it up.
+            credential_connect::revoke(context, offer, &config).await;
+            return Err(error);
+        }
+    };
+    // If this fails, the credentials expire with the pending connection.
+    let return_to = session_return::park(context, &session.returns, pending, &account).await?;
+    Ok(returning(&return_to))
+}
+
+/// Stores the entered credentials as pending, if they are those of the account to reconnect.
+async fn write_down(
+    context: &Context<'_>,
+    session: &OpenedConnectSession,
+    offer: &Offer,
+    account: &Account,
+    config: &PlainConfig,
+) -> Result<PendingId> {
     if session.reconnects.is_some() && session.account_id.as_ref() != Some(&account.id) {
         return Err(ClientError::AccountMismatch.into());
     }
@@ -105,21 +129,19 @@ pub async fn enter_credentials(context: &Context<'_>, id: &str) -> Result<Respon
         &context.settings.ring,
         session.organization_id,
         Row::Pending(pending),
-        &config,
+        config,
         &mut host::random,
     )?;
     let call = AddPendingConnection {
         p_id: pending,
-        connector: connector.into(),
+        connector: Connector::Session(session.id).into(),
         p_organization_id: session.organization_id,
-        p_integration_type: &body.integration_type,
+        p_integration_type: &offer.provider().kind,
         p_config: &config,
         p_return_to: "/",
     };
     persistently(context, &call).await?;
-    // If this fails, the credentials expire with the pending connection.
-    let return_to = session_return::park(context, &session.returns, pending, &account).await?;
-    Ok(returning(&return_to))
+    Ok(pending)
 }
 
 /// `POST /api/connect/:id/account`: chooses one of a grant's accounts.
@@ -150,10 +172,8 @@ pub async fn cancel(context: &Context<'_>, id: &str) -> Result<Response> {
     if session.state != ConnectSessionState::Opened {
         return Err(ClientError::ConnectSessionOver.into());
     }
-    let (_, declined, _) = Error::from(ClientError::Declined).answer();
-    Ok(returning(
-        &session_return::fail(context, &session.returns, declined).await,
-    ))
+    let return_to = session_return::cancel(context, &session.returns).await?;
+    Ok(returning(&return_to))
 }
 
 /// The session whose link this browser opened.

@@ -2,7 +2,7 @@
 
 use crate::connect::store_connection::persistently;
 use crate::context::Context;
-use crate::db::{FailConnectSession, ParkConnection, Parked, SessionReturn};
+use crate::db::{ConnectSessionFailed, FailConnectSession, ParkConnection, Parked, SessionReturn};
 use crate::error::{ClientError, Error, Result};
 use crate::host::{log, random_bytes};
 use crate::http::Response;
@@ -36,8 +36,21 @@ pub async fn park(
     }
 }
 
+/// Ends the session because its user cancels. Returns the URL with the error's code.
+pub async fn cancel(context: &Context<'_>, session: &SessionReturn) -> Result<String> {
+    let (_, declined, _) = Error::from(ClientError::Declined).answer();
+    let call = FailConnectSession {
+        p_id: session.id,
+        p_failure: declined,
+    };
+    match context.call(&call).await? {
+        ConnectSessionFailed::Failed => Ok(location(session, "error", declined)),
+        ConnectSessionFailed::Over => Err(ClientError::ConnectSessionOver.into()),
+    }
+}
+
 /// Ends the session without a connection. Returns the URL with the error's code.
-pub async fn fail(context: &Context<'_>, session: &SessionReturn, failure: &str) -> String {
+async fn fail(context: &Context<'_>, session: &SessionReturn, failure: &str) -> String {
     let call = FailConnectSession {
         p_id: session.id,
         p_failure: failure,

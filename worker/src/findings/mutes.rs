@@ -10,7 +10,8 @@ use crate::error::{ClientError, Result};
 use crate::http::Response;
 use crate::http::query::Query;
 use crate::ids::{IntegrationId, MuteId, OrganizationId};
-use chrono::{DateTime, SecondsFormat, Utc};
+use crate::moment;
+use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -75,7 +76,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         .as_deref()
         .map(IntegrationId::parse)
         .transpose()?;
-    let end = DateTime::parse_from_rfc3339(&body.expires_at).map_err(|_| BAD_END)?;
+    let end = moment::parse(&body.expires_at).ok_or(BAD_END)?;
     let mute = NewMute {
         check_id: &body.check_id,
         integration_id: integration,
@@ -83,9 +84,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         item: body.item.as_deref(),
         reason: body.reason,
         note: body.note.trim(),
-        expires_at: &end
-            .with_timezone(&Utc)
-            .to_rfc3339_opts(SecondsFormat::Micros, true),
+        expires_at: &end.to_rfc3339_opts(SecondsFormat::Micros, true),
     };
     check(&mute)?;
     let call = MuteFindings {

@@ -50,7 +50,9 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
 /// A URL of a backend to return to from a connect session: absolute, with one of these origins, without user and fragment, and without the
 /// parameters that we add.
 pub fn parse_return_url(text: &str, origins: &[String]) -> Option<Url> {
-    let url = Url::parse(text).ok().filter(|_| text.len() <= 2048)?;
+    // The parser's text is stored. It percent-encodes, so it may be longer.
+    let url = Url::parse(text).ok()?;
+    let is_short = text.len() <= 2048 && url.as_str().len() <= 2048;
     // An origin of the settings is https, or http on this very machine.
     let is_known = origins.contains(&url.origin().ascii_serialization());
     let is_plain = url.username().is_empty()
@@ -59,7 +61,7 @@ pub fn parse_return_url(text: &str, origins: &[String]) -> Option<Url> {
         && !text.contains(['@', '#', '\\']);
     let mut names = url.query_pairs().map(|(name, _)| name);
     let is_free = !names.any(|name| ["session", "code", "error", "state"].contains(&&*name));
-    (is_known && is_plain && is_free).then_some(url)
+    (is_short && is_known && is_plain && is_free).then_some(url)
 }
 
 /// A path with one more query parameter; the value is percent-encoded.
@@ -190,6 +192,7 @@ mod tests {
             "https://app.example/a?code=1",
             "https://app.example/a?x=1&state=2",
             &format!("https://app.example/{}", "x".repeat(2048)),
+            &format!("https://app.example/{}", "ä".repeat(1000)),
         ] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }

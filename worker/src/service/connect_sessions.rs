@@ -9,7 +9,7 @@ use crate::db::{
     CreateConnectSession, FindConnectSession, ParkedGrant, Scopes,
 };
 use crate::display_name::confusing;
-use crate::error::{ClientError, Result};
+use crate::error::{ClientError, Error, Result};
 use crate::host::{random_bytes, random_uuid};
 use crate::http::Response;
 use crate::http::url::parse_return_url;
@@ -107,10 +107,34 @@ fn check(body: &NewSession) -> Result<()> {
     if state.is_some_and(|length| !(1..=512).contains(&length)) {
         return wrong("state must be 1 to 512 characters");
     }
-    if Value::Object(body.metadata.clone()).to_string().len() > 2_048 {
-        return wrong("metadata must be an object of at most 2048 bytes");
+    if json!(body.scopes).to_string().len() > 4_096 {
+        return wrong("scopes must be an object of at most 4096 bytes");
+    }
+    let metadata = Value::Object(body.metadata.clone());
+    if metadata.to_string().len() + exponents(&metadata) > METADATA_MAX {
+        return wrong(
+            "metadata must be an object of at most 2048 bytes, with its numbers written out",
+        );
     }
     Ok(())
+}
+
+/// The longest metadata, in bytes. The table's bound leaves room for the blanks that the database adds.
+const METADATA_MAX: usize = 2_048;
+
+/// How many bytes a value gets longer at the most, because the database writes its numbers out: 1e300 has 301 digits there.
+fn exponents(value: &Value) -> usize {
+    match value {
+        Value::Number(number) => match number.to_string().split_once(['e', 'E']) {
+            Some((_, exponent)) => exponent
+                .parse()
+                .map_or(METADATA_MAX, |exponent: i16| exponent.unsigned_abs().into()),
+            None => 0,
+        },
+        Value::Array(items) => items.iter().map(exponents).sum(),
+        Value::Object(members) => members.values().map(exponents).sum(),
+        _ => 0,
+    }
 }
 
 fn is_line(text: &str) -> bool {
@@ -184,8 +208,13 @@ pub async fn complete(context: &Context<'_>, id: &str) -> Result<Response> {
         }
         CompletionAdmitted::Unknown => return Err(UNKNOWN.into()),
     };
-    store(context, id, &grant).await?;
-    shown(context, key, id).await
+    match store(context, id, &grant).await {
+        Err(Error::Client(
+            error @ (ClientError::UnknownChoice | ClientError::UnknownIntegration),
+        )) => Err(gone(context, key, id, error).await?.into()),
+        Err(error) => Err(error),
+        Ok(()) => shown(context, key, id).await,
+    }
 }
 
 async fn store(context: &Context<'_>, id: ConnectSessionId, grant: &ParkedGrant) -> Result<()> {
@@ -211,6 +240,28 @@ async fn store(context: &Context<'_>, id: ConnectSessionId, grant: &ParkedGrant)
     Ok(())
 }
 
+/// The error of a completion whose grant, or integration to reconnect, is gone: another completion stored it, or it has expired.
+async fn gone(
+    context: &Context<'_>,
+    key: ServiceKeyId,
+    id: ConnectSessionId,
+    error: ClientError,
+) -> Result<ClientError> {
+    let call = FindConnectSession {
+        p_service_key: key,
+        p_id: id,
+    };
+    let ConnectSessionFound::Found { connect_session } = context.call(&call).await? else {
+        return Ok(UNKNOWN);
+    };
+    let state = connect_session.get("state").and_then(Value::as_str);
+    Ok(match (state, error) {
+        (Some("completed"), _) => ClientError::ConnectSessionCompleted,
+        (Some("waiting_for_completion"), error @ ClientError::UnknownIntegration) => error,
+        _ => ClientError::ConnectSessionOver,
+    })
+}
+
 async fn shown(context: &Context<'_>, key: ServiceKeyId, id: ConnectSessionId) -> Result<Response> {
     let call = FindConnectSession {
         p_service_key: key,
@@ -219,5 +270,23 @@ async fn shown(context: &Context<'_>, key: ServiceKeyId, id: ConnectSessionId) -
     match context.call(&call).await? {
         ConnectSessionFound::Found { connect_session } => Ok(Response::json(200, &connect_session)),
         ConnectSessionFound::Unknown => Err(UNKNOWN.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_with_an_exponent_counts_as_it_is_stored() {
+        for (text, longer) in [
+            ("[1, 0.1, -12345678901234567890123]", 0),
+            (r#"{"a": [1e300, {"b": 1.5E-20}], "e": "1e300"}"#, 320),
+            ("1e99999", METADATA_MAX),
+            ("1e-99999999999999999999", METADATA_MAX),
+        ] {
+            let value = serde_json::from_str(text).unwrap();
+            assert_eq!(exponents(&value), longer, "{text}");
+        }
     }
 }

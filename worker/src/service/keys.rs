@@ -12,8 +12,8 @@ use crate::host::random_bytes;
 use crate::http::Response;
 use crate::http::query::organization;
 use crate::ids::{OrganizationId, ServiceKeyId};
+use crate::moment;
 use crate::oauth::token;
-use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -62,11 +62,10 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
     if body.scopes.is_empty() {
         return Err(ClientError::Invalid("scopes must name at least one scope").into());
     }
-    let expires_at = body.expires_at.as_deref().map(DateTime::parse_from_rfc3339);
-    let expires_at = expires_at
-        .transpose()
-        .map_err(|_| ClientError::Invalid(EXPIRY))?
-        .map(|moment| token::timestamp(moment.to_utc()));
+    let expires_at = match body.expires_at.as_deref().map(moment::parse) {
+        Some(None) => return Err(ClientError::Invalid(EXPIRY).into()),
+        given => given.flatten().map(token::timestamp),
+    };
     let key = ServiceKey::from_bytes(random_bytes()?);
     let call = CreateServiceKey {
         p_user_id: user,
