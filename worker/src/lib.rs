@@ -23,6 +23,7 @@ pub mod http;
 pub mod ids;
 pub mod integrations;
 pub mod jobs;
+pub mod moment;
 pub mod oauth;
 pub mod offer;
 pub mod providers;
@@ -43,6 +44,5 @@ mod entry;
 mod host;
 #[cfg(target_arch = "wasm32")]
 mod liveness;
-mod moment;
 #[cfg(target_arch = "wasm32")]
 mod recovery;
