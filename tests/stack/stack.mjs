@@ -46,6 +46,7 @@ async function assemble({ dir, appUrl, maxRows, logs, log, onExit, track }) {
   const { jwtSecret, signingKey, verificationKey } = keys;
   const newClient = () => ({ client_id: randomUUID(), client_secret: randomBytes(24).toString("base64url") });
   const [client, machine] = [newClient(), newClient()];
+  const mail = path.join(path.resolve(dir), "mail");
 
   const [project, authorizationServer] = await Promise.all([
     startProject(),
@@ -63,7 +64,7 @@ async function assemble({ dir, appUrl, maxRows, logs, log, onExit, track }) {
         name: "auth",
         module: "./auth.mjs",
         options: {
-          databaseUrl: database.url("supabase_auth_admin"), jwtSecret, signingKey, github: { ...github, ...provider.value }, mail: path.join(logs, "mail"),
+          databaseUrl: database.url("supabase_auth_admin"), jwtSecret, signingKey, github: { ...github, ...provider.value }, mail,
         },
         logs,
         onExit,
@@ -122,6 +123,7 @@ async function assemble({ dir, appUrl, maxRows, logs, log, onExit, track }) {
     encryption_key: randomBytes(32).toString("base64"),
     user: project.user,
     logs,
+    mail,
   };
   return { info, database: project.database };
 }

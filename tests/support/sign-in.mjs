@@ -4,7 +4,7 @@ import path from "node:path";
 
 /** The codes that Supabase Auth has sent to this address, the newest first. */
 export function codesSentTo(info, email) {
-  const file = path.join(info.logs, "mail", email);
+  const file = path.join(info.mail, email);
   if (!existsSync(file)) return [];
   const messages = readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line));
   return messages.map(({ text }) => /\b\d{6}\b/.exec(text)[0]).reverse();
