@@ -1,4 +1,4 @@
-//! Every reader of a credential calls this module.
+//! The credential for a check, refreshed first if it ends soon.
 
 use crate::context::Task;
 use crate::error::{Error, Result};
