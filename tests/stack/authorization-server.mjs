@@ -7,6 +7,7 @@ import { exportJWK, generateKeyPair } from "jose";
 import { Provider, interactionPolicy } from "oidc-provider";
 
 import { consentPage, errorPage, signInPage } from "./authorization-pages.mjs";
+import { readBody } from "./body.mjs";
 import { freePort, listen, LOOPBACK } from "./listen.mjs";
 import { MemoryAdapter } from "./memory-adapter.mjs";
 import { projectsOf } from "./projects.mjs";
@@ -16,7 +17,6 @@ const MINUTE_S = 60;
 const DAY_S = 24 * 60 * MINUTE_S;
 /** Scopes are fixed on the app at Supabase; a request names none and an answer shows none. */
 const SCOPE = "all";
-const BODY_LIMIT = 64 * 1024;
 const INTERACTION = /^\/interaction\/[\w-]+$/;
 /** The Management API's projects, and one of them. */
 const PROJECTS = /^\/v1\/projects(?:\/([^/]+))?$/;
@@ -212,15 +212,6 @@ async function read(provider, request, response) {
 async function bearer(Kind, { headers }) {
   const token = /^Bearer (\S+)$/i.exec(headers.authorization ?? "")?.[1];
   return token && Kind.find(token);
-}
-
-async function readBody(request) {
-  let body = "";
-  for await (const chunk of request.setEncoding("utf8")) {
-    body += chunk;
-    if (body.length > BODY_LIMIT) throw new Error("the body is too large");
-  }
-  return body;
 }
 
 function json(response, status, body) {

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 
 import { providerPage } from "./authorization-pages.mjs";
+import { readBody } from "./body.mjs";
 import { listen } from "./listen.mjs";
 
 const AUTHORIZE = "/login/oauth/authorize";
@@ -16,7 +17,7 @@ export async function serve({ client_id, client_secret }) {
   const server = createServer(async (request, response) => {
     const url = new URL(request.url, "http://provider");
     const json = (status, body) => response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
-    const form = request.method === "POST" ? new URLSearchParams(await read(request)) : undefined;
+    const form = request.method === "POST" ? new URLSearchParams(await readBody(request, BODY_MAX)) : undefined;
     const { client_id: client, redirect_uri, state } = Object.fromEntries(url.searchParams);
     if (url.pathname === AUTHORIZE && client === client_id && !form) {
       return response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(providerPage());
@@ -52,13 +53,4 @@ export async function serve({ client_id, client_secret }) {
 /** The same number for the same address. */
 function idOf(email) {
   return [...email].reduce((sum, character) => (sum * 31 + character.codePointAt(0)) % 2 ** 31, 7);
-}
-
-async function read(request) {
-  let text = "";
-  for await (const chunk of request.setEncoding("utf8")) {
-    text += chunk;
-    if (text.length > BODY_MAX) throw new Error("the body is too large");
-  }
-  return text;
 }

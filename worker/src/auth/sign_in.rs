@@ -77,10 +77,7 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
         _ => return Err(ClientError::Body(expected).into()),
     };
     let (user, cookies) = session(context, &access, refresh.as_ref()).await?;
-    let response = Response::json(200, &described(&user));
-    Ok(cookies.into_iter().fold(response, |response, cookie| {
-        response.with_header("set-cookie", cookie)
-    }))
+    Ok(Response::json(200, &described(&user)).with_cookies(cookies))
 }
 
 /// Supabase Auth's codes have six to ten digits.

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::error::{ClientError, Result};
 use crate::host::{self, random_bytes};
 use crate::http::Response;
-use crate::http::url::{parse_return_path, with_parameter};
+use crate::http::url::{parse_return_path, return_path, with_parameter};
 use crate::random::{RandomToken, sha256_base64url};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -37,10 +37,7 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
             ClientError::Invalid("provider must be one of GET /api/session/methods").into(),
         );
     }
-    let path = parse_return_path(body.return_to.as_deref().unwrap_or("/"));
-    let path = path.ok_or(ClientError::Invalid(
-        "return_to must be a path of this site, such as /settings",
-    ))?;
+    let path = return_path(body.return_to.as_deref())?;
     let verifier = RandomToken::from_bytes(random_bytes()?);
     let callback = format!("{}/api/session/callback", context.settings.app_url);
     let challenge = sha256_base64url(verifier.expose());
@@ -77,9 +74,7 @@ pub async fn callback(context: &Context<'_>) -> Result<Response> {
     };
     let response =
         Response::see_other(location).with_header("set-cookie", cookies::clear(cookies::SIGN_IN));
-    Ok(cookies.into_iter().fold(response, |response, cookie| {
-        response.with_header("set-cookie", cookie)
-    }))
+    Ok(response.with_cookies(cookies))
 }
 
 /// A sign-in that this browser has begun.

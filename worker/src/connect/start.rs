@@ -9,7 +9,7 @@ use crate::host;
 use crate::host::random_bytes;
 use crate::host::random_uuid;
 use crate::http::Response;
-use crate::http::url::parse_return_path;
+use crate::http::url::return_path;
 use crate::ids::{IntegrationId, OrganizationId, TransactionId};
 use crate::oauth::Client;
 use crate::oauth::authorize::{Flow, authorization_url};
@@ -48,14 +48,6 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
         integration: None,
     };
     begin(context, &beginning).await
-}
-
-/// The path that the browser is redirected to in the end. It is always on this site.
-pub fn return_path(return_to: Option<&str>) -> Result<&str> {
-    let path = parse_return_path(return_to.unwrap_or("/"));
-    path.ok_or(
-        ClientError::Invalid("return_to must be a path of this site, such as /settings").into(),
-    )
 }
 
 /// A connection that is started.

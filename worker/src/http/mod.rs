@@ -200,6 +200,13 @@ impl Response {
         self
     }
 
+    /// Adds a Set-Cookie header for each value (`auth::cookies`).
+    pub fn with_cookies(mut self, cookies: impl IntoIterator<Item = String>) -> Self {
+        let cookies = cookies.into_iter().map(|cookie| ("set-cookie", cookie));
+        self.headers.extend(cookies);
+        self
+    }
+
     /// The JSON answer of an error.
     pub fn error(error: &Error, request_id: &str) -> Self {
         let (status, code, _) = error.answer();

@@ -1,5 +1,6 @@
 //! URLs that the settings give, and paths to return to. URLs are read by the `url` crate, which reads them as browsers and the runtime do.
 
+use crate::error::{ClientError, Result};
 pub use platform::origin::{is_loopback, parse_origin};
 use url::Url;
 
@@ -30,6 +31,14 @@ pub fn parse_return_path(text: &str) -> Option<&str> {
     };
     let printable = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
     (text.len() <= 512 && printable && local(text.as_bytes()) && local(&decoded)).then_some(text)
+}
+
+/// The path that a client asks to be redirected to in the end, `/` by default. It is always on this site.
+pub fn return_path(return_to: Option<&str>) -> Result<&str> {
+    let path = parse_return_path(return_to.unwrap_or("/"));
+    path.ok_or(
+        ClientError::Invalid("return_to must be a path of this site, such as /settings").into(),
+    )
 }
 
 fn percent_decode(text: &str) -> Option<Vec<u8>> {

@@ -12,6 +12,7 @@ use crate::health::cron::Cron;
 use crate::host;
 use crate::host::now;
 use crate::http::Response;
+use crate::http::url::return_path;
 use crate::ids::IntegrationId;
 use crate::json;
 use crate::oauth::token;
@@ -80,7 +81,7 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;
     let body: Body = context.json(r#"expected {"return_to"?}"#).await?;
-    let return_to = start::return_path(body.return_to.as_deref())?;
+    let return_to = return_path(body.return_to.as_deref())?;
     let owner = owner(context, &Reader::User(signed_in.token), id).await?;
     let client = context.settings.client(&owner.integration_type)?;
     let beginning = AuthorizationRequest {

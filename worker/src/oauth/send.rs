@@ -12,13 +12,14 @@ pub async fn send<E>(
     request: impl Fn(&Client) -> Result<HttpRequest, E>,
 ) -> Result<Result<UpstreamResponse, SendError>, E> {
     let answer = once(&request(client)?, note).await;
-    let is_rejected = |client: &Client| {
-        let answer = answer.as_ref().map(UpstreamResponse::read);
-        answer.is_ok_and(|answer| client.is_rejected(&answer))
-    };
-    match client.with_fallback_secret() {
-        Some(other) if is_rejected(&other) => Ok(once(&request(&other)?, note).await),
-        _ => Ok(answer),
+    let is_rejected = client.fallback_secret.is_some()
+        && answer
+            .as_ref()
+            .is_ok_and(|answer| client.is_rejected(&answer.read()));
+    let other = is_rejected.then(|| client.with_fallback_secret());
+    match other.flatten() {
+        Some(other) => Ok(once(&request(&other)?, note).await),
+        None => Ok(answer),
     }
 }
 
