@@ -22,7 +22,10 @@ create table public.oauth_transactions (
   created_at timestamptz not null default now(),
   expires_at timestamptz not null default now() + interval '10 minutes',
   integration_id uuid,
-  check (num_nonnulls(user_id, connect_session_id) = 1)
+  oauth_app_id uuid,
+  check (num_nonnulls(user_id, connect_session_id) = 1),
+  foreign key (organization_id, integration_type, oauth_app_id)
+    references private.oauth_apps (organization_id, integration_type, id) on delete cascade
 );
 
 create index oauth_transactions_user_id on public.oauth_transactions (user_id);
@@ -30,6 +33,8 @@ create index oauth_transactions_user_id on public.oauth_transactions (user_id);
 create index oauth_transactions_connect_session_id on public.oauth_transactions (connect_session_id) where connect_session_id is not null;
 
 create index oauth_transactions_organization_id on public.oauth_transactions (organization_id);
+
+create index oauth_transactions_oauth_app_id on public.oauth_transactions (oauth_app_id) where oauth_app_id is not null;
 
 create index oauth_transactions_expires_at on public.oauth_transactions (expires_at);
 
@@ -55,7 +60,9 @@ create table public.pending_connections (
   created_at timestamptz not null default now(),
   -- After this the schedule revokes the grant. It is longer than a callback can take.
   expires_at timestamptz not null default now() + interval '5 minutes',
-  check (num_nonnulls(user_id, connect_session_id) = 1)
+  oauth_app_id uuid,
+  check (num_nonnulls(user_id, connect_session_id) = 1),
+  foreign key (organization_id, integration_type, oauth_app_id) references private.oauth_apps (organization_id, integration_type, id)
 );
 
 create index pending_connections_expires_at on public.pending_connections (expires_at);
@@ -65,6 +72,8 @@ create index pending_connections_connect_session_id on public.pending_connection
 create index pending_connections_organization_id on public.pending_connections (organization_id);
 
 create index pending_connections_user_id on public.pending_connections (user_id);
+
+create index pending_connections_oauth_app_id on public.pending_connections (oauth_app_id) where oauth_app_id is not null;
 
 alter table public.pending_connections enable row level security;
 
@@ -122,12 +131,16 @@ create table private.pending_revocations (
   -- The generation of a refresh that was in progress when the grant was replaced: its tokens are the ones to revoke.
   refresh_generation bigint,
   created_at timestamptz not null default now(),
-  check ((owner is null) = (leased_until is null))
+  oauth_app_id uuid,
+  check ((owner is null) = (leased_until is null)),
+  foreign key (organization_id, integration_type, oauth_app_id) references private.oauth_apps (organization_id, integration_type, id)
 );
 
 create index pending_revocations_due on private.pending_revocations (next_attempt_at);
 
 create index pending_revocations_organization on private.pending_revocations (organization_id, next_attempt_at);
+
+create index pending_revocations_oauth_app_id on private.pending_revocations (oauth_app_id) where oauth_app_id is not null;
 
 alter table private.pending_revocations enable row level security;
 
@@ -169,11 +182,12 @@ comment on function private.write_connector_event(uuid, uuid, uuid, uuid, text, 
 create function public.begin_connection(
   p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text,
   p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid default null,
-  p_connect_session_id uuid default null
+  p_connect_session_id uuid default null, p_oauth_app_id uuid default null, p_keeps_app boolean default false
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
+  v_app_id uuid := p_oauth_app_id;
 begin
   -- Concurrent calls of a user queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || coalesce(p_user_id, p_connect_session_id), 0));
@@ -202,6 +216,16 @@ begin
     ) then
       return jsonb_build_object('outcome', 'no_account');
     end if;
+    if p_keeps_app then
+      v_app_id := v_row.oauth_app_id;
+    end if;
+  end if;
+  -- Locked, so that it cannot be deleted before the transaction refers to it.
+  perform from private.oauth_apps a
+    where a.id = v_app_id and a.organization_id = p_organization_id and a.integration_type = p_integration_type
+    for key share;
+  if not found and v_app_id is not null then
+    return jsonb_build_object('outcome', 'unknown_app');
   end if;
 
   if (select count(*) from public.oauth_transactions t where t.user_id = p_user_id and t.expires_at > now())
@@ -214,21 +238,22 @@ begin
 
   insert into public.oauth_transactions (
     id, state_hash, binding_hash, user_id, organization_id, integration_type, issuer, redirect_uri, verifier, return_to,
-    integration_id, connect_session_id
+    integration_id, connect_session_id, oauth_app_id
   ) values (
     p_id, p_state_hash, p_binding_hash, p_user_id, p_organization_id, p_integration_type, p_issuer, p_redirect_uri, p_verifier,
-    p_return_to, p_integration_id, p_connect_session_id
+    p_return_to, p_integration_id, p_connect_session_id, v_app_id
   );
   if p_connect_session_id is not null then
     perform private.extend_connect_session(p_connect_session_id);
   end if;
-  return jsonb_build_object('outcome', 'begun');
+  return jsonb_build_object('outcome', 'begun') || private.oauth_app(v_app_id);
 end
 $$;
 
-comment on function public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid) is
-  'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, '
-  'too_many, unknown (the integration to reconnect does not exist) or over (the connect session no longer accepts a connection).';
+comment on function public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid, uuid, boolean) is
+  'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. p_oauth_app_id: the organization''s own '
+  'app, or null for the deployment''s; with p_keeps_app that of the integration to reconnect. Returns begun with the app, not_a_member, '
+  'too_many, unknown (the integration to reconnect does not exist), unknown_app, or over (the connect session no longer accepts a connection).';
 
 create function public.consume_transaction(p_state_hash text, p_binding_hash text, p_user_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -284,7 +309,7 @@ begin
       where i.id = v_transaction.integration_id and i.organization_id = v_transaction.organization_id
         and i.integration_type = v_transaction.integration_type
     )
-  );
+  ) || private.oauth_app(v_transaction.oauth_app_id);
 end
 $$;
 
@@ -336,12 +361,14 @@ create index credential_events_connections on public.credential_events (user_id,
 
 create function public.add_pending_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text,
-  p_connect_session_id uuid default null
+  p_connect_session_id uuid default null, p_oauth_app_id uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  insert into public.pending_connections (id, user_id, connect_session_id, organization_id, integration_type, config, return_to)
-    values (p_id, p_user_id, p_connect_session_id, p_organization_id, p_integration_type, p_config, p_return_to)
+  insert into public.pending_connections (
+    id, user_id, connect_session_id, organization_id, integration_type, config, return_to, oauth_app_id
+  )
+    values (p_id, p_user_id, p_connect_session_id, p_organization_id, p_integration_type, p_config, p_return_to, p_oauth_app_id)
     on conflict (id) do nothing;
   -- A separate statement, so that it sees what ended while the one before was waiting.
   delete from public.pending_connections p
@@ -350,7 +377,7 @@ begin
 end
 $$;
 
-comment on function public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid) is
+comment on function public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid, uuid) is
   'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, '
   'and writes nothing once that has happened: a call may arrive long after its repetition.';
 
@@ -425,6 +452,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_row public.integrations;
   v_granted_at timestamptz := p_granted_at;
+  v_app_id uuid;
   v_name text;
   v_outcome text;
 begin
@@ -448,7 +476,7 @@ begin
 
   if p_pending_id is not null then
     -- Locked, not yet deleted: after the outcome exists the caller calls again with this row.
-    select p.created_at into v_granted_at from public.pending_connections p
+    select p.created_at, p.oauth_app_id into v_granted_at, v_app_id from public.pending_connections p
       where p.id = p_pending_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id)
         and p.organization_id = p_organization_id and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
@@ -507,27 +535,31 @@ begin
 
     v_name := private.unique_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
     if v_row.id is not null then
-      if p_second_grant = 'separate' then
+      -- Grants of two clients are separate, whatever the provider makes of two grants of one.
+      if p_second_grant = 'separate' or (p_pending_id is not null and not private.same_client(v_row.oauth_app_id, v_app_id)) then
         perform private.queue_replaced(v_row);
       end if;
+      perform set_config('integrations.connect', 'on', true);
       update public.integrations i
         set external_account_id = p_external_account_id,
           name = case when i.name_is_custom then i.name else v_name end,
           config = p_config,
+          oauth_app_id = v_app_id,
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
           external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
+      perform set_config('integrations.connect', 'off', true);
       v_outcome := 'updated';
       exit;
     end if;
 
     insert into public.integrations (
-      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id
+      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id, oauth_app_id
     ) values (
       p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
-      private.external_user_of(p_connect_session_id)
+      private.external_user_of(p_connect_session_id), v_app_id
     )
       on conflict do nothing;
     if found then
@@ -556,7 +588,7 @@ comment on function public.complete_connection(uuid, uuid, uuid, text, text, tex
   'always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is '
   'unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this '
   'grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null '
-  '(unknown: the row records that it may still exist). p_granted_at says when the user entered the credentials; a grant has the time '
+  '(unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time '
   'of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id '
   '(p_user_id null) the same transaction completes the session, and the row gets its end user.';
 
@@ -616,37 +648,40 @@ comment on function public.connect_named(uuid, uuid, uuid, text, text, text, jso
   'another integration of the type in the organization has the name.';
 
 create function private.grant_is_shared(
-  p_integration_type text, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text, p_except uuid
+  p_integration_type text, p_oauth_app_id uuid, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text,
+  p_except uuid
 ) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select exists (
     select from public.integrations i
     where i.integration_type = p_integration_type and i.external_account_id = p_external_account_id and i.id is distinct from p_except
+      and private.same_client(i.oauth_app_id, p_oauth_app_id)
   ) or exists (
     select from public.credential_events e
     join public.integrations i on i.id = e.integration_id
     where e.user_id = p_user_id and e.integration_type = p_integration_type and e.action in ('connected', 'reconnected')
-      and e.integration_id is distinct from p_except
+      and e.integration_id is distinct from p_except and private.same_client(i.oauth_app_id, p_oauth_app_id)
   ) or exists (
     select from public.integrations i
     where i.organization_id = p_organization_id and i.external_user_id = p_external_user_id
       and i.integration_type = p_integration_type and i.id is distinct from p_except
+      and private.same_client(i.oauth_app_id, p_oauth_app_id)
   );
 $$;
 
-comment on function private.grant_is_shared(text, text, uuid, uuid, text, uuid) is
-  'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same '
-  'account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
+comment on function private.grant_is_shared(text, uuid, text, uuid, uuid, text, uuid) is
+  'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks, among the '
+  'integrations of this app, for the same account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
 
 create function private.revocation_claim(p_row private.pending_revocations) returns jsonb
-language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
     'id', p_row.id,
     'organization_id', p_row.organization_id,
     'sealed_for', p_row.sealed_for,
     'integration_type', p_row.integration_type,
     'config', p_row.config::text
-  );
+  ) || private.oauth_app(p_row.oauth_app_id);
 $$;
 
 comment on function private.revocation_claim(private.pending_revocations) is
@@ -661,10 +696,11 @@ declare
 begin
   select l.generation, l.expires_at into v_lease from public.credential_leases l where l.integration_id = p_row.id and l.owner is not null;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, config, reason, refresh_generation, next_attempt_at
+    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, config, reason, refresh_generation,
+    next_attempt_at
   ) values (
-    md5(p_row.id || v_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), v_config,
-    'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
+    md5(p_row.id || v_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, p_row.oauth_app_id,
+    private.account_of(p_row), v_config, 'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
   )
   on conflict (id) do nothing;
 end
@@ -708,14 +744,14 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason, owner,
-    leased_until
+    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, external_user_id, config, reason,
+    owner, leased_until
   ) values (
-    v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, p_external_account_id, p_user_id,
-    private.external_user_of(p_connect_session_id), v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
+    v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, v_pending.oauth_app_id, p_external_account_id,
+    p_user_id, private.external_user_of(p_connect_session_id), v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   if p_wide and private.grant_is_shared(
-    v_row.integration_type, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id, null
+    v_row.integration_type, v_row.oauth_app_id, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id, null
   ) then
     perform private.end_revocation(v_row, 'kept', p_request_id);
     return jsonb_build_object('outcome', 'kept');
@@ -756,9 +792,9 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
   insert into private.pending_revocations (
-    organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+    organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, config, reason, owner, leased_until
   ) values (
-    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration),
+    v_integration.organization_id, p_id, v_integration.integration_type, v_integration.oauth_app_id, private.account_of(v_integration),
     -- A service key has no grants at the provider: the user who connected has.
     coalesce(p_user_id, (
       select e.user_id from public.credential_events e
@@ -787,7 +823,7 @@ begin
         from (
           select i.id, i.organization_id from public.integrations i
           where v_row.integration_type = any (p_wide_types) and i.integration_type = v_row.integration_type
-            and i.external_account_id = v_row.external_account_id
+            and i.external_account_id = v_row.external_account_id and private.same_client(i.oauth_app_id, v_row.oauth_app_id)
           limit 100
         ) s
       ),
@@ -808,6 +844,7 @@ create function public.claim_revocations(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row private.pending_revocations;
+  v_claim jsonb;
   v_claims jsonb[] := '{}';
   v_room integer := 1048576;
 begin
@@ -824,9 +861,9 @@ begin
       returning *
   )
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason
+    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, external_user_id, config, reason
   )
-    select e.id, e.organization_id, e.id, e.integration_type,
+    select e.id, e.organization_id, e.id, e.integration_type, e.oauth_app_id,
       case when jsonb_array_length(e.accounts) = 1 then e.accounts->0->>'id' end, e.user_id,
       private.external_user_of(e.connect_session_id), e.config, case when e.accounts is null then 'abandoned' else 'expired' end
     from expired e
@@ -845,7 +882,8 @@ begin
     join (
       select d.id, row_number() over (partition by d.organization_id order by d.next_attempt_at) as turn
       from private.pending_revocations d
-      where d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now()) and d.integration_type = any (p_types)
+      where d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now())
+        and (d.integration_type = any (p_types) or d.oauth_app_id is not null)
     ) due on due.id = r.id
     where r.leased_until is null or r.leased_until <= now()
     order by due.turn, r.next_attempt_at
@@ -855,7 +893,8 @@ begin
     exit when v_room <= 0;
     if v_row.integration_type = any (p_wide_types)
       and private.grant_is_shared(
-        v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.organization_id, v_row.external_user_id, v_row.sealed_for
+        v_row.integration_type, v_row.oauth_app_id, v_row.external_account_id, v_row.user_id, v_row.organization_id,
+        v_row.external_user_id, v_row.sealed_for
       )
     then
       perform private.end_revocation(v_row, 'kept', p_request_id);
@@ -866,15 +905,16 @@ begin
       'service', null, v_row.organization_id, v_row.sealed_for, v_row.integration_type, v_row.external_account_id, 'opened',
       p_reason => 'revoke', p_request_id => p_request_id
     );
-    v_claims := v_claims || private.revocation_claim(v_row);
-    v_room := v_room - octet_length(v_row.config::text);
+    v_claim := private.revocation_claim(v_row);
+    v_claims := v_claims || v_claim;
+    v_room := v_room - octet_length(v_claim::text);
   end loop;
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $$;
 
 comment on function public.claim_revocations(uuid, integer, text[], text[], text) is
-  'Claims up to p_limit due revocations of these types, in turns between organizations. First it queues the grants of expired '
+  'Claims up to p_limit due revocations of these types, and of organizations'' own apps, in turns between organizations. First it queues the grants of expired '
   'pending connections, gives up what has failed for a day, and keeps grants of p_wide_types that another integration now uses.';
 
 create function public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text) returns jsonb
@@ -911,14 +951,14 @@ revoke all on function
   private.lock_connector(uuid, uuid, uuid),
   private.write_connector_event(uuid, uuid, uuid, uuid, text, text, text, text, text),
   private.record_ended_connection(),
-  private.grant_is_shared(text, text, uuid, uuid, text, uuid),
+  private.grant_is_shared(text, uuid, text, uuid, uuid, text, uuid),
   private.revocation_claim(private.pending_revocations),
   private.queue_replaced(integrations),
   private.end_revocation(private.pending_revocations, text, text),
-  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid),
+  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid, uuid, boolean),
   public.consume_transaction(text, text, uuid),
   public.check_credential_attempts(uuid, uuid, uuid),
-  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid),
+  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid, uuid),
   public.offer_accounts(uuid, uuid, jsonb, uuid),
   public.pending_connection(uuid, uuid, text, text),
   public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),
@@ -929,10 +969,10 @@ revoke all on function
   public.settle_revocation(uuid, uuid, text, text)
 from public, anon, authenticated, service_role;
 grant execute on function 
-  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid),
+  public.begin_connection(uuid, text, text, uuid, uuid, text, text, text, jsonb, text, uuid, uuid, uuid, boolean),
   public.consume_transaction(text, text, uuid),
   public.check_credential_attempts(uuid, uuid, uuid),
-  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid),
+  public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid, uuid),
   public.offer_accounts(uuid, uuid, jsonb, uuid),
   public.pending_connection(uuid, uuid, text, text),
   public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),

@@ -4,7 +4,7 @@
 -- Lock order, everywhere: the integration's row first, then its lease.
 
 -- Due refreshes, with all columns that a claim reads before it locks a row. A rotation writes none of them, so its updates stay HOT.
-create index integrations_due_for_refresh on public.integrations (token_expires_at) include (organization_id, integration_type, id)
+create index integrations_due_for_refresh on public.integrations (token_expires_at) include (organization_id, integration_type, id, oauth_app_id)
   where token_expires_at is not null and status in ('active', 'degraded');
 
 -- Across all integrations, so that no two claims have the same number, even if a lease was dropped in between.
@@ -160,7 +160,7 @@ begin
     'generation', v_lease.generation,
     'config', coalesce(v_lease.journal, p_row.config)::text,
     'refreshed', v_lease.journal is not null
-  );
+  ) || private.oauth_app(p_row.oauth_app_id);
 end
 $$;
 
@@ -234,7 +234,7 @@ begin
 
   -- A config in the journal can be written without the provider.
   if v_wanted and v_lease.journal is null then
-    v_paused_until := private.paused_until(p_id, v_row.integration_type, 'token');
+    v_paused_until := private.paused_until(p_id, private.client_of(v_row), 'token');
     if v_paused_until is not null and p_within is null then
       return jsonb_build_object(
         'outcome', 'failed', 'retry_at', v_paused_until,
@@ -329,7 +329,7 @@ $$;
 
 comment on function public.claim_due_refreshes(uuid, integer, integer, text[], text) is
   'Claims up to p_limit refreshes for the schedule: first configs in the journal, then tokens that expire within p_within seconds, of '
-  'these types. Organizations take turns, each with the token that expires soonest, so none waits for the whole backlog of another. Rows that '
+  'these types and of organizations'' own apps. Organizations take turns, each with the token that expires soonest, so none waits for the whole backlog of another. Rows that '
   'others have locked are skipped. Together the configs are at most about a megabyte.';
 
 create function private.lock_lease(p_id uuid, p_owner uuid, p_generation bigint) returns text
@@ -397,7 +397,7 @@ begin
         refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null,
         base = null
       where l.integration_id = p_id;
-    perform private.note_success(v_row.integration_type, 'refresh');
+    perform private.note_success(private.client_of(v_row), 'refresh');
     perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
@@ -433,12 +433,13 @@ begin
     select * from jsonb_to_recordset(p_results)
       as r (
         id uuid, generation bigint, config jsonb, fault text, retry_after integer, refusal jsonb, organization_id uuid,
-        integration_type text
+        integration_type text, oauth_app_id uuid
       )
     order by r.id
   loop
     if (v_result.config is null) = (v_result.fault is null)
-      or v_result.fault not in ('outcome_unknown', 'refused', 'unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable', 'released')
+      or v_result.fault not in ('outcome_unknown', 'refused', 'unreadable', 'app_unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable',
+        'released')
       or jsonb_typeof(v_result.config) <> 'object'
       or octet_length(v_result.config::text) > 262144
     then
@@ -465,12 +466,11 @@ begin
       v_end := 'backed_off';
     end;
     if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
-      -- The integration was deleted during the refresh. The new tokens are stored nowhere else.
-      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
-        values (
-          md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
-          v_result.config, 'late'
-        )
+      -- The integration was deleted during the refresh. The new tokens are stored nowhere else. Without its app nobody can revoke a grant.
+      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, oauth_app_id, config, reason)
+        select md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
+          v_result.oauth_app_id, v_result.config, 'late'
+        where v_result.oauth_app_id is null or exists (select from private.oauth_apps a where a.id = v_result.oauth_app_id)
         on conflict (id) do nothing;
     elsif v_end = 'changed' and v_result.config is not null then
       -- The grant was replaced during the refresh, and is queued for revocation.
@@ -507,20 +507,22 @@ create table private.integration_pauses (
   integration_id uuid not null references public.integrations (id) on delete cascade,
   endpoint text not null check (endpoint in ('token', 'api')),
   organization_id uuid not null,
-  integration_type text not null check (char_length(integration_type) between 1 and 64),
+  -- As private.client_of returns it.
+  client text not null check (char_length(client) between 1 and 64),
   noted_at timestamptz not null default now(),
   until timestamptz not null,
   primary key (integration_id, endpoint)
 );
 
-create index integration_pauses_noted_at on private.integration_pauses (integration_type, endpoint, noted_at);
+create index integration_pauses_noted_at on private.integration_pauses (client, endpoint, noted_at);
 
--- A pause of all integrations of a type, at one endpoint.
+-- A pause of all integrations of an OAuth client, at one endpoint: the limit is the client's. An integration type stands for the
+-- deployment's client, the id of an app for an organization's own (private.client_of).
 create table private.provider_pauses (
-  integration_type text not null check (char_length(integration_type) between 1 and 64),
+  client text not null check (char_length(client) between 1 and 64),
   endpoint text not null check (endpoint in ('token', 'api')),
   until timestamptz not null,
-  primary key (integration_type, endpoint)
+  primary key (client, endpoint)
 );
 
 alter table private.integration_pauses enable row level security;
@@ -531,61 +533,63 @@ revoke all on table private.integration_pauses from public, anon, authenticated,
 
 revoke all on table private.provider_pauses from public, anon, authenticated, service_role;
 
-create function private.paused_until(p_id uuid, p_integration_type text, p_endpoint text) returns timestamptz
+create function private.paused_until(p_id uuid, p_client text, p_endpoint text) returns timestamptz
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select greatest(
     (select p.until from private.provider_pauses p
-      where p.integration_type = p_integration_type and p.endpoint = p_endpoint and p.until > now()),
+      where p.client = p_client and p.endpoint = p_endpoint and p.until > now()),
     (select p.until from private.integration_pauses p
       where p.integration_id = p_id and p.endpoint = p_endpoint and p.until > now())
   );
 $$;
 
 comment on function private.paused_until(uuid, text, text) is
-  'When the worker may ask the provider of a type again; null: now.';
+  'When the worker may ask the provider again for an integration of this client (private.client_of); null: now.';
 
 create function private.without_paused(p_types text[], p_endpoint text) returns text[]
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select coalesce(array_agg(t.kind), '{}') from unnest(p_types) t (kind)
   where not exists (
     select from private.provider_pauses p
-    where p.integration_type = t.kind and p.endpoint = p_endpoint and p.until > now()
+    where p.client = t.kind and p.endpoint = p_endpoint and p.until > now()
   );
 $$;
 
 comment on function private.without_paused(text[], text) is
-  'Those of the types that are not paused at this endpoint as a whole.';
+  'Those of the types whose client of the deployment is not paused at this endpoint.';
 
 create function private.pause(p_row public.integrations, p_endpoint text, p_until timestamptz, p_organizations integer) returns timestamptz
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
+  v_client text := private.client_of(p_row);
   v_until timestamptz;
 begin
   if p_organizations not between 1 and 100 then
     raise exception 'p_organizations is not between 1 and 100' using errcode = 'invalid_parameter_value';
   end if;
-  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, integration_type, until)
-    values (p_row.id, p_endpoint, p_row.organization_id, p_row.integration_type, least(p_until, now() + interval '1 hour'))
+  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, client, until)
+    values (p_row.id, p_endpoint, p_row.organization_id, v_client, least(p_until, now() + interval '1 hour'))
     on conflict (integration_id, endpoint) do update set
       organization_id = excluded.organization_id,
-      integration_type = excluded.integration_type,
+      client = excluded.client,
       noted_at = now(),
       until = greatest(p.until, excluded.until);
 
   select o.until into v_until
     from (
       select max(p.until) as until from private.integration_pauses p
-      where p.integration_type = p_row.integration_type and p.endpoint = p_endpoint
+      where p.client = v_client and p.endpoint = p_endpoint
         and p.noted_at > now() - interval '10 minutes' and p.until > now()
       group by p.organization_id
     ) o
     where p_organizations is not null
     order by o.until desc
-    offset p_organizations - 1 limit 1;
+    -- An organization's own app has only that one.
+    offset case when p_row.oauth_app_id is null then p_organizations else 1 end - 1 limit 1;
   if v_until is not null then
-    insert into private.provider_pauses as p (integration_type, endpoint, until)
-      values (p_row.integration_type, p_endpoint, v_until)
-      on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
+    insert into private.provider_pauses as p (client, endpoint, until)
+      values (v_client, p_endpoint, v_until)
+      on conflict (client, endpoint) do update set until = greatest(p.until, excluded.until)
       returning p.until into v_until;
   end if;
   return v_until;
@@ -593,8 +597,8 @@ end
 $$;
 
 comment on function private.pause(integrations, text, timestamp with time zone, integer) is
-  'Stores the pause of a locked integration, an hour at most, and if so many organizations are paused that of its type. Returns until when '
-  'the type is paused, or null.';
+  'Stores the pause of a locked integration, an hour at most, and if so many organizations are paused that of its client. Returns until '
+  'when the client is paused, or null.';
 
 create function public.pause_provider(p_id uuid, p_endpoint text, p_seconds integer, p_organizations integer) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -619,8 +623,8 @@ $$;
 
 comment on function public.pause_provider(uuid, text, integer, integer) is
   'Stores a pause that a provider asked an integration for: p_seconds, at most an hour. A provider that needs longer can ask again. '
-  'p_organizations: how many organizations must be paused within ten minutes before the pause covers the whole type; '
-  'null: it never does. The type is paused for as long as that many organizations are, so no single one makes its pause '
+  'p_organizations: how many organizations must be paused within ten minutes before the pause covers the whole type, which means the '
+  'integrations of the deployment''s app; null: it never does. One is enough for an organization''s own app. The type is paused for as long as that many organizations are, so no single one makes its pause '
   'longer. A longer pause stays. Returns paused (the integration), type_paused (all of its type) or unknown (the '
   'integration is gone).';
 
@@ -672,7 +676,13 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
       where d.token_expires_at <= $2
         and d.token_expires_at is not null and d.status in ('active', 'degraded')
         and d.organization_id <> all ($3)
-        and d.integration_type = any ($1)
+        and case
+          when d.oauth_app_id is null then d.integration_type = any ($1)
+          else not exists (
+            select from private.provider_pauses p
+            where p.client = d.oauth_app_id::text and p.endpoint = 'token' and p.until > now()
+          )
+        end
         and (l.owner is null or l.expires_at <= now())
         and coalesce(l.retry_at <= now(), true)
         -- A token that lives for less than twice p_within is refreshed after half of its life.
@@ -689,8 +699,8 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.due_refreshes(integer, integer, text[]) is
-  'The rows of these types whose tokens expire within p_within seconds and have lived for half of their life, by turns of their '
-  'organizations.';
+  'The rows of these types, and of organizations'' own apps, whose tokens expire within p_within seconds and have lived for half of their '
+  'life, by turns of their organizations.';
 
 create function private.fail_refresh(
   p_id uuid, p_owner uuid, p_generation bigint, p_fault text, p_retry_after integer, p_refusal jsonb, p_user_id uuid, p_request_id text,
@@ -730,7 +740,7 @@ begin
       and v_lease.refused_since <= now() - interval '1 day'
       and (
         not (p_refusal->>'may_be_ours')::boolean
-        or private.has_succeeded(v_row.integration_type, 'refresh', v_lease.refused_since)
+        or private.has_succeeded(private.client_of(v_row), 'refresh', v_lease.refused_since)
       )
       then 'reconnect_required'
     else 'backed_off'
@@ -764,7 +774,7 @@ begin
   elsif v_row.status = 'active' and (v_has_expired or p_fault = 'unreadable') then
     -- Its token has expired, or its config does not open: it does not work now, but may again.
     update public.integrations i
-      set status = 'degraded', status_reason = case p_fault when 'unreadable' then p_fault else 'refresh_failed' end
+      set status = 'degraded', status_reason = case when p_fault in ('unreadable', 'app_unreadable') then p_fault else 'refresh_failed' end
       where i.id = p_id;
   end if;
   perform private.record_refresh_event(
@@ -776,41 +786,41 @@ $$;
 
 comment on function private.fail_refresh(uuid, uuid, bigint, text, integer, jsonb, uuid, text, uuid) is
   'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may '
-  'later), unreadable (the stored config does not open), invalid_grant (the token is no longer valid), invalid_client (the '
+  'later), unreadable (the stored config does not open), app_unreadable (the secret of the organization''s own app does not open), invalid_grant (the token is no longer valid), invalid_client (the '
   'user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider '
   'was not asked). p_refusal describes a refusal: {"alike", "may_be_ours", "tries"}. After the token has expired, equal '
   'refusals are counted. Once there are as many as tries, the first of them more than a day old, the grant counts as ended. If our '
-  'client or the endpoint may be the cause, every connection of the type would be refused: then another one must have been '
+  'client or the endpoint may be the cause, every connection of the client would be refused: then another one must have been '
   'refreshed since the first.';
 
--- When a refresh and a check of a type last succeeded, to within ten minutes.
+-- When a refresh and a check of a client (private.client_of) last succeeded, to within ten minutes.
 create table private.provider_successes (
-  integration_type text not null,
+  client text not null,
   act text not null check (act in ('refresh', 'check')),
   at timestamptz not null default now(),
-  primary key (integration_type, act)
+  primary key (client, act)
 );
 
 alter table private.provider_successes enable row level security;
 
 revoke all on table private.provider_successes from public, anon, authenticated, service_role;
 
-create function private.note_success(p_integration_type text, p_act text) returns void
+create function private.note_success(p_client text, p_act text) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   perform from private.provider_successes s
-    where s.integration_type = p_integration_type and s.act = p_act and s.at > now() - interval '10 minutes';
+    where s.client = p_client and s.act = p_act and s.at > now() - interval '10 minutes';
   if found then
     return;
   end if;
   update private.provider_successes s set at = now()
-    where (s.integration_type, s.act) in (
-      select o.integration_type, o.act from private.provider_successes o
-      where o.integration_type = p_integration_type and o.act = p_act
+    where (s.client, s.act) in (
+      select o.client, o.act from private.provider_successes o
+      where o.client = p_client and o.act = p_act
       for update skip locked
     );
   if not found then
-    insert into private.provider_successes (integration_type, act) values (p_integration_type, p_act) on conflict do nothing;
+    insert into private.provider_successes (client, act) values (p_client, p_act) on conflict do nothing;
   end if;
 end
 $$;
@@ -818,15 +828,15 @@ $$;
 comment on function private.note_success(text, text) is
   'Records a success. It never waits for a lock: a concurrent caller records the same.';
 
-create function private.has_succeeded(p_integration_type text, p_act text, p_since timestamptz) returns boolean
+create function private.has_succeeded(p_client text, p_act text, p_since timestamptz) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select exists (
-    select from private.provider_successes s where s.integration_type = p_integration_type and s.act = p_act and s.at > p_since
+    select from private.provider_successes s where s.client = p_client and s.act = p_act and s.at > p_since
   );
 $$;
 
 comment on function private.has_succeeded(text, text, timestamp with time zone) is
-  'Whether a connection of the type has had a success since then.';
+  'Whether a connection of the client has had a success since then.';
 
 create function public.admit_renewal(p_address text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$

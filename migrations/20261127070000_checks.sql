@@ -37,7 +37,11 @@ create trigger schedule_next_check
 -- Due checks by type: a claim skips a type whose provider is paused without reading its rows. A rotation writes none of these columns, so
 -- its updates stay HOT.
 create index integrations_due_for_check on public.integrations (integration_type, next_check_at)
-  where scan_schedule is not null and next_check_at is not null and status in ('active', 'degraded');
+  where oauth_app_id is null and scan_schedule is not null and next_check_at is not null and status in ('active', 'degraded');
+
+-- The same for organizations' own apps, which have pauses of their own.
+create index integrations_of_apps_due_for_check on public.integrations (next_check_at)
+  where oauth_app_id is not null and scan_schedule is not null and next_check_at is not null and status in ('active', 'degraded');
 
 create function private.take_check(
   p_row public.integrations, p_soon integer, p_user_id uuid, p_request_id text, p_service_key uuid
@@ -72,7 +76,7 @@ begin
     'scan_schedule', p_row.scan_schedule,
     'version', private.version_of(p_row.config),
     'config', case when v_is_current then p_row.config::text end
-  );
+  ) || private.oauth_app(p_row.oauth_app_id);
 end
 $$;
 
@@ -120,7 +124,7 @@ begin
   if v_row.last_checked_at > now() - interval '10 seconds' then
     return jsonb_build_object('outcome', 'recent') || private.health_of(v_row);
   end if;
-  v_paused_until := private.paused_until(p_id, v_row.integration_type, 'api');
+  v_paused_until := private.paused_until(p_id, private.client_of(v_row), 'api');
   if v_paused_until is not null then
     return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
   end if;
@@ -139,34 +143,53 @@ comment on function public.claim_check(uuid, uuid, integer, text, uuid) is
 create function private.due_checks(p_limit integer, p_types text[]) returns table (id uuid, turn integer)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select t.id, t.turn from private.in_turns(
-    $q$
-      select d.* from unnest($1) t (kind)
-      cross join lateral (
-        select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
-        where c.integration_type = t.kind and c.next_check_at <= $2
-          and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
-          and c.organization_id <> all ($3)
-          and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
-          and not exists (
-            select from private.integration_pauses p
-            where p.integration_id = c.id and p.endpoint = 'api' and p.until > now()
+    replace(
+      $q$
+        select d.* from (
+          select u.* from unnest($1) t (kind)
+          cross join lateral (
+            select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
+            where c.oauth_app_id is null and c.integration_type = t.kind and c.is_due
+            order by c.next_check_at
+            limit $4
+          ) u
+          union all
+          (
+            select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
+            where c.oauth_app_id is not null and c.is_due
+              and not exists (
+                select from private.provider_pauses p
+                where p.client = c.oauth_app_id::text and p.endpoint = 'api' and p.until > now()
+              )
+            order by c.next_check_at
+            limit $4
           )
-          and not exists (
-            select from public.credential_leases l
-            where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
-          )
-        order by c.next_check_at
+        ) d
+        order by d.due_at
         limit $4
-      ) d
-      order by d.due_at
-      limit $4
-    $q$,
+      $q$,
+      'c.is_due',
+      $q$
+        c.next_check_at <= $2
+        and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
+        and c.organization_id <> all ($3)
+        and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
+        and not exists (
+          select from private.integration_pauses p
+          where p.integration_id = c.id and p.endpoint = 'api' and p.until > now()
+        )
+        and not exists (
+          select from public.credential_leases l
+          where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
+        )
+      $q$
+    ),
     p_types, now(), p_limit
   ) t;
 $$;
 
 comment on function private.due_checks(integer, text[]) is
-  'The rows of these types that are due for a check, by turns of their organizations.';
+  'The rows of these types, and of organizations'' own apps, that are due for a check, by turns of their organizations.';
 
 create function public.claim_due_checks(p_limit integer, p_types text[], p_soon integer, p_request_id text default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
@@ -200,7 +223,7 @@ end
 $$;
 
 comment on function public.claim_due_checks(integer, text[], integer, text) is
-  'Claims up to p_limit due checks of these types. Organizations take turns, each with its longest due row first, so none waits '
+  'Claims up to p_limit due checks of these types and of organizations'' own apps. Organizations take turns, each with its longest due row first, so none waits '
   'for another''s whole backlog. It leaves out rows of a paused provider, and rows that another worker checks or refreshes. '
   'Together the configs are at most about a megabyte.';
 
@@ -300,17 +323,17 @@ begin
     insert into private.forbidden_checks (integration_id) values (p_id) on conflict (integration_id) do nothing;
     select f.since into v_since from private.forbidden_checks f where f.integration_id = p_id;
     if v_since <= now() - make_interval(days => coalesce(p_forbidden_days, 7)) and (
-      private.has_succeeded(v_old.integration_type, 'check', v_since)
+      private.has_succeeded(private.client_of(v_old), 'check', v_since)
       or not exists (
         select from private.forbidden_checks f join public.integrations i on i.id = f.integration_id
-        where i.integration_type = v_old.integration_type and i.id <> p_id
+        where private.client_of(i) = private.client_of(v_old) and i.id <> p_id
       )
     ) then
       p_status := 'reconnect_required';
     end if;
   elsif p_status = 'active' then
     delete from private.forbidden_checks f where f.integration_id = p_id;
-    perform private.note_success(v_old.integration_type, 'check');
+    perform private.note_success(private.client_of(v_old), 'check');
   end if;
 
   -- An outage says nothing about an ended grant. And a token that is still valid does not repair a grant that cannot be refreshed.
@@ -341,7 +364,7 @@ $$;
 comment on function private.settle_check(uuid, text, text, text, integer, text, timestamp with time zone, uuid, text, text[], uuid) is
   'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) '
   'it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After '
-  'p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the type are forbidden: '
+  'p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the client are forbidden: '
   'then the cause is not this grant.';
 
 -- Since when the checks of an integration have been forbidden, without a success in between.

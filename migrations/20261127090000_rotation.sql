@@ -169,12 +169,14 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   union all
   select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
   union all
-  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e;
+  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e
+  union all
+  select 'oauth_apps', a.id, a.organization_id, a.id, a.config from private.oauth_apps a;
 $$;
 
 comment on function private.sealed_elsewhere_rows() is
   'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of '
-  'authorization requests, pending connections and revocations, webhook secrets. sealed_for is the id that their values are bound to.';
+  'authorization requests, pending connections and revocations, webhook secrets, secrets of OAuth apps. sealed_for is the id that their values are bound to.';
 
 create function private.sealed_elsewhere() returns table (name text, kid text, rows bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -316,7 +318,7 @@ $$;
 comment on function public.key_registry_state() is
   'The fence, the state of every known key, and what is sealed outside integrations: the number of rows by table and key id.';
 
--- Always enabled, because endpoints are rarely written. It locks the fence's row, so a declaration waits for writers that have started, and
+-- Always enabled, because endpoints and apps are rarely written. It locks the fence's row, so a declaration waits for writers that have started, and
 -- retire_key then counts all secrets.
 create trigger refuse_fenced_key
   before insert on public.webhook_endpoints
@@ -330,7 +332,18 @@ create trigger refuse_fenced_change
   when (old.config->'_enc' is distinct from new.config->'_enc')
   execute function private.refuse_fenced_key();
 
-create function public.webhook_secrets_on(p_kids text[], p_limit integer) returns jsonb
+create trigger refuse_fenced_key
+  before insert on private.oauth_apps
+  for each row
+  execute function private.refuse_fenced_key();
+
+create trigger refuse_fenced_change
+  before update of config on private.oauth_apps
+  for each row
+  when (old.config->'_enc' is distinct from new.config->'_enc')
+  execute function private.refuse_fenced_key();
+
+create function public.secrets_on(p_kids text[], p_limit integer) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if p_kids is null or p_limit is null or p_limit not between 1 and 500 then
@@ -338,14 +351,17 @@ begin
   end if;
   return jsonb_build_object(
     'outcome', 'found',
-    'endpoints', coalesce(
+    'secrets', coalesce(
       (
-        select jsonb_agg(jsonb_build_object('id', e.id, 'organization_id', e.organization_id, 'config', e.config))
+        select jsonb_agg(jsonb_build_object('table', s.name, 'id', s.id, 'organization_id', s.organization_id, 'config', s.config))
         from (
-          select w.id, w.organization_id, w.config from public.webhook_endpoints w
+          select 'webhook_endpoints' as name, w.id, w.organization_id, w.config from public.webhook_endpoints w
           where w.config->'_enc'->>'kid' = any (p_kids)
-          order by w.id limit p_limit
-        ) e
+          union all
+          select 'oauth_apps', a.id, a.organization_id, a.config from private.oauth_apps a
+          where a.config->'_enc'->>'kid' = any (p_kids)
+          order by name, id limit p_limit
+        ) s
       ),
       '[]'
     )
@@ -353,41 +369,58 @@ begin
 end
 $$;
 
-comment on function public.webhook_secrets_on(text[], integer) is
-  'Up to p_limit endpoints whose secrets are sealed with one of these keys.';
+comment on function public.secrets_on(text[], integer) is
+  'Up to p_limit webhook endpoints and OAuth apps whose secrets are sealed with one of these keys.';
 
-create function public.reseal_webhook_secrets(p_resealed jsonb) returns jsonb
+create function public.reseal_secrets(p_resealed jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
-  v_count bigint;
+  v_endpoints bigint;
+  v_apps bigint;
 begin
   if jsonb_typeof(p_resealed) is distinct from 'array' or jsonb_array_length(p_resealed) > 500 then
     raise exception 'p_resealed is no list of at most 500' using errcode = 'invalid_parameter_value';
   end if;
 
   insert into public.key_registry (kid, state)
-    select distinct e.config->'_enc'->>'kid', 'known'
-    from public.webhook_endpoints e
-    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb) on r.id = e.id and r.read = e.config
-    where e.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
+    select distinct s.config->'_enc'->>'kid', 'known'
+    from (
+      select 'webhook_endpoints' as name, e.id, e.config from public.webhook_endpoints e
+      union all
+      select 'oauth_apps', a.id, a.config from private.oauth_apps a
+    ) s
+    join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb) on r."table" = s.name and r.id = s.id and r.read = s.config
+    where s.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
     order by 1
     on conflict (kid) do nothing;
 
   with locked as (
     select e.id, r.config
     from public.webhook_endpoints e
-    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb, config jsonb) on r.id = e.id and r.read = e.config
+    join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb, config jsonb)
+      on r."table" = 'webhook_endpoints' and r.id = e.id and r.read = e.config
     order by e.id
     for no key update of e
   )
   update public.webhook_endpoints e set config = l.config from locked l where e.id = l.id;
-  get diagnostics v_count = row_count;
-  return jsonb_build_object('outcome', 'resealed', 'count', v_count);
+  get diagnostics v_endpoints = row_count;
+  with locked as (
+    select a.id, r.config
+    from private.oauth_apps a
+    join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb, config jsonb)
+      on r."table" = 'oauth_apps' and r.id = a.id and r.read = a.config
+    order by a.id
+    for no key update of a
+  )
+  update private.oauth_apps a set config = l.config from locked l where a.id = l.id;
+  get diagnostics v_apps = row_count;
+  return jsonb_build_object('outcome', 'resealed', 'count', v_endpoints + v_apps);
 end
 $$;
 
-comment on function public.reseal_webhook_secrets(jsonb) is
-  'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read. Records the keys that they were on.';
+comment on function public.reseal_secrets(jsonb) is
+  'Writes up to 500 resealed secrets, [{table, id, read, config}], each only if the endpoint or app still has what was read. Records the keys '
+  'that they were on.';
 
 revoke all on function 
   private.refuse_fenced_key(),
@@ -401,8 +434,8 @@ revoke all on function
   public.retire_key(text, uuid),
   public.unretire_key(text),
   public.key_registry_state(),
-  public.webhook_secrets_on(text[], integer),
-  public.reseal_webhook_secrets(jsonb)
+  public.secrets_on(text[], integer),
+  public.reseal_secrets(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function 
   public.declare_fence(text[]),
@@ -412,8 +445,8 @@ grant execute on function
   public.unretire_key(text),
   public.key_registry_state(),
   public.read_sealed_elsewhere(text, uuid),
-  public.webhook_secrets_on(text[], integer),
-  public.reseal_webhook_secrets(jsonb)
+  public.secrets_on(text[], integer),
+  public.reseal_secrets(jsonb)
 to service_role;
 
 

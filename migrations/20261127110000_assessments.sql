@@ -607,6 +607,11 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
             select from private.integration_pauses p
             where p.integration_id = c.integration_id and p.endpoint = 'api' and p.until > now()
           )
+          and not exists (
+            select from private.provider_pauses p
+            where p.client = coalesce((select i.oauth_app_id::text from public.integrations i where i.id = c.integration_id), t.kind)
+              and p.endpoint = 'api' and p.until > now()
+          )
         order by c.due_at
         limit $4
       ) d
@@ -637,7 +642,7 @@ begin
   end if;
 
   for v_due in
-    select d.id, i as integration from private.due_scans(p_limit, private.without_paused(p_types, 'api')) d
+    select d.id, i as integration from private.due_scans(p_limit, p_types) d
     join private.scan_claims c on c.assessment_id = d.id
     join public.integrations i on i.id = c.integration_id
     order by d.turn, c.due_at

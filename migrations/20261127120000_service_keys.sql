@@ -277,6 +277,8 @@ create table private.connect_sessions (
   return_state text check (char_length(return_state) between 1 and 512),
   -- By type, the scopes that are requested beside the entry's own.
   scopes jsonb not null default '{}' check (jsonb_typeof(scopes) = 'object' and octet_length(scopes::text) <= 8192),
+  -- By type, the organization's own app. A type that is missing is connected with the deployment's.
+  oauth_apps jsonb not null default '{}' check (jsonb_typeof(oauth_apps) = 'object' and octet_length(oauth_apps::text) <= 16384),
   metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 4096),
   state text not null default 'pending'
     check (state in ('pending', 'opened', 'waiting_for_completion', 'completed', 'failed')),
@@ -392,6 +394,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     'external_user_name', p_row.external_user_name,
     'integration_types', to_jsonb(p_row.integration_types),
     'scopes', p_row.scopes,
+    'oauth_apps', p_row.oauth_apps,
     'return_url', p_row.return_url,
     'metadata', p_row.metadata,
     'created_at', p_row.created_at,
@@ -418,7 +421,7 @@ comment on function private.shown_connect_session(private.connect_sessions) is
 create function public.create_connect_session(
   p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text,
   p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb,
-  p_metadata jsonb
+  p_metadata jsonb, p_oauth_apps jsonb default '{}'
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -444,6 +447,16 @@ begin
   if exists (select from jsonb_object_keys(p_scopes) asked where not asked = any (v_types)) then
     return jsonb_build_object('outcome', 'foreign_scopes');
   end if;
+  -- A null is the deployment's app, for the reconnection of a row with another.
+  if exists (
+    select from jsonb_each_text(p_oauth_apps) asked
+    where not asked.key = any (v_types) or asked.value is not null and not exists (
+      select from private.oauth_apps a
+      where a.id::text = asked.value and a.organization_id = p_organization_id and a.integration_type = asked.key
+    )
+  ) then
+    return jsonb_build_object('outcome', 'unknown_app');
+  end if;
 
   -- One at a time, so that the count holds.
   perform pg_advisory_xact_lock(hashtextextended('connect sessions ' || p_service_key, 0));
@@ -464,20 +477,20 @@ begin
 
   insert into private.connect_sessions (
     id, token_hash, created_by, organization_id, external_user_id, external_user_name, integration_types, reconnects, return_url,
-    return_state, code_challenge, scopes, metadata
+    return_state, code_challenge, scopes, oauth_apps, metadata
   ) values (
     p_id, p_token_hash, p_service_key, p_organization_id, p_external_user_id, p_external_user_name, v_types, p_reconnects, p_return_url,
-    p_return_state, p_code_challenge, p_scopes, p_metadata
+    p_return_state, p_code_challenge, p_scopes, p_oauth_apps, p_metadata
   ) returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'expires_at', v_row.expires_at);
 end
 $$;
 
-comment on function public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb) is
+comment on function public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb) is
   'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An '
   'organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), '
-  'unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow) or '
-  'too_many.';
+  'unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow), '
+  'unknown_app (p_oauth_apps names, by type, an app that the organization does not have, or a type that the session does not allow) or too_many.';
 
 create function public.find_connect_session(p_service_key uuid, p_id uuid) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -508,6 +521,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     'account_id', (select private.account_of(i) from public.integrations i where i.id = p_row.reconnects),
     'return', private.return_of(p_row.id),
     'scopes', p_row.scopes,
+    'oauth_apps', p_row.oauth_apps,
     'expires_at', p_row.expires_at,
     'pending', (
       select jsonb_build_object('id', p.id, 'integration_type', p.integration_type, 'accounts', p.accounts)
@@ -750,7 +764,7 @@ revoke all on function
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),
   public.find_integration_of_type(uuid, uuid, text),
-  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb),
+  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb),
   public.find_connect_session(uuid, uuid),
   public.open_connect_session(text, text),
   public.find_opened_connect_session(uuid, text),
@@ -765,7 +779,7 @@ grant execute on function
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),
   public.find_integration_of_type(uuid, uuid, text),
-  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb),
+  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb),
   public.find_connect_session(uuid, uuid),
   public.open_connect_session(text, text),
   public.find_opened_connect_session(uuid, text),

@@ -36,6 +36,7 @@ create table private.connect_sessions (
   return_url text not null,
   return_state text,
   scopes jsonb default '{}'::jsonb not null,
+  oauth_apps jsonb default '{}'::jsonb not null,
   metadata jsonb default '{}'::jsonb not null,
   state text default 'pending'::text not null,
   is_used boolean default false not null,
@@ -56,6 +57,7 @@ create table private.connect_sessions (
   constraint connect_sessions_failure_check CHECK (((char_length(failure) >= 1) AND (char_length(failure) <= 64))),
   constraint connect_sessions_integration_types_check CHECK (((cardinality(integration_types) >= 1) AND (cardinality(integration_types) <= 100))),
   constraint connect_sessions_metadata_check CHECK (((jsonb_typeof(metadata) = 'object'::text) AND (octet_length((metadata)::text) <= 4096))),
+  constraint connect_sessions_oauth_apps_check CHECK (((jsonb_typeof(oauth_apps) = 'object'::text) AND (octet_length((oauth_apps)::text) <= 16384))),
   constraint connect_sessions_return_state_check CHECK (((char_length(return_state) >= 1) AND (char_length(return_state) <= 512))),
   constraint connect_sessions_return_url_check CHECK (((char_length(return_url) >= 1) AND (char_length(return_url) <= 2048))),
   constraint connect_sessions_scopes_check CHECK (((jsonb_typeof(scopes) = 'object'::text) AND (octet_length((scopes)::text) <= 8192))),
@@ -97,16 +99,39 @@ create table private.integration_pauses (
   integration_id uuid not null,
   endpoint text not null,
   organization_id uuid not null,
-  integration_type text not null,
+  client text not null,
   noted_at timestamp with time zone default now() not null,
   until timestamp with time zone not null,
   constraint integration_pauses_pkey PRIMARY KEY (integration_id, endpoint),
   constraint integration_pauses_integration_id_fkey FOREIGN KEY (integration_id) REFERENCES integrations(id) ON DELETE CASCADE,
-  constraint integration_pauses_endpoint_check CHECK ((endpoint = ANY (ARRAY['token'::text, 'api'::text]))),
-  constraint integration_pauses_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64)))
+  constraint integration_pauses_client_check CHECK (((char_length(client) >= 1) AND (char_length(client) <= 64))),
+  constraint integration_pauses_endpoint_check CHECK ((endpoint = ANY (ARRAY['token'::text, 'api'::text])))
 );
-CREATE INDEX integration_pauses_noted_at ON private.integration_pauses USING btree (integration_type, endpoint, noted_at);
+CREATE INDEX integration_pauses_noted_at ON private.integration_pauses USING btree (client, endpoint, noted_at);
 alter table private.integration_pauses enable row level security;
+
+create table private.oauth_apps (
+  id uuid not null,
+  organization_id uuid not null,
+  integration_type text not null,
+  name text not null,
+  client_id text not null,
+  slug text,
+  config jsonb not null,
+  created_at timestamp with time zone default now() not null,
+  updated_at timestamp with time zone default now() not null,
+  constraint oauth_apps_client UNIQUE (organization_id, integration_type, client_id),
+  constraint oauth_apps_place UNIQUE (organization_id, integration_type, id),
+  constraint oauth_apps_pkey PRIMARY KEY (id),
+  constraint oauth_apps_client_id_check CHECK (((char_length(client_id) >= 1) AND (char_length(client_id) <= 512))),
+  constraint oauth_apps_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 16384))),
+  constraint oauth_apps_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64))),
+  constraint oauth_apps_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+  constraint oauth_apps_slug_check CHECK ((slug ~ '^[A-Za-z0-9_-]{1,100}$'::text))
+);
+alter table private.oauth_apps enable row level security;
+CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON private.oauth_apps FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
+CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON private.oauth_apps FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
 
 create table private.pending_revocations (
   id uuid default gen_random_uuid() not null,
@@ -125,29 +150,32 @@ create table private.pending_revocations (
   give_up_at timestamp with time zone default (now() + '1 day'::interval) not null,
   refresh_generation bigint,
   created_at timestamp with time zone default now() not null,
+  oauth_app_id uuid,
   constraint pending_revocations_pkey PRIMARY KEY (id),
+  constraint pending_revocations_organization_id_integration_type_oauth_fkey FOREIGN KEY (organization_id, integration_type, oauth_app_id) REFERENCES private.oauth_apps(organization_id, integration_type, id),
   constraint pending_revocations_check CHECK (((owner IS NULL) = (leased_until IS NULL))),
   constraint pending_revocations_reason_check CHECK ((reason = ANY (ARRAY['abandoned'::text, 'expired'::text, 'discarded'::text, 'disconnected'::text, 'replaced'::text, 'late'::text])))
 );
 CREATE INDEX pending_revocations_due ON private.pending_revocations USING btree (next_attempt_at);
+CREATE INDEX pending_revocations_oauth_app_id ON private.pending_revocations USING btree (oauth_app_id) WHERE (oauth_app_id IS NOT NULL);
 CREATE INDEX pending_revocations_organization ON private.pending_revocations USING btree (organization_id, next_attempt_at);
 alter table private.pending_revocations enable row level security;
 
 create table private.provider_pauses (
-  integration_type text not null,
+  client text not null,
   endpoint text not null,
   until timestamp with time zone not null,
-  constraint provider_pauses_pkey PRIMARY KEY (integration_type, endpoint),
-  constraint provider_pauses_endpoint_check CHECK ((endpoint = ANY (ARRAY['token'::text, 'api'::text]))),
-  constraint provider_pauses_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64)))
+  constraint provider_pauses_pkey PRIMARY KEY (client, endpoint),
+  constraint provider_pauses_client_check CHECK (((char_length(client) >= 1) AND (char_length(client) <= 64))),
+  constraint provider_pauses_endpoint_check CHECK ((endpoint = ANY (ARRAY['token'::text, 'api'::text])))
 );
 alter table private.provider_pauses enable row level security;
 
 create table private.provider_successes (
-  integration_type text not null,
+  client text not null,
   act text not null,
   at timestamp with time zone default now() not null,
-  constraint provider_successes_pkey PRIMARY KEY (integration_type, act),
+  constraint provider_successes_pkey PRIMARY KEY (client, act),
   constraint provider_successes_act_check CHECK ((act = ANY (ARRAY['refresh'::text, 'check'::text])))
 );
 alter table private.provider_successes enable row level security;
@@ -565,7 +593,10 @@ create table public.integrations (
   granted_at timestamp with time zone,
   -- The end user, in the words of the backend whose connect session last connected the account. Null: a user of the project connected it.
   external_user_id text,
+  -- The OAuth app of the organization that the grant was issued to. Null: the deployment's.
+  oauth_app_id uuid,
   constraint integrations_pkey PRIMARY KEY (id),
+  constraint integrations_oauth_app FOREIGN KEY (organization_id, integration_type, oauth_app_id) REFERENCES private.oauth_apps(organization_id, integration_type, id),
   constraint integrations_external_account_id_check CHECK (((char_length(external_account_id) >= 1) AND (char_length(external_account_id) <= 200))),
   constraint integrations_external_user_id_check CHECK (((char_length(external_user_id) >= 1) AND (char_length(external_user_id) <= 200))),
   constraint integrations_status_reason_check CHECK (((char_length(status_reason) >= 1) AND (char_length(status_reason) <= 64)))
@@ -576,9 +607,11 @@ CREATE INDEX idx_integrations_status ON public.integrations USING btree (status)
 CREATE INDEX idx_integrations_type ON public.integrations USING btree (integration_type);
 CREATE INDEX integrations_account ON public.integrations USING btree (integration_type, external_account_id);
 CREATE INDEX integrations_created_at ON public.integrations USING btree (created_at DESC, id);
-CREATE INDEX integrations_due_for_check ON public.integrations USING btree (integration_type, next_check_at) WHERE ((scan_schedule IS NOT NULL) AND (next_check_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
-CREATE INDEX integrations_due_for_refresh ON public.integrations USING btree (token_expires_at) INCLUDE (organization_id, integration_type, id) WHERE ((token_expires_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
+CREATE INDEX integrations_due_for_check ON public.integrations USING btree (integration_type, next_check_at) WHERE ((oauth_app_id IS NULL) AND (scan_schedule IS NOT NULL) AND (next_check_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
+CREATE INDEX integrations_due_for_refresh ON public.integrations USING btree (token_expires_at) INCLUDE (organization_id, integration_type, id, oauth_app_id) WHERE ((token_expires_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
 CREATE INDEX integrations_external_user ON public.integrations USING btree (organization_id, external_user_id) WHERE (external_user_id IS NOT NULL);
+CREATE INDEX integrations_oauth_app_id ON public.integrations USING btree (oauth_app_id) WHERE (oauth_app_id IS NOT NULL);
+CREATE INDEX integrations_of_apps_due_for_check ON public.integrations USING btree (next_check_at) WHERE ((oauth_app_id IS NOT NULL) AND (scan_schedule IS NOT NULL) AND (next_check_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
 CREATE UNIQUE INDEX integrations_external_account ON public.integrations USING btree (organization_id, integration_type, external_account_id);
 alter table public.integrations enable row level security;
 create policy "Members can read their organization's integrations" on public.integrations for select using (private.can_access_organization(organization_id));
@@ -589,11 +622,12 @@ CREATE TRIGGER clear_status_reason BEFORE UPDATE OF status ON public.integration
 CREATE TRIGGER copy_from_config BEFORE INSERT OR UPDATE OF config, token_expires_at, granted_scopes ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.copy_from_config();
 CREATE TRIGGER drop_lease AFTER UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.drop_lease();
 CREATE TRIGGER end_runs AFTER DELETE ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.end_runs_of_deleted();
+CREATE TRIGGER forget_oauth_app BEFORE UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((old.oauth_app_id IS NOT NULL) AND (NOT (new.oauth_app_id IS DISTINCT FROM old.oauth_app_id)) AND (current_setting('integrations.connect'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION private.forget_oauth_app();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key(); -- disabled until a rotation declares its fence
 CREATE TRIGGER schedule_next_check BEFORE UPDATE OF status, next_check_at ON public.integrations FOR EACH ROW WHEN ((new.scan_schedule IS NOT NULL)) EXECUTE FUNCTION private.schedule_next_check();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_updated_at();
 grant delete, insert, select, update on public.integrations to service_role;
-grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, granted_scopes, status_reason, external_user_id) on public.integrations to authenticated;
+grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, granted_scopes, status_reason, external_user_id, oauth_app_id) on public.integrations to authenticated;
 
 create table public.key_registry (
   kid text not null,
@@ -621,8 +655,10 @@ create table public.oauth_transactions (
   expires_at timestamp with time zone default (now() + '00:10:00'::interval) not null,
   -- The integration that is reconnected. Null: any account may be connected.
   integration_id uuid,
+  oauth_app_id uuid,
   constraint oauth_transactions_state_hash_key UNIQUE (state_hash),
   constraint oauth_transactions_pkey PRIMARY KEY (id),
+  constraint oauth_transactions_organization_id_integration_type_oauth__fkey FOREIGN KEY (organization_id, integration_type, oauth_app_id) REFERENCES private.oauth_apps(organization_id, integration_type, id) ON DELETE CASCADE,
   constraint oauth_transactions_binding_hash_check CHECK (((char_length(binding_hash) >= 1) AND (char_length(binding_hash) <= 128))),
   constraint oauth_transactions_check CHECK ((num_nonnulls(user_id, connect_session_id) = 1)),
   constraint oauth_transactions_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64))),
@@ -634,6 +670,7 @@ create table public.oauth_transactions (
 );
 CREATE INDEX oauth_transactions_connect_session_id ON public.oauth_transactions USING btree (connect_session_id) WHERE (connect_session_id IS NOT NULL);
 CREATE INDEX oauth_transactions_expires_at ON public.oauth_transactions USING btree (expires_at);
+CREATE INDEX oauth_transactions_oauth_app_id ON public.oauth_transactions USING btree (oauth_app_id) WHERE (oauth_app_id IS NOT NULL);
 CREATE INDEX oauth_transactions_organization_id ON public.oauth_transactions USING btree (organization_id);
 CREATE INDEX oauth_transactions_user_id ON public.oauth_transactions USING btree (user_id);
 alter table public.oauth_transactions enable row level security;
@@ -664,7 +701,9 @@ create table public.pending_connections (
   return_to text,
   created_at timestamp with time zone default now() not null,
   expires_at timestamp with time zone default (now() + '00:05:00'::interval) not null,
+  oauth_app_id uuid,
   constraint pending_connections_pkey PRIMARY KEY (id),
+  constraint pending_connections_organization_id_integration_type_oauth_fkey FOREIGN KEY (organization_id, integration_type, oauth_app_id) REFERENCES private.oauth_apps(organization_id, integration_type, id),
   constraint pending_connections_accounts_check CHECK (((jsonb_typeof(accounts) = 'array'::text) AND ((jsonb_array_length(accounts) >= 1) AND (jsonb_array_length(accounts) <= 1000)) AND (octet_length((accounts)::text) <= 262144))),
   constraint pending_connections_check CHECK ((num_nonnulls(user_id, connect_session_id) = 1)),
   constraint pending_connections_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 262144))),
@@ -673,6 +712,7 @@ create table public.pending_connections (
 );
 CREATE INDEX pending_connections_connect_session_id ON public.pending_connections USING btree (connect_session_id) WHERE (connect_session_id IS NOT NULL);
 CREATE INDEX pending_connections_expires_at ON public.pending_connections USING btree (expires_at);
+CREATE INDEX pending_connections_oauth_app_id ON public.pending_connections USING btree (oauth_app_id) WHERE (oauth_app_id IS NOT NULL);
 CREATE INDEX pending_connections_organization_id ON public.pending_connections USING btree (organization_id);
 CREATE INDEX pending_connections_user_id ON public.pending_connections USING btree (user_id);
 alter table public.pending_connections enable row level security;
@@ -1147,7 +1187,8 @@ create view public.service_integrations with (null) as
     token_expires_at,
     granted_scopes,
     status_reason,
-    external_user_id
+    external_user_id,
+    oauth_app_id
    FROM integrations
   WHERE (( SELECT (k.organization_id IS NULL)
            FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
@@ -1730,6 +1771,16 @@ end
 $function$;
 comment on function private.clear_status_reason() is 'Clears status_reason when a row becomes active, whoever writes it.';
 
+CREATE OR REPLACE FUNCTION private.client_of(p_row integrations)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(p_row.oauth_app_id::text, p_row.integration_type);
+$function$;
+comment on function private.client_of(integrations) is 'The OAuth client of an integration, as the key of what is known about a client: the id of the organization''s own app, or the type, which stands for the deployment''s.';
+
 CREATE OR REPLACE FUNCTION private.compare_findings(p_run assessments, p_checks jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -2014,32 +2065,51 @@ CREATE OR REPLACE FUNCTION private.due_checks(p_limit integer, p_types text[])
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select t.id, t.turn from private.in_turns(
-    $q$
-      select d.* from unnest($1) t (kind)
-      cross join lateral (
-        select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
-        where c.integration_type = t.kind and c.next_check_at <= $2
-          and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
-          and c.organization_id <> all ($3)
-          and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
-          and not exists (
-            select from private.integration_pauses p
-            where p.integration_id = c.id and p.endpoint = 'api' and p.until > now()
+    replace(
+      $q$
+        select d.* from (
+          select u.* from unnest($1) t (kind)
+          cross join lateral (
+            select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
+            where c.oauth_app_id is null and c.integration_type = t.kind and c.is_due
+            order by c.next_check_at
+            limit $4
+          ) u
+          union all
+          (
+            select c.id, c.organization_id, c.next_check_at as due_at from public.integrations c
+            where c.oauth_app_id is not null and c.is_due
+              and not exists (
+                select from private.provider_pauses p
+                where p.client = c.oauth_app_id::text and p.endpoint = 'api' and p.until > now()
+              )
+            order by c.next_check_at
+            limit $4
           )
-          and not exists (
-            select from public.credential_leases l
-            where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
-          )
-        order by c.next_check_at
+        ) d
+        order by d.due_at
         limit $4
-      ) d
-      order by d.due_at
-      limit $4
-    $q$,
+      $q$,
+      'c.is_due',
+      $q$
+        c.next_check_at <= $2
+        and c.scan_schedule is not null and c.next_check_at is not null and c.status in ('active', 'degraded')
+        and c.organization_id <> all ($3)
+        and not exists (select from private.check_claims k where k.integration_id = c.id and k.until > now())
+        and not exists (
+          select from private.integration_pauses p
+          where p.integration_id = c.id and p.endpoint = 'api' and p.until > now()
+        )
+        and not exists (
+          select from public.credential_leases l
+          where l.integration_id = c.id and l.owner is not null and l.expires_at > now()
+        )
+      $q$
+    ),
     p_types, now(), p_limit
   ) t;
 $function$;
-comment on function private.due_checks(integer,text[]) is 'The rows of these types that are due for a check, by turns of their organizations.';
+comment on function private.due_checks(integer,text[]) is 'The rows of these types, and of organizations'' own apps, that are due for a check, by turns of their organizations.';
 
 CREATE OR REPLACE FUNCTION private.due_refreshes(p_limit integer, p_within integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
@@ -2054,7 +2124,13 @@ AS $function$
       where d.token_expires_at <= $2
         and d.token_expires_at is not null and d.status in ('active', 'degraded')
         and d.organization_id <> all ($3)
-        and d.integration_type = any ($1)
+        and case
+          when d.oauth_app_id is null then d.integration_type = any ($1)
+          else not exists (
+            select from private.provider_pauses p
+            where p.client = d.oauth_app_id::text and p.endpoint = 'token' and p.until > now()
+          )
+        end
         and (l.owner is null or l.expires_at <= now())
         and coalesce(l.retry_at <= now(), true)
         -- A token that lives for less than twice p_within is refreshed after half of its life.
@@ -2069,7 +2145,7 @@ AS $function$
     p_types, now() + make_interval(secs => p_within), p_limit
   ) t;
 $function$;
-comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types whose tokens expire within p_within seconds and have lived for half of their life, by turns of their organizations.';
+comment on function private.due_refreshes(integer,integer,text[]) is 'The rows of these types, and of organizations'' own apps, whose tokens expire within p_within seconds and have lived for half of their life, by turns of their organizations.';
 
 CREATE OR REPLACE FUNCTION private.due_scans(p_limit integer, p_types text[])
  RETURNS TABLE(id uuid, turn integer)
@@ -2086,6 +2162,11 @@ AS $function$
           and not exists (
             select from private.integration_pauses p
             where p.integration_id = c.integration_id and p.endpoint = 'api' and p.until > now()
+          )
+          and not exists (
+            select from private.provider_pauses p
+            where p.client = coalesce((select i.oauth_app_id::text from public.integrations i where i.id = c.integration_id), t.kind)
+              and p.endpoint = 'api' and p.until > now()
           )
         order by c.due_at
         limit $4
@@ -2302,7 +2383,7 @@ begin
       and v_lease.refused_since <= now() - interval '1 day'
       and (
         not (p_refusal->>'may_be_ours')::boolean
-        or private.has_succeeded(v_row.integration_type, 'refresh', v_lease.refused_since)
+        or private.has_succeeded(private.client_of(v_row), 'refresh', v_lease.refused_since)
       )
       then 'reconnect_required'
     else 'backed_off'
@@ -2336,7 +2417,7 @@ begin
   elsif v_row.status = 'active' and (v_has_expired or p_fault = 'unreadable') then
     -- Its token has expired, or its config does not open: it does not work now, but may again.
     update public.integrations i
-      set status = 'degraded', status_reason = case p_fault when 'unreadable' then p_fault else 'refresh_failed' end
+      set status = 'degraded', status_reason = case when p_fault in ('unreadable', 'app_unreadable') then p_fault else 'refresh_failed' end
       where i.id = p_id;
   end if;
   perform private.record_refresh_event(
@@ -2345,7 +2426,7 @@ begin
   return v_ended;
 end
 $function$;
-comment on function private.fail_refresh(uuid,uuid,bigint,text,integer,jsonb,uuid,text,uuid) is 'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may later), unreadable (the stored config does not open), invalid_grant (the token is no longer valid), invalid_client (the user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider was not asked). p_refusal describes a refusal: {"alike", "may_be_ours", "tries"}. After the token has expired, equal refusals are counted. Once there are as many as tries, the first of them more than a day old, the grant counts as ended. If our client or the endpoint may be the cause, every connection of the type would be refused: then another one must have been refreshed since the first.';
+comment on function private.fail_refresh(uuid,uuid,bigint,text,integer,jsonb,uuid,text,uuid) is 'p_fault: outcome_unknown (the provider may have redeemed the token: no answer, or an unreadable one), refused (it has not, and may later), unreadable (the stored config does not open), app_unreadable (the secret of the organization''s own app does not open), invalid_grant (the token is no longer valid), invalid_client (the user''s own client is no longer valid, or may not have tokens), not_refreshable (there is no refresh token), released (the provider was not asked). p_refusal describes a refusal: {"alike", "may_be_ours", "tries"}. After the token has expired, equal refusals are counted. Once there are as many as tries, the first of them more than a day old, the grant counts as ended. If our client or the endpoint may be the cause, every connection of the client would be refused: then another one must have been refreshed since the first.';
 
 CREATE OR REPLACE FUNCTION private.fence_is_up()
  RETURNS boolean
@@ -2406,7 +2487,22 @@ AS $function$
 $function$;
 comment on function private.fits_after_refresh(jsonb) is 'Whether a refreshed config would still fit: with tokens of 16 KiB each it is at most 256 KiB.';
 
-CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text, p_except uuid)
+CREATE OR REPLACE FUNCTION private.forget_oauth_app()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if private.brings_credentials(old.config, new.config) then
+    new.oauth_app_id := null;
+  end if;
+  return new;
+end
+$function$;
+comment on function private.forget_oauth_app() is 'A writer that does not know the column stores a grant of the deployment''s app.';
+
+CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_oauth_app_id uuid, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text, p_except uuid)
  RETURNS boolean
  LANGUAGE sql
  STABLE SECURITY DEFINER
@@ -2415,18 +2511,20 @@ AS $function$
   select exists (
     select from public.integrations i
     where i.integration_type = p_integration_type and i.external_account_id = p_external_account_id and i.id is distinct from p_except
+      and private.same_client(i.oauth_app_id, p_oauth_app_id)
   ) or exists (
     select from public.credential_events e
     join public.integrations i on i.id = e.integration_id
     where e.user_id = p_user_id and e.integration_type = p_integration_type and e.action in ('connected', 'reconnected')
-      and e.integration_id is distinct from p_except
+      and e.integration_id is distinct from p_except and private.same_client(i.oauth_app_id, p_oauth_app_id)
   ) or exists (
     select from public.integrations i
     where i.organization_id = p_organization_id and i.external_user_id = p_external_user_id
       and i.integration_type = p_integration_type and i.id is distinct from p_except
+      and private.same_client(i.oauth_app_id, p_oauth_app_id)
   );
 $function$;
-comment on function private.grant_is_shared(text,text,uuid,uuid,text,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks for the same account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
+comment on function private.grant_is_shared(text,uuid,text,uuid,uuid,text,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks, among the integrations of this app, for the same account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
 
 CREATE OR REPLACE FUNCTION private.has_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid)
  RETURNS boolean
@@ -2441,17 +2539,17 @@ AS $function$
 $function$;
 comment on function private.has_access(uuid,uuid,text,uuid) is 'Whether a caller may access an organization: a service key with the scope, or without one a user who is a member.';
 
-CREATE OR REPLACE FUNCTION private.has_succeeded(p_integration_type text, p_act text, p_since timestamp with time zone)
+CREATE OR REPLACE FUNCTION private.has_succeeded(p_client text, p_act text, p_since timestamp with time zone)
  RETURNS boolean
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select exists (
-    select from private.provider_successes s where s.integration_type = p_integration_type and s.act = p_act and s.at > p_since
+    select from private.provider_successes s where s.client = p_client and s.act = p_act and s.at > p_since
   );
 $function$;
-comment on function private.has_succeeded(text,text,timestamp with time zone) is 'Whether a connection of the type has had a success since then.';
+comment on function private.has_succeeded(text,text,timestamp with time zone) is 'Whether a connection of the client has had a success since then.';
 
 CREATE OR REPLACE FUNCTION private.health_of(p_row integrations)
  RETURNS jsonb
@@ -2662,6 +2760,25 @@ AS $function$
 $function$;
 comment on function private.lock_names(uuid,text) is 'Serializes the choice of a name within an organization and type. It is called before any row lock. There is no unique index because an earlier application may have used a name twice.';
 
+CREATE OR REPLACE FUNCTION private.lock_oauth_app(p_id uuid, p_user_id uuid, p_service_key uuid)
+ RETURNS private.oauth_apps
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.oauth_apps;
+begin
+  select * into v_row from private.oauth_apps a where a.id = p_id;
+  if not found or not private.lock_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id) then
+    return null;
+  end if;
+  select * into v_row from private.oauth_apps a where a.id = p_id for update;
+  return v_row;
+end
+$function$;
+comment on function private.lock_oauth_app(uuid,uuid,uuid) is 'Locks and returns an app if the caller may change what its organization has; null otherwise.';
+
 CREATE OR REPLACE FUNCTION private.lock_run(p_id uuid, p_owner uuid, p_generation bigint)
  RETURNS text
  LANGUAGE plpgsql
@@ -2771,7 +2888,7 @@ AS $function$
 $function$;
 comment on function private.newest_config(integrations) is 'The newest credential of an integration: the result of a refresh that could not be written yet, otherwise the config.';
 
-CREATE OR REPLACE FUNCTION private.note_success(p_integration_type text, p_act text)
+CREATE OR REPLACE FUNCTION private.note_success(p_client text, p_act text)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2779,22 +2896,40 @@ CREATE OR REPLACE FUNCTION private.note_success(p_integration_type text, p_act t
 AS $function$
 begin
   perform from private.provider_successes s
-    where s.integration_type = p_integration_type and s.act = p_act and s.at > now() - interval '10 minutes';
+    where s.client = p_client and s.act = p_act and s.at > now() - interval '10 minutes';
   if found then
     return;
   end if;
   update private.provider_successes s set at = now()
-    where (s.integration_type, s.act) in (
-      select o.integration_type, o.act from private.provider_successes o
-      where o.integration_type = p_integration_type and o.act = p_act
+    where (s.client, s.act) in (
+      select o.client, o.act from private.provider_successes o
+      where o.client = p_client and o.act = p_act
       for update skip locked
     );
   if not found then
-    insert into private.provider_successes (integration_type, act) values (p_integration_type, p_act) on conflict do nothing;
+    insert into private.provider_successes (client, act) values (p_client, p_act) on conflict do nothing;
   end if;
 end
 $function$;
 comment on function private.note_success(text,text) is 'Records a success. It never waits for a lock: a concurrent caller records the same.';
+
+CREATE OR REPLACE FUNCTION private.oauth_app(p_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(
+    (
+      select jsonb_build_object(
+        'oauth_app', jsonb_build_object('id', a.id, 'client_id', a.client_id, 'slug', a.slug, 'config', a.config)
+      )
+      from private.oauth_apps a where a.id = p_id
+    ),
+    '{}'
+  );
+$function$;
+comment on function private.oauth_app(uuid) is 'What an answer says of the app of a grant: the member oauth_app, as the worker needs it to authenticate as its client, with its sealed secrets; nothing for the deployment''s app.';
 
 CREATE OR REPLACE FUNCTION private.open_run(p_row integrations, p_trigger text, p_slot timestamp with time zone, p_user_id uuid)
  RETURNS uuid
@@ -2837,6 +2972,7 @@ AS $function$
     'account_id', (select private.account_of(i) from public.integrations i where i.id = p_row.reconnects),
     'return', private.return_of(p_row.id),
     'scopes', p_row.scopes,
+    'oauth_apps', p_row.oauth_apps,
     'expires_at', p_row.expires_at,
     'pending', (
       select jsonb_build_object('id', p.id, 'integration_type', p.integration_type, 'accounts', p.accounts)
@@ -2869,41 +3005,43 @@ CREATE OR REPLACE FUNCTION private.pause(p_row integrations, p_endpoint text, p_
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
+  v_client text := private.client_of(p_row);
   v_until timestamptz;
 begin
   if p_organizations not between 1 and 100 then
     raise exception 'p_organizations is not between 1 and 100' using errcode = 'invalid_parameter_value';
   end if;
-  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, integration_type, until)
-    values (p_row.id, p_endpoint, p_row.organization_id, p_row.integration_type, least(p_until, now() + interval '1 hour'))
+  insert into private.integration_pauses as p (integration_id, endpoint, organization_id, client, until)
+    values (p_row.id, p_endpoint, p_row.organization_id, v_client, least(p_until, now() + interval '1 hour'))
     on conflict (integration_id, endpoint) do update set
       organization_id = excluded.organization_id,
-      integration_type = excluded.integration_type,
+      client = excluded.client,
       noted_at = now(),
       until = greatest(p.until, excluded.until);
 
   select o.until into v_until
     from (
       select max(p.until) as until from private.integration_pauses p
-      where p.integration_type = p_row.integration_type and p.endpoint = p_endpoint
+      where p.client = v_client and p.endpoint = p_endpoint
         and p.noted_at > now() - interval '10 minutes' and p.until > now()
       group by p.organization_id
     ) o
     where p_organizations is not null
     order by o.until desc
-    offset p_organizations - 1 limit 1;
+    -- An organization's own app has only that one.
+    offset case when p_row.oauth_app_id is null then p_organizations else 1 end - 1 limit 1;
   if v_until is not null then
-    insert into private.provider_pauses as p (integration_type, endpoint, until)
-      values (p_row.integration_type, p_endpoint, v_until)
-      on conflict (integration_type, endpoint) do update set until = greatest(p.until, excluded.until)
+    insert into private.provider_pauses as p (client, endpoint, until)
+      values (v_client, p_endpoint, v_until)
+      on conflict (client, endpoint) do update set until = greatest(p.until, excluded.until)
       returning p.until into v_until;
   end if;
   return v_until;
 end
 $function$;
-comment on function private.pause(integrations,text,timestamp with time zone,integer) is 'Stores the pause of a locked integration, an hour at most, and if so many organizations are paused that of its type. Returns until when the type is paused, or null.';
+comment on function private.pause(integrations,text,timestamp with time zone,integer) is 'Stores the pause of a locked integration, an hour at most, and if so many organizations are paused that of its client. Returns until when the client is paused, or null.';
 
-CREATE OR REPLACE FUNCTION private.paused_until(p_id uuid, p_integration_type text, p_endpoint text)
+CREATE OR REPLACE FUNCTION private.paused_until(p_id uuid, p_client text, p_endpoint text)
  RETURNS timestamp with time zone
  LANGUAGE sql
  STABLE SECURITY DEFINER
@@ -2911,12 +3049,12 @@ CREATE OR REPLACE FUNCTION private.paused_until(p_id uuid, p_integration_type te
 AS $function$
   select greatest(
     (select p.until from private.provider_pauses p
-      where p.integration_type = p_integration_type and p.endpoint = p_endpoint and p.until > now()),
+      where p.client = p_client and p.endpoint = p_endpoint and p.until > now()),
     (select p.until from private.integration_pauses p
       where p.integration_id = p_id and p.endpoint = p_endpoint and p.until > now())
   );
 $function$;
-comment on function private.paused_until(uuid,text,text) is 'When the worker may ask the provider of a type again; null: now.';
+comment on function private.paused_until(uuid,text,text) is 'When the worker may ask the provider again for an integration of this client (private.client_of); null: now.';
 
 CREATE OR REPLACE FUNCTION private.queue_replaced(p_row integrations)
  RETURNS void
@@ -2930,10 +3068,11 @@ declare
 begin
   select l.generation, l.expires_at into v_lease from public.credential_leases l where l.integration_id = p_row.id and l.owner is not null;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, config, reason, refresh_generation, next_attempt_at
+    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, config, reason, refresh_generation,
+    next_attempt_at
   ) values (
-    md5(p_row.id || v_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, private.account_of(p_row), v_config,
-    'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
+    md5(p_row.id || v_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, p_row.oauth_app_id,
+    private.account_of(p_row), v_config, 'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
   )
   on conflict (id) do nothing;
 end
@@ -3178,7 +3317,7 @@ comment on function private.return_of(uuid) is 'Where the browser of a connect s
 CREATE OR REPLACE FUNCTION private.revocation_claim(p_row private.pending_revocations)
  RETURNS jsonb
  LANGUAGE sql
- IMMUTABLE SECURITY DEFINER
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
   select jsonb_build_object(
@@ -3187,9 +3326,22 @@ AS $function$
     'sealed_for', p_row.sealed_for,
     'integration_type', p_row.integration_type,
     'config', p_row.config::text
-  );
+  ) || private.oauth_app(p_row.oauth_app_id);
 $function$;
 comment on function private.revocation_claim(private.pending_revocations) is 'What the worker needs for a revocation. The config is returned as text, so that one that the worker cannot read does not affect the others.';
+
+CREATE OR REPLACE FUNCTION private.same_client(p_one uuid, p_other uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select p_one is not distinct from p_other or exists (
+    select from private.oauth_apps a join private.oauth_apps b using (integration_type, client_id)
+    where a.id = p_one and b.id = p_other
+  );
+$function$;
+comment on function private.same_client(uuid,uuid) is 'Whether two apps are one client at the provider. Several organizations may have added the same client.';
 
 CREATE OR REPLACE FUNCTION private.schedule_next_check()
  RETURNS trigger
@@ -3250,9 +3402,11 @@ AS $function$
   union all
   select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
   union all
-  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e;
+  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e
+  union all
+  select 'oauth_apps', a.id, a.organization_id, a.id, a.config from private.oauth_apps a;
 $function$;
-comment on function private.sealed_elsewhere_rows() is 'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets. sealed_for is the id that their values are bound to.';
+comment on function private.sealed_elsewhere_rows() is 'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets, secrets of OAuth apps. sealed_for is the id that their values are bound to.';
 
 CREATE OR REPLACE FUNCTION private.service_key_covers(p_id uuid, p_scope text, p_organization_id uuid)
  RETURNS boolean
@@ -3329,17 +3483,17 @@ begin
     insert into private.forbidden_checks (integration_id) values (p_id) on conflict (integration_id) do nothing;
     select f.since into v_since from private.forbidden_checks f where f.integration_id = p_id;
     if v_since <= now() - make_interval(days => coalesce(p_forbidden_days, 7)) and (
-      private.has_succeeded(v_old.integration_type, 'check', v_since)
+      private.has_succeeded(private.client_of(v_old), 'check', v_since)
       or not exists (
         select from private.forbidden_checks f join public.integrations i on i.id = f.integration_id
-        where i.integration_type = v_old.integration_type and i.id <> p_id
+        where private.client_of(i) = private.client_of(v_old) and i.id <> p_id
       )
     ) then
       p_status := 'reconnect_required';
     end if;
   elsif p_status = 'active' then
     delete from private.forbidden_checks f where f.integration_id = p_id;
-    perform private.note_success(v_old.integration_type, 'check');
+    perform private.note_success(private.client_of(v_old), 'check');
   end if;
 
   -- An outage says nothing about an ended grant. And a token that is still valid does not repair a grant that cannot be refreshed.
@@ -3366,7 +3520,7 @@ begin
   return jsonb_build_object('end', 'checked') || private.health_of(v_row);
 end
 $function$;
-comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text,text[],uuid) is 'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the type are forbidden: then the cause is not this grant.';
+comment on function private.settle_check(uuid,text,text,text,integer,text,timestamp with time zone,uuid,text,text[],uuid) is 'Settles one check. The verdict is about the config of p_version: if another config is stored by now (a reconnection, a refresh) it is ignored. forbidden proves nothing: it may be a gatekeeper''s page, or a provider''s word for an ended grant. After p_forbidden_days (7 if null) without a success it becomes reconnect_required, unless all rows of the client are forbidden: then the cause is not this grant.';
 
 CREATE OR REPLACE FUNCTION private.settle_refresh(p_id uuid, p_owner uuid, p_generation bigint, p_config jsonb, p_user_id uuid, p_request_id text, p_service_key uuid)
  RETURNS text
@@ -3398,7 +3552,7 @@ begin
         refused_as = null, refused_since = null, refusals = 0, settled_at = now(), ended_by = p_owner, ended_as = 'settled', journal = null,
         base = null
       where l.integration_id = p_id;
-    perform private.note_success(v_row.integration_type, 'refresh');
+    perform private.note_success(private.client_of(v_row), 'refresh');
     perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
   exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
@@ -3445,6 +3599,7 @@ AS $function$
     'external_user_name', p_row.external_user_name,
     'integration_types', to_jsonb(p_row.integration_types),
     'scopes', p_row.scopes,
+    'oauth_apps', p_row.oauth_apps,
     'return_url', p_row.return_url,
     'metadata', p_row.metadata,
     'created_at', p_row.created_at,
@@ -3485,6 +3640,27 @@ AS $function$
   );
 $function$;
 comment on function private.shown_endpoint(webhook_endpoints) is 'An endpoint as members of its organization see it.';
+
+CREATE OR REPLACE FUNCTION private.shown_oauth_app(p_row private.oauth_apps)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'id', p_row.id,
+    'organization_id', p_row.organization_id,
+    'integration_type', p_row.integration_type,
+    'name', p_row.name,
+    'client_id', p_row.client_id,
+    'slug', p_row.slug,
+    'has_fallback_secret', p_row.config ? 'fallback_client_secret',
+    'connections', (select count(*) from public.integrations i where i.oauth_app_id = p_row.id),
+    'created_at', p_row.created_at,
+    'updated_at', p_row.updated_at
+  );
+$function$;
+comment on function private.shown_oauth_app(private.oauth_apps) is 'An app as members of its organization see it: without its secrets.';
 
 CREATE OR REPLACE FUNCTION private.shown_run(p_run assessments)
  RETURNS jsonb
@@ -3621,7 +3797,7 @@ begin
     'scan_schedule', p_row.scan_schedule,
     'version', private.version_of(p_row.config),
     'config', case when v_is_current then p_row.config::text end
-  );
+  ) || private.oauth_app(p_row.oauth_app_id);
 end
 $function$;
 comment on function private.take_check(integrations,integer,uuid,text,uuid) is 'Claims the check of a locked integration. Returns null if another worker checks it or has just checked it. Returns no config if its token expires within p_soon seconds or a refreshed one is not written yet: then claim_refresh returns it. The version identifies the config that the verdict will be about.';
@@ -3666,7 +3842,7 @@ begin
     'generation', v_lease.generation,
     'config', coalesce(v_lease.journal, p_row.config)::text,
     'refreshed', v_lease.journal is not null
-  );
+  ) || private.oauth_app(p_row.oauth_app_id);
 end
 $function$;
 comment on function private.take_lease(integrations,uuid) is 'Takes the lease of a locked integration, records the attempt, and returns what to refresh, or the unwritten result of an earlier refresh. Null if another worker holds the lease.';
@@ -3772,10 +3948,10 @@ AS $function$
   select coalesce(array_agg(t.kind), '{}') from unnest(p_types) t (kind)
   where not exists (
     select from private.provider_pauses p
-    where p.integration_type = t.kind and p.endpoint = p_endpoint and p.until > now()
+    where p.client = t.kind and p.endpoint = p_endpoint and p.until > now()
   );
 $function$;
-comment on function private.without_paused(text[],text) is 'Those of the types that are not paused at this endpoint as a whole.';
+comment on function private.without_paused(text[],text) is 'Those of the types whose client of the deployment is not paused at this endpoint.';
 
 CREATE OR REPLACE FUNCTION private.write_connector_event(p_user_id uuid, p_connect_session_id uuid, p_organization_id uuid, p_integration_id uuid, p_integration_type text, p_external_account_id text, p_action text, p_reason text, p_request_id text)
  RETURNS void
@@ -3830,14 +4006,14 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason, owner,
-    leased_until
+    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, external_user_id, config, reason,
+    owner, leased_until
   ) values (
-    v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, p_external_account_id, p_user_id,
-    private.external_user_of(p_connect_session_id), v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
+    v_pending.id, v_pending.organization_id, v_pending.id, v_pending.integration_type, v_pending.oauth_app_id, p_external_account_id,
+    p_user_id, private.external_user_of(p_connect_session_id), v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   if p_wide and private.grant_is_shared(
-    v_row.integration_type, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id, null
+    v_row.integration_type, v_row.oauth_app_id, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id, null
   ) then
     perform private.end_revocation(v_row, 'kept', p_request_id);
     return jsonb_build_object('outcome', 'kept');
@@ -3852,15 +4028,17 @@ $function$;
 comment on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text,uuid) is 'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned, or discarded by its user. p_wide: a revocation ends everything that the user has granted. Returns abandoned (the caller revokes, then settles), kept (another integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
 grant execute on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.add_pending_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text, p_connect_session_id uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION public.add_pending_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text, p_connect_session_id uuid DEFAULT NULL::uuid, p_oauth_app_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 begin
-  insert into public.pending_connections (id, user_id, connect_session_id, organization_id, integration_type, config, return_to)
-    values (p_id, p_user_id, p_connect_session_id, p_organization_id, p_integration_type, p_config, p_return_to)
+  insert into public.pending_connections (
+    id, user_id, connect_session_id, organization_id, integration_type, config, return_to, oauth_app_id
+  )
+    values (p_id, p_user_id, p_connect_session_id, p_organization_id, p_integration_type, p_config, p_return_to, p_oauth_app_id)
     on conflict (id) do nothing;
   -- A separate statement, so that it sees what ended while the one before was waiting.
   delete from public.pending_connections p
@@ -3868,8 +4046,8 @@ begin
   return jsonb_build_object('outcome', 'pending');
 end
 $function$;
-comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text,uuid) is 'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, and writes nothing once that has happened: a call may arrive long after its repetition.';
-grant execute on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text,uuid) to service_role;
+comment on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text,uuid,uuid) is 'Stores a grant that was just received, sealed, until it is stored as an integration or given up. May be repeated, and writes nothing once that has happened: a call may arrive long after its repetition.';
+grant execute on function add_pending_connection(uuid,uuid,uuid,text,jsonb,text,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.admit_completion(p_service_key uuid, p_id uuid, p_code_hash text, p_code_challenge text, p_request_id text)
  RETURNS jsonb
@@ -4033,7 +4211,7 @@ $function$;
 comment on function authenticate_service_key(text,text) is 'Finds a valid service key by its hash and counts its use: some 6,400 in a minute. Returns authenticated, unknown (not found, revoked or expired), missing_scope, or too_many with seconds.';
 grant execute on function authenticate_service_key(text,text) to service_role;
 
-CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid DEFAULT NULL::uuid, p_connect_session_id uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text, p_binding_hash text, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_issuer text, p_redirect_uri text, p_verifier jsonb, p_return_to text, p_integration_id uuid DEFAULT NULL::uuid, p_connect_session_id uuid DEFAULT NULL::uuid, p_oauth_app_id uuid DEFAULT NULL::uuid, p_keeps_app boolean DEFAULT false)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4041,6 +4219,7 @@ CREATE OR REPLACE FUNCTION public.begin_connection(p_id uuid, p_state_hash text,
 AS $function$
 declare
   v_row public.integrations;
+  v_app_id uuid := p_oauth_app_id;
 begin
   -- Concurrent calls of a user queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('begin_connection ' || coalesce(p_user_id, p_connect_session_id), 0));
@@ -4069,6 +4248,16 @@ begin
     ) then
       return jsonb_build_object('outcome', 'no_account');
     end if;
+    if p_keeps_app then
+      v_app_id := v_row.oauth_app_id;
+    end if;
+  end if;
+  -- Locked, so that it cannot be deleted before the transaction refers to it.
+  perform from private.oauth_apps a
+    where a.id = v_app_id and a.organization_id = p_organization_id and a.integration_type = p_integration_type
+    for key share;
+  if not found and v_app_id is not null then
+    return jsonb_build_object('outcome', 'unknown_app');
   end if;
 
   if (select count(*) from public.oauth_transactions t where t.user_id = p_user_id and t.expires_at > now())
@@ -4081,19 +4270,19 @@ begin
 
   insert into public.oauth_transactions (
     id, state_hash, binding_hash, user_id, organization_id, integration_type, issuer, redirect_uri, verifier, return_to,
-    integration_id, connect_session_id
+    integration_id, connect_session_id, oauth_app_id
   ) values (
     p_id, p_state_hash, p_binding_hash, p_user_id, p_organization_id, p_integration_type, p_issuer, p_redirect_uri, p_verifier,
-    p_return_to, p_integration_id, p_connect_session_id
+    p_return_to, p_integration_id, p_connect_session_id, v_app_id
   );
   if p_connect_session_id is not null then
     perform private.extend_connect_session(p_connect_session_id);
   end if;
-  return jsonb_build_object('outcome', 'begun');
+  return jsonb_build_object('outcome', 'begun') || private.oauth_app(v_app_id);
 end
 $function$;
-comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid) is 'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. Returns begun, not_a_member, too_many, unknown (the integration to reconnect does not exist) or over (the connect session no longer accepts a connection).';
-grant execute on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid) to service_role;
+comment on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid,uuid,boolean) is 'Starts a connection: stores the hashes and the sealed PKCE verifier of one authorization request. p_oauth_app_id: the organization''s own app, or null for the deployment''s; with p_keeps_app that of the integration to reconnect. Returns begun with the app, not_a_member, too_many, unknown (the integration to reconnect does not exist), unknown_app, or over (the connect session no longer accepts a connection).';
+grant execute on function begin_connection(uuid,text,text,uuid,uuid,text,text,text,jsonb,text,uuid,uuid,uuid,boolean) to service_role;
 
 CREATE OR REPLACE FUNCTION public.change_integration(p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
@@ -4160,6 +4349,31 @@ end
 $function$;
 comment on function change_integration(uuid,uuid,jsonb,text,uuid) is 'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
 grant execute on function change_integration(uuid,uuid,jsonb,text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.change_oauth_app(p_id uuid, p_name text, p_read jsonb, p_config jsonb, p_user_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.oauth_apps := private.lock_oauth_app(p_id, p_user_id, p_service_key);
+begin
+  if v_row.id is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  if p_config is not null and v_row.config is distinct from p_read then
+    return jsonb_build_object('outcome', 'outdated');
+  end if;
+  update private.oauth_apps a
+    set name = coalesce(p_name, a.name), config = coalesce(p_config, a.config), updated_at = now()
+    where a.id = p_id
+    returning * into v_row;
+  return jsonb_build_object('outcome', 'changed', 'oauth_app', private.shown_oauth_app(v_row));
+end
+$function$;
+comment on function change_oauth_app(uuid,text,jsonb,jsonb,uuid,uuid) is 'Renames an app (p_name, or null), and replaces the sealed secrets that were read (p_read) by p_config, or leaves them (null). Returns changed, outdated (other secrets are stored by now; nothing was written) or unknown.';
+grant execute on function change_oauth_app(uuid,text,jsonb,jsonb,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
@@ -4298,7 +4512,7 @@ begin
   if v_row.last_checked_at > now() - interval '10 seconds' then
     return jsonb_build_object('outcome', 'recent') || private.health_of(v_row);
   end if;
-  v_paused_until := private.paused_until(p_id, v_row.integration_type, 'api');
+  v_paused_until := private.paused_until(p_id, private.client_of(v_row), 'api');
   if v_paused_until is not null then
     return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
   end if;
@@ -4347,7 +4561,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $function$;
-comment on function claim_due_checks(integer,text[],integer,text) is 'Claims up to p_limit due checks of these types. Organizations take turns, each with its longest due row first, so none waits for another''s whole backlog. It leaves out rows of a paused provider, and rows that another worker checks or refreshes. Together the configs are at most about a megabyte.';
+comment on function claim_due_checks(integer,text[],integer,text) is 'Claims up to p_limit due checks of these types and of organizations'' own apps. Organizations take turns, each with its longest due row first, so none waits for another''s whole backlog. It leaves out rows of a paused provider, and rows that another worker checks or refreshes. Together the configs are at most about a megabyte.';
 grant execute on function claim_due_checks(integer,text[],integer,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_due_refreshes(p_owner uuid, p_limit integer, p_within integer, p_types text[], p_request_id text DEFAULT NULL::text)
@@ -4398,7 +4612,7 @@ begin
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $function$;
-comment on function claim_due_refreshes(uuid,integer,integer,text[],text) is 'Claims up to p_limit refreshes for the schedule: first configs in the journal, then tokens that expire within p_within seconds, of these types. Organizations take turns, each with the token that expires soonest, so none waits for the whole backlog of another. Rows that others have locked are skipped. Together the configs are at most about a megabyte.';
+comment on function claim_due_refreshes(uuid,integer,integer,text[],text) is 'Claims up to p_limit refreshes for the schedule: first configs in the journal, then tokens that expire within p_within seconds, of these types and of organizations'' own apps. Organizations take turns, each with the token that expires soonest, so none waits for the whole backlog of another. Rows that others have locked are skipped. Together the configs are at most about a megabyte.';
 grant execute on function claim_due_refreshes(uuid,integer,integer,text[],text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_refresh(p_id uuid, p_owner uuid, p_user_id uuid DEFAULT NULL::uuid, p_within integer DEFAULT NULL::integer, p_read boolean DEFAULT false, p_reason text DEFAULT 'refresh'::text, p_request_id text DEFAULT NULL::text, p_service_key uuid DEFAULT NULL::uuid)
@@ -4461,7 +4675,7 @@ begin
 
   -- A config in the journal can be written without the provider.
   if v_wanted and v_lease.journal is null then
-    v_paused_until := private.paused_until(p_id, v_row.integration_type, 'token');
+    v_paused_until := private.paused_until(p_id, private.client_of(v_row), 'token');
     if v_paused_until is not null and p_within is null then
       return jsonb_build_object(
         'outcome', 'failed', 'retry_at', v_paused_until,
@@ -4512,6 +4726,7 @@ CREATE OR REPLACE FUNCTION public.claim_revocations(p_owner uuid, p_limit intege
 AS $function$
 declare
   v_row private.pending_revocations;
+  v_claim jsonb;
   v_claims jsonb[] := '{}';
   v_room integer := 1048576;
 begin
@@ -4528,9 +4743,9 @@ begin
       returning *
   )
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, external_account_id, user_id, external_user_id, config, reason
+    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, external_user_id, config, reason
   )
-    select e.id, e.organization_id, e.id, e.integration_type,
+    select e.id, e.organization_id, e.id, e.integration_type, e.oauth_app_id,
       case when jsonb_array_length(e.accounts) = 1 then e.accounts->0->>'id' end, e.user_id,
       private.external_user_of(e.connect_session_id), e.config, case when e.accounts is null then 'abandoned' else 'expired' end
     from expired e
@@ -4549,7 +4764,8 @@ begin
     join (
       select d.id, row_number() over (partition by d.organization_id order by d.next_attempt_at) as turn
       from private.pending_revocations d
-      where d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now()) and d.integration_type = any (p_types)
+      where d.next_attempt_at <= now() and (d.leased_until is null or d.leased_until <= now())
+        and (d.integration_type = any (p_types) or d.oauth_app_id is not null)
     ) due on due.id = r.id
     where r.leased_until is null or r.leased_until <= now()
     order by due.turn, r.next_attempt_at
@@ -4559,7 +4775,8 @@ begin
     exit when v_room <= 0;
     if v_row.integration_type = any (p_wide_types)
       and private.grant_is_shared(
-        v_row.integration_type, v_row.external_account_id, v_row.user_id, v_row.organization_id, v_row.external_user_id, v_row.sealed_for
+        v_row.integration_type, v_row.oauth_app_id, v_row.external_account_id, v_row.user_id, v_row.organization_id,
+        v_row.external_user_id, v_row.sealed_for
       )
     then
       perform private.end_revocation(v_row, 'kept', p_request_id);
@@ -4570,13 +4787,14 @@ begin
       'service', null, v_row.organization_id, v_row.sealed_for, v_row.integration_type, v_row.external_account_id, 'opened',
       p_reason => 'revoke', p_request_id => p_request_id
     );
-    v_claims := v_claims || private.revocation_claim(v_row);
-    v_room := v_room - octet_length(v_row.config::text);
+    v_claim := private.revocation_claim(v_row);
+    v_claims := v_claims || v_claim;
+    v_room := v_room - octet_length(v_claim::text);
   end loop;
   return jsonb_build_object('outcome', 'claimed', 'claims', to_jsonb(v_claims));
 end
 $function$;
-comment on function claim_revocations(uuid,integer,text[],text[],text) is 'Claims up to p_limit due revocations of these types, in turns between organizations. First it queues the grants of expired pending connections, gives up what has failed for a day, and keeps grants of p_wide_types that another integration now uses.';
+comment on function claim_revocations(uuid,integer,text[],text[],text) is 'Claims up to p_limit due revocations of these types, and of organizations'' own apps, in turns between organizations. First it queues the grants of expired pending connections, gives up what has failed for a day, and keeps grants of p_wide_types that another integration now uses.';
 grant execute on function claim_revocations(uuid,integer,text[],text[],text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_scan_runs(p_owner uuid, p_limit integer, p_types text[], p_soon integer, p_request_id text DEFAULT NULL::text)
@@ -4600,7 +4818,7 @@ begin
   end if;
 
   for v_due in
-    select d.id, i as integration from private.due_scans(p_limit, private.without_paused(p_types, 'api')) d
+    select d.id, i as integration from private.due_scans(p_limit, p_types) d
     join private.scan_claims c on c.assessment_id = d.id
     join public.integrations i on i.id = c.integration_id
     order by d.turn, c.due_at
@@ -4835,6 +5053,7 @@ AS $function$
 declare
   v_row public.integrations;
   v_granted_at timestamptz := p_granted_at;
+  v_app_id uuid;
   v_name text;
   v_outcome text;
 begin
@@ -4858,7 +5077,7 @@ begin
 
   if p_pending_id is not null then
     -- Locked, not yet deleted: after the outcome exists the caller calls again with this row.
-    select p.created_at into v_granted_at from public.pending_connections p
+    select p.created_at, p.oauth_app_id into v_granted_at, v_app_id from public.pending_connections p
       where p.id = p_pending_id and (p.user_id = p_user_id or p.connect_session_id = p_connect_session_id)
         and p.organization_id = p_organization_id and p.integration_type = p_integration_type and p.expires_at > now()
       for update;
@@ -4917,27 +5136,31 @@ begin
 
     v_name := private.unique_name(p_organization_id, p_integration_type, p_id, p_name, p_external_account_id);
     if v_row.id is not null then
-      if p_second_grant = 'separate' then
+      -- Grants of two clients are separate, whatever the provider makes of two grants of one.
+      if p_second_grant = 'separate' or (p_pending_id is not null and not private.same_client(v_row.oauth_app_id, v_app_id)) then
         perform private.queue_replaced(v_row);
       end if;
+      perform set_config('integrations.connect', 'on', true);
       update public.integrations i
         set external_account_id = p_external_account_id,
           name = case when i.name_is_custom then i.name else v_name end,
           config = p_config,
+          oauth_app_id = v_app_id,
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
           external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
+      perform set_config('integrations.connect', 'off', true);
       v_outcome := 'updated';
       exit;
     end if;
 
     insert into public.integrations (
-      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id
+      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id, oauth_app_id
     ) values (
       p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
-      private.external_user_of(p_connect_session_id)
+      private.external_user_of(p_connect_session_id), v_app_id
     )
       on conflict do nothing;
     if found then
@@ -4958,7 +5181,7 @@ begin
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user.';
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user.';
 grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -5072,13 +5295,13 @@ begin
       where i.id = v_transaction.integration_id and i.organization_id = v_transaction.organization_id
         and i.integration_type = v_transaction.integration_type
     )
-  );
+  ) || private.oauth_app(v_transaction.oauth_app_id);
 end
 $function$;
 comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. p_user_id null: the transaction of a connect session. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
 grant execute on function consume_transaction(text,text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.create_connect_session(p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text, p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb, p_metadata jsonb)
+CREATE OR REPLACE FUNCTION public.create_connect_session(p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text, p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb, p_metadata jsonb, p_oauth_apps jsonb DEFAULT '{}'::jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5107,6 +5330,16 @@ begin
   if exists (select from jsonb_object_keys(p_scopes) asked where not asked = any (v_types)) then
     return jsonb_build_object('outcome', 'foreign_scopes');
   end if;
+  -- A null is the deployment's app, for the reconnection of a row with another.
+  if exists (
+    select from jsonb_each_text(p_oauth_apps) asked
+    where not asked.key = any (v_types) or asked.value is not null and not exists (
+      select from private.oauth_apps a
+      where a.id::text = asked.value and a.organization_id = p_organization_id and a.integration_type = asked.key
+    )
+  ) then
+    return jsonb_build_object('outcome', 'unknown_app');
+  end if;
 
   -- One at a time, so that the count holds.
   perform pg_advisory_xact_lock(hashtextextended('connect sessions ' || p_service_key, 0));
@@ -5127,16 +5360,48 @@ begin
 
   insert into private.connect_sessions (
     id, token_hash, created_by, organization_id, external_user_id, external_user_name, integration_types, reconnects, return_url,
-    return_state, code_challenge, scopes, metadata
+    return_state, code_challenge, scopes, oauth_apps, metadata
   ) values (
     p_id, p_token_hash, p_service_key, p_organization_id, p_external_user_id, p_external_user_name, v_types, p_reconnects, p_return_url,
-    p_return_state, p_code_challenge, p_scopes, p_metadata
+    p_return_state, p_code_challenge, p_scopes, p_oauth_apps, p_metadata
   ) returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'expires_at', v_row.expires_at);
 end
 $function$;
-comment on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb) is 'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow) or too_many.';
-grant execute on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb) to service_role;
+comment on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb,jsonb) is 'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow), unknown_app (p_oauth_apps names, by type, an app that the organization does not have, or a type that the session does not allow) or too_many.';
+grant execute on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb,jsonb) to service_role;
+
+CREATE OR REPLACE FUNCTION public.create_oauth_app(p_id uuid, p_organization_id uuid, p_integration_type text, p_name text, p_client_id text, p_slug text, p_config jsonb, p_user_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.oauth_apps;
+begin
+  -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
+  perform pg_advisory_xact_lock(hashtextextended('oauth_apps ' || p_organization_id, 0));
+
+  if not private.lock_access(p_user_id, p_service_key, 'connections:write', p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  if (select count(*) from private.oauth_apps a where a.organization_id = p_organization_id) >= 20 then
+    return jsonb_build_object('outcome', 'too_many');
+  end if;
+
+  insert into private.oauth_apps (id, organization_id, integration_type, name, client_id, slug, config)
+    values (p_id, p_organization_id, p_integration_type, p_name, p_client_id, p_slug, p_config)
+    on conflict on constraint oauth_apps_client do nothing
+    returning * into v_row;
+  if not found then
+    return jsonb_build_object('outcome', 'client_taken');
+  end if;
+  return jsonb_build_object('outcome', 'created', 'oauth_app', private.shown_oauth_app(v_row));
+end
+$function$;
+comment on function create_oauth_app(uuid,uuid,text,text,text,text,jsonb,uuid,uuid) is 'Adds an OAuth app of an organization''s own. Returns created, not_a_member, too_many (20 an organization) or client_taken (the organization has an app of this type with this client id).';
+grant execute on function create_oauth_app(uuid,uuid,text,text,text,text,jsonb,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.create_service_key(p_user_id uuid, p_organization_id uuid, p_name text, p_prefix text, p_hash text, p_scopes text[], p_expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_days integer DEFAULT NULL::integer)
  RETURNS jsonb
@@ -5257,6 +5522,37 @@ $function$;
 comment on function declare_fence(text[]) is 'Declares the fence for a list of 1 to 16 key ids. Waits at most 2 s for running writers, then returns busy. The same list keeps the fence and its id; another list makes a new one. Returns fenced, busy or retired.';
 grant execute on function declare_fence(text[]) to service_role;
 
+CREATE OR REPLACE FUNCTION public.delete_oauth_app(p_id uuid, p_user_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.oauth_apps := private.lock_oauth_app(p_id, p_user_id, p_service_key);
+  v_connections bigint;
+  v_grants bigint;
+begin
+  if v_row.id is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  -- Who stores a row that names the app waits for the app's lock, or has it stored by now.
+  select count(*) into v_connections from public.integrations i where i.oauth_app_id = p_id;
+  select (select count(*) from public.pending_connections p where p.oauth_app_id = p_id)
+    + (select count(*) from private.pending_revocations r where r.oauth_app_id = p_id)
+    into v_grants;
+  if v_connections + v_grants > 0 then
+    return jsonb_build_object('outcome', 'in_use', 'connections', v_connections, 'grants', v_grants);
+  end if;
+  delete from private.oauth_apps a where a.id = p_id;
+  delete from private.provider_pauses p where p.client = p_id::text;
+  delete from private.provider_successes s where s.client = p_id::text;
+  return jsonb_build_object('outcome', 'deleted');
+end
+$function$;
+comment on function delete_oauth_app(uuid,uuid,uuid) is 'Deletes an app that nothing needs any more; what was started with it and has not returned ends. Returns deleted, unknown, or in_use with the number of connections, and of grants that are neither stored nor revoked yet.';
+grant execute on function delete_oauth_app(uuid,uuid,uuid) to service_role;
+
 CREATE OR REPLACE FUNCTION public.delete_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5300,9 +5596,9 @@ begin
     return jsonb_build_object('outcome', 'unknown');
   end if;
   insert into private.pending_revocations (
-    organization_id, sealed_for, integration_type, external_account_id, user_id, config, reason, owner, leased_until
+    organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, config, reason, owner, leased_until
   ) values (
-    v_integration.organization_id, p_id, v_integration.integration_type, private.account_of(v_integration),
+    v_integration.organization_id, p_id, v_integration.integration_type, v_integration.oauth_app_id, private.account_of(v_integration),
     -- A service key has no grants at the provider: the user who connected has.
     coalesce(p_user_id, (
       select e.user_id from public.credential_events e
@@ -5331,7 +5627,7 @@ begin
         from (
           select i.id, i.organization_id from public.integrations i
           where v_row.integration_type = any (p_wide_types) and i.integration_type = v_row.integration_type
-            and i.external_account_id = v_row.external_account_id
+            and i.external_account_id = v_row.external_account_id and private.same_client(i.oauth_app_id, v_row.oauth_app_id)
           limit 100
         ) s
       ),
@@ -5456,6 +5752,24 @@ end
 $function$;
 comment on function find_integration_of_type(uuid,uuid,text) is 'The one integration of a type that an organization has. Returns found, several, or unknown.';
 grant execute on function find_integration_of_type(uuid,uuid,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.find_oauth_app(p_id uuid, p_user_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_row private.oauth_apps := private.lock_oauth_app(p_id, p_user_id, p_service_key);
+begin
+  if v_row.id is null then
+    return jsonb_build_object('outcome', 'unknown');
+  end if;
+  return jsonb_build_object('outcome', 'found', 'organization_id', v_row.organization_id, 'config', v_row.config);
+end
+$function$;
+comment on function find_oauth_app(uuid,uuid,uuid) is 'Reads an app''s sealed secrets for a change of them. Returns found or unknown.';
+grant execute on function find_oauth_app(uuid,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.find_opened_connect_session(p_id uuid, p_binding_hash text)
  RETURNS jsonb
@@ -5661,6 +5975,28 @@ $function$;
 comment on function lift_fence() is 'Lifts the fence. Returns lifted, not_fenced or busy.';
 grant execute on function lift_fence() to service_role;
 
+CREATE OR REPLACE FUNCTION public.list_oauth_apps(p_organization_id uuid, p_user_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if not private.has_access(p_user_id, p_service_key, 'connections:read', p_organization_id) then
+    return jsonb_build_object('outcome', 'not_a_member');
+  end if;
+  return jsonb_build_object('outcome', 'listed', 'oauth_apps', coalesce(
+    (
+      select jsonb_agg(private.shown_oauth_app(a) order by a.integration_type, a.name, a.id)
+      from private.oauth_apps a where a.organization_id = p_organization_id
+    ),
+    '[]'
+  ));
+end
+$function$;
+comment on function list_oauth_apps(uuid,uuid,uuid) is 'The OAuth apps of an organization, without their secrets. Returns listed or not_a_member.';
+grant execute on function list_oauth_apps(uuid,uuid,uuid) to service_role;
+
 CREATE OR REPLACE FUNCTION public.list_service_keys(p_user_id uuid, p_organization_id uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5850,7 +6186,7 @@ begin
   return jsonb_build_object('outcome', 'type_paused', 'until', v_until);
 end
 $function$;
-comment on function pause_provider(uuid,text,integer,integer) is 'Stores a pause that a provider asked an integration for: p_seconds, at most an hour. A provider that needs longer can ask again. p_organizations: how many organizations must be paused within ten minutes before the pause covers the whole type; null: it never does. The type is paused for as long as that many organizations are, so no single one makes its pause longer. A longer pause stays. Returns paused (the integration), type_paused (all of its type) or unknown (the integration is gone).';
+comment on function pause_provider(uuid,text,integer,integer) is 'Stores a pause that a provider asked an integration for: p_seconds, at most an hour. A provider that needs longer can ask again. p_organizations: how many organizations must be paused within ten minutes before the pause covers the whole type, which means the integrations of the deployment''s app; null: it never does. One is enough for an organization''s own app. The type is paused for as long as that many organizations are, so no single one makes its pause longer. A longer pause stays. Returns paused (the integration), type_paused (all of its type) or unknown (the integration is gone).';
 grant execute on function pause_provider(uuid,text,integer,integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.pending_connection(p_id uuid, p_user_id uuid, p_reason text DEFAULT 'choose'::text, p_request_id text DEFAULT NULL::text)
@@ -6123,7 +6459,7 @@ $function$;
 comment on function request_scan(uuid,uuid,text[]) is 'Queues a run of an integration for a user ("scan now"). p_types: the types that have checks. Returns queued with id and state, already_open with those of the run that has not ended, not_assessable (there are no checks for this type), reconnect_required, too_many with seconds (20 in an hour for each user), or unknown.';
 grant execute on function request_scan(uuid,uuid,text[]) to service_role;
 
-CREATE OR REPLACE FUNCTION public.reseal_webhook_secrets(p_resealed jsonb)
+CREATE OR REPLACE FUNCTION public.reseal_secrets(p_resealed jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -6131,34 +6467,50 @@ CREATE OR REPLACE FUNCTION public.reseal_webhook_secrets(p_resealed jsonb)
  SET lock_timeout TO '3s'
 AS $function$
 declare
-  v_count bigint;
+  v_endpoints bigint;
+  v_apps bigint;
 begin
   if jsonb_typeof(p_resealed) is distinct from 'array' or jsonb_array_length(p_resealed) > 500 then
     raise exception 'p_resealed is no list of at most 500' using errcode = 'invalid_parameter_value';
   end if;
 
   insert into public.key_registry (kid, state)
-    select distinct e.config->'_enc'->>'kid', 'known'
-    from public.webhook_endpoints e
-    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb) on r.id = e.id and r.read = e.config
-    where e.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
+    select distinct s.config->'_enc'->>'kid', 'known'
+    from (
+      select 'webhook_endpoints' as name, e.id, e.config from public.webhook_endpoints e
+      union all
+      select 'oauth_apps', a.id, a.config from private.oauth_apps a
+    ) s
+    join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb) on r."table" = s.name and r.id = s.id and r.read = s.config
+    where s.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
     order by 1
     on conflict (kid) do nothing;
 
   with locked as (
     select e.id, r.config
     from public.webhook_endpoints e
-    join jsonb_to_recordset(p_resealed) as r (id uuid, read jsonb, config jsonb) on r.id = e.id and r.read = e.config
+    join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb, config jsonb)
+      on r."table" = 'webhook_endpoints' and r.id = e.id and r.read = e.config
     order by e.id
     for no key update of e
   )
   update public.webhook_endpoints e set config = l.config from locked l where e.id = l.id;
-  get diagnostics v_count = row_count;
-  return jsonb_build_object('outcome', 'resealed', 'count', v_count);
+  get diagnostics v_endpoints = row_count;
+  with locked as (
+    select a.id, r.config
+    from private.oauth_apps a
+    join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb, config jsonb)
+      on r."table" = 'oauth_apps' and r.id = a.id and r.read = a.config
+    order by a.id
+    for no key update of a
+  )
+  update private.oauth_apps a set config = l.config from locked l where a.id = l.id;
+  get diagnostics v_apps = row_count;
+  return jsonb_build_object('outcome', 'resealed', 'count', v_endpoints + v_apps);
 end
 $function$;
-comment on function reseal_webhook_secrets(jsonb) is 'Writes up to 500 resealed secrets, [{id, read, config}], each only if the endpoint still has what was read. Records the keys that they were on.';
-grant execute on function reseal_webhook_secrets(jsonb) to service_role;
+comment on function reseal_secrets(jsonb) is 'Writes up to 500 resealed secrets, [{table, id, read, config}], each only if the endpoint or app still has what was read. Records the keys that they were on.';
+grant execute on function reseal_secrets(jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.retire_key(p_kid text, p_fence uuid DEFAULT NULL::uuid)
  RETURNS jsonb
@@ -6391,6 +6743,38 @@ $function$;
 comment on function schedule_state() is 'For how many seconds something has been due that every run of the schedule cleans up, or 0. Far above a minute, the schedule does not run.';
 grant execute on function schedule_state() to service_role;
 
+CREATE OR REPLACE FUNCTION public.secrets_on(p_kids text[], p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_kids is null or p_limit is null or p_limit not between 1 and 500 then
+    raise exception 'p_limit is not between 1 and 500, or p_kids is null' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'found',
+    'secrets', coalesce(
+      (
+        select jsonb_agg(jsonb_build_object('table', s.name, 'id', s.id, 'organization_id', s.organization_id, 'config', s.config))
+        from (
+          select 'webhook_endpoints' as name, w.id, w.organization_id, w.config from public.webhook_endpoints w
+          where w.config->'_enc'->>'kid' = any (p_kids)
+          union all
+          select 'oauth_apps', a.id, a.organization_id, a.config from private.oauth_apps a
+          where a.config->'_enc'->>'kid' = any (p_kids)
+          order by name, id limit p_limit
+        ) s
+      ),
+      '[]'
+    )
+  );
+end
+$function$;
+comment on function secrets_on(text[],integer) is 'Up to p_limit webhook endpoints and OAuth apps whose secrets are sealed with one of these keys.';
+grant execute on function secrets_on(text[],integer) to service_role;
+
 CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_scan_types text[] DEFAULT '{}'::text[], p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -6457,12 +6841,13 @@ begin
     select * from jsonb_to_recordset(p_results)
       as r (
         id uuid, generation bigint, config jsonb, fault text, retry_after integer, refusal jsonb, organization_id uuid,
-        integration_type text
+        integration_type text, oauth_app_id uuid
       )
     order by r.id
   loop
     if (v_result.config is null) = (v_result.fault is null)
-      or v_result.fault not in ('outcome_unknown', 'refused', 'unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable', 'released')
+      or v_result.fault not in ('outcome_unknown', 'refused', 'unreadable', 'app_unreadable', 'invalid_grant', 'invalid_client', 'not_refreshable',
+        'released')
       or jsonb_typeof(v_result.config) <> 'object'
       or octet_length(v_result.config::text) > 262144
     then
@@ -6489,12 +6874,11 @@ begin
       v_end := 'backed_off';
     end;
     if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
-      -- The integration was deleted during the refresh. The new tokens are stored nowhere else.
-      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, config, reason)
-        values (
-          md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
-          v_result.config, 'late'
-        )
+      -- The integration was deleted during the refresh. The new tokens are stored nowhere else. Without its app nobody can revoke a grant.
+      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, oauth_app_id, config, reason)
+        select md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
+          v_result.oauth_app_id, v_result.config, 'late'
+        where v_result.oauth_app_id is null or exists (select from private.oauth_apps a where a.id = v_result.oauth_app_id)
         on conflict (id) do nothing;
     elsif v_end = 'changed' and v_result.config is not null then
       -- The grant was replaced during the refresh, and is queued for revocation.
@@ -6644,32 +7028,3 @@ end
 $function$;
 comment on function unretire_key(text) is 'Takes back that a key was retired: it may be a primary key again. Returns unretired or not_retired.';
 grant execute on function unretire_key(text) to service_role;
-
-CREATE OR REPLACE FUNCTION public.webhook_secrets_on(p_kids text[], p_limit integer)
- RETURNS jsonb
- LANGUAGE plpgsql
- STABLE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'pg_temp'
-AS $function$
-begin
-  if p_kids is null or p_limit is null or p_limit not between 1 and 500 then
-    raise exception 'p_limit is not between 1 and 500, or p_kids is null' using errcode = 'invalid_parameter_value';
-  end if;
-  return jsonb_build_object(
-    'outcome', 'found',
-    'endpoints', coalesce(
-      (
-        select jsonb_agg(jsonb_build_object('id', e.id, 'organization_id', e.organization_id, 'config', e.config))
-        from (
-          select w.id, w.organization_id, w.config from public.webhook_endpoints w
-          where w.config->'_enc'->>'kid' = any (p_kids)
-          order by w.id limit p_limit
-        ) e
-      ),
-      '[]'
-    )
-  );
-end
-$function$;
-comment on function webhook_secrets_on(text[],integer) is 'Up to p_limit endpoints whose secrets are sealed with one of these keys.';
-grant execute on function webhook_secrets_on(text[],integer) to service_role;

@@ -202,7 +202,7 @@ describe("the claims of the schedule", () => {
     await fresh.owner`analyze public.integrations`;
     const [{ "QUERY PLAN": [{ Plan }] }] = await fresh.owner`
       explain (format json) select id from public.integrations c
-      where c.integration_type = 'supabase' and c.next_check_at <= now() and c.scan_schedule is not null and c.next_check_at is not null
+      where c.oauth_app_id is null and c.integration_type = 'supabase' and c.next_check_at <= now() and c.scan_schedule is not null and c.next_check_at is not null
         and c.status in ('active', 'degraded')
       order by c.next_check_at limit 80`;
     assert.match(JSON.stringify(Plan), /integrations_due_for_check/);

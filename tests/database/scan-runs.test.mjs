@@ -257,8 +257,8 @@ describe("a claim", () => {
     const limited = (claim, p_organizations) => savePosition(service, claim, { p_not_before, p_limited: true, p_organizations });
     const pauses = async (type) => {
       const [row] = await owner`
-        select (select count(*)::int from private.integration_pauses p where p.integration_type = ${type} and p.endpoint = 'api') as integrations,
-          (select count(*)::int from private.provider_pauses p where p.integration_type = ${type} and p.endpoint = 'api') as types`;
+        select (select count(*)::int from private.integration_pauses p where p.client = ${type} and p.endpoint = 'api') as integrations,
+          (select count(*)::int from private.provider_pauses p where p.client = ${type} and p.endpoint = 'api') as types`;
       return { ...row };
     };
     const ofUsers = `type-${randomUUID()}`;
@@ -276,7 +276,7 @@ describe("a claim", () => {
     assert.deepEqual(await pauses(ofApp), { integrations: 2, types: 1 });
     await makeDue(owner, third.claim.id);
     assert.deepEqual(await claimRuns(service, ofApp), []);
-    const [{ until }] = await owner`select until from private.provider_pauses where integration_type = ${ofApp}`;
+    const [{ until }] = await owner`select until from private.provider_pauses where client = ${ofApp}`;
     assert.equal(until.toISOString(), p_not_before);
   });
 

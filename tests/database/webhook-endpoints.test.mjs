@@ -138,23 +138,23 @@ describe("a secret", () => {
 });
 
 describe("the key that the secrets are sealed with", () => {
-  const reseal = (...p_resealed) => call(service, "reseal_webhook_secrets", { p_resealed: service.json(p_resealed) });
+  const reseal = (...p_resealed) => call(service, "reseal_secrets", { p_resealed: service.json(p_resealed) });
 
   test("secrets are sealed again with another key only if they are on one of the named keys and still as they were read", async () => {
     const fresh = await server.createProject();
     const [one, two, done] = await Promise.all(
       [KID.a, KID.a, KID.b].map((kid) => endpointOf(fresh.service, randomUUID(), { p_config: secrets(kid) })),
     );
-    const found = await call(fresh.service, "webhook_secrets_on", { p_kids: [KID.a, KID.c], p_limit: 500 });
-    assert.deepEqual(found.endpoints.map(({ id }) => id).sort(), [one.id, two.id].sort());
-    assert.deepEqual(Object.keys(found.endpoints[0]).sort(), ["config", "id", "organization_id"]);
-    assert.equal((await call(fresh.service, "webhook_secrets_on", { p_kids: [KID.a], p_limit: 1 })).endpoints.length, 1);
+    const found = await call(fresh.service, "secrets_on", { p_kids: [KID.a, KID.c], p_limit: 500 });
+    assert.deepEqual(found.secrets.map(({ id }) => id).sort(), [one.id, two.id].sort());
+    assert.deepEqual(Object.keys(found.secrets[0]).sort(), ["config", "id", "organization_id", "table"]);
+    assert.equal((await call(fresh.service, "secrets_on", { p_kids: [KID.a], p_limit: 1 })).secrets.length, 1);
     const p_resealed = [
       { id: one.id, read: secrets(KID.a), config: secrets(KID.b) },
       { id: two.id, read: secrets(KID.a, { secret: "other" }), config: secrets(KID.b) },
       { id: randomUUID(), read: secrets(KID.a), config: secrets(KID.b) },
-    ];
-    assert.deepEqual(await call(fresh.service, "reseal_webhook_secrets", { p_resealed: fresh.service.json(p_resealed) }), {
+    ].map((resealed) => ({ table: "webhook_endpoints", ...resealed }));
+    assert.deepEqual(await call(fresh.service, "reseal_secrets", { p_resealed: fresh.service.json(p_resealed) }), {
       outcome: "resealed", count: 1,
     });
     const kids = await fresh.owner`select id, config->'_enc'->>'kid' as kid from public.webhook_endpoints`;
@@ -177,7 +177,7 @@ describe("the key that the secrets are sealed with", () => {
     const { outcome } = await call(fresh.service, "create_webhook_endpoint", on(KID.b));
     assert.equal(outcome, "created");
     const write = (read, config) =>
-      call(fresh.service, "reseal_webhook_secrets", { p_resealed: fresh.service.json([{ id: args.p_id, read, config }]) });
+      call(fresh.service, "reseal_secrets", { p_resealed: fresh.service.json([{ table: "webhook_endpoints", id: args.p_id, read, config }]) });
     await assert.rejects(write(secrets(KID.a), secrets(KID.c)), { code: "IK001" });
     await write(secrets(KID.a), secrets(KID.b));
     await assert.rejects(write(secrets(KID.b), secrets(KID.a)), { code: "IK001" });
@@ -198,9 +198,9 @@ describe("the key that the secrets are sealed with", () => {
 
   test("sealing secrets again rejects arguments out of bounds", async () => {
     for (const args of [{ p_kids: null, p_limit: 1 }, { p_kids: [], p_limit: 0 }, { p_kids: [], p_limit: 501 }]) {
-      await assert.rejects(call(service, "webhook_secrets_on", args), { code: "22023" });
+      await assert.rejects(call(service, "secrets_on", args), { code: "22023" });
     }
     await assert.rejects(reseal(...Array(501).fill({})), { code: "22023" });
-    await assert.rejects(call(service, "reseal_webhook_secrets", { p_resealed: {} }), { code: "22023" });
+    await assert.rejects(call(service, "reseal_secrets", { p_resealed: {} }), { code: "22023" });
   });
 });

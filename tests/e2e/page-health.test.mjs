@@ -61,7 +61,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("The provider limits the number of requests. Try again in 2 minutes.").waitFor();
     await page.getByRole("button", { name: "Refresh now" }).click();
     await page.getByRole("status").getByText("The provider limits the number of requests. Try again in 2 minutes.").waitFor();
-    await fixture.sql`delete from private.provider_pauses where integration_type = ${type}`;
+    await fixture.sql`delete from private.provider_pauses where client = ${type}`;
     await fixture.sql`update public.integrations set integration_type = 'supabase', config = config - 'access_token' where id = ${row.id}`;
     await check.click();
     await page.getByRole("alert").getByText("This provider offers no way to check this access.").waitFor();

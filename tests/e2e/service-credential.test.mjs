@@ -114,7 +114,7 @@ describe("a service key", { concurrency: true }, () => {
     (await read(key, id)).expect(502, "provider_failed");
     await expireBackoff(fixture, id);
     await fixture.sql`
-      insert into private.integration_pauses (integration_id, endpoint, organization_id, integration_type, until)
+      insert into private.integration_pauses (integration_id, endpoint, organization_id, client, until)
       values (${id}, 'token', ${browser.user.id}, 'supabase', now() + interval '90 seconds')`;
     const paused = (await read(key, id)).expect(429, "provider_paused");
     const seconds = Number(paused.headers.get("retry-after"));

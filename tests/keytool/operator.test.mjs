@@ -235,6 +235,50 @@ describe("everything that is sealed", () => {
   });
 });
 
+describe("the secrets of an OAuth app", () => {
+  const insertApp = async (table, key, { sealedFor } = {}) => {
+    const place = { id: randomUUID(), organization_id: randomUUID() };
+    const config = sealFor(key, sealedFor ?? place, { client_secret: randomUUID(), fallback_client_secret: randomUUID() });
+    await table.sql`
+      insert into private.oauth_apps (id, organization_id, integration_type, name, client_id, config)
+      values (${place.id}, ${place.organization_id}, 'supabase', 'Ours', 'client', ${table.sql.json(config)})`;
+    return { ...place, config };
+  };
+
+  test("on the old key show in status and stop verify --primary-only and retire, and are done once the worker has rewrapped them", async () => {
+    const table = await databases.project();
+    await table.insertMany(3, B);
+    const app = await insertApp(table, A);
+    const status = await run(table, A_TO_B, "status");
+    assert.match(status.stdout, new RegExp(`^oauth_apps: 1 row sealed with key ${A.kid} \\(fallback\\)$`, "m"));
+    assertDone(await run(table, A_TO_B, "verify"));
+    assertDone(await run(table, A_TO_B, "fence"));
+    for (const command of [["verify", "--primary-only"], ["retire", "--yes"]]) {
+      const done = await run(table, A_TO_B, ...command);
+      assertError(done, 1, new RegExp(`^error: 1 row of oauth_apps is still sealed with key ${A.kid}$`));
+      assert.match(done.stderr, /^hint: the worker's schedule rewraps the secrets of OAuth apps/m);
+    }
+    // As the worker's schedule does it: the same secrets, with the other key.
+    const plain = Object.fromEntries(["client_secret", "fallback_client_secret"].map((name) => [name, randomUUID()]));
+    const resealed = { table: "oauth_apps", id: app.id, read: app.config, config: sealFor(B, app, plain) };
+    const [{ answer }] = await table.sql`select public.reseal_secrets(${table.sql.json([resealed])}) as answer`;
+    assert.deepEqual(answer, { outcome: "resealed", count: 1 });
+    for (const command of [["verify", "--primary-only"], ["retire", "--yes", A.kid]]) assertDone(await run(table, A_TO_B, ...command));
+    assertDone(await run(table, ALONE, "verify"));
+  });
+
+  test("that do not open are found by status and verify, with the app's place", async () => {
+    const table = await databases.project();
+    const { id, organization_id } = await insertApp(table, B, { sealedFor: { id: randomUUID(), organization_id: randomUUID() } });
+    for (const command of ["status", "verify"]) {
+      const done = await run(table, A_TO_B, command);
+      assertError(done, 3, /^error: 1 row of oauth_apps does not open$/);
+      assert.match(done.stdout, new RegExp(`^oauth_apps: does not open: ${id} of organization ${organization_id}: not-authentic at "/client_secret"$`, "m"));
+      assert.match(done.stderr, /set the client secret of such an OAuth app anew/);
+    }
+  });
+});
+
 describe("where", () => {
   test("every command says first which database and which keys, never a password, and in JSON as the first event", async () => {
     const table = await databases.project();

@@ -1,7 +1,7 @@
 //! Turns a grant into a row's config and back, and seals and opens it.
 
 use crate::error::{Error, Result};
-use crate::ids::{EndpointId, IntegrationId, OrganizationId, PendingId, TransactionId};
+use crate::ids::{EndpointId, IntegrationId, OauthAppId, OrganizationId, PendingId, TransactionId};
 use crate::oauth::{Account, Grant, scopes, token};
 use crate::random::RandomToken;
 use catalogue::Provider;
@@ -109,6 +109,8 @@ pub enum Row {
     Pending(PendingId),
     /// A row of `webhook_endpoints`.
     Endpoint(EndpointId),
+    /// A row of `oauth_apps`.
+    OauthApp(OauthAppId),
 }
 
 impl Row {
@@ -125,6 +127,7 @@ impl Row {
             Self::Transaction(id) => id.0,
             Self::Pending(id) => id.0,
             Self::Endpoint(id) => id.0,
+            Self::OauthApp(id) => id.0,
         }
     }
 
@@ -134,6 +137,7 @@ impl Row {
             Self::Transaction(_) => "oauth_transactions",
             Self::Pending(_) => "pending_connections",
             Self::Endpoint(_) => "webhook_endpoints",
+            Self::OauthApp(_) => "oauth_apps",
         }
     }
 }

@@ -64,6 +64,10 @@ id! {
     EndpointId, "the webhook's id must be a UUID"
 }
 id! {
+    /// An organization's own OAuth app. The worker makes it, because its sealed secrets are bound to it.
+    OauthAppId, "the OAuth app's id must be a UUID"
+}
+id! {
     /// An event that webhooks report.
     EventId, "the event's id must be a UUID"
 }

@@ -123,8 +123,8 @@ impl Damaged {
         let does = if self.count() == 1 { "does" } else { "do" };
         let message = format!("{} {does} not open", tables.join(" and "));
         Err(Error::new(ErrorKind::Row, message).hint(
-            "replace the secret of such a webhook endpoint; everything else outside integrations ends by itself within a day, \
-             and its connection is then to be made again",
+            "replace the secret of such a webhook endpoint; set the client secret of such an OAuth app anew; everything else outside \
+             integrations ends by itself within a day, and its connection is then to be made again",
         ))
     }
 }

@@ -108,6 +108,9 @@ fn still_needed(kid: &str, tables: &[(&str, u64)]) -> Error {
     if has("webhook_endpoints") {
         hints.push("the worker's schedule rewraps 200 webhook secrets a minute, as long as it has a Cron Trigger and this key as a fallback");
     }
+    if has("oauth_apps") {
+        hints.push("the worker's schedule rewraps the secrets of OAuth apps likewise, together with those of webhooks 200 a minute");
+    }
     if has("pending_revocations") {
         hints.push("a revocation that the provider does not confirm is given up after a day");
     }

@@ -13,4 +13,6 @@ pub mod scheduled_checks;
 #[cfg(target_arch = "wasm32")]
 pub mod scheduled_refreshes;
 #[cfg(target_arch = "wasm32")]
+pub mod secrets_rewrap;
+#[cfg(target_arch = "wasm32")]
 pub mod webhook_deliveries;

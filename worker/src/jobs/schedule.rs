@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::host::{Queue, log};
 use crate::jobs::progress::Progress;
 use crate::jobs::{
-    clean_up, revocations, scheduled_checks, scheduled_refreshes, webhook_deliveries,
+    clean_up, revocations, scheduled_checks, scheduled_refreshes, secrets_rewrap,
+    webhook_deliveries,
 };
 use crate::settings::Settings;
 use platform::settings::SettingError;
@@ -17,6 +18,7 @@ enum Part {
     Refresh,
     Check,
     Revoke,
+    Rewrap,
     Webhooks,
     Clean,
 }
@@ -26,10 +28,11 @@ enum Part {
 const HELPERS: usize = 100;
 
 impl Part {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Refresh,
         Self::Revoke,
         Self::Check,
+        Self::Rewrap,
         Self::Webhooks,
         Self::Clean,
     ];
@@ -40,6 +43,7 @@ impl Part {
             Self::Refresh => "refresh",
             Self::Check => "check",
             Self::Revoke => "revoke",
+            Self::Rewrap => "rewrap",
             Self::Webhooks => "webhooks",
             Self::Clean => "clean",
         }
@@ -50,6 +54,7 @@ impl Part {
             Self::Refresh => scheduled_refreshes::run(task).await,
             Self::Check => scheduled_checks::run(task).await,
             Self::Revoke => revocations::run(task).await,
+            Self::Rewrap => secrets_rewrap::run(task).await,
             Self::Webhooks => webhook_deliveries::run(task).await,
             Self::Clean => clean_up::run(task).await,
         }

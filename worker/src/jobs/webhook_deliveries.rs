@@ -7,8 +7,8 @@
 use crate::context::Task;
 use crate::credentials::{self, Row};
 use crate::db::{
-    ClaimDeliveries, ClaimingDeliveries, Delivery, ResealSecrets, Resealed, Resealing,
-    SecretsFound, SecretsOn, SettleDeliveries, SettlingDeliveries, WebhookResult,
+    ClaimDeliveries, ClaimingDeliveries, Delivery, SettleDeliveries, SettlingDeliveries,
+    WebhookResult,
 };
 use crate::error::{Error, Result};
 use crate::host::now;
@@ -27,17 +27,8 @@ use uuid::Uuid;
 
 /// How long a run claims, in milliseconds. The next run continues.
 const CLAIM_FOR_MS: f64 = 30_000.0;
-/// How many endpoints' secrets a run rewraps.
-const RESEALS: u32 = 200;
 
 pub async fn run(task: &Task) -> Result<Progress> {
-    if let Err(error) = reseal(task).await {
-        let detail = error.detail().unwrap_or_default();
-        log::warning(
-            &task.request_id,
-            &format!("webhooks' secrets stay on an earlier key: {detail}"),
-        );
-    }
     let run = Run {
         task,
         owner: random_uuid()?,
@@ -263,46 +254,5 @@ async fn settle(task: &Task, owner: Uuid, results: &[WebhookResult]) -> Result<(
         Ok(settled) => settled,
         Err(_) => task.call(&call).await?,
     };
-    Ok(())
-}
-
-/// Rewraps secrets that are sealed with a fallback key. A rotation ends only when there are none (docs/rotation.md).
-async fn reseal(task: &Task) -> Result<()> {
-    let ring = &task.settings.ring;
-    let fallbacks: Vec<_> = ring.kids().skip(1).map(|kid| kid.to_string()).collect();
-    if fallbacks.is_empty() {
-        return Ok(());
-    }
-    let call = SecretsOn {
-        p_kids: &fallbacks,
-        p_limit: RESEALS,
-    };
-    let SecretsFound::Found { endpoints } = task.call(&call).await?;
-    let mut resealed = Vec::new();
-    for endpoint in endpoints {
-        let (organization, place) = (endpoint.organization_id, Row::Endpoint(endpoint.id));
-        let moved = credentials::reseal(
-            ring,
-            organization,
-            place,
-            &endpoint.config,
-            &mut host::random,
-        );
-        match moved {
-            Ok(Some(config)) => resealed.push(Resealed {
-                id: endpoint.id,
-                read: endpoint.config,
-                config,
-            }),
-            Ok(None) => {}
-            Err(error) => log::warning(&task.request_id, error.detail().unwrap_or_default()),
-        }
-    }
-    if !resealed.is_empty() {
-        let call = ResealSecrets {
-            p_resealed: &resealed,
-        };
-        let Resealing::Resealed = task.call(&call).await?;
-    }
     Ok(())
 }
