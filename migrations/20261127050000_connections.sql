@@ -150,7 +150,7 @@ create function private.lock_connector(p_user_id uuid, p_connect_session_id uuid
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
   if p_connect_session_id is null then
-    return private.lock_membership(p_user_id, p_organization_id);
+    return private.lock_admin(p_user_id, p_organization_id);
   end if;
   perform from private.connect_sessions s
     where s.id = p_connect_session_id and s.organization_id = p_organization_id and p_user_id is null
@@ -289,7 +289,7 @@ begin
     end if;
     -- From here on the session ends connected or failed: it has one authorization.
     update private.connect_sessions s set is_used = true where s.id = v_session_id;
-  elsif not private.lock_membership(p_user_id, v_transaction.organization_id) then
+  elsif not private.lock_admin(p_user_id, v_transaction.organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
@@ -608,7 +608,7 @@ begin
   end if;
 
   -- Membership first, then the names: every caller that chooses a name locks both in this order.
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_admin(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
   perform private.lock_names(p_organization_id, p_integration_type);

@@ -189,7 +189,7 @@ declare
   v_paused_until timestamptz;
 begin
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
+  if not found or (p_user_id is not null and not private.may_change(p_user_id, v_row.organization_id)) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   -- A key that may change connections has them refreshed and checked, for which the worker opens the credential.

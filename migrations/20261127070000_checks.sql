@@ -112,7 +112,7 @@ begin
   end if;
   select * into v_row from public.integrations i where i.id = p_id;
   if not found
-    or (coalesce(p_user_id, p_service_key) is not null and not private.has_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id))
+    or (coalesce(p_user_id, p_service_key) is not null and not private.has_write_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id))
   then
     return jsonb_build_object('outcome', 'unknown');
   end if;

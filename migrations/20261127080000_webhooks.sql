@@ -199,7 +199,7 @@ declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and private.has_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
+    where e.id = p_id and private.has_write_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;

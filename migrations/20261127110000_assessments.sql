@@ -562,7 +562,7 @@ begin
     raise exception 'p_types is null' using errcode = 'invalid_parameter_value';
   end if;
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not found or not private.lock_admin(p_user_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   -- The organization again: it is the one whose membership is locked.
@@ -1404,7 +1404,7 @@ begin
   end if;
   -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('mutes ' || p_organization_id, 0));
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_admin(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
   if p_mute->>'integration_id' is not null and not exists (
@@ -1442,7 +1442,7 @@ declare
   v_organization_id uuid;
 begin
   select m.organization_id into v_organization_id from public.finding_mutes m where m.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_organization_id) then
+  if not found or not private.lock_admin(p_user_id, v_organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   update public.finding_mutes m set ended_at = now(), ended_by = p_user_id

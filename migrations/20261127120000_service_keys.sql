@@ -32,17 +32,6 @@ alter table private.service_keys enable row level security;
 
 revoke all on table private.service_keys from public, anon, authenticated, service_role;
 
-create function private.is_owner(p_user_id uuid, p_organization_id uuid) returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-  select coalesce(p_organization_id = p_user_id, false) or exists (
-    select from public.organization_members m
-    where m.organization_id = p_organization_id and m.user_id = p_user_id and m.role = 'owner'
-  );
-$$;
-
-comment on function private.is_owner(uuid, uuid) is
-  'Whether a user owns an organization: the personal one, or one that has the user as its owner.';
-
 create function private.shown_service_key(p_row private.service_keys) returns jsonb
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object(
@@ -175,18 +164,30 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 comment on function private.has_access(uuid, uuid, text, uuid) is
-  'Whether a caller may access an organization: a service key with the scope, or without one a user who is a member.';
+  'Whether a caller may see what an organization has: a service key with the scope, or without one a user who is a member.';
+
+create function private.has_write_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select case
+    when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
+    else private.may_change(p_user_id, p_organization_id)
+  end;
+$$;
+
+comment on function private.has_write_access(uuid, uuid, text, uuid) is
+  'Whether a caller may change what an organization has: a service key with the scope, or without one a user who is an admin.';
 
 create function private.lock_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid) returns boolean
 language sql volatile security definer set search_path = pg_catalog, pg_temp as $$
   select case
     when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
-    else private.lock_membership(p_user_id, p_organization_id)
+    else private.lock_admin(p_user_id, p_organization_id)
   end;
 $$;
 
 comment on function private.lock_access(uuid, uuid, text, uuid) is
-  'Like has_access, for a function that is about to write: a membership cannot end before the caller''s transaction does.';
+  'Like has_write_access, for a function that is about to write: neither a membership nor its role can change before the caller''s '
+  'transaction ends.';
 
 create function public.authenticate_service_key(p_hash text, p_scope text) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -742,11 +743,11 @@ $$;
 create index integrations_created_at on public.integrations (created_at desc, id);
 
 revoke all on function
-  private.is_owner(uuid, uuid),
   private.shown_service_key(private.service_keys),
   private.service_key_covers(uuid, text, uuid),
   private.named_key(uuid),
   private.has_access(uuid, uuid, text, uuid),
+  private.has_write_access(uuid, uuid, text, uuid),
   private.lock_access(uuid, uuid, text, uuid),
   private.clean_up_service_keys(integer),
   private.connect_session_state(private.connect_sessions),

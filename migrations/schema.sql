@@ -679,7 +679,8 @@ alter table public.oauth_transactions enable row level security;
 create table public.organization_members (
   organization_id uuid not null,
   user_id uuid not null,
-  role text default 'member'::text not null,
+  -- member: sees everything of the organization. admin: also connects, disconnects and changes. owner: also manages service keys.
+  role text default 'admin'::text not null,
   created_at timestamp with time zone default now() not null,
   constraint organization_members_pkey PRIMARY KEY (organization_id, user_id),
   constraint organization_members_role_check CHECK ((role = ANY (ARRAY['owner'::text, 'admin'::text, 'member'::text])))
@@ -2537,7 +2538,7 @@ AS $function$
     else private.is_member(p_user_id, p_organization_id)
   end;
 $function$;
-comment on function private.has_access(uuid,uuid,text,uuid) is 'Whether a caller may access an organization: a service key with the scope, or without one a user who is a member.';
+comment on function private.has_access(uuid,uuid,text,uuid) is 'Whether a caller may see what an organization has: a service key with the scope, or without one a user who is a member.';
 
 CREATE OR REPLACE FUNCTION private.has_succeeded(p_client text, p_act text, p_since timestamp with time zone)
  RETURNS boolean
@@ -2550,6 +2551,19 @@ AS $function$
   );
 $function$;
 comment on function private.has_succeeded(text,text,timestamp with time zone) is 'Whether a connection of the client has had a success since then.';
+
+CREATE OR REPLACE FUNCTION private.has_write_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
+    else private.may_change(p_user_id, p_organization_id)
+  end;
+$function$;
+comment on function private.has_write_access(uuid,uuid,text,uuid) is 'Whether a caller may change what an organization has: a service key with the scope, or without one a user who is an admin.';
 
 CREATE OR REPLACE FUNCTION private.health_of(p_row integrations)
  RETURNS jsonb
@@ -2640,10 +2654,7 @@ CREATE OR REPLACE FUNCTION private.is_owner(p_user_id uuid, p_organization_id uu
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-  select coalesce(p_organization_id = p_user_id, false) or exists (
-    select from public.organization_members m
-    where m.organization_id = p_organization_id and m.user_id = p_user_id and m.role = 'owner'
-  );
+  select coalesce(private.role_of(p_user_id, p_organization_id) = 'owner', false);
 $function$;
 comment on function private.is_owner(uuid,uuid) is 'Whether a user owns an organization: the personal one, or one that has the user as its owner.';
 
@@ -2667,10 +2678,22 @@ CREATE OR REPLACE FUNCTION private.lock_access(p_user_id uuid, p_service_key uui
 AS $function$
   select case
     when p_service_key is not null then private.service_key_covers(p_service_key, p_scope, p_organization_id)
-    else private.lock_membership(p_user_id, p_organization_id)
+    else private.lock_admin(p_user_id, p_organization_id)
   end;
 $function$;
-comment on function private.lock_access(uuid,uuid,text,uuid) is 'Like has_access, for a function that is about to write: a membership cannot end before the caller''s transaction does.';
+comment on function private.lock_access(uuid,uuid,text,uuid) is 'Like has_write_access, for a function that is about to write: neither a membership nor its role can change before the caller''s transaction ends.';
+
+CREATE OR REPLACE FUNCTION private.lock_admin(p_user_id uuid, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  return private.lock_membership(p_user_id, p_organization_id) and private.may_change(p_user_id, p_organization_id);
+end
+$function$;
+comment on function private.lock_admin(uuid,uuid) is 'Like may_change, for a function that is about to write: neither the membership nor its role can change before the caller''s transaction ends.';
 
 CREATE OR REPLACE FUNCTION private.lock_connector(p_user_id uuid, p_connect_session_id uuid, p_organization_id uuid)
  RETURNS boolean
@@ -2680,7 +2703,7 @@ CREATE OR REPLACE FUNCTION private.lock_connector(p_user_id uuid, p_connect_sess
 AS $function$
 begin
   if p_connect_session_id is null then
-    return private.lock_membership(p_user_id, p_organization_id);
+    return private.lock_admin(p_user_id, p_organization_id);
   end if;
   perform from private.connect_sessions s
     where s.id = p_connect_session_id and s.organization_id = p_organization_id and p_user_id is null
@@ -2829,6 +2852,24 @@ begin
 end
 $function$;
 comment on function private.mark_unverified(uuid,uuid,text) is 'Marks the open findings of an integration that no run could check. Their state stays.';
+
+CREATE OR REPLACE FUNCTION private.may_change(p_user_id uuid, p_organization_id uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_role text := private.role_of(p_user_id, p_organization_id);
+begin
+  if v_role = 'member' then
+    raise exception 'the user may only see what the organization has' using
+      errcode = 'IK002', hint = 'an owner can change the role in organization_members';
+  end if;
+  return v_role is not null;
+end
+$function$;
+comment on function private.may_change(uuid,uuid) is 'Whether a user may change what an organization has, as its admin or owner. False: the user is no member. The role member raises IK002, so that no function can take it for another outcome; the worker answers 403 not_an_admin.';
 
 CREATE OR REPLACE FUNCTION private.merged(p_refreshed jsonb, p_base jsonb, p_current jsonb)
  RETURNS jsonb
@@ -3329,6 +3370,21 @@ AS $function$
   ) || private.oauth_app(p_row.oauth_app_id);
 $function$;
 comment on function private.revocation_claim(private.pending_revocations) is 'What the worker needs for a revocation. The config is returned as text, so that one that the worker cannot read does not affect the others.';
+
+CREATE OR REPLACE FUNCTION private.role_of(p_user_id uuid, p_organization_id uuid)
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when p_organization_id = p_user_id then 'owner'
+    else (
+      select m.role from public.organization_members m where m.organization_id = p_organization_id and m.user_id = p_user_id
+    )
+  end;
+$function$;
+comment on function private.role_of(uuid,uuid) is 'A user''s role in an organization: owner of the personal one, otherwise that of the membership. Null: the user is no member.';
 
 CREATE OR REPLACE FUNCTION private.same_client(p_one uuid, p_other uuid)
  RETURNS boolean
@@ -4500,7 +4556,7 @@ begin
   end if;
   select * into v_row from public.integrations i where i.id = p_id;
   if not found
-    or (coalesce(p_user_id, p_service_key) is not null and not private.has_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id))
+    or (coalesce(p_user_id, p_service_key) is not null and not private.has_write_access(p_user_id, p_service_key, 'connections:write', v_row.organization_id))
   then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -4630,7 +4686,7 @@ declare
   v_paused_until timestamptz;
 begin
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or (p_user_id is not null and not private.is_member(p_user_id, v_row.organization_id)) then
+  if not found or (p_user_id is not null and not private.may_change(p_user_id, v_row.organization_id)) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   -- A key that may change connections has them refreshed and checked, for which the worker opens the credential.
@@ -5200,7 +5256,7 @@ begin
   end if;
 
   -- Membership first, then the names: every caller that chooses a name locks both in this order.
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_admin(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
   perform private.lock_names(p_organization_id, p_integration_type);
@@ -5275,7 +5331,7 @@ begin
     end if;
     -- From here on the session ends connected or failed: it has one authorization.
     update private.connect_sessions s set is_used = true where s.id = v_session_id;
-  elsif not private.lock_membership(p_user_id, v_transaction.organization_id) then
+  elsif not private.lock_admin(p_user_id, v_transaction.organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
@@ -5649,7 +5705,7 @@ declare
   v_organization_id uuid;
 begin
   select m.organization_id into v_organization_id from public.finding_mutes m where m.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_organization_id) then
+  if not found or not private.lock_admin(p_user_id, v_organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   update public.finding_mutes m set ended_at = now(), ended_by = p_user_id
@@ -5798,7 +5854,7 @@ declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and private.has_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
+    where e.id = p_id and private.has_write_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
   if not found then
     return jsonb_build_object('outcome', 'unknown');
   end if;
@@ -6045,7 +6101,7 @@ begin
   end if;
   -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
   perform pg_advisory_xact_lock(hashtextextended('mutes ' || p_organization_id, 0));
-  if not private.lock_membership(p_user_id, p_organization_id) then
+  if not private.lock_admin(p_user_id, p_organization_id) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
   if p_mute->>'integration_id' is not null and not exists (
@@ -6429,7 +6485,7 @@ begin
     raise exception 'p_types is null' using errcode = 'invalid_parameter_value';
   end if;
   select * into v_row from public.integrations i where i.id = p_id;
-  if not found or not private.lock_membership(p_user_id, v_row.organization_id) then
+  if not found or not private.lock_admin(p_user_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
   -- The organization again: it is the one whose membership is locked.

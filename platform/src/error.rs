@@ -27,6 +27,17 @@ pub struct DatabaseError {
 /// The rotation's fence refuses a write of another key (docs/database.md): a deployment that is behind, so trying again helps.
 const FENCED: &str = "IK001";
 
+/// PostgREST's code of an error, or the SQLSTATE that it passes on.
+pub fn code(body: &str) -> String {
+    let error: Value = serde_json::from_str(body).unwrap_or_default();
+    let code = error.get("code").and_then(Value::as_str);
+    let letters = code.unwrap_or_default().chars();
+    letters
+        .filter(char::is_ascii_alphanumeric)
+        .take(16)
+        .collect()
+}
+
 impl DatabaseError {
     pub fn no_answer(what: &str, error: SendError) -> Self {
         let (fault, how) = match error {
@@ -49,14 +60,7 @@ impl DatabaseError {
     /// Supabase gave an answer that is an error. PostgREST's code says which (`42501`: a right is missing); its message
     /// may quote data and is left out.
     pub fn refused(what: &str, status: u16, body: &str) -> Self {
-        let fault: Value = serde_json::from_str(body).unwrap_or_default();
-        let code = fault.get("code").and_then(Value::as_str);
-        let code: String = code
-            .unwrap_or_default()
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-            .take(16)
-            .collect();
+        let code = code(body);
         let hint = match code.as_str() {
             "42501" => {
                 " (Row level security policy violation, or a missing grant: were all migrations applied?)"

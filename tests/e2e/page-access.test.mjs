@@ -9,6 +9,7 @@ import { integrationsOf } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { pageFixture, PHONE } from "../support/page-fixture.mjs";
 import { connectAt, signInAt } from "../support/page.mjs";
+import { createOrganization } from "../support/users.mjs";
 import { until } from "../support/wait.mjs";
 
 describe("the connect page is for everybody", { concurrency: 2 }, () => {
@@ -97,6 +98,26 @@ describe("the connect page is for everybody", { concurrency: 2 }, () => {
       assert.deepEqual(errors().filter((text) => !/status of 400/.test(text)), []);
     });
   }
+
+  // Threat model 220.
+  it("the page offers a member whose role may only see nothing that changes anything, and says why", async (t) => {
+    const { user, page, errors, shoot } = await open(t);
+    const organization_id = await createOrganization(sql, [user], "member");
+    await sql`insert into public.integrations ${sql({ organization_id, integration_type: "supabase", name: "Seen" })}`;
+    await signInAt(page, user);
+    await page.getByRole("button", { name: "Connect Supabase" }).waitFor();
+    await page.getByLabel("Organization").selectOption(organization_id);
+    await page.getByText("Ask an owner to make you an admin").waitFor();
+    await page.getByRole("link", { name: "Seen" }).waitFor();
+    const buttons = () => page.locator("main").getByRole("button").allTextContents();
+    assert.deepEqual(await buttons(), []);
+    await shoot("member-list");
+    await page.getByRole("link", { name: "Seen" }).click();
+    await page.getByRole("heading", { name: "Seen", level: 1 }).waitFor();
+    assert.deepEqual(await buttons(), []);
+    await shoot("member-details");
+    assert.deepEqual(errors(), []);
+  });
 
   // Threat model 28.
   it("a page on another port of this host changes nothing and reads nothing", async (t) => {

@@ -82,6 +82,31 @@ describe("users", { concurrency: true }, () => {
     assert.equal((await member.get(path)).expect(200).json.count, 1);
   });
 
+  // Threat model 220.
+  it("a user whose role may only see is answered what there is, and 403 to every change", async () => {
+    const [admin, member] = await Promise.all([BrowserSession.signedUp(worker), BrowserSession.signedUp(worker)]);
+    const organization_id = await createOrganization(sql, [admin.user]);
+    await sql`insert into public.organization_members ${sql({ organization_id, user_id: member.user.id, role: "member" })}`;
+    const id = await admin.connect(`seen-${randomUUID()}`, { organization_id });
+    for (const path of [`${LIST}/${id}`, `${LIST}/${id}/events`, `${LIST}?organization_id=${organization_id}`, `/api/webhooks?organization_id=${organization_id}`]) {
+      (await member.get(path)).expect(200);
+    }
+    const before = await integrationsOf(sql, organization_id);
+    for (const send of [
+      () => member.post("/api/auth/authorize", { integration_type: "supabase", organization_id }),
+      () => member.post(`${LIST}/${id}/reconnect`, {}),
+      () => member.post(`${LIST}/${id}/refresh`, {}),
+      () => member.post(`${LIST}/${id}/check`, {}),
+      () => member.post(`${LIST}/${id}/assessments`, {}),
+      () => member.patch(`${LIST}/${id}`, { name: "Mine" }),
+      () => member.post("/api/webhooks", { url: "https://hooks.example.com/", organization_id }),
+      () => member.delete(`${LIST}/${id}`),
+    ]) {
+      (await send()).expect(403, "not_an_admin");
+    }
+    assert.deepEqual(await integrationsOf(sql, organization_id), before);
+  });
+
   // Threat model 17.
   it("organization and role in user_metadata, which a user can edit, count for nothing", async () => {
     const [victim, member] = await Promise.all([BrowserSession.signedUp(worker), signUp(worker.info)]);

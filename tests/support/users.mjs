@@ -17,7 +17,7 @@ export async function signIn(info, { email, password }) {
 }
 
 /** Makes an organisation of these users; `sql` is a client of the database. Returns its id. */
-export async function createOrganization(sql, members, role = "member") {
+export async function createOrganization(sql, members, role = "admin") {
   const id = randomUUID();
   for (const { id: user_id } of members) {
     await sql`insert into public.organization_members ${sql({ organization_id: id, user_id, role })}`;

@@ -17,6 +17,9 @@ use crate::settings::Settings;
 use serde::de::DeserializeOwned;
 use std::ops::Deref;
 
+/// What a function raises if the user's role in the organization may only see (docs/database.md).
+const NOT_AN_ADMIN: &str = "IK002";
+
 /// The context of every task, of a request or of the schedule.
 pub struct Task {
     pub settings: &'static Settings,
@@ -162,6 +165,9 @@ impl Task {
         let answer = host::fetch(&request)
             .await
             .map_err(|error| Error::no_answer(name, error))?;
+        if answer.status == 400 && platform::error::code(&answer.body) == NOT_AN_ADMIN {
+            return Err(ClientError::NotAnAdmin.into());
+        }
         call::check(name, &answer)?;
         Ok(answer.body)
     }

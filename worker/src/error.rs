@@ -120,6 +120,8 @@ pub enum ClientError {
     ConnectSessionCompleted,
     /// The code or the verifier of a completion is wrong.
     WrongCompletion,
+    /// The user may only see what the organization has.
+    NotAnAdmin,
     /// The user does not own the organization.
     NotTheOwner,
     /// No such service key, or not the caller's.
@@ -260,6 +262,11 @@ impl ClientError {
                 400,
                 "wrong_completion",
                 "the code or the code_verifier is not the session's; after five such requests the session fails",
+            ),
+            Self::NotAnAdmin => (
+                403,
+                "not_an_admin",
+                "your role in this organization may only see; ask an owner to make you an admin",
             ),
             Self::NotTheOwner => (
                 403,

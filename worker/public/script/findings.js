@@ -94,7 +94,7 @@ function renderMore(finding) {
   }
   for (const mute of mutes) parts.push(renderMute(mute));
   if (state === 'open' && mutes.length === 0) {
-    const button = actionButton('small', 'Mute…', () => askMute(finding, button, changed));
+    const button = actionButton('small for-admins', 'Mute…', () => askMute(finding, button, changed));
     button.append(element('span', 'visually-hidden', ` ${finding.title ?? finding.check_id}`));
     parts.push(element('div', 'actions start', button));
   }
@@ -117,7 +117,7 @@ export function renderMute(mute) {
   const text = element('div', 'row-text',
     element('p', '', `${MUTE_REASONS[reason] ?? reason}: ${note}`),
     element('p', 'fine', `Mutes ${check} ${scope}; ends `, time, matches === false ? '. It no longer matches any finding.' : ''));
-  const button = actionButton('small', 'End the mute', () => askEnd(id, button));
+  const button = actionButton('small for-admins', 'End the mute', () => askEnd(id, button));
   button.append(element('span', 'visually-hidden', ` of ${check}`));
   return element('div', 'mute', text, button);
 }

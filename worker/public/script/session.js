@@ -66,6 +66,7 @@ export function fail(failure, retry, region) {
 
 function showSignedOut(notice) {
   Object.assign(state, { user: null, organization: null });
+  delete document.body.dataset.role;
   closeView();
   clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'));
   clear($('last-counts'), $('runs-chart'), $('runs-list'), $('findings'), $('unseen-list'), $('unseen-remedy'), $('mutes-list'));
@@ -106,7 +107,9 @@ export async function ensureSessionLasts(flow = FLOW) {
 export function readOrganization() {
   const named = state.organizations.find(({ id }) => id === parameter('organization'));
   if (!named) setParameter('organization', null);
-  state.organization = (named ?? state.organizations[0]).id;
+  const { id, role } = named ?? state.organizations[0];
+  state.organization = id;
+  document.body.dataset.role = role;
 }
 
 /** Shows or hides the choice of the organization. */

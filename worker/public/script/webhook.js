@@ -153,7 +153,7 @@ function renderDelivery(delivery) {
   if (type !== 'connection.deleted') about.append(' · ', link(element('a', '', 'integration'), { integration }));
   const item = element('li', fault ? 'bad' : '', element('p', 'event-what', what), element('p', 'event-why', [how, why].join(' ').trim()), about);
   if (state === 'pending' && !attempts) return item;
-  const button = actionButton('small', 'Send again', () => replay(event, button));
+  const button = actionButton('small for-admins', 'Send again', () => replay(event, button));
   button.append(element('span', 'visually-hidden', ` ${what}, ${event}`));
   item.append(button);
   return item;

@@ -28,6 +28,7 @@ export const MESSAGES = {
   connects_by_credentials: 'This provider is connected with credentials. Reload the page.',
   connects_by_oauth: 'This provider is connected by signing in there. Reload the page.',
   not_a_member: 'You are no longer a member of this organization.',
+  not_an_admin: 'Your role in this organization may only see. Ask an owner to make you an admin.',
   too_many_connections: 'Too many connections were started and not finished. Wait ten minutes, then try again.',
   not_refreshable: 'This integration has no refresh token. Reconnect it when its access ends.',
   not_assessable: 'There are no checks for this provider.',
