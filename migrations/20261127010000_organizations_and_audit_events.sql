@@ -235,7 +235,7 @@ create table public.credential_events (
   integration_type text,
   external_account_id text,
   action text not null constraint credential_events_action check (action in (
-    'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'rotated',
+    'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'tagged', 'rotated',
     'revoked'
   )),
   outcome text not null constraint credential_events_outcome check (outcome in (

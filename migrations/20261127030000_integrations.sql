@@ -8,7 +8,11 @@ alter table public.integrations
   add column status_reason text check (char_length(status_reason) between 1 and 64),
   add column may_have_earlier_grant boolean not null default false,
   add column granted_at timestamptz,
-  add column external_user_id text check (char_length(external_user_id) between 1 and 200);
+  add column external_user_id text check (char_length(external_user_id) between 1 and 200),
+  add column connected_by jsonb check (jsonb_typeof(connected_by) = 'object' and octet_length(connected_by::text) <= 4096),
+  add column tags text[] not null default '{}' check (
+    cardinality(tags) <= 20 and array_position(tags, null) is null and '' <> all (tags) and array_to_string(tags, E'\n') !~ '[^\n]{65}'
+  );
 
 revoke all on table public.integrations from public, anon, authenticated, service_role;
 
@@ -17,7 +21,7 @@ grant select, insert, update, delete on table public.integrations to service_rol
 -- By column, so that no user can read config or a column that is added later.
 grant select (
   id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at,
-  external_account_id, token_expires_at, status_reason, external_user_id, granted_scopes
+  external_account_id, token_expires_at, status_reason, external_user_id, granted_scopes, connected_by, tags
 ) on table public.integrations to authenticated;
 
 create policy "Members can read their organization's integrations"
@@ -202,21 +206,41 @@ create trigger clear_status_reason
   when (new.status = 'active' and new.status_reason is not null)
   execute function private.clear_status_reason();
 
+create function private.tags_of(p_list jsonb) returns text[]
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select array(select distinct t.tag from jsonb_array_elements_text(p_list) t (tag) order by t.tag);
+$$;
+
+comment on function private.tags_of(jsonb) is
+  'Tags as a row has them: each once, in order.';
+
+comment on column public.integrations.tags is
+  'What the operator''s programs and the organization''s admins sort integrations by: at most 20, of 1 to 64 characters.';
+
+comment on column public.integrations.connected_by is
+  'Who last connected the account, in the words of its event: actor, with user_id, or with service_key, name, connect_session and '
+  'external_user_id. Null: another application wrote the row.';
+
+-- For a list over all organizations. Within one, its own index comes first.
+create index integrations_tags on public.integrations using gin (tags);
+
 create function public.change_integration(
   p_id uuid, p_user_id uuid, p_changes jsonb, p_request_id text default null, p_service_key uuid default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
+  v_tags text[];
 begin
   if jsonb_typeof(p_changes) is distinct from 'object'
-    or p_changes - array['name', 'scan_schedule', 'next_check_at'] <> '{}'
+    or p_changes - array['name', 'scan_schedule', 'next_check_at', 'tags'] <> '{}'
+    or (p_changes ? 'tags' and jsonb_typeof(p_changes->'tags') <> 'array')
     or (p_changes ? 'name' and char_length(coalesce(p_changes->>'name', '')) not between 1 and 200)
     or char_length(p_changes->>'scan_schedule') > 200
   then
     raise exception 'p_changes holds something else, or out of bounds' using
       errcode = 'invalid_parameter_value',
-      hint = 'name of 1 to 200 characters, scan_schedule of at most 200, next_check_at';
+      hint = 'name of 1 to 200 characters, scan_schedule of at most 200, next_check_at, a list of tags';
   end if;
 
   select * into v_row from public.integrations i where i.id = p_id;
@@ -241,8 +265,10 @@ begin
     return jsonb_build_object('outcome', 'name_taken');
   end if;
 
+  v_tags := case when p_changes ? 'tags' then private.tags_of(p_changes->'tags') else v_row.tags end;
   update public.integrations i
     set name = coalesce(p_changes->>'name', i.name),
+      tags = v_tags,
       name_is_custom = i.name_is_custom or p_changes ? 'name',
       scan_schedule = case when p_changes ? 'scan_schedule' then p_changes->>'scan_schedule' else i.scan_schedule end,
       next_check_at = case when p_changes ? 'next_check_at' then (p_changes->>'next_check_at')::timestamptz else i.next_check_at end
@@ -260,13 +286,19 @@ begin
       v_row.external_account_id, 'rescheduled', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
     );
   end if;
+  if v_tags <> v_row.tags then
+    perform private.write_event(
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'tagged', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
+    );
+  end if;
   return jsonb_build_object('outcome', 'changed');
 end
 $$;
 
 comment on function public.change_integration(uuid, uuid, jsonb, text, uuid) is
-  'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null '
-  'schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
+  'Renames an integration, or changes its schedule or its tags. p_changes holds name, scan_schedule, next_check_at and tags, each '
+  'optional; a null schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
 
 create function private.holds_secrets(p_config jsonb) returns boolean
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
@@ -316,6 +348,7 @@ revoke all on function
   private.copy_from_config(),
   private.clear_status_reason(),
   private.holds_secrets(jsonb),
+  private.tags_of(jsonb),
   private.version_of(jsonb),
   public.change_integration(uuid, uuid, jsonb, text, uuid)
 from public, anon, authenticated, service_role;

@@ -548,6 +548,8 @@ begin
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
           external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
+          connected_by = private.connected_by(p_user_id, p_connect_session_id, null),
+          tags = coalesce(private.tags_of_session(p_connect_session_id), i.tags),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
       perform set_config('integrations.connect', 'off', true);
@@ -556,10 +558,12 @@ begin
     end if;
 
     insert into public.integrations (
-      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id, oauth_app_id
+      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id, oauth_app_id,
+      connected_by, tags
     ) values (
       p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
-      private.external_user_of(p_connect_session_id), v_app_id
+      private.external_user_of(p_connect_session_id), v_app_id,
+      private.connected_by(p_user_id, p_connect_session_id, null), coalesce(private.tags_of_session(p_connect_session_id), '{}')
     )
       on conflict do nothing;
     if found then
@@ -590,7 +594,7 @@ comment on function public.complete_connection(uuid, uuid, uuid, text, text, tex
   'grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null '
   '(unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time '
   'of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id '
-  '(p_user_id null) the same transaction completes the session, and the row gets its end user.';
+  '(p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags.';
 
 create function public.connect_named(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,

@@ -281,6 +281,10 @@ create table private.connect_sessions (
   -- By type, the organization's own app. A type that is missing is connected with the deployment's.
   oauth_apps jsonb not null default '{}' check (jsonb_typeof(oauth_apps) = 'object' and octet_length(oauth_apps::text) <= 16384),
   metadata jsonb not null default '{}' check (jsonb_typeof(metadata) = 'object' and octet_length(metadata::text) <= 4096),
+  -- The tags that the integration gets. Null: it keeps those that it has.
+  tags text[] check (
+    cardinality(tags) <= 20 and array_position(tags, null) is null and '' <> all (tags) and array_to_string(tags, E'\n') !~ '[^\n]{65}'
+  ),
   state text not null default 'pending'
     check (state in ('pending', 'opened', 'waiting_for_completion', 'completed', 'failed')),
   -- The browser has returned from the provider, or has entered credentials that the provider accepts: there is no second attempt.
@@ -348,6 +352,14 @@ $$;
 comment on function private.external_user_of(uuid) is
   'The end user of a connect session.';
 
+create function private.tags_of_session(p_id uuid) returns text[]
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select s.tags from private.connect_sessions s where s.id = p_id;
+$$;
+
+comment on function private.tags_of_session(uuid) is
+  'The tags that an integration gets from a connect session. Null: none are given.';
+
 create function private.return_of(p_id uuid) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object('id', s.id, 'return_url', s.return_url, 'return_state', s.return_state)
@@ -369,6 +381,18 @@ $$;
 
 comment on function private.connect_session_details(uuid) is
   'An event''s details about a connect session: the service key behind it, and the end user.';
+
+create function private.connected_by(p_user_id uuid, p_connect_session_id uuid, p_service_key uuid) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select case
+    when p_user_id is not null then jsonb_build_object('actor', 'user', 'user_id', p_user_id)
+    else jsonb_build_object('actor', 'service_key')
+      || coalesce(private.connect_session_details(p_connect_session_id), private.named_key(p_service_key), '{}')
+  end;
+$$;
+
+comment on function private.connected_by(uuid, uuid, uuid) is
+  'Who connects an account, as integrations.connected_by has it: a user, or the service key behind a connect session, or one itself.';
 
 create function private.end_connect_session(p_id uuid, p_integration_id uuid) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -398,6 +422,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
     'oauth_apps', p_row.oauth_apps,
     'return_url', p_row.return_url,
     'metadata', p_row.metadata,
+    'tags', to_jsonb(p_row.tags),
     'created_at', p_row.created_at,
     'expires_at', p_row.expires_at,
     'integration', (
@@ -422,7 +447,7 @@ comment on function private.shown_connect_session(private.connect_sessions) is
 create function public.create_connect_session(
   p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text,
   p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb,
-  p_metadata jsonb, p_oauth_apps jsonb default '{}'
+  p_metadata jsonb, p_oauth_apps jsonb default '{}', p_tags jsonb default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -478,17 +503,19 @@ begin
 
   insert into private.connect_sessions (
     id, token_hash, created_by, organization_id, external_user_id, external_user_name, integration_types, reconnects, return_url,
-    return_state, code_challenge, scopes, oauth_apps, metadata
+    return_state, code_challenge, scopes, oauth_apps, metadata, tags
   ) values (
     p_id, p_token_hash, p_service_key, p_organization_id, p_external_user_id, p_external_user_name, v_types, p_reconnects, p_return_url,
-    p_return_state, p_code_challenge, p_scopes, p_oauth_apps, p_metadata
+    p_return_state, p_code_challenge, p_scopes, p_oauth_apps, p_metadata,
+    case when jsonb_typeof(p_tags) = 'array' then private.tags_of(p_tags) end
   ) returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'expires_at', v_row.expires_at);
 end
 $$;
 
-comment on function public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb) is
-  'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An '
+comment on function public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb, jsonb) is
+  'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. '
+  'p_tags: the tags that the integration gets; null: it keeps its own. An '
   'organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), '
   'unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow), '
   'unknown_app (p_oauth_apps names, by type, an app that the organization does not have, or a type that the session does not allow) or too_many.';
@@ -754,6 +781,8 @@ revoke all on function
   private.connect_session_is_open(uuid),
   private.extend_connect_session(uuid),
   private.external_user_of(uuid),
+  private.tags_of_session(uuid),
+  private.connected_by(uuid, uuid, uuid),
   private.return_of(uuid),
   private.connect_session_details(uuid),
   private.end_connect_session(uuid, uuid),
@@ -765,7 +794,7 @@ revoke all on function
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),
   public.find_integration_of_type(uuid, uuid, text),
-  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb),
+  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb, jsonb),
   public.find_connect_session(uuid, uuid),
   public.open_connect_session(text, text),
   public.find_opened_connect_session(uuid, text),
@@ -780,7 +809,7 @@ grant execute on function
   public.revoke_service_key(uuid, uuid),
   public.authenticate_service_key(text, text),
   public.find_integration_of_type(uuid, uuid, text),
-  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb),
+  public.create_connect_session(uuid, uuid, text, uuid, text, text, text[], uuid, text, text, text, jsonb, jsonb, jsonb, jsonb),
   public.find_connect_session(uuid, uuid),
   public.open_connect_session(text, text),
   public.find_opened_connect_session(uuid, text),

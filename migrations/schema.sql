@@ -38,6 +38,7 @@ create table private.connect_sessions (
   scopes jsonb default '{}'::jsonb not null,
   oauth_apps jsonb default '{}'::jsonb not null,
   metadata jsonb default '{}'::jsonb not null,
+  tags text[],
   state text default 'pending'::text not null,
   is_used boolean default false not null,
   pending_id uuid,
@@ -62,6 +63,8 @@ create table private.connect_sessions (
   constraint connect_sessions_return_url_check CHECK (((char_length(return_url) >= 1) AND (char_length(return_url) <= 2048))),
   constraint connect_sessions_scopes_check CHECK (((jsonb_typeof(scopes) = 'object'::text) AND (octet_length((scopes)::text) <= 8192))),
   constraint connect_sessions_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'opened'::text, 'waiting_for_completion'::text, 'completed'::text, 'failed'::text]))),
+  constraint connect_sessions_tags_check CHECK (((cardinality(tags) <= 20) AND (array_position(tags, NULL::text) IS NULL) AND (''::text <> ALL (tags)) AND (array_to_string(tags, '
+'::text) !~ '[^\n]{65}'::text))),
   constraint connect_sessions_token_hash_check CHECK ((token_hash ~ '^[0-9a-f]{64}$'::text))
 );
 CREATE INDEX connect_sessions_created_by ON private.connect_sessions USING btree (created_by) WHERE (state = ANY (ARRAY['pending'::text, 'opened'::text, 'waiting_for_completion'::text]));
@@ -399,7 +402,7 @@ create table public.credential_events (
   -- For keytool: the number of rows, the key ids from and to, and the database role. For a service key: its id (service_key) and its name; of a connection through a connect session also that (connect_session) and the end user (external_user_id).
   details jsonb,
   constraint credential_events_pkey PRIMARY KEY (id),
-  constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'rotated'::text, 'revoked'::text]))),
+  constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'tagged'::text, 'rotated'::text, 'revoked'::text]))),
   constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'service_key'::text, 'keytool'::text, 'scanner'::text]))),
   constraint credential_events_details CHECK ((octet_length((details)::text) <= 4096)),
   constraint credential_events_integration CHECK ((((integration_id IS NULL) = (integration_type IS NULL)) AND ((integration_id IS NOT NULL) OR (actor = 'keytool'::text)))),
@@ -593,13 +596,20 @@ create table public.integrations (
   granted_at timestamp with time zone,
   -- The end user, in the words of the backend whose connect session last connected the account. Null: a user of the project connected it.
   external_user_id text,
+  -- Who last connected the account, in the words of its event: actor, with user_id, or with service_key, name, connect_session and external_user_id. Null: another application wrote the row.
+  connected_by jsonb,
+  -- What the operator's programs and the organization's admins sort integrations by: at most 20, of 1 to 64 characters.
+  tags text[] default '{}'::text[] not null,
   -- The OAuth app of the organization that the grant was issued to. Null: the deployment's.
   oauth_app_id uuid,
   constraint integrations_pkey PRIMARY KEY (id),
   constraint integrations_oauth_app FOREIGN KEY (organization_id, integration_type, oauth_app_id) REFERENCES private.oauth_apps(organization_id, integration_type, id),
+  constraint integrations_connected_by_check CHECK (((jsonb_typeof(connected_by) = 'object'::text) AND (octet_length((connected_by)::text) <= 4096))),
   constraint integrations_external_account_id_check CHECK (((char_length(external_account_id) >= 1) AND (char_length(external_account_id) <= 200))),
   constraint integrations_external_user_id_check CHECK (((char_length(external_user_id) >= 1) AND (char_length(external_user_id) <= 200))),
-  constraint integrations_status_reason_check CHECK (((char_length(status_reason) >= 1) AND (char_length(status_reason) <= 64)))
+  constraint integrations_status_reason_check CHECK (((char_length(status_reason) >= 1) AND (char_length(status_reason) <= 64))),
+  constraint integrations_tags_check CHECK (((cardinality(tags) <= 20) AND (array_position(tags, NULL::text) IS NULL) AND (''::text <> ALL (tags)) AND (array_to_string(tags, '
+'::text) !~ '[^\n]{65}'::text)))
 );
 CREATE INDEX idx_integrations_next_check ON public.integrations USING btree (next_check_at);
 CREATE INDEX idx_integrations_org_id ON public.integrations USING btree (organization_id);
@@ -612,6 +622,7 @@ CREATE INDEX integrations_due_for_refresh ON public.integrations USING btree (to
 CREATE INDEX integrations_external_user ON public.integrations USING btree (organization_id, external_user_id) WHERE (external_user_id IS NOT NULL);
 CREATE INDEX integrations_oauth_app_id ON public.integrations USING btree (oauth_app_id) WHERE (oauth_app_id IS NOT NULL);
 CREATE INDEX integrations_of_apps_due_for_check ON public.integrations USING btree (next_check_at) WHERE ((oauth_app_id IS NOT NULL) AND (scan_schedule IS NOT NULL) AND (next_check_at IS NOT NULL) AND (status = ANY (ARRAY['active'::text, 'degraded'::text])));
+CREATE INDEX integrations_tags ON public.integrations USING gin (tags);
 CREATE UNIQUE INDEX integrations_external_account ON public.integrations USING btree (organization_id, integration_type, external_account_id);
 alter table public.integrations enable row level security;
 create policy "Members can read their organization's integrations" on public.integrations for select using (private.can_access_organization(organization_id));
@@ -627,7 +638,7 @@ CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public
 CREATE TRIGGER schedule_next_check BEFORE UPDATE OF status, next_check_at ON public.integrations FOR EACH ROW WHEN ((new.scan_schedule IS NOT NULL)) EXECUTE FUNCTION private.schedule_next_check();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_updated_at();
 grant delete, insert, select, update on public.integrations to service_role;
-grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, granted_scopes, status_reason, external_user_id, oauth_app_id) on public.integrations to authenticated;
+grant select (id, organization_id, integration_type, name, status, scan_schedule, last_checked_at, next_check_at, created_at, updated_at, external_account_id, token_expires_at, granted_scopes, status_reason, external_user_id, connected_by, tags, oauth_app_id) on public.integrations to authenticated;
 
 create table public.key_registry (
   kid text not null,
@@ -1189,6 +1200,8 @@ create view public.service_integrations with (null) as
     granted_scopes,
     status_reason,
     external_user_id,
+    connected_by,
+    tags,
     oauth_app_id
    FROM integrations
   WHERE (( SELECT (k.organization_id IS NULL)
@@ -1948,6 +1961,20 @@ AS $function$
   select case when p_row.state in ('completed', 'failed') or p_row.expires_at > now() then p_row.state else 'expired' end;
 $function$;
 comment on function private.connect_session_state(private.connect_sessions) is 'The state of a connect session: pending (nobody has opened the link), opened, waiting_for_completion, completed, failed or expired.';
+
+CREATE OR REPLACE FUNCTION private.connected_by(p_user_id uuid, p_connect_session_id uuid, p_service_key uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select case
+    when p_user_id is not null then jsonb_build_object('actor', 'user', 'user_id', p_user_id)
+    else jsonb_build_object('actor', 'service_key')
+      || coalesce(private.connect_session_details(p_connect_session_id), private.named_key(p_service_key), '{}')
+  end;
+$function$;
+comment on function private.connected_by(uuid,uuid,uuid) is 'Who connects an account, as integrations.connected_by has it: a user, or the service key behind a connect session, or one itself.';
 
 CREATE OR REPLACE FUNCTION private.copy_from_config()
  RETURNS trigger
@@ -3658,6 +3685,7 @@ AS $function$
     'oauth_apps', p_row.oauth_apps,
     'return_url', p_row.return_url,
     'metadata', p_row.metadata,
+    'tags', to_jsonb(p_row.tags),
     'created_at', p_row.created_at,
     'expires_at', p_row.expires_at,
     'integration', (
@@ -3817,6 +3845,26 @@ begin
 end
 $function$;
 comment on function private.stage_results(uuid,text,jsonb) is 'Stores results of a run until it ends, each once: of two about the same resource the worse one stays, as in a list that changes between two pages. Results of another catalogue are dropped. False: with these they would be more than 50,000; none of these is kept, and the run is marked so.';
+
+CREATE OR REPLACE FUNCTION private.tags_of(p_list jsonb)
+ RETURNS text[]
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select array(select distinct t.tag from jsonb_array_elements_text(p_list) t (tag) order by t.tag);
+$function$;
+comment on function private.tags_of(jsonb) is 'Tags as a row has them: each once, in order.';
+
+CREATE OR REPLACE FUNCTION private.tags_of_session(p_id uuid)
+ RETURNS text[]
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select s.tags from private.connect_sessions s where s.id = p_id;
+$function$;
+comment on function private.tags_of_session(uuid) is 'The tags that an integration gets from a connect session. Null: none are given.';
 
 CREATE OR REPLACE FUNCTION private.take_check(p_row integrations, p_soon integer, p_user_id uuid, p_request_id text, p_service_key uuid)
  RETURNS jsonb
@@ -4348,15 +4396,17 @@ CREATE OR REPLACE FUNCTION public.change_integration(p_id uuid, p_user_id uuid, 
 AS $function$
 declare
   v_row public.integrations;
+  v_tags text[];
 begin
   if jsonb_typeof(p_changes) is distinct from 'object'
-    or p_changes - array['name', 'scan_schedule', 'next_check_at'] <> '{}'
+    or p_changes - array['name', 'scan_schedule', 'next_check_at', 'tags'] <> '{}'
+    or (p_changes ? 'tags' and jsonb_typeof(p_changes->'tags') <> 'array')
     or (p_changes ? 'name' and char_length(coalesce(p_changes->>'name', '')) not between 1 and 200)
     or char_length(p_changes->>'scan_schedule') > 200
   then
     raise exception 'p_changes holds something else, or out of bounds' using
       errcode = 'invalid_parameter_value',
-      hint = 'name of 1 to 200 characters, scan_schedule of at most 200, next_check_at';
+      hint = 'name of 1 to 200 characters, scan_schedule of at most 200, next_check_at, a list of tags';
   end if;
 
   select * into v_row from public.integrations i where i.id = p_id;
@@ -4381,8 +4431,10 @@ begin
     return jsonb_build_object('outcome', 'name_taken');
   end if;
 
+  v_tags := case when p_changes ? 'tags' then private.tags_of(p_changes->'tags') else v_row.tags end;
   update public.integrations i
     set name = coalesce(p_changes->>'name', i.name),
+      tags = v_tags,
       name_is_custom = i.name_is_custom or p_changes ? 'name',
       scan_schedule = case when p_changes ? 'scan_schedule' then p_changes->>'scan_schedule' else i.scan_schedule end,
       next_check_at = case when p_changes ? 'next_check_at' then (p_changes->>'next_check_at')::timestamptz else i.next_check_at end
@@ -4400,10 +4452,16 @@ begin
       v_row.external_account_id, 'rescheduled', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
     );
   end if;
+  if v_tags <> v_row.tags then
+    perform private.write_event(
+      private.actor(p_user_id, p_service_key), p_user_id, v_row.organization_id, v_row.id, v_row.integration_type,
+      v_row.external_account_id, 'tagged', p_request_id => p_request_id, p_details => private.named_key(p_service_key)
+    );
+  end if;
   return jsonb_build_object('outcome', 'changed');
 end
 $function$;
-comment on function change_integration(uuid,uuid,jsonb,text,uuid) is 'Renames an integration or changes its schedule. p_changes holds name, scan_schedule and next_check_at, each optional; a null schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
+comment on function change_integration(uuid,uuid,jsonb,text,uuid) is 'Renames an integration, or changes its schedule or its tags. p_changes holds name, scan_schedule, next_check_at and tags, each optional; a null schedule ends the checks. Returns changed, name_taken or unknown. A change to the current value writes no event.';
 grant execute on function change_integration(uuid,uuid,jsonb,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.change_oauth_app(p_id uuid, p_name text, p_read jsonb, p_config jsonb, p_user_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid)
@@ -5205,6 +5263,8 @@ begin
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
           external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
+          connected_by = private.connected_by(p_user_id, p_connect_session_id, null),
+          tags = coalesce(private.tags_of_session(p_connect_session_id), i.tags),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
       perform set_config('integrations.connect', 'off', true);
@@ -5213,10 +5273,12 @@ begin
     end if;
 
     insert into public.integrations (
-      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id, oauth_app_id
+      id, organization_id, integration_type, external_account_id, name, config, status, granted_at, external_user_id, oauth_app_id,
+      connected_by, tags
     ) values (
       p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
-      private.external_user_of(p_connect_session_id), v_app_id
+      private.external_user_of(p_connect_session_id), v_app_id,
+      private.connected_by(p_user_id, p_connect_session_id, null), coalesce(private.tags_of_session(p_connect_session_id), '{}')
     )
       on conflict do nothing;
     if found then
@@ -5237,7 +5299,7 @@ begin
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user.';
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags.';
 grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
@@ -5357,7 +5419,7 @@ $function$;
 comment on function consume_transaction(text,text,uuid) is 'Consumes an authorization transaction, once. p_user_id null: the transaction of a connect session. Returns consumed with its parameters, foreign (another browser or user), not_a_member, or unknown (not found, expired, or already used).';
 grant execute on function consume_transaction(text,text,uuid) to service_role;
 
-CREATE OR REPLACE FUNCTION public.create_connect_session(p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text, p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb, p_metadata jsonb, p_oauth_apps jsonb DEFAULT '{}'::jsonb)
+CREATE OR REPLACE FUNCTION public.create_connect_session(p_service_key uuid, p_id uuid, p_token_hash text, p_organization_id uuid, p_external_user_id text, p_external_user_name text, p_integration_types text[], p_reconnects uuid, p_return_url text, p_return_state text, p_code_challenge text, p_scopes jsonb, p_metadata jsonb, p_oauth_apps jsonb DEFAULT '{}'::jsonb, p_tags jsonb DEFAULT NULL::jsonb)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5416,16 +5478,17 @@ begin
 
   insert into private.connect_sessions (
     id, token_hash, created_by, organization_id, external_user_id, external_user_name, integration_types, reconnects, return_url,
-    return_state, code_challenge, scopes, oauth_apps, metadata
+    return_state, code_challenge, scopes, oauth_apps, metadata, tags
   ) values (
     p_id, p_token_hash, p_service_key, p_organization_id, p_external_user_id, p_external_user_name, v_types, p_reconnects, p_return_url,
-    p_return_state, p_code_challenge, p_scopes, p_oauth_apps, p_metadata
+    p_return_state, p_code_challenge, p_scopes, p_oauth_apps, p_metadata,
+    case when jsonb_typeof(p_tags) = 'array' then private.tags_of(p_tags) end
   ) returning * into v_row;
   return jsonb_build_object('outcome', 'created', 'expires_at', v_row.expires_at);
 end
 $function$;
-comment on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb,jsonb) is 'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. An organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow), unknown_app (p_oauth_apps names, by type, an app that the organization does not have, or a type that the session does not allow) or too_many.';
-grant execute on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb,jsonb) to service_role;
+comment on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb,jsonb,jsonb) is 'Starts a connect session. p_reconnects: the integration whose account must be connected; then p_integration_types may be null. p_tags: the tags that the integration gets; null: it keeps its own. An organization has at most 1,000 unfinished sessions, each end user 50 of them, a service key 5,000. Returns created, foreign_organization (the key acts for another), unknown_integration, no_account (the integration has no recorded account), foreign_scopes (of a type that the session does not allow), unknown_app (p_oauth_apps names, by type, an app that the organization does not have, or a type that the session does not allow) or too_many.';
+grant execute on function create_connect_session(uuid,uuid,text,uuid,text,text,text[],uuid,text,text,text,jsonb,jsonb,jsonb,jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.create_oauth_app(p_id uuid, p_organization_id uuid, p_integration_type text, p_name text, p_client_id text, p_slug text, p_config jsonb, p_user_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb

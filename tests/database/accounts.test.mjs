@@ -118,6 +118,32 @@ describe("change_integration", () => {
     assert.deepEqual(await actions(args.p_id), ["connected", "rescheduled", "renamed", "rescheduled"]);
   });
 
+  test("change_integration replaces the tags, each once and in order, and the same ones again are no event", async () => {
+    const args = await created();
+    assert.deepEqual((await find(args.p_id)).tags, []);
+    for (const tags of [["eu", "b c", "eu"], ["b c", "eu"]]) assert.deepEqual(await change(args, { tags }), { outcome: "changed" });
+    assert.deepEqual((await find(args.p_id)).tags, ["b c", "eu"]);
+    await change(args, { name: "Mine" });
+    assert.deepEqual((await find(args.p_id)).tags, ["b c", "eu"]);
+    await change(args, { tags: [] });
+    assert.deepEqual((await find(args.p_id)).tags, []);
+    assert.deepEqual(await actions(args.p_id), ["connected", "tagged", "renamed", "tagged"]);
+    for (const tags of [Array.from({ length: 21 }, (_, i) => `${i}`), [""], ["é".repeat(65)], [null]]) {
+      await assert.rejects(change(args, { tags }), { code: /^23/ });
+    }
+    await assert.rejects(change(args, { tags: "eu" }), { code: "22023" });
+  });
+
+  test("an integration says who connected it last, whatever another application writes", async () => {
+    const args = await created();
+    const other = randomUUID();
+    assert.deepEqual((await find(args.p_id)).connected_by, { actor: "user", user_id: args.p_user_id });
+    await owner`insert into public.organization_members (organization_id, user_id) values (${args.p_organization_id}, ${other})`;
+    await call(service, "complete_connection", { ...args, p_user_id: other });
+    assert.deepEqual((await find(args.p_id)).connected_by, { actor: "user", user_id: other });
+    assert.equal((await find(await insertIntegration(owner))).connected_by, null);
+  });
+
   test("change_integration answers unknown to a non-member, and for an id that does not exist", async () => {
     const args = await created();
     assert.deepEqual(await change(args, { name: "x" }, { p_user_id: randomUUID() }), { outcome: "unknown" });

@@ -62,7 +62,7 @@ const stateOf = async ({ id, key }) => (await call(service, "find_connect_sessio
 
 describe("connect sessions", () => {
   test("a session is parked once, admitted by code and challenge, and completed in one transaction", async () => {
-    const session = await openedSession(await backend());
+    const session = await openedSession(await backend(), { p_tags: ["gold", "eu"] });
     await endpointOf(service, session.organization);
     const pending = await pendingOf(session);
     assert.deepEqual(await admit(session), { outcome: "not_ready" });
@@ -76,10 +76,18 @@ describe("connect sessions", () => {
     assert.deepEqual(await complete(session, pending, args), { outcome: "updated", id: args.p_id }, "a repeated call");
     assert.equal(await stateOf(session), "completed");
     assert.deepEqual(await admit(session), { outcome: "completed" });
-    const [row] = await owner`select external_user_id from public.integrations where id = ${args.p_id}`;
-    assert.equal(row.external_user_id, "u1");
+    const [row] = await owner`select external_user_id, connected_by, tags from public.integrations where id = ${args.p_id}`;
+    const connected_by = { actor: "service_key", service_key: session.key, name: "backend", connect_session: session.id, external_user_id: "u1" };
+    assert.deepEqual({ ...row }, { external_user_id: "u1", connected_by, tags: ["eu", "gold"] });
     const deliveries = await deliveriesOf(owner, args.p_id);
     assert.deepEqual(deliveries.map(({ type, data }) => [type, data.external_user_id]), [["connection.created", "u1"]]);
+    const again = await openedSession({ organization: session.organization, key: session.key });
+    const next = await pendingOf(again);
+    await park(again, next);
+    await admit(again);
+    assert.equal((await complete(again, next, args)).outcome, "updated");
+    const [kept] = await owner`select connected_by->>'connect_session' as session, tags from public.integrations where id = ${args.p_id}`;
+    assert.deepEqual({ ...kept }, { session: again.id, tags: ["eu", "gold"] }, "a session without tags leaves those of the row");
   });
 
   // Threat model 207.

@@ -29,7 +29,7 @@ after(async () => {
 
 const SAFE_COLUMNS = [
   "id", "organization_id", "integration_type", "name", "status", "scan_schedule", "last_checked_at", "next_check_at", "created_at",
-  "updated_at", "external_account_id", "token_expires_at", "status_reason", "external_user_id", "granted_scopes", "oauth_app_id",
+  "updated_at", "external_account_id", "token_expires_at", "status_reason", "external_user_id", "granted_scopes", "oauth_app_id", "connected_by", "tags",
 ];
 const EVENT_COLUMNS = [
   "id", "occurred_at", "actor", "user_id", "organization_id", "integration_id", "integration_type", "action", "outcome", "reason",

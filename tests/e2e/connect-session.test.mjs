@@ -27,7 +27,7 @@ describe("a connect session", { concurrency: true }, () => {
   it("a backend's user connects an account, and the backend completes it and reads a live token", async () => {
     const owner = await BrowserSession.signedIn(fixture.worker);
     const backend = await Backend.of(owner);
-    const session = await backend.start({ state: "opaque &=", metadata: { plan: "pro" }, external_user_name: "Ada <b>" });
+    const session = await backend.start({ state: "opaque &=", metadata: { plan: "pro" }, tags: ["eu"], external_user_name: "Ada <b>" });
     assert.deepEqual([session.url.split("#")[0], await backend.stateOf(session)], [`${fixture.worker.url}/connect`, "pending"]);
 
     const browser = visitor();
@@ -73,7 +73,8 @@ describe("a connect session", { concurrency: true }, () => {
     ]);
     const { details: openedFor } = (await fixture.sql`select details from public.credential_events where organization_id = ${backend.organization} and reason = 'complete'`)[0];
     assert.deepEqual(openedFor, ofSession);
-    assert.equal((await owner.get(`/api/integrations/${integration.id}`)).expect(200).json.external_user_id, session.user);
+    const { external_user_id, connected_by, tags } = (await owner.get(`/api/integrations/${integration.id}`)).expect(200).json;
+    assert.deepEqual([external_user_id, connected_by, tags], [session.user, { actor: "service_key", ...ofSession }, ["eu"]]);
   });
 
   // Threat model 204.

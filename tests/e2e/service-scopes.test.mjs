@@ -11,7 +11,7 @@ import { operatorsProgram, program, programOf } from "../support/service-keys.mj
 
 const SCOPES = ["connections:read", "connections:credentials", "connections:write", "connections:import", "connect_sessions:write", "webhooks:manage", "findings:read"];
 const LISTED = [
-  "id", "organization_id", "integration_type", "name", "status", "created_at", "status_reason", "scan_schedule", "last_checked_at", "next_check_at", "token_expires_at", "external_user_id",
+  "id", "organization_id", "integration_type", "name", "status", "created_at", "status_reason", "scan_schedule", "last_checked_at", "next_check_at", "token_expires_at", "external_user_id", "connected_by", "tags",
   "account_id", "granted_scopes", "missing_scopes",
 ];
 const URL_OF_RECEIVER = "https://receiver.example.com/hook";
@@ -156,6 +156,11 @@ describe("the scopes of service keys", { concurrency: true }, () => {
     const external_user_id = "a user, of (theirs) & é";
     await fixture.sql`update public.integrations set external_user_id = ${external_user_id} where id = ${made[3].id}`;
     assert.deepEqual(ids(await list(new URLSearchParams({ external_user_id }))), [made[3].id]);
+    const tag = `a "tag", {of} \\ & é`;
+    await fixture.sql`update public.integrations set tags = ${["other", tag]} where id = any (${[made[0].id, made[3].id]})`;
+    assert.deepEqual(ids(await list(new URLSearchParams({ tag }))), [made[3].id, made[0].id]);
+    assert.deepEqual(ids(await list(new URLSearchParams({ tag, organization_id: owners[0] }))), [made[0].id]);
+    assert.deepEqual(ids(await list("tag=a")), []);
     (await caller.get(`/api/integrations/${made[1].id}`)).expect(200);
   });
 
@@ -165,6 +170,8 @@ describe("the scopes of service keys", { concurrency: true }, () => {
     const caller = await programOf(browser, "connections:write");
     const name = `renamed ${randomUUID()}`;
     assert.equal((await caller.patch(`/api/integrations/${id}`, { name, scan_schedule: "0 6 * * *" })).expect(200).json.name, name);
+    assert.deepEqual((await caller.patch(`/api/integrations/${id}`, { tags: ["gold", "eu"] })).expect(200).json.tags, ["eu", "gold"]);
+    (await caller.patch(`/api/integrations/${id}`, { tags: [""] })).expect(400, "invalid_request");
     assert.equal((await caller.post(`/api/integrations/${id}/check`)).expect(200).json.status, "active");
     const before = await tokensOf(fixture, id);
     await expireBackoff(fixture, id);
@@ -176,7 +183,7 @@ describe("the scopes of service keys", { concurrency: true }, () => {
     const named = { actor: "service_key", user_id: null, details: { service_key: caller.made.id, name: caller.made.name } };
     const byKey = trail.filter(({ actor }) => actor === "service_key");
     assert.deepEqual(byKey.map(({ action, reason }) => [action, reason]), [
-      ["renamed", null], ["rescheduled", null], ["opened", "check"], ["checked", null], ["opened", "refresh"], ["refreshed", null], ["opened", "disconnect"], ["disconnected", null],
+      ["renamed", null], ["rescheduled", null], ["tagged", null], ["opened", "check"], ["checked", null], ["opened", "refresh"], ["refreshed", null], ["opened", "disconnect"], ["disconnected", null],
     ]);
     for (const event of byKey) assert.partialDeepStrictEqual(event, named);
     assert.ok(trail.slice(already).some(({ action }) => action === "revoked"));

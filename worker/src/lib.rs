@@ -32,6 +32,7 @@ pub mod refresh;
 pub mod routes;
 pub mod service;
 pub mod settings;
+pub mod tags;
 pub mod webhooks;
 
 pub use platform::json;

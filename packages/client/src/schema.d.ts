@@ -234,7 +234,7 @@ export interface paths {
         delete: operations["disconnectIntegration"];
         options?: never;
         head?: never;
-        /** Renames or reschedules */
+        /** Renames, reschedules or tags */
         patch: operations["changeIntegration"];
         trace?: never;
     };
@@ -945,6 +945,8 @@ export interface components {
             accounts: components["schemas"]["Account"][];
             expires_at: string;
         };
+        Tag: string;
+        Tags: components["schemas"]["Tag"][];
         ListedIntegration: {
             id: components["schemas"]["Id"];
             integration_type: string;
@@ -968,6 +970,17 @@ export interface components {
             account_id: string | null;
             granted_scopes: string[] | null;
             missing_scopes: string[] | null;
+            /** @description Who connected the account last, in the words of its event; null if another application wrote the row */
+            connected_by: {
+                /** @enum {unknown} */
+                actor: "user" | "service_key";
+                user_id?: components["schemas"]["Id"];
+                service_key?: components["schemas"]["Id"];
+                name?: string;
+                connect_session?: components["schemas"]["Id"];
+                external_user_id?: string;
+            } | null;
+            tags: components["schemas"]["Tags"];
         };
         Event: {
             id: number;
@@ -1006,6 +1019,7 @@ export interface components {
             };
             return_url: string;
             metadata: Record<string, never>;
+            tags: components["schemas"]["Tags"] | null;
             created_at: string;
             expires_at: string;
             integration: {
@@ -1721,6 +1735,7 @@ export interface operations {
                 status?: components["schemas"]["Status"];
                 /** @description For a program */
                 external_user_id?: string;
+                tag?: components["schemas"]["Tag"];
                 /** @description The `next_cursor` of the page before */
                 cursor?: components["parameters"]["Cursor"];
                 limit?: components["parameters"]["Limit"];
@@ -1854,6 +1869,7 @@ export interface operations {
                 "application/json": {
                     name?: string;
                     scan_schedule?: string | null;
+                    tags?: components["schemas"]["Tags"];
                 };
             };
         };
@@ -2074,6 +2090,7 @@ export interface operations {
                         [key: string]: string[];
                     };
                     metadata?: Record<string, never>;
+                    tags?: components["schemas"]["Tags"] | null;
                 };
             };
         };

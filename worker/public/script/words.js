@@ -120,6 +120,7 @@ export const ACTIONS = {
   checked: ({ outcome }) => (VERDICTS[outcome] ? `Checked: ${VERDICTS[outcome]}` : 'Checked'),
   renamed: 'Renamed',
   rescheduled: 'Automatic checks changed',
+  tagged: 'Tags changed',
   disconnected: 'Disconnected',
   revoked: ({ outcome }) => REVOCATIONS[outcome] ?? 'Access revoked at the provider',
 };

@@ -33,6 +33,8 @@ pub struct CreateConnectSession<'a> {
     pub p_code_challenge: &'a str,
     pub p_scopes: &'a Scopes,
     pub p_metadata: &'a Map<String, Value>,
+    /// The tags that the integration gets. None: it keeps its own.
+    pub p_tags: Option<&'a [String]>,
 }
 
 /// The outcome of [`CreateConnectSession`].

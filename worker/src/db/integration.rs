@@ -11,11 +11,13 @@ use crate::http::{HttpRequest, HttpResponse};
 use crate::ids::{IntegrationId, OrganizationId};
 use crate::oauth::scopes;
 use crate::settings::Settings;
+use crate::tags;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The visible columns: those of the list, and the health. Never `config`.
 const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at,\
-    external_user_id,organization_id,account_id:external_account_id,granted_scopes";
+    external_user_id,organization_id,account_id:external_account_id,granted_scopes,connected_by,tags";
 
 /// Builds the request for an integration's details.
 pub fn details_request(project: &Project, reader: &Reader, id: IntegrationId) -> HttpRequest {
@@ -50,6 +52,9 @@ pub struct Integration {
     /// Those that the operator requests and the grant lacks.
     #[serde(skip_deserializing)]
     missing_scopes: Option<Vec<String>>,
+    /// Who last connected the account, in the words of its event. Null: another application wrote the row.
+    connected_by: Option<Value>,
+    tags: Vec<String>,
 }
 
 impl Integration {
@@ -84,16 +89,19 @@ pub struct Filter {
     integration_type: Option<String>,
     status: Option<&'static str>,
     external_user: Option<String>,
+    /// A filter of PostgREST.
+    tag: String,
 }
 
 const STATUSES: [&str; 4] = ["active", "degraded", "reconnect_required", "revoked"];
 
 impl Filter {
-    pub const NAMES: [&str; 6] = [
+    pub const NAMES: [&str; 7] = [
         "organization_id",
         "integration_type",
         "status",
         "external_user_id",
+        "tag",
         "cursor",
         "limit",
     ];
@@ -112,6 +120,7 @@ impl Filter {
             integration_type: kind.map(str::to_owned),
             status: status.transpose()?,
             external_user: query.get("external_user_id").map(str::to_owned),
+            tag: tags::filter(query.get("tag"))?,
         })
     }
 
@@ -129,6 +138,7 @@ impl Filter {
             + &kind.unwrap_or_default()
             + &status.unwrap_or_default()
             + &external_user.unwrap_or_default()
+            + &self.tag
     }
 }
 
@@ -264,14 +274,15 @@ mod tests {
         };
         assert_eq!(filter("").unwrap(), "");
         assert_eq!(
-            filter(&format!("organization_id={ID}&integration_type=supabase&status=degraded&external_user_id=a%26or%3D(id.gt.0)%20%C3%A9")).unwrap(),
-            format!("&organization_id=eq.{ID}&integration_type=eq.supabase&status=eq.degraded&external_user_id=eq.a%26or%3D%28id.gt.0%29+%C3%A9"),
+            filter(&format!("organization_id={ID}&integration_type=supabase&status=degraded&external_user_id=a%26or%3D(id.gt.0)%20%C3%A9&tag=eu")).unwrap(),
+            format!("&organization_id=eq.{ID}&integration_type=eq.supabase&status=eq.degraded&external_user_id=eq.a%26or%3D%28id.gt.0%29+%C3%A9&tags=cs.%7B%22eu%22%7D"),
         );
         for wrong in [
             "organization_id=x",
             "integration_type=a.b",
             "status=Active",
             "status=",
+            "tag=",
             "select=config",
             "offset=1",
         ] {
@@ -284,7 +295,7 @@ mod tests {
         let row = format!(
             r#"[{{"id":"{ID}","integration_type":"gitlab","name":"N","status":"active","created_at":"t","status_reason":null,"scan_schedule":null,
                 "last_checked_at":null,"next_check_at":null,"token_expires_at":null,"external_user_id":null,"organization_id":"{ID}","account_id":null,
-                "granted_scopes":["api"]}}]"#
+                "granted_scopes":["api"],"connected_by":null,"tags":[]}}]"#
         );
         assert_eq!(read_details(&answer(200, &row)).unwrap().name, "N");
         assert!(matches!(

@@ -11,15 +11,16 @@ use serde::{Deserialize, Serialize};
 /// many rows as were returned.
 pub const PAGE: usize = 1_000;
 
-/// Builds the request for an organization's integrations: exactly the documented columns, never `config`.
+/// Builds the request for an organization's integrations: exactly the documented columns, never `config`. `tag` is a filter.
 pub fn list_request(
     project: &Project,
     reader: &Reader,
     organization: OrganizationId,
+    tag: &str,
     offset: usize,
 ) -> HttpRequest {
     let path = format!(
-        "integrations?select=id,integration_type,name,status,created_at&organization_id=eq.{organization}\
+        "integrations?select=id,integration_type,name,status,created_at&organization_id=eq.{organization}{tag}\
          &order=created_at.desc,id&limit={PAGE}&offset={offset}"
     );
     counted(project, reader, &path)
@@ -171,6 +172,7 @@ mod tests {
             &settings.supabase,
             &Reader::User("t".to_owned()),
             organization,
+            "",
             0,
         );
         assert!(

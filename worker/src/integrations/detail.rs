@@ -1,4 +1,4 @@
-//! One integration: shown, renamed, rescheduled, and reconnected with its own account.
+//! One integration: shown, renamed, rescheduled, tagged, and reconnected with its own account.
 
 use crate::auth::service_key::Scope;
 use crate::connect::start::{self, AuthorizationRequest};
@@ -16,6 +16,7 @@ use crate::http::url::return_path;
 use crate::ids::IntegrationId;
 use crate::json;
 use crate::oauth::token;
+use crate::tags;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -35,8 +36,10 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
         name: Option<String>,
         #[serde(default, deserialize_with = "json::given")]
         scan_schedule: Option<Option<String>>,
+        #[serde(default, deserialize_with = "json::given")]
+        tags: Option<Vec<String>>,
     }
-    const EXPECTED: &str = r#"expected {"name"?,"scan_schedule"?}, at least one of them; a scan_schedule of null ends the checks"#;
+    const EXPECTED: &str = r#"expected {"name"?,"scan_schedule"?,"tags"?}, at least one of them; a scan_schedule of null ends the checks"#;
     let id = IntegrationId::parse(id)?;
     let principal = context.principal(Scope::ConnectionsWrite).await?;
     let body: Body = context.json(EXPECTED).await?;
@@ -54,6 +57,10 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
             Value::from(cron.as_ref().map(Cron::as_str)),
         );
         set("next_check_at", Value::from(next.map(token::timestamp)));
+    }
+    if let Some(tags) = &body.tags {
+        tags::check(tags)?;
+        set("tags", Value::from(tags.as_slice()));
     }
     if changes.is_empty() {
         return Err(ClientError::Body(EXPECTED).into());

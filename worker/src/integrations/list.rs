@@ -11,6 +11,7 @@ use crate::host::{self, JsResponse};
 use crate::http::Response;
 use crate::http::query::Query;
 use crate::ids::OrganizationId;
+use crate::tags;
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,15 +23,15 @@ pub async fn list(context: &Context<'_>) -> Result<JsResponse> {
     of_user(context).await
 }
 
-/// `[?organization_id=][&offset=]`: one request to Supabase, with the user's own token. Its rows are passed on as they are.
+/// `[?organization_id=][&tag=][&offset=]`: one request to Supabase, with the user's own token. Its rows are passed on as they are.
 async fn of_user(context: &Context<'_>) -> Result<JsResponse> {
-    let (organization, offset) = parameters(&context.incoming.head.query)?;
+    let (organization, tag, offset) = parameters(&context.incoming.head.query)?;
     let signed_in = context.signed_in().await?;
     let personal = signed_in.user.id.personal_organization();
     let reader = &Reader::User(signed_in.token);
     let project = &context.settings.supabase;
     let organization = organization.unwrap_or(personal);
-    let request = lists::list_request(project, reader, organization, offset);
+    let request = lists::list_request(project, reader, organization, &tag, offset);
     let answer = host::send(&request)
         .await
         .map_err(|error| Error::no_answer("list", error))?;
@@ -43,7 +44,7 @@ async fn of_user(context: &Context<'_>) -> Result<JsResponse> {
     Ok(answer.relay_list(listed.count))
 }
 
-/// `[?organization_id=][&integration_type=][&status=][&external_user_id=][&cursor=][&limit=]`: a page, of the key's organization or of all.
+/// `[?organization_id=][&integration_type=][&status=][&external_user_id=][&tag=][&cursor=][&limit=]`: a page, of the key's organization or of all.
 async fn of_program(context: &Context<'_>) -> Result<Response> {
     #[derive(Serialize)]
     struct Page {
@@ -53,7 +54,7 @@ async fn of_program(context: &Context<'_>) -> Result<Response> {
     let query = Query::parse(
         &context.incoming.head.query,
         &Filter::NAMES,
-        "expected organization_id, integration_type, status, external_user_id, cursor or limit, each once",
+        "expected organization_id, integration_type, status, external_user_id, tag, cursor or limit, each once",
     )?;
     let (mut filter, limit) = (Filter::parse(&query)?, query.limit()?);
     let principal = context.principal(Scope::ConnectionsRead).await?;
@@ -72,13 +73,14 @@ async fn of_program(context: &Context<'_>) -> Result<Response> {
     Ok(Response::json(200, &page))
 }
 
-fn parameters(query: &str) -> Result<(Option<OrganizationId>, usize)> {
-    let (mut organization, mut offset) = (None, 0);
+fn parameters(query: &str) -> Result<(Option<OrganizationId>, String, usize)> {
+    let (mut organization, mut tag, mut offset) = (None, String::new(), 0);
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         match &*name {
             "organization_id" if organization.is_none() => {
                 organization = Some(OrganizationId::parse(&value)?)
             }
+            "tag" if tag.is_empty() => tag = tags::filter(Some(&value))?,
             "offset" => {
                 let number = value.parse().ok().filter(|number| *number <= 1_000_000);
                 offset = number.ok_or(ClientError::Invalid(
@@ -86,11 +88,12 @@ fn parameters(query: &str) -> Result<(Option<OrganizationId>, usize)> {
                 ))?;
             }
             _ => {
-                return Err(
-                    ClientError::Invalid("expected organization_id or offset, each once").into(),
-                );
+                return Err(ClientError::Invalid(
+                    "expected organization_id, tag or offset, each once",
+                )
+                .into());
             }
         }
     }
-    Ok((organization, offset))
+    Ok((organization, tag, offset))
 }

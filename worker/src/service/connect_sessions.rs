@@ -16,6 +16,7 @@ use crate::http::url::parse_return_url;
 use crate::ids::{ConnectSessionId, IntegrationId, OrganizationId, ServiceKeyId};
 use crate::offer::Offer;
 use crate::random::{RandomToken, sha256_base64url};
+use crate::tags;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -36,11 +37,12 @@ struct NewSession {
     scopes: Scopes,
     #[serde(default)]
     metadata: Map<String, Value>,
+    tags: Option<Vec<String>>,
 }
 
 /// `POST /api/connect-sessions`: the only response that contains the link.
 pub async fn create(context: &Context<'_>) -> Result<Response> {
-    const EXPECTED: &str = r#"expected {"organization_id","external_user_id","external_user_name"?,"integration_types" or "integration_id","return_url","state"?,"code_challenge","scopes"?,"metadata"?}"#;
+    const EXPECTED: &str = r#"expected {"organization_id","external_user_id","external_user_name"?,"integration_types" or "integration_id","return_url","state"?,"code_challenge","scopes"?,"metadata"?,"tags"?}"#;
     let key = context.service_key(Scope::ConnectSessionsWrite).await?;
     let body: NewSession = context.json(EXPECTED).await?;
     check(&body)?;
@@ -66,6 +68,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
         p_code_challenge: &body.code_challenge,
         p_scopes: &body.scopes,
         p_metadata: &body.metadata,
+        p_tags: body.tags.as_deref(),
     };
     match context.call(&call).await? {
         ConnectSessionCreated::Created { expires_at } => {
@@ -109,6 +112,9 @@ fn check(body: &NewSession) -> Result<()> {
     }
     if json!(body.scopes).to_string().len() > 4_096 {
         return wrong("scopes must be an object of at most 4096 bytes");
+    }
+    if let Some(tags) = &body.tags {
+        tags::check(tags)?;
     }
     let metadata = Value::Object(body.metadata.clone());
     if metadata.to_string().len() + exponents(&metadata) > METADATA_MAX {
