@@ -29,6 +29,12 @@ async function organization() {
   assert.equal((await call(service, "create_webhook_endpoint", created)).outcome, "created");
   const mute = { check_id: "a.check", reason: "accepted_risk", note: "known", expires_at: new Date(Date.now() + 3_600_000).toISOString() };
   const muted = await call(service, "mute_findings", { p_user_id: admin, p_organization_id: id, p_mute: mute });
+  const app = randomUUID();
+  const added = {
+    p_id: app, p_organization_id: id, p_integration_type: "supabase", p_name: "App", p_client_id: randomUUID(), p_slug: null,
+    p_config: config(KID.a), p_user_id: admin,
+  };
+  assert.equal((await call(service, "create_oauth_app", added)).outcome, "created");
   const key = { p_organization_id: id, p_name: "key", p_prefix: "sik_abc", p_scopes: ["connections:read"] };
   const begun = async (user) => {
     const args = beginning({ p_user_id: user, p_organization_id: id });
@@ -63,6 +69,10 @@ async function organization() {
     change_webhook_secret: about(endpoint, { p_read: config(KID.a), p_config: config(KID.a) }),
     replay_webhook_delivery: async () => ({ p_endpoint_id: endpoint, p_event_id: randomUUID() }),
     delete_webhook_endpoint: about(endpoint),
+    create_oauth_app: async () => ({ ...added, p_id: randomUUID(), p_client_id: randomUUID() }),
+    find_oauth_app: about(app),
+    change_oauth_app: about(app, { p_name: "Renamed", p_read: null, p_config: null }),
+    delete_oauth_app: about(app),
     disconnect_integration: async () => disconnection({ p_id: integration }),
     create_service_key: async () => ({ ...key, p_hash: randomUUID().replaceAll("-", "").repeat(2) }),
     list_service_keys: async () => ({ p_organization_id: id }),
@@ -71,9 +81,10 @@ async function organization() {
 }
 
 const KEYS = ["create_service_key", "list_service_keys"];
-/** They concern what the user has begun, the worker itself, or only a count. */
+/** They concern what the user has begun, the worker itself, or only a count; or they only read. */
 const OTHERS = [
-  "abandon_connection", "add_pending_connection", "admit_write", "pending_connection", "revoke_service_key", "settle_checks", "settle_refreshes",
+  "abandon_connection", "add_pending_connection", "admit_write", "list_oauth_apps", "pending_connection", "revoke_service_key", "settle_checks",
+  "settle_refreshes",
 ];
 
 describe("roles", () => {
