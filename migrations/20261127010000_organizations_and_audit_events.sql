@@ -245,6 +245,7 @@ create table public.credential_events (
   actor text not null default 'user' constraint credential_events_actor check (actor in ('user', 'service', 'service_key', 'keytool', 'scanner')),
   reason text constraint credential_events_reason check (char_length(reason) between 1 and 64),
   details jsonb constraint credential_events_details check (octet_length(details::text) <= 4096),
+  transaction_id xid8 not null default pg_current_xact_id(),
   constraint credential_events_user check (actor <> 'user' or user_id is not null),
   constraint credential_events_integration check ((integration_id is null) = (integration_type is null) and (integration_id is not null or actor = 'keytool'))
 );
@@ -252,8 +253,10 @@ create table public.credential_events (
 comment on table public.credential_events is
   'Append-only, until clean_up deletes what is older than the retention. Without foreign keys: an event outlives its integration.';
 
-create index credential_events_organization
-  on public.credential_events (organization_id, occurred_at);
+-- For exports, of one organization and of all.
+create index credential_events_organization on public.credential_events (organization_id, transaction_id, id);
+
+create index credential_events_transaction on public.credential_events (transaction_id, id);
 
 alter table public.credential_events enable row level security;
 
@@ -319,6 +322,10 @@ comment on column public.credential_events.outcome is
 comment on column public.credential_events.integration_id is
   'The integration, or the pending connection of a grant without an account. Null: all integrations of the organization.';
 
+comment on column public.credential_events.transaction_id is
+  'The transaction that wrote the event. Ids are assigned before the commit, so an event can appear after others with higher ids; in the '
+  'order of transactions, up to the oldest that is still running, none can.';
+
 -- An integration's events are read newest first.
 create index credential_events_integration on public.credential_events (integration_id, id);
 
@@ -358,6 +365,50 @@ create policy "Members can read their organization's events"
   for select to authenticated
   using (private.can_access_organization(organization_id));
 
+create function public.export_events(
+  p_user_id uuid, p_service_key uuid, p_organization_id uuid, p_limit integer, p_transaction_id text default null, p_id bigint default null
+) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
+declare
+  v_newest xid8;
+  v_events jsonb;
+begin
+  if p_limit is null or p_limit not between 1 and 200 then
+    raise exception 'p_limit is not between 1 and 200' using errcode = 'invalid_parameter_value';
+  end if;
+  if not (case
+    when p_organization_id is null then private.service_key_covers_all(p_service_key, 'connections:read')
+    else private.has_access(p_user_id, p_service_key, 'connections:read', p_organization_id)
+  end) then
+    return jsonb_build_object('outcome', 'exported', 'events', '[]'::jsonb);
+  end if;
+  -- Transaction ids begin anew in another cluster. Events that were restored into one would hide the next ones from whoever continues.
+  select e.transaction_id into v_newest from public.credential_events e order by e.transaction_id desc, e.id desc limit 1;
+  if v_newest >= pg_snapshot_xmax(pg_current_snapshot()) then
+    raise exception 'credential_events has transactions of another cluster' using
+      errcode = 'IK003', hint = 'docs/operations.md, Restore, says how to renumber them';
+  end if;
+  select jsonb_agg(to_jsonb(e) order by e.transaction_id, e.id) into v_events
+    from (
+      select
+        c.transaction_id, c.id, c.occurred_at, c.organization_id, c.integration_id, c.integration_type, c.actor, c.user_id, c.action,
+        c.outcome, c.reason, c.request_id, c.details
+      from public.credential_events c
+      where (p_organization_id is null or c.organization_id = p_organization_id)
+        and (c.transaction_id, c.id) > (coalesce(p_transaction_id, '0')::xid8, coalesce(p_id, 0))
+        and c.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+      order by c.transaction_id, c.id
+      limit p_limit
+    ) e;
+  return jsonb_build_object('outcome', 'exported', 'events', coalesce(v_events, '[]'));
+end
+$$;
+
+comment on function public.export_events(uuid, uuid, uuid, integer, text, bigint) is
+  'Up to p_limit events after (p_transaction_id, p_id), both null at the beginning, in the order of the transactions that wrote them. Events '
+  'of transactions that are no older than the oldest running one wait, so whoever continues after the last event misses none. '
+  'p_organization_id null: of all, for a service key of all. What the caller may not see is left out.';
+
 create function private.delete_old_events(p_days integer) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -384,5 +435,7 @@ revoke all on function
   private.refuse_change(),
   private.refuse_young_deletions(),
   private.write_event(text, uuid, uuid, uuid, text, text, text, text, text, text, jsonb),
-  private.delete_old_events(integer)
+  private.delete_old_events(integer),
+  public.export_events(uuid, uuid, uuid, integer, text, bigint)
 from public, anon, authenticated, service_role;
+grant execute on function public.export_events(uuid, uuid, uuid, integer, text, bigint) to service_role;

@@ -147,6 +147,17 @@ $$;
 comment on function private.service_key_covers(uuid, text, uuid) is
   'Whether a service key is valid, has the scope and may act for the organization.';
 
+create function private.service_key_covers_all(p_id uuid, p_scope text) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select exists (
+    select from private.service_keys k
+    where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes) and k.organization_id is null
+  );
+$$;
+
+comment on function private.service_key_covers_all(uuid, text) is
+  'Whether a service key is valid, has the scope and acts for all organizations.';
+
 create function private.named_key(p_id uuid) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select jsonb_build_object('service_key', k.id, 'name', k.name) from private.service_keys k where k.id = p_id;
@@ -772,6 +783,7 @@ create index integrations_created_at on public.integrations (created_at desc, id
 revoke all on function
   private.shown_service_key(private.service_keys),
   private.service_key_covers(uuid, text, uuid),
+  private.service_key_covers_all(uuid, text),
   private.named_key(uuid),
   private.has_access(uuid, uuid, text, uuid),
   private.has_write_access(uuid, uuid, text, uuid),

@@ -401,6 +401,8 @@ create table public.credential_events (
   reason text,
   -- For keytool: the number of rows, the key ids from and to, and the database role. For a service key: its id (service_key) and its name; of a connection through a connect session also that (connect_session) and the end user (external_user_id).
   details jsonb,
+  -- The transaction that wrote the event. Ids are assigned before the commit, so an event can appear after others with higher ids; in the order of transactions, up to the oldest that is still running, none can.
+  transaction_id xid8 default pg_current_xact_id() not null,
   constraint credential_events_pkey PRIMARY KEY (id),
   constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'tagged'::text, 'rotated'::text, 'revoked'::text]))),
   constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'service_key'::text, 'keytool'::text, 'scanner'::text]))),
@@ -413,7 +415,8 @@ create table public.credential_events (
 );
 CREATE INDEX credential_events_connections ON public.credential_events USING btree (user_id, integration_type) WHERE (action = ANY (ARRAY['connected'::text, 'reconnected'::text]));
 CREATE INDEX credential_events_integration ON public.credential_events USING btree (integration_id, id);
-CREATE INDEX credential_events_organization ON public.credential_events USING btree (organization_id, occurred_at);
+CREATE INDEX credential_events_organization ON public.credential_events USING btree (organization_id, transaction_id, id);
+CREATE INDEX credential_events_transaction ON public.credential_events USING btree (transaction_id, id);
 alter table public.credential_events enable row level security;
 create policy "Members can read their organization's events" on public.credential_events for select using (private.can_access_organization(organization_id));
 CREATE TRIGGER announce_event AFTER INSERT ON public.credential_events FOR EACH ROW WHEN (((new.action = ANY (ARRAY['reconnected'::text, 'refreshed'::text])) OR ((new.action = 'refresh_failed'::text) AND (new.outcome = 'failed'::text)))) EXECUTE FUNCTION private.announce_event();
@@ -3505,6 +3508,19 @@ AS $function$
 $function$;
 comment on function private.service_key_covers(uuid,text,uuid) is 'Whether a service key is valid, has the scope and may act for the organization.';
 
+CREATE OR REPLACE FUNCTION private.service_key_covers_all(p_id uuid, p_scope text)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select exists (
+    select from private.service_keys k
+    where k.id = p_id and k.revoked_at is null and coalesce(k.expires_at > now(), true) and p_scope = any (k.scopes) and k.organization_id is null
+  );
+$function$;
+comment on function private.service_key_covers_all(uuid,text) is 'Whether a service key is valid, has the scope and acts for all organizations.';
+
 CREATE OR REPLACE FUNCTION private.set_updated_at()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -5778,6 +5794,50 @@ end
 $function$;
 comment on function end_mute(uuid,uuid) is 'Ends a mute early. Returns ended, also of one that had ended, or unknown.';
 grant execute on function end_mute(uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.export_events(p_user_id uuid, p_service_key uuid, p_organization_id uuid, p_limit integer, p_transaction_id text DEFAULT NULL::text, p_id bigint DEFAULT NULL::bigint)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+AS $function$
+declare
+  v_newest xid8;
+  v_events jsonb;
+begin
+  if p_limit is null or p_limit not between 1 and 200 then
+    raise exception 'p_limit is not between 1 and 200' using errcode = 'invalid_parameter_value';
+  end if;
+  if not (case
+    when p_organization_id is null then private.service_key_covers_all(p_service_key, 'connections:read')
+    else private.has_access(p_user_id, p_service_key, 'connections:read', p_organization_id)
+  end) then
+    return jsonb_build_object('outcome', 'exported', 'events', '[]'::jsonb);
+  end if;
+  -- Transaction ids begin anew in another cluster. Events that were restored into one would hide the next ones from whoever continues.
+  select e.transaction_id into v_newest from public.credential_events e order by e.transaction_id desc, e.id desc limit 1;
+  if v_newest >= pg_snapshot_xmax(pg_current_snapshot()) then
+    raise exception 'credential_events has transactions of another cluster' using
+      errcode = 'IK003', hint = 'docs/operations.md, Restore, says how to renumber them';
+  end if;
+  select jsonb_agg(to_jsonb(e) order by e.transaction_id, e.id) into v_events
+    from (
+      select
+        c.transaction_id, c.id, c.occurred_at, c.organization_id, c.integration_id, c.integration_type, c.actor, c.user_id, c.action,
+        c.outcome, c.reason, c.request_id, c.details
+      from public.credential_events c
+      where (p_organization_id is null or c.organization_id = p_organization_id)
+        and (c.transaction_id, c.id) > (coalesce(p_transaction_id, '0')::xid8, coalesce(p_id, 0))
+        and c.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+      order by c.transaction_id, c.id
+      limit p_limit
+    ) e;
+  return jsonb_build_object('outcome', 'exported', 'events', coalesce(v_events, '[]'));
+end
+$function$;
+comment on function export_events(uuid,uuid,uuid,integer,text,bigint) is 'Up to p_limit events after (p_transaction_id, p_id), both null at the beginning, in the order of the transactions that wrote them. Events of transactions that are no older than the oldest running one wait, so whoever continues after the last event misses none. p_organization_id null: of all, for a service key of all. What the caller may not see is left out.';
+grant execute on function export_events(uuid,uuid,uuid,integer,text,bigint) to service_role;
 
 CREATE OR REPLACE FUNCTION public.export_integrations(p_ids uuid[])
  RETURNS jsonb

@@ -5,9 +5,11 @@ import { describe, it } from "node:test";
 
 import { BrowserSession } from "../support/browser-session.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
+import { document } from "../support/openapi.mjs";
 import { connection, expireBackoff, rowOf, tokensOf } from "../support/refresh.mjs";
 import { addIntegration, result, scan } from "../support/scans.mjs";
 import { operatorsProgram, program, programOf } from "../support/service-keys.mjs";
+import { until } from "../support/wait.mjs";
 
 const SCOPES = ["connections:read", "connections:credentials", "connections:write", "connections:import", "connect_sessions:write", "webhooks:manage", "findings:read"];
 const LISTED = [
@@ -21,6 +23,7 @@ const routesOf = (id) => [
   ["connections:read", "get", "/api/integrations"],
   ["connections:read", "get", `/api/integrations/${id}`],
   ["connections:read", "get", `/api/integrations/${id}/events`],
+  ["connections:read", "get", "/api/events"],
   ["connections:write", "patch", `/api/integrations/${id}`, { name: "n" }],
   ["connections:write", "post", `/api/integrations/${id}/check`],
   ["connections:write", "post", `/api/integrations/${id}/refresh`],
@@ -162,6 +165,37 @@ describe("the scopes of service keys", { concurrency: true }, () => {
     assert.deepEqual(ids(await list(new URLSearchParams({ tag, organization_id: owners[0] }))), [made[0].id]);
     assert.deepEqual(ids(await list("tag=a")), []);
     (await caller.get(`/api/integrations/${made[1].id}`)).expect(200);
+  });
+
+  // Threat model 221.
+  it("events are exported line by line, of one organization or of all, and a cursor continues after its line", async () => {
+    const { browser, id } = await connection(fixture);
+    const [own, all] = [await programOf(browser, "connections:read"), await operatorsProgram(fixture.sql, fixture.worker, "connections:read")];
+    const lines = (answer) => answer.expect(200).text.split("\n").slice(0, -1).map((line) => JSON.parse(line));
+    const read = async (caller, query, seen = []) => {
+      for (let cursor; ; cursor = seen.at(-1).cursor) {
+        const page = lines(await caller.get(`/api/events?limit=2&${query}${cursor ? `&cursor=${cursor}` : ""}`));
+        seen.push(...page);
+        if (page.length === 0) return seen;
+      }
+    };
+    (await browser.patch(`/api/integrations/${id}`, { name: `exported ${randomUUID()}` })).expect(200);
+    // An event waits while any older transaction of the cluster is still running.
+    await until("the events are exported", async () => (await read(own, "")).some(({ action }) => action === "renamed"));
+    const answer = await own.get("/api/events?limit=1");
+    assert.equal(answer.headers.get("content-type"), "application/x-ndjson");
+    assert.deepEqual(Object.keys(lines(answer)[0]).sort(), [...document.components.schemas.ExportedEvent.required].sort());
+    const events = await read(own, "");
+    assert.deepEqual(events.map(({ action, organization_id }) => [action, organization_id]).filter(([action]) => action !== "opened"), [
+      ["connected", browser.user.id], ["renamed", browser.user.id],
+    ]);
+    for (const [caller, query] of [[browser, ""], [all, `organization_id=${browser.user.id}`]]) assert.deepEqual(await read(caller, query), events);
+    assert.deepEqual(await read(own, `organization_id=${randomUUID()}`), []);
+    const page = lines(await all.get(`/api/events?limit=200&cursor=${events[0].cursor.split(".")[0]}.0`));
+    assert.ok(page.some((line) => line.id === events[0].id), "and of all organizations");
+    for (const wrong of ["cursor=1", "cursor=1.-1", "cursor=x.1", "limit=201", "organization_id=x", "offset=1"]) {
+      (await own.get(`/api/events?${wrong}`)).expect(400, "invalid_request");
+    }
   });
 
   // Threat model 214.

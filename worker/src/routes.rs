@@ -59,6 +59,7 @@ routes! {
     Check: Post "/api/integrations/:id/check" => health::check::check(id);
     Reconnect: Post "/api/integrations/:id/reconnect" => integrations::detail::reconnect(id);
     Events: Get "/api/integrations/:id/events" => integrations::events::events(id);
+    ExportEvents: Get "/api/events" => integrations::event_export::export();
     Credential: Post "/api/integrations/:id/credential" => service::credential::of_integration(id);
     CredentialOfType: Post "/api/organizations/:id/integrations/:type/credential" => service::credential::of_type(id, kind);
     CreateConnectSession: Post "/api/connect-sessions" => service::connect_sessions::create();

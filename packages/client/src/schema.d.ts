@@ -759,6 +759,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Events of credentials, the oldest first, a line each
+         * @description Each line is an `ExportedEvent`. Continue with the `cursor` of the last line; no line means that there is nothing new yet. Without `organization_id`, a service key of all organizations gets the events of all.
+         */
+        get: operations["exportEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/export": {
         parameters: {
             query?: never;
@@ -993,6 +1013,22 @@ export interface components {
             reason: string | null;
             request_id: string | null;
             details: Record<string, never> | null;
+        };
+        ExportedEvent: {
+            id: number;
+            occurred_at: string;
+            organization_id: components["schemas"]["Id"];
+            integration_id: components["schemas"]["OptionalId"];
+            integration_type: string | null;
+            /** @enum {unknown} */
+            actor: "user" | "service" | "service_key" | "keytool" | "scanner";
+            user_id: components["schemas"]["OptionalId"];
+            action: string;
+            outcome: string;
+            reason: string | null;
+            request_id: string | null;
+            details: Record<string, never> | null;
+            cursor: string;
         };
         Credential: {
             id: components["schemas"]["Id"];
@@ -2639,6 +2675,32 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Done"];
+            default: components["responses"]["Error"];
+        };
+    };
+    exportEvents: {
+        parameters: {
+            query?: {
+                organization_id?: components["parameters"]["OrganizationId"];
+                /** @description The `next_cursor` of the page before */
+                cursor?: components["parameters"]["Cursor"];
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
             default: components["responses"]["Error"];
         };
     };

@@ -3,6 +3,7 @@
 
 use crate::error::{ClientError, Result};
 use chrono::{DateTime, SecondsFormat};
+use serde::Serialize;
 use uuid::Uuid;
 
 /// A row of a list in pages.
@@ -50,6 +51,30 @@ pub fn after_sort_key(cursor: &str) -> Result<String> {
     is_one
         .then(|| format!("&sort_key=gt.{cursor}"))
         .ok_or_else(|| malformed().into())
+}
+
+/// The place of an event in the order of the transactions that wrote them.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Position {
+    #[serde(rename = "p_transaction_id")]
+    transaction: String,
+    #[serde(rename = "p_id")]
+    id: i64,
+}
+
+impl Position {
+    /// Reads the cursor of an exported event: the transaction and the id.
+    pub fn parse(cursor: &str) -> Result<Self> {
+        let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
+        let parts = cursor.split_once('.').and_then(|(transaction, id)| {
+            let numbers = number(transaction) && number(id);
+            let transaction: u64 = numbers.then(|| transaction.parse().ok()).flatten()?;
+            let id: i64 = id.parse().ok()?;
+            Some((transaction.to_string(), id))
+        });
+        let (transaction, id) = parts.ok_or_else(malformed)?;
+        Ok(Self { transaction, id })
+    }
 }
 
 /// What follows a row by a number that goes down.
@@ -106,6 +131,9 @@ mod tests {
             assert!(after_moment("a", wrong).is_err(), "{wrong:.60}");
             assert!(after_sort_key(wrong).is_err(), "{wrong:.60}");
             assert!(after_number(wrong).is_err(), "{wrong:.60}");
+            if wrong != "1.5" {
+                assert!(Position::parse(wrong).is_err(), "{wrong:.60}");
+            }
         }
     }
 }

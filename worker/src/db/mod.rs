@@ -7,6 +7,7 @@ mod connect_sessions;
 mod connections;
 pub mod cursor;
 mod deliveries;
+pub mod event_export;
 pub mod events;
 pub mod findings;
 pub mod integration;

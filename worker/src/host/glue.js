@@ -27,6 +27,7 @@ const HEADERS = [
   [...SECURITY, PAGE, ["content-type", "text/html; charset=utf-8"]],
   [...SECURITY, NOTHING],
   [...SECURITY, NOTHING, ["content-type", "text/csv; charset=utf-8"]],
+  [...SECURITY, NOTHING, ["content-type", "application/x-ndjson"]],
 ].map((pairs) => new Headers(pairs));
 
 /** The same function; where it throws, what `otherwise` says. */

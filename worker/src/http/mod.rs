@@ -152,6 +152,8 @@ pub enum ContentType {
     None = 2,
     /// text/csv
     Csv = 3,
+    /// application/x-ndjson
+    Ndjson = 4,
 }
 
 /// A response as plain data; `host` adds the security headers that every answer carries.

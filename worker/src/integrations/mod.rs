@@ -5,6 +5,8 @@ pub mod detail;
 #[cfg(target_arch = "wasm32")]
 pub mod disconnect;
 #[cfg(target_arch = "wasm32")]
+pub mod event_export;
+#[cfg(target_arch = "wasm32")]
 pub mod events;
 #[cfg(target_arch = "wasm32")]
 pub mod list;
