@@ -65,29 +65,20 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
         only: options.only.as_deref(),
         stack: None,
     };
-    let lane = |lane| {
-        run_lane(
-            project,
-            &without_stack,
-            chosen
-                .iter()
-                .copied()
-                .filter(move |suite| suite.lane == lane),
-        )
+    let of = |lane| {
+        chosen
+            .iter()
+            .copied()
+            .filter(move |suite| suite.lane == lane)
     };
-    let (debug, release) = thread::scope(|scope| {
-        let debug = scope.spawn(|| lane(Lane::Debug));
-        let release = lane(Lane::Release);
-        (
-            debug
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            release,
-        )
-    });
-    let mut ended = debug?;
-    ended.extend(release?);
-    ended.extend(run_alone(project, options, &chosen)?);
+    let mut ended = beside(
+        || run_lane(project, &without_stack, of(Lane::Debug)),
+        || run_lane(project, &without_stack, of(Lane::Release)),
+    )?;
+    ended.extend(beside(
+        || run_on_stack(project, options, &of(Lane::Stack).collect::<Vec<_>>()),
+        || run_lane(project, &without_stack, of(Lane::Chaos)),
+    )?);
 
     let absent: Vec<_> = absent.iter().map(|suite| suite.name).collect();
     let counts = report(&ended, &absent, begun.elapsed());
@@ -106,20 +97,36 @@ fn suite_name(name: &str) -> Result<String, String> {
     Err(format!("the suites are {}", names.join(", ")))
 }
 
-/// The suites that have the machine to themselves, with one stack for all of them.
-fn run_alone(
+/// Two lanes at the same time.
+fn beside(
+    first: impl FnOnce() -> Result<Vec<Ended>, Failure> + Send,
+    second: impl FnOnce() -> Result<Vec<Ended>, Failure>,
+) -> Result<Vec<Ended>, Failure> {
+    let (first, second) = thread::scope(|scope| {
+        let first = scope.spawn(first);
+        let second = second();
+        (
+            first
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            second,
+        )
+    });
+    let mut ended = first?;
+    ended.extend(second?);
+    Ok(ended)
+}
+
+/// The suites that share one stack.
+fn run_on_stack(
     project: &Project,
     options: &Options,
-    chosen: &[&Suite],
+    suites: &[&Suite],
 ) -> Result<Vec<Ended>, Failure> {
-    let alone: Vec<&Suite> = chosen
-        .iter()
-        .copied()
-        .filter(|suite| suite.lane == Lane::Alone)
-        .collect();
-    let needs_stack = alone.iter().any(|suite| suite.uses_stack);
-    let stack = needs_stack.then(|| Stack::start(project)).transpose();
-    let stack = match stack {
+    if suites.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stack = match Stack::start(project) {
         Ok(stack) => stack,
         Err(Failure::Interrupted) => return Err(Failure::Interrupted),
         Err(failure) => {
@@ -129,14 +136,14 @@ fn run_alone(
                 counts: Counts::one(false),
                 took: Duration::ZERO,
             };
-            return Ok(alone.iter().map(unproved).collect());
+            return Ok(suites.iter().map(unproved).collect());
         }
     };
     let selection = Selection {
         only: options.only.as_deref(),
-        stack: stack.as_ref().map(Stack::description),
+        stack: Some(stack.description()),
     };
-    run_lane(project, &selection, alone.into_iter())
+    run_lane(project, &selection, suites.iter().copied())
 }
 
 fn run_lane<'a>(

@@ -12,22 +12,23 @@ use super::{
 };
 use crate::{book, chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
 
-/// Which suites run beside each other: two cores, and those that measure time or load alone.
+/// Suites of a lane run one by one. The first two lanes run beside each other, and after them the other two.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// cargo's debug builds, which wait for each other anyway.
     Debug,
     /// The release build, in a target folder that the debug builds leave alone, and what mostly waits.
     Release,
-    /// After all others, one by one.
-    Alone,
+    /// What runs on the stack that all its test files share.
+    Stack,
+    /// What breaks a stack of its own.
+    Chaos,
 }
 
 pub struct Suite {
     pub name: &'static str,
     pub lane: Lane,
     pub needs: &'static [Need],
-    pub uses_stack: bool,
     check: Check,
 }
 
@@ -134,30 +135,26 @@ pub const ALL: [Suite; 21] = [
         },
         ..Suite::node("peers", "tests/peers", Lane::Release)
     },
-    Suite {
-        uses_stack: true,
-        ..Suite::node("stack", "tests/stack", Lane::Alone)
-    },
+    Suite::node("stack", "tests/stack", Lane::Stack),
     Suite {
         needs: &Need::BUILD,
-        uses_stack: true,
         check: Check::Node {
             folder: "tests/e2e",
             on_worker: true,
         },
-        ..Suite::node("e2e", "tests/e2e", Lane::Alone)
+        ..Suite::node("e2e", "tests/e2e", Lane::Stack)
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("chaos", Lane::Alone, Check::Harness(chaos::short_rotate))
+        ..Suite::cheap("chaos", Lane::Chaos, Check::Harness(chaos::short_rotate))
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("soak", Lane::Alone, Check::Harness(chaos::short_worker))
+        ..Suite::cheap("soak", Lane::Chaos, Check::Harness(chaos::short_worker))
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("soak-scan", Lane::Alone, Check::Harness(chaos::short_scan))
+        ..Suite::cheap("soak-scan", Lane::Chaos, Check::Harness(chaos::short_scan))
     },
 ];
 
@@ -175,7 +172,6 @@ impl Suite {
             name,
             lane,
             needs: &[],
-            uses_stack: false,
             check,
         }
     }
@@ -274,7 +270,7 @@ fn run_node(
     // Files mostly wait: for servers to start, and for what must not happen. On two cores node would run one at a time.
     node.args([
         "--test",
-        "--test-concurrency=3",
+        "--test-concurrency=4",
         "--test-reporter=spec",
         "--test-timeout=120000",
     ]);
