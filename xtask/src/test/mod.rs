@@ -71,14 +71,24 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
             .copied()
             .filter(move |suite| suite.lane == lane)
     };
-    let mut ended = beside(
-        || run_lane(project, &without_stack, of(Lane::Debug)),
-        || run_lane(project, &without_stack, of(Lane::Release)),
-    )?;
-    ended.extend(beside(
-        || run_on_stack(project, options, &of(Lane::Stack).collect::<Vec<_>>()),
-        || run_lane(project, &without_stack, of(Lane::Chaos)),
-    )?);
+    let (own, others) = thread::scope(|scope| {
+        let own = scope.spawn(|| run_lane(project, &without_stack, of(Lane::Own)));
+        let others = run_lane(project, &without_stack, of(Lane::Build)).and_then(|mut ended| {
+            ended.extend(run_on_stack(
+                project,
+                options,
+                &of(Lane::Stack).collect::<Vec<_>>(),
+            )?);
+            Ok(ended)
+        });
+        (
+            own.join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            others,
+        )
+    });
+    let mut ended = own?;
+    ended.extend(others?);
 
     let absent: Vec<_> = absent.iter().map(|suite| suite.name).collect();
     let counts = report(&ended, &absent, begun.elapsed());
@@ -95,26 +105,6 @@ fn suite_name(name: &str) -> Result<String, String> {
     }
     let names: Vec<_> = ALL.iter().map(|suite| suite.name).collect();
     Err(format!("the suites are {}", names.join(", ")))
-}
-
-/// Two lanes at the same time.
-fn beside(
-    first: impl FnOnce() -> Result<Vec<Ended>, Failure> + Send,
-    second: impl FnOnce() -> Result<Vec<Ended>, Failure>,
-) -> Result<Vec<Ended>, Failure> {
-    let (first, second) = thread::scope(|scope| {
-        let first = scope.spawn(first);
-        let second = second();
-        (
-            first
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            second,
-        )
-    });
-    let mut ended = first?;
-    ended.extend(second?);
-    Ok(ended)
 }
 
 /// The suites that share one stack.

@@ -12,17 +12,15 @@ use super::{
 };
 use crate::{book, chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
 
-/// Suites of a lane run one by one. The first two lanes run beside each other, and after them the other two.
+/// Suites of a lane run one by one, and `Own` runs beside the other two.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// cargo's debug builds, which wait for each other anyway.
-    Debug,
-    /// The release build, in a target folder that the debug builds leave alone, and what mostly waits.
-    Release,
-    /// What runs on the stack that all its test files share.
+    /// cargo's debug builds, which wait for each other anyway, and what starts servers of its own.
+    Own,
+    /// The workers' release builds, in a target folder that the debug builds leave alone.
+    Build,
+    /// After the builds: what runs on the stack that all its test files share.
     Stack,
-    /// What breaks a stack of its own.
-    Chaos,
 }
 
 pub struct Suite {
@@ -82,50 +80,50 @@ fn layout(project: &Project) -> Result<Findings, Failure> {
 }
 
 pub const ALL: [Suite; 21] = [
-    Suite::cheap("fmt", Lane::Debug, Check::Command(fmt)),
-    Suite::cheap("layout", Lane::Debug, Check::Own(layout)),
+    Suite::cheap("fmt", Lane::Own, Check::Command(fmt)),
+    Suite::cheap("layout", Lane::Own, Check::Own(layout)),
     Suite {
         needs: &[Need::WasmTarget],
-        ..Suite::cheap("docs", Lane::Debug, Check::Own(documents))
+        ..Suite::cheap("docs", Lane::Own, Check::Own(documents))
     },
     Suite {
         needs: &[Need::CargoDeny],
-        ..Suite::cheap("licenses", Lane::Release, Check::Counted(licenses::check))
+        ..Suite::cheap("licenses", Lane::Build, Check::Counted(licenses::check))
     },
     Suite {
         needs: &[Need::Npm],
-        ..Suite::cheap("workflows", Lane::Release, Check::Command(workflows))
+        ..Suite::cheap("workflows", Lane::Build, Check::Command(workflows))
     },
-    Suite::cheap("clippy", Lane::Debug, Check::Command(clippy)),
+    Suite::cheap("clippy", Lane::Own, Check::Command(clippy)),
     Suite {
         needs: &[Need::WasmTarget],
-        ..Suite::cheap("clippy-wasm", Lane::Debug, Check::Command(clippy_wasm))
+        ..Suite::cheap("clippy-wasm", Lane::Own, Check::Command(clippy_wasm))
     },
-    Suite::cheap("unit", Lane::Debug, Check::Cargo(&["--workspace"])),
+    Suite::cheap("unit", Lane::Own, Check::Cargo(&["--workspace"])),
     Suite {
         needs: &[Need::Npm, Need::WasmTarget, Need::WasmBindgen],
-        ..Suite::cheap("wasm", Lane::Debug, Check::Cargo(&WASM_TESTS))
+        ..Suite::cheap("wasm", Lane::Own, Check::Cargo(&WASM_TESTS))
     },
     // After unit, which has built the tool and the example that these run.
-    Suite::node("keytool", "tests/keytool", Lane::Debug),
-    Suite::node("format", "tests/format", Lane::Debug),
+    Suite::node("keytool", "tests/keytool", Lane::Own),
+    Suite::node("format", "tests/format", Lane::Own),
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("build", Lane::Release, Check::Worker)
+        ..Suite::cheap("build", Lane::Build, Check::Worker)
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("deploy", Lane::Release, Check::Command(deploy))
+        ..Suite::cheap("deploy", Lane::Build, Check::Command(deploy))
     },
     Suite {
         needs: &Need::BUILD,
         ..Suite::cheap(
             "deploy-scanner",
-            Lane::Release,
+            Lane::Build,
             Check::Command(deploy_scanner),
         )
     },
-    Suite::node("database", "tests/database", Lane::Release),
+    Suite::node("database", "tests/database", Lane::Own),
     // Skipped, with the reason, where there is no Python or its packages cannot be had.
     Suite {
         needs: &Need::BUILD,
@@ -133,7 +131,7 @@ pub const ALL: [Suite; 21] = [
             folder: "tests/peers",
             on_worker: true,
         },
-        ..Suite::node("peers", "tests/peers", Lane::Release)
+        ..Suite::node("peers", "tests/peers", Lane::Own)
     },
     Suite::node("stack", "tests/stack", Lane::Stack),
     Suite {
@@ -146,15 +144,15 @@ pub const ALL: [Suite; 21] = [
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("chaos", Lane::Chaos, Check::Harness(chaos::short_rotate))
+        ..Suite::cheap("chaos", Lane::Own, Check::Harness(chaos::short_rotate))
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("soak", Lane::Chaos, Check::Harness(chaos::short_worker))
+        ..Suite::cheap("soak", Lane::Own, Check::Harness(chaos::short_worker))
     },
     Suite {
         needs: &Need::BUILD,
-        ..Suite::cheap("soak-scan", Lane::Chaos, Check::Harness(chaos::short_scan))
+        ..Suite::cheap("soak-scan", Lane::Own, Check::Harness(chaos::short_scan))
     },
 ];
 
