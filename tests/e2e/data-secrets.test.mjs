@@ -6,8 +6,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { before, describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 
+import { PROGRAM } from "../keytool/support.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
 import { cut } from "../support/faults.mjs";
@@ -17,7 +17,6 @@ import { SecretCanaries } from "../support/secret-canaries.mjs";
 import { signUp } from "../support/users.mjs";
 import { workerFixture } from "../support/worker-fixture.mjs";
 
-const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const TOKEN = "/v1/oauth/token";
 const REVOKE = "/v1/oauth/revoke";
 /** The cookies that a browser must get, the one place where a session's tokens and a flow's binding are said. */
@@ -262,10 +261,10 @@ describe("planted secrets", () => {
   });
 });
 
-/** Runs keytool as cargo last built it, or builds it. Its keys come from this environment alone. */
+/** Runs keytool. Its keys come from this environment alone. */
 async function keytool(args, input, env) {
   const { ENCRYPTION_KEY: _e, FALLBACK_ENCRYPTION_KEYS: _f, ...rest } = process.env;
-  const child = spawn("cargo", ["run", "--quiet", "--package", "keytool", "--", ...args], { cwd: ROOT, env: { ...rest, ...env } });
+  const child = spawn(PROGRAM, args, { env: { ...rest, ...env } });
   // A program that refuses its arguments may not wait for what it is told.
   child.stdin.on("error", () => {}).end(input);
   const [stdout, stderr, [status]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "close")]);

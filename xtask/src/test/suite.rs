@@ -10,7 +10,15 @@ use super::{
     counts::{self, Counts, Findings},
     cycles, layout, licenses, links, rustdoc, threat_model,
 };
-use crate::{book, chaos, failure::Failure, process, project::Project, setup::Need, worker_build};
+use crate::{
+    book, chaos,
+    failure::Failure,
+    keytool_build::{self, Profile},
+    process,
+    project::Project,
+    setup::Need,
+    worker_build,
+};
 
 /// Suites of a lane run one by one, and `Own` runs beside the other two.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,10 +43,10 @@ enum Check {
     Command(fn(&Project) -> Command),
     /// `cargo test` with these arguments, counted.
     Cargo(&'static [&'static str]),
-    /// `node --test` on the `*.test.mjs` of this folder, counted; on the built worker or not.
+    /// `node --test` on the `*.test.mjs` of this folder, counted; once the workers and keytool are built, or without.
     Node {
         folder: &'static str,
-        on_worker: bool,
+        on_builds: bool,
     },
     /// What finds its own faults, one line each, among so many checks.
     Own(fn(&Project) -> Result<Findings, Failure>),
@@ -129,7 +137,7 @@ pub const ALL: [Suite; 21] = [
         needs: &Need::BUILD,
         check: Check::Node {
             folder: "tests/peers",
-            on_worker: true,
+            on_builds: true,
         },
         ..Suite::node("peers", "tests/peers", Lane::Own)
     },
@@ -138,7 +146,7 @@ pub const ALL: [Suite; 21] = [
         needs: &Need::BUILD,
         check: Check::Node {
             folder: "tests/e2e",
-            on_worker: true,
+            on_builds: true,
         },
         ..Suite::node("e2e", "tests/e2e", Lane::Stack)
     },
@@ -182,7 +190,7 @@ impl Suite {
                 lane,
                 Check::Node {
                     folder,
-                    on_worker: false,
+                    on_builds: false,
                 },
             )
         }
@@ -203,11 +211,14 @@ impl Suite {
                 Counts::one(process::run_into(&log, &mut command(project))?.success())
             }
             Check::Cargo(arguments) => run_cargo(project, arguments, selection, &log)?,
-            Check::Node { folder, on_worker } => {
-                if *on_worker {
+            Check::Node { folder, on_builds } => {
+                let keytool = if *on_builds {
                     worker_build::run(project)?;
-                }
-                run_node(project, folder, selection, &log)?
+                    Some(keytool_build::run(project, Profile::Debug)?)
+                } else {
+                    None
+                };
+                run_node(project, folder, keytool, selection, &log)?
             }
             Check::Harness(harness) => {
                 Counts::one(process::run_into(&log, &mut harness(project)?)?.success())
@@ -261,10 +272,14 @@ fn run_cargo(
 fn run_node(
     project: &Project,
     folder: &str,
+    keytool: Option<PathBuf>,
     selection: &Selection,
     log: &Path,
 ) -> Result<Counts, Failure> {
     let mut node = project.node();
+    if let Some(keytool) = keytool {
+        node.env("KEYTOOL_BIN", keytool);
+    }
     // Files mostly wait: for servers to start, and for what must not happen. On two cores node would run one at a time.
     node.args([
         "--test",
