@@ -11,12 +11,15 @@ import { listen } from "./listen.mjs";
 
 const PREFIX = "/auth/v1";
 const TOKEN_LIFETIME_S = 3600;
+/** bcrypt's least: the users of this stack have nothing to protect, and hashing their passwords took a third of its time. */
+const BCRYPT_COST = "4";
 
 /**
  * Serves `/auth/v1`. Options: `databaseUrl` (as supabase_auth_admin), `jwtSecret`, `signingKey` (a private JWK), `github` (the client and the `url` of
  * the provider at which users sign in), and `mail`, a folder: what is sent to an address is appended to the file of its name, a line of JSON each.
  */
 export async function serve({ databaseUrl, jwtSecret, signingKey, github, mail }) {
+  process.env.LITE_AUTH_BCRYPT_COST = BCRYPT_COST;
   mkdirSync(mail, { recursive: true });
   const server = createServer();
   const url = await listen(server);
