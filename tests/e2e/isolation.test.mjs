@@ -15,7 +15,7 @@ import { startWorker } from "../support/worker.mjs";
 
 const LIST = "/api/integrations";
 /** How many faults are injected, and how many calls of one import are sampled; ISOLATION_ROUNDS=1000 tries them all. */
-const ROUNDS = Number(process.env.ISOLATION_ROUNDS ?? 48);
+const ROUNDS = Number(process.env.ISOLATION_ROUNDS ?? 32);
 
 describe("one bad request", () => {
   const fixture = ownStackFixture("isolation");
