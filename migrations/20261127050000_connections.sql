@@ -446,15 +446,18 @@ comment on function public.pending_connection(uuid, uuid, text, text) is
 create function public.complete_connection(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
   p_config jsonb, p_request_id text, p_pending_id uuid default null, p_reconnect boolean default false,
-  p_second_grant text default null, p_granted_at timestamptz default null, p_connect_session_id uuid default null
+  p_second_grant text default null, p_granted_at timestamptz default null, p_connect_session_id uuid default null,
+  p_service_key uuid default null, p_external_user_id text default null
 ) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.integrations;
   v_granted_at timestamptz := p_granted_at;
   v_app_id uuid;
+  v_external_user_id text := coalesce(p_external_user_id, private.external_user_of(p_connect_session_id));
   v_name text;
   v_outcome text;
+  v_action text;
 begin
   if p_external_account_id is null
     or char_length(p_integration_type) not between 1 and 64
@@ -468,7 +471,12 @@ begin
       hint = 'type 1 to 64 characters, name 1 to 200, account not null, config an object of at most 256 KiB';
   end if;
 
-  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
+  if not (
+    case
+      when p_service_key is null then private.lock_connector(p_user_id, p_connect_session_id, p_organization_id)
+      else private.lock_access(null, p_service_key, 'connections:import', p_organization_id)
+    end
+  ) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
@@ -547,8 +555,8 @@ begin
           oauth_app_id = v_app_id,
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
-          external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
-          connected_by = private.connected_by(p_user_id, p_connect_session_id, null),
+          external_user_id = coalesce(v_external_user_id, i.external_user_id),
+          connected_by = private.connected_by(p_user_id, p_connect_session_id, p_service_key),
           tags = coalesce(private.tags_of_session(p_connect_session_id), i.tags),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
@@ -562,8 +570,8 @@ begin
       connected_by, tags
     ) values (
       p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
-      private.external_user_of(p_connect_session_id), v_app_id,
-      private.connected_by(p_user_id, p_connect_session_id, null), coalesce(private.tags_of_session(p_connect_session_id), '{}')
+      v_external_user_id, v_app_id,
+      private.connected_by(p_user_id, p_connect_session_id, p_service_key), coalesce(private.tags_of_session(p_connect_session_id), '{}')
     )
       on conflict do nothing;
     if found then
@@ -577,15 +585,23 @@ begin
     perform private.end_connect_session(p_connect_session_id, p_id);
   end if;
 
-  perform private.write_connector_event(
-    p_user_id, p_connect_session_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
-    case v_outcome when 'created' then 'connected' else 'reconnected' end, case when p_reconnect then 'requested' end, p_request_id
-  );
+  v_action := case v_outcome when 'created' then 'connected' else 'reconnected' end;
+  if p_service_key is null then
+    perform private.write_connector_event(
+      p_user_id, p_connect_session_id, p_organization_id, p_id, p_integration_type, p_external_account_id, v_action,
+      case when p_reconnect then 'requested' end, p_request_id
+    );
+  else
+    perform private.write_event(
+      'service_key', null, p_organization_id, p_id, p_integration_type, p_external_account_id, v_action, p_reason => 'import',
+      p_request_id => p_request_id, p_details => private.named_key(p_service_key)
+    );
+  end if;
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $$;
 
-comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid) is
+comment on function public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid, uuid, text) is
   'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written '
   'and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same '
   'transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is '
@@ -594,7 +610,8 @@ comment on function public.complete_connection(uuid, uuid, uuid, text, text, tex
   'grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null '
   '(unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time '
   'of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id '
-  '(p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags.';
+  '(p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags. '
+  'p_service_key imports: see import_connection.';
 
 create function public.connect_named(
   p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text,
@@ -965,7 +982,7 @@ revoke all on function
   public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid, uuid),
   public.offer_accounts(uuid, uuid, jsonb, uuid),
   public.pending_connection(uuid, uuid, text, text),
-  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid, uuid, text),
   public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
   public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text, uuid),
   public.disconnect_integration(uuid, uuid, uuid, text[], text, uuid),
@@ -979,7 +996,7 @@ grant execute on function
   public.add_pending_connection(uuid, uuid, uuid, text, jsonb, text, uuid, uuid),
   public.offer_accounts(uuid, uuid, jsonb, uuid),
   public.pending_connection(uuid, uuid, text, text),
-  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid),
+  public.complete_connection(uuid, uuid, uuid, text, text, text, jsonb, text, uuid, boolean, text, timestamptz, uuid, uuid, text),
   public.connect_named(uuid, uuid, uuid, text, text, text, jsonb, text, text, uuid, boolean, text, timestamptz),
   public.abandon_connection(uuid, uuid, uuid, text, text, boolean, text, uuid),
   public.disconnect_integration(uuid, uuid, uuid, text[], text, uuid),

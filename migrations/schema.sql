@@ -4222,6 +4222,32 @@ $function$;
 comment on function admit_completion(uuid,uuid,text,text,text) is 'Hands out the parked grant of a connect session to be stored, if the code and the verifier''s challenge are right. Returns admitted, wrong (the fifth time the session fails and its grant is revoked), not_ready, completed, failed, expired or unknown.';
 grant execute on function admit_completion(uuid,uuid,text,text,text) to service_role;
 
+CREATE OR REPLACE FUNCTION public.admit_import(p_service_key uuid, p_organization_id uuid, p_integration_type text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_seconds integer;
+  v_paused_until timestamptz := private.paused_until(null, p_integration_type, 'api');
+begin
+  if not private.lock_access(null, p_service_key, 'connections:import', p_organization_id) then
+    return jsonb_build_object('outcome', 'foreign_organization');
+  end if;
+  if v_paused_until is not null then
+    return jsonb_build_object('outcome', 'paused', 'seconds', ceil(extract(epoch from v_paused_until - now()))::integer);
+  end if;
+  v_seconds := private.admit('import', p_service_key::text, 600, '1 minute');
+  if v_seconds > 0 then
+    return jsonb_build_object('outcome', 'too_many', 'seconds', v_seconds);
+  end if;
+  return jsonb_build_object('outcome', 'admitted', 'at', now());
+end
+$function$;
+comment on function admit_import(uuid,uuid,text) is 'Counts an import of a service key, before the provider is asked: 600 in a minute. Returns admitted with the time, foreign_organization (the key acts for another, or is no longer valid), paused (the provider accepts no requests of this type for seconds), or too_many with seconds.';
+grant execute on function admit_import(uuid,uuid,text) to service_role;
+
 CREATE OR REPLACE FUNCTION public.admit_renewal(p_address text)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -5174,7 +5200,7 @@ $function$;
 comment on function clean_up(integer) is 'Writes the events of rotations that were killed. Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
-CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_connect_session_id uuid DEFAULT NULL::uuid)
+CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_connect_session_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid, p_external_user_id text DEFAULT NULL::text)
  RETURNS jsonb
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5184,8 +5210,10 @@ declare
   v_row public.integrations;
   v_granted_at timestamptz := p_granted_at;
   v_app_id uuid;
+  v_external_user_id text := coalesce(p_external_user_id, private.external_user_of(p_connect_session_id));
   v_name text;
   v_outcome text;
+  v_action text;
 begin
   if p_external_account_id is null
     or char_length(p_integration_type) not between 1 and 64
@@ -5199,7 +5227,12 @@ begin
       hint = 'type 1 to 64 characters, name 1 to 200, account not null, config an object of at most 256 KiB';
   end if;
 
-  if not private.lock_connector(p_user_id, p_connect_session_id, p_organization_id) then
+  if not (
+    case
+      when p_service_key is null then private.lock_connector(p_user_id, p_connect_session_id, p_organization_id)
+      else private.lock_access(null, p_service_key, 'connections:import', p_organization_id)
+    end
+  ) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
 
@@ -5278,8 +5311,8 @@ begin
           oauth_app_id = v_app_id,
           status = 'active',
           granted_at = coalesce(v_granted_at, now()),
-          external_user_id = coalesce(private.external_user_of(p_connect_session_id), i.external_user_id),
-          connected_by = private.connected_by(p_user_id, p_connect_session_id, null),
+          external_user_id = coalesce(v_external_user_id, i.external_user_id),
+          connected_by = private.connected_by(p_user_id, p_connect_session_id, p_service_key),
           tags = coalesce(private.tags_of_session(p_connect_session_id), i.tags),
           may_have_earlier_grant = i.may_have_earlier_grant or p_second_grant is null
         where i.id = p_id;
@@ -5293,8 +5326,8 @@ begin
       connected_by, tags
     ) values (
       p_id, p_organization_id, p_integration_type, p_external_account_id, v_name, p_config, 'active', coalesce(v_granted_at, now()),
-      private.external_user_of(p_connect_session_id), v_app_id,
-      private.connected_by(p_user_id, p_connect_session_id, null), coalesce(private.tags_of_session(p_connect_session_id), '{}')
+      v_external_user_id, v_app_id,
+      private.connected_by(p_user_id, p_connect_session_id, p_service_key), coalesce(private.tags_of_session(p_connect_session_id), '{}')
     )
       on conflict do nothing;
     if found then
@@ -5308,15 +5341,23 @@ begin
     perform private.end_connect_session(p_connect_session_id, p_id);
   end if;
 
-  perform private.write_connector_event(
-    p_user_id, p_connect_session_id, p_organization_id, p_id, p_integration_type, p_external_account_id,
-    case v_outcome when 'created' then 'connected' else 'reconnected' end, case when p_reconnect then 'requested' end, p_request_id
-  );
+  v_action := case v_outcome when 'created' then 'connected' else 'reconnected' end;
+  if p_service_key is null then
+    perform private.write_connector_event(
+      p_user_id, p_connect_session_id, p_organization_id, p_id, p_integration_type, p_external_account_id, v_action,
+      case when p_reconnect then 'requested' end, p_request_id
+    );
+  else
+    perform private.write_event(
+      'service_key', null, p_organization_id, p_id, p_integration_type, p_external_account_id, v_action, p_reason => 'import',
+      p_request_id => p_request_id, p_details => private.named_key(p_service_key)
+    );
+  end if;
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags.';
-grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid) to service_role;
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid,uuid,text) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags. p_service_key imports: see import_connection.';
+grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid,uuid,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)
  RETURNS jsonb
@@ -6090,6 +6131,78 @@ end
 $function$;
 comment on function forgive_sign_ins(text,text) is 'Deletes the attempts on an account, not those of the address. Called after a correct password.';
 grant execute on function forgive_sign_ins(text,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.import_connection(p_id uuid, p_service_key uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_granted_at timestamp with time zone, p_replace boolean, p_is_grant boolean, p_external_user_id text, p_request_id text)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '5s'
+AS $function$
+declare
+  v_row public.integrations;
+begin
+  if p_replace is null or p_is_grant is null or p_granted_at is null then
+    raise exception 'p_replace, p_is_grant or p_granted_at is null' using errcode = 'invalid_parameter_value';
+  end if;
+  if not private.lock_access(null, p_service_key, 'connections:import', p_organization_id) then
+    return jsonb_build_object('outcome', 'foreign_organization');
+  end if;
+  -- Whoever stores a connection locks the names first, so no other can store this account meanwhile.
+  perform private.lock_names(p_organization_id, p_integration_type);
+
+  select * into v_row from public.integrations i
+    where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+      and i.external_account_id = p_external_account_id
+    for update;
+  if not found then
+    -- A row of an earlier application, which stored the account in the config only.
+    select * into v_row from public.integrations i
+      where i.organization_id = p_organization_id and i.integration_type = p_integration_type
+        and i.external_account_id is null and private.account_of(i) = p_external_account_id
+      order by i.created_at desc, i.id desc limit 1
+      for update;
+  end if;
+  if found then
+    if v_row.id = p_id and v_row.config = p_config then
+      -- A repeated call whose first response was lost.
+      return jsonb_build_object('outcome', case when p_replace then 'updated' else 'created' end, 'id', p_id);
+    end if;
+    if not p_replace then
+      return jsonb_build_object('outcome', 'already_connected');
+    end if;
+    if v_row.id <> p_id then
+      return jsonb_build_object('outcome', 'exists', 'id', v_row.id);
+    end if;
+    -- The imported grant may be the one that the row has. Then the refresh in progress redeems its refresh token, and what the refresh
+    -- returns would be lost.
+    if exists (
+      select from public.credential_leases l
+      where l.integration_id = p_id and (l.owner is not null and l.expires_at > now() or l.journal is not null)
+    ) then
+      return jsonb_build_object('outcome', 'refreshing');
+    end if;
+  end if;
+  -- The imported grant may be the one that is queued. It would end soon after it was stored.
+  if exists (
+    select from private.pending_revocations r
+    where r.organization_id = p_organization_id and r.integration_type = p_integration_type
+      and r.external_account_id = p_external_account_id
+  ) then
+    return jsonb_build_object('outcome', 'revoking');
+  end if;
+
+  -- Nobody knows what the imported grant does to the earlier one: they may be the same. So the earlier one is not queued for revocation.
+  return public.complete_connection(
+    p_id => p_id, p_user_id => null, p_organization_id => p_organization_id, p_integration_type => p_integration_type,
+    p_external_account_id => p_external_account_id, p_name => p_name, p_config => p_config, p_request_id => p_request_id,
+    p_second_grant => case when not p_is_grant then 'replaces' end, p_granted_at => p_granted_at, p_service_key => p_service_key,
+    p_external_user_id => p_external_user_id
+  );
+end
+$function$;
+comment on function import_connection(uuid,uuid,uuid,text,text,text,jsonb,timestamp with time zone,boolean,boolean,text,text) is 'Stores an imported connection in the row p_id, for which p_config was sealed. Without p_replace an account that has a row is not touched (already_connected). With it, that row gets the credentials; the answer exists names it if it is not p_id, and the caller seals again. The earlier credentials are not revoked: of a grant (p_is_grant) the row records that it may still exist. Other answers: created, updated, foreign_organization, outdated (the row has newer credentials), refreshing (a refresh of the row is in progress), revoking (a grant of the account is queued for revocation) or unknown (a repeated call, whose row was deleted). May be repeated.';
+grant execute on function import_connection(uuid,uuid,uuid,text,text,text,jsonb,timestamp with time zone,boolean,boolean,text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.key_registry_state()
  RETURNS jsonb
