@@ -192,7 +192,7 @@ describe("admit_import", () => {
 
   test("waits while the provider accepts no requests of the type", async () => {
     const args = await admission({ p_integration_type: "paused" });
-    await owner`insert into private.provider_pauses (integration_type, endpoint, until) values ('paused', 'api', now() + interval '90 seconds')`;
+    await owner`insert into private.provider_pauses (client, endpoint, until) values ('paused', 'api', now() + interval '90 seconds')`;
     const { outcome, seconds } = await call(service, "admit_import", args);
     assert.deepEqual([outcome, seconds > 80 && seconds <= 90], ["paused", true]);
   });

@@ -16,7 +16,8 @@ const follow = (node, pointer) =>
   node.$ref ? [node.$ref.slice(2).split("/").reduce((at, name) => at[name], document), node.$ref.slice(1)] : [node, pointer];
 
 /** The paths, those without parameters first: `/api/auth/callback` before `/api/auth/callback/{type}`. */
-const PATHS = Object.keys(document.paths).map((template) => {
+const parameters = (template) => template.split("{").length;
+const PATHS = Object.keys(document.paths).sort((a, b) => parameters(a) - parameters(b)).map((template) => {
   const pattern = template.replaceAll(/[.*+?^$()|[\]\\]/g, "\\$&").replaceAll(/\{\w+\}/g, "[^/]+");
   return { template, pattern: new RegExp(`^${pattern}$`) };
 });

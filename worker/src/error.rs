@@ -92,6 +92,18 @@ pub enum ClientError {
     NotRefreshable,
     /// The user authorized another account than the integration's.
     AccountMismatch,
+    /// The provider names another account for an imported credential than the program does.
+    OtherAccount,
+    /// An imported credential covers several accounts, and the program names none.
+    SeveralAccounts,
+    /// The account of an import is connected already, and is not to be replaced.
+    AlreadyConnected,
+    /// Nobody can say whose credential of this type it is.
+    NotImportable,
+    /// The row that an import would replace is being refreshed.
+    RefreshInProgress,
+    /// A grant of an import's account is queued for revocation.
+    RevocationPending,
     /// Newer credentials of the same account were stored meanwhile.
     NewerCredentials,
     /// The integration has no recorded account, so it cannot be reconnected.
@@ -371,6 +383,36 @@ impl ClientError {
                 409,
                 "account_mismatch",
                 "you authorized a different account than the one this integration uses; nothing was changed",
+            ),
+            Self::OtherAccount => (
+                409,
+                "account_mismatch",
+                "the provider names another account for this credential than account_id; nothing was stored",
+            ),
+            Self::SeveralAccounts => (
+                422,
+                "several_accounts",
+                "this credential covers several accounts; say with account_id which one",
+            ),
+            Self::AlreadyConnected => (
+                409,
+                "already_connected",
+                "this account is connected already; nothing was changed; send \"replace\":true to replace its credentials",
+            ),
+            Self::NotImportable => (
+                422,
+                "not_importable",
+                "this provider names the account only when it issues a token, so nobody can say whose credential this is; connect it by OAuth",
+            ),
+            Self::RefreshInProgress => (
+                409,
+                "refresh_in_progress",
+                "the integration to replace is being refreshed; try again in two minutes",
+            ),
+            Self::RevocationPending => (
+                409,
+                "revocation_pending",
+                "an earlier grant of this account is still being revoked, and that may end this one; try again when it is done",
             ),
             Self::NewerCredentials => (
                 409,

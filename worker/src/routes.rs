@@ -51,6 +51,7 @@ routes! {
     DiscardConnection: Delete "/api/connections/:id" => connect::account_selection::discard(id);
     List: Get "/api/integrations" => integrations::list::list();
     Create: Post "/api/integrations" => connect::credential_connect::create();
+    Import: Post "/api/integrations/import" => service::import::import();
     Details: Get "/api/integrations/:id" => integrations::detail::details(id);
     Change: Patch "/api/integrations/:id" => integrations::detail::change(id);
     Disconnect: Delete "/api/integrations/:id" => integrations::disconnect::disconnect(id);

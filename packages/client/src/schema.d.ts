@@ -333,6 +333,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/integrations/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stores a grant, or another credential, that the program already has */
+        post: operations["importIntegration"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/integrations/{id}/credential": {
         parameters: {
             query?: never;
@@ -926,7 +943,7 @@ export interface components {
             };
         };
         /** @enum {unknown} */
-        ErrorCode: "invalid_request" | "invalid_fields" | "bad_schedule" | "bad_url" | "provider_unknown" | "return_url_not_allowed" | "scopes_not_allowed" | "type_not_allowed" | "wrong_completion" | "declined" | "flow_unknown" | "unauthorized" | "bad_credentials" | "forbidden" | "not_a_member" | "flow_foreign" | "not_an_admin" | "not_the_owner" | "wrong_organization" | "missing_scope" | "plaintext_disabled" | "not_found" | "method_not_allowed" | "not_refreshable" | "not_checkable" | "account_mismatch" | "needs_reauthorization" | "several_integrations" | "too_many_service_keys" | "link_used" | "link_expired" | "connect_session_over" | "connect_session_not_ready" | "connect_session_completed" | "newer_credentials" | "account_unknown" | "name_taken" | "not_assessable" | "reconnect_required" | "webhook_disabled" | "connects_by_credentials" | "connects_by_oauth" | "payload_too_large" | "unsupported_media_type" | "no_accounts" | "credentials_refused" | "too_many_requests" | "too_many_sign_ins" | "too_many_attempts" | "too_many_connect_sessions" | "too_many_connections" | "too_many_scans" | "too_many_mutes" | "too_many_webhooks" | "provider_paused" | "provider_rate_limited" | "internal" | "provider_failed" | "upstream_failed" | "upstream_timeout" | "upstream_unavailable" | "save_failed";
+        ErrorCode: "invalid_request" | "invalid_fields" | "bad_schedule" | "bad_url" | "provider_unknown" | "return_url_not_allowed" | "scopes_not_allowed" | "type_not_allowed" | "wrong_completion" | "declined" | "flow_unknown" | "unauthorized" | "bad_credentials" | "forbidden" | "not_a_member" | "flow_foreign" | "not_an_admin" | "not_the_owner" | "wrong_organization" | "missing_scope" | "plaintext_disabled" | "not_found" | "method_not_allowed" | "not_refreshable" | "not_checkable" | "account_mismatch" | "already_connected" | "refresh_in_progress" | "revocation_pending" | "needs_reauthorization" | "several_integrations" | "too_many_service_keys" | "link_used" | "link_expired" | "connect_session_over" | "connect_session_not_ready" | "connect_session_completed" | "newer_credentials" | "account_unknown" | "name_taken" | "not_assessable" | "reconnect_required" | "webhook_disabled" | "connects_by_credentials" | "connects_by_oauth" | "payload_too_large" | "unsupported_media_type" | "no_accounts" | "several_accounts" | "not_importable" | "credentials_refused" | "too_many_requests" | "too_many_sign_ins" | "too_many_attempts" | "too_many_connect_sessions" | "too_many_connections" | "too_many_scans" | "too_many_mutes" | "too_many_webhooks" | "provider_paused" | "provider_rate_limited" | "internal" | "provider_failed" | "upstream_failed" | "upstream_timeout" | "upstream_unavailable" | "save_failed";
         Provider: {
             integration_type: string;
             name: string;
@@ -1041,6 +1058,16 @@ export interface components {
             /** @description In plain */
             credential?: Record<string, never>;
         } & (unknown | unknown);
+        Imported: {
+            id: components["schemas"]["Id"];
+            organization_id: components["schemas"]["Id"];
+            integration_type: string;
+            account_id: string;
+            replaced: boolean;
+            refreshable: boolean;
+            /** @enum {unknown} */
+            not_refreshable_reason: "no_refresh_token" | "no_expiry" | null;
+        };
         ConnectSession: {
             id: components["schemas"]["Id"];
             /** @enum {unknown} */
@@ -2052,6 +2079,54 @@ export interface operations {
                         events: components["schemas"]["Event"][];
                         next_cursor: components["schemas"]["NextCursor"];
                     };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    importIntegration: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    organization_id: components["schemas"]["Id"];
+                    integration_type: string;
+                    /** @description A grant (access_token, refresh_token, expires_at, scope), or the fields of the type */
+                    credential?: {
+                        [key: string]: unknown;
+                    };
+                    /** @description In its place: an opened config of an integration, of which the credential is taken */
+                    config?: {
+                        [key: string]: unknown;
+                    };
+                    account_id?: string | null;
+                    external_user_id?: string | null;
+                    replace?: boolean;
+                } & (unknown | unknown);
+            };
+        };
+        responses: {
+            /** @description The integration, whose credentials were replaced */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
+                };
+            };
+            /** @description The new integration */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Imported"];
                 };
             };
             default: components["responses"]["Error"];

@@ -112,8 +112,8 @@ const VERDICTS = {
 
 /** What happened, by action. A function gets the event. A rotation (`rotated`) is an event of the organization, so no integration shows it. */
 export const ACTIONS = {
-  connected: 'Connected',
-  reconnected: ({ reason }) => (reason === 'requested' ? 'Reconnected' : 'Connected again'),
+  connected: ({ reason }) => (reason === 'import' ? 'Imported' : 'Connected'),
+  reconnected: ({ reason }) => (reason === 'requested' ? 'Reconnected' : reason === 'import' ? 'Imported again' : 'Connected again'),
   opened: ({ reason }) => `Credentials opened ${PURPOSES[reason] ?? (reason ? `for “${reason.replaceAll('_', ' ')}”` : '')}`.trim(),
   refreshed: 'Access refreshed',
   refresh_failed: ({ outcome }) => (outcome === 'reconnect_required' ? 'Access could not be refreshed and has ended' : 'Access could not be refreshed'),

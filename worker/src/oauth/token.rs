@@ -159,9 +159,7 @@ fn grant(
     let lifetime = lifetime.or(provider.default_expires_in.map(i64::from));
     let metadata = provider.token_response_metadata.iter().filter_map(|name| {
         let value = body.get(name)?.as_str()?;
-        // PostgreSQL cannot store U+0000.
-        let storable = value.len() <= KEPT_MAX && !value.contains('\0');
-        storable.then(|| (name.clone(), value.to_owned()))
+        is_storable(value).then(|| (name.clone(), value.to_owned()))
     });
     let named = provider.identity.from == Source::TokenResponse;
     Ok(Grant {
@@ -177,8 +175,13 @@ fn grant(
 }
 
 /// The characters that a header can carry (RFC 6750, 2.1, and a few more): no white space, no control characters.
-fn is_usable(token: &str) -> bool {
+pub fn is_usable(token: &str) -> bool {
     token.len() <= TOKEN_MAX && token.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Whether a member of the token response can be stored. PostgreSQL cannot store U+0000.
+pub fn is_storable(value: &str) -> bool {
+    value.len() <= KEPT_MAX && !value.contains('\0')
 }
 
 /// The seconds of `expires_in`. A form, and the JSON of some providers, has the number as text. Zero, a negative number and more than ten years

@@ -143,7 +143,7 @@ fn exponents(value: &Value) -> usize {
     }
 }
 
-fn is_line(text: &str) -> bool {
+pub(super) fn is_line(text: &str) -> bool {
     (1..=200).contains(&text.chars().count()) && text.trim() == text && !text.contains(confusing)
 }
 

@@ -1,0 +1,227 @@
+//! A program stores a grant, or other credentials, that it already has: `POST /api/integrations/import`.
+//!
+//! The provider says whose credential it is before anything is stored. Until the import has succeeded, the grant is the source
+//! application's: it is never pending, and it is never revoked here.
+
+use crate::auth::service_key::Scope;
+use crate::connect::credential_connect;
+use crate::connect::store_connection::persistently;
+use crate::context::Context;
+use crate::credentials::{self, Row};
+use crate::db::{AdmitImport, ImportAdmitted, ImportConnection, Imported};
+use crate::error::{ClientError, Error, Result};
+use crate::health::verdict::judge;
+use crate::host::{self, now, random_uuid};
+use crate::http::Response;
+use crate::ids::{IntegrationId, OrganizationId, ServiceKeyId};
+use crate::oauth::Account;
+use crate::oauth::identity::{self, Asked};
+use crate::offer::Offer;
+use crate::service::connect_sessions::is_line;
+use crate::service::import_credential::{self, not_refreshable};
+use catalogue::{Auth, Source};
+use sealed::PlainConfig;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    organization_id: String,
+    integration_type: String,
+    credential: Option<Map<String, Value>>,
+    config: Option<Map<String, Value>>,
+    account_id: Option<String>,
+    external_user_id: Option<String>,
+    #[serde(default)]
+    replace: bool,
+}
+
+/// A checked credential, to be stored.
+struct Import<'a> {
+    key: ServiceKeyId,
+    organization: OrganizationId,
+    offer: &'a Offer,
+    account: Account,
+    config: PlainConfig,
+    admitted_at: String,
+}
+
+/// `POST /api/integrations/import`
+pub async fn import(context: &Context<'_>) -> Result<Response> {
+    const EXPECTED: &str = r#"expected {"organization_id","integration_type","credential" or "config","account_id"?,"external_user_id"?,"replace"?}"#;
+    let key = context.service_key(Scope::ConnectionsImport).await?;
+    let mut body: Body = context.json(EXPECTED).await?;
+    let organization = OrganizationId::parse(&body.organization_id)?;
+    if !body.external_user_id.as_deref().is_none_or(is_line) {
+        const LINE: &str =
+            "external_user_id must be 1 to 200 characters on one line, without surrounding blanks";
+        return Err(ClientError::Invalid(LINE).into());
+    }
+    let offer = context.settings.offer(&body.integration_type);
+    let offer = offer.ok_or(ClientError::UnknownProvider)?;
+    if offer.provider().identity.from == Source::TokenResponse {
+        return Err(ClientError::NotImportable.into());
+    }
+    let provider = offer.provider();
+    let given = match (body.credential.take(), body.config.take()) {
+        (Some(credential), None) => import_credential::read(provider, credential)?,
+        (None, Some(config)) => import_credential::of_config(provider, config)?,
+        _ => return Err(ClientError::Body(EXPECTED).into()),
+    };
+    let admitted_at = admit(context, key, organization, &body.integration_type).await?;
+    let account_id = body.account_id.as_deref();
+    let (account, config) = match offer {
+        Offer::OAuth(_) => of_grant(context, offer, given, account_id).await?,
+        Offer::Credentials(_) => of_fields(context, offer, given, account_id).await?,
+    };
+    let import = Import {
+        key,
+        organization,
+        offer,
+        account,
+        config,
+        admitted_at,
+    };
+    let (id, is_new) = store(context, &import, &body).await?;
+    let reason = not_refreshable(provider, &import.config);
+    let answer = json!({
+        "id": id,
+        "organization_id": organization,
+        "integration_type": body.integration_type,
+        "account_id": import.account.id,
+        "replaced": !is_new,
+        "refreshable": reason.is_none(),
+        "not_refreshable_reason": reason,
+    });
+    Ok(Response::json(if is_new { 201 } else { 200 }, &answer))
+}
+
+/// Counts the import. Returns the time.
+async fn admit(
+    context: &Context<'_>,
+    key: ServiceKeyId,
+    organization: OrganizationId,
+    kind: &str,
+) -> Result<String> {
+    let call = AdmitImport {
+        p_service_key: key,
+        p_organization_id: organization,
+        p_integration_type: kind,
+    };
+    match context.call(&call).await? {
+        ImportAdmitted::Admitted { at } => Ok(at),
+        ImportAdmitted::ForeignOrganization => Err(ClientError::ForeignOrganization.into()),
+        ImportAdmitted::Paused { seconds } => Err(ClientError::ProviderPaused { seconds }.into()),
+        ImportAdmitted::TooMany { seconds } => Err(ClientError::TooManyRequests { seconds }.into()),
+    }
+}
+
+/// Asks the provider whose grant it is. The grant is not ours: whatever the answer, it is not revoked.
+async fn of_grant(
+    context: &Context<'_>,
+    offer: &Offer,
+    config: PlainConfig,
+    account_id: Option<&str>,
+) -> Result<(Account, PlainConfig)> {
+    /// The pause after a 429 that asks for none, in seconds.
+    const PAUSE: u32 = 60;
+    let request = identity::request(offer, &config)
+        .ok_or(Error::provider("identity endpoint: nothing to ask it with"))?;
+    let answer = host::send(&request).await;
+    if let Ok(known) = &answer {
+        let pause = known.limits().pause(known.status(), now());
+        if known.status() == 429 || pause.is_some() {
+            let seconds = pause.unwrap_or(PAUSE);
+            return Err(ClientError::ProviderPaused { seconds }.into());
+        }
+    }
+    let answer = || match &answer {
+        Ok(answer) => Ok(answer.read()),
+        Err(error) => Err(*error),
+    };
+    if judge(offer, &config, None, answer(), Asked::All, false).is_refusal() {
+        let detail = "import: the identity endpoint rejects the token";
+        host::log::warning(&context.request_id, detail);
+        return Err(ClientError::CredentialsRefused.into());
+    }
+    let accounts = identity::read(offer, &config, answer(), Asked::All)?;
+    let count = accounts.len();
+    let mut accounts = accounts.into_iter();
+    let account = match account_id {
+        Some(id) => accounts.find(|account| account.id == id),
+        None if count > 1 => return Err(ClientError::SeveralAccounts.into()),
+        None => accounts.next(),
+    };
+    let account = account.ok_or(ClientError::OtherAccount)?;
+    let config = credentials::with_account(&config, offer.provider(), &account);
+    Ok((account, config))
+}
+
+/// Checks the fields of a credential as if a user had entered them.
+async fn of_fields(
+    context: &Context<'_>,
+    offer: &Offer,
+    given: PlainConfig,
+    account_id: Option<&str>,
+) -> Result<(Account, PlainConfig)> {
+    let (account, config) = credential_connect::checked(context, offer, given).await?;
+    if account_id.is_some_and(|id| id != account.id) {
+        // The token that was requested with them.
+        credential_connect::revoke(context, offer, &config).await;
+        return Err(ClientError::OtherAccount.into());
+    }
+    Ok((account, config))
+}
+
+/// Writes the row. Returns its id, and whether it is new.
+async fn store(
+    context: &Context<'_>,
+    import: &Import<'_>,
+    body: &Body,
+) -> Result<(IntegrationId, bool)> {
+    /// How often the database may name another row id.
+    const ATTEMPTS: usize = 3;
+    let provider = import.offer.provider();
+    let mut id = IntegrationId(random_uuid()?);
+    for _ in 0..ATTEMPTS {
+        let sealed = credentials::seal(
+            &context.settings.ring,
+            import.organization,
+            Row::Integration(id),
+            &import.config,
+            &mut host::random,
+        )?;
+        let call = ImportConnection {
+            p_id: id,
+            p_service_key: import.key,
+            p_organization_id: import.organization,
+            p_integration_type: &provider.kind,
+            p_external_account_id: &import.account.id,
+            p_name: &import.account.name,
+            p_config: &sealed,
+            p_granted_at: &import.admitted_at,
+            p_replace: body.replace,
+            p_is_grant: provider.auth == Auth::Oauth,
+            p_external_user_id: body.external_user_id.as_deref(),
+            p_request_id: &context.request_id,
+        };
+        return Err(match persistently(context, &call).await? {
+            Imported::Created => return Ok((id, true)),
+            Imported::Updated => return Ok((id, false)),
+            Imported::Exists { id: other } => {
+                id = other;
+                continue;
+            }
+            Imported::AlreadyConnected => ClientError::AlreadyConnected.into(),
+            Imported::ForeignOrganization => ClientError::ForeignOrganization.into(),
+            Imported::Outdated => ClientError::NewerCredentials.into(),
+            Imported::Refreshing => ClientError::RefreshInProgress.into(),
+            Imported::Revoking => ClientError::RevocationPending.into(),
+            Imported::Unknown => ClientError::UnknownIntegration.into(),
+        });
+    }
+    Err(Error::database_answer(
+        "import_connection: the account's row changed its id each time",
+    ))
+}
