@@ -11,6 +11,7 @@ use crate::commands::export::ExportArgs;
 use crate::commands::fence::FenceArgs;
 use crate::commands::generate::GenerateArgs;
 use crate::commands::id::IdArgs;
+use crate::commands::import::ImportArgs;
 use crate::commands::man::ManArgs;
 use crate::commands::registry::RegistryArgs;
 use crate::commands::retire::RetireArgs;
@@ -29,9 +30,9 @@ use crate::shown::on_one_line;
 use crate::version::VERSION;
 
 const AFTER_HELP: &str = "\
-Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 rows that no key opens, 4 rows whose key is not here, 130 or 143 stopped.
+Exit status: 0 done, 1 failed, 2 wrong arguments or settings, 3 rows that no key opens, 4 rows whose key is not here, 5 lines that were not imported, 130 or 143 stopped.
 keytool reads keys from ENCRYPTION_KEY and FALLBACK_ENCRYPTION_KEYS, or from files. It takes no key as an argument and reads no .env file.
-It connects to the database with DATABASE_URL, or with SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY.";
+It connects to the database with DATABASE_URL, or with SUPABASE_URL and SUPABASE_SERVICE_ROLE_KEY; to the worker's API with SERVICE_KEY.";
 
 /// Generates, checks and rotates the keys that seal the table integrations
 #[derive(Debug, Parser)]
@@ -80,6 +81,8 @@ pub enum Command {
     ServiceKey(ServiceKeyArgs),
     /// Write connections with their credentials to a file that is encrypted for an age recipient
     Export(ExportArgs),
+    /// Import connections from a file through the worker's API; run again, it stores nothing twice
+    Import(ImportArgs),
     /// Check the settings, the database, the keys and which keytool runs, and say what is wrong
     Doctor(DoctorArgs),
     /// Print the script that completes commands in a shell

@@ -19,6 +19,10 @@ pub enum ErrorKind {
     Key,
     /// The database failed, or is not in the state that the command needs.
     Database,
+    /// The worker failed, or cannot be reached.
+    Worker,
+    /// Lines of a file could not be imported. The others were.
+    Line,
     /// This machine: its files or its random source.
     Machine,
     /// The reader of stdout has closed it. Nothing is printed.

@@ -13,6 +13,8 @@ pub const DOES_NOT_OPEN: u8 = 3;
 /// Something is sealed with a key, or in a version, that this program was not given. Everything else was done, unless the message says that
 /// nothing was written.
 pub const KEY_MISSING: u8 = 4;
+/// Lines of a file were not imported. The others were.
+pub const NOT_IMPORTED: u8 = 5;
 /// A signal stopped it: this and the signal's number, as shells have it. 130 for Ctrl-C, 143 for TERM.
 const SIGNAL: u8 = 128;
 
@@ -22,7 +24,12 @@ pub fn status(kind: ErrorKind) -> u8 {
         ErrorKind::Caller => USAGE,
         ErrorKind::Row => DOES_NOT_OPEN,
         ErrorKind::Key => KEY_MISSING,
-        ErrorKind::Input | ErrorKind::Database | ErrorKind::Machine | ErrorKind::Reader => FAILED,
+        ErrorKind::Line => NOT_IMPORTED,
+        ErrorKind::Input
+        | ErrorKind::Database
+        | ErrorKind::Worker
+        | ErrorKind::Machine
+        | ErrorKind::Reader => FAILED,
         ErrorKind::Signal(number) => SIGNAL + number,
     }
 }

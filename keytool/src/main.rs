@@ -17,6 +17,7 @@ mod diagnosis;
 mod error;
 mod exit;
 mod failed;
+mod import;
 mod input;
 mod keys;
 mod output;
@@ -29,6 +30,7 @@ mod shown;
 mod signals;
 mod store;
 mod version;
+mod web;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,7 @@ fn run(args: &Args) -> error::Result<()> {
         Command::Registry(registry) => wait(json, async |p| registry::run(registry, keys, p).await),
         Command::ServiceKey(args) => wait(json, async |p| service_key::run(args, p).await),
         Command::Export(args) => wait(json, async |p| export::run(args, keys, p).await),
+        Command::Import(args) => wait(json, async |p| commands::import::run(args, keys, p).await),
         Command::Doctor(args) => wait(json, async |p| doctor::run(args, keys, p).await),
         Command::Completions(args) => completions::run(args, Args::command()),
         Command::Man(args) => man::run(args, Args::command()),

@@ -29,6 +29,8 @@ pub struct Progress {
     written: Cell<u64>,
     /// Written in all phases.
     rewrapped: Cell<u64>,
+    /// What happens to a row that is written.
+    verb: Cell<&'static str>,
     /// The planner's estimate of the number of rows, if there is one.
     estimate: Cell<Option<u64>>,
     stop: Cell<Option<Signal>>,
@@ -85,6 +87,7 @@ impl Progress {
             scanned: Cell::new(0),
             written: Cell::new(0),
             rewrapped: Cell::new(0),
+            verb: Cell::new("rewrapped"),
             estimate: Cell::new(None),
             stop: Cell::new(None),
         }
@@ -99,6 +102,11 @@ impl Progress {
         self.scanned.set(0);
         self.written.set(0);
         self.estimate.set(estimate.filter(|rows| *rows > 0));
+    }
+
+    /// The word for what happens to a row that is written.
+    pub fn writes_as(&self, verb: &'static str) {
+        self.verb.set(verb);
     }
 
     pub fn scanned(&self, rows: u64) {
@@ -188,9 +196,10 @@ impl Progress {
             _ => String::new(),
         };
         let message = format!(
-            "stopped by {}: {} rewrapped{left}",
+            "stopped by {}: {} {}{left}",
             signal.name,
-            rows(self.rewrapped.get())
+            rows(self.rewrapped.get()),
+            self.verb.get()
         );
         Error::new(ErrorKind::Signal(signal.number), message)
             .hint("nothing is half done: run it again, and it does what is left")
@@ -229,7 +238,7 @@ impl Progress {
         };
         let written = match self.written.get() {
             0 => String::new(),
-            rewrapped => format!(", {rewrapped} rewrapped"),
+            written => format!(", {written} {}", self.verb.get()),
         };
         let (phase, rate) = (self.phase.get(), self.rate());
         format!("{phase}: {}{of}{written}, {rate}/s", rows(scanned))

@@ -11,6 +11,8 @@ pub const FALLBACKS: &str = "FALLBACK_ENCRYPTION_KEYS";
 pub const DATABASE_URL: &str = "DATABASE_URL";
 pub const SUPABASE_URL: &str = "SUPABASE_URL";
 pub const SERVICE_KEY: &str = "SUPABASE_SERVICE_ROLE_KEY";
+/// A service key of the worker's API.
+pub const API_KEY: &str = "SERVICE_KEY";
 
 /// A secret setting. An empty one counts as unset, because an empty line in a settings file produces it.
 pub fn secret(name: &str) -> Result<Option<Zeroizing<String>>> {

@@ -15,6 +15,7 @@ pub mod export;
 pub mod fence;
 pub mod generate;
 pub mod id;
+pub mod import;
 pub mod man;
 pub mod open;
 pub mod registry;

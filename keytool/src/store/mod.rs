@@ -15,3 +15,4 @@ mod tls;
 pub use connect::Connector;
 pub use failure::{Failure, unexpected_outcome};
 pub use rows::{Function, NewServiceKey, Page, Patch, Row, Rows};
+pub use tls::read_authorities;

@@ -1,11 +1,8 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -14,34 +11,21 @@ use super::rows::{Answer, Function, Page, Patch, Row, Rows, texts};
 use super::tls::Authorities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
+use crate::web::Server;
 
 /// The largest response that is read. The database cuts a page of rows long before.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// A parsed `SUPABASE_URL` and service key.
 pub struct RestAddress {
-    agent: Agent,
-    base: String,
+    server: Server,
     key: Zeroizing<String>,
 }
 
 impl RestAddress {
     pub fn parse(url: &str, key: &str, authorities: Option<Authorities>) -> Result<Self> {
-        let base = url.trim().trim_end_matches('/');
-        let (scheme, rest) = base.split_once("://").unwrap_or_default();
-        let authority = rest.split('/').next().unwrap_or_default();
-        let is_local = is_local(authority);
-        let is_fine = !authority.is_empty()
-            && base.bytes().all(|c| c.is_ascii_graphic())
-            && !base.contains(['?', '#', '@'])
-            && (scheme == "https" || (scheme == "http" && is_local));
-        if !is_fine {
-            return Err(Error::new(
-                ErrorKind::Caller,
-                format!("{SUPABASE_URL} is no https address"),
-            )
-            .hint("it looks like https://your-project.supabase.co; http is for localhost only"));
-        }
+        let example = "https://your-project.supabase.co";
+        let server = Server::parse(SUPABASE_URL, example, url, authorities)?;
         let key = Zeroizing::new(key.trim().to_owned());
         if !key.bytes().all(|c| c.is_ascii_graphic()) {
             return Err(
@@ -49,41 +33,18 @@ impl RestAddress {
                     .hint("it is one word, beginning with sb_secret_ or eyJ"),
             );
         }
-        let roots = authorities.map_or(RootCerts::WebPki, |certificates| {
-            let certificates: Vec<_> = certificates
-                .iter()
-                .map(|certificate| Certificate::from_der(certificate).to_owned())
-                .collect();
-            RootCerts::new_with_certs(&certificates)
-        });
-        let mut config = Agent::config_builder()
-            // `refusal` reads the status. Redirects are not followed, so that the key is sent nowhere else.
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(Duration::from_secs(60)))
-            // Supabase rejects a secret key that is sent with a browser's user agent.
-            .user_agent(concat!("keytool/", env!("CARGO_PKG_VERSION")))
-            .tls_config(TlsConfig::builder().root_certs(roots).build());
-        if is_local {
-            config = config.proxy(None);
-        }
-        Ok(Self {
-            agent: config.build().new_agent(),
-            base: format!("{base}/rest/v1/rpc"),
-            key,
-        })
+        Ok(Self { server, key })
     }
 
     pub fn name(&self) -> &str {
-        self.base.strip_suffix("/rest/v1/rpc").unwrap_or(&self.base)
+        &self.server.base
     }
 
     /// Calls a function and reads its response.
     fn post(&self, function: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
-        let mut request = self
-            .agent
-            .post(format!("{}/{function}", self.base))
+        let Server { agent, base } = &self.server;
+        let mut request = agent
+            .post(format!("{base}/rest/v1/rpc/{function}"))
             .header("content-type", "application/json")
             .header("apikey", self.key.as_str());
         // A new key (sb_secret_) is not a token and must not be sent as one.
@@ -310,12 +271,4 @@ fn unreadable(error: impl std::fmt::Display) -> Failure {
         Cause::Refused,
         format_args!("an answer that is not PostgREST's: {error}"),
     )
-}
-
-fn is_local(authority: &str) -> bool {
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|c| c.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    matches!(host, "localhost" | "127.0.0.1" | "[::1]")
 }
