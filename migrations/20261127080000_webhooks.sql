@@ -17,7 +17,8 @@ comment on function private.webhook_types() is
 create table public.webhook_endpoints (
   -- Chosen by the worker, because the sealed secrets are bound to it.
   id uuid primary key,
-  organization_id uuid not null,
+  -- Null: it receives the events of all organizations. Only a service key of all can create it.
+  organization_id uuid,
   url text not null check (char_length(url) between 1 and 2048),
   events text[] check (cardinality(events) between 1 and 32 and events <@ private.webhook_types()),
   min_severity text check (min_severity in ('critical', 'high', 'medium', 'low', 'info')),
@@ -85,18 +86,39 @@ $$;
 comment on function private.shown_endpoint(webhook_endpoints) is
   'An endpoint as members of its organization see it.';
 
+create function private.sealing_organization(p_organization_id uuid) returns uuid
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+  select coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000');
+$$;
+
+comment on function private.sealing_organization(uuid) is
+  'The organization to which an endpoint''s secrets are bound: its own, or the nil UUID for one of the whole deployment.';
+
+create function private.lock_endpoints_of(p_organization_id uuid, p_user_id uuid, p_service_key uuid) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_organization_id is null then
+    return private.service_key_covers_all(p_service_key, 'webhooks:manage');
+  end if;
+  return private.lock_access(p_user_id, p_service_key, 'webhooks:manage', p_organization_id);
+end
+$$;
+
+comment on function private.lock_endpoints_of(uuid, uuid, uuid) is
+  'Whether a caller may manage the endpoints of an organization, like lock_access; null: those of the whole deployment.';
+
 create function private.lock_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid) returns public.webhook_endpoints
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e where e.id = p_id;
-  if not found or not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', v_row.organization_id) then
+  if not found or not private.lock_endpoints_of(v_row.organization_id, p_user_id, p_service_key) then
     return null;
   end if;
   -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and e.organization_id = v_row.organization_id
+    where e.id = p_id and e.organization_id is not distinct from v_row.organization_id
     for no key update;
   return v_row;
 end
@@ -114,12 +136,12 @@ declare
   v_row public.webhook_endpoints;
 begin
   -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
-  perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
+  perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || coalesce(p_organization_id::text, ''), 0));
 
-  if not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', p_organization_id) then
+  if not private.lock_endpoints_of(p_organization_id, p_user_id, p_service_key) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
-  if (select count(*) from public.webhook_endpoints e where e.organization_id = p_organization_id) >= 10 then
+  if (select count(*) from public.webhook_endpoints e where e.organization_id is not distinct from p_organization_id) >= 10 then
     return jsonb_build_object('outcome', 'too_many');
   end if;
 
@@ -131,7 +153,8 @@ end
 $$;
 
 comment on function public.create_webhook_endpoint(uuid, uuid, uuid, text, text[], jsonb, text, uuid) is
-  'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
+  'Creates an endpoint. p_organization_id null: for the events of all organizations, by a service key of all. Returns created, '
+  'not_a_member or too_many (ten an organization, and ten of the whole deployment).';
 
 create function public.change_webhook_endpoint(p_id uuid, p_user_id uuid, p_changes jsonb, p_service_key uuid default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -194,16 +217,17 @@ comment on function public.delete_webhook_endpoint(uuid, uuid, uuid) is
   'Deletes an endpoint with its pending deliveries. Returns deleted or unknown.';
 
 create function public.find_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid default null) returns jsonb
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_row public.webhook_endpoints;
 begin
-  select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and private.has_write_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
-  if not found then
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
+  if v_row.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  return jsonb_build_object('outcome', 'found', 'organization_id', v_row.organization_id, 'config', v_row.config);
+  return jsonb_build_object(
+    'outcome', 'found', 'organization_id', private.sealing_organization(v_row.organization_id), 'config', v_row.config
+  );
 end
 $$;
 
@@ -264,8 +288,8 @@ create table public.webhook_deliveries (
   -- The order of an integration's events at an endpoint. A writer of an integration holds its row lock, so this is the order of the
   -- commits.
   position bigint not null unique default nextval('private.webhook_positions'),
-  -- Copied from the event, so that members can read a delivery in one place.
-  organization_id uuid not null,
+  -- The endpoint's, so that those who see the endpoint can read a delivery in one place.
+  organization_id uuid,
   integration_id uuid not null,
   type text not null,
   occurred_at timestamptz not null,
@@ -329,7 +353,7 @@ begin
   -- Locked, so that no endpoint is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
-    where w.organization_id = p_organization_id and w.enabled and (w.events is null or p_type = any (w.events))
+    where (w.organization_id = p_organization_id or w.organization_id is null) and w.enabled and (w.events is null or p_type = any (w.events))
       and (
         p_severity is null or w.min_severity is null
         or array_position(c_severities, p_severity) >= array_position(c_severities, w.min_severity)
@@ -347,14 +371,15 @@ begin
   -- The outbox is bounded: beyond 10,000 waiting deliveries of an endpoint the next ones are stored as failed, and can be sent again on
   -- request.
   insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at, state, last_error)
-    select e.id, v_event.id, v_event.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
+    select e.id, v_event.id, e.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
       case when b.is_full then 'failed' else 'pending' end, case when b.is_full then 'overflow' end
-    from unnest(v_endpoints) e (id)
+    from public.webhook_endpoints e
     cross join lateral (
       select count(*) >= 10000 as is_full from (
         select from public.webhook_deliveries d where d.endpoint_id = e.id and d.state = 'pending' limit 10000
       ) p
-    ) b;
+    ) b
+    where e.id = any (v_endpoints);
 end
 $$;
 
@@ -577,7 +602,7 @@ begin
   select jsonb_agg(
     jsonb_build_object(
       'endpoint_id', e.id,
-      'organization_id', e.organization_id,
+      'organization_id', private.sealing_organization(e.organization_id),
       'url', e.url,
       'config', e.config,
       'both', coalesce(e.previous_secret_ends_at > now(), false),
@@ -716,6 +741,8 @@ comment on function public.replay_webhook_delivery(uuid, uuid, uuid, uuid) is
 revoke all on function 
   private.webhook_types(),
   private.shown_endpoint(webhook_endpoints),
+  private.sealing_organization(uuid),
+  private.lock_endpoints_of(uuid, uuid, uuid),
   private.lock_endpoint(uuid, uuid, uuid),
   private.enqueue_event(uuid, uuid, text, jsonb, text),
   private.webhook_data(integrations, text),

@@ -169,7 +169,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   union all
   select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
   union all
-  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e
+  select 'webhook_endpoints', e.id, private.sealing_organization(e.organization_id), e.id, e.config from public.webhook_endpoints e
   union all
   select 'oauth_apps', a.id, a.organization_id, a.id, a.config from private.oauth_apps a;
 $$;
@@ -355,7 +355,7 @@ begin
       (
         select jsonb_agg(jsonb_build_object('table', s.name, 'id', s.id, 'organization_id', s.organization_id, 'config', s.config))
         from (
-          select 'webhook_endpoints' as name, w.id, w.organization_id, w.config from public.webhook_endpoints w
+          select 'webhook_endpoints' as name, w.id, private.sealing_organization(w.organization_id) as organization_id, w.config from public.webhook_endpoints w
           where w.config->'_enc'->>'kid' = any (p_kids)
           union all
           select 'oauth_apps', a.id, a.organization_id, a.config from private.oauth_apps a

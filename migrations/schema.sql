@@ -737,7 +737,7 @@ create table public.webhook_deliveries (
   endpoint_id uuid not null,
   event_id uuid not null,
   position bigint default nextval('private.webhook_positions'::regclass) not null,
-  organization_id uuid not null,
+  organization_id uuid,
   integration_id uuid not null,
   type text not null,
   occurred_at timestamp with time zone not null,
@@ -773,7 +773,7 @@ grant select (endpoint_id, event_id, position, organization_id, integration_id, 
 
 create table public.webhook_endpoints (
   id uuid not null,
-  organization_id uuid not null,
+  organization_id uuid,
   url text not null,
   -- The event types that the endpoint receives. Null: all, including future ones.
   events text[],
@@ -2300,7 +2300,7 @@ begin
   -- Locked, so that no endpoint is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
-    where w.organization_id = p_organization_id and w.enabled and (w.events is null or p_type = any (w.events))
+    where (w.organization_id = p_organization_id or w.organization_id is null) and w.enabled and (w.events is null or p_type = any (w.events))
       and (
         p_severity is null or w.min_severity is null
         or array_position(c_severities, p_severity) >= array_position(c_severities, w.min_severity)
@@ -2318,14 +2318,15 @@ begin
   -- The outbox is bounded: beyond 10,000 waiting deliveries of an endpoint the next ones are stored as failed, and can be sent again on
   -- request.
   insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at, state, last_error)
-    select e.id, v_event.id, v_event.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
+    select e.id, v_event.id, e.organization_id, v_event.integration_id, v_event.type, v_event.occurred_at,
       case when b.is_full then 'failed' else 'pending' end, case when b.is_full then 'overflow' end
-    from unnest(v_endpoints) e (id)
+    from public.webhook_endpoints e
     cross join lateral (
       select count(*) >= 10000 as is_full from (
         select from public.webhook_deliveries d where d.endpoint_id = e.id and d.state = 'pending' limit 10000
       ) p
-    ) b;
+    ) b
+    where e.id = any (v_endpoints);
 end
 $function$;
 comment on function private.enqueue_event(uuid,uuid,text,jsonb,text) is 'Puts an event into the outbox in the caller''s transaction. Writes nothing if no endpoint receives it.';
@@ -2753,17 +2754,32 @@ declare
   v_row public.webhook_endpoints;
 begin
   select * into v_row from public.webhook_endpoints e where e.id = p_id;
-  if not found or not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', v_row.organization_id) then
+  if not found or not private.lock_endpoints_of(v_row.organization_id, p_user_id, p_service_key) then
     return null;
   end if;
   -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and e.organization_id = v_row.organization_id
+    where e.id = p_id and e.organization_id is not distinct from v_row.organization_id
     for no key update;
   return v_row;
 end
 $function$;
 comment on function private.lock_endpoint(uuid,uuid,uuid) is 'Locks and returns an endpoint if the caller has access to its organization; null otherwise.';
+
+CREATE OR REPLACE FUNCTION private.lock_endpoints_of(p_organization_id uuid, p_user_id uuid, p_service_key uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_organization_id is null then
+    return private.service_key_covers_all(p_service_key, 'webhooks:manage');
+  end if;
+  return private.lock_access(p_user_id, p_service_key, 'webhooks:manage', p_organization_id);
+end
+$function$;
+comment on function private.lock_endpoints_of(uuid,uuid,uuid) is 'Whether a caller may manage the endpoints of an organization, like lock_access; null: those of the whole deployment.';
 
 CREATE OR REPLACE FUNCTION private.lock_lease(p_id uuid, p_owner uuid, p_generation bigint)
  RETURNS text
@@ -3488,11 +3504,21 @@ AS $function$
   union all
   select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
   union all
-  select 'webhook_endpoints', e.id, e.organization_id, e.id, e.config from public.webhook_endpoints e
+  select 'webhook_endpoints', e.id, private.sealing_organization(e.organization_id), e.id, e.config from public.webhook_endpoints e
   union all
   select 'oauth_apps', a.id, a.organization_id, a.id, a.config from private.oauth_apps a;
 $function$;
 comment on function private.sealed_elsewhere_rows() is 'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets, secrets of OAuth apps. sealed_for is the id that their values are bound to.';
+
+CREATE OR REPLACE FUNCTION private.sealing_organization(p_organization_id uuid)
+ RETURNS uuid
+ LANGUAGE sql
+ IMMUTABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select coalesce(p_organization_id, '00000000-0000-0000-0000-000000000000');
+$function$;
+comment on function private.sealing_organization(uuid) is 'The organization to which an endpoint''s secrets are bound: its own, or the nil UUID for one of the whole deployment.';
 
 CREATE OR REPLACE FUNCTION private.service_key_covers(p_id uuid, p_scope text, p_organization_id uuid)
  RETURNS boolean
@@ -5127,7 +5153,7 @@ begin
   select jsonb_agg(
     jsonb_build_object(
       'endpoint_id', e.id,
-      'organization_id', e.organization_id,
+      'organization_id', private.sealing_organization(e.organization_id),
       'url', e.url,
       'config', e.config,
       'both', coalesce(e.previous_secret_ends_at > now(), false),
@@ -5627,12 +5653,12 @@ declare
   v_row public.webhook_endpoints;
 begin
   -- Concurrent calls of an organization queue here. If they counted at the same time, each would see room for one more.
-  perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || p_organization_id, 0));
+  perform pg_advisory_xact_lock(hashtextextended('webhook_endpoints ' || coalesce(p_organization_id::text, ''), 0));
 
-  if not private.lock_access(p_user_id, p_service_key, 'webhooks:manage', p_organization_id) then
+  if not private.lock_endpoints_of(p_organization_id, p_user_id, p_service_key) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
-  if (select count(*) from public.webhook_endpoints e where e.organization_id = p_organization_id) >= 10 then
+  if (select count(*) from public.webhook_endpoints e where e.organization_id is not distinct from p_organization_id) >= 10 then
     return jsonb_build_object('outcome', 'too_many');
   end if;
 
@@ -5642,7 +5668,7 @@ begin
   return jsonb_build_object('outcome', 'created', 'endpoint', private.shown_endpoint(v_row));
 end
 $function$;
-comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text,uuid) is 'Creates an endpoint. Returns created, not_a_member or too_many (ten an organization).';
+comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text,uuid) is 'Creates an endpoint. p_organization_id null: for the events of all organizations, by a service key of all. Returns created, not_a_member or too_many (ten an organization, and ten of the whole deployment).';
 grant execute on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.declare_fence(p_kids text[])
@@ -6011,18 +6037,19 @@ grant execute on function find_opened_connect_session(uuid,text) to service_role
 CREATE OR REPLACE FUNCTION public.find_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
- STABLE SECURITY DEFINER
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
   v_row public.webhook_endpoints;
 begin
-  select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and private.has_write_access(p_user_id, p_service_key, 'webhooks:manage', e.organization_id);
-  if not found then
+  v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
+  if v_row.id is null then
     return jsonb_build_object('outcome', 'unknown');
   end if;
-  return jsonb_build_object('outcome', 'found', 'organization_id', v_row.organization_id, 'config', v_row.config);
+  return jsonb_build_object(
+    'outcome', 'found', 'organization_id', private.sealing_organization(v_row.organization_id), 'config', v_row.config
+  );
 end
 $function$;
 comment on function find_webhook_endpoint(uuid,uuid,uuid) is 'Reads an endpoint''s sealed secrets for a change of the secret. Returns found or unknown.';
@@ -7051,7 +7078,7 @@ begin
       (
         select jsonb_agg(jsonb_build_object('table', s.name, 'id', s.id, 'organization_id', s.organization_id, 'config', s.config))
         from (
-          select 'webhook_endpoints' as name, w.id, w.organization_id, w.config from public.webhook_endpoints w
+          select 'webhook_endpoints' as name, w.id, private.sealing_organization(w.organization_id) as organization_id, w.config from public.webhook_endpoints w
           where w.config->'_enc'->>'kid' = any (p_kids)
           union all
           select 'oauth_apps', a.id, a.organization_id, a.config from private.oauth_apps a

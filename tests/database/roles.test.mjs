@@ -83,7 +83,7 @@ async function organization() {
 const KEYS = ["create_service_key", "list_service_keys"];
 /** They concern what the user has begun, the worker itself, or only a count; or they only read. */
 const OTHERS = [
-  "abandon_connection", "add_pending_connection", "admit_write", "list_oauth_apps", "pending_connection", "revoke_service_key", "settle_checks",
+  "abandon_connection", "add_pending_connection", "admit_write", "export_events", "list_oauth_apps", "pending_connection", "revoke_service_key", "settle_checks",
   "settle_refreshes",
 ];
 

@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 
 import { addMember, call, completion, config, disconnection, insertIntegration, KID, lockWait, startServer } from "./support.mjs";
-import { deliveriesOf, endpointOf } from "./webhooks.mjs";
+import { deliveriesOf, endpointArgs, endpointOf } from "./webhooks.mjs";
 
 let server, project, owner, service;
 before(async () => {
@@ -170,6 +170,57 @@ describe("who is told", () => {
     assert.deepEqual(await of(off), []);
     const events = await owner`select id from private.webhook_events where integration_id = ${id}`;
     assert.equal(events.length, 2, "an event is one, however many hear of it");
+  });
+
+  // Threat model 222.
+  test("an endpoint of the whole deployment gets the events of all organizations, and only a key of all sees and manages it", async () => {
+    const key = async (organization) => (await call(service, "create_service_key", {
+      p_user_id: null, p_organization_id: organization, p_name: "operator", p_prefix: "sik_abcd", p_scopes: ["webhooks:manage"],
+      p_hash: randomUUID().replaceAll("-", "").repeat(2),
+    })).service_key.id;
+    const [one, two, operator] = [randomUUID(), randomUUID(), await key(null)];
+    const create = (over) => call(service, "create_webhook_endpoint", endpointArgs(null, { p_user_id: null, p_service_key: operator, ...over }));
+    const own = await key(one);
+    for (const wrong of [{ p_service_key: own }, { p_service_key: null }, { p_service_key: null, p_user_id: one }]) {
+      assert.deepEqual(await create(wrong), { outcome: "not_a_member" });
+    }
+    const { endpoint } = await create({ p_events: ["connection.created"] });
+    assert.equal(endpoint.organization_id, null);
+    for (let i = 1; i < 10; i++) assert.equal((await create({ p_events: ["connection.deleted"] })).outcome, "created");
+    assert.deepEqual(await create(), { outcome: "too_many" });
+
+    const mine = await endpointOf(service, one);
+    const ids = [await insertIntegration(service, { organization_id: one }), await insertIntegration(service, { organization_id: two })];
+    const got = await owner`
+      select d.organization_id, w.data->>'organization_id' as of from public.webhook_deliveries d join private.webhook_events w on w.id = d.event_id
+      where d.endpoint_id = ${endpoint.id} order by d.position`;
+    assert.deepEqual(got.map((row) => ({ ...row })), [{ organization_id: null, of: one }, { organization_id: null, of: two }]);
+    const { deliveries } = await call(service, "claim_webhook_deliveries", { p_owner: randomUUID(), p_limit: 100 });
+    const claimed = deliveries.filter(({ data }) => ids.includes(data.integration_id));
+    assert.deepEqual(claimed.map(({ endpoint_id }) => endpoint_id).sort(), [endpoint.id, endpoint.id, mine.id].sort());
+    assert.ok(claimed.filter(({ endpoint_id }) => endpoint_id === endpoint.id).every(({ organization_id }) => organization_id === "00000000-0000-0000-0000-000000000000"));
+
+    const seen = (sql) => sql`select endpoint_id from public.webhook_deliveries where endpoint_id = ${endpoint.id}`.then(({ length }) => length);
+    assert.equal(await seen(project.user(one)), 0);
+    assert.equal((await project.user(one)`select id from public.webhook_endpoints where organization_id is null`).length, 0);
+    const about = (caller) => ({ p_id: endpoint.id, p_user_id: null, ...caller });
+    for (const caller of [{ p_user_id: one }, { p_service_key: own }, {}]) {
+      assert.deepEqual(await call(service, "find_webhook_endpoint", about(caller)), { outcome: "unknown" });
+      assert.deepEqual(await call(service, "change_webhook_endpoint", { ...about(caller), p_changes: service.json({ enabled: false }) }), { outcome: "unknown" });
+      assert.deepEqual(await call(service, "delete_webhook_endpoint", about(caller)), { outcome: "unknown" });
+    }
+    for (const [who, count] of [[operator, 10], [own, 0]]) {
+      const rows = await service.begin(async (sql) => {
+        await sql`select set_config('request.headers', ${JSON.stringify({ "x-service-key-id": who })}, true)`;
+        return sql`select id from public.service_webhook_endpoints where organization_id is null`;
+      });
+      assert.equal(rows.length, count);
+    }
+    const [{ config }] = await owner`select config from private.sealed_elsewhere_rows() where id = ${endpoint.id} and organization_id = '00000000-0000-0000-0000-000000000000'`;
+    assert.ok(config.secret);
+    assert.equal((await call(service, "change_webhook_endpoint", { ...about({ p_service_key: operator }), p_changes: service.json({ enabled: false }) })).outcome, "changed");
+    assert.deepEqual(await call(service, "delete_webhook_endpoint", about({ p_service_key: operator })), { outcome: "deleted" });
+    await owner`delete from public.webhook_endpoints where organization_id is null`;
   });
 
   test("a change goes through while an endpoint is being deleted, and that endpoint gets nothing", async () => {

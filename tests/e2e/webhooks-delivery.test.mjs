@@ -15,6 +15,7 @@ import { ownStackFixture } from "../support/own-stack.mjs";
 import { startReceiver, status } from "../support/receiver.mjs";
 import { redemptionOf, refresh, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
 import { SecretCanaries } from "../support/secret-canaries.mjs";
+import { operatorsProgram } from "../support/service-keys.mjs";
 
 const ALL = "/api/webhooks";
 
@@ -310,20 +311,28 @@ describe("a webhook", () => {
   });
 
   describe("in a rotation of the key", () => {
-    it("the schedule moves webhook secrets to the new key, and they sign as before", async () => {
-      const mine = await owner();
+    it("the schedule moves webhook secrets to the new key, and they sign as before", async (t) => {
+      const [mine, operators] = [await owner(), await startReceiver()];
+      t.after(() => operators.stop());
       const rotated = (await mine.browser.post(`${ALL}/${mine.webhook.id}/secret`, {})).expect(200).json;
+      // Threat model 222.
+      const operator = await operatorsProgram(fixture.sql, fixture.worker, "webhooks:manage");
+      (await operator.post(ALL, { url: receiver.url })).expect(400, "invalid_request");
+      const wide = (await operator.post(ALL, { url: operators.url, organization_id: null })).expect(201).json;
+      assert.equal(wide.organization_id, null);
+      (await mine.browser.get(`${ALL}/${wide.id}/deliveries`)).expect(404, "not_found");
       const key = randomBytes(32);
       const newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: fixture.info.encryption_key });
       const old = keyId(Buffer.from(fixture.info.encryption_key, "base64"));
       const [{ fence }] = await fixture.sql`select public.declare_fence(array[${keyId(key)}]) ->> 'fence' as fence`;
       const retire = async () => (await fixture.sql`select public.retire_key(${old}, ${fence}) as answer`)[0].answer;
       try {
-        assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 1 } });
+        assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 2 } });
         (await mine.browser.post(ALL, { url: receiver.url })).expect(503);
-        await happened(mine);
+        await happened(mine, randomUUID(), { organization_id: mine.organization });
         await newer.scheduled();
         for (const secret of [mine.webhook.secret, rotated.secret]) assert.equal(receiver.events(secret).length, 1);
+        assert.deepEqual(operators.events(wide.secret).map(({ data }) => data.organization_id), [mine.organization]);
         const [row] = await fixture.sql`select * from public.webhook_endpoints where id = ${mine.webhook.id}`;
         assert.equal(row.config._enc.kid, keyId(key));
         assert.deepEqual(opened({ encryption_key: key.toString("base64") }, row), {
@@ -332,6 +341,7 @@ describe("a webhook", () => {
         await fixture.sql`delete from public.integrations`;
         assert.deepEqual(await retire(), { outcome: "retired" });
       } finally {
+        await fixture.sql`delete from public.webhook_endpoints where id = ${wide.id}`;
         await fixture.sql`select public.lift_fence()`;
         await fixture.sql`delete from public.key_registry`;
       }

@@ -85,6 +85,11 @@ id! {
     MuteId, "the mute's id must be a UUID"
 }
 
+impl OrganizationId {
+    /// No organization's id. Secrets of the whole deployment are bound to it.
+    pub const NIL: Self = Self(Uuid::nil());
+}
+
 impl UserId {
     /// The user's personal organization.
     pub fn personal_organization(self) -> OrganizationId {

@@ -826,7 +826,10 @@ export interface paths {
         /** The webhooks of an organization */
         get: operations["listWebhooks"];
         put?: never;
-        /** Adds a webhook */
+        /**
+         * Adds a webhook
+         * @description For a service key of all organizations, an `organization_id` of null stands for all of them.
+         */
         post: operations["addWebhook"];
         delete?: never;
         options?: never;
@@ -1293,7 +1296,8 @@ export interface components {
         };
         WebhookProperties: {
             id: components["schemas"]["Id"];
-            organization_id: components["schemas"]["Id"];
+            /** @description Null: it gets the events of all organizations. */
+            organization_id: components["schemas"]["OptionalId"];
             url: string;
             events: components["schemas"]["EventTypes"];
             min_severity: components["schemas"]["OptionalSeverity"];

@@ -56,6 +56,7 @@ pub enum ClaimingDeliveries {
 #[derive(Deserialize)]
 pub struct Delivery {
     pub endpoint_id: EndpointId,
+    /// The organization that the secrets are bound to.
     pub organization_id: OrganizationId,
     pub url: String,
     /// Its secrets, sealed.

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 #[derive(Deserialize, Debug, Serialize)]
 pub struct Endpoint {
     id: EndpointId,
-    organization_id: OrganizationId,
+    /// None: it receives the events of all organizations.
+    organization_id: Option<OrganizationId>,
     url: String,
     events: Option<Vec<String>>,
     min_severity: Option<Severity>,
@@ -28,7 +29,8 @@ pub struct CreateEndpoint<'a> {
     pub p_id: EndpointId,
     #[serde(flatten)]
     pub caller: Caller,
-    pub p_organization_id: OrganizationId,
+    /// None: the events of all organizations.
+    pub p_organization_id: Option<OrganizationId>,
     pub p_url: &'a str,
     /// The events that it receives; None: all.
     pub p_events: Option<&'a [EventType]>,
@@ -158,6 +160,7 @@ pub struct FindEndpoint {
 pub enum EndpointFound {
     /// The user may see it.
     Found {
+        /// The organization that the secrets are bound to.
         organization_id: OrganizationId,
         /// Its secrets, sealed.
         config: StoredConfig,

@@ -56,7 +56,8 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Body {
-        organization_id: Option<String>,
+        #[serde(default, deserialize_with = "json::given")]
+        organization_id: Option<Option<String>>,
         url: String,
         events: Option<Vec<EventType>>,
         min_severity: Option<Severity>,
@@ -67,18 +68,23 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
             r#"expected {"organization_id"?,"url","events"?,"min_severity"?}; events must be documented types, min_severity critical, high, medium, low or info"#,
         )
         .await?;
-    let named = body.organization_id.as_deref();
+    let named = body.organization_id.as_ref().and_then(Option::as_deref);
     let named = named.map(OrganizationId::parse).transpose()?;
     let organization = named.or(principal.organization);
-    let organization = organization.ok_or(ClientError::Invalid(
-        "organization_id is required with a service key of all organizations",
-    ))?;
+    // Not by omission: an endpoint of all organizations has to be asked for.
+    if organization.is_none() && body.organization_id.is_none() {
+        return Err(ClientError::Invalid(
+            "organization_id is required with a service key of all organizations; null stands for all of them",
+        )
+        .into());
+    }
     let url = url_policy::check(&body.url, context.settings.webhook_loopback)?;
     let events = body.events.as_deref();
     check_events(events)?;
     let id = EndpointId(random_uuid()?);
     let secret = SigningSecret::from_bytes(random_bytes()?);
-    let config = seal(context, organization, id, &secret::config(&secret, None))?;
+    let bound_to = organization.unwrap_or(OrganizationId::NIL);
+    let config = seal(context, bound_to, id, &secret::config(&secret, None))?;
     let call = CreateEndpoint {
         p_id: id,
         caller: principal.caller,
