@@ -1,4 +1,4 @@
-// A program imports a grant that another application has: the provider says whose it is, and nothing is revoked (threat model 231 to 233).
+// A program imports a grant that another application has: the provider says whose it is, and nothing is revoked (threat model 241 to 243).
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -117,7 +117,7 @@ describe("an import", { concurrency: true }, () => {
     assert.ok(await takesAccessToken(fixture.info, credential.access_token), "the grant is alive");
   });
 
-  // Threat model 234.
+  // Threat model 244.
   it("keytool imports a file: the bad lines are reported, the rest is done, and run again it doubles nothing", async () => {
     const grants = [await grant(), await grant()];
     const operator = await operatorsProgram(fixture.sql, fixture.worker, IMPORT);
