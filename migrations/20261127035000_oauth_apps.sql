@@ -6,7 +6,7 @@ create table private.oauth_apps (
   id uuid primary key,
   organization_id uuid not null,
   integration_type text not null check (char_length(integration_type) between 1 and 64),
-  name text not null check (char_length(name) between 1 and 100),
+  name text not null check (char_length(name) between 1 and 200),
   -- It never changes: tokens belong to a client.
   client_id text not null check (char_length(client_id) between 1 and 512),
   -- The part of the provider's URLs that each app configures, for the few types that have one.

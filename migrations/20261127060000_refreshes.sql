@@ -268,6 +268,7 @@ begin
     'config', case when p_read then v_row.config::text end,
     'version', case when p_read then private.version_of(v_row.config) end,
     'status', v_row.status,
+    'status_reason', v_row.status_reason,
     'expires_at', v_row.token_expires_at,
     'paused_seconds', ceil(extract(epoch from v_paused_until - now()))::integer,
     'settled', coalesce(v_lease.settled_at > now() - interval '30 seconds', false)

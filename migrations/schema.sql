@@ -129,7 +129,7 @@ create table private.oauth_apps (
   constraint oauth_apps_client_id_check CHECK (((char_length(client_id) >= 1) AND (char_length(client_id) <= 512))),
   constraint oauth_apps_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 16384))),
   constraint oauth_apps_integration_type_check CHECK (((char_length(integration_type) >= 1) AND (char_length(integration_type) <= 64))),
-  constraint oauth_apps_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 100))),
+  constraint oauth_apps_name_check CHECK (((char_length(name) >= 1) AND (char_length(name) <= 200))),
   constraint oauth_apps_slug_check CHECK ((slug ~ '^[A-Za-z0-9_-]{1,100}$'::text))
 );
 alter table private.oauth_apps enable row level security;
@@ -4891,6 +4891,7 @@ begin
     'config', case when p_read then v_row.config::text end,
     'version', case when p_read then private.version_of(v_row.config) end,
     'status', v_row.status,
+    'status_reason', v_row.status_reason,
     'expires_at', v_row.token_expires_at,
     'paused_seconds', ceil(extract(epoch from v_paused_until - now()))::integer,
     'settled', coalesce(v_lease.settled_at > now() - interval '30 seconds', false)

@@ -71,7 +71,7 @@ describe("an app", () => {
     assert.deepEqual(await change({ p_id: app.id, p_user_id: user, p_read: app.config, p_config: secrets() }), { outcome: "outdated" });
   });
 
-  // Threat model 230.
+  // Threat model 240.
   test("is another organization's to nobody: not read, changed, deleted, or connected with", async () => {
     const [user, other] = [randomUUID(), randomUUID()];
     const app = await create(user);
@@ -124,7 +124,7 @@ describe("an app", () => {
 
   test("rejects values out of bounds", async () => {
     for (const over of [
-      { p_name: "" }, { p_name: "x".repeat(101) }, { p_client_id: "" }, { p_client_id: "x".repeat(513) }, { p_slug: "a/b" }, { p_slug: "" },
+      { p_name: "" }, { p_name: "x".repeat(201) }, { p_client_id: "" }, { p_client_id: "x".repeat(513) }, { p_slug: "a/b" }, { p_slug: "" },
       { p_config: secrets(KID.a, { client_secret: "x".repeat(16384) }) },
     ]) {
       await assert.rejects(call(service, "create_oauth_app", creation(randomUUID(), over)), { code: "23514" });
@@ -133,7 +133,7 @@ describe("an app", () => {
 });
 
 describe("a grant", () => {
-  // Threat model 231.
+  // Threat model 241.
   test("names the app that it was issued to at every step, from the request to its revocation", async () => {
     const user = randomUUID();
     const app = await create(user);
@@ -292,7 +292,7 @@ describe("an app that is deleted", () => {
   });
 });
 
-// Threat model 232.
+// Threat model 242.
 describe("what one client suffers", () => {
   const due = async (p_types) => {
     const [refreshes, checks] = await Promise.all([

@@ -5,6 +5,8 @@ import { randomBytes, randomUUID } from "node:crypto";
 import { afterEach, before, beforeEach, describe, it } from "node:test";
 
 import { keyId } from "../format/format.mjs";
+import { BrowserSession } from "../support/browser-session.mjs";
+import { registerClient } from "../support/clients.mjs";
 import { answer, late } from "../support/faults.mjs";
 import { takesAccessToken } from "../support/grants.mjs";
 import { opened } from "../support/integrations.mjs";
@@ -37,6 +39,32 @@ describe("the schedule", () => {
     }
     await fixture.worker.scheduled();
     assert.deepEqual([soon, over, fresh, lost].map(redemptions), [1, 1, 0, 0], "a second run finds nothing to do");
+  });
+
+  // Threat model 241.
+  it("the schedule refreshes and revokes the grants of organizations' own apps, also where the deployment has no client", async () => {
+    const browser = await BrowserSession.signedIn(fixture.worker);
+    const client = await registerClient(fixture.info, [`${fixture.worker.url}/api/auth/callback/supabase`]);
+    const { client_id, client_secret } = client;
+    const app = { integration_type: "supabase", name: "Ours", client_id, client_secret };
+    const { id: oauth_app_id } = (await browser.post("/api/oauth-apps", app)).expect(201).json;
+    const login = `own-${randomUUID()}`;
+    const id = await browser.connect(login, { oauth_app_id });
+    const { refresh_token } = await tokensOf(fixture, id);
+    await setTokenExpiry(fixture, id, 60);
+    const bare = await start({ SUPABASE_CLIENT_ID: undefined, SUPABASE_CLIENT_SECRET: undefined, CREDENTIAL_TYPES: "stripe" });
+    await bare.scheduled();
+    const [redemption, ...more] = fixture.server.requests.filter(redemptionOf(refresh_token));
+    assert.deepEqual([redemption.headers.authorization, more.length], [`Basic ${Buffer.from(`${client_id}:${client_secret}`).toString("base64")}`, 0]);
+    await assertAlive(fixture, id);
+    // The grant that another app's replaces is revoked with its own.
+    const replaced = await tokensOf(fixture, id);
+    (await browser.get(await browser.reconsent(id, login, { oauth_app_id: null }))).expect(303);
+    await bare.scheduled();
+    const revocations = fixture.server.requests.filter(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(replaced.refresh_token));
+    assert.deepEqual(revocations.map(({ body }) => JSON.parse(body).client_id), [client_id]);
+    assert.equal((await fixture.sql`select from private.pending_revocations where sealed_for = ${id}`).length, 0);
+    await assertAlive(fixture, id);
   });
 
   it("the schedule and callers at the same time make one redemption", async () => {

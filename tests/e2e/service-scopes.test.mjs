@@ -14,9 +14,10 @@ import { until } from "../support/wait.mjs";
 const SCOPES = ["connections:read", "connections:credentials", "connections:write", "connections:import", "connect_sessions:write", "webhooks:manage", "findings:read"];
 const LISTED = [
   "id", "organization_id", "integration_type", "name", "status", "created_at", "status_reason", "scan_schedule", "last_checked_at", "next_check_at", "token_expires_at", "external_user_id", "connected_by", "tags",
-  "account_id", "granted_scopes", "missing_scopes",
+  "account_id", "granted_scopes", "missing_scopes", "oauth_app_id",
 ];
 const URL_OF_RECEIVER = "https://receiver.example.com/hook";
+const APP = { integration_type: "supabase", name: "Ours", client_id: "their-client", client_secret: "secret" };
 
 /** The routes that programs have, with the scope of each. */
 const routesOf = (id) => [
@@ -28,6 +29,10 @@ const routesOf = (id) => [
   ["connections:write", "post", `/api/integrations/${id}/check`],
   ["connections:write", "post", `/api/integrations/${id}/refresh`],
   ["connections:write", "delete", `/api/integrations/${id}`],
+  ["connections:read", "get", "/api/oauth-apps"],
+  ["connections:write", "post", "/api/oauth-apps", APP],
+  ["connections:write", "patch", `/api/oauth-apps/${id}`, { client_secret: "other" }],
+  ["connections:write", "delete", `/api/oauth-apps/${id}`],
   ["findings:read", "get", `/api/integrations/${id}/coverage`],
   ["findings:read", "get", "/api/assessments"],
   ["findings:read", "get", `/api/assessments/${id}`],
@@ -90,14 +95,15 @@ describe("the scopes of service keys", { concurrency: true }, () => {
     const { browser, id } = await connection(fixture);
     const stranger = await programOf(await BrowserSession.signedIn(fixture.worker), SCOPES);
     const webhook = (await browser.post("/api/webhooks", { url: URL_OF_RECEIVER })).expect(201).json;
+    const app = (await browser.post("/api/oauth-apps", APP)).expect(201).json;
     const integration = await rowOf(fixture, id);
     const run = await scan(fixture.sql, integration, browser.user.id, [result("supabase_ssl_enforced", "fail")]);
     const [finding] = (await browser.get("/api/findings")).expect(200).json.findings;
-    const owned = { integrations: id, assessments: run, findings: finding.id, webhooks: webhook.id };
+    const owned = { integrations: id, assessments: run, findings: finding.id, webhooks: webhook.id, "oauth-apps": app.id };
     const unknown = randomUUID();
     const bare = ({ status, text, headers }) => [status, text, headers.get("content-type")];
     for (const [, method, path, body] of routesOf(unknown)) {
-      const [, kind] = path.match(/^\/api\/(\w+)\//) ?? [];
+      const [, kind] = path.match(/^\/api\/([\w-]+)\//) ?? [];
       const theirs = path.includes("integration_id=") ? path.replace(unknown, id) : kind && path.replace(unknown, owned[kind]);
       if (!theirs) continue;
       const answer = await stranger[method](theirs, body);

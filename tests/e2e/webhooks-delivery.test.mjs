@@ -311,9 +311,13 @@ describe("a webhook", () => {
   });
 
   describe("in a rotation of the key", () => {
-    it("the schedule moves webhook secrets to the new key, and they sign as before", async (t) => {
+    it("the schedule moves webhook secrets and the secrets of OAuth apps to the new key, and they sign as before", async (t) => {
       const [mine, operators] = [await owner(), await startReceiver()];
       t.after(() => operators.stop());
+      const secrets = { client_secret: `new-${randomUUID()}`, fallback_client_secret: `former-${randomUUID()}` };
+      const client = { integration_type: "supabase", name: "Ours", client_id: randomUUID(), client_secret: secrets.fallback_client_secret };
+      const { id: app } = (await mine.browser.post("/api/oauth-apps", client)).expect(201).json;
+      (await mine.browser.patch(`/api/oauth-apps/${app}`, { client_secret: secrets.client_secret })).expect(200);
       const rotated = (await mine.browser.post(`${ALL}/${mine.webhook.id}/secret`, {})).expect(200).json;
       // Threat model 222.
       const operator = await operatorsProgram(fixture.sql, fixture.worker, "webhooks:manage");
@@ -327,7 +331,7 @@ describe("a webhook", () => {
       const [{ fence }] = await fixture.sql`select public.declare_fence(array[${keyId(key)}]) ->> 'fence' as fence`;
       const retire = async () => (await fixture.sql`select public.retire_key(${old}, ${fence}) as answer`)[0].answer;
       try {
-        assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 2 } });
+        assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 2, oauth_apps: 1 } });
         (await mine.browser.post(ALL, { url: receiver.url })).expect(503);
         await happened(mine, randomUUID(), { organization_id: mine.organization });
         await newer.scheduled();
@@ -338,6 +342,9 @@ describe("a webhook", () => {
         assert.deepEqual(opened({ encryption_key: key.toString("base64") }, row), {
           secret: rotated.secret, previous_secret: mine.webhook.secret,
         });
+        const [moved] = await fixture.sql`select * from private.oauth_apps where id = ${app}`;
+        assert.equal(moved.config._enc.kid, keyId(key));
+        assert.deepEqual(opened({ encryption_key: key.toString("base64") }, moved), secrets);
         await fixture.sql`delete from public.integrations`;
         assert.deepEqual(await retire(), { outcome: "retired" });
       } finally {

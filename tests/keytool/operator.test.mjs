@@ -235,6 +235,7 @@ describe("everything that is sealed", () => {
   });
 });
 
+// Threat model 243.
 describe("the secrets of an OAuth app", () => {
   const insertApp = async (table, key, { sealedFor } = {}) => {
     const place = { id: randomUUID(), organization_id: randomUUID() };

@@ -193,6 +193,16 @@ pub enum ClientError {
     ConnectsByCredentials,
     /// The type is connected by OAuth, not with credentials.
     ConnectsByOauth,
+    /// No such OAuth app, or not the caller's, or of another organization or type than the connection.
+    UnknownApp,
+    /// The organization, or the deployment, has an app of this type with this client id.
+    AppExists,
+    /// The organization has the maximum number of OAuth apps.
+    TooManyApps,
+    /// Something needs the OAuth app: what.
+    AppInUse(String),
+    /// The secret of the organization's own OAuth app does not open.
+    AppUnreadable,
 }
 
 impl ClientError {
@@ -502,6 +512,31 @@ impl ClientError {
                 "connects_by_oauth",
                 "this type is connected by OAuth; use POST /api/auth/authorize",
             ),
+            Self::UnknownApp => (
+                404,
+                "not_found",
+                "no such OAuth app of this organization, or of another integration type",
+            ),
+            Self::AppExists => (
+                409,
+                "oauth_app_exists",
+                "this organization, or this deployment, already has an OAuth app of this type with that client_id; change its secret instead",
+            ),
+            Self::TooManyApps => (
+                409,
+                "too_many_oauth_apps",
+                "an organization can have at most 20 OAuth apps; delete one first",
+            ),
+            Self::AppInUse(_) => (
+                409,
+                "oauth_app_in_use",
+                "connections use this OAuth app; disconnect them, or reconnect them with another app",
+            ),
+            Self::AppUnreadable => (
+                409,
+                "oauth_app_unreadable",
+                "the secret of this connection's OAuth app does not open with the deployment's keys; set the app's client_secret again",
+            ),
         }
     }
 }
@@ -548,7 +583,7 @@ impl Error {
     /// The message for the client, with the particulars of this request.
     pub fn message(&self) -> &str {
         match self {
-            Self::Client(ClientError::Fields(message)) => message,
+            Self::Client(ClientError::Fields(message) | ClientError::AppInUse(message)) => message,
             other => other.answer().2,
         }
     }

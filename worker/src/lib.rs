@@ -25,6 +25,7 @@ pub mod integrations;
 pub mod jobs;
 pub mod moment;
 pub mod oauth;
+pub mod oauth_apps;
 pub mod offer;
 pub mod providers;
 pub mod random;

@@ -9,7 +9,7 @@ use std::ops::Deref;
 /// An offered type of integration.
 #[derive(Debug)]
 pub enum Offer {
-    /// Connected by OAuth, with our app at the provider.
+    /// Connected by OAuth, with an app at the provider.
     OAuth(Client),
     /// Connected with credentials that the user enters.
     Credentials(Provider),
@@ -17,10 +17,66 @@ pub enum Offer {
 
 /// An OAuth client at a provider's token endpoint.
 pub enum ClientOf<'a> {
-    /// Our own app.
-    App(&'a Client),
-    /// The user's own client.
-    User(Box<Client>),
+    /// The deployment's own app.
+    Deployment(&'a Client),
+    /// An organization's own app, or a user's own client.
+    Own(Box<Client>),
+}
+
+/// The offer behind one grant.
+pub enum OfferOf<'a> {
+    /// What the deployment offers.
+    Deployment(&'a Offer),
+    /// An organization's own app.
+    Own(Box<Offer>),
+}
+
+/// A type that is connected by OAuth, before an app makes a client of it.
+#[derive(Debug)]
+pub struct OauthType {
+    /// The provider, with its endpoints where the settings want them. Of its scopes the entry's own come first, the operator's
+    /// (`<TYPE>_SCOPES`) follow them.
+    pub provider: Provider,
+    /// How many of the scopes are the entry's own.
+    pub own_scopes: usize,
+    /// The issuer that callbacks must name (RFC 9207), where the provider names one.
+    pub issuer: Option<String>,
+    /// Where the provider sends the browser back to.
+    pub redirect_uri: String,
+}
+
+/// An app at a provider.
+pub struct App {
+    pub client_id: String,
+    pub secret: Secret,
+    /// The app's other secret, while it is being changed.
+    pub fallback_secret: Option<Secret>,
+    /// The part of the provider's URLs that each app configures; empty where there is none.
+    pub slug: String,
+}
+
+impl OauthType {
+    /// The client that an app is.
+    pub fn client(&self, app: App) -> Client {
+        Client {
+            provider: self.provider.clone().of_app(&app.client_id, &app.slug),
+            id: app.client_id,
+            secret: app.secret,
+            fallback_secret: app.fallback_secret,
+            redirect_uri: self.redirect_uri.clone(),
+        }
+    }
+
+    /// The scopes to request: all, or the entry's own, which name the account, and these of the operator's.
+    pub fn scope(&self, asked: Option<&[String]>) -> String {
+        let Some(asked) = asked else {
+            return self.provider.scope();
+        };
+        let (own, further) = self.provider.scopes.split_at(self.own_scopes);
+        let further = further.iter().filter(|scope| asked.contains(scope));
+        let scopes: Vec<String> = own.iter().chain(further).cloned().collect();
+        self.provider.joined(&scopes)
+    }
 }
 
 impl Offer {
@@ -43,16 +99,14 @@ impl Offer {
     /// The client that requests this account's tokens, if it has tokens.
     pub fn client(&self, config: &PlainConfig) -> Option<ClientOf<'_>> {
         match self {
-            Self::OAuth(client) => Some(ClientOf::App(client)),
+            Self::OAuth(client) => Some(ClientOf::Deployment(client)),
             Self::Credentials(provider) if provider.auth == Auth::ClientCredentials => {
                 let text = |name| config.get_str(name).map(str::to_owned);
-                Some(ClientOf::User(Box::new(Client {
-                    own_scopes: 0,
+                Some(ClientOf::Own(Box::new(Client {
                     id: text("client_id")?,
                     secret: Secret::from(text("client_secret")?),
                     fallback_secret: None,
                     provider: provider.of_user(config)?,
-                    issuer: None,
                     redirect_uri: String::new(),
                 })))
             }
@@ -66,8 +120,32 @@ impl Deref for ClientOf<'_> {
 
     fn deref(&self) -> &Client {
         match self {
-            Self::App(client) => client,
-            Self::User(client) => client,
+            Self::Deployment(client) => client,
+            Self::Own(client) => client,
+        }
+    }
+}
+
+impl<'a> OfferOf<'a> {
+    /// The client that requests this account's tokens, if it has tokens.
+    pub fn into_client(self, config: &PlainConfig) -> Option<ClientOf<'a>> {
+        match self {
+            Self::Deployment(offer) => offer.client(config),
+            Self::Own(offer) => match *offer {
+                Offer::OAuth(client) => Some(ClientOf::Own(Box::new(client))),
+                Offer::Credentials(_) => None,
+            },
+        }
+    }
+}
+
+impl Deref for OfferOf<'_> {
+    type Target = Offer;
+
+    fn deref(&self) -> &Offer {
+        match self {
+            Self::Deployment(offer) => offer,
+            Self::Own(offer) => offer,
         }
     }
 }

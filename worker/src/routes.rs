@@ -75,6 +75,10 @@ routes! {
     ServiceKeys: Get "/api/service-keys" => service::keys::list();
     CreateServiceKey: Post "/api/service-keys" => service::keys::create();
     RevokeServiceKey: Delete "/api/service-keys/:id" => service::keys::revoke(id);
+    OauthApps: Get "/api/oauth-apps" => oauth_apps::manage::list();
+    AddOauthApp: Post "/api/oauth-apps" => oauth_apps::manage::add();
+    ChangeOauthApp: Patch "/api/oauth-apps/:id" => oauth_apps::manage::change(id);
+    RemoveOauthApp: Delete "/api/oauth-apps/:id" => oauth_apps::manage::remove(id);
     ScanNow: Post "/api/integrations/:id/assessments" => findings::assessments::request(id);
     Coverage: Get "/api/integrations/:id/coverage" => findings::coverage::coverage(id);
     Checks: Get "/api/checks" => findings::coverage::catalogue();

@@ -7,7 +7,7 @@ use crate::db::project::{Project, Role};
 use crate::error::ClientError;
 use crate::http::url::{parse_issuer, parse_origin};
 use crate::oauth::Client;
-use crate::offer::Offer;
+use crate::offer::{App, OauthType, Offer};
 use catalogue::{Auth, Provider};
 use platform::settings::{Environment, SettingError};
 use sealed::{KeyRing, Secret};
@@ -24,8 +24,10 @@ pub struct Settings {
     pub jwt_secret: Option<Secret>,
     /// The keys that seal credentials.
     pub ring: KeyRing,
-    /// The types that can be connected, in the order in which the page shows them.
+    /// The types that can be connected with the deployment's app or with credentials, in the order in which the page shows them.
     pub offers: Vec<Offer>,
+    /// The types that can be connected by OAuth: an organization may have an app of its own, whatever the deployment offers.
+    pub oauth_types: Vec<OauthType>,
     /// Whether the sealed credentials are also set as cookies, for the source document's manual scanner. Deprecated.
     pub legacy_cookies: bool,
     /// Whether programs may read access tokens in plaintext (`PLAINTEXT_CREDENTIALS`).
@@ -72,7 +74,8 @@ impl Settings {
         let ring = env.key_ring()?;
         let subject_key = SubjectKey::derive(&env.encryption_key()?);
         let event_retention_days = event_retention_days(env)?;
-        let offers = offers(env, &app_url)?;
+        let oauth_types = oauth_types(env, &app_url)?;
+        let offers = offers(env, &oauth_types)?;
         let legacy_cookies = env.flag("LEGACY_CREDENTIAL_COOKIES")?;
         let plaintext_credentials = env.flag("PLAINTEXT_CREDENTIALS")?;
         let request_log = env.flag("REQUEST_LOG")?;
@@ -90,6 +93,7 @@ impl Settings {
             jwt_secret,
             ring,
             offers,
+            oauth_types,
             legacy_cookies,
             plaintext_credentials,
             request_log,
@@ -106,7 +110,32 @@ impl Settings {
         offers.find(|offer| offer.provider().kind == kind)
     }
 
-    /// The app of this type, which must be offered and connected by OAuth.
+    /// The type, which must be connected by OAuth.
+    pub fn oauth_type(&self, kind: &str) -> Result<&OauthType, ClientError> {
+        let mut types = self.oauth_types.iter();
+        let found = types.find(|known| known.provider.kind == kind);
+        found.ok_or_else(|| match self.offer(kind) {
+            Some(_) => ClientError::ConnectsByCredentials,
+            None => ClientError::UnknownProvider,
+        })
+    }
+
+    /// The provider of a type that somebody may have connected.
+    pub fn provider(&self, kind: &str) -> Option<&Provider> {
+        self.providers().find(|provider| provider.kind == kind)
+    }
+
+    /// Every provider of such a type.
+    pub fn providers(&self) -> impl Iterator<Item = &Provider> {
+        let oauth = self.oauth_types.iter().map(|known| &known.provider);
+        let others = self.offers.iter().filter_map(|offer| match offer {
+            Offer::OAuth(_) => None,
+            Offer::Credentials(provider) => Some(provider),
+        });
+        oauth.chain(others)
+    }
+
+    /// The deployment's app of this type, which must be offered and connected by OAuth.
     pub fn client(&self, kind: &str) -> Result<&Client, ClientError> {
         match self.offer(kind).ok_or(ClientError::UnknownProvider)? {
             Offer::OAuth(client) => Ok(client),
@@ -166,33 +195,61 @@ fn based(env: &Environment<'_>, provider: Provider) -> Result<Provider, SettingE
     })
 }
 
-/// The same, with the settings of this app.
-fn provider_of_app(
-    env: &Environment<'_>,
-    provider: Provider,
-    prefix: &str,
-) -> Result<Provider, SettingError> {
-    let provider = based(env, provider)?;
+/// The deployment's app of a type, if it has one.
+fn app(env: &Environment<'_>, provider: &Provider) -> Result<Option<App>, SettingError> {
+    let prefix = provider.kind.to_ascii_uppercase();
+    let name = |suffix: &str| format!("{prefix}_{suffix}");
+    let (id, secret) = (name("CLIENT_ID"), name("CLIENT_SECRET"));
+    if env.optional(&id).is_none() && env.optional(&secret).is_none() {
+        return Ok(None);
+    }
     let mut slug = String::new();
     if provider.wants_slug() {
-        let name = format!("{prefix}_SLUG");
+        let name = name("SLUG");
         slug = env.required(&name)?;
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !slug.bytes().all(plain) {
+        if !is_slug(&slug) {
             return Err(SettingError::malformed(
                 &name,
                 "letters, digits, hyphens and underscores",
             ));
         }
     }
-    let client_id = env.required(&format!("{prefix}_CLIENT_ID"))?;
-    let mut provider = provider.of_app(&client_id, &slug);
-    for scope in further_scopes(env, prefix)? {
-        if !provider.scopes.contains(&scope) {
-            provider.scopes.push(scope);
+    Ok(Some(App {
+        client_id: env.required(&id)?,
+        secret: env.required(&secret)?.into(),
+        fallback_secret: env
+            .optional(&name("FALLBACK_CLIENT_SECRET"))
+            .map(Secret::from),
+        slug,
+    }))
+}
+
+/// Whether a text can be the part of a provider's URLs that each app configures.
+pub fn is_slug(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    text.bytes().all(plain)
+}
+
+fn oauth_types(env: &Environment<'_>, app_url: &str) -> Result<Vec<OauthType>, SettingError> {
+    let providers = crate::providers::all().map_err(SettingError)?.into_iter();
+    let providers = providers.filter(|provider| provider.auth == Auth::Oauth);
+    let of_type = |provider: Provider| {
+        let prefix = provider.kind.to_ascii_uppercase();
+        let own_scopes = provider.scopes.len();
+        let mut provider = based(env, provider)?;
+        for scope in further_scopes(env, &prefix)? {
+            if !provider.scopes.contains(&scope) {
+                provider.scopes.push(scope);
+            }
         }
-    }
-    Ok(provider)
+        Ok(OauthType {
+            own_scopes,
+            issuer: issuer(env, &format!("{prefix}_ISSUER"))?,
+            redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
+            provider,
+        })
+    };
+    providers.map(of_type).collect()
 }
 
 /// The scopes that are requested beside the entry's: those that the checks of a scan need (docs/checks.md).
@@ -208,37 +265,21 @@ fn further_scopes(env: &Environment<'_>, prefix: &str) -> Result<Vec<String>, Se
     Ok(scopes.map(str::to_owned).collect())
 }
 
-fn offers(env: &Environment<'_>, app_url: &str) -> Result<Vec<Offer>, SettingError> {
+fn offers(env: &Environment<'_>, oauth_types: &[OauthType]) -> Result<Vec<Offer>, SettingError> {
     const TYPES: &str = "CREDENTIAL_TYPES";
     let mut offers = Vec::new();
     let types = env.optional(TYPES).unwrap_or_default();
     let types = types.split(',').map(str::trim);
     let mut types: Vec<_> = types.filter(|kind| !kind.is_empty()).collect();
     for provider in crate::providers::all().map_err(SettingError)? {
-        let prefix = provider.kind.to_ascii_uppercase();
-        if provider.auth != Auth::Oauth {
-            if let Some(at) = types.iter().position(|kind| *kind == provider.kind) {
-                types.remove(at);
-                offers.push(Offer::Credentials(based(env, provider)?));
-            }
-            continue;
+        let mut known = oauth_types.iter();
+        if let Some(oauth_type) = known.find(|known| known.provider.kind == provider.kind) {
+            let app = app(env, &provider)?;
+            offers.extend(app.map(|app| Offer::OAuth(oauth_type.client(app))));
+        } else if let Some(at) = types.iter().position(|kind| *kind == provider.kind) {
+            types.remove(at);
+            offers.push(Offer::Credentials(based(env, provider)?));
         }
-        let name = |suffix: &str| format!("{prefix}_{suffix}");
-        let (id, secret) = (name("CLIENT_ID"), name("CLIENT_SECRET"));
-        if env.optional(&id).is_none() && env.optional(&secret).is_none() {
-            continue;
-        }
-        offers.push(Offer::OAuth(Client {
-            own_scopes: provider.scopes.len(),
-            redirect_uri: format!("{app_url}/api/auth/callback/{}", provider.kind),
-            id: env.required(&id)?,
-            secret: env.required(&secret)?.into(),
-            fallback_secret: env
-                .optional(&name("FALLBACK_CLIENT_SECRET"))
-                .map(Secret::from),
-            issuer: issuer(env, &name("ISSUER"))?,
-            provider: provider_of_app(env, provider, &prefix)?,
-        }));
     }
     if !types.is_empty() {
         return Err(SettingError::malformed(
@@ -481,15 +522,61 @@ pub(crate) mod tests {
             ("GITLAB_SCOPES", "read_api profile"),
         ]);
         let settings = read(&settings).unwrap();
-        let client = settings.client("gitlab").unwrap();
+        let gitlab = settings.oauth_type("gitlab").unwrap();
         let scopes = |asked: &[&str]| {
             let asked: Vec<_> = asked.iter().map(|&scope| scope.to_owned()).collect();
-            client.scope(Some(&asked))
+            gitlab.scope(Some(&asked))
         };
-        assert_eq!(client.scope(None), "read_user read_api profile");
+        assert_eq!(gitlab.scope(None), "read_user read_api profile");
         assert_eq!(scopes(&["profile"]), "read_user profile");
         assert_eq!(scopes(&["api"]), "read_user");
         assert_eq!(scopes(&[]), "read_user");
+    }
+
+    #[test]
+    fn every_type_that_is_connected_by_oauth_can_have_an_organizations_own_app() {
+        let mut settings = complete();
+        settings.extend([
+            ("GITLAB_BASE_URL", "https://gitlab.example"),
+            ("GITLAB_SCOPES", "read_api"),
+            ("CREDENTIAL_TYPES", "stripe"),
+        ]);
+        let settings = read(&settings).unwrap();
+        let refused = |kind| settings.oauth_type(kind).unwrap_err();
+        assert_eq!(refused("stripe"), ClientError::ConnectsByCredentials);
+        assert_eq!(refused("zendesk"), ClientError::UnknownProvider);
+        let gitlab = settings.oauth_type("gitlab").unwrap();
+        let client = gitlab.client(App {
+            client_id: "their client".to_owned(),
+            secret: "planted".to_owned().into(),
+            fallback_secret: None,
+            slug: String::new(),
+        });
+        assert_eq!(client.provider.scope(), "read_user read_api");
+        assert!(
+            client
+                .provider
+                .token_url
+                .starts_with("https://gitlab.example/")
+        );
+        assert_eq!(
+            client.redirect_uri,
+            "http://localhost:3000/api/auth/callback/gitlab"
+        );
+        // A URL of the provider that names the app names theirs.
+        let vercel = settings.oauth_type("vercel").unwrap();
+        let client = vercel.client(App {
+            client_id: "c".to_owned(),
+            secret: "planted".to_owned().into(),
+            fallback_secret: None,
+            slug: "their-app".to_owned(),
+        });
+        assert_eq!(
+            client.provider.authorize_url,
+            "https://vercel.com/integrations/their-app/new"
+        );
+        assert!(settings.offer("gitlab").is_none() && settings.provider("gitlab").is_some());
+        assert!(settings.provider("stripe").is_some() && settings.provider("zendesk").is_none());
     }
 
     #[test]

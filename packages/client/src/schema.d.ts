@@ -593,6 +593,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/oauth-apps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The OAuth apps of an organization's own */
+        get: operations["listOauthApps"];
+        put?: never;
+        /** Adds an OAuth app of the organization's own */
+        post: operations["addOauthApp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/oauth-apps/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Deletes an OAuth app that nothing uses */
+        delete: operations["deleteOauthApp"];
+        options?: never;
+        head?: never;
+        /** Renames an OAuth app, or changes its secrets */
+        patch: operations["changeOauthApp"];
+        trace?: never;
+    };
     "/api/checks": {
         parameters: {
             query?: never;
@@ -946,7 +984,7 @@ export interface components {
             };
         };
         /** @enum {unknown} */
-        ErrorCode: "invalid_request" | "invalid_fields" | "bad_schedule" | "bad_url" | "provider_unknown" | "return_url_not_allowed" | "scopes_not_allowed" | "type_not_allowed" | "wrong_completion" | "declined" | "flow_unknown" | "unauthorized" | "bad_credentials" | "forbidden" | "not_a_member" | "flow_foreign" | "not_an_admin" | "not_the_owner" | "wrong_organization" | "missing_scope" | "plaintext_disabled" | "not_found" | "method_not_allowed" | "not_refreshable" | "not_checkable" | "account_mismatch" | "already_connected" | "refresh_in_progress" | "revocation_pending" | "needs_reauthorization" | "several_integrations" | "too_many_service_keys" | "link_used" | "link_expired" | "connect_session_over" | "connect_session_not_ready" | "connect_session_completed" | "newer_credentials" | "account_unknown" | "name_taken" | "not_assessable" | "reconnect_required" | "webhook_disabled" | "connects_by_credentials" | "connects_by_oauth" | "payload_too_large" | "unsupported_media_type" | "no_accounts" | "several_accounts" | "not_importable" | "credentials_refused" | "too_many_requests" | "too_many_sign_ins" | "too_many_attempts" | "too_many_connect_sessions" | "too_many_connections" | "too_many_scans" | "too_many_mutes" | "too_many_webhooks" | "provider_paused" | "provider_rate_limited" | "internal" | "provider_failed" | "upstream_failed" | "upstream_timeout" | "upstream_unavailable" | "save_failed";
+        ErrorCode: "invalid_request" | "invalid_fields" | "bad_schedule" | "bad_url" | "provider_unknown" | "return_url_not_allowed" | "scopes_not_allowed" | "type_not_allowed" | "wrong_completion" | "declined" | "flow_unknown" | "unauthorized" | "bad_credentials" | "forbidden" | "not_a_member" | "flow_foreign" | "not_an_admin" | "not_the_owner" | "wrong_organization" | "missing_scope" | "plaintext_disabled" | "not_found" | "method_not_allowed" | "not_refreshable" | "not_checkable" | "account_mismatch" | "already_connected" | "refresh_in_progress" | "revocation_pending" | "needs_reauthorization" | "several_integrations" | "too_many_service_keys" | "link_used" | "link_expired" | "connect_session_over" | "connect_session_not_ready" | "connect_session_completed" | "newer_credentials" | "account_unknown" | "name_taken" | "not_assessable" | "reconnect_required" | "webhook_disabled" | "connects_by_credentials" | "connects_by_oauth" | "oauth_app_exists" | "oauth_app_in_use" | "oauth_app_unreadable" | "too_many_oauth_apps" | "payload_too_large" | "unsupported_media_type" | "no_accounts" | "several_accounts" | "not_importable" | "credentials_refused" | "too_many_requests" | "too_many_sign_ins" | "too_many_attempts" | "too_many_connect_sessions" | "too_many_connections" | "too_many_scans" | "too_many_mutes" | "too_many_webhooks" | "provider_paused" | "provider_rate_limited" | "internal" | "provider_failed" | "upstream_failed" | "upstream_timeout" | "upstream_unavailable" | "save_failed";
         Provider: {
             integration_type: string;
             name: string;
@@ -1009,6 +1047,7 @@ export interface components {
             organization_id: components["schemas"]["Id"];
             account_id: string | null;
             granted_scopes: string[] | null;
+            oauth_app_id: components["schemas"]["OptionalId"];
             missing_scopes: string[] | null;
             /** @description Who connected the account last, in the words of its event; null if another application wrote the row */
             connected_by: {
@@ -1083,6 +1122,7 @@ export interface components {
             scopes: {
                 [key: string]: string[];
             };
+            oauth_apps: components["schemas"]["AppsByType"];
             return_url: string;
             metadata: Record<string, never>;
             tags: components["schemas"]["Tags"] | null;
@@ -1130,6 +1170,22 @@ export interface components {
         NewServiceKey: {
             key: string;
         } & components["schemas"]["ServiceKeyProperties"];
+        /** @description The organization's own app of each type; null is the deployment's */
+        AppsByType: {
+            [key: string]: string | null;
+        };
+        OauthApp: {
+            id: components["schemas"]["Id"];
+            organization_id: components["schemas"]["Id"];
+            integration_type: string;
+            name: string;
+            client_id: string;
+            slug: string | null;
+            has_fallback_secret: boolean;
+            connections: number;
+            created_at: string;
+            updated_at: string;
+        };
         Maps: {
             [key: string]: string[];
         };
@@ -1648,6 +1704,7 @@ export interface operations {
                     integration_type: string;
                     organization_id?: components["schemas"]["OptionalId"];
                     return_to?: string | null;
+                    oauth_app_id?: components["schemas"]["OptionalId"];
                 };
             };
         };
@@ -2050,6 +2107,7 @@ export interface operations {
             content: {
                 "application/json": {
                     return_to?: string | null;
+                    oauth_app_id?: components["schemas"]["OptionalId"];
                 };
             };
         };
@@ -2204,6 +2262,7 @@ export interface operations {
                     scopes?: {
                         [key: string]: string[];
                     };
+                    oauth_apps?: components["schemas"]["AppsByType"];
                     metadata?: Record<string, never>;
                     tags?: components["schemas"]["Tags"] | null;
                 };
@@ -2466,6 +2525,117 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ServiceKey"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    listOauthApps: {
+        parameters: {
+            query?: {
+                organization_id?: components["parameters"]["OrganizationId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The apps, and the types that an app can be added for */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        oauth_apps: components["schemas"]["OauthApp"][];
+                        types: {
+                            integration_type: string;
+                            name: string;
+                            /** @description What the app is registered with at the provider */
+                            redirect_uri: string;
+                            needs_slug: boolean;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    addOauthApp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    organization_id?: components["schemas"]["OptionalId"];
+                    integration_type: string;
+                    name: string;
+                    client_id: string;
+                    client_secret: string;
+                    slug?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description The app */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OauthApp"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    deleteOauthApp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: components["responses"]["Done"];
+            default: components["responses"]["Error"];
+        };
+    };
+    changeOauthApp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["parameters"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    name?: string;
+                    client_secret?: string;
+                    /** @description Drops the former secret */
+                    fallback_client_secret?: null;
+                };
+            };
+        };
+        responses: {
+            /** @description The app */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OauthApp"];
                 };
             };
             default: components["responses"]["Error"];

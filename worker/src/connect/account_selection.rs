@@ -10,7 +10,8 @@ use crate::http::Response;
 use crate::http::url::with_parameter;
 use crate::ids::PendingId;
 use crate::jobs::revocations::{self, Ended};
-use crate::oauth::{Account, Client};
+use crate::oauth::Account;
+use catalogue::Provider;
 use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::json;
@@ -39,12 +40,12 @@ pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
     chosen(&grant, &body.account_id)?;
     let grant = pending(context, id, &user, Some("choose")).await?;
     let account = chosen(&grant, &body.account_id)?;
-    let (client, config) = open(context, id, &grant)?;
-    let config = credentials::with_account(&config, &client.provider, account);
+    let (provider, config) = open(context, id, &grant)?;
+    let config = credentials::with_account(&config, provider, account);
     let connection = Connection {
         connector: Connector::User(user.id),
         organization: grant.organization_id,
-        provider: &client.provider,
+        provider,
         account,
         name: None,
         received: Received::Pending(id),
@@ -75,10 +76,10 @@ pub async fn discard(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
     let grant = pending(context, id, &user, None).await?;
-    let client = context.settings.client(&grant.integration_type)?;
+    let provider = provider(context, &grant)?;
     let reason = revocations::Reason::Discarded;
     let connector = Connector::User(user.id);
-    match revocations::give_up(context, client, connector, id, reason, None).await? {
+    match revocations::give_up(context, provider, connector, id, reason, None).await? {
         Ended::Revoked(revoked) => Ok(Response::json(
             200,
             &json!({"success": true, "revoked": revoked}),
@@ -112,13 +113,18 @@ fn open<'a>(
     context: &'a Context<'_>,
     id: PendingId,
     grant: &PendingGrant,
-) -> Result<(&'a Client, PlainConfig), Error> {
-    let client = context.settings.client(&grant.integration_type)?;
+) -> Result<(&'a Provider, PlainConfig), Error> {
+    let provider = provider(context, grant)?;
     let config = credentials::open(
         &context.settings.ring,
         grant.organization_id,
         Row::Pending(id),
         &grant.config,
     )?;
-    Ok((client, config))
+    Ok((provider, config))
+}
+
+fn provider<'a>(context: &'a Context<'_>, grant: &PendingGrant) -> Result<&'a Provider> {
+    let provider = context.settings.provider(&grant.integration_type);
+    provider.ok_or(ClientError::UnknownProvider.into())
 }

@@ -23,6 +23,7 @@ use crate::http::{Response, SendError};
 use crate::ids::PendingId;
 use crate::jobs::revocations;
 use crate::oauth::{Account, Client, Grant, callback, identity, send, token};
+use crate::oauth_apps::client;
 use crate::offer::Offer;
 use crate::random::RandomToken;
 use crate::recovery::note::{Exchange, exchange_note};
@@ -39,9 +40,8 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     let response = callback::AuthorizationResponse::parse(&context.incoming.head.query)?;
     let state_hash = response.state.hash();
     let flow_cookie = FlowCookie::find(context, &state_hash)?;
-    let client = context.settings.client(kind)?;
-    let offer = context.settings.offer(kind);
-    let offer = offer.ok_or(ClientError::UnknownProvider)?;
+    // Whether an app serves it is known once the transaction is.
+    context.settings.oauth_type(kind)?;
     let user = match flow_cookie.is_of_session {
         true => None,
         false => Some(context.signed_in().await?.user.id),
@@ -62,7 +62,7 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
         (None, Some(session)) => Connector::Session(session.id),
         _ => return Err(ClientError::UnknownFlow.into()),
     };
-    let connected = connect(context, response, offer, client, &transaction, connector).await;
+    let connected = connect(context, response, kind, &transaction, connector).await;
     let answer = match (connected, &transaction.connect_session) {
         (Err(error), Some(session)) => session_return::failed(context, session, &error).await,
         (connected, _) => connected?,
@@ -101,13 +101,11 @@ impl FlowCookie {
 async fn connect(
     context: &Context<'_>,
     response: callback::AuthorizationResponse,
-    offer: &Offer,
-    client: &Client,
+    kind: &str,
     transaction: &Transaction,
     connector: Connector,
 ) -> Result<Response> {
-    let kind = &client.provider.kind;
-    if transaction.integration_type != *kind {
+    if transaction.integration_type != kind {
         return Err(ClientError::WrongIssuer.into());
     }
     let code = match response.answer(transaction.issuer.as_deref())? {
@@ -122,12 +120,16 @@ async fn connect(
     if transaction.integration_id.is_some() && transaction.account_id.is_none() {
         return Err(ClientError::UnknownIntegration.into());
     }
+    let app = transaction.oauth_app.as_ref();
+    let offer = client::offer(context, kind, transaction.organization_id, app)?;
+    let client = oauth_client(&offer)?;
     let exchanged = Exchange {
         id: random_uuid()?,
         integration_type: kind.to_owned(),
         connector,
         organization: transaction.organization_id,
         return_to: transaction.return_to.clone(),
+        oauth_app: transaction.oauth_app.clone(),
     };
     let note = exchange_note(&exchanged);
     let grant = exchange(context, client, transaction, &code, &note).await?;
@@ -135,7 +137,7 @@ async fn connect(
     let pending = write_down(context, client, &exchanged, &grant, &config).await;
     host::settled(&note);
     let flow = Flow {
-        offer,
+        offer: &offer,
         client,
         connector,
         transaction,
@@ -146,9 +148,17 @@ async fn connect(
         Ok(response) => Ok(response),
         Err(error) => {
             let account = account.as_deref();
-            revocations::abandon(context, client, connector, flow.pending, account).await;
+            let provider = &client.provider;
+            revocations::abandon(context, provider, connector, flow.pending, account).await;
             Err(error)
         }
+    }
+}
+
+fn oauth_client(offer: &Offer) -> Result<&Client> {
+    match offer {
+        Offer::OAuth(client) => Ok(client),
+        Offer::Credentials(_) => Err(ClientError::ConnectsByCredentials.into()),
     }
 }
 
@@ -222,13 +232,17 @@ pub async fn give_up(
     exchange: &Exchange,
     answer: Result<UpstreamResponse, SendError>,
 ) -> Result<()> {
-    let client = task.settings.client(&exchange.integration_type)?;
+    let app = exchange.oauth_app.as_ref();
+    let kind = &exchange.integration_type;
+    let offer = client::offer(task, kind, exchange.organization, app)?;
+    let client = oauth_client(&offer)?;
     let Ok(grant) = read(task, client, answer).await else {
         return Ok(());
     };
     let config = credentials::config(&grant);
     let pending = write_down(task, client, exchange, &grant, &config).await?;
-    revocations::abandon(task, client, exchange.connector, pending, None).await;
+    let provider = &client.provider;
+    revocations::abandon(task, provider, exchange.connector, pending, None).await;
     Ok(())
 }
 
@@ -257,6 +271,7 @@ async fn write_down(
             p_integration_type: &client.provider.kind,
             p_config: &config,
             p_return_to: &exchange.return_to,
+            p_oauth_app_id: exchange.oauth_app.as_ref().map(|app| app.id),
         };
         store_connection::persistently(task, &call).await?;
         Ok(id)

@@ -3,7 +3,7 @@
 //! A cookie binds the session to that browser, and requests must come from our own page.
 
 use crate::auth::{cookies, origin};
-use crate::connect::start::{self, AuthorizationRequest};
+use crate::connect::start::{self, AppChoice, AuthorizationRequest};
 use crate::connect::store_connection::persistently;
 use crate::connect::{credential_connect, credential_fields, session_return};
 use crate::context::Context;
@@ -70,11 +70,17 @@ pub async fn authorize(context: &Context<'_>, id: &str) -> Result<Response> {
     let body: Body = context.json(r#"expected {"integration_type"}"#).await?;
     let kind = &body.integration_type;
     allowed(&session, kind)?;
-    let client = context.settings.client(kind)?;
+    let oauth_type = context.settings.oauth_type(kind)?;
+    let app = match (session.oauth_apps.get(kind), session.reconnects) {
+        (Some(Some(id)), _) => AppChoice::Own(*id),
+        (None, Some(_)) => AppChoice::Kept,
+        (Some(None), _) | (None, None) => AppChoice::Deployment,
+    };
     let beginning = AuthorizationRequest {
         connector: Connector::Session(session.id),
         organization: session.organization_id,
-        client,
+        oauth_type,
+        app,
         scopes: session.scopes.get(kind).map(Vec::as_slice),
         return_to: "/",
         integration: session.reconnects,
@@ -139,6 +145,7 @@ async fn write_down(
         p_integration_type: &offer.provider().kind,
         p_config: &config,
         p_return_to: "/",
+        p_oauth_app_id: None,
     };
     persistently(context, &call).await?;
     Ok(pending)

@@ -2,6 +2,7 @@
 
 use crate::auth::caller::Caller;
 use crate::db::call::Call;
+use crate::db::oauth_apps::{OauthApp, client_key};
 use crate::health::verdict::{Reason, Status};
 use crate::ids::{IntegrationId, OrganizationId};
 use catalogue::Endpoint;
@@ -53,6 +54,15 @@ pub struct CheckClaim {
     pub version: String,
     /// The config as JSON text. None: its token expires soon and must be refreshed first.
     pub config: Option<String>,
+    /// The app that the grant was issued to. None: the deployment's.
+    pub oauth_app: Option<OauthApp>,
+}
+
+impl CheckClaim {
+    /// The key of what is known about its client.
+    pub fn client_key(&self) -> String {
+        client_key(&self.integration_type, self.oauth_app.as_ref())
+    }
 }
 
 /// An integration's health, as its members see it.

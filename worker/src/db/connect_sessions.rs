@@ -2,7 +2,9 @@
 
 use crate::db::call::Call;
 use crate::db::connections::SessionReturn;
-use crate::ids::{ConnectSessionId, IntegrationId, OrganizationId, PendingId, ServiceKeyId};
+use crate::ids::{
+    ConnectSessionId, IntegrationId, OauthAppId, OrganizationId, PendingId, ServiceKeyId,
+};
 use crate::oauth::Account;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,9 @@ use std::collections::BTreeMap;
 
 /// Scopes by integration type.
 pub type Scopes = BTreeMap<String, Vec<String>>;
+
+/// The organization's own apps by integration type. None: the deployment's.
+pub type Apps = BTreeMap<String, Option<OauthAppId>>;
 
 #[derive(Serialize)]
 pub struct CreateConnectSession<'a> {
@@ -32,6 +37,7 @@ pub struct CreateConnectSession<'a> {
     /// S256 of the backend's verifier.
     pub p_code_challenge: &'a str,
     pub p_scopes: &'a Scopes,
+    pub p_oauth_apps: &'a Apps,
     pub p_metadata: &'a Map<String, Value>,
     /// The tags that the integration gets. None: it keeps its own.
     pub p_tags: Option<&'a [String]>,
@@ -51,6 +57,8 @@ pub enum ConnectSessionCreated {
     NoAccount,
     /// Scopes of a type that may not be connected.
     ForeignScopes,
+    /// An app that the organization does not have, or of a type that may not be connected.
+    UnknownApp,
     /// The organization, or the key, has too many unfinished sessions.
     TooMany,
 }
@@ -132,6 +140,7 @@ pub struct OpenedConnectSession {
     #[serde(rename = "return")]
     pub returns: SessionReturn,
     pub scopes: Scopes,
+    pub oauth_apps: Apps,
     /// RFC 3339.
     pub expires_at: String,
     /// The grant from whose accounts the user chooses, if any.

@@ -1,8 +1,9 @@
 //! Connections, from the transaction to the stored integration.
 
 use crate::db::call::Call;
+use crate::db::oauth_apps::OauthApp;
 use crate::ids::{
-    ConnectSessionId, IntegrationId, OrganizationId, PendingId, TransactionId, UserId,
+    ConnectSessionId, IntegrationId, OauthAppId, OrganizationId, PendingId, TransactionId, UserId,
 };
 use crate::oauth::Account;
 use catalogue::SecondGrant;
@@ -61,6 +62,10 @@ pub struct BeginConnection<'a> {
     pub p_return_to: &'a str,
     /// The integration that is reconnected, if any.
     pub p_integration_id: Option<IntegrationId>,
+    /// The organization's own app. None: the deployment's.
+    pub p_oauth_app_id: Option<OauthAppId>,
+    /// Whether the app is that of the integration that is reconnected.
+    pub p_keeps_app: bool,
 }
 
 /// The outcome of [`BeginConnection`].
@@ -68,7 +73,10 @@ pub struct BeginConnection<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Begun {
     /// The transaction is stored for ten minutes.
-    Begun,
+    Begun {
+        /// The app. None: the deployment's.
+        oauth_app: Option<OauthApp>,
+    },
     /// The user is not a member of the organization.
     NotAMember,
     /// The user has too many transactions open.
@@ -79,6 +87,8 @@ pub enum Begun {
     NoAccount,
     /// The connect session no longer accepts a connection.
     Over,
+    /// The organization has no such app of this type.
+    UnknownApp,
 }
 
 impl Call for BeginConnection<'_> {
@@ -130,6 +140,8 @@ pub struct Transaction {
     pub integration_id: Option<IntegrationId>,
     /// The account that it must have; None: the integration is gone.
     pub account_id: Option<String>,
+    /// The app that the authorization was requested with. None: the deployment's.
+    pub oauth_app: Option<OauthApp>,
 }
 
 /// Where the browser of a connect session is redirected to in the end.
@@ -261,6 +273,8 @@ pub struct AddPendingConnection<'a> {
     pub p_config: &'a StoredConfig,
     /// The path that the browser is redirected to in the end.
     pub p_return_to: &'a str,
+    /// The app that the grant was issued to. None: the deployment's.
+    pub p_oauth_app_id: Option<OauthAppId>,
 }
 
 /// The outcome of [`AddPendingConnection`].

@@ -8,7 +8,7 @@ use crate::findings::export::Cursor;
 use crate::findings::filter::Scope;
 use crate::http::query::Query;
 use crate::http::{HttpRequest, HttpResponse};
-use crate::ids::{IntegrationId, OrganizationId};
+use crate::ids::{IntegrationId, OauthAppId, OrganizationId};
 use crate::oauth::scopes;
 use crate::settings::Settings;
 use crate::tags;
@@ -17,7 +17,7 @@ use serde_json::Value;
 
 /// The visible columns: those of the list, and the health. Never `config`.
 const SHOWN: &str = "id,integration_type,name,status,created_at,status_reason,scan_schedule,last_checked_at,next_check_at,token_expires_at,\
-    external_user_id,organization_id,account_id:external_account_id,granted_scopes,connected_by,tags";
+    external_user_id,organization_id,account_id:external_account_id,granted_scopes,oauth_app_id,connected_by,tags";
 
 /// Builds the request for an integration's details.
 pub fn details_request(project: &Project, reader: &Reader, id: IntegrationId) -> HttpRequest {
@@ -49,6 +49,8 @@ pub struct Integration {
     account_id: Option<String>,
     /// Null: nobody knows.
     granted_scopes: Option<Vec<String>>,
+    /// The organization's own app that the grant was issued to. Null: the deployment's.
+    oauth_app_id: Option<OauthAppId>,
     /// Those that the operator requests and the grant lacks.
     #[serde(skip_deserializing)]
     missing_scopes: Option<Vec<String>>,
@@ -60,13 +62,13 @@ pub struct Integration {
 impl Integration {
     /// Compares its scopes with those that this deployment requests.
     pub fn compared(mut self, settings: &Settings) -> Self {
-        let offer = settings.offer(&self.integration_type);
+        let provider = settings.provider(&self.integration_type);
         let missing = self
             .granted_scopes
             .as_ref()
-            .zip(offer)
-            .map(|(granted, offer)| {
-                let missing = scopes::missing(offer.provider(), granted);
+            .zip(provider)
+            .map(|(granted, provider)| {
+                let missing = scopes::missing(provider, granted);
                 missing.into_iter().map(str::to_owned).collect()
             });
         self.missing_scopes = missing;
@@ -295,7 +297,7 @@ mod tests {
         let row = format!(
             r#"[{{"id":"{ID}","integration_type":"gitlab","name":"N","status":"active","created_at":"t","status_reason":null,"scan_schedule":null,
                 "last_checked_at":null,"next_check_at":null,"token_expires_at":null,"external_user_id":null,"organization_id":"{ID}","account_id":null,
-                "granted_scopes":["api"],"connected_by":null,"tags":[]}}]"#
+                "granted_scopes":["api"],"oauth_app_id":null,"connected_by":null,"tags":[]}}]"#
         );
         assert_eq!(read_details(&answer(200, &row)).unwrap().name, "N");
         assert!(matches!(

@@ -15,6 +15,7 @@ pub mod integration;
 mod integrations;
 pub mod lists;
 pub mod mutes;
+mod oauth_apps;
 #[cfg(target_arch = "wasm32")]
 pub mod page;
 #[cfg(target_arch = "wasm32")]
@@ -37,6 +38,7 @@ pub use connections::*;
 pub use deliveries::*;
 pub use imports::*;
 pub use integrations::*;
+pub use oauth_apps::*;
 pub use rate_limits::*;
 pub use refreshes::*;
 pub use revocations::*;

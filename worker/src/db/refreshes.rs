@@ -2,7 +2,8 @@
 
 use crate::auth::caller::Caller;
 use crate::db::call::Call;
-use crate::ids::{IntegrationId, OrganizationId};
+use crate::db::oauth_apps::{OauthApp, client_key};
+use crate::ids::{IntegrationId, OauthAppId, OrganizationId};
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,6 +56,16 @@ pub struct Claim {
     pub config: String,
     /// Whether the token is already refreshed and only the write is left.
     pub refreshed: bool,
+    /// The app that the grant was issued to. None: the deployment's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth_app: Option<OauthApp>,
+}
+
+impl Claim {
+    /// The key of what is known about its client.
+    pub fn client_key(&self) -> String {
+        client_key(&self.integration_type, self.oauth_app.as_ref())
+    }
 }
 
 #[derive(Deserialize)]
@@ -66,6 +77,8 @@ pub struct Current {
     /// The version of the config, if it was asked for.
     pub version: Option<String>,
     pub status: String,
+    /// The reason, unless it is active.
+    pub status_reason: Option<String>,
     /// When the access token expires (RFC 3339), if that is known.
     pub expires_at: Option<String>,
     /// The rest of a pause that the provider asked for, in seconds.
@@ -133,6 +146,9 @@ pub struct RefreshResult {
     /// The organization. If the integration is gone, the config is revoked.
     pub organization_id: OrganizationId,
     pub integration_type: String,
+    /// The app of the grant. None: the deployment's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oauth_app_id: Option<OauthAppId>,
 }
 
 /// A refusal that counts towards the end of the grant.
@@ -155,6 +171,8 @@ pub enum Fault {
     Refused,
     /// The stored config does not open.
     Unreadable,
+    /// The secret of the organization's own app does not open.
+    AppUnreadable,
     /// The refresh token is no longer valid.
     InvalidGrant,
     /// The user's own client is no longer valid.
@@ -216,6 +234,7 @@ mod tests {
                 refusal: None,
                 organization_id: OrganizationId(Uuid::nil()),
                 integration_type: "supabase".to_owned(),
+                oauth_app_id: None,
             })
             .unwrap()
         };

@@ -3,6 +3,7 @@
 use crate::auth::caller::Caller;
 use crate::db::call::Call;
 use crate::db::connections::ConnectorParameters;
+use crate::db::oauth_apps::OauthApp;
 use crate::ids::{IntegrationId, OrganizationId, PendingId, RevocationId};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -17,6 +18,8 @@ pub struct Revocation {
     pub integration_type: String,
     /// The config as JSON text, because another writer may have stored anything.
     pub config: String,
+    /// The app that the grant was issued to. None: the deployment's.
+    pub oauth_app: Option<OauthApp>,
 }
 
 /// Gives a pending connection up and leases the revocation of its grant.
@@ -71,7 +74,7 @@ pub struct DisconnectIntegration<'a> {
 #[serde(rename_all = "snake_case")]
 pub enum Disconnected {
     /// It is deleted. The caller must revoke its credential and settle.
-    Disconnected(Deleted),
+    Disconnected(Box<Deleted>),
     /// Not found, or not the user's.
     Unknown,
 }

@@ -16,13 +16,14 @@ use crate::http::{HttpRequest, Response, SendError};
 use crate::ids::IntegrationId;
 use crate::oauth::identity::{self, Asked};
 use crate::oauth::token;
+use crate::oauth_apps::client;
 use crate::offer::Offer;
 use crate::refresh::live_credential::{self, Credential, SOON_SECONDS};
 use crate::refresh::on_demand::Actor;
 use crate::refresh::policy::waits;
 use crate::refresh::provider_backoff;
 use crate::refresh::refresh_grant::open;
-use catalogue::Endpoint;
+use catalogue::{Endpoint, Provider};
 use sealed::PlainConfig;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -107,8 +108,18 @@ pub struct Examined {
 
 /// Runs a claimed check: sends the request with the credential, and if it is rejected, again with a fresh one.
 pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Result<Examined> {
-    let offer = task.settings.offer(&claim.integration_type);
-    let offer = offer.ok_or(ClientError::UnknownProvider)?;
+    let kind = &claim.integration_type;
+    let provider = task.settings.provider(kind);
+    let provider = provider.ok_or(ClientError::UnknownProvider)?;
+    let app = claim.oauth_app.as_ref();
+    let offer = match client::offer(task, kind, claim.organization_id, app) {
+        Ok(offer) => offer,
+        Err(Error::Client(ClientError::AppUnreadable)) => {
+            let verdict = Verdict::degraded(Reason::AppUnreadable);
+            return Ok(examined(provider, claim, claim.version.clone(), verdict));
+        }
+        Err(error) => return Err(error),
+    };
     let held = match &claim.config {
         Some(config) => Credential {
             config: open(task, claim.id, claim.organization_id, config),
@@ -117,13 +128,13 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Resu
         },
         None => live_credential::current(task, claim.id, asker).await?,
     };
-    let verdict = ask(task, offer, claim, &held.config).await?;
+    let verdict = ask(task, &offer, claim, &held.config).await?;
     if !verdict.is_refusal() || held.is_fresh {
-        return Ok(examined(offer, claim, held.version, verdict));
+        return Ok(examined(provider, claim, held.version, verdict));
     }
     let (version, verdict) = match live_credential::fresh(task, claim.id, asker).await {
         Ok(fresh) if fresh.is_fresh && fresh.version != held.version => {
-            let verdict = ask(task, offer, claim, &fresh.config).await?;
+            let verdict = ask(task, &offer, claim, &fresh.config).await?;
             (fresh.version, verdict)
         }
         // The refresh has ended the grant, or this is the fresh token.
@@ -136,7 +147,7 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Resu
         }
         Err(error) => return Err(error),
     };
-    Ok(examined(offer, claim, version, verdict))
+    Ok(examined(provider, claim, version, verdict))
 }
 
 async fn ask(
@@ -188,12 +199,17 @@ async fn send(
     (answer, pause.is_some())
 }
 
-fn examined(offer: &Offer, claim: &CheckClaim, version: String, verdict: Verdict) -> Examined {
+fn examined(
+    provider: &Provider,
+    claim: &CheckClaim,
+    version: String,
+    verdict: Verdict,
+) -> Examined {
     let result = CheckResult {
         version,
         status: Some(verdict.status),
         reason: verdict.reason,
-        forbidden_days: Some(offer.provider().forbidden_days),
+        forbidden_days: Some(provider.forbidden_days),
         ..passed_by(claim)
     };
     Examined { result, verdict }

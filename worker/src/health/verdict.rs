@@ -51,6 +51,8 @@ pub enum Reason {
     RefreshFailed,
     /// Degraded: the stored config does not open here.
     Unreadable,
+    /// Degraded: the secret of the organization's own OAuth app does not open here.
+    AppUnreadable,
     /// A 403: degraded if a gatekeeper's page sent it, reconnect_required if the API did.
     Forbidden,
     /// reconnect_required: the provider rejects the credential, even a fresh one.

@@ -1,7 +1,7 @@
 //! One integration: shown, renamed, rescheduled, tagged, and reconnected with its own account.
 
 use crate::auth::service_key::Scope;
-use crate::connect::start::{self, AuthorizationRequest};
+use crate::connect::start::{self, AppChoice, AuthorizationRequest};
 use crate::context::Context;
 use crate::db::integration::{self, Owner};
 use crate::db::project::Reader;
@@ -84,17 +84,25 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     #[serde(deny_unknown_fields)]
     struct Body {
         return_to: Option<String>,
+        #[serde(default, deserialize_with = "json::given")]
+        oauth_app_id: Option<Option<String>>,
     }
+    const EXPECTED: &str =
+        r#"expected {"return_to"?,"oauth_app_id"?}; null is the deployment's app"#;
     let id = IntegrationId::parse(id)?;
     let signed_in = context.signed_in().await?;
-    let body: Body = context.json(r#"expected {"return_to"?}"#).await?;
+    let body: Body = context.json(EXPECTED).await?;
     let return_to = return_path(body.return_to.as_deref())?;
     let owner = owner(context, &Reader::User(signed_in.token), id).await?;
-    let client = context.settings.client(&owner.integration_type)?;
+    let oauth_type = context.settings.oauth_type(&owner.integration_type)?;
     let beginning = AuthorizationRequest {
         connector: Connector::User(signed_in.user.id),
         organization: owner.organization_id,
-        client,
+        oauth_type,
+        app: match &body.oauth_app_id {
+            Some(id) => AppChoice::of(id.as_deref())?,
+            None => AppChoice::Kept,
+        },
         scopes: None,
         return_to,
         integration: Some(id),

@@ -33,8 +33,10 @@ pub async fn disconnect(context: &Context<'_>, id: &str) -> Result<Response> {
         Disconnected::Unknown => return Err(ClientError::UnknownIntegration.into()),
     };
     let mut revoked = revocations::revoke(context, owner, &deleted.revocation).await;
-    let offer = context.settings.offer(&deleted.revocation.integration_type);
-    let ends_all = offer.is_some_and(|offer| offer.provider().revokes_widely());
+    let provider = context
+        .settings
+        .provider(&deleted.revocation.integration_type);
+    let ends_all = provider.is_some_and(|provider| provider.revokes_widely());
     if revoked == Revoked::Yes && deleted.earlier_grant && !ends_all {
         revoked = Revoked::Unknown;
     }

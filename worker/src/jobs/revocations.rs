@@ -15,8 +15,10 @@ use crate::ids::{IntegrationId, PendingId};
 use crate::jobs::progress::Progress;
 use crate::oauth::revoke::{self, Revoked};
 use crate::oauth::{Client, send};
+use crate::oauth_apps::client;
 use crate::offer::Offer;
 use crate::settings::Settings;
+use catalogue::Provider;
 use futures_util::{StreamExt, stream};
 use sealed::Secret;
 use uuid::Uuid;
@@ -75,9 +77,10 @@ pub async fn run(task: &Task) -> Result<Progress> {
 
 /// The types whose revocation ends everything that the user authorized.
 pub fn wide_types(settings: &Settings) -> Vec<&str> {
-    let offers = settings.offers.iter();
-    let wide = offers.filter(|offer| offer.provider().revokes_widely());
-    wide.map(kind_of).collect()
+    let wide = settings
+        .providers()
+        .filter(|provider| provider.revokes_widely());
+    wide.map(|provider| provider.kind.as_str()).collect()
 }
 
 fn kind_of(offer: &Offer) -> &str {
@@ -88,12 +91,13 @@ fn kind_of(offer: &Offer) -> &str {
 /// it was stored after all.
 pub async fn abandon(
     task: &Task,
-    client: &Client,
+    provider: &Provider,
     connector: Connector,
     pending: PendingId,
     account: Option<&str>,
 ) {
-    let given_up = give_up(task, client, connector, pending, Reason::Abandoned, account).await;
+    let reason = Reason::Abandoned;
+    let given_up = give_up(task, provider, connector, pending, reason, account).await;
     if let Err(error) = given_up {
         let detail = error.detail().unwrap_or_default();
         let detail = format!("a grant is still pending and expires in five minutes: {detail}");
@@ -104,7 +108,7 @@ pub async fn abandon(
 /// Gives up a pending connection and revokes its grant.
 pub async fn give_up(
     task: &Task,
-    client: &Client,
+    provider: &Provider,
     connector: Connector,
     pending: PendingId,
     reason: Reason,
@@ -120,7 +124,7 @@ pub async fn give_up(
             Reason::Discarded => "discarded",
         },
         p_external_account_id: account,
-        p_wide: client.provider.revokes_widely(),
+        p_wide: provider.revokes_widely(),
         p_request_id: &task.request_id,
     };
     Ok(match task.call(&call).await? {
@@ -167,11 +171,17 @@ struct Failed {
 async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed> {
     let failed = |result, detail: String| Failed { detail, result };
     let kind = &revocation.integration_type;
-    let offer = task.settings.offer(kind);
-    let offer = offer.ok_or_else(|| failed("failed", format!("{kind} is not configured")))?;
-    if offer.provider().revocation.is_none() {
+    let provider = task.settings.provider(kind);
+    let provider = provider.ok_or_else(|| failed("failed", format!("{kind} is not configured")))?;
+    if provider.revocation.is_none() {
         return Ok(Revoked::Unsupported);
     }
+    let app = revocation.oauth_app.as_ref();
+    let offer = client::offer(task, kind, revocation.organization_id, app);
+    let offer = offer.map_err(|error| {
+        let message = error.message();
+        failed("failed", format!("{kind}: {message}"))
+    })?;
     let id = revocation.sealed_for;
     // Sealed values are bound to the id alone, so a pending connection's are named as an integration's in the log.
     let row = Row::Integration(IntegrationId(id));

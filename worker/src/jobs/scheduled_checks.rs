@@ -59,8 +59,8 @@ pub async fn run(task: &Task) -> Result<Progress> {
 
 /// Checks one row, unless its provider asked for a pause.
 async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim) -> CheckResult {
-    let kind = &claim.integration_type;
-    if patience.borrow().is_over(kind) {
+    let (kind, client) = (&claim.integration_type, claim.client_key());
+    if patience.borrow().is_over(&client) {
         return released(claim);
     }
     let asker = Actor {
@@ -80,7 +80,7 @@ async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim
     };
     if let Some(health) = health(task, kind, verdict) {
         let organization = claim.organization_id;
-        patience.borrow_mut().note(kind, organization, health);
+        patience.borrow_mut().note(&client, organization, health);
     }
     result
 }
@@ -88,9 +88,9 @@ async fn lane(task: &Task, patience: &RefCell<BackoffPolicy>, claim: &CheckClaim
 /// What a verdict says about the provider. None if the provider was not asked, or if each user has a limit of their own.
 fn health(task: &Task, kind: &str, verdict: Verdict) -> Option<RequestOutcome> {
     match (verdict.status, verdict.reason) {
-        (_, Some(Reason::Unreadable)) => None,
+        (_, Some(Reason::Unreadable | Reason::AppUnreadable)) => None,
         (_, Some(Reason::RateLimited)) => {
-            let provider = task.settings.offer(kind)?.provider();
+            let provider = task.settings.provider(kind)?;
             provider
                 .pauses_after(Endpoint::Api)
                 .map(|_| RequestOutcome::Pause)

@@ -79,8 +79,8 @@ impl Sweep<'_> {
 
     /// What a requested pause says about the provider: nothing if each user has a limit of their own.
     fn pause(&self, kind: &str) -> Option<RequestOutcome> {
-        let offer = self.task.settings.offer(kind)?;
-        offer.provider().pauses_after(Endpoint::Token)?;
+        let provider = self.task.settings.provider(kind)?;
+        provider.pauses_after(Endpoint::Token)?;
         Some(RequestOutcome::Pause)
     }
 
@@ -117,9 +117,9 @@ impl Sweep<'_> {
     /// Refreshes one row, unless its lease might expire before the response, or its provider asked for a pause.
     async fn lane(&self, waiting: Waiting, ends: &UnboundedSender<Redeemed>) {
         let Waiting { claim, since_ms } = waiting;
-        let kind = &claim.integration_type;
+        let (kind, client) = (&claim.integration_type, claim.client_key());
         let is_late = host::now_ms() - since_ms > START_WITHIN_MS;
-        let redeemed = if is_late || self.patience.borrow().is_over(kind) {
+        let redeemed = if is_late || self.patience.borrow().is_over(&client) {
             Redeemed::fault(&claim, Fault::Released)
         } else {
             redeem(self.task, self.redeemer(), &claim).await
@@ -132,12 +132,14 @@ impl Sweep<'_> {
             Some(Fault::Refused | Fault::OutcomeUnknown) => Some(RequestOutcome::Failed),
             Some(Fault::InvalidGrant | Fault::InvalidClient) | None => Some(RequestOutcome::Good),
             // The provider was not asked.
-            Some(Fault::Unreadable | Fault::NotRefreshable | Fault::Released) => None,
+            Some(
+                Fault::Unreadable | Fault::AppUnreadable | Fault::NotRefreshable | Fault::Released,
+            ) => None,
         };
         if let Some(health) = health {
             self.patience
                 .borrow_mut()
-                .note(kind, claim.organization_id, health);
+                .note(&client, claim.organization_id, health);
         }
         // This ends the writer.
         let _ = ends.unbounded_send(redeemed);

@@ -15,7 +15,7 @@ pub struct Flow {
     pub verifier: RandomToken,
 }
 
-/// Builds the URL that the browser is redirected to. `scope` is what `Client::scope` returns.
+/// Builds the URL that the browser is redirected to. `scope` is what `OauthType::scope` returns.
 pub fn authorization_url(client: &Client, flow: &Flow, scope: &str) -> String {
     let challenge = sha256_base64url(flow.verifier.expose());
     let provider = &client.provider;
@@ -54,7 +54,7 @@ mod tests {
 
     fn url_of(kind: &str) -> String {
         let client = client(kind);
-        authorization_url(&client, &flow(), &client.scope(None))
+        authorization_url(&client, &flow(), &client.provider.scope())
     }
 
     // Servers ignore unknown parameters (RFC 6749, 3.1).

@@ -14,14 +14,10 @@ use serde_json::{Map, Value};
 pub struct Client {
     /// The provider, with its endpoints where the settings want them.
     pub provider: Provider,
-    /// How many of the provider's scopes are the entry's own. The operator's (`<TYPE>_SCOPES`) follow them.
-    pub own_scopes: usize,
     pub id: String,
     pub secret: Secret,
     /// The app's other secret, while it is being changed: for requests whose client the provider rejects (`send`).
     pub fallback_secret: Option<Secret>,
-    /// The issuer that callbacks must name (RFC 9207), where the provider names one.
-    pub issuer: Option<String>,
     /// Where the provider sends the browser back to.
     pub redirect_uri: String,
 }
@@ -30,27 +26,14 @@ pub struct Client {
 const TIMEOUT_MS: u32 = 20_000;
 
 impl Client {
-    /// The scopes to request: all, or the entry's own, which name the account, and these of the operator's.
-    pub fn scope(&self, asked: Option<&[String]>) -> String {
-        let Some(asked) = asked else {
-            return self.provider.scope();
-        };
-        let (own, further) = self.provider.scopes.split_at(self.own_scopes);
-        let further = further.iter().filter(|scope| asked.contains(scope));
-        let scopes: Vec<String> = own.iter().chain(further).cloned().collect();
-        self.provider.joined(&scopes)
-    }
-
     /// The client with its fallback secret, if it has one.
     pub fn with_fallback_secret(&self) -> Option<Self> {
         let copy = |secret: &Secret| Secret::from(secret.expose().to_owned());
         Some(Self {
             provider: self.provider.clone(),
-            own_scopes: self.own_scopes,
             id: self.id.clone(),
             secret: self.fallback_secret.as_ref().map(copy)?,
             fallback_secret: None,
-            issuer: self.issuer.clone(),
             redirect_uri: self.redirect_uri.clone(),
         })
     }
@@ -169,12 +152,10 @@ pub(crate) mod tests {
             .unwrap();
         Client {
             redirect_uri: format!("https://edge.example/api/auth/callback/{kind}"),
-            own_scopes: provider.scopes.len(),
             provider,
             id: "client id".to_owned(),
             secret: "planted:secret".to_owned().into(),
             fallback_secret: None,
-            issuer: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What another job needs to know to go on with an answer: the note under which JavaScript holds it. Credentials in it are sealed.
 
 use crate::auth::caller::Caller;
-use crate::db::{Claim, Connector};
+use crate::db::{Claim, Connector, OauthApp};
 use crate::ids::OrganizationId;
 use serde::Deserialize;
 use serde_json::json;
@@ -28,6 +28,8 @@ pub struct Exchange {
     pub organization: OrganizationId,
     /// Where the browser goes in the end.
     pub return_to: String,
+    /// The app that the code was issued to. None: the deployment's.
+    pub oauth_app: Option<OauthApp>,
 }
 
 /// The note of a redemption.
@@ -44,6 +46,7 @@ pub fn exchange_note(exchange: &Exchange) -> String {
         "connector": exchange.connector,
         "organization": exchange.organization,
         "return_to": exchange.return_to,
+        "oauth_app": exchange.oauth_app,
     })
     .to_string()
 }

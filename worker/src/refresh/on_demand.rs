@@ -122,6 +122,9 @@ fn again(
         Some(End::BackedOff) if fault == Some(Fault::Unreadable) => Err(Error::Internal {
             detail: format!("integrations {id}: its credentials do not open"),
         }),
+        Some(End::BackedOff) if fault == Some(Fault::AppUnreadable) => {
+            Err(ClientError::AppUnreadable.into())
+        }
         Some(End::ReconnectRequired) => Ok(()),
         Some(End::BackedOff) => Err(Error::provider("token endpoint: the refresh failed")),
         Some(End::Gone) => Err(ClientError::UnknownIntegration.into()),

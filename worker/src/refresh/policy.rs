@@ -16,7 +16,7 @@ pub fn waits() -> impl Iterator<Item = u32> {
     (0..).map(|n: u32| 50 << n.min(4)).take(42)
 }
 
-/// How long a run keeps asking one provider, so that a failing provider does not delay the customers of others.
+/// How long a run keeps asking one provider with one client, so that a failing provider does not delay the customers of others.
 #[derive(Debug, Default)]
 pub struct BackoffPolicy(Vec<(String, InARow)>);
 
@@ -43,9 +43,9 @@ pub enum RequestOutcome {
 }
 
 impl BackoffPolicy {
-    /// Records a request of this organization at the provider of this type.
-    pub fn note(&mut self, kind: &str, organization: OrganizationId, health: RequestOutcome) {
-        let position = self.0.iter().position(|(known, _)| known == kind);
+    /// Records a request of this organization. The client is an integration type, or the id of an organization's own app.
+    pub fn note(&mut self, client: &str, organization: OrganizationId, health: RequestOutcome) {
+        let position = self.0.iter().position(|(known, _)| known == client);
         let failures = match health {
             RequestOutcome::Good => {
                 if let Some(position) = position {
@@ -57,7 +57,7 @@ impl BackoffPolicy {
             RequestOutcome::Pause => FAILURES,
         };
         let position = position.unwrap_or_else(|| {
-            self.0.push((kind.to_owned(), InARow::default()));
+            self.0.push((client.to_owned(), InARow::default()));
             self.0.len() - 1
         });
         let row = &mut self.0[position].1;
@@ -67,9 +67,9 @@ impl BackoffPolicy {
         }
     }
 
-    /// Whether the run sends nothing more to the provider.
-    pub fn is_over(&self, kind: &str) -> bool {
-        let noted = self.0.iter().find(|(known, _)| known == kind);
+    /// Whether the run sends nothing more to the provider with this client.
+    pub fn is_over(&self, client: &str) -> bool {
+        let noted = self.0.iter().find(|(known, _)| known == client);
         noted.is_some_and(|(_, row)| {
             row.failures >= FAILURES && row.organizations.len() >= ORGANIZATIONS
         })

@@ -9,7 +9,7 @@ use crate::connect::store_connection;
 use crate::context::Task;
 use crate::credentials::{self, Row};
 use crate::db::{Claim, End, Fault, RefreshResult, RefusalResult, SettleRefreshes, Settling};
-use crate::error::{Error, Result};
+use crate::error::{ClientError, Error, Result};
 use crate::host::now;
 use crate::host::{self, UpstreamResponse, log};
 use crate::http::SendError;
@@ -17,6 +17,7 @@ use crate::http::rate_limit::retry_after;
 use crate::ids::{IntegrationId, OrganizationId};
 use crate::oauth::refresh::{self as oauth, Redemption};
 use crate::oauth::{Client, send};
+use crate::oauth_apps::client;
 use crate::offer::ClientOf;
 use crate::recovery::note::refresh_note;
 use crate::refresh::policy::WRITE_PAUSES_MS;
@@ -49,6 +50,7 @@ impl Redeemed {
             refusal: None,
             organization_id: claim.organization_id,
             integration_type: claim.integration_type.clone(),
+            oauth_app_id: claim.oauth_app.as_ref().map(|app| app.id),
         };
         Self { result, note: None }
     }
@@ -141,10 +143,16 @@ fn opened(task: &Task, claim: &Claim) -> Result<PlainConfig> {
 
 fn prepared(task: &Task, claim: &Claim) -> Result<(PlainConfig, ClientOf<'static>), Failed> {
     let config = opened(task, claim).map_err(|error| Failed::by(Fault::Unreadable, &error))?;
-    let offer = task.settings.offer(&claim.integration_type);
-    let offer =
-        offer.ok_or_else(|| Failed::new(Fault::Refused, "its provider is not configured"))?;
-    let client = offer.client(&config).ok_or_else(nothing)?;
+    let (kind, app) = (&claim.integration_type, claim.oauth_app.as_ref());
+    let offer = client::offer(task, kind, claim.organization_id, app);
+    let offer = offer.map_err(|error| match error {
+        Error::Client(ClientError::AppUnreadable) => Failed::new(
+            Fault::AppUnreadable,
+            "the secret of its OAuth app does not open",
+        ),
+        _ => Failed::new(Fault::Refused, "its provider is not configured"),
+    })?;
+    let client = offer.into_client(&config).ok_or_else(nothing)?;
     Ok((config, client))
 }
 

@@ -5,8 +5,8 @@ use crate::connect::store_connection::{self, Connection, Received};
 use crate::context::Context;
 use crate::credentials::{self, Row};
 use crate::db::{
-    AdmitCompletion, CompletionAdmitted, ConnectSessionCreated, ConnectSessionFound, Connector,
-    CreateConnectSession, FindConnectSession, ParkedGrant, Scopes,
+    AdmitCompletion, Apps, CompletionAdmitted, ConnectSessionCreated, ConnectSessionFound,
+    Connector, CreateConnectSession, FindConnectSession, ParkedGrant, Scopes,
 };
 use crate::display_name::confusing;
 use crate::error::{ClientError, Error, Result};
@@ -14,7 +14,6 @@ use crate::host::{random_bytes, random_uuid};
 use crate::http::Response;
 use crate::http::url::parse_return_url;
 use crate::ids::{ConnectSessionId, IntegrationId, OrganizationId, ServiceKeyId};
-use crate::offer::Offer;
 use crate::random::{RandomToken, sha256_base64url};
 use crate::tags;
 use serde::Deserialize;
@@ -36,13 +35,15 @@ struct NewSession {
     #[serde(default)]
     scopes: Scopes,
     #[serde(default)]
+    oauth_apps: Apps,
+    #[serde(default)]
     metadata: Map<String, Value>,
     tags: Option<Vec<String>>,
 }
 
 /// `POST /api/connect-sessions`: the only response that contains the link.
 pub async fn create(context: &Context<'_>) -> Result<Response> {
-    const EXPECTED: &str = r#"expected {"organization_id","external_user_id","external_user_name"?,"integration_types" or "integration_id","return_url","state"?,"code_challenge","scopes"?,"metadata"?,"tags"?}"#;
+    const EXPECTED: &str = r#"expected {"organization_id","external_user_id","external_user_name"?,"integration_types" or "integration_id","return_url","state"?,"code_challenge","scopes"?,"oauth_apps"?,"metadata"?,"tags"?}"#;
     let key = context.service_key(Scope::ConnectSessionsWrite).await?;
     let body: NewSession = context.json(EXPECTED).await?;
     check(&body)?;
@@ -67,6 +68,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
         p_return_state: body.state.as_deref(),
         p_code_challenge: &body.code_challenge,
         p_scopes: &body.scopes,
+        p_oauth_apps: &body.oauth_apps,
         p_metadata: &body.metadata,
         p_tags: body.tags.as_deref(),
     };
@@ -82,6 +84,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
         ConnectSessionCreated::UnknownIntegration => Err(ClientError::UnknownIntegration.into()),
         ConnectSessionCreated::NoAccount => Err(ClientError::AccountUnknown.into()),
         ConnectSessionCreated::ForeignScopes => Err(ClientError::ScopesNotAllowed.into()),
+        ConnectSessionCreated::UnknownApp => Err(ClientError::UnknownApp.into()),
         ConnectSessionCreated::TooMany => Err(ClientError::TooManyConnectSessions.into()),
     }
 }
@@ -112,6 +115,9 @@ fn check(body: &NewSession) -> Result<()> {
     }
     if json!(body.scopes).to_string().len() > 4_096 {
         return wrong("scopes must be an object of at most 4096 bytes");
+    }
+    if body.oauth_apps.len() > 100 {
+        return wrong("oauth_apps must name the apps of at most 100 types");
     }
     if let Some(tags) = &body.tags {
         tags::check(tags)?;
@@ -147,21 +153,21 @@ pub(super) fn is_line(text: &str) -> bool {
     (1..=200).contains(&text.chars().count()) && text.trim() == text && !text.contains(confusing)
 }
 
-/// Every type is offered, and no scope is asked for that the operator does not request.
+/// Every type is offered or has an app of the organization's own, and no scope is asked for that the operator does not request.
 fn check_offers(context: &Context<'_>, body: &NewSession) -> Result<()> {
     for kind in body.integration_types.iter().flatten() {
-        context
-            .settings
-            .offer(kind)
-            .ok_or(ClientError::UnknownProvider)?;
+        match body.oauth_apps.get(kind) {
+            Some(Some(_)) => context.settings.oauth_type(kind).map(|_| ())?,
+            _ if context.settings.offer(kind).is_some() => {}
+            _ => return Err(ClientError::UnknownProvider.into()),
+        }
     }
     for (kind, asked) in &body.scopes {
-        let Some(Offer::OAuth(client)) = context.settings.offer(kind) else {
-            return Err(ClientError::ScopesNotAllowed.into());
-        };
+        let oauth_type = context.settings.oauth_type(kind);
+        let oauth_type = oauth_type.map_err(|_| ClientError::ScopesNotAllowed)?;
         if !asked
             .iter()
-            .all(|scope| client.provider.scopes.contains(scope))
+            .all(|scope| oauth_type.provider.scopes.contains(scope))
         {
             return Err(ClientError::ScopesNotAllowed.into());
         }
@@ -224,8 +230,8 @@ pub async fn complete(context: &Context<'_>, id: &str) -> Result<Response> {
 }
 
 async fn store(context: &Context<'_>, id: ConnectSessionId, grant: &ParkedGrant) -> Result<()> {
-    let offer = context.settings.offer(&grant.integration_type);
-    let provider = offer.ok_or(ClientError::UnknownProvider)?.provider();
+    let provider = context.settings.provider(&grant.integration_type);
+    let provider = provider.ok_or(ClientError::UnknownProvider)?;
     let config = credentials::open(
         &context.settings.ring,
         grant.organization_id,

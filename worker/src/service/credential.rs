@@ -97,9 +97,8 @@ async fn read(context: &Context<'_>, key: ServiceKeyId, id: IntegrationId) -> Re
         }
         Form::Plain => {
             let config = open(context, id, current.organization_id, text)?;
-            let offer = context.settings.offer(&current.integration_type);
-            answer["credential"] =
-                Value::Object(plain(&config, offer.map(|offer| offer.provider())));
+            let provider = context.settings.provider(&current.integration_type);
+            answer["credential"] = Value::Object(plain(&config, provider));
         }
     }
     Ok(Response::json(200, &answer))
@@ -117,6 +116,9 @@ fn usable(current: &Current) -> Result<()> {
     let has_ended = matches!(expires_at, Some(Ok(moment)) if moment <= now());
     match current.paused_seconds {
         _ if !has_ended => Ok(()),
+        _ if current.status_reason.as_deref() == Some("app_unreadable") => {
+            Err(ClientError::AppUnreadable.into())
+        }
         Some(seconds) => Err(ClientError::ProviderPaused { seconds }.into()),
         None => Err(Error::provider(
             "the access token has expired, and its refresh fails",
