@@ -169,6 +169,7 @@ describe("findings and mutes", { concurrency: true }, () => {
     assert.deepEqual([await mutes("active=true"), await mutes("active=false")], [[[useless.id, true, false]], [[one.id, false, true]]]);
     const { mutes: [, ended] } = await get(browser, MUTES);
     assert.equal(ended.ended_by, browser.user.id);
+    assert.match(ended.title, /TLS/);
     const first = await get(browser, `${MUTES}?limit=1`);
     const second = await get(browser, `${MUTES}?limit=1&cursor=${first.next_cursor}`);
     assert.deepEqual([first.mutes[0].id, second.mutes[0].id, second.next_cursor], [useless.id, one.id, null]);

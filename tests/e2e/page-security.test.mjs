@@ -181,7 +181,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
       insert into public.finding_mutes (organization_id, check_id, reason, note, created_by, expires_at)
       values (${user.id}, ${BACKUPS}, 'wont_fix', 'as agreed', ${user.id}, now() + interval '40 days')`);
     await page.locator("#mutes").getByText("We will not fix it: as agreed").waitFor();
-    await page.locator("#mutes").getByText(/Mutes supabase_backups for the organization; ends .* It no longer matches any finding\./).waitFor();
+    await page.locator("#mutes").getByText(/Mutes “The database can be restored to a recent moment” for the organization; ends .* It no longer matches any finding\./).waitFor();
   });
 
   it("the page shows a provider's text as text", async (t) => {

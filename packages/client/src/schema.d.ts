@@ -1338,6 +1338,7 @@ export interface components {
             organization_id: components["schemas"]["Id"];
             integration_id: components["schemas"]["OptionalId"];
             check_id: string;
+            title: string | null;
             resource_id: string | null;
             item: string | null;
             reason: components["schemas"]["MuteReason"];

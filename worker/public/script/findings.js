@@ -110,13 +110,14 @@ export function outward(url) {
 
 /** An active mute, with a button that ends it. */
 export function renderMute(mute) {
-  const { id, reason, note, expires_at: until, matches, resource_id: about, integration_id: integration, check_id: check } = mute;
+  const { id, reason, note, expires_at: until, matches, resource_id: about, integration_id: integration } = mute;
+  const check = mute.title ?? mute.check_id;
   const time = element('time');
   fillTime(time, until, { words: inTime });
   const scope = about ? 'for this resource' : integration ? 'for this integration' : 'for the organization';
   const text = element('div', 'row-text',
     element('p', '', `${MUTE_REASONS[reason] ?? reason}: ${note}`),
-    element('p', 'fine', `Mutes ${check} ${scope}; ends `, time, matches === false ? '. It no longer matches any finding.' : ''));
+    element('p', 'fine', `Mutes “${check}” ${scope}; ends `, time, matches === false ? '. It no longer matches any finding.' : ''));
   const button = actionButton('small for-admins', 'End the mute', () => askEnd(id, button));
   button.append(element('span', 'visually-hidden', ` of ${check}`));
   return element('div', 'mute', text, button);

@@ -16,6 +16,9 @@ pub struct Mute {
     /// Null: all of the organization.
     pub integration_id: Option<IntegrationId>,
     pub check_id: String,
+    /// Its check's, if the catalogue still has it.
+    #[serde(default)]
+    title: Option<String>,
     /// Null: all.
     pub resource_id: Option<String>,
     /// Null: all.
@@ -47,6 +50,15 @@ impl Keyed for Mute {
 }
 
 impl Mute {
+    /// With the title of its check, which the database does not know.
+    pub fn titled(mut self) -> Self {
+        let mut entries = checks::entries().iter();
+        self.title = entries
+            .find_map(|entry| entry.check(&self.check_id))
+            .map(|check| check.title.clone());
+        self
+    }
+
     /// Whether it covers what a finding is about; of the same organization and check.
     pub fn covers(&self, integration: IntegrationId, resource: &str, item: &str) -> bool {
         self.integration_id.is_none_or(|own| own == integration)

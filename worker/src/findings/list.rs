@@ -138,5 +138,5 @@ async fn active_mutes(
         mute.check_id == check
             && mute.covers(finding.integration_id, &finding.resource.id, &finding.item)
     });
-    Ok(mutes)
+    Ok(mutes.into_iter().map(Mute::titled).collect())
 }

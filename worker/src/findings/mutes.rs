@@ -44,6 +44,7 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
         rows::list_request(project, reader, organization, active, after, limit)
     };
     let (mutes, next_cursor) = page("mutes", query.get("cursor"), limit, request).await?;
+    let mutes = mutes.into_iter().map(Mute::titled).collect();
     Ok(Response::json(200, &Listed { mutes, next_cursor }))
 }
 
@@ -93,7 +94,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         p_mute: &mute,
     };
     match context.call(&call).await? {
-        Muted::Muted { mute } => Ok(Response::json(201, &mute)),
+        Muted::Muted { mute } => Ok(Response::json(201, &mute.titled())),
         Muted::NotAMember => Err(ClientError::NotAMember.into()),
         Muted::Unknown => Err(ClientError::UnknownIntegration.into()),
         Muted::BadEnd => Err(BAD_END.into()),
