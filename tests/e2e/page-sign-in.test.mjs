@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 
 import { assertSound, LOOKS, pageFixture } from "../support/page-fixture.mjs";
-import { codesSentTo } from "../support/sign-in.mjs";
+import { codesSentTo, linkTokensSentTo } from "../support/sign-in.mjs";
 
 describe("signing in on the page", { concurrency: 2 }, () => {
   const fixture = pageFixture();
@@ -26,6 +26,28 @@ describe("signing in on the page", { concurrency: 2 }, () => {
     await page.keyboard.press("Enter");
     await page.locator("#view-signed-in").waitFor();
     assert.equal(await page.locator("#account-email").textContent(), user.email);
+    assert.deepEqual(errors(), []);
+  });
+
+  // Threat model 132.
+  it("a link signs in after a click, and a used one says so", async (t) => {
+    const { user, page, errors } = await open(t);
+    await page.goto("/");
+    await page.getByLabel("Email").fill(user.email);
+    await page.getByRole("button", { name: "Email me a code instead" }).click();
+    await page.getByText(`If ${user.email} has an account, a code is on its way there.`).waitFor();
+    const link = `/#token_hash=${linkTokensSentTo(info, user.email)[0]}`;
+    await page.goto(link);
+    await page.getByText("A link has brought you here to sign in.").waitFor();
+    assert.equal(page.url(), `${worker.url}/`, "the token has left the address");
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await page.locator("#view-signed-in").waitFor();
+    assert.equal(await page.locator("#account-email").textContent(), user.email);
+    await page.goto(link);
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
+    await page.getByRole("alert").getByText("The link is no longer valid. Sign in another way.").waitFor();
+    await page.getByRole("button", { name: "Sign in another way" }).click();
+    await page.locator("#view-signed-in").waitFor();
     assert.deepEqual(errors(), []);
   });
 
@@ -72,6 +94,9 @@ describe("signing in on the page", { concurrency: 2 }, () => {
       await page.getByRole("button", { name: "Email me a code instead" }).click();
       await page.getByLabel("Code").waitFor();
       await assertSound(window, `sign-in-code-${look}`);
+      await page.goto("/#token_hash=unused");
+      await page.getByRole("button", { name: "Sign in another way" }).waitFor();
+      await assertSound(window, `sign-in-link-${look}`);
     });
   }
 });

@@ -1,12 +1,12 @@
-// Signing in with a code by e-mail, and at an OAuth provider of the project, against Supabase Auth's API. Threat model 130 and 131.
+// Signing in with a code by e-mail, and at an OAuth provider of the project, against Supabase Auth's API. Threat model 130 to 132.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 
 import { answer } from "../support/faults.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { codesSentTo, signInAtProvider } from "../support/sign-in.mjs";
-import { signUp } from "../support/users.mjs";
+import { codesSentTo, linkTokensSentTo, signInAtProvider } from "../support/sign-in.mjs";
+import { signUp, supabase } from "../support/users.mjs";
 import { workerFixture } from "../support/worker-fixture.mjs";
 
 describe("signing in without a password", { concurrency: true }, () => {
@@ -59,6 +59,24 @@ describe("signing in without a password", { concurrency: true }, () => {
     for (let n = 0; n < 4; n++) (await browser.post("/api/session", { email, code: "000000" })).expect(401, "bad_credentials");
     (await browser.post("/api/session", { email, code: "000000" })).expect(429, "too_many_sign_ins");
     (await browser.post("/api/session/code", { email })).expect(429, "too_many_sign_ins");
+  });
+
+  // Threat model 132.
+  it("a link signs its account in, once, with a session of its own", async () => {
+    const { id, email, refresh_token } = await signUp(worker.info);
+    (await new BrowserSession(worker).post("/api/session/code", { email })).expect(200);
+    const [token_hash] = linkTokensSentTo(info, email);
+    const browser = new BrowserSession(worker);
+    (await browser.post("/api/session", { token_hash: `${token_hash}0` })).expect(401, "bad_credentials");
+    (await browser.post("/api/session", { token_hash: `${token_hash}&type=recovery` })).expect(401, "bad_credentials");
+    (await browser.post("/api/session", { token_hash })).expect(200);
+    assert.equal((await userOf(browser)).id, id);
+    (await new BrowserSession(worker).post("/api/session", { token_hash })).expect(401, "bad_credentials");
+    assert.ok(!JSON.stringify(worker.logs()).includes(token_hash));
+    (await browser.post("/api/session", { refresh: true })).expect(200);
+    (await browser.delete("/api/session")).expect(200);
+    const { error } = await supabase(worker.info).auth.refreshSession({ refresh_token });
+    assert.equal(error, null, "the application's session goes on");
   });
 
   it("a sign-in at a provider ends where it began, with a session", async () => {

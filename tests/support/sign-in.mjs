@@ -3,11 +3,16 @@ import { existsSync, readFileSync } from "node:fs";
 import path from "node:path";
 
 /** The codes that Supabase Auth has sent to this address, the newest first. */
-export function codesSentTo(info, email) {
+export const codesSentTo = (info, email) => sentTo(info, email, /\b\d{6}\b/);
+
+/** The tokens of the links in the same e-mails. */
+export const linkTokensSentTo = (info, email) => sentTo(info, email, /(?<=[?&]token=)[\w-]+/);
+
+function sentTo(info, email, pattern) {
   const file = path.join(info.mail, email);
   if (!existsSync(file)) return [];
   const messages = readFileSync(file, "utf8").trim().split("\n").map((line) => JSON.parse(line));
-  return messages.map(({ text }) => /\b\d{6}\b/.exec(text)[0]).reverse();
+  return messages.map(({ text }) => pattern.exec(text)[0]).reverse();
 }
 
 /** From the authorization URL through the provider's page, as a browser does: the callback URL of the worker, which is still to be opened. */

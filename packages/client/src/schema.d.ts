@@ -1572,6 +1572,8 @@ export interface operations {
                     email: string;
                     code: string;
                 } | {
+                    token_hash: string;
+                } | {
                     access_token: string;
                     refresh_token?: string | null;
                 } | {

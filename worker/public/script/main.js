@@ -11,7 +11,7 @@ import { chooseSchedule } from './schedule.js';
 import { copySecret } from './secret.js';
 import { openSecurity, scanNow } from './security.js';
 import { onSignedIn, readOrganization, signOut, start, state, switchOrganization } from './session.js';
-import { onSessionStarted, requestCode, signIn, submitCode, usePassword } from './sign-in.js';
+import { onSessionStarted, openLink, requestCode, signIn, submitCode, submitLink, usePassword } from './sign-in.js';
 import { loadMoreEvents } from './trail.js';
 import { $, render, onMove, parameter } from './view.js';
 import {
@@ -24,6 +24,7 @@ import { addWebhook, openWebhooks } from './webhooks.js';
 const VIEWS = { choose: openChoice, security: openSecurity, integration: openDetails, webhook: openWebhook, webhooks: openWebhooks };
 
 function openAddress() {
+  if (openLink()) return undefined;
   if (!state.user) return start();
   readOrganization();
   const named = Object.keys(VIEWS).find(parameter);
@@ -39,6 +40,8 @@ for (const [id, type, listener] of [
   ['code-request', 'click', requestCode],
   ['code', 'submit', submitCode],
   ['code-back', 'click', usePassword],
+  ['link', 'submit', submitLink],
+  ['link-back', 'click', start],
   ['sign-out', 'click', signOut],
   ['organization', 'change', () => { switchOrganization(); render(); }],
   ['list-more-button', 'click', loadMore],
@@ -74,4 +77,4 @@ for (const [id, type, listener] of [
 for (const button of document.querySelectorAll('dialog [data-close]')) button.addEventListener('click', () => button.closest('dialog').close());
 // Back from the provider's page: the browser may restore an old page whose button is still busy.
 addEventListener('pageshow', ({ persisted }) => persisted && start());
-start();
+openAddress();

@@ -1,9 +1,10 @@
-/** The ways to sign in: a password, a code by e-mail, or one of the project's OAuth providers. */
+/** The ways to sign in: a password, a code by e-mail, a link, or one of the project's OAuth providers. */
 import { send } from './requests.js';
-import { $, actionButton, clear, focusTitle, notify, setParameter, whileBusy } from './view.js';
+import { $, actionButton, clear, closeView, focusTitle, notify, setParameter, show, whileBusy } from './view.js';
 import { providerTitle } from './words.js';
 
 let whenSignedIn = () => {};
+let linkToken = null;
 
 export function onSessionStarted(start) {
   whenSignedIn = start;
@@ -11,6 +12,7 @@ export function onSessionStarted(start) {
 
 /** Shows the ways that the project has switched on. If they cannot be read, a password remains. */
 export async function showSignIn() {
+  $('link').hidden = true;
   clear($('sign-in-error'), $('code-error'), $('sign-in-providers'));
   showCode(false);
   let methods = { email: true, providers: [] };
@@ -35,6 +37,32 @@ function showCode(shown) {
 export function usePassword() {
   showCode(false);
   $('password').focus();
+}
+
+/**
+ * If the address has the token of a link, takes it out of the address, asks whether to sign in with it, and returns true. The token works
+ * once, so nothing but the user's click uses it: programs that look at links in e-mails click nothing.
+ */
+export function openLink() {
+  const [, token] = /^#token_hash=([\w-]{1,200})$/.exec(location.hash) ?? [];
+  if (!token) return false;
+  linkToken = token;
+  history.replaceState(history.state, '', location.pathname + location.search);
+  closeView();
+  $('account').hidden = true;
+  clear($('link-error'), $('sign-in-providers'));
+  $('sign-in-lead').textContent = 'A link has brought you here to sign in.';
+  for (const form of ['sign-in', 'code']) $(form).hidden = true;
+  $('link').hidden = false;
+  show('signed-out');
+  return true;
+}
+
+export function submitLink(event) {
+  event.preventDefault();
+  return whileBusy($('link-submit'), 'Signing in…', async () => {
+    await begin($('link-error'), { token_hash: linkToken }, 'The link is no longer valid. Sign in another way.');
+  });
 }
 
 async function begin(region, credentials, wrong) {

@@ -28,6 +28,8 @@ struct Body {
     #[serde(default, deserialize_with = "json::given")]
     code: Option<String>,
     #[serde(default, deserialize_with = "json::given")]
+    token_hash: Option<String>,
+    #[serde(default, deserialize_with = "json::given")]
     access_token: Option<String>,
     #[serde(default, deserialize_with = "json::given")]
     refresh_token: Option<Option<String>>,
@@ -39,33 +41,41 @@ struct Body {
 pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     let head = &context.incoming.head;
     origin::check_anonymous(head, &context.settings.app_url)?;
-    let expected = r#"expected {"email", "password"}, {"email", "code"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
+    let expected = r#"expected {"email", "password"}, {"email", "code"}, {"token_hash"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
     let body: Body = context.json(expected).await?;
     let (project, client) = (&context.settings.supabase, &head.address);
     let given = (
         body.email,
         body.password,
         body.code,
+        body.token_hash,
         body.access_token,
         body.refresh_token,
         body.refresh,
     );
     let (access, refresh) = match given {
-        (Some(email), Some(password), None, None, None, None) => {
+        (Some(email), Some(password), None, None, None, None, None) => {
             let request = supabase::password_request(project, &email, &password.into(), client);
             by_email(context, &email, &request).await?
         }
-        (Some(email), None, Some(code), None, None, None) => {
+        (Some(email), None, Some(code), None, None, None, None) => {
             if !is_code(&code) {
                 return Err(ClientError::BadCredentials.into());
             }
             let request = supabase::verify_code_request(project, &email, &code.into(), client);
             by_email(context, &email, &request).await?
         }
-        (None, None, None, Some(access), refresh, None) => {
+        (None, None, None, Some(token_hash), None, None, None) => {
+            if !is_token_hash(&token_hash) {
+                return Err(ClientError::BadCredentials.into());
+            }
+            let request = supabase::verify_link_request(project, &token_hash.into(), client);
+            renew(context, &request).await?
+        }
+        (None, None, None, None, Some(access), refresh, None) => {
             (access.into(), refresh.flatten().map(Secret::from))
         }
-        (None, None, None, None, None, Some(true)) => {
+        (None, None, None, None, None, None, Some(true)) => {
             origin::check_from_cookie(head, &context.settings.app_url, true)?;
             let token = context
                 .cookies()?
@@ -83,6 +93,14 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
 /// Supabase Auth's codes have six to ten digits.
 fn is_code(text: &str) -> bool {
     (6..=10).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Supabase Auth's are a hash in hex, with or without a prefix.
+fn is_token_hash(text: &str) -> bool {
+    (1..=200).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
 /// Verifies the token of a new session. Returns its user, and its cookies.
@@ -137,7 +155,7 @@ async fn by_email(
     Ok(tokens)
 }
 
-/// Refreshes a session, or exchanges the code of a sign-in at a provider, unless this client has tried too often.
+/// Refreshes a session, or redeems the code of a sign-in at a provider or the token of a link, unless this client has tried too often.
 pub async fn renew(
     context: &Context<'_>,
     request: &HttpRequest,

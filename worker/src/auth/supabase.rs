@@ -77,6 +77,12 @@ pub fn verify_code_request(
     forwarded(project, "/auth/v1/verify", client, body)
 }
 
+/// Builds the sign-in with a link that Supabase Auth has sent, or has made for an application (`generate_link`).
+pub fn verify_link_request(project: &Project, token_hash: &Secret, client: &str) -> HttpRequest {
+    let body = json!({"type": "email", "token_hash": token_hash.expose()}).to_string();
+    forwarded(project, "/auth/v1/verify", client, body)
+}
+
 /// The address at which a sign-in by one of the project's OAuth providers begins.
 pub fn sign_in_url(
     project: &Project,
