@@ -4,7 +4,7 @@ use crate::auth::caller::Caller;
 use crate::auth::cookies::Cookies;
 use crate::auth::jwt::User;
 use crate::auth::service_key::{Scope, ServiceKey};
-use crate::auth::{origin, presented, verify};
+use crate::auth::{origin, token_of, verify};
 use crate::db::call::{self, Call};
 use crate::db::project::Reader;
 use crate::db::{Admission, AdmitWrite, AuthenticateServiceKey, ServiceKeyAuthenticated};
@@ -77,20 +77,20 @@ impl Context<'_> {
     /// The signed-in user, without the count. A request that may change something must come from our own page, or carry the token in a header.
     pub async fn authenticated(&self) -> Result<SignedIn> {
         let head = &self.incoming.head;
-        let presented = presented(head, &self.cookies()?)?;
-        if presented.from_cookie && head.method.is_unsafe() {
+        let given = token_of(head, &self.cookies()?)?;
+        if given.from_cookie && head.method.is_unsafe() {
             origin::check_from_cookie(head, &self.settings.app_url, head.method.has_body())?;
         }
-        let user = verify::verify(self.settings, &presented.token).await?;
+        let user = verify::verify(self.settings, &given.token).await?;
         Ok(SignedIn {
             user,
-            token: presented.token,
+            token: given.token,
         })
     }
 
     /// Authenticates a program by its service key, which must have this scope, or else a user.
     pub async fn principal(&self, scope: Scope) -> Result<Principal> {
-        if self.presented_key()?.is_some() {
+        if self.given_key()?.is_some() {
             let (id, organization) = self.program(scope).await?;
             return Ok(Principal {
                 caller: Caller::ServiceKey(id),
@@ -112,7 +112,7 @@ impl Context<'_> {
     }
 
     async fn program(&self, scope: Scope) -> Result<(ServiceKeyId, Option<OrganizationId>)> {
-        let key = self.presented_key()?.ok_or(ClientError::Unauthorized)?;
+        let key = self.given_key()?.ok_or(ClientError::Unauthorized)?;
         let call = AuthenticateServiceKey {
             p_hash: &key.hash(),
             p_scope: scope,
@@ -131,14 +131,14 @@ impl Context<'_> {
     }
 
     /// Whether the request comes with a service key, valid or not.
-    pub fn presents_service_key(&self) -> bool {
-        matches!(self.presented_key(), Ok(Some(_)))
+    pub fn has_service_key(&self) -> bool {
+        matches!(self.given_key(), Ok(Some(_)))
     }
 
-    fn presented_key(&self) -> Result<Option<ServiceKey>> {
-        let presented = presented(&self.incoming.head, &self.cookies()?)?;
-        let key = ServiceKey::parse(&presented.token);
-        Ok(key.filter(|_| !presented.from_cookie))
+    fn given_key(&self) -> Result<Option<ServiceKey>> {
+        let given = token_of(&self.incoming.head, &self.cookies()?)?;
+        let key = ServiceKey::parse(&given.token);
+        Ok(key.filter(|_| !given.from_cookie))
     }
 
     /// Reads the body as JSON. `expected` is the message for the client if it has another shape.

@@ -24,15 +24,14 @@ use crate::http::RequestHead;
 use cookies::Cookies;
 
 /// A token of a request, not yet verified.
-pub struct Presented {
-    /// The token.
+pub struct RequestToken {
     pub token: String,
     /// Whether the browser added it by itself. Then the request must prove that our own page made it.
     pub from_cookie: bool,
 }
 
 /// The token of a request. An Authorization header wins over the cookie, because a page of another site cannot set one.
-pub fn presented(head: &RequestHead, cookies: &Cookies<'_>) -> Result<Presented> {
+pub fn token_of(head: &RequestHead, cookies: &Cookies<'_>) -> Result<RequestToken> {
     if !head.authorization.is_empty() {
         let (scheme, token) = head
             .authorization
@@ -41,7 +40,7 @@ pub fn presented(head: &RequestHead, cookies: &Cookies<'_>) -> Result<Presented>
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(ClientError::Unauthorized.into());
         }
-        return Ok(Presented {
+        return Ok(RequestToken {
             token: token.trim().to_owned(),
             from_cookie: false,
         });
@@ -49,7 +48,7 @@ pub fn presented(head: &RequestHead, cookies: &Cookies<'_>) -> Result<Presented>
     let token = cookies
         .get(cookies::SESSION)?
         .ok_or(ClientError::Unauthorized)?;
-    Ok(Presented {
+    Ok(RequestToken {
         token: token.to_owned(),
         from_cookie: true,
     })
@@ -59,13 +58,13 @@ pub fn presented(head: &RequestHead, cookies: &Cookies<'_>) -> Result<Presented>
 mod tests {
     use super::*;
 
-    fn token(authorization: &str, cookie: &str) -> Result<Presented> {
+    fn token(authorization: &str, cookie: &str) -> Result<RequestToken> {
         let head = RequestHead {
             authorization: authorization.into(),
             cookie: cookie.into(),
             ..RequestHead::default()
         };
-        presented(&head, &Cookies::parse(&head.cookie)?)
+        token_of(&head, &Cookies::parse(&head.cookie)?)
     }
 
     #[test]

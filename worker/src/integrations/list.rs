@@ -17,7 +17,7 @@ use serde_json::json;
 
 /// `GET /api/integrations`
 pub async fn list(context: &Context<'_>) -> Result<JsResponse> {
-    if context.presents_service_key() {
+    if context.has_service_key() {
         return of_program(context).await.map(Into::into);
     }
     of_user(context).await

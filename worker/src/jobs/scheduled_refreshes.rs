@@ -37,7 +37,7 @@ struct Waiting {
 }
 
 pub async fn run(task: &Task) -> Result<Progress> {
-    let sweep = Sweep {
+    let run = Run {
         task,
         owner: random_uuid()?,
         patience: RefCell::default(),
@@ -49,11 +49,11 @@ pub async fn run(task: &Task) -> Result<Progress> {
         // Owned here, so that the writer ends with the lanes.
         let ends = ends;
         claimed
-            .for_each_concurrent(LANES, |waiting| sweep.lane(waiting, &ends))
+            .for_each_concurrent(LANES, |waiting| run.lane(waiting, &ends))
             .await;
     };
-    let (left, (), ()) = join3(sweep.feed(claims), lanes, sweep.write(ended)).await;
-    let unreadable = sweep.unreadable.get();
+    let (left, (), ()) = join3(run.feed(claims), lanes, run.write(ended)).await;
+    let unreadable = run.unreadable.get();
     if unreadable > 0 {
         let detail = format!("refresh: {unreadable} of the claimed integrations could not be read");
         log::warning(&task.request_id, &detail);
@@ -61,7 +61,7 @@ pub async fn run(task: &Task) -> Result<Progress> {
     left
 }
 
-struct Sweep<'a> {
+struct Run<'a> {
     task: &'a Task,
     owner: Uuid,
     patience: RefCell<BackoffPolicy>,
@@ -69,7 +69,7 @@ struct Sweep<'a> {
     unreadable: Cell<u32>,
 }
 
-impl Sweep<'_> {
+impl Run<'_> {
     fn redeemer(&self) -> Redeemer {
         Redeemer {
             owner: self.owner,
