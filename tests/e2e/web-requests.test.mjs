@@ -140,6 +140,8 @@ describe("a request that is wrong in form", { concurrency: true }, () => {
       ["/api/session", '{"refresh":true,"email":"a@example.com"}'],
       [`/api/connections/${ID}`, '{"account_id":"a","accountId":"b"}'],
       [`/api/integrations/${ID}/reconnect`, '{"returnTo":"/"}'],
+      ...["refresh", "check"].map((act) => [`/api/integrations/${ID}/${act}`, '{"force":true}']),
+      ...["secret", `deliveries/${ID}/replay`].map((act) => [`/api/webhooks/${ID}/${act}`, "x"]),
     ]) {
       (await post(path, body)).expect(400, "invalid_request");
     }

@@ -141,6 +141,18 @@ impl Context<'_> {
         Ok(key.filter(|_| !given.from_cookie))
     }
 
+    /// Rejects a body that says something, where there is nothing to say.
+    pub async fn no_body(&self) -> Result<()> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let body = self.incoming.body().await?;
+        if body.trim().is_empty() || parse_untrusted::<Nothing>(&body).is_some() {
+            return Ok(());
+        }
+        Err(ClientError::Body("expected no body, or {}").into())
+    }
+
     /// Reads the body as JSON. `expected` is the message for the client if it has another shape.
     pub async fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T> {
         if !self.incoming.head.is_json() {

@@ -976,7 +976,13 @@ export interface components {
         Scope: "connections:read" | "connections:credentials" | "connections:write" | "connections:import" | "connect_sessions:write" | "webhooks:manage" | "findings:read";
         /** @enum {unknown} */
         MuteReason: "accepted_risk" | "false_positive" | "compensating_control" | "wont_fix";
-        EventTypes: string[] | null;
+        EventTypes: components["schemas"]["EventType"][] | null;
+        /** @enum {unknown} */
+        EventType: "connection.created" | "connection.reconnected" | "connection.refreshed" | "connection.refresh_failed" | "connection.degraded" | "connection.reconnect_required" | "connection.deleted" | "finding.opened" | "finding.reopened" | "finding.resolved" | "finding.mute_ended" | "assessment.completed" | "assessment.incomplete";
+        TypeName: string;
+        Name: string;
+        /** @description A path of this site */
+        ReturnPath: string | null;
         Error: {
             error: {
                 code: components["schemas"]["ErrorCode"];
@@ -1460,7 +1466,7 @@ export interface components {
     };
     parameters: {
         Id: components["schemas"]["Id"];
-        Type: string;
+        Type: components["schemas"]["TypeName"];
         OrganizationId: components["schemas"]["Id"];
         IntegrationId: components["schemas"]["Id"];
         /** @description The `next_cursor` of the page before */
@@ -1664,7 +1670,7 @@ export interface operations {
             content: {
                 "application/json": {
                     provider: string;
-                    return_to?: string | null;
+                    return_to?: components["schemas"]["ReturnPath"];
                 };
             };
         };
@@ -1704,9 +1710,9 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    integration_type: string;
+                    integration_type: components["schemas"]["TypeName"];
                     organization_id?: components["schemas"]["OptionalId"];
-                    return_to?: string | null;
+                    return_to?: components["schemas"]["ReturnPath"];
                     oauth_app_id?: components["schemas"]["OptionalId"];
                 };
             };
@@ -1857,7 +1863,7 @@ export interface operations {
                 /** @description For a user */
                 offset?: number;
                 /** @description For a program */
-                integration_type?: string;
+                integration_type?: components["schemas"]["TypeName"];
                 /** @description For a program */
                 status?: components["schemas"]["Status"];
                 /** @description For a program */
@@ -1901,10 +1907,12 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    integration_type: string;
+                    integration_type: components["schemas"]["TypeName"];
                     organization_id?: components["schemas"]["OptionalId"];
                     name?: string | null;
-                    fields: Record<string, never>;
+                    fields: {
+                        [key: string]: string;
+                    };
                 };
             };
         };
@@ -1994,7 +2002,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    name?: string;
+                    name?: components["schemas"]["Name"];
                     scan_schedule?: string | null;
                     tags?: components["schemas"]["Tags"];
                 };
@@ -2025,7 +2033,9 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    fields: Record<string, never>;
+                    fields: {
+                        [key: string]: string;
+                    };
                 };
             };
         };
@@ -2109,7 +2119,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    return_to?: string | null;
+                    return_to?: components["schemas"]["ReturnPath"];
                     oauth_app_id?: components["schemas"]["OptionalId"];
                 };
             };
@@ -2160,7 +2170,7 @@ export interface operations {
             content: {
                 "application/json": {
                     organization_id: components["schemas"]["Id"];
-                    integration_type: string;
+                    integration_type: components["schemas"]["TypeName"];
                     /** @description A grant (access_token, refresh_token, expires_at, scope), or the fields of the type */
                     credential?: {
                         [key: string]: unknown;
@@ -2387,7 +2397,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    integration_type: string;
+                    integration_type: components["schemas"]["TypeName"];
                 };
             };
         };
@@ -2408,8 +2418,10 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    integration_type: string;
-                    fields: Record<string, never>;
+                    integration_type: components["schemas"]["TypeName"];
+                    fields: {
+                        [key: string]: string;
+                    };
                 };
             };
         };
@@ -2490,7 +2502,7 @@ export interface operations {
             content: {
                 "application/json": {
                     organization_id?: components["schemas"]["OptionalId"];
-                    name: string;
+                    name: components["schemas"]["Name"];
                     scopes: components["schemas"]["Scope"][];
                     /** Format: date-time */
                     expires_at?: string | null;
@@ -2576,8 +2588,8 @@ export interface operations {
             content: {
                 "application/json": {
                     organization_id?: components["schemas"]["OptionalId"];
-                    integration_type: string;
-                    name: string;
+                    integration_type: components["schemas"]["TypeName"];
+                    name: components["schemas"]["Name"];
                     client_id: string;
                     client_secret: string;
                     slug?: string | null;
@@ -2624,7 +2636,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    name?: string;
+                    name?: components["schemas"]["Name"];
                     client_secret?: string;
                     /** @description Drops the former secret */
                     fallback_client_secret?: null;
@@ -2647,7 +2659,7 @@ export interface operations {
     listChecks: {
         parameters: {
             query?: {
-                integration_type?: string;
+                integration_type?: components["schemas"]["TypeName"];
             };
             header?: never;
             path?: never;
@@ -2702,7 +2714,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: components["requestBodies"]["Empty"];
+        requestBody: {
+            content: {
+                "application/json": Record<string, never>;
+            };
+        };
         responses: {
             200: components["responses"]["Queued"];
             202: components["responses"]["Queued"];
@@ -2767,7 +2783,7 @@ export interface operations {
             query?: {
                 organization_id?: components["parameters"]["OrganizationId"];
                 integration_id?: components["parameters"]["IntegrationId"];
-                integration_type?: string;
+                integration_type?: components["schemas"]["TypeName"];
                 severity?: components["schemas"]["Severity"];
                 state?: "open" | "resolved" | "archived";
                 check_id?: string;
@@ -3023,6 +3039,7 @@ export interface operations {
             content: {
                 "application/json": {
                     organization_id?: components["schemas"]["OptionalId"];
+                    /** Format: uri */
                     url: string;
                     events?: components["schemas"]["EventTypes"];
                     min_severity?: components["schemas"]["OptionalSeverity"];
@@ -3069,6 +3086,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
+                    /** Format: uri */
                     url?: string;
                     events?: components["schemas"]["EventTypes"];
                     min_severity?: components["schemas"]["OptionalSeverity"];

@@ -176,6 +176,7 @@ pub async fn select_account(context: &Context<'_>, id: &str) -> Result<Response>
 /// `POST /api/connect/:id/cancel`: ends the session without a connection.
 pub async fn cancel(context: &Context<'_>, id: &str) -> Result<Response> {
     let session = from_page(context, id).await?;
+    context.no_body().await?;
     if session.state != ConnectSessionState::Opened {
         return Err(ClientError::ConnectSessionOver.into());
     }

@@ -35,6 +35,7 @@ const CHECKS: usize = 3;
 pub async fn check(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = IntegrationId::parse(id)?;
     let caller = context.principal(Scope::ConnectionsWrite).await?.caller;
+    context.no_body().await?;
     let health = checked(context, id, caller).await?;
     Ok(Response::json(200, &health))
 }

@@ -47,6 +47,7 @@ pub async fn refresh(context: &Context<'_>, id: &str) -> Result<Response> {
         caller: context.principal(Scope::ConnectionsWrite).await?.caller,
         reason: "refresh",
     };
+    context.no_body().await?;
     let standing = renew(context, id, RefreshPolicy::Now, &asker).await?;
     let answer = json!({"refreshed": standing.settled, "expires_at": standing.expires_at, "status": standing.status});
     Ok(Response::json(200, &answer))

@@ -187,6 +187,7 @@ const ATTEMPTS: usize = 3;
 pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = EndpointId::parse(id)?;
     let caller = context.principal(Scope::WebhooksManage).await?.caller;
+    context.no_body().await?;
     let secret = SigningSecret::from_bytes(random_bytes()?);
     for _ in 0..ATTEMPTS {
         let find = FindEndpoint { p_id: id, caller };
@@ -292,6 +293,7 @@ pub async fn replay(context: &Context<'_>, id: &str, event: &str) -> Result<Resp
         p_event_id: EventId::parse(event)?,
         caller: context.principal(Scope::WebhooksManage).await?.caller,
     };
+    context.no_body().await?;
     match context.call(&call).await? {
         Replayed::Replayed => Ok(Response::json(
             202,
