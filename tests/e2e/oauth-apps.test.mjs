@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 
+import { authorize } from "../support/authorization.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { registerClient } from "../support/clients.mjs";
 import { Backend, ORIGIN, SessionBrowser } from "../support/connect-sessions.mjs";
@@ -167,7 +168,12 @@ describe("an OAuth app of the customer's own", { concurrency: true }, () => {
     const foreign = backend.request({ oauth_apps: { supabase: randomUUID() } }).body;
     (await backend.send("POST", "/api/connect-sessions", foreign)).expect(404, "not_found");
     const session = await backend.start({ oauth_apps: { supabase: app.id } });
-    const returned = await new SessionBrowser(bare).finish(session, `own-${randomUUID()}`);
+    const visitor = new SessionBrowser(bare);
+    const opened = (await visitor.open(session)).expect(200).json;
+    assert.deepEqual(opened.providers.map(({ integration_type, name }) => [integration_type, name]), [["supabase", "Supabase"]]);
+    const begun = (await visitor.step(session, "authorize", { integration_type: "supabase" })).expect(200).json;
+    const { location } = (await visitor.get(await authorize(begun.authorization_url, { login: `own-${randomUUID()}` }))).expect(303);
+    const returned = new URL(location);
     const { json } = (await backend.complete(session, returned.searchParams.get("code"))).expect(200);
     assert.deepEqual(json.oauth_apps, { supabase: app.id });
     assert.equal((await rowOf(fixture, json.integration.id)).oauth_app_id, app.id);

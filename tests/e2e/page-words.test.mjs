@@ -16,7 +16,7 @@ const text = (pattern) => globSync(pattern, { cwd: ROOT }).map((file) => readFil
 const found = (source, pattern) => [...new Set([...source.matchAll(pattern)].map(([, code]) => code))];
 
 /** These are several things: the API's own sentence says which. */
-const OWN_WORDS = ["not_found", "invalid_request", "bad_schedule"];
+const OWN_WORDS = ["not_found", "invalid_request", "bad_schedule", "oauth_app_in_use"];
 /** The variants of an enum of the worker, as they are written in JSON. */
 function variantsOf(file, name) {
   const [, body] = text(file).match(new RegExp(`enum ${name} \\{\n([^}]+)\n\\}`));

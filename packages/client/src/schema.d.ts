@@ -1153,6 +1153,7 @@ export interface components {
             return_origin: string;
             external_user: string;
             integration_types: string[];
+            providers: components["schemas"]["Provider"][];
             reconnects: boolean;
             choice: {
                 integration_type: string;

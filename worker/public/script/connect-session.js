@@ -8,12 +8,11 @@ import { $, actionButton, clear, clearNotices, element, notify, parameter, show,
 
 /** Nothing in it is secret, and nothing is kept when the page closes. */
 let session = null;
-let providers = [];
 
 /** These end the session, or never were one: there is nothing to try again. */
 const ENDINGS = ['not_found', 'link_used', 'link_expired', 'connect_session_over', 'flow_foreign', 'invalid_request'];
 
-const nameOf = (type) => providers.find(({ integration_type: offered }) => offered === type)?.name ?? type;
+const nameOf = (type) => session.providers.find(({ integration_type: offered }) => offered === type)?.name ?? type;
 const request = (step, body = {}) => send('POST', resource('connect', session.id, step), body);
 
 async function load() {
@@ -38,7 +37,6 @@ async function attempt(get, retry) {
   clearNotices();
   try {
     if (!session) await get();
-    ({ providers } = await send('GET', '/api/providers'));
     render();
   } catch (failure) {
     if (ENDINGS.includes(failure.code)) return showOver(failure.message);
@@ -56,7 +54,7 @@ function render() {
     : `${host} asks you to connect an account. It will be able to use what you authorize.`;
   $('session-application').textContent = host;
   $('session-user').textContent = session.external_user;
-  const offered = providers.filter(({ integration_type: type }) => session.integration_types.includes(type));
+  const { providers: offered } = session;
   $('session-providers').replaceChildren(...offered.map((provider) =>
     actionButton('primary wide', `Continue with ${provider.name}`, (button) => choose(provider, button))));
   if (!offered.length) return showOver('None of the providers that the application asked for is available here.');

@@ -49,6 +49,9 @@ export const MESSAGES = {
   bad_url: 'Only public https URLs can receive webhooks: no user name, no fragment, port 443 or above 1023.',
   too_many_webhooks: 'An organization can have at most ten webhooks. Delete one first.',
   webhook_disabled: 'The webhook is disabled. Enable it first.',
+  oauth_app_exists: 'An OAuth app of this provider with this client ID is set up already. Change its secret instead.',
+  oauth_app_unreadable: 'The secret of the OAuth app could not be opened. An admin must set it again.',
+  too_many_oauth_apps: 'An organization can have at most 20 OAuth apps. Delete one first.',
   save_failed: 'The integration could not be saved.',
   internal: 'Internal error. Give the request ID to the operator.',
 };
@@ -62,6 +65,7 @@ export const REASONS = {
   refused: 'The provider rejected the request for now.',
   refresh_refused: 'The provider has refused to refresh the access for more than a day.',
   unreadable: 'The stored credentials could not be opened.',
+  app_unreadable: 'The secret of your OAuth app could not be opened. Set it again.',
   outcome_unknown: 'The provider gave no usable response.',
   timeout: 'The provider took too long to respond.',
   unreachable: 'The provider could not be reached.',

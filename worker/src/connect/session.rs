@@ -3,6 +3,7 @@
 //! A cookie binds the session to that browser, and requests must come from our own page.
 
 use crate::auth::{cookies, origin};
+use crate::connect::methods::ShownProvider;
 use crate::connect::start::{self, AppChoice, AuthorizationRequest};
 use crate::connect::store_connection::persistently;
 use crate::connect::{credential_connect, credential_fields, session_return};
@@ -51,12 +52,12 @@ pub async fn open(context: &Context<'_>) -> Result<Response> {
     };
     let name = cookies::connect_session_name(session.id);
     let cookie = cookies::set(&name, binding.expose(), SESSION_SECONDS)?;
-    Ok(shown(&session).with_header("set-cookie", cookie))
+    Ok(shown(context, &session).with_header("set-cookie", cookie))
 }
 
 /// `GET /api/connect/:id`
 pub async fn show(context: &Context<'_>, id: &str) -> Result<Response> {
-    Ok(shown(&bound(context, id).await?))
+    Ok(shown(context, &bound(context, id).await?))
 }
 
 /// `POST /api/connect/:id/authorize`: starts the authorization at a provider.
@@ -228,10 +229,19 @@ fn allowed(session: &OpenedConnectSession, kind: &str) -> Result<()> {
 }
 
 /// What the page shows. It names the backend by the origin of the return URL, which is one of `RETURN_ORIGINS`.
-fn shown(session: &OpenedConnectSession) -> Response {
+fn shown(context: &Context<'_>, session: &OpenedConnectSession) -> Response {
     let return_origin = Url::parse(&session.returns.return_url)
         .map(|url| url.origin().ascii_serialization())
         .unwrap_or_default();
+    let settings = context.settings;
+    let offered = session.integration_types.iter().filter_map(|kind| {
+        let own = matches!(session.oauth_apps.get(kind), Some(Some(_)));
+        // A reconnection keeps the integration's app.
+        let may_be_own = own || session.reconnects.is_some() && settings.oauth_type(kind).is_ok();
+        let provider = settings.provider(kind)?;
+        (may_be_own || settings.offer(kind).is_some()).then(|| ShownProvider::of(provider))
+    });
+    let providers: Vec<_> = offered.collect();
     let choice = session.pending.as_ref().map(
         |choice| json!({"integration_type": choice.integration_type, "accounts": choice.accounts}),
     );
@@ -244,6 +254,7 @@ fn shown(session: &OpenedConnectSession) -> Response {
             "return_origin": return_origin,
             "external_user": session.external_user_name.as_ref().unwrap_or(&session.external_user_id),
             "integration_types": session.integration_types,
+            "providers": providers,
             "reconnects": session.reconnects.is_some(),
             "choice": choice,
             "expires_at": session.expires_at,
