@@ -13,8 +13,11 @@ const ACCOUNT_NOUNS = { supabase: 'project' };
 
 // Providers
 
+/** What can be connected: with the deployment's apps or credentials, and with the organization's own apps. */
+const choices = () => [...state.providers, ...state.apps];
+
 export function renderProviders() {
-  const { providers } = state;
+  const providers = choices();
   const [only] = providers;
   const buttons = providers.length > BUTTONS
     ? [actionButton('primary', 'Connect an account', openChooser)]
@@ -43,7 +46,7 @@ function openChooser(opener) {
 export function renderChooser() {
   const wanted = $('chooser-search').value.trim().toLowerCase();
   const begins = ({ name }) => name.toLowerCase().startsWith(wanted);
-  const found = state.providers
+  const found = choices()
     .filter(({ name, integration_type: type }) => `${name} ${type}`.toLowerCase().includes(wanted))
     .sort((a, b) => begins(b) - begins(a));
   $('chooser-list').replaceChildren(...found.map((provider) => {
@@ -76,7 +79,8 @@ function connect(provider, button, region) {
 const authorize = (provider, button, region) => whileBusy(button, `Opening ${provider.name}…`, async () => {
   clearNotices();
   try {
-    const request = { integration_type: provider.integration_type, organization_id: state.organization };
+    const { integration_type, oauth_app_id } = provider;
+    const request = { integration_type, organization_id: state.organization, ...(oauth_app_id && { oauth_app_id }) };
     await redirectToProvider({}, (path) => api('POST', '/api/auth/authorize', { ...request, return_to: path }));
   } catch (failure) {
     fail(failure, () => authorize(provider, button, region), region);

@@ -1,5 +1,6 @@
 /** The organization's integrations. */
 import { askDisconnect, reconnect, reconnectLabel } from './actions.js';
+import { loadApps } from './apps.js';
 import { announceNew, renderProviders } from './connect.js';
 import { api } from './requests.js';
 import { fail, providerName, showOrganizations, state, showLoadFailure } from './session.js';
@@ -12,9 +13,22 @@ let count = 0;
 
 export function openList() {
   showOrganizations(true);
+  state.apps = [];
   renderProviders();
   show('signed-in');
+  offerApps();
   return loadList();
+}
+
+/** Offers the organization's own OAuth apps. Without them, the deployment's are still there. */
+async function offerApps() {
+  const here = viewGuard();
+  const answer = await loadApps().catch(() => null);
+  if (!here() || !answer?.oauth_apps.length) return;
+  const nameOf = (type) => answer.types.find(({ integration_type: known }) => known === type)?.name ?? type;
+  state.apps = answer.oauth_apps.map(({ id, name, integration_type: type }) =>
+    ({ integration_type: type, auth: 'oauth', name: `${nameOf(type)} (${name})`, oauth_app_id: id }));
+  renderProviders();
 }
 
 const showList = (part) => showPart('list', ['list-loading', 'list-failed', 'list-empty', 'integrations'], part);

@@ -1,6 +1,7 @@
 /**
  * The connect page. The session lives in HttpOnly cookies: no token reaches these scripts.
  */
+import { addApp, openApps, showType, submitApp } from './apps.js';
 import { chooseFound, openChoice, renderChooser } from './connect.js';
 import { submitCredentials } from './credentials.js';
 import { filterFindings, loadMoreFindings, reloadFindings } from './findings.js';
@@ -21,7 +22,7 @@ import { showKinds, submitWebhook } from './webhook-form.js';
 import { addWebhook, openWebhooks } from './webhooks.js';
 
 /** Views by the parameter that opens them; the first one present wins. */
-const VIEWS = { choose: openChoice, security: openSecurity, integration: openDetails, webhook: openWebhook, webhooks: openWebhooks };
+const VIEWS = { choose: openChoice, security: openSecurity, integration: openDetails, webhook: openWebhook, webhooks: openWebhooks, apps: openApps };
 
 function openAddress() {
   if (openLink()) return undefined;
@@ -72,6 +73,9 @@ for (const [id, type, listener] of [
   ['webhook-delete', 'click', deleteWebhook],
   ['deliveries-reload', 'click', reloadDeliveries],
   ['deliveries-more-button', 'click', loadMoreDeliveries],
+  ['app-add', 'click', addApp],
+  ['app-type', 'change', showType],
+  ['app-form', 'submit', submitApp],
   ['secret-copy', 'click', copySecret],
 ]) $(id).addEventListener(type, listener);
 for (const button of document.querySelectorAll('dialog [data-close]')) button.addEventListener('click', () => button.closest('dialog').close());

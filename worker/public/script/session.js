@@ -9,7 +9,7 @@ import {
 const FLOW = 10 * 60_000;
 
 /** The session as the page knows it. Nothing in it is secret, and nothing is kept when the page closes. */
-export const state = { user: null, sessionEnds: 0, organizations: [], organization: null, providers: [] };
+export const state = { user: null, sessionEnds: 0, organizations: [], organization: null, providers: [], apps: [] };
 
 export const provider = (type) => state.providers.find(({ integration_type: offered }) => offered === type);
 export const providerName = (type) => provider(type)?.name ?? type;
@@ -68,7 +68,7 @@ function showSignedOut(notice) {
   Object.assign(state, { user: null, organization: null });
   delete document.body.dataset.role;
   closeView();
-  clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'));
+  clear($('integration-rows'), $('trail'), $('webhook-rows'), $('deliveries'), $('app-rows'));
   clear($('last-counts'), $('runs-chart'), $('runs-list'), $('findings'), $('unseen-list'), $('unseen-remedy'), $('mutes-list'));
   $('account').hidden = true;
   $('organization-field').hidden = true;

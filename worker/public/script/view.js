@@ -7,7 +7,7 @@ import { ago, moment } from './words.js';
 export const $ = (id) => document.getElementById(id);
 
 /** The views that have a tab, with its address. */
-const TABS = { 'signed-in': {}, webhooks: { webhooks: 'all' } };
+const TABS = { 'signed-in': {}, webhooks: { webhooks: 'all' }, apps: { apps: 'all' } };
 
 /** Shows one view, its tab (the page of a connect session has none) and its title. */
 export function show(name) {
