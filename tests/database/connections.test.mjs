@@ -177,10 +177,11 @@ describe("complete_connection", () => {
     assert.deepEqual(rest, []);
     assert.ok(Date.now() - event.occurred_at < 60_000);
     assert.deepEqual(
-      { ...event, id: 0, occurred_at: 0 },
+      { ...event, id: 0, occurred_at: 0, transaction_id: "0" },
       {
         id: 0,
         occurred_at: 0,
+        transaction_id: "0",
         user_id: args.p_user_id,
         organization_id: args.p_organization_id,
         integration_id: args.p_id,
