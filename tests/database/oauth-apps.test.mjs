@@ -71,7 +71,7 @@ describe("an app", () => {
     assert.deepEqual(await change({ p_id: app.id, p_user_id: user, p_read: app.config, p_config: secrets() }), { outcome: "outdated" });
   });
 
-  // Threat model 240.
+  // Threat model 230.
   test("is another organization's to nobody: not read, changed, deleted, or connected with", async () => {
     const [user, other] = [randomUUID(), randomUUID()];
     const app = await create(user);
@@ -133,7 +133,7 @@ describe("an app", () => {
 });
 
 describe("a grant", () => {
-  // Threat model 241.
+  // Threat model 231.
   test("names the app that it was issued to at every step, from the request to its revocation", async () => {
     const user = randomUUID();
     const app = await create(user);
@@ -292,7 +292,7 @@ describe("an app that is deleted", () => {
   });
 });
 
-// Threat model 242.
+// Threat model 232.
 describe("what one client suffers", () => {
   const due = async (p_types) => {
     const [refreshes, checks] = await Promise.all([

@@ -1,4 +1,4 @@
-// An OAuth app of the customer's own: its client, and no other, asks for, refreshes and revokes the grants that were issued to it (threat model 240 to 243).
+// An OAuth app of the customer's own: its client, and no other, asks for, refreshes and revokes the grants that were issued to it (threat model 230 to 233).
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";

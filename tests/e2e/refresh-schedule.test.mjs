@@ -41,7 +41,7 @@ describe("the schedule", () => {
     assert.deepEqual([soon, over, fresh, lost].map(redemptions), [1, 1, 0, 0], "a second run finds nothing to do");
   });
 
-  // Threat model 241.
+  // Threat model 231.
   it("the schedule refreshes and revokes the grants of organizations' own apps, also where the deployment has no client", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const client = await registerClient(fixture.info, [`${fixture.worker.url}/api/auth/callback/supabase`]);

@@ -235,7 +235,7 @@ describe("everything that is sealed", () => {
   });
 });
 
-// Threat model 243.
+// Threat model 233.
 describe("the secrets of an OAuth app", () => {
   const insertApp = async (table, key, { sealedFor } = {}) => {
     const place = { id: randomUUID(), organization_id: randomUUID() };
