@@ -17,20 +17,4 @@ pub struct About {
     /// Where the provider documents that it refuses a PKCE challenge. An entry without PKCE must say so.
     #[serde(default)]
     pub pkce_reason: Option<String>,
-    /// What a refresh does to the refresh token.
-    #[serde(default)]
-    pub refresh: Refresh,
-}
-
-/// What a refresh does to the refresh token.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refresh {
-    /// There is none.
-    #[default]
-    None,
-    /// It stays valid after a refresh.
-    Reusable,
-    /// Each refresh returns a new one.
-    Rotating,
 }

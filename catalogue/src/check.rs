@@ -1,8 +1,8 @@
 //! Checks an entry beyond its structure.
 
-use crate::about::{About, Refresh};
+use crate::about::About;
 use crate::check_fields::{self, is_name};
-use crate::entry::{Auth, IdentityStyle, Pkce, Provider, RefusedGrant};
+use crate::entry::{Auth, IdentityStyle, Pkce, Provider, Refresh, RefusedGrant};
 use sealed::is_sensitive;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -31,7 +31,7 @@ pub fn entry(provider: &Provider, about: &About, keys: &Map<String, Value>) -> R
     {
         return Err("note must say something, or be left out".to_owned());
     }
-    let refreshed = about.refresh != Refresh::None || provider.auth == Auth::ClientCredentials;
+    let refreshed = provider.refresh != Refresh::None || provider.auth == Auth::ClientCredentials;
     if !refreshed && provider.default_expires_in.is_some() {
         return Err("default_expires_in is of no use where nothing can be refreshed".to_owned());
     }

@@ -78,6 +78,9 @@ pub struct Provider {
     /// Further members of the token response that are stored in the config, in plaintext: the tokens cannot be used without them.
     #[serde(default)]
     pub token_response_metadata: Vec<String>,
+    /// What a refresh does to the refresh token.
+    #[serde(default)]
+    pub refresh: Refresh,
     /// The provider's own responses to a refresh that mean `invalid_grant` (RFC 6749, 5.2).
     #[serde(default)]
     pub invalid_grant: Vec<RefusedGrant>,
@@ -116,6 +119,19 @@ pub enum Auth {
     Basic,
     /// The user enters a client of their own, which requests tokens for itself (RFC 6749, 4.4).
     ClientCredentials,
+}
+
+/// What a refresh does to the refresh token.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refresh {
+    /// There is none.
+    #[default]
+    None,
+    /// It stays valid after a refresh.
+    Reusable,
+    /// Each refresh returns a new one.
+    Rotating,
 }
 
 /// What HTTP Basic sends as user and as password.

@@ -25,7 +25,7 @@ mod read;
 mod templates;
 mod unique;
 
-pub use about::{About, Refresh};
+pub use about::About;
 pub use entry::*;
 pub use fields::{Field, Format, fill};
 pub use header::HeaderName;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 /// The source document's provider comes first on the page, the others by name.
 const FIRST: &str = "supabase";
 
-const ABOUT: [&str; 5] = ["verified", "docs", "note", "pkce_reason", "refresh"];
+const ABOUT: [&str; 4] = ["verified", "docs", "note", "pkce_reason"];
 
 /// An entry that was read and checked.
 #[derive(Debug)]

@@ -32,7 +32,7 @@ fn an_entry_needs_a_few_fields_only() {
         ),
         (Encoding::Form, Encoding::Json)
     );
-    assert_eq!(about.refresh, Refresh::Reusable);
+    assert_eq!(provider.refresh, Refresh::Reusable);
     assert_eq!(about.verified.to_string(), "2026-11-23");
 }
 

@@ -1,4 +1,4 @@
-// Imports: what a service key may store, what it never touches, and that no grant of the source's is ever queued for revocation (threat model 241 to 243).
+// Imports: what a service key may store, what it never touches, and that no grant of the source's is ever queued for revocation (threat model 251 to 253).
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { after, before, describe, test } from "node:test";

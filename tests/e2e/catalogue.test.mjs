@@ -8,6 +8,7 @@ import { BrowserSession } from "../support/browser-session.mjs";
 import { catalogue } from "../support/catalogue.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { accountOf, simulateProviders } from "../support/provider-simulator.mjs";
+import { programOf } from "../support/service-keys.mjs";
 import { workerFixture } from "../support/worker-fixture.mjs";
 
 const ENTRIES = catalogue();
@@ -65,6 +66,52 @@ describe("the catalogue", { concurrency: 4 }, () => {
         assert.equal(status_reason, "invalid_grant");
       }
       assert.deepEqual(provider.errors, []);
+    });
+  }
+
+  for (const { type, name, refresh, identity, token_response_metadata } of ENTRIES) {
+    // Threat model 251 and 252: a refresh token is redeemed only where that leaves it good for the application that it comes from.
+    it(`${name}: an import is asked for its account, and refreshed first only where that costs the source nothing`, async () => {
+      const provider = simulators.providers[type];
+      const browser = await BrowserSession.signedIn(worker);
+      const login = `${type}-${randomUUID()}`;
+      const account = accountOf(login);
+      const id = await browser.connect(login, { integration_type: type });
+      const [row] = await integrationsOf(sql, browser.user.id);
+      await sql`delete from public.integrations where id = ${id}`;
+      const { access_token, refresh_token, ...rest } = opened(info, row);
+      const metadata = Object.fromEntries(token_response_metadata.map((name) => [name, rest[name]]));
+      const importer = await programOf(browser, "connections:import");
+      const send = (body) => importer.post("/api/integrations/import", { organization_id: browser.user.id, integration_type: type, ...body });
+      if (identity.from === "token_response") {
+        (await send({ credential: { access_token } })).expect(422, "not_importable");
+        return;
+      }
+      const alone = { credential: { refresh_token: refresh_token ?? "none", ...metadata } };
+      if (refresh === "reusable") {
+        const { json } = (await send(alone)).expect(201);
+        assert.deepEqual([json.account_id, json.refreshable], [account.id, true]);
+        const [stored] = await integrationsOf(sql, browser.user.id);
+        const config = opened(info, stored);
+        assert.equal(config.access_token, provider.given.at(-1).access_token);
+        assert.notEqual(config.access_token, access_token);
+        assert.equal(config.refresh_token, refresh_token);
+        const rejected = { access_token: `dead-${randomUUID()}`, refresh_token, ...metadata };
+        assert.equal((await send({ credential: rejected, replace: true })).expect(200).json.id, stored.id);
+        provider.refusing = { code: "invalid_grant" };
+        (await send({ credential: rejected, replace: true })).expect(422, "credentials_refused");
+        provider.refusing = undefined;
+      } else {
+        const given = provider.given.length;
+        (await send(alone)).expect(refresh === "rotating" ? 422 : 400, refresh === "rotating" ? "not_importable" : "invalid_fields");
+        (await send({ credential: { access_token: `dead-${randomUUID()}`, refresh_token, ...metadata } })).expect(422, "credentials_refused");
+        const { json } = (await send({ config: { access_token, refresh_token, ...rest } })).expect(201);
+        assert.deepEqual([json.account_id, json.refreshable], [account.id, refresh === "rotating"]);
+        const [stored] = await integrationsOf(sql, browser.user.id);
+        assert.deepEqual(opened(info, stored), opened(info, row));
+        assert.equal(provider.given.length, given, "no refresh token was redeemed");
+      }
+      assert.equal(await provider.isAlive(), true, "nothing was revoked");
     });
   }
 

@@ -8,6 +8,7 @@ import { BrowserSession } from "../support/browser-session.mjs";
 import { credentialCatalogue } from "../support/catalogue.mjs";
 import { simulateCredentialProviders } from "../support/credential-simulator.mjs";
 import { eventsOf, integrationsOf, opened, SEALED } from "../support/integrations.mjs";
+import { programOf } from "../support/service-keys.mjs";
 import { workerFixture } from "../support/worker-fixture.mjs";
 
 const ENTRIES = credentialCatalogue();
@@ -83,6 +84,17 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
       };
       await holds(account);
 
+      // A program imports what a user entered elsewhere.
+      const importer = await programOf(browser, "connections:import");
+      const body = { organization_id: browser.user.id, integration_type: type, credential: account.fields };
+      const send = (over = {}) => importer.post("/api/integrations/import", { ...body, ...over });
+      (await send({ credential: refused })).expect(422, "credentials_refused");
+      (await send({ account_id: "another" })).expect(409, "account_mismatch");
+      (await send()).expect(409, "already_connected");
+      const { json: imported } = (await send({ credential: undefined, config: opened(info, row), account_id: account.id, replace: true })).expect(200);
+      assert.deepEqual([imported.id, imported.refreshable], [row.id, auth === "client_credentials"]);
+      await holds(account);
+
       // The same account again is the same integration.
       const again = await browser.post("/api/integrations", { integration_type: type, fields: account.fields });
       assert.equal(again.expect(200).json.id, row.id);
@@ -107,7 +119,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
       const events = (await eventsOf(sql, browser.user.id)).map(({ action, reason, user_id }) => [action, reason, user_id]);
       const by = browser.user.id;
       assert.deepEqual(events, [
-        ["connected", null, by], ["reconnected", null, by], ["reconnected", "requested", by], ["disconnected", null, by],
+        ["connected", null, by], ["reconnected", "import", null], ["reconnected", null, by], ["reconnected", "requested", by], ["disconnected", null, by],
       ]);
     });
   }

@@ -1,4 +1,4 @@
-// A program imports a grant that another application has: the provider says whose it is, and nothing is revoked (threat model 241 to 243).
+// A program imports a grant that another application has: the provider says whose it is, and nothing is revoked (threat model 251 to 253).
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -117,7 +117,7 @@ describe("an import", { concurrency: true }, () => {
     assert.ok(await takesAccessToken(fixture.info, credential.access_token), "the grant is alive");
   });
 
-  // Threat model 244.
+  // Threat model 254.
   it("keytool imports a file: the bad lines are reported, the rest is done, and run again it doubles nothing", async () => {
     const grants = [await grant(), await grant()];
     const operator = await operatorsProgram(fixture.sql, fixture.worker, IMPORT);
@@ -170,7 +170,7 @@ describe("an import", { concurrency: true }, () => {
     const asked = ({ headers }) => headers.authorization === `Bearer ${credential.access_token}`;
     const before = fixture.server.count(asked);
     for (const [over, code] of [
-      [{ credential: { refresh_token: credential.refresh_token } }, "invalid_fields"],
+      [{ credential: { expires_at: credential.expires_at } }, "invalid_fields"],
       [{ credential: { ...credential, expires_at: credential.access_token } }, "invalid_fields"],
       [{ credential: { ...credential, client_secret: "x" } }, "invalid_fields"],
       [{ config: credential }, "invalid_request"],
@@ -182,6 +182,8 @@ describe("an import", { concurrency: true }, () => {
       [{ integration_type: "github" }, "provider_unknown"],
       [{ planted: credential.access_token }, "invalid_request"],
     ]) (await send(importer, { ...body, ...over })).expect(400, code);
+    const { refresh_token } = credential;
+    (await send(importer, { ...body, credential: { refresh_token } })).expect(422, "not_importable");
     (await send(importer, { ...body, credential: { ...credential, scope: "x".repeat(16_384) } })).expect(413);
     (await send(stranger, body)).expect(403, "wrong_organization");
     (await send(reader, body)).expect(403, "missing_scope");

@@ -1,5 +1,5 @@
 // keytool import without a worker: what its files may be, what it says of them, and what it does where the network or the server fails
-// (threat model 244). tests/e2e/import.test.mjs runs it against the worker.
+// (threat model 254). tests/e2e/import.test.mjs runs it against the worker.
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";

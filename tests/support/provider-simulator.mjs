@@ -191,6 +191,10 @@ class ProviderSimulator extends Simulator {
       token = bearerOf(request);
     }
     const account = {};
+    if (!(await takesAccessToken(this.#info, token))) {
+      // RFC 7662, 2.2, and RFC 6750, 3.1.
+      return identity.style === "introspection" ? json(200, { active: false }) : json(401, { error: "invalid_token" });
+    }
     const known = await this.#account(token);
     if (id !== undefined) expect(id, known.id, "the account that is asked for");
     nameIn(account, identity, known);

@@ -100,6 +100,8 @@ pub enum ClientError {
     AlreadyConnected,
     /// Nobody can say whose credential of this type it is.
     NotImportable,
+    /// An import has no live access token, and redeeming its refresh token would end it for the source.
+    NotRedeemed,
     /// The row that an import would replace is being refreshed.
     RefreshInProgress,
     /// A grant of an import's account is queued for revocation.
@@ -413,6 +415,11 @@ impl ClientError {
                 422,
                 "not_importable",
                 "this provider names the account only when it issues a token, so nobody can say whose credential this is; connect it by OAuth",
+            ),
+            Self::NotRedeemed => (
+                422,
+                "not_importable",
+                "there is no access token, and this provider ends a refresh token when it is used; import it with a live access token",
             ),
             Self::RefreshInProgress => (
                 409,

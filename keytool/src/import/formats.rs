@@ -145,6 +145,10 @@ mod tests {
             ),
             (
                 json!({"type": "OAUTH2", "refresh_token": "r"}),
+                Ok(json!({"refresh_token": "r"})),
+            ),
+            (
+                json!({"type": "OAUTH2", "access_token": ""}),
                 Err(Code::NO_CREDENTIAL),
             ),
             (

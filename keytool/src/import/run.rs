@@ -134,7 +134,7 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
 
-    // threat model 244
+    // threat model 254
     #[test]
     fn a_long_file_is_read_a_few_lines_ahead_and_each_bad_line_is_reported() {
         const LINES: u64 = 100_000;

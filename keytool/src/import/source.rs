@@ -110,10 +110,12 @@ pub struct Grant {
 
 impl Grant {
     pub fn into_credential(self) -> Result<PlainConfig, Code> {
-        let access_token = self.access_token.filter(|token| !token.is_empty());
-        let access_token = access_token.ok_or(Code::NO_CREDENTIAL)?;
+        let has = |token: &Option<String>| token.as_ref().is_some_and(|token| !token.is_empty());
+        if !has(&self.access_token) && !has(&self.refresh_token) {
+            return Err(Code::NO_CREDENTIAL);
+        }
         let members = [
-            ("access_token", Some(access_token)),
+            ("access_token", self.access_token),
             ("refresh_token", self.refresh_token),
             ("expires_at", self.expires_at),
             ("scope", self.scope),

@@ -2172,7 +2172,7 @@ export interface operations {
                 "application/json": {
                     organization_id: components["schemas"]["Id"];
                     integration_type: components["schemas"]["TypeName"];
-                    /** @description A grant (access_token, refresh_token, expires_at, scope), or the fields of the type */
+                    /** @description A grant (access_token or refresh_token or both, expires_at, scope), or the fields of the type */
                     credential?: {
                         [key: string]: unknown;
                     };

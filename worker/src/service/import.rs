@@ -11,15 +11,16 @@ use crate::credentials::{self, Row};
 use crate::db::{AdmitImport, ImportAdmitted, ImportConnection, Imported};
 use crate::error::{ClientError, Error, Result};
 use crate::health::verdict::judge;
-use crate::host::{self, now, random_uuid};
-use crate::http::Response;
+use crate::host::{self, UpstreamResponse, now, random_uuid};
+use crate::http::{Response, SendError};
 use crate::ids::{IntegrationId, OrganizationId, ServiceKeyId};
-use crate::oauth::Account;
 use crate::oauth::identity::{self, Asked};
+use crate::oauth::refresh::{self, Redemption};
+use crate::oauth::{self, Account, Client};
 use crate::offer::Offer;
 use crate::service::connect_sessions::is_line;
-use crate::service::import_credential::{self, not_refreshable};
-use catalogue::{Auth, Source};
+use crate::service::import_credential::{self, has_access_token, not_refreshable};
+use catalogue::{Auth, Refresh, Source};
 use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -72,7 +73,7 @@ pub async fn import(context: &Context<'_>) -> Result<Response> {
     let admitted_at = admit(context, key, organization, &body.integration_type).await?;
     let account_id = body.account_id.as_deref();
     let (account, config) = match offer {
-        Offer::OAuth(_) => of_grant(context, offer, given, account_id).await?,
+        Offer::OAuth(client) => of_grant(context, offer, client, given, account_id).await?,
         Offer::Credentials(_) => of_fields(context, offer, given, account_id).await?,
     };
     let import = Import {
@@ -121,31 +122,18 @@ async fn admit(
 async fn of_grant(
     context: &Context<'_>,
     offer: &Offer,
-    config: PlainConfig,
+    client: &Client,
+    mut config: PlainConfig,
     account_id: Option<&str>,
 ) -> Result<(Account, PlainConfig)> {
-    /// The pause after a 429 that asks for none, in seconds.
-    const PAUSE: u32 = 60;
-    let request = identity::request(offer, &config)
-        .ok_or(Error::provider("identity endpoint: nothing to ask it with"))?;
-    let answer = host::send(&request).await;
-    if let Ok(known) = &answer {
-        let pause = known.limits().pause(known.status(), now());
-        if known.status() == 429 || pause.is_some() {
-            let seconds = pause.unwrap_or(PAUSE);
-            return Err(ClientError::ProviderPaused { seconds }.into());
+    let accounts = match accounts(offer, &config).await? {
+        Some(accounts) => accounts,
+        None => {
+            config = redeemed(context, client, &config).await?;
+            let accounts = accounts(offer, &config).await?;
+            accounts.ok_or(ClientError::CredentialsRefused)?
         }
-    }
-    let answer = || match &answer {
-        Ok(answer) => Ok(answer.read()),
-        Err(error) => Err(*error),
     };
-    if judge(offer, &config, None, answer(), Asked::All, false).is_refusal() {
-        let detail = "import: the identity endpoint rejects the token";
-        host::log::warning(&context.request_id, detail);
-        return Err(ClientError::CredentialsRefused.into());
-    }
-    let accounts = identity::read(offer, &config, answer(), Asked::All)?;
     let count = accounts.len();
     let mut accounts = accounts.into_iter();
     let account = match account_id {
@@ -156,6 +144,73 @@ async fn of_grant(
     let account = account.ok_or(ClientError::OtherAccount)?;
     let config = credentials::with_account(&config, offer.provider(), &account);
     Ok((account, config))
+}
+
+/// The accounts of a grant. None: there is no access token, or the provider rejects it.
+async fn accounts(offer: &Offer, config: &PlainConfig) -> Result<Option<Vec<Account>>> {
+    if !has_access_token(config) {
+        return Ok(None);
+    }
+    let request = identity::request(offer, config)
+        .ok_or(Error::provider("identity endpoint: nothing to ask it with"))?;
+    let answer = host::send(&request).await;
+    ensure_not_paused(&answer)?;
+    let answer = || match &answer {
+        Ok(answer) => Ok(answer.read()),
+        Err(error) => Err(*error),
+    };
+    if judge(offer, config, None, answer(), Asked::All, false).is_refusal() {
+        return Ok(None);
+    }
+    identity::read(offer, config, answer(), Asked::All).map(Some)
+}
+
+/// Redeems the refresh token, if that leaves it valid for the source: nothing is lost with an answer that is.
+async fn redeemed(
+    context: &Context<'_>,
+    client: &Client,
+    config: &PlainConfig,
+) -> Result<PlainConfig> {
+    let refused = |detail| {
+        host::log::warning(&context.request_id, detail);
+        Err(ClientError::CredentialsRefused.into())
+    };
+    if client.provider.refresh != Refresh::Reusable || config.get_str("refresh_token").is_none() {
+        return refused("import: the identity endpoint rejects the token");
+    }
+    let request = |client: &Client| {
+        refresh::request(client, config).ok_or(Error::from(ClientError::CredentialsRefused))
+    };
+    let answer = oauth::send(client, None, request).await?;
+    ensure_not_paused(&answer)?;
+    let answer = answer.map(|answer| answer.read());
+    match refresh::read(&client.provider, answer, now()) {
+        Redemption::Granted(grant) => Ok(credentials::renewed(config, &grant)),
+        Redemption::InvalidGrant | Redemption::InvalidClient => {
+            refused("import: the token endpoint rejects the refresh token, or our client")
+        }
+        Redemption::Refused { detail, .. } | Redemption::OutcomeUnknown(detail) => {
+            Err(Error::Provider {
+                detail: detail.into(),
+            })
+        }
+    }
+}
+
+fn ensure_not_paused(answer: &Result<UpstreamResponse, SendError>) -> Result<()> {
+    /// The pause after a 429 that asks for none, in seconds.
+    const PAUSE: u32 = 60;
+    let Ok(answer) = answer else {
+        return Ok(());
+    };
+    match (
+        answer.limits().pause(answer.status(), now()),
+        answer.status(),
+    ) {
+        (Some(seconds), _) => Err(ClientError::ProviderPaused { seconds }.into()),
+        (None, 429) => Err(ClientError::ProviderPaused { seconds: PAUSE }.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the fields of a credential as if a user had entered them.

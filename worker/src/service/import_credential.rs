@@ -4,7 +4,7 @@ use crate::connect::credential_fields;
 use crate::credentials;
 use crate::error::{ClientError, Error, Result};
 use crate::oauth::{Grant, scopes, token};
-use catalogue::{Auth, Provider};
+use catalogue::{Auth, Provider, Refresh};
 use chrono::DateTime;
 use sealed::{PlainConfig, Secret};
 use serde_json::{Map, Value};
@@ -58,9 +58,12 @@ fn grant(provider: &Provider, given: &Map<String, Value>) -> Result<PlainConfig>
         ))),
         value => Ok(value.map(|value| Secret::from(value.to_owned()))),
     };
-    let access_token = token("access_token")?;
-    let access_token =
-        access_token.ok_or_else(|| refused("credential.access_token must be given".to_owned()))?;
+    let (access_token, refresh_token) = (token("access_token")?, token("refresh_token")?);
+    match (provider.refresh, &access_token, &refresh_token) {
+        (_, Some(_), _) | (Refresh::Reusable, None, Some(_)) => {}
+        (Refresh::Rotating, None, Some(_)) => return Err(ClientError::NotRedeemed.into()),
+        _ => return Err(refused("credential.access_token must be given".to_owned())),
+    }
     let expires_at = text("expires_at")?.map(DateTime::parse_from_rfc3339);
     let expires_at = expires_at.transpose().map_err(|_| {
         refused("credential.expires_at must be a time such as 2026-11-27T14:30:00Z".to_owned())
@@ -73,8 +76,8 @@ fn grant(provider: &Provider, given: &Map<String, Value>) -> Result<PlainConfig>
         }))
     });
     let grant = Grant {
-        access_token,
-        refresh_token: token("refresh_token")?,
+        access_token: access_token.unwrap_or_else(|| Secret::from(String::new())),
+        refresh_token,
         expires_at: expires_at.map(|moment| moment.to_utc()),
         scopes: scopes::read(given.get("scope")),
         metadata: kept.collect::<Result<_>>()?,
@@ -85,6 +88,13 @@ fn grant(provider: &Provider, given: &Map<String, Value>) -> Result<PlainConfig>
 
 fn refused(message: String) -> Error {
     ClientError::Fields(message).into()
+}
+
+/// Whether there is an access token to ask the provider with. Without one the refresh token has to be redeemed first.
+pub fn has_access_token(config: &PlainConfig) -> bool {
+    config
+        .get_str("access_token")
+        .is_some_and(|token| !token.is_empty())
 }
 
 /// Why a stored credential cannot be renewed without its user; None: it can.
@@ -167,7 +177,7 @@ mod tests {
         for (kind, credential, expected) in [
             ("google", json!({}), "credential.access_token must be given"),
             (
-                "google",
+                "netlify",
                 json!({"refresh_token": "planted"}),
                 "credential.access_token must be given",
             ),
@@ -211,6 +221,15 @@ mod tests {
             assert_eq!(error.answer().0, 400);
             assert_eq!(error.message(), expected, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_refresh_token_alone_is_enough_where_it_outlives_its_use() {
+        let alone = json!({"refresh_token": "r"});
+        let config = read(&provider("google"), map(alone.clone())).unwrap();
+        assert!(!has_access_token(&config) && config.get_str("refresh_token") == Some("r"));
+        let error = given("gitlab", alone).unwrap_err();
+        assert_eq!(error.answer().1, "not_importable");
     }
 
     #[test]
