@@ -72,33 +72,34 @@ export function run(begin, env, ctx) {
   }
   if (typeof job !== "number") return job;
   const done = drive(job, env, ctx);
-  ctx.waitUntil(done);
+  if (done instanceof Promise) ctx.waitUntil(done);
   return done;
 }
 
+/** A job's result; a promise of it, if the job waits for something. */
 function drive(number, env, ctx) {
-  return new Promise((resolve) => {
-    const job = { number, isQueued: false, outcomes: new Map(), ready: [], held: new Map(), sent: 0, step };
-    function step() {
-      job.isQueued = false;
-      current = job;
-      try {
-        const result = wasm.poll(number);
-        if (result === undefined) return;
-        jobs.delete(number);
-        resolve(result);
-      } catch (error) {
-        jobs.delete(number);
-        wasm.restoreStack();
-        for (const [note, answer] of job.held) ctx.waitUntil(recover(note, answer, env, ctx));
-        resolve(failure(error));
-      } finally {
-        current = undefined;
-      }
+  const job = { number, isQueued: false, outcomes: new Map(), ready: [], held: new Map(), sent: 0, step };
+  let result;
+  let settle;
+  function step() {
+    job.isQueued = false;
+    current = job;
+    try {
+      result = wasm.poll(number, job.ready.length > 0);
+      if (result === undefined) return;
+    } catch (error) {
+      wasm.restoreStack();
+      for (const [note, answer] of job.held) ctx.waitUntil(recover(note, answer, env, ctx));
+      result = failure(error);
+    } finally {
+      current = undefined;
     }
-    jobs.set(number, job);
-    step();
-  });
+    jobs.delete(number);
+    settle?.(result);
+  }
+  jobs.set(number, job);
+  step();
+  return result === undefined ? new Promise((resolve) => void (settle = resolve)) : result;
 }
 
 /** Polls a job once more, soon. */
@@ -181,9 +182,6 @@ function log(line) {
 
 // ---------------------------------------------------------------------------------------------------- Requests and responses
 
-/** The method and the URL, a line each: where `head` begins, without the cost of reading headers. */
-export const target = safe(({ method, url }) => `${method}\n${url}`, () => "");
-
 /** The request line and the headers that matter, a line each. */
 export const head = safe((request) => {
   const { method, url, headers } = request;
@@ -193,6 +191,7 @@ export const head = safe((request) => {
 
 /** A response; `lines` holds further headers as name, value, name, value, each on a line. */
 export const respond = safe((status, media, lines, body) => {
+  if (lines === "") return new Response(media === 2 ? null : body, { status, headers: HEADERS[media] });
   const headers = new Headers(HEADERS[media]);
   const parts = lines.split("\n");
   for (let i = 0; i + 1 < parts.length; i += 2) headers.append(parts[i], parts[i + 1]);

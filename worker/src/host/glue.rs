@@ -16,8 +16,6 @@ extern "C" {
 
     pub fn settled(note: &str);
 
-    pub fn target(request: &web_sys::Request) -> String;
-
     pub fn head(request: &web_sys::Request) -> String;
 
     pub fn respond(status: u16, media: u8, lines: &str, body: &str) -> web_sys::Response;

@@ -26,11 +26,13 @@ pub fn begin(future: impl Future<Output = JsValue> + 'static) -> u32 {
     number
 }
 
-/// Polls a job once: its result, or nothing yet. While it is polled it is nobody's, so one that traps is simply gone.
+/// Polls a job once: its result, or nothing yet. While it is polled it is nobody's, so one that traps is simply gone. `has_ready`: what it waits
+/// for has come.
 #[wasm_bindgen]
-pub fn poll(number: u32) -> Option<JsValue> {
+pub fn poll(number: u32, has_ready: bool) -> Option<JsValue> {
     let mut job = JOBS.with_borrow_mut(|jobs| jobs.remove(&number))?;
-    for ticket in glue::ready() {
+    let ready = if has_ready { glue::ready() } else { Vec::new() };
+    for ticket in ready {
         if let Some(waker) = WAITING.with_borrow_mut(|waiting| waiting.remove(&ticket)) {
             waker.wake();
         }
