@@ -40,10 +40,10 @@ const LIMIT = 16 * 1024;
 /** Every route that takes a body, with what it says that it expects. */
 const BODIES = [
   ["/api/session", 'expected {"email", "password"}, {"email", "code"}, {"token_hash"}, {"access_token", "refresh_token"?} or {"refresh": true}'],
-  ["/api/auth/authorize", 'expected {"integration_type", "organization_id"?, "return_to"?}'],
+  ["/api/auth/authorize", 'expected {"integration_type", "organization_id"?, "return_to"?, "oauth_app_id"?}'],
   [`/api/connections/${ID}`, 'expected {"account_id"}'],
   ["/api/integrations", 'expected {"integration_type", "organization_id"?, "name"?, "fields"}'],
-  [`/api/integrations/${ID}/reconnect`, 'expected {"return_to"?}'],
+  [`/api/integrations/${ID}/reconnect`, `expected {"return_to"?,"oauth_app_id"?}; null is the deployment's app`],
 ];
 
 describe("a request that is wrong in form", { concurrency: true }, () => {
