@@ -50,6 +50,6 @@ describe("OAuth apps on the page", () => {
     await page.getByRole("button", { name: "Delete… Ours" }).click();
     const confirm = page.getByRole("dialog", { name: "Delete Ours?" });
     await confirm.getByRole("button", { name: "Delete" }).click();
-    await confirm.getByText("1 connections use this OAuth app").waitFor();
+    await confirm.getByText("this OAuth app is in use (connections: 1;").waitFor();
   });
 });

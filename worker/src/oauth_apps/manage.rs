@@ -217,7 +217,7 @@ pub async fn remove(context: &Context<'_>, id: &str) -> Result<Response> {
 
 fn in_use(connections: u64, grants: u64) -> String {
     format!(
-        "{connections} connections use this OAuth app, and {grants} grants of it are not stored or not revoked yet; disconnect the connections, or reconnect them with another app"
+        "this OAuth app is in use (connections: {connections}; grants that are not stored or not revoked yet: {grants}); disconnect the connections, or reconnect them with another app"
     )
 }
 
