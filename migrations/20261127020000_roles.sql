@@ -43,7 +43,11 @@ comment on function private.may_change(uuid, uuid) is
 create function private.lock_admin(p_user_id uuid, p_organization_id uuid) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 begin
-  return private.lock_membership(p_user_id, p_organization_id) and private.may_change(p_user_id, p_organization_id);
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return false;
+  end if;
+  -- A statement of its own, so that it sees the role that was committed while the lock was awaited.
+  return private.may_change(p_user_id, p_organization_id);
 end
 $$;
 

@@ -2721,7 +2721,11 @@ CREATE OR REPLACE FUNCTION private.lock_admin(p_user_id uuid, p_organization_id 
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 begin
-  return private.lock_membership(p_user_id, p_organization_id) and private.may_change(p_user_id, p_organization_id);
+  if not private.lock_membership(p_user_id, p_organization_id) then
+    return false;
+  end if;
+  -- A statement of its own, so that it sees the role that was committed while the lock was awaited.
+  return private.may_change(p_user_id, p_organization_id);
 end
 $function$;
 comment on function private.lock_admin(uuid,uuid) is 'Like may_change, for a function that is about to write: neither the membership nor its role can change before the caller''s transaction ends.';

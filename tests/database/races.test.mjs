@@ -154,6 +154,22 @@ test("a row that moves to another organization while a disconnection waits is le
   assert.equal((await integrations(other)).length, 1);
 });
 
+test("disconnect_integration waits for a demotion to member and then rejects the member", async () => {
+  const [user, organization] = [randomUUID(), randomUUID()];
+  await addMember(owner, organization, user);
+  const args = completion({ p_user_id: user, p_organization_id: organization });
+  await call(service, "complete_connection", args);
+  let answer;
+  await interleave(
+    (sql) => sql`update public.organization_members set role = 'member' where user_id = ${user}`,
+    async (sql) => {
+      answer = await call(sql, "disconnect_integration", disconnection(args)).catch((error) => error);
+    },
+  );
+  assert.equal(answer.code, "IK002", JSON.stringify(answer));
+  assert.equal((await integrations(organization)).length, 1);
+});
+
 test("connecting and disconnecting one account at random never makes two rows, and the events match the row", async () => {
   const user = randomUUID();
   const ids = new Set();
