@@ -2534,7 +2534,7 @@ end
 $function$;
 comment on function private.forget_oauth_app() is 'A writer that does not know the column stores a grant of the deployment''s app.';
 
-CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_oauth_app_id uuid, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text, p_except uuid)
+CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_oauth_app_id uuid, p_external_account_id text, p_user_id uuid, p_organization_id uuid, p_external_user_id text)
  RETURNS boolean
  LANGUAGE sql
  STABLE SECURITY DEFINER
@@ -2542,21 +2542,21 @@ CREATE OR REPLACE FUNCTION private.grant_is_shared(p_integration_type text, p_oa
 AS $function$
   select exists (
     select from public.integrations i
-    where i.integration_type = p_integration_type and i.external_account_id = p_external_account_id and i.id is distinct from p_except
+    where i.integration_type = p_integration_type and i.external_account_id = p_external_account_id
       and private.same_client(i.oauth_app_id, p_oauth_app_id)
   ) or exists (
     select from public.credential_events e
     join public.integrations i on i.id = e.integration_id
     where e.user_id = p_user_id and e.integration_type = p_integration_type and e.action in ('connected', 'reconnected')
-      and e.integration_id is distinct from p_except and private.same_client(i.oauth_app_id, p_oauth_app_id)
+      and private.same_client(i.oauth_app_id, p_oauth_app_id)
   ) or exists (
     select from public.integrations i
     where i.organization_id = p_organization_id and i.external_user_id = p_external_user_id
-      and i.integration_type = p_integration_type and i.id is distinct from p_except
+      and i.integration_type = p_integration_type
       and private.same_client(i.oauth_app_id, p_oauth_app_id)
   );
 $function$;
-comment on function private.grant_is_shared(text,uuid,text,uuid,uuid,text,uuid) is 'Whether another integration uses the same grant. A provider may know one grant for a user and an app, so it looks, among the integrations of this app, for the same account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
+comment on function private.grant_is_shared(text,uuid,text,uuid,uuid,text) is 'Whether an integration uses this grant. A provider may know one grant for a user and an app, so it looks, among the integrations of this app, for the same account, and for the same user here, or the same end user of the organization''s backend, whose other account may be part of that grant.';
 
 CREATE OR REPLACE FUNCTION private.has_access(p_user_id uuid, p_service_key uuid, p_scope text, p_organization_id uuid)
  RETURNS boolean
@@ -3159,11 +3159,16 @@ declare
 begin
   select l.generation, l.expires_at into v_lease from public.credential_leases l where l.integration_id = p_row.id and l.owner is not null;
   insert into private.pending_revocations (
-    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, config, reason, refresh_generation,
-    next_attempt_at
+    id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, external_user_id, config, reason,
+    refresh_generation, next_attempt_at
   ) values (
     md5(p_row.id || v_config::text)::uuid, p_row.organization_id, p_row.id, p_row.integration_type, p_row.oauth_app_id,
-    private.account_of(p_row), v_config, 'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
+    private.account_of(p_row),
+    (
+      select e.user_id from public.credential_events e
+      where e.integration_id = p_row.id and e.action in ('connected', 'reconnected') order by e.id desc limit 1
+    ),
+    p_row.external_user_id, v_config, 'replaced', v_lease.generation, coalesce(v_lease.expires_at, now())
   )
   on conflict (id) do nothing;
 end
@@ -4163,7 +4168,7 @@ begin
     p_user_id, private.external_user_of(p_connect_session_id), v_pending.config, p_reason, p_owner, now() + interval '60 seconds'
   ) returning * into v_row;
   if p_wide and private.grant_is_shared(
-    v_row.integration_type, v_row.oauth_app_id, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id, null
+    v_row.integration_type, v_row.oauth_app_id, p_external_account_id, p_user_id, v_row.organization_id, v_row.external_user_id
   ) then
     perform private.end_revocation(v_row, 'kept', p_request_id);
     return jsonb_build_object('outcome', 'kept');
@@ -4963,7 +4968,7 @@ begin
     if v_row.integration_type = any (p_wide_types)
       and private.grant_is_shared(
         v_row.integration_type, v_row.oauth_app_id, v_row.external_account_id, v_row.user_id, v_row.organization_id,
-        v_row.external_user_id, v_row.sealed_for
+        v_row.external_user_id
       )
     then
       perform private.end_revocation(v_row, 'kept', p_request_id);
@@ -5334,6 +5339,12 @@ begin
       if p_second_grant = 'separate' or (p_pending_id is not null and not private.same_client(v_row.oauth_app_id, v_app_id)) then
         perform private.queue_replaced(v_row);
       end if;
+      -- An earlier grant of this client may be queued since the row had another client. It may be this grant, or its revocation may end this one.
+      if p_second_grant is distinct from 'separate' then
+        perform private.end_revocation(r, 'kept', p_request_id) from private.pending_revocations r
+          where r.sealed_for = p_id and r.reason = 'replaced' and (r.leased_until is null or r.leased_until <= now())
+            and private.same_client(r.oauth_app_id, v_app_id);
+      end if;
       perform set_config('integrations.connect', 'on', true);
       update public.integrations i
         set external_account_id = p_external_account_id,
@@ -5387,7 +5398,7 @@ begin
   return jsonb_build_object('outcome', v_outcome, 'id', p_id);
 end
 $function$;
-comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid,uuid,text) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). The grant of another app is always separate. p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags. p_service_key imports: see import_connection.';
+comment on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid,uuid,text) is 'Writes the row p_id, for which p_config was sealed, and no other. If the account already has another row, nothing is written and the answer names that row; the caller seals again for it. With p_pending_id the pending connection is deleted in the same transaction. If it is gone, the answer is unknown and nothing is written: the grant was given up. So a grant is always either stored or still pending, never both. With p_reconnect no other row than p_id may be written: the answer is unknown if it is gone, and mismatch if it has another account or another row has this account. p_second_grant says what this grant does to the one that it replaces: replaces (the provider ended it), separate (it is queued for revocation), null (unknown: the row records that it may still exist). The grant of another app is always separate; if the row returns to that app, the queued one is kept. p_granted_at says when the user entered the credentials; a grant has the time of its pending connection. If the row has newer ones, the answer is outdated and nothing is written. With p_connect_session_id (p_user_id null) the same transaction completes the session, and the row gets its end user and, if the session has any, its tags. p_service_key imports: see import_connection.';
 grant execute on function complete_connection(uuid,uuid,uuid,text,text,text,jsonb,text,uuid,boolean,text,timestamp with time zone,uuid,uuid,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.connect_named(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_custom_name text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone)

@@ -191,6 +191,49 @@ describe("a grant", () => {
     assert.deepEqual((await queued(p_id)).map(({ oauth_app_id }) => oauth_app_id), [one.id, other.id]);
   });
 
+  test("of an app that the row returns to is no longer revoked, by whatever path the row left the app", async () => {
+    const claims = async () => {
+      const args = { p_owner: randomUUID(), p_limit: 100, p_types: [TYPE], p_wide_types: [TYPE], p_request_id: "r" };
+      return (await call(service, "claim_revocations", args)).claims.map(({ sealed_for, oauth_app }) => [sealed_for, oauth_app?.id]);
+    };
+    for (const p_second_grant of ["replaces", null, "separate"]) {
+      const user = randomUUID();
+      const [one, other] = [await create(user), await create(user)];
+      const row_of = { p_external_account_id: randomUUID(), p_second_grant };
+      const { p_id } = await connect(user, one, row_of);
+      await connect(user, other, { ...row_of, p_id });
+      await connect(user, one, { ...row_of, p_id, p_config: expiring(2 * HOUR_MS) });
+      const left = (await queued(p_id)).map(({ oauth_app_id }) => oauth_app_id);
+      assert.deepEqual(left, p_second_grant === "separate" ? [one.id, other.id] : [other.id], `${p_second_grant}`);
+      assert.equal((await row(p_id)).may_have_earlier_grant, p_second_grant === null);
+      // Where a revocation ends everything of the user and the client, it would end the row's grant.
+      const due = (await claims()).filter(([id]) => id === p_id);
+      assert.deepEqual(due, [[p_id, other.id]], `${p_second_grant}`);
+    }
+  });
+
+  test("that another app's replaced is kept while another connection of the same user, or end user, uses the former app", async () => {
+    const [user, external_user_id] = [randomUUID(), randomUUID()];
+    const app = await create(user);
+    const account = () => ({ p_external_account_id: randomUUID() });
+    const stays = await connect(user, null, account());
+    const moved = account();
+    const { p_id } = await connect(user, null, moved);
+    await connect(user, app, { ...moved, p_id });
+    const backend = randomUUID();
+    const of_end_user = (over) => insertIntegration(owner, { organization_id: backend, external_user_id, ...over });
+    await of_end_user({ external_account_id: randomUUID() });
+    const theirs = await of_end_user({ external_account_id: "theirs" });
+    await owner`select private.queue_replaced(i) from public.integrations i where i.id = ${theirs}`;
+    await owner`update public.integrations set oauth_app_id = ${(await create(backend)).id} where id = ${theirs}`;
+    await call(service, "claim_revocations", { p_owner: randomUUID(), p_limit: 100, p_types: [TYPE], p_wide_types: [TYPE], p_request_id: "r" });
+    for (const id of [p_id, theirs]) {
+      const events = await owner`select outcome, reason from public.credential_events where integration_id = ${id} and action = 'revoked'`;
+      assert.deepEqual([...events], [{ outcome: "kept", reason: "replaced" }], id === p_id ? "the same user" : "the same end user");
+    }
+    assert.equal((await row(stays.p_id)).status, "active");
+  });
+
   test("is revoked although other connections of the account use another client, and kept if they use the same one", async () => {
     const [user, other] = [randomUUID(), randomUUID()];
     const app = await create(user);
