@@ -734,7 +734,7 @@ begin
       (
         select jsonb_object_agg(i.id, jsonb_build_object(
           'integration_type', i.integration_type, 'name', i.name, 'status', i.status, 'external_account_id', i.external_account_id,
-          'scan_schedule', i.scan_schedule, 'created_at', i.created_at, 'updated_at', i.updated_at
+          'external_user_id', i.external_user_id, 'oauth_app_id', i.oauth_app_id, 'scan_schedule', i.scan_schedule, 'created_at', i.created_at, 'updated_at', i.updated_at
         ))
         from public.integrations i
         where i.id = any (p_ids)

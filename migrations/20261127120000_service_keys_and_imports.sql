@@ -893,6 +893,10 @@ begin
       -- A repeated call whose first response was lost.
       return jsonb_build_object('outcome', case when p_replace then 'updated' else 'created' end, 'id', p_id);
     end if;
+    -- An imported grant is the deployment's app's. The row would lose its own app.
+    if v_row.oauth_app_id is not null then
+      return jsonb_build_object('outcome', 'own_oauth_app');
+    end if;
     if not p_replace then
       return jsonb_build_object('outcome', 'already_connected');
     end if;
@@ -929,7 +933,7 @@ $$;
 
 comment on function public.import_connection(uuid, uuid, uuid, text, text, text, jsonb, timestamptz, boolean, boolean, text, text) is
   'Stores an imported connection in the row p_id, for which p_config was sealed. Without p_replace an account that has a row is not touched '
-  '(already_connected). With it, that row gets the credentials; the answer exists names it if it is not p_id, and the caller seals again. '
+  '(already_connected), and neither is a row with an organization''s own app, with or without p_replace (own_oauth_app). With p_replace, that row gets the credentials; the answer exists names it if it is not p_id, and the caller seals again. '
   'The earlier credentials are not revoked: of a grant (p_is_grant) the row records that it may still exist. Other answers: created, '
   'updated, foreign_organization, outdated (the row has newer credentials), refreshing (a refresh of the row is in progress), revoking (a '
   'grant of the account is queued for revocation) or unknown (a repeated call, whose row was deleted). May be repeated.';

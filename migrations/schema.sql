@@ -5938,7 +5938,7 @@ begin
       (
         select jsonb_object_agg(i.id, jsonb_build_object(
           'integration_type', i.integration_type, 'name', i.name, 'status', i.status, 'external_account_id', i.external_account_id,
-          'scan_schedule', i.scan_schedule, 'created_at', i.created_at, 'updated_at', i.updated_at
+          'external_user_id', i.external_user_id, 'oauth_app_id', i.oauth_app_id, 'scan_schedule', i.scan_schedule, 'created_at', i.created_at, 'updated_at', i.updated_at
         ))
         from public.integrations i
         where i.id = any (p_ids)
@@ -6211,6 +6211,10 @@ begin
       -- A repeated call whose first response was lost.
       return jsonb_build_object('outcome', case when p_replace then 'updated' else 'created' end, 'id', p_id);
     end if;
+    -- An imported grant is the deployment's app's. The row would lose its own app.
+    if v_row.oauth_app_id is not null then
+      return jsonb_build_object('outcome', 'own_oauth_app');
+    end if;
     if not p_replace then
       return jsonb_build_object('outcome', 'already_connected');
     end if;
@@ -6244,7 +6248,7 @@ begin
   );
 end
 $function$;
-comment on function import_connection(uuid,uuid,uuid,text,text,text,jsonb,timestamp with time zone,boolean,boolean,text,text) is 'Stores an imported connection in the row p_id, for which p_config was sealed. Without p_replace an account that has a row is not touched (already_connected). With it, that row gets the credentials; the answer exists names it if it is not p_id, and the caller seals again. The earlier credentials are not revoked: of a grant (p_is_grant) the row records that it may still exist. Other answers: created, updated, foreign_organization, outdated (the row has newer credentials), refreshing (a refresh of the row is in progress), revoking (a grant of the account is queued for revocation) or unknown (a repeated call, whose row was deleted). May be repeated.';
+comment on function import_connection(uuid,uuid,uuid,text,text,text,jsonb,timestamp with time zone,boolean,boolean,text,text) is 'Stores an imported connection in the row p_id, for which p_config was sealed. Without p_replace an account that has a row is not touched (already_connected), and neither is a row with an organization''s own app, with or without p_replace (own_oauth_app). With p_replace, that row gets the credentials; the answer exists names it if it is not p_id, and the caller seals again. The earlier credentials are not revoked: of a grant (p_is_grant) the row records that it may still exist. Other answers: created, updated, foreign_organization, outdated (the row has newer credentials), refreshing (a refresh of the row is in progress), revoking (a grant of the account is queued for revocation) or unknown (a repeated call, whose row was deleted). May be repeated.';
 grant execute on function import_connection(uuid,uuid,uuid,text,text,text,jsonb,timestamp with time zone,boolean,boolean,text,text) to service_role;
 
 CREATE OR REPLACE FUNCTION public.key_registry_state()

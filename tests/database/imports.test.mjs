@@ -120,6 +120,25 @@ describe("import_connection", () => {
     await assertNothingQueued(args.p_organization_id);
   });
 
+  test("does not touch an account that is connected with an organization's own app", async () => {
+    const args = await ready();
+    await store(args);
+    const app = {
+      p_id: randomUUID(), p_user_id: args.p_organization_id, p_organization_id: args.p_organization_id, p_integration_type: "gitlab", p_name: "Ours",
+      p_client_id: "c", p_slug: null, p_config: { client_secret: "aXY=.dGFn.Y2lwaGVy", _enc: { v: 2, kid: KID.a } },
+    };
+    assert.equal((await call(service, "create_oauth_app", app)).outcome, "created");
+    await owner`update public.integrations set oauth_app_id = ${app.p_id} where id = ${args.p_id}`;
+    const before = await rows(args.p_organization_id);
+    const again = { ...args, p_config: config(KID.a, { access_token: "x.y.z" }) };
+    for (const p_replace of [false, true]) {
+      for (const p_id of [args.p_id, randomUUID()]) assert.deepEqual(await store({ ...again, p_id, p_replace }), { outcome: "own_oauth_app" });
+    }
+    assert.deepEqual(await rows(args.p_organization_id), before);
+    const { rows: exported } = await call(service, "export_integrations", { p_ids: [args.p_id] });
+    assert.deepEqual([exported[args.p_id].oauth_app_id, exported[args.p_id].external_user_id], [app.p_id, null]);
+  });
+
   test("replaces a key that a user entered without recording an earlier grant", async () => {
     const args = await ready({ p_is_grant: false });
     await store(args);

@@ -56,7 +56,7 @@ test("every connection is in the file, opened, for each recipient and for nobody
       const rows = (await lines(own, out)).map((line) => JSON.parse(line));
       assert.deepEqual(new Map(rows.map(({ id, config }) => [id, config])), plain);
       const { config, created_at, updated_at, ...columns } = rows.find(({ id }) => id === mine);
-      assert.deepEqual(columns, { id: mine, organization_id, integration_type: "supabase", name: "My Project", status: "active", external_account_id: null, scan_schedule: null });
+      assert.deepEqual(columns, { id: mine, organization_id, integration_type: "supabase", name: "My Project", status: "active", external_account_id: null, external_user_id: null, oauth_app_id: null, scan_schedule: null });
     }
     await assert.rejects(lines(stranger, out));
   }

@@ -98,6 +98,8 @@ pub enum ClientError {
     SeveralAccounts,
     /// The account of an import is connected already, and is not to be replaced.
     AlreadyConnected,
+    /// The account of an import is connected with an organization's own OAuth app.
+    OwnOauthApp,
     /// Nobody can say whose credential of this type it is.
     NotImportable,
     /// An import has no live access token, and redeeming its refresh token would end it for the source.
@@ -404,12 +406,17 @@ impl ClientError {
             Self::SeveralAccounts => (
                 422,
                 "several_accounts",
-                "this credential covers several accounts; say with account_id which one",
+                "this credential covers several accounts, and one grant is one connection; say with account_id which account it is",
             ),
             Self::AlreadyConnected => (
                 409,
                 "already_connected",
                 "this account is connected already; nothing was changed; send \"replace\":true to replace its credentials",
+            ),
+            Self::OwnOauthApp => (
+                409,
+                "own_oauth_app",
+                "this account is connected with an OAuth app of the organization's own, and an import is a grant of the deployment's app; nothing was changed",
             ),
             Self::NotImportable => (
                 422,

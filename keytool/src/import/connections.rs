@@ -2,6 +2,7 @@
 
 use sealed::{PlainConfig, RowContext};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::entry::Entry;
@@ -17,13 +18,22 @@ struct Line<'a> {
     account_id: Option<String>,
     external_account_id: Option<String>,
     external_user_id: Option<String>,
+    oauth_app_id: Option<IgnoredAny>,
     #[serde(borrow)]
     credential: Option<&'a RawValue>,
     #[serde(borrow)]
     config: Option<&'a RawValue>,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    fn parse(text: &'a [u8]) -> Result<Self, Code> {
+        let line: Self = parse(text)?;
+        match line.oauth_app_id {
+            Some(_) => Err(Code::OWN_OAUTH_APP),
+            None => Ok(line),
+        }
+    }
+
     fn found(self) -> Found {
         Found {
             organization: self.organization_id,
@@ -35,7 +45,7 @@ impl Line<'_> {
 }
 
 pub fn read(source: &Source, text: &[u8]) -> Result<Entry, Code> {
-    let line: Line<'_> = parse(text)?;
+    let line = Line::parse(text)?;
     let credential = line.credential.or(line.config).ok_or(Code::NO_CREDENTIAL)?;
     let credential = config::parse(credential.get()).map_err(|_| Code::MALFORMED)?;
     if credential.contains_key("_enc") {
@@ -48,7 +58,7 @@ pub fn read(source: &Source, text: &[u8]) -> Result<Entry, Code> {
 
 /// Opens the row's config. It is sealed for this row, so the line has to name its id and its organization.
 pub fn read_sealed(source: &Source, text: &[u8]) -> Result<Entry, Code> {
-    let line: Line<'_> = parse(text)?;
+    let line = Line::parse(text)?;
     let uuid = |id: &Option<String>| {
         let id = id.as_deref().ok_or(Code::MALFORMED)?;
         id.parse().map_err(|_| Code::MALFORMED)

@@ -82,6 +82,18 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_of_an_organizations_own_app_is_not_read() {
+        for format in [Format::Connections, Format::Rows] {
+            let line = json!({
+                "id": OTHER, "organization_id": OTHER, "integration_type": "supabase", "oauth_app_id": OTHER, "config": {"access_token": "a"},
+            });
+            assert_eq!(sent(format, line).unwrap_err(), Code::OWN_OAUTH_APP);
+        }
+        let line = json!({"integration_type": "supabase", "oauth_app_id": null, "config": {"access_token": "a"}});
+        assert!(sent(Format::Connections, line).is_ok());
+    }
+
+    #[test]
     fn a_sealed_row_opens_in_its_own_place_only() {
         let key = || Key::from_bytes([7; 32]);
         let mut random = |bytes: &mut [u8]| {

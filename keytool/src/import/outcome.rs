@@ -30,6 +30,8 @@ impl Code {
     pub const NO_TYPE: Self = Self::own("no_type");
     /// The line names no organization, and the command neither.
     pub const NO_ORGANIZATION: Self = Self::own("no_organization");
+    /// The grant is of an OAuth app of the organization's own, and an import is one of the deployment's app.
+    pub const OWN_OAUTH_APP: Self = Self::own("own_oauth_app");
     /// There is no access token, or no credential at all.
     pub const NO_CREDENTIAL: Self = Self::own("no_credential");
     /// The credential is of a kind that no type has.

@@ -68,6 +68,8 @@ pub enum Imported {
     Updated,
     /// The account has a row, which is not to be replaced.
     AlreadyConnected,
+    /// The account's row has a grant of an organization's own app, and is not touched.
+    OwnOauthApp,
     /// The account has another row; nothing was written. Seal for that row's id and repeat.
     Exists {
         id: IntegrationId,

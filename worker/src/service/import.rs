@@ -235,7 +235,7 @@ async fn store(
     import: &Import<'_>,
     body: &Body,
 ) -> Result<(IntegrationId, bool)> {
-    /// How often the database may name another row id.
+    /// How many row ids are tried: the database may name another, or the row may be deleted meanwhile.
     const ATTEMPTS: usize = 3;
     let provider = import.offer.provider();
     let mut id = IntegrationId(random_uuid()?);
@@ -268,12 +268,17 @@ async fn store(
                 id = other;
                 continue;
             }
+            // The row was deleted meanwhile, and its id stores nothing again.
+            Imported::Unknown => {
+                id = IntegrationId(random_uuid()?);
+                continue;
+            }
+            Imported::OwnOauthApp => ClientError::OwnOauthApp.into(),
             Imported::AlreadyConnected => ClientError::AlreadyConnected.into(),
             Imported::ForeignOrganization => ClientError::ForeignOrganization.into(),
             Imported::Outdated => ClientError::NewerCredentials.into(),
             Imported::Refreshing => ClientError::RefreshInProgress.into(),
             Imported::Revoking => ClientError::RevocationPending.into(),
-            Imported::Unknown => ClientError::UnknownIntegration.into(),
         });
     }
     Err(Error::database_answer(
