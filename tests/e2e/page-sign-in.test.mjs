@@ -36,9 +36,9 @@ describe("signing in on the page", { concurrency: 2 }, () => {
     await page.getByLabel("Email").fill(user.email);
     await page.getByRole("button", { name: "Email me a code instead" }).click();
     await page.getByText(`If ${user.email} has an account, a code is on its way there.`).waitFor();
-    const link = `/#token_hash=${linkTokensSentTo(info, user.email)[0]}`;
+    const link = `/#token_hash=${linkTokensSentTo(info, user.email)[0]}&email=${user.email}`;
     await page.goto(link);
-    await page.getByText("A link has brought you here to sign in.").waitFor();
+    await page.getByText(`A link has brought you here to sign in as ${user.email}.`).waitFor();
     assert.equal(page.url(), `${worker.url}/`, "the token has left the address");
     await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await page.locator("#view-signed-in").waitFor();
@@ -94,7 +94,7 @@ describe("signing in on the page", { concurrency: 2 }, () => {
       await page.getByRole("button", { name: "Email me a code instead" }).click();
       await page.getByLabel("Code").waitFor();
       await assertSound(window, `sign-in-code-${look}`);
-      await page.goto("/#token_hash=unused");
+      await page.goto(`/#token_hash=unused&email=${user.email}`);
       await page.getByRole("button", { name: "Sign in another way" }).waitFor();
       await assertSound(window, `sign-in-link-${look}`);
     });

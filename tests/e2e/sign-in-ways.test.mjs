@@ -67,16 +67,29 @@ describe("signing in without a password", { concurrency: true }, () => {
     (await new BrowserSession(worker).post("/api/session/code", { email })).expect(200);
     const [token_hash] = linkTokensSentTo(info, email);
     const browser = new BrowserSession(worker);
-    (await browser.post("/api/session", { token_hash: `${token_hash}0` })).expect(401, "bad_credentials");
-    (await browser.post("/api/session", { token_hash: `${token_hash}&type=recovery` })).expect(401, "bad_credentials");
-    (await browser.post("/api/session", { token_hash })).expect(200);
+    (await browser.post("/api/session", { token_hash })).expect(400, "invalid_request");
+    (await browser.post("/api/session", { email, token_hash: `${token_hash}0` })).expect(401, "bad_credentials");
+    (await browser.post("/api/session", { email, token_hash: `${token_hash}&type=recovery` })).expect(401, "bad_credentials");
+    (await browser.post("/api/session", { email, token_hash })).expect(200);
     assert.equal((await userOf(browser)).id, id);
-    (await new BrowserSession(worker).post("/api/session", { token_hash })).expect(401, "bad_credentials");
+    (await new BrowserSession(worker).post("/api/session", { email, token_hash })).expect(401, "bad_credentials");
     assert.ok(!JSON.stringify(worker.logs()).includes(token_hash));
     (await browser.post("/api/session", { refresh: true })).expect(200);
     (await browser.delete("/api/session")).expect(200);
     const { error } = await supabase(worker.info).auth.refreshSession({ refresh_token });
     assert.equal(error, null, "the application's session goes on");
+  });
+
+  // Threat model 132.
+  it("tokens of links cannot be guessed, and that of another account signs nobody in", async () => {
+    const [{ email }, other] = [await signUp(worker.info), await signUp(worker.info)];
+    const browser = new BrowserSession(worker);
+    (await browser.post("/api/session/code", { email: other.email })).expect(200);
+    const [token_hash] = linkTokensSentTo(info, other.email);
+    (await browser.post("/api/session", { email, token_hash })).expect(401, "bad_credentials");
+    (await browser.get("/api/session")).expect(401, "unauthorized");
+    for (let n = 0; n < 4; n++) (await browser.post("/api/session", { email, token_hash: `${n}` })).expect(401, "bad_credentials");
+    (await browser.post("/api/session", { email, token_hash: "0" })).expect(429, "too_many_sign_ins");
   });
 
   it("a sign-in at a provider ends where it began, with a session", async () => {

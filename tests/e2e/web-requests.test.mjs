@@ -39,7 +39,7 @@ const FILES = ["/", "/style.css", "/script/main.js"];
 const LIMIT = 16 * 1024;
 /** Every route that takes a body, with what it says that it expects. */
 const BODIES = [
-  ["/api/session", 'expected {"email", "password"}, {"email", "code"}, {"token_hash"}, {"access_token", "refresh_token"?} or {"refresh": true}'],
+  ["/api/session", 'expected {"email", "password"}, {"email", "code"}, {"email", "token_hash"}, {"access_token", "refresh_token"?} or {"refresh": true}'],
   ["/api/auth/authorize", 'expected {"integration_type", "organization_id"?, "return_to"?, "oauth_app_id"?}'],
   [`/api/connections/${ID}`, 'expected {"account_id"}'],
   ["/api/integrations", 'expected {"integration_type", "organization_id"?, "name"?, "fields"}'],

@@ -4,7 +4,7 @@ import { $, actionButton, clear, closeView, focusTitle, notify, setParameter, sh
 import { providerTitle } from './words.js';
 
 let whenSignedIn = () => {};
-let linkToken = null;
+let link = null;
 
 export function onSessionStarted(start) {
   whenSignedIn = start;
@@ -44,14 +44,17 @@ export function usePassword() {
  * once, so nothing but the user's click uses it: programs that look at links in e-mails click nothing.
  */
 export function openLink() {
-  const [, token] = /^#token_hash=([\w-]{1,200})$/.exec(location.hash) ?? [];
-  if (!token) return false;
-  linkToken = token;
+  const given = new URLSearchParams(location.hash.slice(1));
+  const [token, address] = ['token_hash', 'email'].map((name) => given.get(name));
+  if (!token || !address) return false;
+  // A plus that is not escaped is read as a blank, which no address has.
+  const email = address.replaceAll(' ', '+');
+  link = { email, token_hash: token };
   history.replaceState(history.state, '', location.pathname + location.search);
   closeView();
   $('account').hidden = true;
   clear($('link-error'), $('sign-in-providers'));
-  $('sign-in-lead').textContent = 'A link has brought you here to sign in.';
+  $('sign-in-lead').textContent = `A link has brought you here to sign in as ${email}.`;
   for (const form of ['sign-in', 'code']) $(form).hidden = true;
   $('link').hidden = false;
   show('signed-out');
@@ -61,7 +64,7 @@ export function openLink() {
 export function submitLink(event) {
   event.preventDefault();
   return whileBusy($('link-submit'), 'Signing in…', async () => {
-    await begin($('link-error'), { token_hash: linkToken }, 'The link is no longer valid. Sign in another way.');
+    await begin($('link-error'), link, 'The link is no longer valid. Sign in another way.');
   });
 }
 

@@ -41,7 +41,7 @@ struct Body {
 pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
     let head = &context.incoming.head;
     origin::check_anonymous(head, &context.settings.app_url)?;
-    let expected = r#"expected {"email", "password"}, {"email", "code"}, {"token_hash"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
+    let expected = r#"expected {"email", "password"}, {"email", "code"}, {"email", "token_hash"}, {"access_token", "refresh_token"?} or {"refresh": true}"#;
     let body: Body = context.json(expected).await?;
     let (project, client) = (&context.settings.supabase, &head.address);
     let given = (
@@ -65,12 +65,12 @@ pub async fn sign_in(context: &Context<'_>) -> Result<Response> {
             let request = supabase::verify_code_request(project, &email, &code.into(), client);
             by_email(context, &email, &request).await?
         }
-        (None, None, None, Some(token_hash), None, None, None) => {
+        (Some(email), None, None, Some(token_hash), None, None, None) => {
             if !is_token_hash(&token_hash) {
                 return Err(ClientError::BadCredentials.into());
             }
             let request = supabase::verify_link_request(project, &token_hash.into(), client);
-            renew(context, &request).await?
+            by_link(context, &email, &request).await?
         }
         (None, None, None, None, Some(access), refresh, None) => {
             (access.into(), refresh.flatten().map(Secret::from))
@@ -139,6 +139,31 @@ async fn by_email(
 ) -> Result<(Secret, Option<Secret>)> {
     admit(context, email).await?;
     let tokens = tokens(request).await?;
+    forgive(context, email).await;
+    Ok(tokens)
+}
+
+/// Tries the token of a link. It is a hash of the address and a code, so whoever guesses tokens guesses codes: a try counts for the account that
+/// the link names, and the token of another account signs nobody in.
+async fn by_link(
+    context: &Context<'_>,
+    email: &str,
+    request: &HttpRequest,
+) -> Result<(Secret, Option<Secret>)> {
+    admit(context, email).await?;
+    let (access, refresh) = tokens(request).await?;
+    let user = verify::verify(context.settings, access.expose()).await?;
+    let is_its_own = |own: &str| own.eq_ignore_ascii_case(email);
+    if !user.email.as_deref().is_some_and(is_its_own) {
+        end(context, access.expose()).await;
+        return Err(ClientError::BadCredentials.into());
+    }
+    forgive(context, email).await;
+    Ok((access, refresh))
+}
+
+/// Clears the count of an account that has signed in.
+async fn forgive(context: &Context<'_>, email: &str) {
     let settings = context.settings;
     let call = ForgiveSignIns {
         p_account: &settings.subject_key.account(email),
@@ -152,10 +177,9 @@ async fn by_email(
             &format!("sign-ins not forgiven: {detail}"),
         );
     }
-    Ok(tokens)
 }
 
-/// Refreshes a session, or redeems the code of a sign-in at a provider or the token of a link, unless this client has tried too often.
+/// Refreshes a session, or exchanges the code of a sign-in at a provider, unless this client has tried too often.
 pub async fn renew(
     context: &Context<'_>,
     request: &HttpRequest,
@@ -212,20 +236,22 @@ pub async fn who_am_i(context: &Context<'_>) -> Result<Response> {
     Ok(Response::json(200, &body))
 }
 
+/// Ends a session at Supabase Auth.
+async fn end(context: &Context<'_>, token: &str) {
+    let request = supabase::logout_request(&context.settings.supabase, token);
+    if !matches!(host::fetch(&request).await, Ok(answer) if matches!(answer.status, 200 | 204)) {
+        host::log::warning(
+            &context.request_id,
+            "Supabase Auth did not confirm the sign-out; the session ends with its token",
+        );
+    }
+}
+
 /// `DELETE /api/session`: deletes the cookies, and ends the session at Supabase Auth if the token is still valid.
 pub async fn sign_out(context: &Context<'_>) -> Result<Response> {
     // Signing out is never rate-limited.
     match context.authenticated().await {
-        Ok(signed_in) => {
-            let request = supabase::logout_request(&context.settings.supabase, &signed_in.token);
-            if !matches!(host::fetch(&request).await, Ok(answer) if matches!(answer.status, 200 | 204))
-            {
-                host::log::warning(
-                    &context.request_id,
-                    "Supabase Auth did not confirm the sign-out; the session ends with its token",
-                );
-            }
-        }
+        Ok(signed_in) => end(context, &signed_in.token).await,
         Err(Error::Client(ClientError::Unauthorized)) => {}
         Err(other) => return Err(other),
     }
