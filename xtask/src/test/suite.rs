@@ -283,9 +283,9 @@ fn run_node(
     // Files mostly wait: for servers to start, and for what must not happen. On two cores node would run one at a time.
     node.args([
         "--test",
-        "--test-concurrency=4",
+        "--test-concurrency=3",
         "--test-reporter=spec",
-        "--test-timeout=120000",
+        "--test-timeout=240000",
     ]);
     if let Some(only) = selection.only {
         node.arg(format!("--test-name-pattern={only}"));
