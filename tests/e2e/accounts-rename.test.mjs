@@ -13,7 +13,7 @@ import { workerFixture } from "../support/worker-fixture.mjs";
 
 const KEYS = [
   "id", "integration_type", "name", "status", "created_at", "status_reason", "scan_schedule", "last_checked_at", "next_check_at",
-  "token_expires_at", "external_user_id", "organization_id", "account_id", "granted_scopes", "missing_scopes", "oauth_app_id", "connected_by", "tags",
+  "token_expires_at", "external_user_id", "organization_id", "account_id", "granted_scopes", "oauth_app_id", "missing_scopes", "connected_by", "tags",
 ];
 const of = (id) => `/api/integrations/${id}`;
 
