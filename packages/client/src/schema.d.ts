@@ -1579,6 +1579,7 @@ export interface operations {
                     email: string;
                     code: string;
                 } | {
+                    email: string;
                     token_hash: string;
                 } | {
                     access_token: string;
