@@ -415,9 +415,8 @@ declare
   v_row public.pending_connections;
 begin
   select * into v_row from public.pending_connections p
-    where p.id = p_id and p.user_id = p_user_id and p.accounts is not null and p.expires_at > now()
-      and private.is_member(p_user_id, p.organization_id);
-  if not found then
+    where p.id = p_id and p.user_id = p_user_id and p.accounts is not null and p.expires_at > now();
+  if not found or not private.may_change(p_user_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
 

@@ -55,6 +55,11 @@ async function organization() {
     consume_transaction: begun,
     check_credential_attempts: async () => ({ p_organization_id: id }),
     offer_accounts: granted,
+    pending_connection: async (user) => {
+      const { p_id, p_accounts } = await granted(user);
+      await owner`update public.pending_connections set accounts = ${owner.json(p_accounts)}, expires_at = now() + interval '10 minutes' where id = ${p_id}`;
+      return { p_id, p_reason: "choose" };
+    },
     complete_connection: async () => completion({ p_organization_id: id, p_external_account_id: randomUUID() }),
     connect_named: async () => ({ ...completion({ p_organization_id: id, p_external_account_id: randomUUID() }), p_custom_name: randomUUID() }),
     change_integration: about(integration, { p_changes: { name: "Another" } }),
@@ -83,7 +88,7 @@ async function organization() {
 const KEYS = ["create_service_key", "list_service_keys"];
 /** They concern what the user has begun, the worker itself, or only a count; or they only read. */
 const OTHERS = [
-  "abandon_connection", "add_pending_connection", "admit_write", "export_events", "list_oauth_apps", "pending_connection", "revoke_service_key", "settle_checks",
+  "abandon_connection", "add_pending_connection", "admit_write", "export_events", "list_oauth_apps", "revoke_service_key", "settle_checks",
   "settle_refreshes",
 ];
 
