@@ -388,6 +388,11 @@ begin
     raise exception 'credential_events has transactions of another cluster' using
       errcode = 'IK003', hint = 'docs/operations.md, Restore, says how to renumber them';
   end if;
+  -- Every event that was exported is older. The ids that such a cursor has seen are given to other transactions after a restore, whose
+  -- events it would skip.
+  if p_transaction_id::xid8 >= pg_snapshot_xmax(pg_current_snapshot()) then
+    return jsonb_build_object('outcome', 'unknown_cursor');
+  end if;
   select jsonb_agg(to_jsonb(e) order by e.transaction_id, e.id) into v_events
     from (
       select
@@ -407,7 +412,8 @@ $$;
 comment on function public.export_events(uuid, uuid, uuid, integer, text, bigint) is
   'Up to p_limit events after (p_transaction_id, p_id), both null at the beginning, in the order of the transactions that wrote them. Events '
   'of transactions that are no older than the oldest running one wait, so whoever continues after the last event misses none. '
-  'p_organization_id null: of all, for a service key of all. What the caller may not see is left out.';
+  'p_organization_id null: of all, for a service key of all. What the caller may not see is left out. Returns exported, or unknown_cursor: '
+  'no transaction of this database has such an id yet, so the cursor is from before a restore.';
 
 create function private.delete_old_events(p_days integer) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$

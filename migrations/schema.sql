@@ -5904,6 +5904,11 @@ begin
     raise exception 'credential_events has transactions of another cluster' using
       errcode = 'IK003', hint = 'docs/operations.md, Restore, says how to renumber them';
   end if;
+  -- Every event that was exported is older. The ids that such a cursor has seen are given to other transactions after a restore, whose
+  -- events it would skip.
+  if p_transaction_id::xid8 >= pg_snapshot_xmax(pg_current_snapshot()) then
+    return jsonb_build_object('outcome', 'unknown_cursor');
+  end if;
   select jsonb_agg(to_jsonb(e) order by e.transaction_id, e.id) into v_events
     from (
       select
@@ -5919,7 +5924,7 @@ begin
   return jsonb_build_object('outcome', 'exported', 'events', coalesce(v_events, '[]'));
 end
 $function$;
-comment on function export_events(uuid,uuid,uuid,integer,text,bigint) is 'Up to p_limit events after (p_transaction_id, p_id), both null at the beginning, in the order of the transactions that wrote them. Events of transactions that are no older than the oldest running one wait, so whoever continues after the last event misses none. p_organization_id null: of all, for a service key of all. What the caller may not see is left out.';
+comment on function export_events(uuid,uuid,uuid,integer,text,bigint) is 'Up to p_limit events after (p_transaction_id, p_id), both null at the beginning, in the order of the transactions that wrote them. Events of transactions that are no older than the oldest running one wait, so whoever continues after the last event misses none. p_organization_id null: of all, for a service key of all. What the caller may not see is left out. Returns exported, or unknown_cursor: no transaction of this database has such an id yet, so the cursor is from before a restore.';
 grant execute on function export_events(uuid,uuid,uuid,integer,text,bigint) to service_role;
 
 CREATE OR REPLACE FUNCTION public.export_integrations(p_ids uuid[])
@@ -6538,9 +6543,8 @@ declare
   v_row public.pending_connections;
 begin
   select * into v_row from public.pending_connections p
-    where p.id = p_id and p.user_id = p_user_id and p.accounts is not null and p.expires_at > now()
-      and private.is_member(p_user_id, p.organization_id);
-  if not found then
+    where p.id = p_id and p.user_id = p_user_id and p.accounts is not null and p.expires_at > now();
+  if not found or not private.may_change(p_user_id, v_row.organization_id) then
     return jsonb_build_object('outcome', 'unknown');
   end if;
 

@@ -140,6 +140,19 @@ describe("export_events", () => {
     assert.deepEqual(await ids({ p_service_key: await key(null, ["findings:read"]) }), []);
   });
 
+  // Threat model 221.
+  test("a cursor ahead of the database's transactions is from before a restore: it is rejected instead of skipping events", async () => {
+    const organization = randomUUID();
+    const id = await write(owner, organization);
+    const read = async (p_transaction_id) =>
+      call(service, "export_events", { p_user_id: organization, p_service_key: null, p_organization_id: organization, p_limit: 10, p_transaction_id, p_id: 0 });
+    const [{ next }] = await owner`select pg_snapshot_xmax(pg_current_snapshot())::text as next`;
+    for (const ahead of [String(BigInt(next) + 1000n), "18446744073709551615"]) assert.deepEqual(await read(ahead), { outcome: "unknown_cursor" }, ahead);
+    const { events: [event], outcome } = await read("3");
+    assert.deepEqual([outcome, event.id], ["exported", id]);
+    assert.equal((await read(event.transaction_id)).outcome, "exported", "the newest that there can be");
+  });
+
   test("a page is read by an index", async () => {
     const organization = randomUUID();
     await owner`

@@ -202,6 +202,7 @@ describe("the scopes of service keys", { concurrency: true }, () => {
     for (const wrong of ["cursor=1", "cursor=1.-1", "cursor=x.1", "limit=201", "organization_id=x", "offset=1"]) {
       (await own.get(`/api/events?${wrong}`)).expect(400, "invalid_request");
     }
+    (await own.get("/api/events?cursor=18446744073709551615.0")).expect(400, "cursor_unknown");
   });
 
   // Threat model 214.

@@ -248,7 +248,7 @@ describe("webhooks", { concurrency: true }, () => {
     for (const body of [
       {}, [], null, { url: 7 }, { url: null }, { url, events: [] }, { url, events: ["connection.planted"] }, { url, events: "connection.created" },
       { url, events: ["connection.created", "connection.created"] }, { url, events: [null] }, { url, secret: "whsec_x" }, { url, enabled: false },
-      { url, organization_id: "x" }, { url, min_severity: "HIGH" }, { url, min_severity: 1 }, { url, min_severity: "" }, { url, events: ["finding.planted"] },
+      { url, organization_id: "x" }, { url, organization_id: null }, { url, min_severity: "HIGH" }, { url, min_severity: 1 }, { url, min_severity: "" }, { url, events: ["finding.planted"] },
     ]) {
       (await browser.post(ALL, body)).expect(400, "invalid_request");
     }

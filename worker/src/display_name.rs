@@ -29,6 +29,11 @@ pub fn cleaned(text: &str) -> String {
     kept.trim().to_owned()
 }
 
+/// Whether a text of the application is 1 to 200 characters on one line, without surrounding blanks.
+pub fn is_line(text: &str) -> bool {
+    (1..=MAX).contains(&text.chars().count()) && text.trim() == text && !text.contains(confusing)
+}
+
 /// Controls, line and paragraph separators, and marks that change the writing direction: a name must not rearrange the text
 /// around it.
 pub fn confusing(c: char) -> bool {

@@ -134,6 +134,8 @@ pub enum ClientError {
     ConnectSessionNotReady,
     /// The connect session was completed before.
     ConnectSessionCompleted,
+    /// The cursor of an export is from before a restore of the database.
+    UnknownCursor,
     /// The code or the verifier of a completion is wrong.
     WrongCompletion,
     /// The user may only see what the organization has.
@@ -283,6 +285,11 @@ impl ClientError {
                 409,
                 "connect_session_completed",
                 "this connect session was completed before; GET /api/connect-sessions/:id returns its integration",
+            ),
+            Self::UnknownCursor => (
+                400,
+                "cursor_unknown",
+                "this cursor is from before a restore of the database; start without one, and skip the events that you have by their id and occurred_at",
             ),
             Self::WrongCompletion => (
                 400,

@@ -823,7 +823,7 @@ export interface paths {
         };
         /**
          * Events of credentials, the oldest first, a line each
-         * @description Each line is an `ExportedEvent`. Continue with the `cursor` of the last line; no line means that there is nothing new yet. Without `organization_id`, a service key of all organizations gets the events of all.
+         * @description Each line is an `ExportedEvent`. Continue with the `cursor` of the last line; no line means that there is nothing new yet. Without `organization_id`, a service key of all organizations gets the events of all. `cursor_unknown` says that the cursor is from before a restore of the database: start without one.
          */
         get: operations["exportEvents"];
         put?: never;
@@ -866,7 +866,7 @@ export interface paths {
         put?: never;
         /**
          * Adds a webhook
-         * @description For a service key of all organizations, an `organization_id` of null stands for all of them.
+         * @description For a service key of all organizations, an `organization_id` of null stands for all of them. Anybody else leaves it out or names one.
          */
         post: operations["addWebhook"];
         delete?: never;
@@ -990,7 +990,7 @@ export interface components {
             };
         };
         /** @enum {unknown} */
-        ErrorCode: "invalid_request" | "invalid_fields" | "bad_schedule" | "bad_url" | "provider_unknown" | "return_url_not_allowed" | "scopes_not_allowed" | "type_not_allowed" | "wrong_completion" | "declined" | "flow_unknown" | "unauthorized" | "bad_credentials" | "forbidden" | "not_a_member" | "flow_foreign" | "not_an_admin" | "not_the_owner" | "wrong_organization" | "missing_scope" | "plaintext_disabled" | "not_found" | "method_not_allowed" | "not_refreshable" | "not_checkable" | "account_mismatch" | "already_connected" | "own_oauth_app" | "refresh_in_progress" | "revocation_pending" | "needs_reauthorization" | "several_integrations" | "too_many_service_keys" | "link_used" | "link_expired" | "connect_session_over" | "connect_session_not_ready" | "connect_session_completed" | "newer_credentials" | "account_unknown" | "name_taken" | "not_assessable" | "reconnect_required" | "webhook_disabled" | "connects_by_credentials" | "connects_by_oauth" | "oauth_app_exists" | "oauth_app_in_use" | "oauth_app_unreadable" | "too_many_oauth_apps" | "payload_too_large" | "unsupported_media_type" | "no_accounts" | "several_accounts" | "not_importable" | "credentials_refused" | "too_many_requests" | "too_many_sign_ins" | "too_many_attempts" | "too_many_connect_sessions" | "too_many_connections" | "too_many_scans" | "too_many_mutes" | "too_many_webhooks" | "provider_paused" | "provider_rate_limited" | "internal" | "provider_failed" | "upstream_failed" | "upstream_timeout" | "upstream_unavailable" | "save_failed";
+        ErrorCode: "invalid_request" | "invalid_fields" | "bad_schedule" | "bad_url" | "provider_unknown" | "return_url_not_allowed" | "scopes_not_allowed" | "type_not_allowed" | "wrong_completion" | "cursor_unknown" | "declined" | "flow_unknown" | "unauthorized" | "bad_credentials" | "forbidden" | "not_a_member" | "flow_foreign" | "not_an_admin" | "not_the_owner" | "wrong_organization" | "missing_scope" | "plaintext_disabled" | "not_found" | "method_not_allowed" | "not_refreshable" | "not_checkable" | "account_mismatch" | "already_connected" | "own_oauth_app" | "refresh_in_progress" | "revocation_pending" | "needs_reauthorization" | "several_integrations" | "too_many_service_keys" | "link_used" | "link_expired" | "connect_session_over" | "connect_session_not_ready" | "connect_session_completed" | "newer_credentials" | "account_unknown" | "name_taken" | "not_assessable" | "reconnect_required" | "webhook_disabled" | "connects_by_credentials" | "connects_by_oauth" | "oauth_app_exists" | "oauth_app_in_use" | "oauth_app_unreadable" | "too_many_oauth_apps" | "payload_too_large" | "unsupported_media_type" | "no_accounts" | "several_accounts" | "not_importable" | "credentials_refused" | "too_many_requests" | "too_many_sign_ins" | "too_many_attempts" | "too_many_connect_sessions" | "too_many_connections" | "too_many_scans" | "too_many_mutes" | "too_many_webhooks" | "provider_paused" | "provider_rate_limited" | "internal" | "provider_failed" | "upstream_failed" | "upstream_timeout" | "upstream_unavailable" | "save_failed";
         Provider: {
             integration_type: string;
             name: string;

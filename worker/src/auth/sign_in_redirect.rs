@@ -10,14 +10,11 @@ use crate::http::url::{parse_return_path, return_path, with_parameter};
 use crate::random::{RandomToken, sha256_base64url};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use sealed::Secret;
 use serde::Deserialize;
 use serde_json::json;
 
 /// How long a sign-in may take, in seconds. Supabase Auth's own flow lives for five minutes.
 const SIGN_IN_SECONDS: i64 = 600;
-/// The longest accepted code, in bytes. Supabase Auth's is a UUID.
-const CODE_MAX: usize = 512;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,12 +93,7 @@ fn parse(value: &str) -> Option<Begun> {
 async fn finish(context: &Context<'_>, begun: Option<&Begun>) -> Result<Vec<String>> {
     let begun = begun.ok_or(ClientError::UnknownFlow)?;
     let head = &context.incoming.head;
-    let mut codes =
-        form_urlencoded::parse(head.query.as_bytes()).filter(|(name, _)| name == "code");
-    let code = match (codes.next(), codes.next()) {
-        (Some((_, code)), None) if code.len() <= CODE_MAX => Secret::from(code.into_owned()),
-        _ => return Err(ClientError::BadCredentials.into()),
-    };
+    let code = supabase::callback_code(&head.query).ok_or(ClientError::BadCredentials)?;
     let project = &context.settings.supabase;
     let verifier = begun.verifier.expose();
     let request = supabase::exchange_request(project, &code, verifier, &head.address);

@@ -24,6 +24,8 @@ pub struct Tokens {
 
 /// The largest accepted response, in bytes: a user with all metadata, or the project's keys.
 const LIMIT: u32 = 64 * 1024;
+/// The longest accepted code of a sign-in, in bytes. Supabase Auth's is a UUID.
+const CODE_MAX: usize = 512;
 /// The most providers that the page shows.
 const PROVIDERS_MAX: usize = 30;
 
@@ -229,6 +231,16 @@ pub fn jwks_request(project: &Project) -> HttpRequest {
     )
 }
 
+/// The code in the query of a sign-in's callback, if it is one that Supabase Auth can have issued.
+pub fn callback_code(query: &str) -> Option<Secret> {
+    let mut codes = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "code");
+    let (Some((_, code)), None) = (codes.next(), codes.next()) else {
+        return None;
+    };
+    let fine = code.len() <= CODE_MAX && code.bytes().all(|b| b.is_ascii_graphic());
+    fine.then(|| Secret::from(code.into_owned()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -361,6 +373,19 @@ mod tests {
         }
         for status in [401, 500] {
             assert!(read_code_sent(&answer(status, "{}")).is_err(), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_short_printable_and_given_once() {
+        let id = "67e55044-10b1-426f-9247-bb680e5fe0c8";
+        assert_eq!(
+            callback_code(&format!("a=b&code={id}")).unwrap().expose(),
+            id
+        );
+        let long = format!("code={}", "x".repeat(CODE_MAX + 1));
+        for wrong in ["", "code=a&code=b", "code=a%00b", "code=a%20b", &long] {
+            assert!(callback_code(wrong).is_none(), "{wrong:.40}");
         }
     }
 }

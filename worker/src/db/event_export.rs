@@ -23,7 +23,11 @@ pub struct ExportEvents {
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventsExported {
-    Exported { events: Vec<Recorded> },
+    Exported {
+        events: Vec<Recorded>,
+    },
+    /// The cursor is from before a restore of the database.
+    UnknownCursor,
 }
 
 impl Call for ExportEvents {

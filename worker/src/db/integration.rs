@@ -3,6 +3,7 @@
 use crate::db::cursor::{self, Keyed};
 use crate::db::lists;
 use crate::db::project::{Project, Reader};
+use crate::display_name::is_line;
 use crate::error::{ClientError, Error, Result};
 use crate::findings::export::Cursor;
 use crate::findings::filter::Scope;
@@ -117,11 +118,17 @@ impl Filter {
                 "status must be active, degraded, reconnect_required or revoked",
             ))
         });
+        let external_user = query.get("external_user_id").map(|user| {
+            let user = is_line(user).then(|| user.to_owned());
+            user.ok_or(ClientError::Invalid(
+                "external_user_id must be 1 to 200 characters on one line, without surrounding blanks",
+            ))
+        });
         Ok(Self {
             organization: organization.map(OrganizationId::parse).transpose()?,
             integration_type: kind.map(str::to_owned),
             status: status.transpose()?,
-            external_user: query.get("external_user_id").map(str::to_owned),
+            external_user: external_user.transpose()?,
             tag: tags::filter(query.get("tag"))?,
         })
     }
@@ -279,12 +286,18 @@ mod tests {
             filter(&format!("organization_id={ID}&integration_type=supabase&status=degraded&external_user_id=a%26or%3D(id.gt.0)%20%C3%A9&tag=eu")).unwrap(),
             format!("&organization_id=eq.{ID}&integration_type=eq.supabase&status=eq.degraded&external_user_id=eq.a%26or%3D%28id.gt.0%29+%C3%A9&tags=cs.%7B%22eu%22%7D"),
         );
+        assert!(filter(&format!("external_user_id={}", "%C3%A9".repeat(200))).is_ok());
         for wrong in [
             "organization_id=x",
             "integration_type=a.b",
             "status=Active",
             "status=",
             "tag=",
+            "tag=a%00b",
+            "external_user_id=",
+            "external_user_id=a%00b",
+            "external_user_id=a%0Ab",
+            &format!("external_user_id={}", "x".repeat(201)),
             "select=config",
             "offset=1",
         ] {

@@ -4,7 +4,7 @@ use crate::auth::service_key::Scope;
 use crate::context::Context;
 use crate::db::cursor::Position;
 use crate::db::event_export::{self, EventsExported, ExportEvents};
-use crate::error::Result;
+use crate::error::{ClientError, Result};
 use crate::http::query::Query;
 use crate::http::{ContentType, Response};
 use crate::ids::OrganizationId;
@@ -26,9 +26,11 @@ pub async fn export(context: &Context<'_>) -> Result<Response> {
         after,
         p_limit: limit,
     };
-    let EventsExported::Exported { events } = context.call(&call).await?;
-    Ok(Response::text(
-        ContentType::Ndjson,
-        event_export::lines(&events),
-    ))
+    match context.call(&call).await? {
+        EventsExported::Exported { events } => Ok(Response::text(
+            ContentType::Ndjson,
+            event_export::lines(&events),
+        )),
+        EventsExported::UnknownCursor => Err(ClientError::UnknownCursor.into()),
+    }
 }

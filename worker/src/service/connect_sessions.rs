@@ -8,7 +8,7 @@ use crate::db::{
     AdmitCompletion, Apps, CompletionAdmitted, ConnectSessionCreated, ConnectSessionFound,
     Connector, CreateConnectSession, FindConnectSession, ParkedGrant, Scopes,
 };
-use crate::display_name::confusing;
+use crate::display_name::is_line;
 use crate::error::{ClientError, Error, Result};
 use crate::host::{random_bytes, random_uuid};
 use crate::http::Response;
@@ -147,10 +147,6 @@ fn exponents(value: &Value) -> usize {
         Value::Object(members) => members.values().map(exponents).sum(),
         _ => 0,
     }
-}
-
-pub(super) fn is_line(text: &str) -> bool {
-    (1..=200).contains(&text.chars().count()) && text.trim() == text && !text.contains(confusing)
 }
 
 /// Every type is offered or has an app of the organization's own, and no scope is asked for that the operator does not request.

@@ -18,6 +18,7 @@ use crate::http::query::organization;
 use crate::http::{HttpRequest, HttpResponse, Response};
 use crate::ids::{EndpointId, EventId, OrganizationId};
 use crate::json;
+use crate::webhooks::organization::organization_of_new;
 use crate::webhooks::secret::{self, SigningSecret};
 use crate::webhooks::url_policy;
 use checks::Severity;
@@ -68,16 +69,8 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
             r#"expected {"organization_id"?,"url","events"?,"min_severity"?}; events must be documented types, min_severity critical, high, medium, low or info"#,
         )
         .await?;
-    let named = body.organization_id.as_ref().and_then(Option::as_deref);
-    let named = named.map(OrganizationId::parse).transpose()?;
-    let organization = named.or(principal.organization);
-    // Not by omission: an endpoint of all organizations has to be asked for.
-    if organization.is_none() && body.organization_id.is_none() {
-        return Err(ClientError::Invalid(
-            "organization_id is required with a service key of all organizations; null stands for all of them",
-        )
-        .into());
-    }
+    let given = body.organization_id.as_ref().map(Option::as_deref);
+    let organization = organization_of_new(given, principal.organization, principal.caller)?;
     let url = url_policy::check(&body.url, context.settings.webhook_loopback)?;
     let events = body.events.as_deref();
     check_events(events)?;

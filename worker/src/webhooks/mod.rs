@@ -6,5 +6,6 @@ pub mod circuit_breaker;
 pub mod endpoints;
 pub mod lanes;
 pub mod message;
+pub mod organization;
 pub mod secret;
 pub mod url_policy;
