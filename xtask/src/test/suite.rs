@@ -43,11 +43,8 @@ enum Check {
     Command(fn(&Project) -> Command),
     /// `cargo test` with these arguments, counted.
     Cargo(&'static [&'static str]),
-    /// `node --test` on the `*.test.mjs` of this folder, counted; once the workers and keytool are built, or without.
-    Node {
-        folder: &'static str,
-        on_builds: bool,
-    },
+    /// `node --test` on the `*.test.mjs` of this folder, counted.
+    Node { folder: &'static str, on: On },
     /// What finds its own faults, one line each, among so many checks.
     Own(fn(&Project) -> Result<Findings, Failure>),
     /// The same, counted in full: it may skip.
@@ -56,6 +53,14 @@ enum Check {
     Worker,
     /// A harness that judges by itself, once what it runs is built.
     Harness(fn(&Project) -> Result<Command, Failure>),
+}
+
+/// What is built before a suite's tests run, so that they need not build it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    Nothing,
+    Keytool,
+    KeytoolAndWorkers,
 }
 
 /// How a suite ended.
@@ -113,7 +118,13 @@ pub const ALL: [Suite; 21] = [
         ..Suite::cheap("wasm", Lane::Own, Check::Cargo(&WASM_TESTS))
     },
     // After unit, which has built the tool and the example that these run.
-    Suite::node("keytool", "tests/keytool", Lane::Own),
+    Suite {
+        check: Check::Node {
+            folder: "tests/keytool",
+            on: On::Keytool,
+        },
+        ..Suite::node("keytool", "tests/keytool", Lane::Own)
+    },
     Suite::node("format", "tests/format", Lane::Own),
     Suite {
         needs: &Need::BUILD,
@@ -137,7 +148,7 @@ pub const ALL: [Suite; 21] = [
         needs: &Need::BUILD,
         check: Check::Node {
             folder: "tests/peers",
-            on_builds: true,
+            on: On::KeytoolAndWorkers,
         },
         ..Suite::node("peers", "tests/peers", Lane::Own)
     },
@@ -146,7 +157,7 @@ pub const ALL: [Suite; 21] = [
         needs: &Need::BUILD,
         check: Check::Node {
             folder: "tests/e2e",
-            on_builds: true,
+            on: On::KeytoolAndWorkers,
         },
         ..Suite::node("e2e", "tests/e2e", Lane::Stack)
     },
@@ -190,7 +201,7 @@ impl Suite {
                 lane,
                 Check::Node {
                     folder,
-                    on_builds: false,
+                    on: On::Nothing,
                 },
             )
         }
@@ -211,13 +222,13 @@ impl Suite {
                 Counts::one(process::run_into(&log, &mut command(project))?.success())
             }
             Check::Cargo(arguments) => run_cargo(project, arguments, selection, &log)?,
-            Check::Node { folder, on_builds } => {
-                let keytool = if *on_builds {
+            Check::Node { folder, on } => {
+                if *on == On::KeytoolAndWorkers {
                     worker_build::run(project)?;
-                    Some(keytool_build::run(project, Profile::Debug)?)
-                } else {
-                    None
-                };
+                }
+                let keytool = (*on != On::Nothing)
+                    .then(|| keytool_build::run(project, Profile::Debug))
+                    .transpose()?;
                 run_node(project, folder, keytool, selection, &log)?
             }
             Check::Harness(harness) => {
