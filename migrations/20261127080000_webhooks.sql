@@ -31,7 +31,9 @@ create table public.webhook_endpoints (
   rests_until timestamptz not null default '-infinity',
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
-  check (disabled_reason is null or not enabled)
+  deleted_at timestamptz,
+  check (disabled_reason is null or not enabled),
+  check (deleted_at is null or not enabled)
 );
 
 comment on column public.webhook_endpoints.events is 'The event types that the endpoint receives. Null: all, including future ones.';
@@ -54,6 +56,11 @@ comment on column public.webhook_endpoints.slow_until is
 comment on column public.webhook_endpoints.rests_until is
   'Nothing is sent before then: a slow receiver pauses for as long as its response took.';
 
+comment on column public.webhook_endpoints.deleted_at is
+  'When it was deleted. Nobody sees it, it gets no more events, and clean_up deletes its deliveries and then the row.';
+
+create index webhook_endpoints_deleted_at on public.webhook_endpoints (deleted_at) where deleted_at is not null;
+
 create index webhook_endpoints_organization on public.webhook_endpoints (organization_id);
 
 alter table public.webhook_endpoints enable row level security;
@@ -66,7 +73,7 @@ grant select (id, organization_id, url, events, min_severity, enabled, disabled_
 create policy "Members can read their organization's endpoints"
   on public.webhook_endpoints
   for select to authenticated
-  using (private.can_access_organization(organization_id));
+  using (deleted_at is null and private.can_access_organization(organization_id));
 
 create function private.shown_endpoint(p_row public.webhook_endpoints) returns jsonb
 language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
@@ -112,13 +119,13 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_row public.webhook_endpoints;
 begin
-  select * into v_row from public.webhook_endpoints e where e.id = p_id;
+  select * into v_row from public.webhook_endpoints e where e.id = p_id and e.deleted_at is null;
   if not found or not private.lock_endpoints_of(v_row.organization_id, p_user_id, p_service_key) then
     return null;
   end if;
   -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and e.organization_id is not distinct from v_row.organization_id
+    where e.id = p_id and e.organization_id is not distinct from v_row.organization_id and e.deleted_at is null
     for no key update;
   return v_row;
 end
@@ -141,7 +148,9 @@ begin
   if not private.lock_endpoints_of(p_organization_id, p_user_id, p_service_key) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
-  if (select count(*) from public.webhook_endpoints e where e.organization_id is not distinct from p_organization_id) >= 10 then
+  if (
+    select count(*) from public.webhook_endpoints e where e.organization_id is not distinct from p_organization_id and e.deleted_at is null
+  ) >= 10 then
     return jsonb_build_object('outcome', 'too_many');
   end if;
 
@@ -208,13 +217,17 @@ declare
   v_row public.webhook_endpoints;
 begin
   v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
-  delete from public.webhook_endpoints e where e.id = v_row.id;
+  -- Its deliveries may be millions. Deleting them here would take long, and whoever writes an event would wait for the row meanwhile.
+  update public.webhook_endpoints e
+    set deleted_at = now(), enabled = false, disabled_reason = null, config = '{}', previous_secret_ends_at = null, updated_at = now()
+    where e.id = v_row.id;
   return jsonb_build_object('outcome', case when found then 'deleted' else 'unknown' end);
 end
 $$;
 
 comment on function public.delete_webhook_endpoint(uuid, uuid, uuid) is
-  'Deletes an endpoint with its pending deliveries. Returns deleted or unknown.';
+  'Deletes an endpoint and its secrets: nobody sees it and its deliveries any more, and nothing more is sent. clean_up deletes the rows. '
+  'Returns deleted or unknown.';
 
 create function public.find_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid default null) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
@@ -339,7 +352,8 @@ grant select (
 create policy "Members can read their organization's deliveries"
   on public.webhook_deliveries
   for select to authenticated
-  using (private.can_access_organization(organization_id));
+  -- The reader sees no deleted endpoint.
+  using (private.can_access_organization(organization_id) and exists (select from public.webhook_endpoints e where e.id = endpoint_id));
 
 create function private.enqueue_event(
   p_organization_id uuid, p_integration_id uuid, p_type text, p_data jsonb, p_severity text default null
@@ -350,7 +364,7 @@ declare
   v_endpoints uuid[];
   v_event private.webhook_events;
 begin
-  -- Locked, so that no endpoint is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
+  -- Locked, so that no endpoint's row is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
     where (w.organization_id = p_organization_id or w.organization_id is null) and w.enabled and (w.events is null or p_type = any (w.events))
@@ -482,6 +496,7 @@ language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 declare
   v_expired integer;
   v_old integer;
+  v_deleted integer;
 begin
   update public.webhook_deliveries d
     set state = 'failed', last_error = coalesce(d.last_error, 'expired'), owner = null, leased_until = null
@@ -507,13 +522,32 @@ begin
       select p.id from public.webhook_endpoints p
       where p.previous_secret_ends_at <= now() limit 100 for no key update skip locked
     );
-  return greatest(v_expired, v_old) = 1000;
+
+  delete from public.webhook_deliveries d
+    where (d.endpoint_id, d.event_id) in (
+      select p.endpoint_id, p.event_id
+      from public.webhook_endpoints e
+      cross join lateral (
+        select w.endpoint_id, w.event_id from public.webhook_deliveries w where w.endpoint_id = e.id limit 1000 for update skip locked
+      ) p
+      where e.deleted_at is not null
+      limit 1000
+    );
+  get diagnostics v_deleted = row_count;
+  -- Whoever writes an event just now still holds the row.
+  delete from public.webhook_endpoints e
+    where e.id in (
+      select p.id from public.webhook_endpoints p
+      where p.deleted_at is not null and not exists (select from public.webhook_deliveries d where d.endpoint_id = p.id)
+      limit 1000 for update skip locked
+    );
+  return greatest(v_expired, v_old, v_deleted) = 1000;
 end
 $$;
 
 comment on function private.clean_up_webhooks() is
-  'Gives up deliveries after three days, and deletes settled ones after two weeks; a bounded number of each. Returns whether '
-  'there may be more.';
+  'Gives up deliveries after three days, and deletes settled ones after two weeks, and those of deleted endpoints; a bounded number of each. '
+  'Returns whether there may be more.';
 
 create function public.claim_webhook_deliveries(
   p_owner uuid, p_limit integer, p_slow integer default 100, p_skip uuid[] default '{}'

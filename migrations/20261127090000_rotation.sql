@@ -170,6 +170,7 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
   union all
   select 'webhook_endpoints', e.id, private.sealing_organization(e.organization_id), e.id, e.config from public.webhook_endpoints e
+  where e.deleted_at is null
   union all
   select 'oauth_apps', a.id, a.organization_id, a.id, a.config from private.oauth_apps a;
 $$;

@@ -760,7 +760,12 @@ begin
         when 'v' then '(' || replace(
           rtrim(pg_get_viewdef(c.oid), ';'), ' finding_list l', ' (' || rtrim(pg_get_viewdef('public.finding_list'::regclass), ';') || ') l'
         ) || ') v'
-        else 'public.' || v_name
+        else case v_name
+          when 'webhook_endpoints' then '(select * from public.webhook_endpoints e where e.deleted_at is null) v'
+          when 'webhook_deliveries' then
+            '(select d.* from public.webhook_deliveries d join public.webhook_endpoints e on e.id = d.endpoint_id where e.deleted_at is null) v'
+          else 'public.' || v_name
+        end
       end
       into v_source
       from pg_class c where c.oid = ('public.' || v_name)::regclass;

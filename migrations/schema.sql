@@ -768,7 +768,9 @@ CREATE INDEX webhook_deliveries_expiry ON public.webhook_deliveries USING btree 
 CREATE INDEX webhook_deliveries_leased ON public.webhook_deliveries USING btree (endpoint_id) WHERE (owner IS NOT NULL);
 CREATE INDEX webhook_deliveries_order ON public.webhook_deliveries USING btree (endpoint_id, integration_id, "position") WHERE (state = 'pending'::text);
 alter table public.webhook_deliveries enable row level security;
-create policy "Members can read their organization's deliveries" on public.webhook_deliveries for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's deliveries" on public.webhook_deliveries for select using ((private.can_access_organization(organization_id) AND (EXISTS ( SELECT
+   FROM webhook_endpoints e
+  WHERE (e.id = webhook_deliveries.endpoint_id)))));
 grant select (endpoint_id, event_id, position, organization_id, integration_id, type, occurred_at, state, attempts, next_attempt_at, last_attempt_at, last_status, last_error, delivered_at) on public.webhook_deliveries to authenticated;
 
 create table public.webhook_endpoints (
@@ -793,17 +795,21 @@ create table public.webhook_endpoints (
   rests_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
   created_at timestamp with time zone default now() not null,
   updated_at timestamp with time zone default now() not null,
+  -- When it was deleted. Nobody sees it, it gets no more events, and clean_up deletes its deliveries and then the row.
+  deleted_at timestamp with time zone,
   constraint webhook_endpoints_pkey PRIMARY KEY (id),
   constraint webhook_endpoints_check CHECK (((disabled_reason IS NULL) OR (NOT enabled))),
+  constraint webhook_endpoints_check1 CHECK (((deleted_at IS NULL) OR (NOT enabled))),
   constraint webhook_endpoints_config_check CHECK (((jsonb_typeof(config) = 'object'::text) AND (octet_length((config)::text) <= 4096))),
   constraint webhook_endpoints_disabled_reason_check CHECK ((disabled_reason = 'gone'::text)),
   constraint webhook_endpoints_events_check CHECK ((((cardinality(events) >= 1) AND (cardinality(events) <= 32)) AND (events <@ private.webhook_types()))),
   constraint webhook_endpoints_min_severity_check CHECK ((min_severity = ANY (ARRAY['critical'::text, 'high'::text, 'medium'::text, 'low'::text, 'info'::text]))),
   constraint webhook_endpoints_url_check CHECK (((char_length(url) >= 1) AND (char_length(url) <= 2048)))
 );
+CREATE INDEX webhook_endpoints_deleted_at ON public.webhook_endpoints USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX webhook_endpoints_organization ON public.webhook_endpoints USING btree (organization_id);
 alter table public.webhook_endpoints enable row level security;
-create policy "Members can read their organization's endpoints" on public.webhook_endpoints for select using (private.can_access_organization(organization_id));
+create policy "Members can read their organization's endpoints" on public.webhook_endpoints for select using (((deleted_at IS NULL) AND private.can_access_organization(organization_id)));
 CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
 grant select (id, organization_id, url, events, min_severity, enabled, disabled_reason, previous_secret_ends_at, created_at) on public.webhook_endpoints to authenticated;
@@ -1356,7 +1362,26 @@ create view public.service_webhook_deliveries with (null) as
     last_status,
     last_error,
     delivered_at
-   FROM webhook_deliveries
+   FROM ( SELECT d.endpoint_id,
+            d.event_id,
+            d."position",
+            d.organization_id,
+            d.integration_id,
+            d.type,
+            d.occurred_at,
+            d.state,
+            d.attempts,
+            d.next_attempt_at,
+            d.expires_at,
+            d.last_attempt_at,
+            d.last_status,
+            d.last_error,
+            d.delivered_at,
+            d.owner,
+            d.leased_until
+           FROM (webhook_deliveries d
+             JOIN webhook_endpoints e ON ((e.id = d.endpoint_id)))
+          WHERE (e.deleted_at IS NULL)) v
   WHERE (( SELECT (k.organization_id IS NULL)
            FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
            FROM private.requesting_key k)));
@@ -1373,7 +1398,23 @@ create view public.service_webhook_endpoints with (null) as
     disabled_reason,
     previous_secret_ends_at,
     created_at
-   FROM webhook_endpoints
+   FROM ( SELECT e.id,
+            e.organization_id,
+            e.url,
+            e.events,
+            e.min_severity,
+            e.enabled,
+            e.disabled_reason,
+            e.config,
+            e.previous_secret_ends_at,
+            e.failing_since,
+            e.slow_until,
+            e.rests_until,
+            e.created_at,
+            e.updated_at,
+            e.deleted_at
+           FROM webhook_endpoints e
+          WHERE (e.deleted_at IS NULL)) v
   WHERE (( SELECT (k.organization_id IS NULL)
            FROM private.requesting_key k) OR (organization_id = ( SELECT k.organization_id
            FROM private.requesting_key k)));
@@ -1746,6 +1787,7 @@ AS $function$
 declare
   v_expired integer;
   v_old integer;
+  v_deleted integer;
 begin
   update public.webhook_deliveries d
     set state = 'failed', last_error = coalesce(d.last_error, 'expired'), owner = null, leased_until = null
@@ -1771,10 +1813,29 @@ begin
       select p.id from public.webhook_endpoints p
       where p.previous_secret_ends_at <= now() limit 100 for no key update skip locked
     );
-  return greatest(v_expired, v_old) = 1000;
+
+  delete from public.webhook_deliveries d
+    where (d.endpoint_id, d.event_id) in (
+      select p.endpoint_id, p.event_id
+      from public.webhook_endpoints e
+      cross join lateral (
+        select w.endpoint_id, w.event_id from public.webhook_deliveries w where w.endpoint_id = e.id limit 1000 for update skip locked
+      ) p
+      where e.deleted_at is not null
+      limit 1000
+    );
+  get diagnostics v_deleted = row_count;
+  -- Whoever writes an event just now still holds the row.
+  delete from public.webhook_endpoints e
+    where e.id in (
+      select p.id from public.webhook_endpoints p
+      where p.deleted_at is not null and not exists (select from public.webhook_deliveries d where d.endpoint_id = p.id)
+      limit 1000 for update skip locked
+    );
+  return greatest(v_expired, v_old, v_deleted) = 1000;
 end
 $function$;
-comment on function private.clean_up_webhooks() is 'Gives up deliveries after three days, and deletes settled ones after two weeks; a bounded number of each. Returns whether there may be more.';
+comment on function private.clean_up_webhooks() is 'Gives up deliveries after three days, and deletes settled ones after two weeks, and those of deleted endpoints; a bounded number of each. Returns whether there may be more.';
 
 CREATE OR REPLACE FUNCTION private.clear_status_reason()
  RETURNS trigger
@@ -2297,7 +2358,7 @@ declare
   v_endpoints uuid[];
   v_event private.webhook_events;
 begin
-  -- Locked, so that no endpoint is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
+  -- Locked, so that no endpoint's row is deleted before its delivery is written. In the order of ids, as every function that locks several rows.
   select array_agg(e.id) into v_endpoints from (
     select w.id from public.webhook_endpoints w
     where (w.organization_id = p_organization_id or w.organization_id is null) and w.enabled and (w.events is null or p_type = any (w.events))
@@ -2757,13 +2818,13 @@ AS $function$
 declare
   v_row public.webhook_endpoints;
 begin
-  select * into v_row from public.webhook_endpoints e where e.id = p_id;
+  select * into v_row from public.webhook_endpoints e where e.id = p_id and e.deleted_at is null;
   if not found or not private.lock_endpoints_of(v_row.organization_id, p_user_id, p_service_key) then
     return null;
   end if;
   -- The organization again: it is the one whose membership is locked.
   select * into v_row from public.webhook_endpoints e
-    where e.id = p_id and e.organization_id is not distinct from v_row.organization_id
+    where e.id = p_id and e.organization_id is not distinct from v_row.organization_id and e.deleted_at is null
     for no key update;
   return v_row;
 end
@@ -3514,6 +3575,7 @@ AS $function$
   select 'pending_revocations', r.id, r.organization_id, r.sealed_for, r.config from private.pending_revocations r
   union all
   select 'webhook_endpoints', e.id, private.sealing_organization(e.organization_id), e.id, e.config from public.webhook_endpoints e
+  where e.deleted_at is null
   union all
   select 'oauth_apps', a.id, a.organization_id, a.id, a.config from private.oauth_apps a;
 $function$;
@@ -5674,7 +5736,9 @@ begin
   if not private.lock_endpoints_of(p_organization_id, p_user_id, p_service_key) then
     return jsonb_build_object('outcome', 'not_a_member');
   end if;
-  if (select count(*) from public.webhook_endpoints e where e.organization_id is not distinct from p_organization_id) >= 10 then
+  if (
+    select count(*) from public.webhook_endpoints e where e.organization_id is not distinct from p_organization_id and e.deleted_at is null
+  ) >= 10 then
     return jsonb_build_object('outcome', 'too_many');
   end if;
 
@@ -5781,11 +5845,14 @@ declare
   v_row public.webhook_endpoints;
 begin
   v_row := private.lock_endpoint(p_id, p_user_id, p_service_key);
-  delete from public.webhook_endpoints e where e.id = v_row.id;
+  -- Its deliveries may be millions. Deleting them here would take long, and whoever writes an event would wait for the row meanwhile.
+  update public.webhook_endpoints e
+    set deleted_at = now(), enabled = false, disabled_reason = null, config = '{}', previous_secret_ends_at = null, updated_at = now()
+    where e.id = v_row.id;
   return jsonb_build_object('outcome', case when found then 'deleted' else 'unknown' end);
 end
 $function$;
-comment on function delete_webhook_endpoint(uuid,uuid,uuid) is 'Deletes an endpoint with its pending deliveries. Returns deleted or unknown.';
+comment on function delete_webhook_endpoint(uuid,uuid,uuid) is 'Deletes an endpoint and its secrets: nobody sees it and its deliveries any more, and nothing more is sent. clean_up deletes the rows. Returns deleted or unknown.';
 grant execute on function delete_webhook_endpoint(uuid,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.disconnect_integration(p_id uuid, p_user_id uuid, p_owner uuid, p_wide_types text[], p_request_id text, p_service_key uuid DEFAULT NULL::uuid)

@@ -99,12 +99,67 @@ describe("an endpoint", () => {
     assert.deepEqual(await row(made.id), before);
   });
 
+  test("deleting an endpoint with a long history is bounded: it is gone at once, and clean_up deletes its deliveries a thousand at a time", async () => {
+    const made = await memberWithEndpoint(owner, service);
+    const other = await endpointOf(service, made.organization, { p_user_id: made.user });
+    await owner`
+      with e as (
+        insert into private.webhook_events (organization_id, integration_id, type, data)
+        select ${made.organization}, gen_random_uuid(), 'connection.created', '{}' from generate_series(1, 2499) returning *
+      )
+      insert into public.webhook_deliveries (endpoint_id, event_id, organization_id, integration_id, type, occurred_at)
+      select ${made.id}, e.id, e.organization_id, e.integration_id, e.type, e.occurred_at from e`;
+    await owner`select private.enqueue_event(${made.organization}, ${randomUUID()}, 'connection.created', '{}')`;
+    const stored = async ({ id }) => (await owner`select count(*)::int as n from public.webhook_deliveries where endpoint_id = ${id}`)[0].n;
+    const args = { p_id: made.id, p_user_id: made.user };
+    const { p_user_id, ...about } = args;
+    assert.deepEqual(await call(service, "delete_webhook_endpoint", args), { outcome: "deleted" });
+    assert.equal(await stored(made), 2500);
+    assert.deepEqual((await row(made.id)).config, {}, "its secrets are gone");
+
+    const key = randomUUID();
+    await owner`
+      insert into private.service_keys (id, organization_id, name, prefix, hash, scopes)
+      values (${key}, null, 'all', 'sik_all1', ${key.replaceAll("-", "").repeat(2)}, ${["webhooks:manage"]})`;
+    const reads = async (sql, prefix) => {
+      const endpoints = await sql.unsafe(`select id from public.${prefix}webhook_endpoints where organization_id = '${made.organization}'`);
+      const deliveries = await sql.unsafe(`select distinct endpoint_id from public.${prefix}webhook_deliveries where organization_id = '${made.organization}'`);
+      assert.deepEqual([endpoints.map(({ id }) => id), deliveries.map(({ endpoint_id }) => endpoint_id)], [[other.id], [other.id]]);
+    };
+    await reads(project.user(made.user), "");
+    await service.begin(async (sql) => {
+      await sql`select set_config('request.headers', ${JSON.stringify({ "x-service-key-id": key })}, true)`;
+      await reads(sql, "service_");
+    });
+    assert.equal((await owner`select from private.sealed_elsewhere_rows() where id = ${made.id}`).length, 0);
+    for (const [name, more] of [
+      ["delete_webhook_endpoint", {}], ["find_webhook_endpoint", {}], ["change_webhook_endpoint", { p_changes: service.json({ enabled: true }) }],
+    ]) {
+      assert.deepEqual(await call(service, name, { ...about, p_user_id, ...more }), { outcome: "unknown" }, name);
+    }
+    const claims = await call(service, "claim_webhook_deliveries", { p_owner: randomUUID(), p_limit: 100 });
+    assert.ok(claims.deliveries.every(({ endpoint_id }) => endpoint_id !== made.id));
+    await owner`select private.enqueue_event(${made.organization}, ${randomUUID()}, 'connection.created', '{}')`;
+    assert.deepEqual([await stored(made), await stored(other)], [2500, 2], "it gets nothing more");
+    for (let i = 2; i <= 10; i++) assert.equal((await endpointOf(service, made.organization, { p_user_id: made.user })).organization, made.organization);
+
+    const left = [];
+    for (let i = 0; i < 3; i++) {
+      const [{ more }] = await owner`select private.clean_up_webhooks() as more`;
+      left.push([await stored(made), more]);
+    }
+    assert.deepEqual(left, [[1500, true], [500, true], [0, false]]);
+    assert.equal(await row(made.id), undefined);
+    assert.equal(await stored(other), 2);
+  });
+
   test("deleting an endpoint deletes its deliveries", async () => {
     const made = await memberWithEndpoint(owner, service);
     await owner`select private.enqueue_event(${made.organization}, ${randomUUID()}, 'connection.created', '{}')`;
     const args = { p_id: made.id, p_user_id: made.user };
     assert.deepEqual(await call(service, "delete_webhook_endpoint", args), { outcome: "deleted" });
     assert.deepEqual(await call(service, "delete_webhook_endpoint", args), { outcome: "unknown" });
+    await owner`select private.clean_up_webhooks()`;
     assert.equal((await owner`select from public.webhook_deliveries where endpoint_id = ${made.id}`).length, 0);
   });
 });

@@ -151,6 +151,8 @@ describe("webhooks", { concurrency: true }, () => {
     assert.deepEqual((await browser.delete(of(made.id))).expect(200).json, { success: true });
     (await browser.delete(of(made.id))).expect(404, "not_found");
     assert.deepEqual((await browser.get(ALL)).expect(200).json, { webhooks: [], has_more: false });
+    (await browser.get(`${of(made.id)}/deliveries`)).expect(404, "not_found");
+    await sql`select private.clean_up_webhooks()`;
     assert.equal((await sql`select from public.webhook_deliveries where endpoint_id = ${made.id}`).length, 0);
   });
 
