@@ -134,12 +134,12 @@ describe("connecting with credentials", { concurrency: true }, () => {
       const account = await provider.account();
       const connect = () => browser.post(PATH, { integration_type: type, fields: account.fields });
       const of = (request) => Object.values(account.fields).some((value) => JSON.stringify(request).includes(value) || request.headers.authorization);
-      for (const [given, status, code] of [
+      for (const [given, status, code, wait = null] of [
         [json(401, { error: "x" }), 422, "credentials_refused"],
         [json(403, { error: "x" }), 422, "credentials_refused"],
         [json(404, {}), 422, "credentials_refused"],
         [{ status: 302, headers: { location: "https://evil.example/" } }, 422, "credentials_refused"],
-        [json(429, {}), 502, "provider_failed"],
+        [{ ...json(429, {}), headers: { ...json(429, {}).headers, "retry-after": "77" } }, 429, "provider_paused", "77"],
         [json(500, {}), 502, "provider_failed"],
         [json(200, {}), 502, "provider_failed"],
         [json(200, []), 502, "provider_failed"],
@@ -149,7 +149,8 @@ describe("connecting with credentials", { concurrency: true }, () => {
         [{ status: 204, headers: {} }, 502, "provider_failed"],
       ]) {
         provider.behaviour = (request) => (of(request) ? given : undefined);
-        (await connect()).expect(status, code);
+        const refused = (await connect()).expect(status, code);
+        assert.equal(refused.headers.get("retry-after"), wait, code);
       }
       provider.behaviour = undefined;
       assert.deepEqual(await rows(browser), []);

@@ -10,8 +10,7 @@ use crate::db::project::Reader;
 use crate::db::{Admitted, CheckCredentialAttempts, Connector};
 use crate::display_name::Name;
 use crate::error::{ClientError, Error, Result};
-use crate::host::now;
-use crate::host::{self, log};
+use crate::host::{self, UpstreamResponse, log, now};
 use crate::http::{HttpResponse, Response, SendError};
 use crate::ids::{IntegrationId, OrganizationId};
 use crate::integrations::detail;
@@ -116,7 +115,7 @@ pub async fn checked(
 ) -> Result<(Account, PlainConfig)> {
     if let Some(client) = offer.client(&config) {
         let request = token::client_credentials_request(&client);
-        let answer = taken(context, "token endpoint", host::fetch(&request).await)?;
+        let answer = taken(context, "token endpoint", host::send(&request).await)?;
         let mut grant =
             token::read(&client.provider, answer, now()).map_err(|unusable| unusable.error)?;
         grant
@@ -140,17 +139,19 @@ async fn account_of(context: &Context<'_>, offer: &Offer, config: &PlainConfig) 
     let request = identity::request(offer, config).ok_or(Error::Internal {
         detail: "an entry of the catalogue wants what it does not ask for".to_owned(),
     })?;
-    let answer = taken(context, "identity endpoint", host::fetch(&request).await)?;
+    let answer = taken(context, "identity endpoint", host::send(&request).await)?;
     let accounts = identity::read(offer, config, answer, identity::Asked::All)?;
     Ok(accounts.into_iter().next().ok_or(ClientError::NoAccounts)?)
 }
 
-/// Returns the response, unless it rejects the credentials.
+/// Returns the response, unless it rejects the credentials or asks for a pause.
 fn taken(
     context: &Context<'_>,
     what: &str,
-    answer: Result<HttpResponse, SendError>,
+    answer: Result<UpstreamResponse, SendError>,
 ) -> Result<Result<HttpResponse, SendError>> {
+    ensure_not_paused(&answer)?;
+    let answer = answer.map(|answer| answer.read());
     if credential_fields::is_refused(&answer) {
         let status = answer.map(|answer| answer.status).unwrap_or_default();
         let detail = format!("credentials refused: {what}: answered {status}");
@@ -158,6 +159,23 @@ fn taken(
         return Err(ClientError::CredentialsRefused.into());
     }
     Ok(answer)
+}
+
+/// Rejects the request as long as the provider asks to wait.
+pub fn ensure_not_paused(answer: &Result<UpstreamResponse, SendError>) -> Result<()> {
+    /// The pause after a 429 that asks for none, in seconds.
+    const PAUSE: u32 = 60;
+    let Ok(answer) = answer else {
+        return Ok(());
+    };
+    match (
+        answer.limits().pause(answer.status(), now()),
+        answer.status(),
+    ) {
+        (Some(seconds), _) => Err(ClientError::ProviderPaused { seconds }.into()),
+        (None, 429) => Err(ClientError::ProviderPaused { seconds: PAUSE }.into()),
+        _ => Ok(()),
+    }
 }
 
 /// Stores the config. If the database rejects it, the token that was requested with it is revoked. If the outcome is unknown, the token is left

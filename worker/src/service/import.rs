@@ -4,7 +4,7 @@
 //! application's: it is never pending, and it is never revoked here.
 
 use crate::auth::service_key::Scope;
-use crate::connect::credential_connect;
+use crate::connect::credential_connect::{self, ensure_not_paused};
 use crate::connect::store_connection::persistently;
 use crate::context::Context;
 use crate::credentials::{self, Row};
@@ -12,8 +12,8 @@ use crate::db::{AdmitImport, ImportAdmitted, ImportConnection, Imported};
 use crate::display_name::is_line;
 use crate::error::{ClientError, Error, Result};
 use crate::health::verdict::judge;
-use crate::host::{self, UpstreamResponse, now, random_uuid};
-use crate::http::{Response, SendError};
+use crate::host::{self, now, random_uuid};
+use crate::http::Response;
 use crate::ids::{IntegrationId, OrganizationId, ServiceKeyId};
 use crate::oauth::identity::{self, Asked};
 use crate::oauth::refresh::{self, Redemption};
@@ -66,8 +66,8 @@ pub async fn import(context: &Context<'_>) -> Result<Response> {
     }
     let provider = offer.provider();
     let given = match (body.credential.take(), body.config.take()) {
-        (Some(credential), None) => import_credential::read(provider, credential)?,
-        (None, Some(config)) => import_credential::of_config(provider, config)?,
+        (Some(credential), None) => import_credential::read(provider, credential, now())?,
+        (None, Some(config)) => import_credential::of_config(provider, config, now())?,
         _ => return Err(ClientError::Body(EXPECTED).into()),
     };
     let admitted_at = admit(context, key, organization, &body.integration_type).await?;
@@ -194,22 +194,6 @@ async fn redeemed(
                 detail: detail.into(),
             })
         }
-    }
-}
-
-fn ensure_not_paused(answer: &Result<UpstreamResponse, SendError>) -> Result<()> {
-    /// The pause after a 429 that asks for none, in seconds.
-    const PAUSE: u32 = 60;
-    let Ok(answer) = answer else {
-        return Ok(());
-    };
-    match (
-        answer.limits().pause(answer.status(), now()),
-        answer.status(),
-    ) {
-        (Some(seconds), _) => Err(ClientError::ProviderPaused { seconds }.into()),
-        (None, 429) => Err(ClientError::ProviderPaused { seconds: PAUSE }.into()),
-        _ => Ok(()),
     }
 }
 

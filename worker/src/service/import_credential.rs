@@ -5,30 +5,42 @@ use crate::credentials;
 use crate::error::{ClientError, Error, Result};
 use crate::oauth::{Grant, scopes, token};
 use catalogue::{Auth, Provider, Refresh};
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta, Utc};
 use sealed::{PlainConfig, Secret};
 use serde_json::{Map, Value};
 
 /// What a grant consists of, beside what the entry stores of a token response.
 const GRANT: [&str; 4] = ["access_token", "refresh_token", "expires_at", "scope"];
 
+/// When a token of unknown expiry counts as expired, if it can be refreshed: the schedule refreshes it in its next run, and the response says
+/// how long the new one lives. Otherwise nobody would refresh it before it fails.
+const UNKNOWN_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+
 /// Reads a credential. A member that the type does not have is rejected: it may be one that is misspelt.
-pub fn read(provider: &Provider, given: Map<String, Value>) -> Result<PlainConfig> {
+pub fn read(
+    provider: &Provider,
+    given: Map<String, Value>,
+    now: DateTime<Utc>,
+) -> Result<PlainConfig> {
     match provider.auth {
-        Auth::Oauth => grant(provider, &given),
+        Auth::Oauth => grant(provider, &given, now),
         Auth::ApiKey | Auth::Basic | Auth::ClientCredentials => fields(provider, given),
     }
 }
 
 /// Reads the credential of a row's config. The config holds more, for example the account: only the provider says which one that is.
-pub fn of_config(provider: &Provider, mut config: Map<String, Value>) -> Result<PlainConfig> {
+pub fn of_config(
+    provider: &Provider,
+    mut config: Map<String, Value>,
+    now: DateTime<Utc>,
+) -> Result<PlainConfig> {
     config.retain(|name, _| match provider.auth {
         Auth::Oauth => {
             GRANT.contains(&name.as_str()) || provider.token_response_metadata.contains(name)
         }
         _ => provider.fields.iter().any(|field| field.name == *name),
     });
-    read(provider, config)
+    read(provider, config, now)
 }
 
 fn fields(provider: &Provider, given: Map<String, Value>) -> Result<PlainConfig> {
@@ -40,7 +52,11 @@ fn fields(provider: &Provider, given: Map<String, Value>) -> Result<PlainConfig>
     })
 }
 
-fn grant(provider: &Provider, given: &Map<String, Value>) -> Result<PlainConfig> {
+fn grant(
+    provider: &Provider,
+    given: &Map<String, Value>,
+    now: DateTime<Utc>,
+) -> Result<PlainConfig> {
     let metadata = provider.token_response_metadata.iter().map(String::as_str);
     let names: Vec<&str> = GRANT.into_iter().chain(metadata).collect();
     if given.keys().any(|name| !names.contains(&name.as_str())) {
@@ -68,6 +84,10 @@ fn grant(provider: &Provider, given: &Map<String, Value>) -> Result<PlainConfig>
     let expires_at = expires_at.transpose().map_err(|_| {
         refused("credential.expires_at must be a time such as 2026-11-27T14:30:00Z".to_owned())
     })?;
+    let expires_at = expires_at.map(|moment| moment.to_utc()).or_else(|| {
+        let is_refreshed = provider.refresh != Refresh::None && refresh_token.is_some();
+        is_refreshed.then(|| now + UNKNOWN_LIFETIME)
+    });
     let kept = provider.token_response_metadata.iter().filter_map(|name| {
         let value = text(name).transpose()?;
         Some(value.and_then(|value| match token::is_storable(value) {
@@ -78,7 +98,7 @@ fn grant(provider: &Provider, given: &Map<String, Value>) -> Result<PlainConfig>
     let grant = Grant {
         access_token: access_token.unwrap_or_else(|| Secret::from(String::new())),
         refresh_token,
-        expires_at: expires_at.map(|moment| moment.to_utc()),
+        expires_at,
         scopes: scopes::read(given.get("scope")),
         metadata: kept.collect::<Result<_>>()?,
         account: None,
@@ -126,7 +146,7 @@ mod tests {
     }
 
     fn given(kind: &str, credential: Value) -> Result<Value> {
-        let config = read(&provider(kind), map(credential))?;
+        let config = read(&provider(kind), map(credential), DateTime::UNIX_EPOCH)?;
         Ok(Value::Object(config.as_map().clone()))
     }
 
@@ -141,6 +161,24 @@ mod tests {
         );
         let bare = json!({"access_token": "a", "refresh_token": null, "scope": null});
         assert_eq!(given("github", bare).unwrap(), json!({"access_token": "a"}));
+    }
+
+    #[test]
+    fn a_token_of_unknown_expiry_is_refreshed_soon_if_it_can_be() {
+        let both = json!({"access_token": "a", "refresh_token": "r"});
+        for (kind, credential, expected) in [
+            ("google", both.clone(), Some("1970-01-01T00:05:00Z")),
+            ("github", both.clone(), Some("1970-01-01T00:05:00Z")),
+            ("netlify", both, None),
+            ("github", json!({"access_token": "a"}), None),
+        ] {
+            let config = given(kind, credential).unwrap();
+            assert_eq!(
+                config.get("expires_at").and_then(Value::as_str),
+                expected,
+                "{kind}"
+            );
+        }
     }
 
     #[test]
@@ -167,7 +205,7 @@ mod tests {
                 json!({"tenant": "t.eu", "client_id": "c", "client_secret": "s"}),
             ),
         ] {
-            let read = of_config(&provider(kind), map(config)).unwrap();
+            let read = of_config(&provider(kind), map(config), DateTime::UNIX_EPOCH).unwrap();
             assert_eq!(Value::Object(read.as_map().clone()), expected, "{kind}");
         }
     }
@@ -226,7 +264,12 @@ mod tests {
     #[test]
     fn a_refresh_token_alone_is_enough_where_it_outlives_its_use() {
         let alone = json!({"refresh_token": "r"});
-        let config = read(&provider("google"), map(alone.clone())).unwrap();
+        let config = read(
+            &provider("google"),
+            map(alone.clone()),
+            DateTime::UNIX_EPOCH,
+        )
+        .unwrap();
         assert!(!has_access_token(&config) && config.get_str("refresh_token") == Some("r"));
         let error = given("gitlab", alone).unwrap_err();
         assert_eq!(error.answer().1, "not_importable");
