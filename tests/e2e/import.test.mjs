@@ -8,7 +8,7 @@ import { after, describe, it } from "node:test";
 
 import { keytool } from "../keytool/support.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
-import { answer, first } from "../support/faults.mjs";
+import { answer } from "../support/faults.mjs";
 import { takesAccessToken } from "../support/grants.mjs";
 import { opened } from "../support/integrations.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
@@ -115,20 +115,6 @@ describe("an import", { concurrency: true }, () => {
     (await send(importer, body)).expect(422, "no_accounts");
     await assertNothingStored(browser.user.id);
     assert.ok(await takesAccessToken(fixture.info, credential.access_token), "the grant is alive");
-  });
-
-  it("is stored in another row if its row was deleted before the answer came", async () => {
-    const { browser, account, credential } = await grant();
-    const importer = await programOf(browser, IMPORT);
-    const calls = [];
-    const stores = ({ path: called, body }) => called === "/rest/v1/rpc/import_connection" && body.includes(browser.user.id) && calls.push(JSON.parse(body).p_id) > 0;
-    fixture.gateway.fault(stores, first(1, async ({ pass }) => {
-      await fixture.sql`insert into private.ended_connections (id) values (${calls[0]})`;
-      await pass();
-    }));
-    const { id, account_id } = (await send(importer, { organization_id: browser.user.id, credential })).expect(201).json;
-    assert.ok(calls.includes(id) && id !== calls[0]);
-    assert.equal(account_id, account);
   });
 
   // Threat model 254.
