@@ -4,6 +4,7 @@
 //! its retries.
 
 use crate::ids::OrganizationId;
+use uuid::Uuid;
 
 /// How late after its claim a redemption may start, in milliseconds.
 pub const START_WITHIN_MS: f64 = 30_000.0;
@@ -23,6 +24,8 @@ pub struct BackoffPolicy(Vec<(String, InARow)>);
 #[derive(Debug, Default)]
 struct InARow {
     failures: u32,
+    /// A pause of an organization's own app: it has no other organization.
+    is_paused: bool,
     /// The organizations that they concern, up to the number that matters.
     organizations: Vec<OrganizationId>,
 }
@@ -61,6 +64,7 @@ impl BackoffPolicy {
             self.0.len() - 1
         });
         let row = &mut self.0[position].1;
+        row.is_paused |= health == RequestOutcome::Pause && Uuid::try_parse(client).is_ok();
         row.failures = row.failures.saturating_add(failures);
         if row.organizations.len() < ORGANIZATIONS && !row.organizations.contains(&organization) {
             row.organizations.push(organization);
@@ -71,7 +75,7 @@ impl BackoffPolicy {
     pub fn is_over(&self, client: &str) -> bool {
         let noted = self.0.iter().find(|(known, _)| known == client);
         noted.is_some_and(|(_, row)| {
-            row.failures >= FAILURES && row.organizations.len() >= ORGANIZATIONS
+            row.is_paused || row.failures >= FAILURES && row.organizations.len() >= ORGANIZATIONS
         })
     }
 }
@@ -79,7 +83,6 @@ impl BackoffPolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use uuid::Uuid;
 
     #[test]
     fn waiting_is_dense_at_first_and_ends() {
@@ -109,6 +112,20 @@ mod tests {
             patience.note("b", organization(n as u128), RequestOutcome::Pause);
         }
         assert!(patience.is_over("a") && patience.is_over("b") && !patience.is_over("c"));
+    }
+
+    #[test]
+    fn a_pause_of_an_organizations_own_app_ends_it_at_once_and_its_failures_do_not() {
+        let app = Uuid::from_u128(1).to_string();
+        let mut patience = BackoffPolicy::default();
+        for _ in 0..100 {
+            patience.note(&app, organization(1), RequestOutcome::Failed);
+        }
+        assert!(!patience.is_over(&app));
+        patience.note(&app, organization(1), RequestOutcome::Pause);
+        assert!(patience.is_over(&app));
+        patience.note(&app, organization(1), RequestOutcome::Good);
+        assert!(!patience.is_over(&app));
     }
 
     #[test]
