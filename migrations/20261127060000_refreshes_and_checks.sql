@@ -468,9 +468,16 @@ begin
     end;
     if v_end = 'gone' and v_result.config is not null and v_result.organization_id is not null then
       -- The integration was deleted during the refresh. The new tokens are stored nowhere else. Without its app nobody can revoke a grant.
-      insert into private.pending_revocations (id, organization_id, sealed_for, integration_type, oauth_app_id, config, reason)
+      insert into private.pending_revocations (
+        id, organization_id, sealed_for, integration_type, oauth_app_id, external_account_id, user_id, config, reason
+      )
         select md5(v_result.id || v_result.config::text)::uuid, v_result.organization_id, v_result.id, v_result.integration_type,
-          v_result.oauth_app_id, v_result.config, 'late'
+          v_result.oauth_app_id, e.external_account_id, e.user_id, v_result.config, 'late'
+        from (values (v_result.id)) deleted (id)
+        left join lateral (
+          select o.external_account_id, o.user_id from public.credential_events o
+          where o.integration_id = deleted.id and o.action in ('connected', 'reconnected') order by o.id desc limit 1
+        ) e on true
         where v_result.oauth_app_id is null or exists (select from private.oauth_apps a where a.id = v_result.oauth_app_id)
         on conflict (id) do nothing;
     elsif v_end = 'changed' and v_result.config is not null then

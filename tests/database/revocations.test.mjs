@@ -303,6 +303,9 @@ describe("claim_revocations", () => {
     }
     const late = (await queued()).filter(({ reason }) => reason === "late");
     assert.deepEqual(late, [{ sealed_for: args.p_id, config: fresh, reason: "late", owner: null, attempts: 0 }]);
+    // A revocation of all that the user has granted must not end what the same user has connected beside it.
+    const [of] = await owner`select user_id, external_account_id from private.pending_revocations where reason = 'late' and sealed_for = ${args.p_id}`;
+    assert.deepEqual({ ...of }, { user_id: args.p_user_id, external_account_id: args.p_external_account_id });
   });
 });
 
