@@ -17,7 +17,8 @@ const ADDRESS = "https://hooks.example.com/connections";
 
 describe("webhooks on the page", { concurrency: 2 }, () => {
   const fixture = pageFixture();
-  const rowsOf = (organization) => fixture.sql`select * from public.webhook_endpoints where organization_id = ${organization} order by created_at`;
+  const rowsOf = (organization) => fixture.sql`
+    select * from public.webhook_endpoints where organization_id = ${organization} and deleted_at is null order by created_at`;
   const errorAt = (page, field) => page.locator(`#webhook-${field}-error`);
 
   /** A new user at the webhooks. */

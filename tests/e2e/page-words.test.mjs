@@ -30,7 +30,8 @@ function allowed(pattern, files = "migrations/*.sql") {
 const FOR_PROGRAMS = [
   "missing_scope", "needs_reauthorization", "not_the_owner", "plaintext_disabled", "several_integrations", "too_many_service_keys",
   "wrong_organization", "too_many_connect_sessions", "return_url_not_allowed", "scopes_not_allowed", "connect_session_not_ready",
-  "connect_session_completed", "wrong_completion", "not_importable", "several_accounts", "already_connected", "refresh_in_progress", "revocation_pending", "own_oauth_app",
+  "connect_session_completed", "wrong_completion", "not_importable", "several_accounts", "already_connected", "refresh_in_progress", "revocation_pending",
+  "own_oauth_app", "cursor_unknown",
 ];
 /** These end the way through a provider, and the worker's page of that says them. */
 const ON_THE_FAILURE_PAGE = ["declined", "flow_unknown", "no_accounts"];

@@ -5,6 +5,10 @@ import { createServer } from "node:net";
 export const LOOPBACK = "127.0.0.1";
 /** Linux gives connections ports from 32768, others from 49152. */
 const NEVER_EPHEMERAL = [20_000, 32_000];
+/** Processes that run at the same time look in different parts of them, because another one may take a port before the program listens on it. */
+const PART = 100;
+const FIRST = NEVER_EPHEMERAL[0] + (process.pid % ((NEVER_EPHEMERAL[1] - NEVER_EPHEMERAL[0]) / PART)) * PART;
+let next = randomInt(PART);
 
 /** Starts an http.Server on a free port of loopback, or on `port`; resolves to its URL. */
 export async function listen(server, port = 0) {
@@ -21,7 +25,8 @@ export async function listen(server, port = 0) {
  */
 export async function freePort() {
   for (;;) {
-    const port = randomInt(...NEVER_EPHEMERAL);
+    next = (next + 1) % PART;
+    const port = FIRST + next;
     if (await isPortFree(port)) return port;
   }
 }
