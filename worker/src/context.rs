@@ -5,6 +5,7 @@ use crate::auth::cookies::Cookies;
 use crate::auth::jwt::User;
 use crate::auth::service_key::{Scope, ServiceKey};
 use crate::auth::{origin, token_of, verify};
+use crate::credentials::{self, Row};
 use crate::db::call::{self, Call};
 use crate::db::project::Reader;
 use crate::db::{Admission, AdmitWrite, AuthenticateServiceKey, ServiceKeyAuthenticated};
@@ -14,6 +15,7 @@ use crate::ids::{OrganizationId, ServiceKeyId};
 use crate::json::parse_untrusted;
 use crate::random::hex;
 use crate::settings::Settings;
+use sealed::{PlainConfig, StoredConfig};
 use serde::de::DeserializeOwned;
 use std::ops::Deref;
 
@@ -163,7 +165,33 @@ impl Context<'_> {
     }
 }
 
+impl Principal {
+    /// What an organization that is not theirs is answered with.
+    pub fn not_a_member(&self) -> Error {
+        match self.caller.user() {
+            None => ClientError::NoSuch("no such organization").into(),
+            Some(_) => ClientError::NotAMember.into(),
+        }
+    }
+}
+
 impl Task {
+    /// Seals a config for its row.
+    pub fn seal(
+        &self,
+        organization: OrganizationId,
+        row: Row,
+        config: &PlainConfig,
+    ) -> Result<StoredConfig> {
+        credentials::seal(
+            &self.settings.ring,
+            organization,
+            row,
+            config,
+            &mut host::random,
+        )
+    }
+
     /// Calls a function of the database.
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome> {
         let answer = self.ask(C::NAME, call::body(call)).await?;

@@ -257,13 +257,7 @@ async fn write_down(
 ) -> Result<PendingId> {
     let written = async {
         let id = PendingId(random_uuid()?);
-        let config: StoredConfig = credentials::seal(
-            &task.settings.ring,
-            exchange.organization,
-            Row::Pending(id),
-            config,
-            &mut host::random,
-        )?;
+        let config: StoredConfig = task.seal(exchange.organization, Row::Pending(id), config)?;
         let call = AddPendingConnection {
             p_id: id,
             connector: exchange.connector.into(),

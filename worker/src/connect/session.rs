@@ -8,13 +8,13 @@ use crate::connect::start::{self, AppChoice, AuthorizationRequest};
 use crate::connect::store_connection::persistently;
 use crate::connect::{credential_connect, credential_fields, session_return};
 use crate::context::Context;
-use crate::credentials::{self, Row};
+use crate::credentials::Row;
 use crate::db::{
     AddPendingConnection, ConnectSessionOpened, ConnectSessionState, Connector,
     FindOpenedConnectSession, OpenConnectSession, OpenedConnectSession,
 };
 use crate::error::{ClientError, Result};
-use crate::host::{self, random_bytes, random_uuid};
+use crate::host::{random_bytes, random_uuid};
 use crate::http::Response;
 use crate::ids::{ConnectSessionId, PendingId};
 use crate::oauth::Account;
@@ -132,13 +132,7 @@ async fn write_down(
         return Err(ClientError::AccountMismatch.into());
     }
     let pending = PendingId(random_uuid()?);
-    let config = credentials::seal(
-        &context.settings.ring,
-        session.organization_id,
-        Row::Pending(pending),
-        config,
-        &mut host::random,
-    )?;
+    let config = context.seal(session.organization_id, Row::Pending(pending), config)?;
     let call = AddPendingConnection {
         p_id: pending,
         connector: Connector::Session(session.id).into(),

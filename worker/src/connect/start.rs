@@ -5,7 +5,6 @@ use crate::context::Context;
 use crate::credentials::{self, Row};
 use crate::db::{BeginConnection, Begun, Connector};
 use crate::error::{ClientError, Result};
-use crate::host;
 use crate::host::random_bytes;
 use crate::host::random_uuid;
 use crate::http::Response;
@@ -105,13 +104,7 @@ pub async fn begin(
     let id = TransactionId(random_uuid()?);
     let scope = oauth_type.scope(beginning.scopes);
     let verifier = credentials::of_verifier(&flow.verifier, &scope);
-    let verifier = credentials::seal(
-        &context.settings.ring,
-        beginning.organization,
-        Row::Transaction(id),
-        &verifier,
-        &mut host::random,
-    )?;
+    let verifier = context.seal(beginning.organization, Row::Transaction(id), &verifier)?;
     let state_hash = flow.state.hash();
     let begun = context
         .call(&BeginConnection {

@@ -2,12 +2,11 @@
 
 use crate::auth::cookies;
 use crate::context::{Context, Task};
-use crate::credentials::{self, Row};
+use crate::credentials::Row;
 use crate::db::call::Call;
 use crate::db::{CompleteConnection, Completed, ConnectNamed, Connector};
 use crate::display_name::Name;
 use crate::error::{ClientError, DatabaseFault, Error, Result};
-use crate::host;
 use crate::host::random_uuid;
 use crate::ids::{IntegrationId, OrganizationId, PendingId};
 use crate::oauth::Account;
@@ -67,13 +66,7 @@ pub async fn complete(
     };
     for _ in 0..ATTEMPTS {
         let row = Row::Integration(id);
-        let sealed = credentials::seal(
-            &context.settings.ring,
-            connection.organization,
-            row,
-            config,
-            &mut host::random,
-        )?;
+        let sealed = context.seal(connection.organization, row, config)?;
         let call = CompleteConnection {
             p_id: id,
             connector: connection.connector.into(),

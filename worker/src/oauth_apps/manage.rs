@@ -9,7 +9,7 @@ use crate::db::{
 };
 use crate::display_name::Name;
 use crate::error::{ClientError, Error, Result};
-use crate::host::{self, log, random_uuid};
+use crate::host::{log, random_uuid};
 use crate::http::Response;
 use crate::http::query::organization;
 use crate::ids::{OauthAppId, OrganizationId};
@@ -42,7 +42,7 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
         caller: principal.caller,
     };
     let OauthAppsListed::Listed { oauth_apps } = context.call(&call).await? else {
-        return Err(not_a_member(&principal));
+        return Err(principal.not_a_member());
     };
     let types = context.settings.oauth_types.iter().map(|known| Type {
         integration_type: &known.provider.kind,
@@ -99,11 +99,11 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         p_name: name.as_str(),
         p_client_id: &body.client_id,
         p_slug: slug,
-        p_config: &seal(context, organization, id, &config)?,
+        p_config: &context.seal(organization, Row::OauthApp(id), &config)?,
     };
     match context.call(&call).await? {
         OauthAppCreated::Created { oauth_app } => Ok(Response::json(201, &oauth_app)),
-        OauthAppCreated::NotAMember => Err(not_a_member(&principal)),
+        OauthAppCreated::NotAMember => Err(principal.not_a_member()),
         OauthAppCreated::TooMany => Err(ClientError::TooManyApps.into()),
         OauthAppCreated::ClientTaken => Err(ClientError::AppExists.into()),
     }
@@ -146,7 +146,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
         let config = match secret.is_some() || drops {
             true => {
                 let config = changed(context, organization_id, id, &read, secret.as_ref(), drops)?;
-                Some(seal(context, organization_id, id, &config)?)
+                Some(context.seal(organization_id, Row::OauthApp(id), &config)?)
             }
             false => None,
         };
@@ -227,26 +227,4 @@ fn organization_of(principal: &Principal, named: Option<OrganizationId>) -> Resu
         let expected = "organization_id is required with a service key of all organizations";
         ClientError::Invalid(expected).into()
     })
-}
-
-fn not_a_member(principal: &Principal) -> Error {
-    match principal.caller.user() {
-        None => ClientError::NoSuch("no such organization").into(),
-        Some(_) => ClientError::NotAMember.into(),
-    }
-}
-
-fn seal(
-    context: &Context<'_>,
-    organization: OrganizationId,
-    id: OauthAppId,
-    config: &PlainConfig,
-) -> Result<StoredConfig> {
-    credentials::seal(
-        &context.settings.ring,
-        organization,
-        Row::OauthApp(id),
-        config,
-        &mut host::random,
-    )
 }

@@ -233,13 +233,7 @@ pub fn open(
 }
 
 fn seal(task: &Task, claim: &Claim, config: &PlainConfig) -> Result<StoredConfig> {
-    credentials::seal(
-        &task.settings.ring,
-        claim.organization_id,
-        Row::Integration(claim.id),
-        config,
-        &mut host::random,
-    )
+    task.seal(claim.organization_id, Row::Integration(claim.id), config)
 }
 
 /// Writes results, with retries: what was redeemed exists nowhere else. Repeating a write whose response was lost is harmless.

@@ -224,13 +224,7 @@ async fn store(
     let provider = import.offer.provider();
     let mut id = IntegrationId(random_uuid()?);
     for _ in 0..ATTEMPTS {
-        let sealed = credentials::seal(
-            &context.settings.ring,
-            import.organization,
-            Row::Integration(id),
-            &import.config,
-            &mut host::random,
-        )?;
+        let sealed = context.seal(import.organization, Row::Integration(id), &import.config)?;
         let call = ImportConnection {
             p_id: id,
             p_service_key: import.key,

@@ -22,7 +22,7 @@ use crate::webhooks::organization::organization_of_new;
 use crate::webhooks::secret::{self, SigningSecret};
 use crate::webhooks::url_policy;
 use checks::Severity;
-use sealed::{PlainConfig, StoredConfig};
+use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -77,7 +77,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
     let id = EndpointId(random_uuid()?);
     let secret = SigningSecret::from_bytes(random_bytes()?);
     let bound_to = organization.unwrap_or(OrganizationId::NIL);
-    let config = seal(context, bound_to, id, &secret::config(&secret, None))?;
+    let config = context.seal(bound_to, Row::Endpoint(id), &secret::config(&secret, None))?;
     let call = CreateEndpoint {
         p_id: id,
         caller: principal.caller,
@@ -95,10 +95,7 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
                 secret: secret.expose(),
             },
         )),
-        Created::NotAMember if principal.caller.user().is_none() => {
-            Err(ClientError::NoSuch("no such organization").into())
-        }
-        Created::NotAMember => Err(ClientError::NotAMember.into()),
+        Created::NotAMember => Err(principal.not_a_member()),
         Created::TooMany => Err(ClientError::TooManyWebhooks.into()),
     }
 }
@@ -197,7 +194,7 @@ pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
             p_id: id,
             caller,
             p_read: &read,
-            p_config: &seal(context, organization_id, id, &plain)?,
+            p_config: &context.seal(organization_id, Row::Endpoint(id), &plain)?,
         };
         match context.call(&call).await? {
             SecretChanged::Rotated { endpoint } => {
@@ -235,21 +232,6 @@ fn previous(
             None
         }
     }
-}
-
-fn seal(
-    context: &Context<'_>,
-    organization: OrganizationId,
-    id: EndpointId,
-    config: &PlainConfig,
-) -> Result<StoredConfig> {
-    credentials::seal(
-        &context.settings.ring,
-        organization,
-        Row::Endpoint(id),
-        config,
-        &mut host::random,
-    )
 }
 
 /// `GET /api/webhooks/:id/deliveries`: a page, newest first.
