@@ -1,5 +1,5 @@
 use crate::config::{MAX_CONFIG_TEXT, StoredConfig, fields};
-use crate::envelope::{self, ENC};
+use crate::envelope::{self, ENC, Enc, Version};
 use crate::error::Fault;
 use crate::kid::Kid;
 
@@ -7,8 +7,10 @@ use crate::kid::Kid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Form {
-    /// Sealed in the current form, with this key.
-    Current(Kid),
+    /// Sealed with this key of the ring.
+    V2(Kid),
+    /// Sealed with this data key of the organization.
+    V3(Kid),
     /// Legacy form, which names no key: a string in a sensitive field, and no `_enc`.
     Legacy,
     /// Nothing is sealed: neither `_enc` nor a string in a sensitive field. Every key opens it.
@@ -23,7 +25,10 @@ pub enum Form {
 /// Returns the form of a stored config. It proves nothing about its values: only [`KeyRing::open`](crate::KeyRing::open) does.
 pub fn form(config: &StoredConfig) -> Form {
     match envelope::read(config.get(ENC)) {
-        Ok(Some(kid)) => Form::Current(kid),
+        Ok(Some(Enc { version, kid })) => match version {
+            Version::V2 => Form::V2(kid),
+            Version::V3 => Form::V3(kid),
+        },
         Ok(None) => match fields(config, 2 * MAX_CONFIG_TEXT) {
             Ok(fields) if fields.is_empty() => Form::Empty,
             Ok(_) => Form::Legacy,
@@ -67,11 +72,15 @@ mod tests {
         );
         assert_eq!(
             form(json!({"_enc": {"v": 2, "kid": kid}})),
-            Form::Current(kid.parse().unwrap())
+            Form::V2(kid.parse().unwrap())
+        );
+        assert_eq!(
+            form(json!({"_enc": {"v": 3, "kid": kid}})),
+            Form::V3(kid.parse().unwrap())
         );
         assert_eq!(
             form(json!({"_enc": {"v": 2, "kid": kid}, "token": 1})),
-            Form::Current(kid.parse().unwrap())
+            Form::V2(kid.parse().unwrap())
         );
     }
 }

@@ -56,7 +56,7 @@ impl Key {
         Self::from_zeroizing(Zeroizing::new(bytes))
     }
 
-    fn from_zeroizing(bytes: Zeroizing<[u8; 32]>) -> Self {
+    pub(crate) fn from_zeroizing(bytes: Zeroizing<[u8; 32]>) -> Self {
         Self {
             kid: Kid::of(&bytes),
             cipher: Cipher::new(&bytes),
@@ -72,6 +72,10 @@ impl Key {
     /// The key in the form of a setting: standard base64 with padding.
     pub fn to_base64(&self) -> Secret {
         STANDARD.encode(**self.bytes).into()
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; 32] {
+        &self.bytes
     }
 
     pub(crate) fn cipher(&self) -> &Cipher {

@@ -1,5 +1,6 @@
 use uuid::Uuid;
 
+use crate::envelope::Version;
 use crate::kid::Kid;
 
 /// The row of a config. A sealed value opens only in its own row of its own organization.
@@ -19,9 +20,9 @@ pub(crate) struct Aad {
 }
 
 impl Aad {
-    pub fn new(context: &RowContext) -> Self {
+    pub fn new(version: Version, context: &RowContext) -> Self {
         let mut bytes = Vec::with_capacity(192);
-        push(&mut bytes, "v2");
+        push(&mut bytes, version.label());
         push(&mut bytes, "integrations");
         for id in [context.organization_id, context.integration_id] {
             push(
@@ -44,7 +45,7 @@ impl Aad {
     }
 }
 
-fn push(bytes: &mut Vec<u8>, part: &str) {
+pub(crate) fn push(bytes: &mut Vec<u8>, part: &str) {
     // A part is an id, or a pointer into a config of bounded size, so its length fits.
     bytes.extend_from_slice(&(part.len() as u32).to_be_bytes());
     bytes.extend_from_slice(part.as_bytes());
@@ -61,7 +62,7 @@ mod tests {
             integration_id: Uuid::from_u128(2),
         };
         let kid: Kid = "0123456789abcdef".parse().unwrap();
-        let mut aad = Aad::new(&context);
+        let mut aad = Aad::new(Version::V2, &context);
         aad.of("/something/longer", kid);
         let expected = [
             &b"\0\0\0\x02v2\0\0\0\x0cintegrations"[..],

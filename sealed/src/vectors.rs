@@ -185,7 +185,7 @@ fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Ch
         return demand(form(stored) == Form::Empty, "does not move to another key");
     };
     demand(
-        form(&moved) == Form::Current(ring.primary_kid()),
+        form(&moved) == Form::V2(ring.primary_kid()),
         "moves to something else than the primary key",
     )?;
     let alone = KeyRing::new(Key::from_bytes([7; 32]), Vec::new()).map_err(message)?;

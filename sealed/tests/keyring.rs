@@ -143,7 +143,7 @@ fn an_old_config_is_sealed_whole_or_not_at_all() {
         .reseal(&HERE, &old, &mut random)
         .unwrap()
         .unwrap();
-    assert_eq!(sealed::form(&moved), Form::Current(key(1).kid()));
+    assert_eq!(sealed::form(&moved), Form::V2(key(1).kid()));
     assert_ne!(moved["a_token"], "");
     assert_eq!(
         (&moved["b_token"], &moved["n"]),
@@ -164,7 +164,7 @@ fn a_config_whose_last_secret_was_set_to_null_still_moves() {
         .reseal(&HERE, &stored, &mut random)
         .unwrap()
         .unwrap();
-    assert_eq!(sealed::form(&moved), Form::Current(key(2).kid()));
+    assert_eq!(sealed::form(&moved), Form::V2(key(2).kid()));
     assert_eq!(
         fault(ring(2, &[]).open(&HERE, &stored)),
         (Fault::UnknownKey, "/_enc".into())
@@ -175,7 +175,7 @@ fn a_config_whose_last_secret_was_set_to_null_still_moves() {
 fn a_foreign_form_does_not_move() {
     for (enc, expected) in [
         (
-            json!({"v": 3, "kid": key(1).kid().to_string()}),
+            json!({"v": 4, "kid": key(1).kid().to_string()}),
             Fault::UnknownVersion,
         ),
         (

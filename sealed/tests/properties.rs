@@ -134,8 +134,8 @@ proptest! {
             return Ok(());
         }
         let moved = moved.unwrap();
-        prop_assert_eq!(sealed::form(&stored), Form::Current(old.primary_kid()));
-        prop_assert_eq!(sealed::form(&moved), Form::Current(new.primary_kid()));
+        prop_assert_eq!(sealed::form(&stored), Form::V2(old.primary_kid()));
+        prop_assert_eq!(sealed::form(&moved), Form::V2(new.primary_kid()));
         let opened = new.open(&context(n), &moved).unwrap();
         prop_assert_eq!(opened.as_map(), &config);
         prop_assert_eq!(old.open(&context(n), &moved).unwrap_err().class(), Fault::UnknownKey);

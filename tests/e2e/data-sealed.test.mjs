@@ -140,7 +140,7 @@ describe("sealed rows", { concurrency: true }, () => {
     await assertNoneOpens([
       ["no _enc", changed((old) => old)],
       ["_enc: null", changed((old) => ({ ...old, _enc: null })), "/_enc"],
-      ["another version", changed((old, _enc) => ({ ...old, _enc: { ..._enc, v: 3 } })), "/_enc"],
+      ["another version", changed((old, _enc) => ({ ...old, _enc: { ..._enc, v: 4 } })), "/_enc"],
       ["version 1", changed((old, _enc) => ({ ...old, _enc: { ..._enc, v: 1 } })), "/_enc"],
       ["no kid", changed((old) => ({ ...old, _enc: { v: 2 } })), "/_enc"],
     ]);

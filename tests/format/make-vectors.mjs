@@ -165,7 +165,7 @@ function refusedCurrent() {
   add('bits after the end of the tag', token(`${iv}.${nextBits(tag)}.${ciphertext}`), 'not-sealed', '/access_token')
   add('colons between the parts', token(base.access_token.replaceAll('.', ':')), 'not-sealed', '/access_token')
   add('_enc before a type', { _enc: { v: 2, kid: '0'.repeat(16) }, z_key: 5 }, 'unknown-key', '/_enc')
-  add('the version before the other members', { _enc: { v: 3, more: true } }, 'unknown-version', '/_enc')
+  add('the version before the other members', { _enc: { v: 4, more: true } }, 'unknown-version', '/_enc')
   add('a type before a value', { access_token: 'sbp_example', z_key: 5 }, 'wrong-type', '/z_key')
   add('characters that turn the direction of writing or move a cursor', { 'a\u202e\u2028\u001b\n_key': 'x' }, 'not-sealed', '/a\\u{202e}\\u{2028}\\u{1b}\\n_key')
   add('the first of two values, by code point', { '\uffff_key': 'x', '🗝_key': 'x' }, 'not-sealed', '/\uffff_key')

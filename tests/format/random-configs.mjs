@@ -97,7 +97,7 @@ export function changed(random, stored) {
   const copy = JSON.parse(JSON.stringify(stored))
   if (random.chance(15)) {
     const kid = copy._enc?.kid ?? '0123456789abcdef'
-    const encs = [null, 'x', [], {}, { v: 2 }, { v: 1, kid }, { v: '2', kid }, { v: 3, kid, x: 1 }, { v: 2, kid, x: 1 }, { v: 2, kid: 'x' },
+    const encs = [null, 'x', [], {}, { v: 2 }, { v: 1, kid }, { v: '2', kid }, { v: 4, kid, x: 1 }, { v: 2, kid, x: 1 }, { v: 2, kid: 'x' },
       { v: 2, kid: kid.toUpperCase() }, { v: 2, kid: 'ffffffffffffffff' }, { v: true, kid }, { v: 2.5, kid }, { kid }]
     return { ...copy, _enc: random.pick(encs) }
   }

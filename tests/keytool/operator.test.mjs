@@ -74,7 +74,7 @@ describe("rows that do not open", () => {
   test("another version and a legacy value that no key fits are told apart from damage", async () => {
     const table = await databases.project();
     const sealed = sealFor(A, { id: randomUUID(), organization_id: randomUUID() }, somePlain());
-    await table.insert({ ...sealed, _enc: { v: 3, kid: A.kid } });
+    await table.insert({ ...sealed, _enc: { v: 4, kid: A.kid } });
     const newer = await run(table, { ENCRYPTION_KEY: A.base64 }, "verify");
     assertError(newer, 4, /^error: 1 row is of a version of the format that this keytool does not read$/);
     assert.match(newer.stderr, /^hint: .*install the keytool of the worker's version, and delete none$/m);

@@ -183,7 +183,7 @@ describe("what is in the table", () => {
       "too-large": [huge],
       "not-sealed": [{ access_token: "sbp_in_the_clear" }, { ...sealed, access_token: "" }],
       "unknown-key": [{ ...sealed, _enc: { v: 2, kid: C.kid } }],
-      "unknown-version": [{ ...sealed, _enc: { v: 3, kid: A.kid } }],
+      "unknown-version": [{ ...sealed, _enc: { v: 4, kid: A.kid } }],
       "malformed-enc": [{ ...sealed, _enc: null }, { ...sealed, _enc: { v: 2, kid: A.kid, alg: "x" } }, { ...sealed, _enc: "v2" }],
       "wrong-type": [{ ...sealed, api_key: 5 }, { api_key: ["x"] }],
       "too-deep": [deep],

@@ -76,7 +76,7 @@ impl Sampled {
                 }
                 let config = config::parse(row.config.as_deref().unwrap_or_default());
                 match config.map(|config| form(&config)) {
-                    Ok(Form::Current(kid)) => *sampled.by_kid.entry(kid).or_default() += 1,
+                    Ok(Form::V2(kid)) => *sampled.by_kid.entry(kid).or_default() += 1,
                     Ok(Form::Legacy) => sampled.legacy += 1,
                     Ok(Form::Empty) => {}
                     _ => sampled.unreadable += 1,

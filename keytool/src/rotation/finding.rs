@@ -48,7 +48,7 @@ impl Class {
 impl Kind {
     pub fn of(form: Form, fault: Fault) -> Self {
         match (form, fault) {
-            (Form::Current(kid), Fault::UnknownKey) => Self::MissingKey(kid),
+            (Form::V2(kid), Fault::UnknownKey) => Self::MissingKey(kid),
             (Form::Legacy, Fault::NotAuthentic) => Self::NoKeyFits,
             (_, Fault::UnknownVersion) => Self::OtherVersion,
             _ => Self::Damaged,

@@ -45,7 +45,7 @@ pub fn reseal(
         .filter(|(name, value)| config.get(name) != Some(value))
         .collect();
     let from = match form(&config) {
-        Form::Current(kid) => Some(kid),
+        Form::V2(kid) => Some(kid),
         _ => None,
     };
     let json = Value::Object(changed).to_string();

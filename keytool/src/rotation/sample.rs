@@ -44,7 +44,7 @@ pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Resul
                 continue;
             };
             let group = match form(&config) {
-                Form::Current(kid) => Group::Kid(kid),
+                Form::V2(kid) => Group::Kid(kid),
                 Form::Legacy => Group::Legacy,
                 _ => continue,
             };

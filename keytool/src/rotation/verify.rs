@@ -84,7 +84,7 @@ impl RowCounts {
     fn count(&mut self, form: Option<Form>, fault: Option<Class>, ring: Option<&KeyRing>) {
         self.rows += 1;
         match form {
-            Some(Form::Current(kid)) => {
+            Some(Form::V2(kid)) => {
                 if let (None, Some(ring)) = (fault, ring) {
                     self.opened_with.insert(kid);
                     self.done += u64::from(kid == ring.primary_kid());
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn a_rotation_is_done_when_nothing_is_left_and_not_before() {
         let ring = KeyRing::new(Key::from_bytes([1; 32]), Vec::new()).unwrap();
-        let on_primary = Some(Form::Current(ring.primary_kid()));
+        let on_primary = Some(Form::V2(ring.primary_kid()));
         let mut counts = RowCounts::default();
         assert_eq!((counts.done_per_mille(), counts.left()), (1000, 0));
         for _ in 0..9999 {

@@ -106,7 +106,7 @@ pub fn refused() -> Result<Vec<Value>> {
         ),
         (
             "version 3",
-            enc_of(json!({"v": 3, "kid": kid})),
+            enc_of(json!({"v": 4, "kid": kid})),
             Fault::UnknownVersion,
             "/_enc",
         ),
