@@ -236,7 +236,7 @@ create table public.credential_events (
   external_account_id text,
   action text not null constraint credential_events_action check (action in (
     'connected', 'reconnected', 'disconnected', 'opened', 'refreshed', 'refresh_failed', 'checked', 'renamed', 'rescheduled', 'tagged', 'rotated',
-    'revoked'
+    'data_keys_deleted', 'revoked'
   )),
   outcome text not null constraint credential_events_outcome check (outcome in (
     'succeeded', 'failed', 'unsupported', 'kept', 'active', 'degraded', 'reconnect_required', 'revoked'

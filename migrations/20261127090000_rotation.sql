@@ -1,4 +1,4 @@
--- The registry of key ids and the fence of a rotation.
+-- The registry of key ids, the data keys of organizations, and the fence of a rotation.
 --
 -- What the fence proves. Declaring takes SHARE ROW EXCLUSIVE on integrations in the transaction that enables the trigger. Every
 -- writer holds ROW EXCLUSIVE until it ends, and the two conflict. So each writing transaction is on one of two sides:
@@ -32,36 +32,53 @@ alter table private.fence enable row level security;
 
 revoke all on table private.fence from public, anon, authenticated, service_role;
 
+create function private.may_write_with(p_kid text) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  perform from public.key_registry k where k.kid = p_kid and k.state = 'allowed' for share;
+  if found then
+    return true;
+  end if;
+  -- If a trigger is enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, for example), it rejects nothing.
+  perform from private.fence f where f.id is null for share;
+  return found;
+end
+$$;
+
+comment on function private.may_write_with(text) is
+  'Whether the fence lets a key write: always, if it is not declared. The rows that it reads stay locked FOR SHARE until the writer ends, so the '
+  'answer cannot change under it.';
+
+create function private.raise_fenced(p_what text, p_kid text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  raise exception '% is not sealed with a key that may write now', p_what using
+    errcode = 'IK001',
+    detail = 'key id: ' || case when p_kid ~ '^[0-9a-f]{16}$' then p_kid else 'none' end,
+    hint = 'a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again';
+end
+$$;
+
+comment on function private.raise_fenced(text, text) is 'Raises IK001.';
+
 create function private.refuse_fenced_key() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_kid text := new.config->'_enc'->>'kid';
 begin
-  perform from public.key_registry k where k.kid = v_kid and k.state = 'allowed' for share;
-  if found then
+  -- A data key writes as long as it is there: refuse_missing_data_key and refuse_fenced_wrapping see to that.
+  if new.config->'_enc'->'v' = '3' or new.config->'_enc' is null and not private.holds_secrets(new.config) then
     return new;
   end if;
-
-  if new.config->'_enc' is null and not private.holds_secrets(new.config) then
-    return new;
+  if not private.may_write_with(v_kid) then
+    perform private.raise_fenced(tg_table_name || '.config', v_kid);
   end if;
-
-  -- If the trigger is enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, for example), it rejects nothing.
-  perform from private.fence f where f.id is null for share;
-  if found then
-    return new;
-  end if;
-
-  raise exception '%.config is not sealed with a key that may write now', tg_table_name using
-    errcode = 'IK001',
-    detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
-    hint = 'a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again';
+  return new;
 end
 $$;
 
 comment on function private.refuse_fenced_key() is
-  'The fence: rejects a write (IK001) that is not sealed with a key that may write. The registry rows that it reads stay locked '
-  'FOR SHARE until the writer ends, so the list cannot change under it.';
+  'The fence: rejects a write (IK001) that is not sealed with a key that may write.';
 
 -- Also for a change of id: a row could move behind a scan's cursor, and must be one that the scan would have accepted.
 create trigger refuse_fenced_key
@@ -70,6 +87,245 @@ create trigger refuse_fenced_key
   execute function private.refuse_fenced_key();
 
 alter table public.integrations disable trigger refuse_fenced_key;
+
+-- The data keys of organizations, which seal their configs (docs/format.md). The deployment's key wraps them, so that a rotation of it rewraps one
+-- row an organization.
+create table private.data_keys (
+  -- The nil UUID: what belongs to the deployment itself.
+  organization_id uuid not null,
+  kid text not null check (kid ~ '^[0-9a-f]{16}$'),
+  wrapping_kid text not null check (wrapping_kid ~ '^[0-9a-f]{16}$'),
+  wrapped text not null check (char_length(wrapped) between 1 and 4096),
+  created_at timestamptz not null default now(),
+  -- A replaced key opens what it has sealed, and seals nothing more.
+  replaced_at timestamptz,
+  primary key (organization_id, kid)
+);
+
+create unique index data_keys_current on private.data_keys (organization_id) where replaced_at is null;
+
+alter table private.data_keys enable row level security;
+
+revoke all on table private.data_keys from public, anon, authenticated, service_role;
+
+create function private.refuse_fenced_wrapping() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if not private.may_write_with(new.wrapping_kid) then
+    perform private.raise_fenced('a data key', new.wrapping_kid);
+  end if;
+  return new;
+end
+$$;
+
+comment on function private.refuse_fenced_wrapping() is
+  'The fence, for data keys: rejects one (IK001) that is not wrapped by a key that may write.';
+
+-- Always enabled, because data keys are rarely written. It locks the fence's row, so a declaration waits for writers that have started.
+create trigger refuse_fenced_wrapping
+  before insert or update of wrapping_kid on private.data_keys
+  for each row
+  execute function private.refuse_fenced_wrapping();
+
+create function private.refuse_missing_data_key() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+  v_organization_id constant uuid := private.sealing_organization(new.organization_id);
+  v_kid constant text := new.config->'_enc'->>'kid';
+begin
+  perform from private.data_keys d where d.organization_id = v_organization_id and d.kid = v_kid for key share;
+  if not found then
+    raise exception '%.config is sealed with a data key that its organization does not have', tg_table_name using
+      errcode = 'IK003',
+      detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
+      hint = 'the key has been deleted: read the data keys of the organization, seal with the current one and write again';
+  end if;
+  return new;
+end
+$$;
+
+comment on function private.refuse_missing_data_key() is
+  'Rejects a write (IK003) whose secrets nobody could open, because their data key was deleted. The key stays locked FOR KEY SHARE until the writer ends.';
+
+create trigger refuse_missing_data_key
+  before insert on public.integrations
+  for each row
+  when (new.config->'_enc'->'v' = '3')
+  execute function private.refuse_missing_data_key();
+
+create trigger refuse_changed_data_key
+  before update of config, organization_id on public.integrations
+  for each row
+  when (
+    new.config->'_enc'->'v' = '3'
+    and (old.config->'_enc' is distinct from new.config->'_enc' or old.organization_id is distinct from new.organization_id)
+  )
+  execute function private.refuse_missing_data_key();
+
+create trigger refuse_missing_data_key
+  before insert on public.pending_connections
+  for each row
+  when (new.config->'_enc'->'v' = '3')
+  execute function private.refuse_missing_data_key();
+
+create trigger refuse_missing_data_key
+  before insert on public.webhook_endpoints
+  for each row
+  when (new.config->'_enc'->'v' = '3')
+  execute function private.refuse_missing_data_key();
+
+create trigger refuse_changed_data_key
+  before update of config on public.webhook_endpoints
+  for each row
+  when (new.config->'_enc'->'v' = '3' and old.config->'_enc' is distinct from new.config->'_enc')
+  execute function private.refuse_missing_data_key();
+
+create trigger refuse_missing_data_key
+  before insert on private.oauth_apps
+  for each row
+  when (new.config->'_enc'->'v' = '3')
+  execute function private.refuse_missing_data_key();
+
+create trigger refuse_changed_data_key
+  before update of config on private.oauth_apps
+  for each row
+  when (new.config->'_enc'->'v' = '3' and old.config->'_enc' is distinct from new.config->'_enc')
+  execute function private.refuse_missing_data_key();
+
+create function public.data_keys(p_organization_ids uuid[]) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_organization_ids is null or cardinality(p_organization_ids) > 1000 then
+    raise exception 'p_organization_ids is no list of at most 1000 ids' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'found',
+    'data_keys', coalesce(
+      (
+        select jsonb_agg(
+          jsonb_build_object('organization_id', d.organization_id, 'kid', d.kid, 'wrapping_kid', d.wrapping_kid, 'wrapped', d.wrapped)
+          order by d.organization_id, d.replaced_at desc nulls first
+        )
+        from private.data_keys d where d.organization_id = any (p_organization_ids)
+      ),
+      '[]'
+    )
+  );
+end
+$$;
+
+comment on function public.data_keys(uuid[]) is
+  'The wrapped data keys of at most 1000 organizations, the current one of each first.';
+
+create function public.add_data_keys(p_data_keys jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+begin
+  if jsonb_typeof(p_data_keys) is distinct from 'array' or jsonb_array_length(p_data_keys) not between 1 and 1000 then
+    raise exception 'p_data_keys is no list of 1 to 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  insert into private.data_keys (organization_id, kid, wrapping_kid, wrapped)
+    select k.organization_id, k.kid, k.wrapping_kid, k.wrapped
+    from jsonb_to_recordset(p_data_keys) as k (organization_id uuid, kid text, wrapping_kid text, wrapped text)
+    order by k.organization_id
+    on conflict do nothing;
+  return public.data_keys((select array_agg((k->>'organization_id')::uuid) from jsonb_array_elements(p_data_keys) k));
+end
+$$;
+
+comment on function public.add_data_keys(jsonb) is
+  'Adds a data key, [{organization_id, kid, wrapping_kid, wrapped}], to each organization that has no current one. Returns the data keys that these '
+  'organizations have then, as data_keys does: where two add at once, both get the first one''s.';
+
+create function public.next_data_keys(p_after_organization_id uuid, p_after_kid text, p_wrapping_kid text, p_limit integer) returns jsonb
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'p_limit is not between 1 and 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'found',
+    'data_keys', coalesce(
+      (
+        select jsonb_agg(
+          jsonb_build_object('organization_id', n.organization_id, 'kid', n.kid, 'wrapping_kid', n.wrapping_kid, 'wrapped', n.wrapped)
+          order by n.organization_id, n.kid
+        )
+        from (
+          select d.* from private.data_keys d
+          where (p_after_organization_id is null or (d.organization_id, d.kid) > (p_after_organization_id, p_after_kid))
+            and d.wrapping_kid is distinct from p_wrapping_kid
+          order by d.organization_id, d.kid
+          limit p_limit
+        ) n
+      ),
+      '[]'
+    )
+  );
+end
+$$;
+
+comment on function public.next_data_keys(uuid, text, text, integer) is
+  'The next data keys by organization and key id that p_wrapping_kid does not wrap (null: all), at most 1000. None: the end.';
+
+create function public.rewrap_data_keys(p_rewrapped jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+  v_count bigint;
+begin
+  if jsonb_typeof(p_rewrapped) is distinct from 'array' or jsonb_array_length(p_rewrapped) > 1000 then
+    raise exception 'p_rewrapped is no list of at most 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  with locked as (
+    select d.organization_id, d.kid, d.wrapping_kid as former, r.wrapping_kid, r.wrapped
+    from private.data_keys d
+    join jsonb_to_recordset(p_rewrapped) as r (organization_id uuid, kid text, read text, wrapping_kid text, wrapped text)
+      on r.organization_id = d.organization_id and r.kid = d.kid and r.read = d.wrapped
+    order by d.organization_id, d.kid
+    for no key update of d
+  ), written as (
+    update private.data_keys d set wrapping_kid = l.wrapping_kid, wrapped = l.wrapped
+    from locked l where d.organization_id = l.organization_id and d.kid = l.kid
+    returning d.organization_id, d.kid, l.former, d.wrapping_kid
+  ), known as (
+    insert into public.key_registry (kid, state)
+      select distinct w.former, 'known' from written w order by 1
+      on conflict (kid) do nothing
+  ), traced as (
+    insert into public.credential_events (actor, organization_id, action, outcome, details)
+      select 'keytool', w.organization_id, 'rotated', 'succeeded',
+        jsonb_build_object('data_key', w.kid, 'from', jsonb_build_array(w.former), 'to', w.wrapping_kid, 'role', session_user)
+      from written w
+  )
+  select count(*) into v_count from written;
+  return jsonb_build_object('outcome', 'rewrapped', 'count', v_count);
+end
+$$;
+
+comment on function public.rewrap_data_keys(jsonb) is
+  'Writes up to 1000 rewrapped data keys, [{organization_id, kid, read, wrapping_kid, wrapped}], each only if it is still wrapped as it was read, and '
+  'the event rotated of each. Records the keys that wrapped them.';
+
+create function private.delete_data_keys(p_organization_id uuid) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+  v_kids jsonb;
+begin
+  with deleted as (
+    delete from private.data_keys d where d.organization_id = p_organization_id returning d.kid
+  )
+  select jsonb_agg(d.kid order by d.kid) into v_kids from deleted d;
+  if v_kids is null then
+    return jsonb_build_object('outcome', 'none');
+  end if;
+  insert into public.credential_events (actor, organization_id, action, outcome, details)
+    values ('keytool', p_organization_id, 'data_keys_deleted', 'succeeded', jsonb_build_object('data_keys', v_kids, 'role', session_user));
+  return jsonb_build_object('outcome', 'deleted', 'kids', v_kids);
+end
+$$;
+
+comment on function private.delete_data_keys(uuid) is
+  'Deletes the data keys of an organization: what they have sealed opens no more, except from a backup of this table. For the owner of the database '
+  'only. Returns deleted or none.';
 
 create function private.fence_is_up() returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -183,12 +439,14 @@ create function private.sealed_elsewhere() returns table (name text, kid text, r
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
   select s.name, s.config -> '_enc' ->> 'kid', count(*)
   from private.sealed_elsewhere_rows() s
-  where s.config ? '_enc'
-  group by 1, 2;
+  where s.config ? '_enc' and s.config -> '_enc' -> 'v' is distinct from '3'
+  group by 1, 2
+  union all
+  select 'data_keys', d.wrapping_kid, count(*) from private.data_keys d group by 2;
 $$;
 
 comment on function private.sealed_elsewhere() is
-  'How many rows outside integrations are sealed, by table and key id.';
+  'How many rows outside integrations a key of the deployment opens, by table and key id. What a data key has sealed is not among them: the data key is.';
 
 create function public.read_sealed_elsewhere(p_table text default null, p_id uuid default null) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -424,7 +682,16 @@ comment on function public.reseal_secrets(jsonb) is
   'that they were on.';
 
 revoke all on function 
+  private.may_write_with(text),
+  private.raise_fenced(text, text),
   private.refuse_fenced_key(),
+  private.refuse_fenced_wrapping(),
+  private.refuse_missing_data_key(),
+  public.data_keys(uuid[]),
+  public.add_data_keys(jsonb),
+  public.next_data_keys(uuid, text, text, integer),
+  public.rewrap_data_keys(jsonb),
+  private.delete_data_keys(uuid),
   private.fence_is_up(),
   private.sealed_elsewhere_rows(),
   private.sealed_elsewhere(),
@@ -439,6 +706,10 @@ revoke all on function
   public.reseal_secrets(jsonb)
 from public, anon, authenticated, service_role;
 grant execute on function 
+  public.data_keys(uuid[]),
+  public.add_data_keys(jsonb),
+  public.next_data_keys(uuid, text, text, integer),
+  public.rewrap_data_keys(jsonb),
   public.declare_fence(text[]),
   public.lift_fence(),
   public.record_keys(text[]),

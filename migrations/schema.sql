@@ -72,6 +72,22 @@ CREATE INDEX connect_sessions_expires_at ON private.connect_sessions USING btree
 CREATE INDEX connect_sessions_organization ON private.connect_sessions USING btree (organization_id) WHERE (state = ANY (ARRAY['pending'::text, 'opened'::text, 'waiting_for_completion'::text]));
 alter table private.connect_sessions enable row level security;
 
+create table private.data_keys (
+  organization_id uuid not null,
+  kid text not null,
+  wrapping_kid text not null,
+  wrapped text not null,
+  created_at timestamp with time zone default now() not null,
+  replaced_at timestamp with time zone,
+  constraint data_keys_pkey PRIMARY KEY (organization_id, kid),
+  constraint data_keys_kid_check CHECK ((kid ~ '^[0-9a-f]{16}$'::text)),
+  constraint data_keys_wrapped_check CHECK (((char_length(wrapped) >= 1) AND (char_length(wrapped) <= 4096))),
+  constraint data_keys_wrapping_kid_check CHECK ((wrapping_kid ~ '^[0-9a-f]{16}$'::text))
+);
+CREATE UNIQUE INDEX data_keys_current ON private.data_keys USING btree (organization_id) WHERE (replaced_at IS NULL);
+alter table private.data_keys enable row level security;
+CREATE TRIGGER refuse_fenced_wrapping BEFORE INSERT OR UPDATE OF wrapping_kid ON private.data_keys FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_wrapping();
+
 create table private.ended_connections (
   id uuid not null,
   ended_at timestamp with time zone default now() not null,
@@ -133,8 +149,10 @@ create table private.oauth_apps (
   constraint oauth_apps_slug_check CHECK ((slug ~ '^[A-Za-z0-9_-]{1,100}$'::text))
 );
 alter table private.oauth_apps enable row level security;
+CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config ON private.oauth_apps FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND ((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)))) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON private.oauth_apps FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON private.oauth_apps FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
+CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON private.oauth_apps FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
 
 create table private.pending_revocations (
   id uuid default gen_random_uuid() not null,
@@ -404,7 +422,7 @@ create table public.credential_events (
   -- The transaction that wrote the event. Ids are assigned before the commit, so an event can appear after others with higher ids; in the order of transactions, up to the oldest that is still running, none can.
   transaction_id xid8 default pg_current_xact_id() not null,
   constraint credential_events_pkey PRIMARY KEY (id),
-  constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'tagged'::text, 'rotated'::text, 'revoked'::text]))),
+  constraint credential_events_action CHECK ((action = ANY (ARRAY['connected'::text, 'reconnected'::text, 'disconnected'::text, 'opened'::text, 'refreshed'::text, 'refresh_failed'::text, 'checked'::text, 'renamed'::text, 'rescheduled'::text, 'tagged'::text, 'rotated'::text, 'data_keys_deleted'::text, 'revoked'::text]))),
   constraint credential_events_actor CHECK ((actor = ANY (ARRAY['user'::text, 'service'::text, 'service_key'::text, 'keytool'::text, 'scanner'::text]))),
   constraint credential_events_details CHECK ((octet_length((details)::text) <= 4096)),
   constraint credential_events_integration CHECK ((((integration_id IS NULL) = (integration_type IS NULL)) AND ((integration_id IS NOT NULL) OR (actor = 'keytool'::text)))),
@@ -637,7 +655,9 @@ CREATE TRIGGER copy_from_config BEFORE INSERT OR UPDATE OF config, token_expires
 CREATE TRIGGER drop_lease AFTER UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.drop_lease();
 CREATE TRIGGER end_runs AFTER DELETE ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.end_runs_of_deleted();
 CREATE TRIGGER forget_oauth_app BEFORE UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((old.oauth_app_id IS NOT NULL) AND (NOT (new.oauth_app_id IS DISTINCT FROM old.oauth_app_id)) AND (current_setting('integrations.connect'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION private.forget_oauth_app();
+CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config, organization_id ON public.integrations FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)) OR (old.organization_id IS DISTINCT FROM new.organization_id)))) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key(); -- disabled until a rotation declares its fence
+CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON public.integrations FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER schedule_next_check BEFORE UPDATE OF status, next_check_at ON public.integrations FOR EACH ROW WHEN ((new.scan_schedule IS NOT NULL)) EXECUTE FUNCTION private.schedule_next_check();
 CREATE TRIGGER set_updated_at BEFORE UPDATE ON public.integrations FOR EACH ROW WHEN ((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text)) EXECUTE FUNCTION private.set_updated_at();
 grant delete, insert, select, update on public.integrations to service_role;
@@ -732,6 +752,7 @@ CREATE INDEX pending_connections_organization_id ON public.pending_connections U
 CREATE INDEX pending_connections_user_id ON public.pending_connections USING btree (user_id);
 alter table public.pending_connections enable row level security;
 CREATE TRIGGER record_ended_connection AFTER DELETE ON public.pending_connections FOR EACH ROW EXECUTE FUNCTION private.record_ended_connection();
+CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON public.pending_connections FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
 
 create table public.webhook_deliveries (
   endpoint_id uuid not null,
@@ -810,8 +831,10 @@ CREATE INDEX webhook_endpoints_deleted_at ON public.webhook_endpoints USING btre
 CREATE INDEX webhook_endpoints_organization ON public.webhook_endpoints USING btree (organization_id);
 alter table public.webhook_endpoints enable row level security;
 create policy "Members can read their organization's endpoints" on public.webhook_endpoints for select using (((deleted_at IS NULL) AND private.can_access_organization(organization_id)));
+CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND ((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)))) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
+CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
 grant select (id, organization_id, url, events, min_severity, enabled, disabled_reason, previous_secret_ends_at, created_at) on public.webhook_endpoints to authenticated;
 
 -- The valid service key that the request names.
@@ -2103,6 +2126,30 @@ AS $function$
 $function$;
 comment on function private.cover_checks(assessments,private.scan_claims,jsonb) is 'Writes what each check saw: fail if one fails, otherwise unknown if one is or a part was not checked, otherwise what the others are. It is complete, so that absent resources count as gone, only if nothing was left out and nothing is unknown: an unknown result may be a resource whose id the response did not contain.';
 
+CREATE OR REPLACE FUNCTION private.delete_data_keys(p_organization_id uuid)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_kids jsonb;
+begin
+  with deleted as (
+    delete from private.data_keys d where d.organization_id = p_organization_id returning d.kid
+  )
+  select jsonb_agg(d.kid order by d.kid) into v_kids from deleted d;
+  if v_kids is null then
+    return jsonb_build_object('outcome', 'none');
+  end if;
+  insert into public.credential_events (actor, organization_id, action, outcome, details)
+    values ('keytool', p_organization_id, 'data_keys_deleted', 'succeeded', jsonb_build_object('data_keys', v_kids, 'role', session_user));
+  return jsonb_build_object('outcome', 'deleted', 'kids', v_kids);
+end
+$function$;
+comment on function private.delete_data_keys(uuid) is 'Deletes the data keys of an organization: what they have sealed opens no more, except from a backup of this table. For the owner of the database only. Returns deleted or none.';
+
 CREATE OR REPLACE FUNCTION private.delete_old_events(p_days integer)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2982,6 +3029,24 @@ end
 $function$;
 comment on function private.may_change(uuid,uuid) is 'Whether a user may change what an organization has, as its admin or owner. False: the user is no member. The role member raises IK002, so that no function can take it for another outcome; the worker answers 403 not_an_admin.';
 
+CREATE OR REPLACE FUNCTION private.may_write_with(p_kid text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  perform from public.key_registry k where k.kid = p_kid and k.state = 'allowed' for share;
+  if found then
+    return true;
+  end if;
+  -- If a trigger is enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, for example), it rejects nothing.
+  perform from private.fence f where f.id is null for share;
+  return found;
+end
+$function$;
+comment on function private.may_write_with(text) is 'Whether the fence lets a key write: always, if it is not declared. The rows that it reads stay locked FOR SHARE until the writer ends, so the answer cannot change under it.';
+
 CREATE OR REPLACE FUNCTION private.merged(p_refreshed jsonb, p_base jsonb, p_current jsonb)
  RETURNS jsonb
  LANGUAGE sql
@@ -3236,6 +3301,21 @@ end
 $function$;
 comment on function private.queue_replaced(integrations) is 'Queues the credential of an integration for revocation because another grant replaces it. While a refresh of it is in progress, the revocation waits for the tokens that the refresh returns, at most until its lease expires. The same credential is queued once.';
 
+CREATE OR REPLACE FUNCTION private.raise_fenced(p_what text, p_kid text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  raise exception '% is not sealed with a key that may write now', p_what using
+    errcode = 'IK001',
+    detail = 'key id: ' || case when p_kid ~ '^[0-9a-f]{16}$' then p_kid else 'none' end,
+    hint = 'a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again';
+end
+$function$;
+comment on function private.raise_fenced(text,text) is 'Raises IK001.';
+
 CREATE OR REPLACE FUNCTION private.record_ended_connection()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -3358,28 +3438,54 @@ AS $function$
 declare
   v_kid text := new.config->'_enc'->>'kid';
 begin
-  perform from public.key_registry k where k.kid = v_kid and k.state = 'allowed' for share;
-  if found then
+  -- A data key writes as long as it is there: refuse_missing_data_key and refuse_fenced_wrapping see to that.
+  if new.config->'_enc'->'v' = '3' or new.config->'_enc' is null and not private.holds_secrets(new.config) then
     return new;
   end if;
-
-  if new.config->'_enc' is null and not private.holds_secrets(new.config) then
-    return new;
+  if not private.may_write_with(v_kid) then
+    perform private.raise_fenced(tg_table_name || '.config', v_kid);
   end if;
-
-  -- If the trigger is enabled without a declaration (by ALTER TABLE ... ENABLE TRIGGER ALL after a restore, for example), it rejects nothing.
-  perform from private.fence f where f.id is null for share;
-  if found then
-    return new;
-  end if;
-
-  raise exception '%.config is not sealed with a key that may write now', tg_table_name using
-    errcode = 'IK001',
-    detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
-    hint = 'a key rotation has fenced this key out: seal with the current ENCRYPTION_KEY and write again';
+  return new;
 end
 $function$;
-comment on function private.refuse_fenced_key() is 'The fence: rejects a write (IK001) that is not sealed with a key that may write. The registry rows that it reads stay locked FOR SHARE until the writer ends, so the list cannot change under it.';
+comment on function private.refuse_fenced_key() is 'The fence: rejects a write (IK001) that is not sealed with a key that may write.';
+
+CREATE OR REPLACE FUNCTION private.refuse_fenced_wrapping()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if not private.may_write_with(new.wrapping_kid) then
+    perform private.raise_fenced('a data key', new.wrapping_kid);
+  end if;
+  return new;
+end
+$function$;
+comment on function private.refuse_fenced_wrapping() is 'The fence, for data keys: rejects one (IK001) that is not wrapped by a key that may write.';
+
+CREATE OR REPLACE FUNCTION private.refuse_missing_data_key()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+  v_organization_id constant uuid := private.sealing_organization(new.organization_id);
+  v_kid constant text := new.config->'_enc'->>'kid';
+begin
+  perform from private.data_keys d where d.organization_id = v_organization_id and d.kid = v_kid for key share;
+  if not found then
+    raise exception '%.config is sealed with a data key that its organization does not have', tg_table_name using
+      errcode = 'IK003',
+      detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
+      hint = 'the key has been deleted: read the data keys of the organization, seal with the current one and write again';
+  end if;
+  return new;
+end
+$function$;
+comment on function private.refuse_missing_data_key() is 'Rejects a write (IK003) whose secrets nobody could open, because their data key was deleted. The key stays locked FOR KEY SHARE until the writer ends.';
 
 CREATE OR REPLACE FUNCTION private.refuse_young_deletions()
  RETURNS trigger
@@ -3552,10 +3658,12 @@ CREATE OR REPLACE FUNCTION private.sealed_elsewhere()
 AS $function$
   select s.name, s.config -> '_enc' ->> 'kid', count(*)
   from private.sealed_elsewhere_rows() s
-  where s.config ? '_enc'
-  group by 1, 2;
+  where s.config ? '_enc' and s.config -> '_enc' -> 'v' is distinct from '3'
+  group by 1, 2
+  union all
+  select 'data_keys', d.wrapping_kid, count(*) from private.data_keys d group by 2;
 $function$;
-comment on function private.sealed_elsewhere() is 'How many rows outside integrations are sealed, by table and key id.';
+comment on function private.sealed_elsewhere() is 'How many rows outside integrations a key of the deployment opens, by table and key id. What a data key has sealed is not among them: the data key is.';
 
 CREATE OR REPLACE FUNCTION private.sealed_elsewhere_rows()
  RETURNS TABLE(name text, id uuid, organization_id uuid, sealed_for uuid, config jsonb)
@@ -4244,6 +4352,28 @@ end
 $function$;
 comment on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text,uuid) is 'Gives up a pending connection, and leases its revocation to p_owner. p_reason: abandoned, or discarded by its user. p_wide: a revocation ends everything that the user has granted. Returns abandoned (the caller revokes, then settles), kept (another integration uses the grant, so nobody revokes it) or unknown (it is not pending: it was stored, or given up before).';
 grant execute on function abandon_connection(uuid,uuid,uuid,text,text,boolean,text,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.add_data_keys(p_data_keys jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+begin
+  if jsonb_typeof(p_data_keys) is distinct from 'array' or jsonb_array_length(p_data_keys) not between 1 and 1000 then
+    raise exception 'p_data_keys is no list of 1 to 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  insert into private.data_keys (organization_id, kid, wrapping_kid, wrapped)
+    select k.organization_id, k.kid, k.wrapping_kid, k.wrapped
+    from jsonb_to_recordset(p_data_keys) as k (organization_id uuid, kid text, wrapping_kid text, wrapped text)
+    order by k.organization_id
+    on conflict do nothing;
+  return public.data_keys((select array_agg((k->>'organization_id')::uuid) from jsonb_array_elements(p_data_keys) k));
+end
+$function$;
+comment on function add_data_keys(jsonb) is 'Adds a data key, [{organization_id, kid, wrapping_kid, wrapped}], to each organization that has no current one. Returns the data keys that these organizations have then, as data_keys does: where two add at once, both get the first one''s.';
+grant execute on function add_data_keys(jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.add_pending_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_config jsonb, p_return_to text, p_connect_session_id uuid DEFAULT NULL::uuid, p_oauth_app_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
@@ -5751,6 +5881,34 @@ $function$;
 comment on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text,uuid) is 'Creates an endpoint. p_organization_id null: for the events of all organizations, by a service key of all. Returns created, not_a_member or too_many (ten an organization, and ten of the whole deployment).';
 grant execute on function create_webhook_endpoint(uuid,uuid,uuid,text,text[],jsonb,text,uuid) to service_role;
 
+CREATE OR REPLACE FUNCTION public.data_keys(p_organization_ids uuid[])
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_organization_ids is null or cardinality(p_organization_ids) > 1000 then
+    raise exception 'p_organization_ids is no list of at most 1000 ids' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'found',
+    'data_keys', coalesce(
+      (
+        select jsonb_agg(
+          jsonb_build_object('organization_id', d.organization_id, 'kid', d.kid, 'wrapping_kid', d.wrapping_kid, 'wrapped', d.wrapped)
+          order by d.organization_id, d.replaced_at desc nulls first
+        )
+        from private.data_keys d where d.organization_id = any (p_organization_ids)
+      ),
+      '[]'
+    )
+  );
+end
+$function$;
+comment on function data_keys(uuid[]) is 'The wrapped data keys of at most 1000 organizations, the current one of each first.';
+grant execute on function data_keys(uuid[]) to service_role;
+
 CREATE OR REPLACE FUNCTION public.declare_fence(p_kids text[])
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -6484,6 +6642,40 @@ $function$;
 comment on function mute_findings(uuid,uuid,jsonb) is 'Mutes the findings of a check: all of an organization, of an integration, of a resource, or one item. p_mute: {check_id, reason, note, expires_at, integration_id?, resource_id?, item?}; expires_at is within a year. Returns muted with the mute, not_a_member, unknown (the integration is not the organization''s), bad_end (expires_at is not after now, or more than a year), or too_many (1,000 at a time).';
 grant execute on function mute_findings(uuid,uuid,jsonb) to service_role;
 
+CREATE OR REPLACE FUNCTION public.next_data_keys(p_after_organization_id uuid, p_after_kid text, p_wrapping_kid text, p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'p_limit is not between 1 and 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  return jsonb_build_object(
+    'outcome', 'found',
+    'data_keys', coalesce(
+      (
+        select jsonb_agg(
+          jsonb_build_object('organization_id', n.organization_id, 'kid', n.kid, 'wrapping_kid', n.wrapping_kid, 'wrapped', n.wrapped)
+          order by n.organization_id, n.kid
+        )
+        from (
+          select d.* from private.data_keys d
+          where (p_after_organization_id is null or (d.organization_id, d.kid) > (p_after_organization_id, p_after_kid))
+            and d.wrapping_kid is distinct from p_wrapping_kid
+          order by d.organization_id, d.kid
+          limit p_limit
+        ) n
+      ),
+      '[]'
+    )
+  );
+end
+$function$;
+comment on function next_data_keys(uuid,text,text,integer) is 'The next data keys by organization and key id that p_wrapping_kid does not wrap (null: all), at most 1000. None: the end.';
+grant execute on function next_data_keys(uuid,text,text,integer) to service_role;
+
 CREATE OR REPLACE FUNCTION public.offer_accounts(p_id uuid, p_user_id uuid, p_accounts jsonb, p_connect_session_id uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -6974,6 +7166,47 @@ end
 $function$;
 comment on function revoke_service_key(uuid,uuid) is 'Ends a service key at once. For its organization''s owner, or an operator (p_user_id null). May be repeated. Returns revoked or unknown.';
 grant execute on function revoke_service_key(uuid,uuid) to service_role;
+
+CREATE OR REPLACE FUNCTION public.rewrap_data_keys(p_rewrapped jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_count bigint;
+begin
+  if jsonb_typeof(p_rewrapped) is distinct from 'array' or jsonb_array_length(p_rewrapped) > 1000 then
+    raise exception 'p_rewrapped is no list of at most 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  with locked as (
+    select d.organization_id, d.kid, d.wrapping_kid as former, r.wrapping_kid, r.wrapped
+    from private.data_keys d
+    join jsonb_to_recordset(p_rewrapped) as r (organization_id uuid, kid text, read text, wrapping_kid text, wrapped text)
+      on r.organization_id = d.organization_id and r.kid = d.kid and r.read = d.wrapped
+    order by d.organization_id, d.kid
+    for no key update of d
+  ), written as (
+    update private.data_keys d set wrapping_kid = l.wrapping_kid, wrapped = l.wrapped
+    from locked l where d.organization_id = l.organization_id and d.kid = l.kid
+    returning d.organization_id, d.kid, l.former, d.wrapping_kid
+  ), known as (
+    insert into public.key_registry (kid, state)
+      select distinct w.former, 'known' from written w order by 1
+      on conflict (kid) do nothing
+  ), traced as (
+    insert into public.credential_events (actor, organization_id, action, outcome, details)
+      select 'keytool', w.organization_id, 'rotated', 'succeeded',
+        jsonb_build_object('data_key', w.kid, 'from', jsonb_build_array(w.former), 'to', w.wrapping_kid, 'role', session_user)
+      from written w
+  )
+  select count(*) into v_count from written;
+  return jsonb_build_object('outcome', 'rewrapped', 'count', v_count);
+end
+$function$;
+comment on function rewrap_data_keys(jsonb) is 'Writes up to 1000 rewrapped data keys, [{organization_id, kid, read, wrapping_kid, wrapped}], each only if it is still wrapped as it was read, and the event rotated of each. Records the keys that wrapped them.';
+grant execute on function rewrap_data_keys(jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.rewrap_load()
  RETURNS jsonb
