@@ -3,13 +3,12 @@
 use chrono::NaiveDate;
 use serde::Deserialize;
 
-/// The part of an entry that people and tests read.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct About {
     /// The day on which the entry was last compared with the provider's documentation.
     pub verified: NaiveDate,
-    /// The address of that documentation.
+    /// The URL of that documentation.
     pub docs: String,
     /// What a user of the entry should know, and what could not be confirmed.
     #[serde(default)]

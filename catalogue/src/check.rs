@@ -7,7 +7,7 @@ use sealed::is_sensitive;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// Checks an entry. `keys` are all keys that it has.
+/// `keys` are all keys that the entry has.
 pub fn entry(provider: &Provider, about: &About, keys: &Map<String, Value>) -> Result<(), String> {
     check_fields::keys(provider.auth, keys)?;
     provider_itself(provider)?;

@@ -53,7 +53,6 @@ fn shape(auth: Auth) -> (&'static [&'static str], &'static [&'static str]) {
     }
 }
 
-/// Checks that the entry has the keys of its kind.
 pub fn keys(auth: Auth, entry: &Map<String, Value>) -> Result<(), String> {
     let (needed, useless) = shape(auth);
     if let Some(key) = needed.iter().find(|key| !entry.contains_key(**key)) {
@@ -201,7 +200,6 @@ impl<'a> Uses<'a> {
         })
     }
 
-    /// Checks that every field is used.
     fn all(self) -> Result<(), String> {
         let seen = self.seen.into_inner();
         match self

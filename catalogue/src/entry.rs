@@ -15,7 +15,6 @@ pub struct Provider {
     pub kind: String,
     /// The name that users see.
     pub name: String,
-    /// How an account is connected.
     #[serde(default)]
     pub auth: Auth,
     /// The fields that the user enters, if it is not OAuth. `{name}` in a URL stands for the field's value.
@@ -36,13 +35,12 @@ pub struct Provider {
     /// Further parameters of the authorization request.
     #[serde(default)]
     pub authorize_parameters: BTreeMap<String, String>,
-    /// The requested scopes; empty if they are configured on the app at the provider.
+    /// Empty if they are configured on the app at the provider.
     #[serde(default)]
     pub scopes: Vec<String>,
     /// The name of the parameter with the scopes.
     #[serde(default = "scope")]
     pub scope_parameter: String,
-    /// The separator of the scopes.
     #[serde(default)]
     pub scope_separator: Separator,
     /// Whether the worker sends a PKCE challenge (RFC 7636).
@@ -78,7 +76,6 @@ pub struct Provider {
     /// Further members of the token response that are stored in the config, in plaintext: the tokens cannot be used without them.
     #[serde(default)]
     pub token_response_metadata: Vec<String>,
-    /// What a refresh does to the refresh token.
     #[serde(default)]
     pub refresh: Refresh,
     /// The provider's own responses to a refresh that mean `invalid_grant` (RFC 6749, 5.2).
@@ -103,10 +100,8 @@ pub struct Provider {
     pub identity: Identity,
 }
 
-/// Headers by name.
 pub type Headers = BTreeMap<HeaderName, String>;
 
-/// How an account is connected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
@@ -121,7 +116,6 @@ pub enum Auth {
     ClientCredentials,
 }
 
-/// What a refresh does to the refresh token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refresh {
@@ -142,14 +136,12 @@ pub struct Basic {
     pub password: String,
 }
 
-/// The separator of scopes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Separator {
-    /// A space (RFC 6749, 3.3).
+    /// RFC 6749, 3.3.
     #[default]
     Space,
-    /// A comma.
     Comma,
 }
 
@@ -157,7 +149,6 @@ pub enum Separator {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pkce {
-    /// With SHA-256.
     #[default]
     S256,
     /// No challenge, because the provider rejects one. The state and the browser's cookie protect the flow.
@@ -177,7 +168,6 @@ pub enum ClientAuth {
     ClientSecretPost,
 }
 
-/// How a body is encoded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
@@ -211,7 +201,6 @@ pub struct RefusedGrant {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revocation {
-    /// The form of the request.
     pub style: RevocationStyle,
     /// The address. `{client_id}` in it stands for the client's id.
     pub url: String,
@@ -220,7 +209,6 @@ pub struct Revocation {
     pub ends: Ends,
 }
 
-/// What a revocation ends.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ends {
@@ -233,7 +221,6 @@ pub enum Ends {
     User,
 }
 
-/// What another authorization by the same user does to the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SecondGrant {
@@ -255,7 +242,6 @@ pub struct RateLimits {
     pub api: Option<RateLimit>,
 }
 
-/// Whom a limit applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RateLimit {
@@ -265,7 +251,6 @@ pub enum RateLimit {
     User,
 }
 
-/// The endpoint that a limit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Endpoint {
@@ -297,7 +282,6 @@ pub enum RevocationStyle {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Identity {
-    /// The response that names the account.
     #[serde(default)]
     pub from: Source,
     /// The form of the identity request. Only a valid token can make it.
@@ -307,13 +291,10 @@ pub struct Identity {
     /// The address of one account, `{account_id}`, which a check requests instead of the list.
     #[serde(default)]
     pub account_url: Option<String>,
-    /// Further headers of this request.
     #[serde(default)]
     pub headers: Headers,
-    /// The GraphQL query.
     #[serde(default)]
     pub query: Option<String>,
-    /// Whether the response is a list of accounts.
     #[serde(default)]
     pub list: bool,
     /// JSON Pointers (RFC 6901) into one account. If the user's fields name the account: a text with `{name}` for the field's value.
@@ -322,7 +303,6 @@ pub struct Identity {
     pub stored_as: IdAndName,
 }
 
-/// The response that names the account.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
@@ -333,7 +313,6 @@ pub enum Source {
     TokenResponse,
 }
 
-/// The form of an identity request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityStyle {
@@ -348,13 +327,12 @@ pub enum IdentityStyle {
     Introspection,
 }
 
-/// The account's id and its name.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdAndName {
-    /// The id, which never changes.
+    /// Never changes.
     pub id: String,
-    /// The name that users see.
+    /// For users.
     pub name: String,
 }
 
@@ -376,7 +354,6 @@ impl Provider {
         }
     }
 
-    /// Every URL of the entry.
     pub fn urls_mut(&mut self) -> impl Iterator<Item = &mut String> {
         [
             &mut self.authorize_url,

@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Field {
     pub name: String,
-    /// The label, for people.
+    /// For people.
     pub label: String,
-    /// Whether it is a secret: sealed, and never shown.
+    /// A secret is sealed and never shown.
     pub secret: bool,
     /// Where to find it, or which rights it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The values that it accepts.
     #[serde(default, skip_serializing)]
     pub format: Format,
     /// The longest value, in bytes.
@@ -42,11 +41,10 @@ pub enum Format {
     Labels,
 }
 
-/// The longest label of a host name.
+/// RFC 1035, 2.3.4.
 const LABEL_MAX: usize = 63;
 
 impl Format {
-    /// Whether a value has this format.
     pub fn accepts(self, value: &str) -> bool {
         match self {
             Self::Text => !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic()),
@@ -56,7 +54,6 @@ impl Format {
         }
     }
 
-    /// The message for a value of another format.
     pub fn expected(self) -> &'static str {
         match self {
             Self::Text => "printable ASCII without blanks",

@@ -12,22 +12,16 @@ const FIRST: &str = "supabase";
 
 const ABOUT: [&str; 4] = ["verified", "docs", "note", "pkce_reason"];
 
-/// An entry that was read and checked.
+/// Read and checked.
 #[derive(Debug)]
 pub struct Entry {
-    /// The part for the worker.
     pub provider: Provider,
-    /// The part for people and tests.
     pub about: About,
     /// The JSON of the worker's part, as in the file.
     compiled: Map<String, Value>,
 }
 
-/// Reads and checks an entry. The error names the field.
-///
-/// # Errors
-///
-/// The message says what is wrong with the entry.
+/// Reads and checks an entry. The error names the field, and says what is wrong.
 pub fn read(text: &str) -> Result<Entry, String> {
     let whole: Map<String, Value> = unique::parse(text).map_err(|error| error.to_string())?;
     let (about, compiled): (Map<_, _>, Map<_, _>) = whole
@@ -44,11 +38,7 @@ pub fn read(text: &str) -> Result<Entry, String> {
     })
 }
 
-/// Reads, checks and joins entries, each a file's name and text, for `parse`.
-///
-/// # Errors
-///
-/// The message names the file and what is wrong with it.
+/// Reads, checks and joins entries, each a file's name and text, for `parse`. The error names the file, and says what is wrong with it.
 pub fn compile(files: impl IntoIterator<Item = (String, String)>) -> Result<String, String> {
     let mut entries = Vec::new();
     for (name, text) in files {
@@ -65,11 +55,7 @@ pub fn compile(files: impl IntoIterator<Item = (String, String)>) -> Result<Stri
     serde_json::to_string(&entries).map_err(|error| error.to_string())
 }
 
-/// The providers of a compiled catalogue.
-///
-/// # Errors
-///
-/// The text does not come from `compile`.
+/// Reads what `compile` has written.
 pub fn parse(compiled: &str) -> Result<Vec<Provider>, String> {
     serde_json::from_str(compiled).map_err(|error| format!("the catalogue is malformed: {error}"))
 }

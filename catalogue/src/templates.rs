@@ -52,12 +52,10 @@ impl Provider {
         Some(provider)
     }
 
-    /// The scopes as the request contains them.
     pub fn scope(&self) -> String {
         self.joined(&self.scopes)
     }
 
-    /// These scopes as the request contains them.
     pub fn joined(&self, scopes: &[String]) -> String {
         scopes.join(match self.scope_separator {
             Separator::Space => " ",

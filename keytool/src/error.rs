@@ -42,7 +42,6 @@ impl Error {
         }
     }
 
-    /// Adds what to do.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
@@ -56,7 +55,6 @@ impl Error {
         &self.message
     }
 
-    /// What to do.
     pub fn advice(&self) -> Option<&str> {
         self.hint.as_deref()
     }

@@ -18,7 +18,6 @@ pub const NOT_IMPORTED: u8 = 5;
 /// A signal stopped it: this and the signal's number, as shells have it. 130 for Ctrl-C, 143 for TERM.
 const SIGNAL: u8 = 128;
 
-/// The status for an error.
 pub fn status(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Caller => USAGE,

@@ -1,4 +1,4 @@
-//! How a command's error is told.
+//! Reports a command's error.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -26,7 +26,6 @@ pub fn report(error: &Error, json: bool) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// The event of an error.
 pub fn event(message: &str, hint: Option<&str>, status: u8) {
     drop(output::json(&json!({
         "event": "error", "message": message, "hint": hint, "exit_status": status,

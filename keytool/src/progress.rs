@@ -36,7 +36,6 @@ pub struct Progress {
     stop: Cell<Option<Signal>>,
 }
 
-/// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Display {
     Bar,
@@ -123,14 +122,14 @@ impl Progress {
         self.display == Display::Json
     }
 
-    /// Takes the bar away, before the result comes.
+    /// Removes the bar before the result is printed.
     pub fn finish(&self) {
         if self.is_drawn.replace(false) {
             self.bar.finish_and_clear();
         }
     }
 
-    /// Writes without the bar in the way. One that is not there must not be drawn for it.
+    /// Hides the bar while `write` prints. A bar that is not shown is not drawn.
     fn without_bar<T>(&self, write: impl FnOnce() -> T) -> T {
         if self.is_drawn.get() {
             self.bar.suspend(write)

@@ -33,12 +33,11 @@ impl SessionArgs {
     }
 }
 
-/// The connections of a command, and its progress.
 pub struct Session {
     pub progress: Rc<Progress>,
     pub connections: Vec<Rc<dyn Rows>>,
     pub batch: u16,
-    /// Which database it is, for a person.
+    /// For a person.
     pub database: String,
 }
 
@@ -99,7 +98,6 @@ impl Session {
         self.progress.note(&event, &line)
     }
 
-    /// The first connection.
     pub fn connection(&self) -> &dyn Rows {
         &*self.connections[0]
     }

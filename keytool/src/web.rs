@@ -8,7 +8,6 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A server's address, and the client that calls it.
 pub struct Server {
     pub agent: Agent,
     /// Without a slash at its end.

@@ -7,27 +7,25 @@ use crate::project::{self, ApiKey};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A call of a function: its name, its arguments, and what it answers.
+/// A call: the fields are the function's arguments.
 pub trait Call: Serialize {
-    /// The function's name in schema public.
+    /// In the schema public.
     const NAME: &'static str;
-    /// Its outcomes: the field `outcome` of the answer names the variant, the other fields are its own.
+    /// The answer's field `outcome` names the variant; the other fields are the variant's.
     type Outcome: DeserializeOwned;
 }
 
-/// The body of a call's request.
 pub fn body<C: Call>(call: &C) -> String {
     // Ids, texts and JSON objects: serializing them cannot fail.
     serde_json::to_string(call).unwrap_or_default()
 }
 
-/// Builds the request of a call by its function's name.
 pub fn request(origin: &str, service_key: &ApiKey, name: &str, body: String) -> HttpRequest {
     let path = format!("/rest/v1/rpc/{name}");
     project::request(origin, "POST", &path, service_key, None, Some(body))
 }
 
-/// Rejects a response that holds no outcome at all.
+/// Rejects a response without an outcome.
 pub fn check(name: &str, answer: &HttpResponse) -> Result<(), DatabaseError> {
     if answer.status != 200 {
         return Err(DatabaseError::refused(name, answer.status, &answer.body));
@@ -40,7 +38,6 @@ pub fn check(name: &str, answer: &HttpResponse) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// The outcome that a response holds.
 pub fn outcome<C: Call>(text: &str) -> Result<C::Outcome, DatabaseError> {
     json::read_tagged("outcome", text).map_err(|place| {
         let name = C::NAME;

@@ -15,16 +15,14 @@ pub enum DatabaseFault {
     Save,
 }
 
-/// What Supabase did in place of an answer.
 #[derive(Debug)]
 pub struct DatabaseError {
-    /// Which kind of failure it is.
     pub fault: DatabaseFault,
-    /// What it did, for the log.
+    /// For the log.
     pub detail: String,
 }
 
-/// The rotation's fence refuses a write of another key (docs/database.md): a deployment that is behind, so trying again helps.
+/// The rotation's fence rejects a write of another key (docs/database.md). This deployment is not updated yet, so a later attempt succeeds.
 const FENCED: &str = "IK001";
 
 /// PostgREST's code of an error, or the SQLSTATE that it passes on.
@@ -83,7 +81,6 @@ impl DatabaseError {
         }
     }
 
-    /// An invalid response of Supabase.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self {
             fault: DatabaseFault::InvalidResponse,

@@ -1,4 +1,4 @@
-//! How JSON from outside is read: serde's derives, and the rules that they lack.
+//! Reads JSON from outside: serde's derives, and the rules that they lack.
 
 use sealed::Secret;
 use serde::de::value::EnumAccessDeserializer;
@@ -65,7 +65,7 @@ impl<'de> EnumAccess<'de> for Tagged<'de> {
     }
 }
 
-/// The object's text. The tag in it is one field too many, which derives ignore.
+/// The object's text. It still contains the tag, which derives ignore as an unknown field.
 struct Variant<'a>(&'a str);
 
 impl<'de> VariantAccess<'de> for Variant<'de> {

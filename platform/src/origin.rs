@@ -1,11 +1,11 @@
-//! Origins that the settings give. They are read by the `url` crate, which reads them as browsers and the runtime do.
+//! Origins in settings. The `url` crate parses them as browsers and the runtime do.
 
 use url::{Host, Url};
 
-/// An origin as a setting gives it, without path, query or user, in the form that a browser gives it (`https://edge.example`): the host in
-/// lower case and in punycode, without the default port. It is https, or http on this very machine for development.
+/// Parses an origin without path, query or user. Returns it as browsers write it (`https://edge.example`): the host in lower case and in
+/// punycode, without the default port. It is https, or for development http on this machine.
 pub fn parse_origin(text: &str) -> Option<String> {
-    // The parser repairs what is not quite a URL (`https:/x`); a setting should be one.
+    // The parser repairs malformed URLs (`https:/x`). In a setting they are a mistake.
     let is_url = has_authority(text) && !text.contains(['@', '?', '#', '\\']);
     let url = Url::parse(text)
         .ok()
@@ -13,19 +13,18 @@ pub fn parse_origin(text: &str) -> Option<String> {
     is_secure(&url).then(|| url.origin().ascii_serialization())
 }
 
-/// Whether a scheme of ours and two slashes begin it, whatever the case, and a host follows at once.
+/// Whether it begins with one of our schemes, in any case, two slashes, and a host.
 fn has_authority(text: &str) -> bool {
     text.split_once("://")
         .is_some_and(|(_, rest)| !rest.is_empty() && !rest.starts_with('/'))
 }
 
-/// Whether it is https, or http on this very machine: secrets go to no other.
+/// Secrets are sent over https only, or over http to this machine.
 fn is_secure(url: &Url) -> bool {
     let is_here = || url.host().is_some_and(|host| is_loopback(&host));
     url.scheme() == "https" || url.scheme() == "http" && is_here()
 }
 
-/// Whether a host is this very machine.
 pub fn is_loopback(host: &Host<&str>) -> bool {
     match host {
         Host::Domain(name) => *name == "localhost",

@@ -14,17 +14,16 @@ pub enum Role {
     Service,
 }
 
-/// An API key of either kind.
 #[derive(Debug)]
 pub enum ApiKey {
-    /// `sb_publishable_…` or `sb_secret_…`: goes in `apikey` and nowhere else.
+    /// `sb_publishable_…` or `sb_secret_…`: sent in `apikey` only.
     Opaque(Secret),
-    /// The old kind, an HS256 token: goes in `apikey` and, where no user's token does, in `Authorization`.
+    /// The old kind, an HS256 token: sent in `apikey`, and in `Authorization` if no user's token is.
     Jwt(Secret),
 }
 
 impl ApiKey {
-    /// Reads a key and checks that it is one for this role, so that a swapped pair is noticed at once.
+    /// Checks that the key is for this role, so that a swapped pair is noticed at once.
     pub fn parse(text: String, role: Role) -> Option<Self> {
         if text.starts_with("sb_") {
             let prefix = match role {
@@ -51,12 +50,12 @@ impl ApiKey {
     }
 }
 
-/// How long Supabase may take, in milliseconds.
+/// For a whole request to Supabase, in milliseconds.
 const TIMEOUT_MS: u32 = 8_000;
-/// How large its answers may be: a list of 1,000 rows, or a config.
+/// The most bytes of an answer: a list of 1,000 rows, or a config.
 const LIMIT: u32 = 2 * 1024 * 1024;
 
-/// A request to the project at `origin` with a key, and with the user's token where there is one.
+/// Builds a request to the project at `origin` with a key, and with the user's token if there is one.
 pub fn request(
     origin: &str,
     method: &'static str,

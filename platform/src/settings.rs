@@ -1,50 +1,47 @@
-//! How settings are read and checked. Every fault names its setting, and never shows a value.
+//! Reads and checks settings. Every error names its setting, and never shows a value.
 
 use crate::origin::parse_origin;
 use crate::project::{ApiKey, Role};
 use sealed::{Key, KeyError, KeyRing};
 
-/// A setting that is missing or malformed.
+/// Says which setting is missing or malformed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SettingError(pub String);
 
 impl SettingError {
-    /// It is not set: the source document's words.
+    /// In the source document's words.
     pub fn missing(name: &str) -> Self {
         Self(format!("{name} environment variable is not set"))
     }
 
-    /// It is set, and is not what it should be.
     pub fn malformed(name: &str, expected: &str) -> Self {
         Self(format!("{name} environment variable is not {expected}"))
     }
 }
 
-/// Where settings are read from, each by its name.
 pub struct Environment<'a> {
     get: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl<'a> Environment<'a> {
-    /// What `get` answers; None is what is unset.
+    /// `get` returns None for an unset setting.
     pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { get }
     }
 
-    /// A setting that need not be. An empty one is unset, as shells and dashboards leave it.
+    /// An empty setting counts as unset, because shells and dashboards leave it so.
     pub fn optional(&self, name: &str) -> Option<String> {
         (self.get)(name)
             .map(|value| value.trim().to_owned())
             .filter(|value| !value.is_empty())
     }
 
-    /// A setting that must be.
     pub fn required(&self, name: &str) -> Result<String, SettingError> {
         self.optional(name)
             .ok_or_else(|| SettingError::missing(name))
     }
 
-    /// `true` or `false`, which it is where it is unset.
+    /// `true` or `false`. Unset is `false`.
     pub fn flag(&self, name: &str) -> Result<bool, SettingError> {
         match self.optional(name).as_deref() {
             None | Some("false") => Ok(false),
@@ -53,12 +50,11 @@ impl<'a> Environment<'a> {
         }
     }
 
-    /// An origin, in the form that browsers send it: https, or http on this very machine.
+    /// An origin as browsers send it: https, or http on this machine.
     pub fn origin(&self, name: &str) -> Result<String, SettingError> {
         checked_origin(name, &self.required(name)?)
     }
 
-    /// An API key of the project's, for this role.
     pub fn api_key(&self, name: &str, role: Role) -> Result<ApiKey, SettingError> {
         let expected = match role {
             Role::Anon => "an anon or publishable key",
@@ -68,12 +64,12 @@ impl<'a> Environment<'a> {
             .ok_or_else(|| SettingError::malformed(name, expected))
     }
 
-    /// The key that seals (`ENCRYPTION_KEY`).
+    /// `ENCRYPTION_KEY`, which seals and opens.
     pub fn encryption_key(&self) -> Result<Key, SettingError> {
         key(PRIMARY, &self.required(PRIMARY)?)
     }
 
-    /// That key, and those that only open (`FALLBACK_ENCRYPTION_KEYS`).
+    /// `ENCRYPTION_KEY`, and `FALLBACK_ENCRYPTION_KEYS`, which only open.
     pub fn key_ring(&self) -> Result<KeyRing, SettingError> {
         let fallbacks = self.optional(FALLBACKS).unwrap_or_default();
         let fallbacks = fallbacks
@@ -90,7 +86,7 @@ impl<'a> Environment<'a> {
         })
     }
 
-    /// Where a type's endpoints are instead (`<TYPE>_BASE_URL`).
+    /// Another origin for a type's endpoints (`<TYPE>_BASE_URL`).
     pub fn base_url(&self, kind: &str) -> Result<Option<String>, SettingError> {
         let name = format!("{}_BASE_URL", kind.to_ascii_uppercase());
         self.optional(&name)

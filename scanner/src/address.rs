@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// The URL as it is, or with the same path at the base URL of the type.
+/// Moves the URL to the type's base URL, if there is one. The path stays.
 pub fn placed(url: &str, base: Option<&str>) -> String {
     match base {
         Some(base) => format!("{base}/{}", url.splitn(4, '/').nth(3).unwrap_or_default()),

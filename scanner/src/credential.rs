@@ -6,7 +6,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// An account and its credential.
 pub struct Account {
     /// The fields of the config that the entry's URLs name.
     pub settings: BTreeMap<String, String>,
@@ -24,11 +23,7 @@ pub struct Unopened {
     pub lacks_key: bool,
 }
 
-/// Opens a config and extracts the token and the settings that the entry names.
-///
-/// # Errors
-///
-/// If it does not open, or holds no access token.
+/// Opens a config and extracts the token and the settings that the entry names. It is an error if there is no access token.
 pub fn open(
     ring: &KeyRing,
     entry: &Entry,
@@ -52,7 +47,7 @@ pub fn open(
     })?;
     let token = plain
         .get_str("access_token")
-        // A header's value: whatever else stands there was never issued (RFC 6750, 2.1).
+        // It is sent in a header. No other characters are in an issued token (RFC 6750, 2.1).
         .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
         .ok_or_else(|| told("/access_token: there is none".to_owned()))?;
     let settings = entry.settings.iter().filter_map(|name| {

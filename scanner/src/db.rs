@@ -16,11 +16,10 @@ pub struct ClaimScanRuns<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ClaimScanRuns`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Claiming {
-    /// These; none: nothing is due.
+    /// Empty: nothing is due.
     Claimed { claims: Vec<Claim> },
 }
 
@@ -55,7 +54,6 @@ pub struct ReopenScanCredential<'a> {
     pub p_request_id: &'a str,
 }
 
-/// What becomes of [`ReopenScanCredential`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reopening {
@@ -96,7 +94,6 @@ pub struct SaveScanPosition<'a> {
     pub p_organizations: Option<u32>,
 }
 
-/// What becomes of [`SaveScanPosition`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Saving {
@@ -126,7 +123,6 @@ pub struct ReleaseScanRun {
     pub p_seconds: u32,
 }
 
-/// What becomes of [`ReleaseScanRun`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Releasing {
@@ -150,7 +146,6 @@ pub struct FinishScanRun<'a> {
     pub p_owner: Uuid,
     pub p_generation: i64,
     pub p_catalogue: &'a str,
-    /// Every check of the type.
     pub p_checks: &'a [CheckedBy<'a>],
     /// The results that were not saved yet.
     pub p_results: &'a [Outcome],
@@ -174,7 +169,6 @@ pub struct CheckedBy<'a> {
     pub clock: bool,
 }
 
-/// What becomes of [`FinishScanRun`].
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finishing {

@@ -20,15 +20,14 @@ const CHUNK: usize = 64 * 1024;
 /// By how much a body's buffer grows, in bytes.
 const STEP: usize = 1024 * 1024;
 
-/// An answer, its body whole.
 pub struct Received {
     pub status: u16,
-    /// The headers, by lower-case name.
+    /// By lower-case name.
     pub headers: BTreeMap<String, String>,
     pub body: Vec<u8>,
 }
 
-/// A request and its answer, bounded in time and size. Redirects are answers like any other: what the request carries must not follow them.
+/// Sends a request. The answer is bounded in time and size. Redirects are not followed, because the request carries a credential.
 pub async fn exchange(
     method: &str,
     url: &str,
@@ -64,7 +63,7 @@ async fn unbounded(
     limit: usize,
     signal: &AbortSignal,
 ) -> Result<Received, SendError> {
-    // What the SDK says of a failure may quote the URL or a header, so nothing is kept of it.
+    // The SDK's message may quote the URL or a header, so it is dropped.
     let network = |_: worker::Error| SendError::Network;
     let lines = Headers::new();
     for (name, value) in headers {
@@ -93,9 +92,9 @@ async fn unbounded(
     })
 }
 
-/// A body, read no further than to where it ends or has passed the limit; what is not read is cancelled.
+/// Reads a body to its end or the limit. At the limit it cancels the rest.
 async fn bounded(stream: &ReadableStream, limit: usize) -> Result<Vec<u8>, SendError> {
-    // Into one buffer on JavaScript's side: a chunk of its own for each read would stay in memory until the collector comes.
+    // Into one buffer on JavaScript's side: a new chunk for each read would stay in memory until the garbage is collected.
     let stream = wasm_streams::ReadableStream::from_raw(stream.clone().unchecked_into());
     let mut reader = stream
         .try_into_async_read()
@@ -114,14 +113,14 @@ async fn bounded(stream: &ReadableStream, limit: usize) -> Result<Vec<u8>, SendE
             return Err(SendError::TooLarge);
         }
         if body.capacity() < body.len() + count {
-            // By steps, not by doubling: five large bodies have to fit side by side.
+            // By steps, not by doubling: five large bodies have to fit at the same time.
             body.reserve_exact(count + body.len().min(STEP));
         }
         body.extend_from_slice(&chunk[..count]);
     }
 }
 
-/// Sends a request to the database and reads the whole answer.
+/// Sends a request to the database.
 pub async fn fetch(request: HttpRequest) -> Result<HttpResponse, SendError> {
     let headers: Vec<_> = request
         .headers
@@ -149,7 +148,7 @@ pub async fn fetch(request: HttpRequest) -> Result<HttpResponse, SendError> {
     })
 }
 
-/// Whole seconds since the epoch. On Workers the clock stands still between two requests to the outside.
+/// Seconds since the epoch. On Workers the clock advances only with I/O.
 pub fn now() -> i64 {
     (Date::now().as_millis() / 1000)
         .try_into()
@@ -160,7 +159,6 @@ pub async fn sleep(milliseconds: u32) {
     Delay::from(Duration::from_millis(milliseconds.into())).await;
 }
 
-/// Random bytes, or nothing at all.
 #[expect(clippy::disallowed_methods, reason = "this is the scanner's edge")]
 fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
@@ -168,12 +166,12 @@ fn random<const N: usize>() -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// A random UUID (RFC 9562, version 4).
+/// Version 4 (RFC 9562).
 pub fn random_uuid() -> Option<Uuid> {
     Some(uuid::Builder::from_random_bytes(random()?).into_uuid())
 }
 
-/// 64 random bits. A failing random source is no reason to say nothing: the id proves nothing.
+/// 64 random bits. If the random source fails, the id is zero: it proves nothing, and the work continues.
 pub fn request_id() -> String {
     let bytes: [u8; 8] = random().unwrap_or_default();
     bytes.iter().fold(String::new(), |mut id, byte| {
@@ -182,28 +180,26 @@ pub fn request_id() -> String {
     })
 }
 
-/// A text variable or secret of the deployment.
 pub fn variable(env: &Env, name: &str) -> Option<String> {
-    // A secret and a variable are the same to the runtime.
+    // For the runtime a secret is a variable.
     Some(env.var(name).ok()?.to_string())
 }
 
-/// The deployment's own queue, if it has one.
 pub struct Queue(worker::Queue);
 
 impl Queue {
-    /// The queue, if `wrangler.toml` binds one.
+    /// None: `wrangler.toml` binds no queue.
     pub fn of(env: &Env) -> Option<Self> {
         env.queue("WORK_QUEUE").ok().map(Self)
     }
 
-    /// Sends so many messages, all or none; whether it took them.
+    /// Sends all of so many messages, or none. Returns whether they were sent.
     pub async fn send(&self, count: usize) -> bool {
         self.0.send_batch(vec!["scan"; count]).await.is_ok()
     }
 }
 
-/// The log: one JSON line an event, so that whatever collects it can search. What goes in is codes, ids, and the details of errors.
+/// One JSON line an event. It holds codes, ids, and the details of errors.
 pub mod log {
     use serde_json::json;
 
@@ -211,7 +207,7 @@ pub mod log {
         line("error", request_id, detail);
     }
 
-    /// Something that the operator should look at, though the work went on.
+    /// For the operator to look at. The work continues.
     pub fn warning(request_id: &str, detail: &str) {
         line("warning", request_id, detail);
     }

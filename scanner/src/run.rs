@@ -28,15 +28,15 @@ const DATABASE_ANSWER: u32 = 24 << 20;
 /// Before each further attempt at a call of the database, in milliseconds.
 const PAUSES_MS: [u32; 2] = [500, 2_000];
 
-/// What all work of one invocation shares.
+/// Shared by all work of one invocation.
 pub struct Task {
     pub settings: &'static Settings,
-    /// The id that the events and the log know it by.
+    /// In events and the log.
     pub request_id: String,
     pub owner: Uuid,
 }
 
-/// The run is no longer this scanner's to work on: it has ended, or another one has it, or it can be claimed again.
+/// This scanner has lost the run: it has ended, or another scanner has it, or it can be claimed again.
 struct Over;
 
 impl Task {
@@ -73,11 +73,11 @@ impl Task {
     }
 }
 
-/// Processes one slice of a run. Returns the end to write, if the run has come to it.
+/// Processes one slice of a run. Returns the end to write, if the run is complete.
 pub async fn work<'a>(task: &'a Task, claim: Claim) -> Option<Ended<'a>> {
     let entry = checks::entry(&claim.integration_type)?;
     let claimed = Claimed { task, entry, claim };
-    // Whatever it was that ended it otherwise, the claim ends by itself, and the run is claimed again.
+    // On an error the claim expires, and the run is claimed again.
     let (checks, finish) = claimed.slice().await.ok()??;
     Some(Ended {
         claimed,
@@ -86,7 +86,6 @@ pub async fn work<'a>(task: &'a Task, claim: Claim) -> Option<Ended<'a>> {
     })
 }
 
-/// A run whose provider has answered everything.
 pub struct Ended<'a> {
     claimed: Claimed<'a>,
     checks: Vec<CheckedBy<'static>>,
@@ -106,7 +105,7 @@ struct Claimed<'a> {
 }
 
 impl Claimed<'_> {
-    /// What to finish the run with; None: a later claim continues it.
+    /// None: a later claim continues the run.
     async fn slice(&self) -> Result<Option<(Vec<CheckedBy<'static>>, Finish)>, Over> {
         let mut account = self.open(&self.claim.config).await?;
         let mut slice = Slice::new(

@@ -17,10 +17,10 @@ const LANES: usize = 5;
 const CLAIM_FOR: i64 = 40;
 /// A run whose claim is older than this, in seconds, is left to its next claim, because a slice must fit into the rest of the claim.
 const CLAIM_AGE: i64 = 90;
-/// How many invocations share the runs that this one did not get to.
+/// How many invocations share the runs that this one leaves.
 const HELPERS: usize = 20;
 
-/// How many ends of runs may wait for the database, which answers while the lanes go on.
+/// How many ended runs may wait for the database, while the lanes continue.
 const ENDS: usize = 5;
 
 enum Event<'a> {
@@ -29,7 +29,6 @@ enum Event<'a> {
     Written,
 }
 
-/// Processes the runs that are due.
 pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Option<Queue>) {
     let request_id = host::request_id();
     let (settings, owner) = match (settings, host::random_uuid()) {
@@ -53,7 +52,7 @@ pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Optio
     }
 }
 
-/// Whether something may be left.
+/// Returns whether something may be left.
 async fn work(task: &Task) -> bool {
     let begun = host::now();
     let mut active: FuturesUnordered<Pin<Box<dyn Future<Output = Event<'_>> + '_>>> =
@@ -75,7 +74,7 @@ async fn work(task: &Task) -> bool {
         let is_over = host::now() - begun >= CLAIM_FOR;
         if lanes < LANES && waiting.is_empty() && !is_claiming && !is_empty && !is_over {
             is_claiming = true;
-            // Two for each free lane: of one alone, an organization's backlog would be claimed before anybody else's.
+            // Two for each free lane. With one, an organization's backlog would be claimed before anybody else's.
             let limit = 2 * (LANES - lanes);
             active.push(Box::pin(
                 async move { Event::Claimed(claim(task, limit).await) },
@@ -105,7 +104,7 @@ async fn work(task: &Task) -> bool {
     }
 }
 
-/// Claims. None: the database does not answer; the next run of the schedule tries again.
+/// None: the database does not answer. The next run of the schedule tries again.
 async fn claim(task: &Task, limit: usize) -> Option<Vec<Claim>> {
     let call = ClaimScanRuns {
         p_owner: task.owner,

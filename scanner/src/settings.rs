@@ -1,28 +1,23 @@
-//! The settings, read once an isolate and checked whole. No client of a provider is among them: the worker keeps the tokens fresh.
+//! The settings, read once per isolate and checked as a whole. They contain no OAuth client: the worker refreshes the tokens.
 
 use platform::project::{ApiKey, Role};
 use platform::settings::{Environment, SettingError};
 use sealed::KeyRing;
 use std::collections::BTreeMap;
 
-/// All that the environment says.
 #[derive(Debug)]
 pub struct Settings {
     pub supabase_url: String,
-    /// What calls its functions.
+    /// Calls the database's functions.
     pub service_key: ApiKey,
-    /// What opens the credentials.
+    /// Opens the credentials.
     pub ring: KeyRing,
-    /// Where a type's provider is instead, by type.
+    /// Another origin for a provider, by type.
     pub base_urls: BTreeMap<&'static str, String>,
 }
 
 impl Settings {
-    /// Reads the settings through `get`, which answers None for what is unset.
-    ///
-    /// # Errors
-    ///
-    /// Which setting is missing or malformed; never its value.
+    /// `get` returns None for an unset setting. The error names the setting, and never shows its value.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
         let env = &Environment::new(&get);
         let mut base_urls = BTreeMap::new();

@@ -5,31 +5,29 @@ use crate::db::CheckedBy;
 use checks::{Answer, Bounds, Entry, Outcome, Position, Reason, Request, Run};
 use std::collections::BTreeMap;
 
-/// How many requests a slice makes.
 const REQUESTS: u32 = 900;
-/// How long it starts requests, in seconds.
+/// How long a slice starts requests, in seconds.
 const SECONDS: i64 = 40;
-/// How many results are kept in memory; what is more is saved at once.
+/// How many results are kept in memory. More are saved at once.
 const RESULTS: usize = 1_000;
-/// And how large they may be, in bytes.
+/// How large these may be, in bytes.
 const BYTES: usize = 512 * 1024;
-/// After so many seconds the position is saved in any case, so that little is asked twice.
+/// The position is saved at least this often, in seconds, so that few requests are repeated.
 const SAVE_EVERY: i64 = 15;
 
 #[derive(Debug)]
 pub enum Step {
-    /// Make this request, and hand its answer to [`Slice::take`].
+    /// Send this request, and give its answer to [`Slice::take`].
     Ask(Request),
     Save(Save),
-    /// Save this, and let the run go until then, in Unix seconds.
+    /// Save this, and release the run until then, in Unix seconds.
     LetGo(Save, i64),
-    /// Finish the run with this.
     Finish(Finish),
 }
 
 #[derive(Debug)]
 pub struct Save {
-    /// The position, as JSON text.
+    /// JSON text.
     pub position: String,
     pub results: Vec<Outcome>,
     pub requests: u32,
@@ -37,24 +35,23 @@ pub struct Save {
 
 #[derive(Debug)]
 pub struct Finish {
-    /// The results that are not saved.
+    /// Not saved yet.
     pub results: Vec<Outcome>,
     pub requests: u32,
     /// Why it ended before its end.
     pub reason: Option<String>,
 }
 
-/// A slice of a run.
 pub struct Slice<'a> {
     entry: &'a Entry,
     run: Run<'a>,
     begun: i64,
     saved_at: i64,
-    /// What the database knows, or may know: results are saved with it until none is left from before the present one.
+    /// The position that the database has, or may have. Results are saved with it until only those of the present position are left.
     position: String,
     pending: Vec<Outcome>,
     bytes: usize,
-    /// Requests that are not saved.
+    /// Not saved yet.
     requests: u32,
     asked: u32,
 }
@@ -92,7 +89,7 @@ impl<'a> Slice<'a> {
         slice
     }
 
-    /// What to do next. It is to be done before the next call.
+    /// The caller performs the step before the next call.
     pub fn next(&mut self, now: i64) -> Step {
         if self.pending.len() > RESULTS || self.bytes > BYTES {
             return Step::Save(self.save(now));
@@ -106,7 +103,6 @@ impl<'a> Slice<'a> {
         }
     }
 
-    /// Takes the answer to the request of [`next`](Self::next).
     pub fn take(&mut self, answer: Answer, now: i64) {
         self.requests += 1;
         self.asked += 1;
@@ -114,22 +110,20 @@ impl<'a> Slice<'a> {
         self.keep(outcomes);
     }
 
-    /// Whether the slice has sent a request: then the credential at hand is the one that the provider rejected.
+    /// After a request, the credential at hand is the one that the provider rejected.
     pub fn has_asked(&self) -> bool {
         self.asked > 0
     }
 
-    /// Whether the provider asked for the pause that the run is let go for, because of a rate limit.
+    /// Whether the run is released because of the provider's rate limit.
     pub fn is_limited(&self) -> bool {
         self.run.is_limited()
     }
 
-    /// Whether results are left that no save has taken.
     pub fn has_pending(&self) -> bool {
         !self.pending.is_empty()
     }
 
-    /// Lets the run go, as it is.
     pub fn let_go(&mut self, now: i64) -> Save {
         self.save(now)
     }
@@ -141,7 +135,7 @@ impl<'a> Slice<'a> {
         self.bytes = 0;
     }
 
-    /// Every check, and how much of the account it saw.
+    /// Every check, and how much of the account it covered.
     pub fn checks(&self) -> Vec<CheckedBy<'a>> {
         let incomplete = self.run.incomplete();
         checks_of(self.entry, |id| incomplete.get(id).map(word))
@@ -161,7 +155,7 @@ impl<'a> Slice<'a> {
         serde_json::to_string(self.run.position()).unwrap_or_default()
     }
 
-    /// As many results as one call takes. The position is saved with the last of them. Saved earlier, it would skip results that are not stored.
+    /// Takes as many results as one call may hold. The position is saved with the last of them. Saved earlier, it would skip results that are not stored.
     fn save(&mut self, now: i64) -> Save {
         let mut bytes = 0;
         let fits = |outcome: &&Outcome| {
@@ -196,7 +190,7 @@ impl<'a> Slice<'a> {
     }
 }
 
-/// Every check of an entry, and why a part of the account was not looked at.
+/// Every check of an entry, and why a part of the account was not checked.
 pub fn checks_of(entry: &Entry, incomplete: impl Fn(&str) -> Option<String>) -> Vec<CheckedBy<'_>> {
     let checks = entry.checks.iter().map(|check| CheckedBy {
         check_id: &check.id,
@@ -213,7 +207,7 @@ fn word(reason: &Reason) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// About as many bytes as its JSON has.
+/// About the length of its JSON, in bytes.
 fn size(outcome: &Outcome) -> usize {
     let evidence = outcome.evidence.iter();
     let evidence = evidence
@@ -249,7 +243,7 @@ mod tests {
         }
     }
 
-    /// Drives to the end of the slice: what it saved, and its last step.
+    /// Runs the slice to its end. Returns what it saved, and its last step.
     fn driven(
         slice: &mut Slice<'_>,
         mut answer: impl FnMut(&Request) -> Answer,
@@ -321,7 +315,7 @@ mod tests {
                 (_, last) => panic!("{last:?}"),
             }
         };
-        // Let go after each request, so that each slice is another scanner's.
+        // Released after each request, so that each slice is another scanner's.
         let mut position: Option<String> = None;
         let mut results = Vec::new();
         let mut now = NOW;

@@ -1,13 +1,13 @@
-//! How much memory an answer takes once it is parsed: many times its bytes, if it is made of small values. An isolate has 128 MB.
+//! Estimates the memory of a parsed answer: many times its bytes, if its values are small. An isolate has 128 MB.
 
-/// What an answer may take, in bytes.
+/// For one answer, in bytes.
 const MOST: usize = 40 << 20;
-/// About what an object, an array and an element take, in bytes, in wasm.
+/// What an object, an array and an element take in wasm, in bytes, roughly.
 const OBJECT: usize = 320;
 const ARRAY: usize = 32;
 const ELEMENT: usize = 32;
 
-/// Whether a JSON text would take more than may be had. It counts marks outside of strings, and judges nothing else.
+/// Counts the marks outside of strings.
 pub fn is_too_heavy(json: &[u8]) -> bool {
     let mut weight = json.len();
     let mut is_string = false;
@@ -15,7 +15,7 @@ pub fn is_too_heavy(json: &[u8]) -> bool {
     while let Some(byte) = bytes.next() {
         match (byte, is_string) {
             (b'"', _) => is_string = !is_string,
-            // What is escaped ends no string.
+            // An escaped quote ends no string.
             (b'\\', true) => drop(bytes.next()),
             (b'{', false) => weight += OBJECT,
             (b'[', false) => weight += ARRAY,

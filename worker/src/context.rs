@@ -22,14 +22,13 @@ use std::ops::Deref;
 /// What a function raises if the user's role in the organization may only see (docs/database.md).
 const NOT_AN_ADMIN: &str = "IK002";
 
-/// The context of every task, of a request or of the schedule.
+/// What every task uses, of a request or of the schedule.
 pub struct Task {
     pub settings: &'static Settings,
-    /// The id in responses, events and the log.
+    /// In responses, events and the log.
     pub request_id: String,
 }
 
-/// The context of a request.
 pub struct Context<'a> {
     pub task: Task,
     pub incoming: &'a Incoming,
@@ -43,7 +42,6 @@ impl Deref for Context<'_> {
     }
 }
 
-/// A user whose token was verified.
 pub struct SignedIn {
     pub user: User,
     pub token: String,
@@ -62,7 +60,7 @@ impl Context<'_> {
         Cookies::parse(&self.incoming.head.cookie)
     }
 
-    /// The signed-in user. Requests that may change something are counted, and too many are rejected.
+    /// Counts requests that may change something, and rejects too many.
     pub async fn signed_in(&self) -> Result<SignedIn> {
         let signed_in = self.authenticated().await?;
         if self.incoming.head.method.is_unsafe() {
@@ -76,7 +74,7 @@ impl Context<'_> {
         Ok(signed_in)
     }
 
-    /// The signed-in user, without the count. A request that may change something must come from our own page, or carry the token in a header.
+    /// Without the count. A request that may change something must come from our own page, or carry the token in a header.
     pub async fn authenticated(&self) -> Result<SignedIn> {
         let head = &self.incoming.head;
         let given = token_of(head, &self.cookies()?)?;
@@ -132,7 +130,7 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the request comes with a service key, valid or not.
+    /// Valid or not.
     pub fn has_service_key(&self) -> bool {
         matches!(self.given_key(), Ok(Some(_)))
     }
@@ -143,7 +141,6 @@ impl Context<'_> {
         Ok(key.filter(|_| !given.from_cookie))
     }
 
-    /// Rejects a body that says something, where there is nothing to say.
     pub async fn no_body(&self) -> Result<()> {
         #[derive(serde::Deserialize)]
         #[serde(deny_unknown_fields)]
@@ -155,7 +152,7 @@ impl Context<'_> {
         Err(ClientError::Body("expected no body, or {}").into())
     }
 
-    /// Reads the body as JSON. `expected` is the message for the client if it has another shape.
+    /// `expected` is the message for the client if the body has another shape.
     pub async fn json<T: DeserializeOwned>(&self, expected: &'static str) -> Result<T> {
         if !self.incoming.head.is_json() {
             return Err(ClientError::MediaType.into());
@@ -166,7 +163,6 @@ impl Context<'_> {
 }
 
 impl Principal {
-    /// What an organization that is not theirs is answered with.
     pub fn not_a_member(&self) -> Error {
         match self.caller.user() {
             None => ClientError::NoSuch("no such organization").into(),
@@ -176,7 +172,6 @@ impl Principal {
 }
 
 impl Task {
-    /// Seals a config for its row.
     pub fn seal(
         &self,
         organization: OrganizationId,
@@ -192,7 +187,6 @@ impl Task {
         )
     }
 
-    /// Calls a function of the database.
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome> {
         let answer = self.ask(C::NAME, call::body(call)).await?;
         Ok(call::outcome::<C>(&answer)?)

@@ -16,16 +16,14 @@ pub fn config(grant: &Grant) -> PlainConfig {
     renewed(&PlainConfig::from_map(Map::new()), grant)
 }
 
-/// The member of a config with the scopes of the grant, separated by spaces.
+/// The config's member with the granted scopes, separated by spaces.
 const SCOPE: &str = "scope";
 
-/// The scopes of a config's grant, if they are known.
 pub fn granted_scopes(config: &Map<String, Value>) -> Option<Vec<&str>> {
     let text = config.get(SCOPE)?.as_str()?;
     Some(scopes::split(text).collect())
 }
 
-/// Completes a config with its account.
 pub fn with_account(config: &PlainConfig, provider: &Provider, account: &Account) -> PlainConfig {
     let mut map = config.as_map().clone();
     map.insert(
@@ -72,7 +70,6 @@ pub fn parse_to_read(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok()
 }
 
-/// A credential of a config.
 pub fn credential(config: &PlainConfig, name: &str) -> Option<Secret> {
     config
         .get_str(name)
@@ -101,15 +98,10 @@ const VERIFIER: &str = "verifier_secret";
 /// The row that a sealed value is bound to, besides its organization. Rows of different tables never open each other's values.
 #[derive(Debug, Clone, Copy)]
 pub enum Row {
-    /// A row of `integrations`.
     Integration(IntegrationId),
-    /// A row of `oauth_transactions`.
     Transaction(TransactionId),
-    /// A row of `pending_connections`.
     Pending(PendingId),
-    /// A row of `webhook_endpoints`.
     Endpoint(EndpointId),
-    /// A row of `oauth_apps`.
     OauthApp(OauthAppId),
 }
 
@@ -142,7 +134,6 @@ impl Row {
     }
 }
 
-/// Seals a config for its row.
 pub fn seal(
     ring: &KeyRing,
     organization: OrganizationId,
@@ -162,7 +153,7 @@ pub fn seal(
         })
 }
 
-/// Opens a row's config. The error names the row, the field and the class of the fault.
+/// The error names the row, the field and the class of the fault.
 pub fn open(
     ring: &KeyRing,
     organization: OrganizationId,
@@ -173,7 +164,7 @@ pub fn open(
         .map_err(|error| not_open(row, &error))
 }
 
-/// Whether a config that does not open may open with another key.
+/// Whether another key may open the config.
 pub fn may_open_later(
     ring: &KeyRing,
     organization: OrganizationId,
@@ -189,7 +180,7 @@ pub fn may_open_later(
     })
 }
 
-/// Rewraps a row's config with the primary key. None if it is on that key already.
+/// Rewraps with the primary key. None: the config is on that key already.
 pub fn reseal(
     ring: &KeyRing,
     organization: OrganizationId,

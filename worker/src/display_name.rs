@@ -6,11 +6,10 @@ use crate::error::{ClientError, Result};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Name<'a>(&'a str);
 
-/// The longest name, in characters. The database has the same bound.
+/// In characters. The database has the same bound.
 const MAX: usize = 200;
 
 impl<'a> Name<'a> {
-    /// Parses a name and drops surrounding blanks.
     pub fn parse(text: &'a str) -> Result<Self> {
         let name = text.trim();
         let fine = !name.is_empty() && name.chars().count() <= MAX && !name.contains(confusing);

@@ -22,7 +22,6 @@ thread_local! {
 }
 
 fn settings(env: &Env) -> &'static Result<Settings, SettingError> {
-    // Leaked once per isolate.
     let read = || &*Box::leak(Box::new(Settings::read(|name| host::variable(env, name))));
     SETTINGS.with(|cell| *cell.get_or_init(read))
 }

@@ -10,10 +10,9 @@ use std::borrow::Cow;
 
 pub use platform::error::DatabaseFault;
 
-/// An error, by who is to blame.
 #[derive(Debug)]
 pub enum Error {
-    /// The request is rejected; the client can correct it.
+    /// The client can correct it.
     Client(ClientError),
     /// The authorization server, or the provider's API, failed.
     Provider {
@@ -33,21 +32,17 @@ pub enum Error {
     },
 }
 
-/// Why a request is refused. Each has one code, one status and one sentence.
+/// Each has one code, one status and one sentence, in `answer`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClientError {
-    /// No valid session or bearer token.
     Unauthorized,
-    /// E-mail or password is wrong.
     BadCredentials,
-    /// There were too many sign-ins, of the account or from the client's address.
+    /// Of the account, or from the client's address.
     TooManySignIns {
-        /// How many seconds the client must wait.
         seconds: u32,
     },
-    /// The user has made too many requests that may write.
+    /// Requests of the user that may write.
     TooManyRequests {
-        /// How many seconds the client must wait.
         seconds: u32,
     },
     /// A cross-site request, or one that a browser could send without the page.
@@ -57,157 +52,96 @@ pub enum ClientError {
     UnknownIntegration,
     /// The pending connection has expired, or is already stored or discarded.
     UnknownChoice,
-    /// The path exists, the method does not.
     Method {
-        /// The methods that do, as the Allow header lists them.
+        /// As the Allow header lists them.
         allow: String,
     },
-    /// A parameter is malformed: what was expected.
+    /// A parameter is malformed. The text says what was expected.
     Invalid(&'static str),
-    /// The body is not JSON of the expected structure: what was expected.
+    /// The body has another structure. The text says what was expected.
     Body(&'static str),
-    /// A field of the credentials is missing or malformed: which one, and what was expected.
+    /// A field of the credentials is missing or malformed. The text says which, and what was expected.
     Fields(String),
-    /// The body is larger than the limit.
     TooLarge,
-    /// The body is not `application/json`.
     MediaType,
-    /// The integration type is unknown or not configured here.
     UnknownProvider,
-    /// The user is not a member of the organization.
     NotAMember,
-    /// The user has too many connections open.
+    /// The user's unfinished connections.
     TooMany,
-    /// The user declined at the provider.
     Declined,
-    /// The flow is unknown, expired, or already used.
     UnknownFlow,
-    /// The flow was started in another browser or by another user.
     ForeignFlow,
-    /// The callback names another issuer than the one that was asked.
+    /// RFC 9207.
     WrongIssuer,
-    /// The grant covers no account.
     NoAccounts,
-    /// The integration has no refresh token.
     NotRefreshable,
-    /// The user authorized another account than the integration's.
     AccountMismatch,
-    /// The provider names another account for an imported credential than the program does.
+    /// As `AccountMismatch`, of an import.
     OtherAccount,
-    /// An imported credential covers several accounts, and the program names none.
     SeveralAccounts,
-    /// The account of an import is connected already, and is not to be replaced.
     AlreadyConnected,
-    /// The account of an import is connected with an organization's own OAuth app.
     OwnOauthApp,
-    /// Nobody can say whose credential of this type it is.
     NotImportable,
-    /// An import has no live access token, and redeeming its refresh token would end it for the source.
     NotRedeemed,
-    /// The row that an import would replace is being refreshed.
     RefreshInProgress,
-    /// A grant of an import's account is queued for revocation.
     RevocationPending,
-    /// Newer credentials of the same account were stored meanwhile.
     NewerCredentials,
-    /// The integration has no recorded account, so it cannot be reconnected.
     AccountUnknown,
-    /// The service key lacks a scope.
     MissingScope(Scope),
-    /// The service key acts for another organization.
     ForeignOrganization,
-    /// The organization, or the service key, has too many unfinished connect sessions.
+    /// Of the organization, or of the service key.
     TooManyConnectSessions,
-    /// A browser may not return to this URL.
     ReturnUrl,
-    /// A session asks for a scope that the operator does not request.
     ScopesNotAllowed,
-    /// The session does not allow this integration type.
     TypeNotAllowed,
-    /// The link of a connect session was opened before.
     LinkUsed,
-    /// The link of a connect session was not opened in time.
     LinkExpired,
-    /// The connect session no longer accepts what was asked.
     ConnectSessionOver,
-    /// The browser of the connect session has not returned yet.
     ConnectSessionNotReady,
-    /// The connect session was completed before.
     ConnectSessionCompleted,
-    /// The cursor of an export is from before a restore of the database.
     UnknownCursor,
-    /// The code or the verifier of a completion is wrong.
     WrongCompletion,
-    /// The user may only see what the organization has.
     NotAnAdmin,
-    /// The user does not own the organization.
     NotTheOwner,
-    /// No such service key, or not the caller's.
     UnknownServiceKey,
-    /// The organization has the maximum number of service keys.
     TooManyServiceKeys,
-    /// The user must authorize again before the credential can be used.
     NeedsReauthorization,
-    /// The organization has several integrations of the type.
     SeveralIntegrations,
-    /// This deployment hands out sealed credentials only.
     PlaintextDisabled,
-    /// Another integration has the name.
     NameTaken,
-    /// The integration cannot be checked: the provider offers no request for it.
     NotCheckable,
-    /// The provider accepts no requests for now.
     ProviderPaused {
-        /// For how many seconds.
         seconds: u32,
     },
     /// The provider limits token requests, and the code was sent already.
     CodeSpent {
-        /// The next connection may be started in so many seconds.
         seconds: u32,
     },
-    /// No such run of the scanner, finding or mute, or not the caller's: which.
+    /// No such run of the scanner, finding or mute, or not the caller's. The text says which.
     NoSuch(&'static str),
-    /// Nothing is checked of this integration type.
     NotAssessable,
-    /// The credential does not work any more, so nothing can be scanned.
     ReconnectRequired,
-    /// The user has started too many scans.
     TooManyScans {
-        /// How many seconds the client must wait.
         seconds: u32,
     },
-    /// The organization has the maximum number of mutes.
     TooManyMutes,
-    /// Not a valid cron expression.
+    /// Not a valid cron expression. The text says why.
     Schedule(&'static str),
-    /// No such webhook, or not the caller's; or no such event of it.
     UnknownWebhook,
-    /// The organization has the maximum number of webhooks.
     TooManyWebhooks,
-    /// Webhooks may not be sent to this URL.
     BadUrl,
     WebhookDisabled,
-    /// The provider rejects the credentials.
     CredentialsRefused,
-    /// The user has tried too many credentials.
     TooManyAttempts {
-        /// How many seconds the client must wait.
         seconds: u32,
     },
-    /// The type is connected with credentials, not by OAuth.
     ConnectsByCredentials,
-    /// The type is connected by OAuth, not with credentials.
     ConnectsByOauth,
-    /// No such OAuth app, or not the caller's, or of another organization or type than the connection.
     UnknownApp,
-    /// The organization, or the deployment, has an app of this type with this client id.
     AppExists,
-    /// The organization has the maximum number of OAuth apps.
     TooManyApps,
-    /// Something needs the OAuth app: what.
+    /// The text says what needs the app.
     AppInUse(String),
-    /// The secret of the organization's own OAuth app does not open.
     AppUnreadable,
 }
 
@@ -563,7 +497,7 @@ impl ClientError {
 }
 
 impl Error {
-    /// The HTTP status, the stable code and the message for the client.
+    /// The HTTP status, the stable code, and the message for the client.
     pub fn answer(&self) -> (u16, &'static str, &'static str) {
         match self {
             Self::Client(refusal) => refusal.answer(),
@@ -618,14 +552,12 @@ impl Error {
         }
     }
 
-    /// A provider's error with a fixed description.
     pub const fn provider(detail: &'static str) -> Self {
         Self::Provider {
             detail: Cow::Borrowed(detail),
         }
     }
 
-    /// An invalid response of Supabase.
     pub fn database_answer(detail: impl Into<String>) -> Self {
         DatabaseError::invalid(detail).into()
     }
@@ -634,7 +566,6 @@ impl Error {
         DatabaseError::no_answer(what, error).into()
     }
 
-    /// Supabase responded with an error.
     pub fn refused(what: &str, status: u16, body: &str) -> Self {
         DatabaseError::refused(what, status, body).into()
     }

@@ -31,7 +31,7 @@ id! {
     UserId, "the user's id must be a UUID"
 }
 id! {
-    /// An organization. A user's personal organization has the user's id.
+    /// A user's personal organization has the user's id.
     OrganizationId, "organization_id must be a UUID"
 }
 id! {
@@ -39,11 +39,9 @@ id! {
     IntegrationId, "the integration's id must be a UUID"
 }
 id! {
-    /// A service key.
     ServiceKeyId, "the service key's id must be a UUID"
 }
 id! {
-    /// A connect session.
     ConnectSessionId, "the connect session's id must be a UUID"
 }
 id! {
@@ -56,7 +54,6 @@ id! {
 }
 
 id! {
-    /// A queued revocation.
     RevocationId, "the revocation's id must be a UUID"
 }
 id! {
@@ -77,11 +74,9 @@ id! {
     AssessmentId, "the assessment's id must be a UUID"
 }
 id! {
-    /// A finding.
     FindingId, "the finding's id must be a UUID"
 }
 id! {
-    /// A mute of findings.
     MuteId, "the mute's id must be a UUID"
 }
 
@@ -91,7 +86,6 @@ impl OrganizationId {
 }
 
 impl UserId {
-    /// The user's personal organization.
     pub fn personal_organization(self) -> OrganizationId {
         OrganizationId(self.0)
     }

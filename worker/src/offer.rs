@@ -6,7 +6,6 @@ use sealed::{PlainConfig, Secret};
 use std::borrow::Cow;
 use std::ops::Deref;
 
-/// An offered type of integration.
 #[derive(Debug)]
 pub enum Offer {
     /// Connected by OAuth, with an app at the provider.
@@ -15,9 +14,7 @@ pub enum Offer {
     Credentials(Provider),
 }
 
-/// An OAuth client at a provider's token endpoint.
 pub enum ClientOf<'a> {
-    /// The deployment's own app.
     Deployment(&'a Client),
     /// An organization's own app, or a user's own client.
     Own(Box<Client>),
@@ -25,9 +22,7 @@ pub enum ClientOf<'a> {
 
 /// The offer behind one grant.
 pub enum OfferOf<'a> {
-    /// What the deployment offers.
     Deployment(&'a Offer),
-    /// An organization's own app.
     Own(Box<Offer>),
 }
 
@@ -45,7 +40,6 @@ pub struct OauthType {
     pub redirect_uri: String,
 }
 
-/// An app at a provider.
 pub struct App {
     pub client_id: String,
     pub secret: Secret,
@@ -56,7 +50,6 @@ pub struct App {
 }
 
 impl OauthType {
-    /// The client that an app is.
     pub fn client(&self, app: App) -> Client {
         Client {
             provider: self.provider.clone().of_app(&app.client_id, &app.slug),
@@ -80,7 +73,7 @@ impl OauthType {
 }
 
 impl Offer {
-    /// The provider, with the endpoints that the settings configure.
+    /// With the endpoints that the settings configure.
     pub fn provider(&self) -> &Provider {
         match self {
             Self::OAuth(client) => &client.provider,
@@ -96,7 +89,7 @@ impl Offer {
         }
     }
 
-    /// The client that requests this account's tokens, if it has tokens.
+    /// None: the account has no tokens that a client requests.
     pub fn client(&self, config: &PlainConfig) -> Option<ClientOf<'_>> {
         match self {
             Self::OAuth(client) => Some(ClientOf::Deployment(client)),
@@ -127,7 +120,7 @@ impl Deref for ClientOf<'_> {
 }
 
 impl<'a> OfferOf<'a> {
-    /// The client that requests this account's tokens, if it has tokens.
+    /// None: the account has no tokens that a client requests.
     pub fn into_client(self, config: &PlainConfig) -> Option<ClientOf<'a>> {
         match self {
             Self::Deployment(offer) => offer.client(config),

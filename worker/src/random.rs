@@ -15,7 +15,6 @@ impl RandomToken {
         Self(BASE64_URL_SAFE_NO_PAD.encode(bytes).into())
     }
 
-    /// Parses a token that a browser sent back.
     pub fn parse(text: &str) -> Option<Self> {
         let valid = text.len() == 43
             && text
@@ -28,18 +27,17 @@ impl RandomToken {
         self.0.expose()
     }
 
-    /// SHA-256 as lower-case hex, which the database stores.
+    /// SHA-256 as lower-case hex: what the database stores.
     pub fn hash(&self) -> String {
         hex(&Sha256::digest(self.expose().as_bytes()))
     }
 }
 
-/// SHA-256 as base64url: the PKCE challenge (RFC 7636, 4.2).
+/// The PKCE challenge (RFC 7636, 4.2).
 pub fn sha256_base64url(text: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(text.as_bytes()))
 }
 
-/// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()

@@ -100,7 +100,7 @@ routes! {
     Replay: Post "/api/webhooks/:id/deliveries/:event_id/replay" => webhooks::endpoints::replay(id, event_id);
 }
 
-/// The most parameters of a path.
+/// The most that a path has.
 const PARAMETERS: usize = 2;
 
 /// A route, and the raw parameters of the path.

@@ -22,7 +22,6 @@ pub struct Settings {
     pub jwt_issuer: String,
     /// The secret of HS256 tokens, for projects that still sign with one.
     pub jwt_secret: Option<Secret>,
-    /// The keys that seal credentials.
     pub ring: KeyRing,
     /// The types that can be connected with the deployment's app or with credentials, in the order in which the page shows them.
     pub offers: Vec<Offer>,
@@ -34,11 +33,11 @@ pub struct Settings {
     pub plaintext_credentials: bool,
     /// Whether each request leaves a line in the log, and not only those that fail (`REQUEST_LOG`).
     pub request_log: bool,
-    /// The origins to which the browser of a connect session may return (`RETURN_ORIGINS`).
+    /// Where the browser of a connect session may return to (`RETURN_ORIGINS`).
     pub return_origins: Vec<String>,
     /// Whether webhooks may go to this machine: for development.
     pub webhook_loopback: bool,
-    /// How many days events are kept (`EVENT_RETENTION_DAYS`).
+    /// `EVENT_RETENTION_DAYS`.
     pub event_retention_days: u32,
     /// The key that hashes accounts and addresses whose attempts are counted.
     pub subject_key: SubjectKey,
@@ -104,13 +103,11 @@ impl Settings {
         })
     }
 
-    /// The offer of this type.
     pub fn offer(&self, kind: &str) -> Option<&Offer> {
         let mut offers = self.offers.iter();
         offers.find(|offer| offer.provider().kind == kind)
     }
 
-    /// The type, which must be connected by OAuth.
     pub fn oauth_type(&self, kind: &str) -> Result<&OauthType, ClientError> {
         let mut types = self.oauth_types.iter();
         let found = types.find(|known| known.provider.kind == kind);
@@ -120,12 +117,11 @@ impl Settings {
         })
     }
 
-    /// The provider of a type that somebody may have connected.
+    /// Also of a type that only an organization's own app connects.
     pub fn provider(&self, kind: &str) -> Option<&Provider> {
         self.providers().find(|provider| provider.kind == kind)
     }
 
-    /// Every provider of such a type.
     pub fn providers(&self) -> impl Iterator<Item = &Provider> {
         let oauth = self.oauth_types.iter().map(|known| &known.provider);
         let others = self.offers.iter().filter_map(|offer| match offer {
@@ -135,7 +131,6 @@ impl Settings {
         oauth.chain(others)
     }
 
-    /// The deployment's app of this type, which must be offered and connected by OAuth.
     pub fn client(&self, kind: &str) -> Result<&Client, ClientError> {
         match self.offer(kind).ok_or(ClientError::UnknownProvider)? {
             Offer::OAuth(client) => Ok(client),
@@ -143,7 +138,6 @@ impl Settings {
         }
     }
 
-    /// The offer of this type, which must be connected with credentials.
     pub fn direct(&self, kind: &str) -> Result<&Offer, ClientError> {
         match self.offer(kind).ok_or(ClientError::UnknownProvider)? {
             Offer::OAuth(_) => Err(ClientError::ConnectsByOauth),
@@ -187,7 +181,6 @@ fn event_retention_days(env: &Environment<'_>) -> Result<u32, SettingError> {
     days.ok_or_else(|| SettingError::malformed(NAME, "a number from 30 to 36500"))
 }
 
-/// The provider with its configured endpoints.
 fn based(env: &Environment<'_>, provider: Provider) -> Result<Provider, SettingError> {
     Ok(match env.base_url(&provider.kind)? {
         Some(base) => provider.at(&base),
@@ -195,7 +188,6 @@ fn based(env: &Environment<'_>, provider: Provider) -> Result<Provider, SettingE
     })
 }
 
-/// The deployment's app of a type, if it has one.
 fn app(env: &Environment<'_>, provider: &Provider) -> Result<Option<App>, SettingError> {
     let prefix = provider.kind.to_ascii_uppercase();
     let name = |suffix: &str| format!("{prefix}_{suffix}");

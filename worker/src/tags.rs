@@ -6,7 +6,7 @@ use crate::error::{ClientError, Result};
 const TAGS_MAX: usize = 20;
 const CHARACTERS_MAX: usize = 64;
 
-/// Checks the bounds of the table.
+/// The bounds are the table's.
 pub fn check(tags: &[String]) -> Result<()> {
     if tags.len() > TAGS_MAX || !tags.iter().all(|tag| is_tag(tag)) {
         return Err(ClientError::Invalid(

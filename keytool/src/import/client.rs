@@ -7,13 +7,12 @@ use super::outcome::{Code, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::web::Server;
 
-/// The route.
 const PATH: &str = "/api/integrations/import";
 /// The pauses before a request is repeated whose outcome is unknown, in seconds. A repeated import stores nothing twice.
 const PAUSES: [u64; 5] = [1, 2, 5, 10, 20];
 /// The longest wait that the worker may ask for, in seconds. A provider that wants more costs this line only.
 const WAIT_MAX: u64 = 900;
-/// How often a line waits. The limit of a key ends after a minute, but others wait for it too.
+/// How often a line waits. A key's limit ends after a minute, but other lines wait for it too.
 const WAITS_MAX: u32 = 20;
 /// The largest answer that is read.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -26,7 +25,6 @@ pub struct Client {
     pub replace: bool,
 }
 
-/// An answer of the worker.
 struct Answer {
     status: u16,
     retry_after: Option<u64>,

@@ -3,7 +3,6 @@ use serde_json::json;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-/// A connection to import.
 #[derive(Debug)]
 pub struct Entry {
     pub organization: Uuid,
@@ -19,7 +18,7 @@ pub struct Entry {
 impl Entry {
     /// The body of the request. None: it is larger than the worker takes.
     pub fn body(&self, replace: bool) -> Option<Zeroizing<Vec<u8>>> {
-        /// The worker's own bound.
+        /// The worker's bound.
         const MAX: usize = 16 * 1024;
         let credential = serde_json::to_string(self.credential.as_map()).map(Zeroizing::new);
         let rest = json!({

@@ -1,7 +1,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// What became of a line.
 #[derive(Debug)]
 pub enum Outcome {
     Imported {

@@ -30,13 +30,11 @@ impl Format {
         self == Self::N8n
     }
 
-    /// What is counted.
     pub fn unit(self) -> &'static str {
         if self.is_array() { "entry" } else { "line" }
     }
 }
 
-/// How a file is read.
 pub struct Source {
     pub format: Format,
     /// The integration types, by the source's names. A name that is missing is the type.
@@ -49,7 +47,6 @@ pub struct Source {
     pub ring: Option<KeyRing>,
 }
 
-/// What a format says of a connection.
 #[derive(Default)]
 pub struct Found {
     pub organization: Option<String>,

@@ -76,7 +76,6 @@ pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Re
     ))
 }
 
-/// Lifts the fence.
 pub async fn lift(session: &Session) -> Result<()> {
     let answer = retry_while_busy(session, Function::LiftFence).await?;
     let sentence = match outcome(&answer) {

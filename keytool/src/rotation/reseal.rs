@@ -6,7 +6,6 @@ use serde_json::{Map, Value};
 use super::finding::Finding;
 use crate::config;
 
-/// The decision about a row.
 #[derive(Debug, PartialEq)]
 pub enum Verdict {
     /// Nothing to do: it is sealed with the primary key, or nothing in it is sealed.

@@ -80,7 +80,7 @@ pub async fn retire(
     Ok(())
 }
 
-/// Those of these keys that something was ever sealed with. The others have nothing to retire, and that is said.
+/// Returns the keys that something was ever sealed with. The others have nothing to retire, which it reports.
 pub async fn used(session: &Session, kids: &[Kid]) -> Result<Vec<Kid>> {
     let registry = session.registry().await?;
     let (used, unused): (Vec<Kid>, Vec<Kid>) = kids
@@ -95,7 +95,6 @@ pub async fn used(session: &Session, kids: &[Kid]) -> Result<Vec<Kid>> {
     Ok(used)
 }
 
-/// Takes back that a key was retired.
 pub async fn unretire(session: &Session, kid: Kid, confirm: ConfirmArgs) -> Result<()> {
     if !session.registry().await?.is_retired(kid) {
         return Err(not_retired(kid));

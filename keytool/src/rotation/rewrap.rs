@@ -126,7 +126,7 @@ struct Rewrap<'a> {
     recorded: RefCell<BTreeSet<Kid>>,
 }
 
-/// All passes together; `findings` are those of the last one.
+/// Of all passes together; `findings` are those of the last one.
 struct Total {
     passes: u32,
     written: u64,

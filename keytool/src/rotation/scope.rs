@@ -70,7 +70,6 @@ impl Scope {
         })
     }
 
-    /// The first page.
     pub fn start(&self) -> Page {
         let (after, until) = self.shard.map_or((None, None), Shard::bounds);
         Page {

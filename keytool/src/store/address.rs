@@ -10,7 +10,6 @@ use super::tls::{self, Authorities};
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::DATABASE_URL;
 
-/// A parsed `DATABASE_URL`.
 pub struct DirectAddress {
     pub config: Config,
     pub tls: MakeRustlsConnect,

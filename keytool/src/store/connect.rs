@@ -17,7 +17,6 @@ pub enum Connector {
     Rest(Arc<RestAddress>),
 }
 
-/// Which database a command works on, and how it is reached.
 pub struct Target {
     /// Host and database, without any password.
     pub database: String,
@@ -62,7 +61,6 @@ impl Connector {
         Ok(Self::Rest(Arc::new(address)))
     }
 
-    /// Which database this is.
     pub fn target(&self) -> Target {
         match self {
             Self::Direct(address) => Target {

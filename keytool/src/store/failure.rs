@@ -2,7 +2,6 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// A failed call of the database.
 #[derive(Clone, Debug)]
 pub struct Failure {
     pub cause: Cause,
@@ -31,7 +30,6 @@ pub enum Cause {
     Unauthenticated,
     /// The fence of a rotation does not allow the key that the rows were sealed with.
     Fenced,
-    /// Any other rejection.
     Refused,
 }
 

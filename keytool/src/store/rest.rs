@@ -16,7 +16,6 @@ use crate::web::Server;
 /// The largest response that is read. The database cuts a page of rows long before.
 const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
-/// A parsed `SUPABASE_URL` and service key.
 pub struct RestAddress {
     server: Server,
     key: Zeroizing<String>,
@@ -40,7 +39,6 @@ impl RestAddress {
         &self.server.base
     }
 
-    /// Calls a function and reads its response.
     fn post(&self, function: &str, body: &[u8]) -> Result<Vec<u8>, Failure> {
         let Server { agent, base } = &self.server;
         let mut request = agent

@@ -21,14 +21,12 @@ pub trait Rows {
     fn call<'a>(&'a self, function: Function<'a>) -> Answer<'a, Value>;
 }
 
-/// The rows to read next.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// Rows after this id; from the first one if `None`.
     pub after: Option<Uuid>,
     /// Up to this id, inclusive.
     pub until: Option<Uuid>,
-    /// The most rows to return.
     pub limit: u16,
     /// The most rows to scan; `limit` if `None`.
     pub scan_limit: Option<u16>,
@@ -37,7 +35,6 @@ pub struct Page {
     pub organization: Option<Uuid>,
 }
 
-/// A row that was scanned.
 #[derive(Debug)]
 pub struct Row {
     pub id: Uuid,
@@ -117,7 +114,6 @@ pub enum Function<'a> {
     },
 }
 
-/// A service key that is about to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewServiceKey<'a> {
     /// `None`: of all organizations.

@@ -7,15 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "Arguments", from = "Arguments")]
 pub enum Caller {
-    /// The worker itself.
     Worker,
     User(UserId),
-    /// A program with a service key.
     ServiceKey(ServiceKeyId),
 }
 
 impl Caller {
-    /// The user, if it is one.
     pub fn user(self) -> Option<UserId> {
         match self {
             Self::User(id) => Some(id),
@@ -23,7 +20,6 @@ impl Caller {
         }
     }
 
-    /// The service key, if it is one.
     pub fn service_key(self) -> Option<ServiceKeyId> {
         match self {
             Self::ServiceKey(id) => Some(id),

@@ -3,9 +3,8 @@
 use crate::error::{ClientError, Result};
 use crate::ids::ConnectSessionId;
 
-/// The session: the user's token.
+/// Holds the user's token.
 pub const SESSION: &str = "__Host-session";
-/// The session's refresh token.
 pub const REFRESH: &str = "__Host-session-refresh";
 /// A sign-in at a provider that has begun: its PKCE verifier, and where the browser goes in the end.
 pub const SIGN_IN: &str = "__Host-sign-in";
@@ -14,7 +13,7 @@ const COOKIE_MAX: usize = 4_000;
 /// A longer Cookie header is not ours.
 const HEADER_MAX: usize = 32 * 1024;
 
-/// The name of the cookie that binds a flow to the browser. It contains the flow's state, so that several flows can be open.
+/// Binds a flow to the browser. The name contains the hash of the flow's state, so that several flows can be open.
 pub fn flow_name(state_hash: &str) -> String {
     format!("__Host-flow-{}", state_hash.get(..16).unwrap_or(state_hash))
 }
@@ -24,12 +23,11 @@ pub fn session_flow_name(state_hash: &str) -> String {
     flow_name(state_hash).replace("-flow-", "-session-flow-")
 }
 
-/// The name of the cookie that binds a connect session to the browser that opened its link.
+/// Binds a connect session to the browser that opened its link.
 pub fn connect_session_name(id: ConnectSessionId) -> String {
     format!("__Host-connect-{id}")
 }
 
-/// The cookies of a request.
 #[derive(Debug)]
 pub struct Cookies<'a>(&'a str);
 
@@ -44,7 +42,7 @@ impl<'a> Cookies<'a> {
         Ok(Self(header))
     }
 
-    /// The value of a cookie. A duplicate may have been injected (cookie tossing), so both are rejected.
+    /// A duplicate may have been injected (cookie tossing), so both are rejected.
     pub fn get(&self, name: &str) -> Result<Option<&'a str>> {
         let mut values = self
             .0
@@ -63,7 +61,7 @@ impl<'a> Cookies<'a> {
     }
 }
 
-/// A Set-Cookie value. SameSite=Lax, because the provider's redirect back to us is a navigation from another site.
+/// SameSite=Lax, because the provider's redirect back to us is a navigation from another site.
 pub fn set(name: &str, value: &str, max_age_seconds: i64) -> Result<String> {
     if name.len() + value.len() > COOKIE_MAX {
         return Err(ClientError::Invalid(
@@ -76,7 +74,6 @@ pub fn set(name: &str, value: &str, max_age_seconds: i64) -> Result<String> {
     ))
 }
 
-/// A Set-Cookie value that deletes the cookie.
 pub fn clear(name: &str) -> String {
     format!("{name}=; Path=/; Max-Age=0; Secure; HttpOnly; SameSite=Lax")
 }

@@ -22,11 +22,9 @@ const UNDER_WAY_MS: f64 = 9_000.0;
 /// The most keys that are read. A project has two or three.
 const KEYS_MAX: usize = 16;
 
-/// A public key that can verify tokens.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Jwk {
     pub kid: String,
-    /// Its algorithm.
     pub algorithm: Algorithm,
     /// The JWK itself, for WebCrypto.
     pub json: String,
@@ -83,34 +81,29 @@ fn is_long_enough(modulus: &str) -> bool {
     digits > 256 || digits == 256 && first.is_some_and(|byte| *byte >= 0x80)
 }
 
-/// When keys were fetched. Times are milliseconds since the epoch.
+/// Times are milliseconds since the epoch.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Timing {
-    /// The last successful fetch.
     pub fetched_at: Option<f64>,
-    /// The start of the last fetch, successful or not.
     pub attempted_at: Option<f64>,
-    /// Whether that fetch is still running.
     pub under_way: bool,
 }
 
-/// The decision about a token's key id.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Use the cached keys: one has this id.
+    /// A cached key has this id.
     Use,
-    /// Fetch the keys.
     Fetch,
-    /// Another request is fetching: wait, then decide again.
+    /// Another request is fetching. Decide again after it.
     Wait,
-    /// The cached keys are fresh and none has this id: reject the token.
+    /// The cached keys are fresh, and none has this id.
     Refuse,
     /// There are no keys, and the last fetch has just failed.
     Unavailable,
 }
 
 impl Timing {
-    /// Decides, given whether a cached key has the id.
+    /// `holds`: a cached key has the id. `now`: milliseconds since the epoch.
     pub fn decide(&self, holds: bool, now: f64) -> Decision {
         let within =
             |moment: Option<f64>, span: f64| moment.is_some_and(|moment| now - moment < span);

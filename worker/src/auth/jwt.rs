@@ -25,7 +25,6 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Reads the name in a token's header or in a JWK.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
             "HS256" => Some(Self::Hs256),
@@ -39,11 +38,8 @@ impl Algorithm {
 /// A token whose signature is not verified yet. Its claims are private until then.
 #[derive(Debug)]
 pub struct Unverified {
-    /// The algorithm in its header.
     pub algorithm: Algorithm,
-    /// The key id in its header.
     pub kid: Option<String>,
-    /// The signature.
     pub signature: Vec<u8>,
     /// The length of the signed part, in bytes.
     pub signed: usize,
@@ -53,11 +49,11 @@ pub struct Unverified {
 /// A user, from a verified token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct User {
-    /// `sub`.
+    /// The claim `sub`.
     pub id: UserId,
-    /// `email`, for the page only.
+    /// For the page only.
     pub email: Option<String>,
-    /// `exp`: seconds since the epoch.
+    /// Seconds since the epoch.
     pub expires_at: i64,
 }
 
@@ -75,7 +71,7 @@ struct Claims {
     is_anonymous: Option<bool>,
 }
 
-/// A string or a list of strings.
+/// A string or a list of strings (RFC 7519, 4.1.3).
 #[derive(Deserialize, Debug)]
 #[serde(untagged)]
 enum Audience {
@@ -83,15 +79,14 @@ enum Audience {
     Many(Vec<String>),
 }
 
-/// The longest accepted token, in bytes.
+/// In bytes.
 const TOKEN_MAX: usize = 8 * 1024;
-/// The longest accepted kid.
+/// In bytes.
 const KID_MAX: usize = 128;
-/// The accepted clock difference, in seconds.
+/// The tolerated clock difference, in seconds (RFC 7519, 4.1.4).
 const LEEWAY: f64 = 30.0;
 
 impl Unverified {
-    /// Parses a token.
     pub fn parse(token: &str) -> Result<Self> {
         Self::read(token).ok_or(ClientError::Unauthorized.into())
     }

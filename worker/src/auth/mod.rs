@@ -23,14 +23,14 @@ use crate::error::{ClientError, Result};
 use crate::http::RequestHead;
 use cookies::Cookies;
 
-/// A token of a request, not yet verified.
+/// Not verified yet.
 pub struct RequestToken {
     pub token: String,
-    /// Whether the browser added it by itself. Then the request must prove that our own page made it.
+    /// The browser adds a cookie by itself, so the request must prove that our own page made it.
     pub from_cookie: bool,
 }
 
-/// The token of a request. An Authorization header wins over the cookie, because a page of another site cannot set one.
+/// An Authorization header wins over the cookie, because a page of another site cannot set one.
 pub fn token_of(head: &RequestHead, cookies: &Cookies<'_>) -> Result<RequestToken> {
     if !head.authorization.is_empty() {
         let (scheme, token) = head

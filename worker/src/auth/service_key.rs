@@ -3,69 +3,60 @@
 use crate::random::RandomToken;
 use serde::{Deserialize, Serialize};
 
-/// How every key begins, so that people and secret scanners know one when they see it.
+/// People and secret scanners recognize a key by it.
 const START: &str = "sik_";
-/// How much of a key is shown in lists.
+/// In characters.
 const SHOWN: usize = 8;
 
 /// A service key: `sik_` and 256 random bits in base64url.
 pub struct ServiceKey(RandomToken);
 
 impl ServiceKey {
-    /// From random bytes.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(RandomToken::from_bytes(bytes))
     }
 
-    /// Reads one; None: it is something else, for example a user's token.
+    /// None: the text is something else, for example a user's token.
     pub fn parse(text: &str) -> Option<Self> {
         RandomToken::parse(text.strip_prefix(START)?).map(Self)
     }
 
-    /// The text.
     pub fn expose(&self) -> String {
         format!("{START}{}", self.0.expose())
     }
 
-    /// Its beginning, by which its owner knows it again.
+    /// Shown in lists, so that its owner recognizes it.
     pub fn prefix(&self) -> String {
         self.expose().chars().take(SHOWN).collect()
     }
 
-    /// SHA-256 of its random part as lower-case hex: what the database knows of it.
+    /// SHA-256 of its random part as lower-case hex: all that the database stores of it.
     pub fn hash(&self) -> String {
         self.0.hash()
     }
 }
 
-/// What a service key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// Look at connections, without their credentials.
+    /// Without their credentials.
     #[serde(rename = "connections:read")]
     ConnectionsRead,
-    /// Read live credentials.
     #[serde(rename = "connections:credentials")]
     ConnectionsCredentials,
-    /// Change and end connections.
     #[serde(rename = "connections:write")]
     ConnectionsWrite,
-    /// Store tokens that come from elsewhere.
     #[serde(rename = "connections:import")]
     ConnectionsImport,
-    /// Start connect sessions.
     #[serde(rename = "connect_sessions:write")]
     ConnectSessionsWrite,
-    /// Manage webhooks.
     #[serde(rename = "webhooks:manage")]
     WebhooksManage,
-    /// Read what the scanner finds.
     #[serde(rename = "findings:read")]
     FindingsRead,
 }
 
 impl Scope {
-    /// What a caller without it reads.
+    /// The message for a caller without it.
     pub const fn missing(self) -> &'static str {
         match self {
             Self::ConnectionsRead => "this service key lacks the scope connections:read",

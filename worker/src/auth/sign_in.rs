@@ -103,7 +103,7 @@ fn is_token_hash(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 
-/// Verifies the token of a new session. Returns its user, and its cookies.
+/// Returns the user and the cookies of a new session.
 pub async fn session(
     context: &Context<'_>,
     access: &Secret,
@@ -162,7 +162,6 @@ async fn by_link(
     Ok((access, refresh))
 }
 
-/// Clears the count of an account that has signed in.
 async fn forgive(context: &Context<'_>, email: &str) {
     let settings = context.settings;
     let call = ForgiveSignIns {
@@ -236,7 +235,6 @@ pub async fn who_am_i(context: &Context<'_>) -> Result<Response> {
     Ok(Response::json(200, &body))
 }
 
-/// Ends a session at Supabase Auth.
 async fn end(context: &Context<'_>, token: &str) {
     let request = supabase::logout_request(&context.settings.supabase, token);
     if !matches!(host::fetch(&request).await, Ok(answer) if matches!(answer.status, 200 | 204)) {

@@ -74,7 +74,6 @@ pub async fn callback(context: &Context<'_>) -> Result<Response> {
     Ok(response.with_cookies(cookies))
 }
 
-/// A sign-in that this browser has begun.
 struct Begun {
     verifier: RandomToken,
     path: String,

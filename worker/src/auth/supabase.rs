@@ -11,22 +11,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// The tokens of a session.
 #[derive(Deserialize)]
 pub struct Tokens {
-    /// The user's token (a JWT).
+    /// A JWT.
     #[serde(deserialize_with = "json::secret")]
     pub access_token: Secret,
-    /// The refresh token.
     #[serde(deserialize_with = "json::secret")]
     pub refresh_token: Secret,
 }
 
 /// The largest accepted response, in bytes: a user with all metadata, or the project's keys.
 const LIMIT: u32 = 64 * 1024;
-/// The longest accepted code of a sign-in, in bytes. Supabase Auth's is a UUID.
+/// In bytes. Supabase Auth's is a UUID.
 const CODE_MAX: usize = 512;
-/// The most providers that the page shows.
 const PROVIDERS_MAX: usize = 30;
 
 fn request(
@@ -43,7 +40,6 @@ fn request(
     }
 }
 
-/// Builds the sign-in with e-mail and password.
 pub fn password_request(
     project: &Project,
     email: &str,
@@ -54,7 +50,7 @@ pub fn password_request(
     forwarded(project, "/auth/v1/token?grant_type=password", client, body)
 }
 
-/// Builds the request for a one-time code by e-mail. It creates no user.
+/// Supabase Auth sends a one-time code. The request creates no user.
 pub fn code_request(project: &Project, email: &str, client: &str) -> HttpRequest {
     let body = json!({"email": email, "create_user": false}).to_string();
     forwarded(project, "/auth/v1/otp", client, body)
@@ -68,7 +64,6 @@ pub fn read_code_sent(answer: &HttpResponse) -> Result<()> {
     }
 }
 
-/// Builds the sign-in with a code that was sent by e-mail.
 pub fn verify_code_request(
     project: &Project,
     email: &str,
@@ -79,7 +74,7 @@ pub fn verify_code_request(
     forwarded(project, "/auth/v1/verify", client, body)
 }
 
-/// Builds the sign-in with a link that Supabase Auth has sent, or has made for an application (`generate_link`).
+/// The link was sent by Supabase Auth, or made for an application (`generate_link`).
 pub fn verify_link_request(project: &Project, token_hash: &Secret, client: &str) -> HttpRequest {
     let body = json!({"type": "email", "token_hash": token_hash.expose()}).to_string();
     forwarded(project, "/auth/v1/verify", client, body)
@@ -112,12 +107,11 @@ pub fn exchange_request(
     forwarded(project, "/auth/v1/token?grant_type=pkce", client, body)
 }
 
-/// How users of the project can sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Methods {
-    /// Whether by password and by a code sent by e-mail.
+    /// By password, and by a code sent by e-mail.
     pub email: bool,
-    /// The OAuth providers, by Supabase's names.
+    /// By Supabase's names.
     pub providers: Vec<String>,
 }
 
@@ -157,13 +151,11 @@ pub fn read_methods(answer: &HttpResponse) -> Result<Methods> {
     })
 }
 
-/// Whether this may be the name of a provider at Supabase Auth.
 pub fn is_provider(name: &str) -> bool {
     let of_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_:-".contains(&b);
     (1..=60).contains(&name.len()) && name.bytes().all(of_name)
 }
 
-/// Builds the refresh of a session.
 pub fn refresh_request(project: &Project, refresh_token: &Secret, client: &str) -> HttpRequest {
     let body = json!({"refresh_token": refresh_token.expose()}).to_string();
     let path = "/auth/v1/token?grant_type=refresh_token";
@@ -208,7 +200,7 @@ fn is_spent(body: &str) -> bool {
     named.any(|code| CODES.contains(&code))
 }
 
-/// Builds the sign-out. Supabase Auth deletes this session's refresh token.
+/// Supabase Auth deletes this session's refresh token.
 pub fn logout_request(project: &Project, access_token: &str) -> HttpRequest {
     request(
         project,

@@ -23,7 +23,6 @@ thread_local! {
 /// How often a waiting request checks whether the keys have arrived, in milliseconds.
 const POLL_MS: u32 = 25;
 
-/// Returns the user of a token.
 pub async fn verify(settings: &Settings, token: &str) -> Result<User> {
     let unverified = Unverified::parse(token)?;
     let algorithm = unverified.algorithm;

@@ -16,7 +16,6 @@ use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::json;
 
-/// Returns the accounts to choose from.
 pub async fn list(context: &Context<'_>, id: &str) -> Result<Response> {
     let id = PendingId::parse(id)?;
     let user = context.signed_in().await?.user;
@@ -25,7 +24,6 @@ pub async fn list(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(Response::json(200, &answer))
 }
 
-/// Connects the chosen account.
 pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -30,7 +30,7 @@ use crate::recovery::note::{Exchange, exchange_note};
 use catalogue::Source;
 use sealed::{PlainConfig, StoredConfig};
 
-/// `GET /api/auth/callback`: the address that Supabase apps of the source document are registered with.
+/// `GET /api/auth/callback`: the redirect URI of the source document's Supabase apps.
 pub async fn callback_of_supabase(context: &Context<'_>) -> Result<Response> {
     callback(context, "supabase").await
 }
@@ -40,7 +40,7 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     let response = callback::AuthorizationResponse::parse(&context.incoming.head.query)?;
     let state_hash = response.state.hash();
     let flow_cookie = FlowCookie::find(context, &state_hash)?;
-    // Whether an app serves it is known once the transaction is.
+    // The transaction, which is not read yet, says with which app.
     context.settings.oauth_type(kind)?;
     let user = match flow_cookie.is_of_session {
         true => None,
@@ -70,11 +70,9 @@ pub async fn callback(context: &Context<'_>, kind: &str) -> Result<Response> {
     Ok(answer.with_header("set-cookie", cookies::clear(&flow_cookie.name)))
 }
 
-/// The cookie that binds the flow to the browser.
 struct FlowCookie {
     name: String,
     binding: RandomToken,
-    /// Whether the flow belongs to a connect session.
     is_of_session: bool,
 }
 
@@ -97,7 +95,7 @@ impl FlowCookie {
     }
 }
 
-/// What follows once the transaction is consumed.
+/// Continues after the transaction is consumed.
 async fn connect(
     context: &Context<'_>,
     response: callback::AuthorizationResponse,
@@ -162,7 +160,6 @@ fn oauth_client(offer: &Offer) -> Result<&Client> {
     }
 }
 
-/// A callback whose grant is stored as pending.
 struct Flow<'a> {
     offer: &'a Offer,
     client: &'a Client,
@@ -200,7 +197,7 @@ async fn exchange(
     Ok(grant)
 }
 
-/// Reads the response to the exchange. Tokens that cannot be used are revoked.
+/// Revokes tokens that cannot be used.
 async fn read(
     task: &Task,
     client: &Client,
@@ -328,7 +325,6 @@ async fn finish(
     Ok(response)
 }
 
-/// Returns the accounts that the provider names, in the token response or on request.
 async fn accounts(offer: &Offer, grant: &Grant, config: &PlainConfig) -> Result<Vec<Account>> {
     match (offer.provider().identity.from, &grant.account) {
         (Source::TokenResponse, Some(account)) => Ok(vec![account.clone()]),

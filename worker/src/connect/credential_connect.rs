@@ -60,7 +60,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
     Ok(Response { status, ..response })
 }
 
-/// `PUT /api/integrations/:id/credentials`: replaces the credentials by others of the same account.
+/// `PUT /api/integrations/:id/credentials`: only credentials of the same account.
 pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]

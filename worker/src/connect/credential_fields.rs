@@ -6,7 +6,7 @@ use catalogue::{Field, Format, Provider};
 use sealed::PlainConfig;
 use serde_json::{Map, Value};
 
-/// Reads the fields of the entry. Each is required and no other is accepted. Surrounding blanks are dropped, because they come with copied text.
+/// Drops surrounding blanks, which come with copied text.
 pub fn read(provider: &Provider, given: Map<String, Value>) -> Result<PlainConfig> {
     let given = PlainConfig::from_map(given);
     let mut names = given.as_map().keys();

@@ -15,7 +15,6 @@ pub async fn list(context: &Context<'_>) -> Result<Response> {
     Ok(Response::json(200, &json!({"providers": list})))
 }
 
-/// A provider as the pages show it.
 #[derive(Serialize)]
 pub struct ShownProvider<'a> {
     integration_type: &'a str,

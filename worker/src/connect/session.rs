@@ -60,7 +60,7 @@ pub async fn show(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(shown(context, &bound(context, id).await?))
 }
 
-/// `POST /api/connect/:id/authorize`: starts the authorization at a provider.
+/// `POST /api/connect/:id/authorize`
 pub async fn authorize(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -89,7 +89,7 @@ pub async fn authorize(context: &Context<'_>, id: &str) -> Result<Response> {
     start::begin(context, &beginning).await
 }
 
-/// `POST /api/connect/:id/credentials`: connects with credentials that the user enters.
+/// `POST /api/connect/:id/credentials`
 pub async fn enter_credentials(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -146,7 +146,7 @@ async fn write_down(
     Ok(pending)
 }
 
-/// `POST /api/connect/:id/account`: chooses one of a grant's accounts.
+/// `POST /api/connect/:id/account`
 pub async fn select_account(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -168,7 +168,7 @@ pub async fn select_account(context: &Context<'_>, id: &str) -> Result<Response>
     Ok(returning(&return_to))
 }
 
-/// `POST /api/connect/:id/cancel`: ends the session without a connection.
+/// `POST /api/connect/:id/cancel`
 pub async fn cancel(context: &Context<'_>, id: &str) -> Result<Response> {
     let session = from_page(context, id).await?;
     context.no_body().await?;
@@ -179,7 +179,7 @@ pub async fn cancel(context: &Context<'_>, id: &str) -> Result<Response> {
     Ok(returning(&return_to))
 }
 
-/// The session whose link this browser opened.
+/// Finds the session whose link this browser opened.
 async fn bound(context: &Context<'_>, id: &str) -> Result<OpenedConnectSession> {
     let id = ConnectSessionId::parse(id)?;
     let cookies = context.cookies()?;
@@ -195,7 +195,7 @@ async fn bound(context: &Context<'_>, id: &str) -> Result<OpenedConnectSession> 
     }
 }
 
-/// The same, for a request that changes something.
+/// The same, for a request that changes something: it must come from our page.
 async fn from_page(context: &Context<'_>, id: &str) -> Result<OpenedConnectSession> {
     let head = &context.incoming.head;
     origin::check_from_cookie(head, &context.settings.app_url, true)?;
@@ -222,7 +222,7 @@ fn allowed(session: &OpenedConnectSession, kind: &str) -> Result<()> {
     }
 }
 
-/// What the page shows. It names the backend by the origin of the return URL, which is one of `RETURN_ORIGINS`.
+/// Names the backend by the origin of the return URL, which is one of `RETURN_ORIGINS`.
 fn shown(context: &Context<'_>, session: &OpenedConnectSession) -> Response {
     let return_origin = Url::parse(&session.returns.return_url)
         .map(|url| url.origin().ascii_serialization())

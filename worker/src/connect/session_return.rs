@@ -11,7 +11,6 @@ use crate::ids::{ConnectSessionId, PendingId};
 use crate::oauth::Account;
 use crate::random::RandomToken;
 
-/// The path of the page that shows a session to the browser that opened its link.
 pub fn page(id: ConnectSessionId) -> String {
     with_parameter("/connect", "session", &id.to_string())
 }
@@ -63,7 +62,6 @@ async fn fail(context: &Context<'_>, session: &SessionReturn, failure: &str) -> 
     location(session, "error", failure)
 }
 
-/// The same, after a failed callback.
 pub async fn failed(context: &Context<'_>, session: &SessionReturn, error: &Error) -> Response {
     let (status, code, _) = error.answer();
     let route = "callback of a connect session";

@@ -52,32 +52,28 @@ pub async fn authorize(context: &Context<'_>) -> Result<Response> {
     begin(context, &beginning).await
 }
 
-/// A connection that is started.
 pub struct AuthorizationRequest<'a> {
     pub connector: Connector,
     pub organization: OrganizationId,
     pub oauth_type: &'a OauthType,
     pub app: AppChoice,
-    /// Those of the operator's scopes to request. None: all.
+    /// Which of the operator's scopes to request. None: all.
     pub scopes: Option<&'a [String]>,
     /// The path that the browser is redirected to in the end.
     pub return_to: &'a str,
-    /// The integration that is reconnected, if any.
     pub integration: Option<IntegrationId>,
 }
 
-/// The app that an authorization is requested with.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AppChoice {
     Deployment,
     /// An app of the organization's own.
     Own(OauthAppId),
-    /// That of the integration that is reconnected.
+    /// The app of the integration that is reconnected.
     Kept,
 }
 
 impl AppChoice {
-    /// The named app; without a name the deployment's.
     pub fn of(id: Option<&str>) -> Result<Self> {
         Ok(match id {
             Some(id) => Self::Own(OauthAppId::parse(id)?),

@@ -13,40 +13,32 @@ use crate::oauth::Account;
 use catalogue::{Auth, Provider, SecondGrant};
 use sealed::{PlainConfig, StoredConfig};
 
-/// A connection that is stored.
 pub struct Connection<'a> {
     pub connector: Connector,
     pub organization: OrganizationId,
-    /// The integration type.
     pub provider: &'a Provider,
     pub account: &'a Account,
     /// The name that the user chose. Without one, the account's name is used.
     pub name: Option<Name<'a>>,
-    /// How the credentials were received.
     pub received: Received<'a>,
     /// The integration that is reconnected, if any: no other row may be written.
     pub reconnected: Option<IntegrationId>,
 }
 
-/// How the credentials of a connection were received.
 #[derive(Clone, Copy)]
 pub enum Received<'a> {
-    /// A grant, which is pending until it is stored.
     Pending(PendingId),
-    /// The user entered them, at this time (RFC 3339).
+    /// At this time (RFC 3339).
     Entered(&'a str),
 }
 
-/// A stored connection.
 pub struct Stored {
     pub id: IntegrationId,
-    /// The sealed config.
     pub config: StoredConfig,
-    /// Whether the row is new.
     pub is_new: bool,
 }
 
-/// How often the database may name another row id before the caller must try again.
+/// How many row ids are tried before the caller must try again.
 const ATTEMPTS: usize = 3;
 
 /// Writes the row: a new one, or the account's existing one. Sealed values are bound to the row's id, so the config is sealed again if the

@@ -78,7 +78,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
     }
 }
 
-/// `POST /api/integrations/:id/reconnect`: starts another authorization, for this integration only.
+/// `POST /api/integrations/:id/reconnect`
 pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -110,7 +110,6 @@ pub async fn reconnect(context: &Context<'_>, id: &str) -> Result<Response> {
     start::begin(context, &beginning).await
 }
 
-/// The organization of an integration, if the user may see it.
 pub async fn owner(context: &Context<'_>, reader: &Reader, id: IntegrationId) -> Result<Owner> {
     let request = integration::owner_request(&context.settings.supabase, reader, id);
     let answer = host::fetch(&request)

@@ -89,7 +89,7 @@ pub async fn create(context: &Context<'_>) -> Result<Response> {
     }
 }
 
-/// The bounds of the table.
+/// Checks the bounds of the table.
 fn check(body: &NewSession) -> Result<()> {
     let wrong = |expected| Err(ClientError::Invalid(expected).into());
     if body.integration_types.is_some() == body.integration_id.is_some() {
@@ -149,7 +149,7 @@ fn exponents(value: &Value) -> usize {
     }
 }
 
-/// Every type is offered or has an app of the organization's own, and no scope is asked for that the operator does not request.
+/// Rejects types that nobody can connect, and scopes that the operator does not request.
 fn check_offers(context: &Context<'_>, body: &NewSession) -> Result<()> {
     for kind in body.integration_types.iter().flatten() {
         match body.oauth_apps.get(kind) {

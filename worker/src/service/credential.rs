@@ -104,7 +104,6 @@ async fn read(context: &Context<'_>, key: ServiceKeyId, id: IntegrationId) -> Re
     Ok(Response::json(200, &answer))
 }
 
-/// Rejects a credential that the provider will not take.
 fn usable(current: &Current) -> Result<()> {
     if matches!(current.status.as_str(), "reconnect_required" | "revoked") {
         return Err(ClientError::NeedsReauthorization.into());
@@ -126,7 +125,7 @@ fn usable(current: &Current) -> Result<()> {
     }
 }
 
-/// What a request to the provider needs: the access token, or the fields of an account that has none. Never the refresh token.
+/// Returns what a request to the provider needs: the access token, or the fields of an account that has none. Never the refresh token.
 fn plain(config: &PlainConfig, provider: Option<&Provider>) -> Map<String, Value> {
     let fields: Vec<&str> = match (config.get_str("access_token"), provider) {
         (None, Some(provider)) => provider

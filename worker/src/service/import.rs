@@ -38,7 +38,6 @@ struct Body {
     replace: bool,
 }
 
-/// A checked credential, to be stored.
 struct Import<'a> {
     key: ServiceKeyId,
     organization: OrganizationId,
@@ -146,7 +145,7 @@ async fn of_grant(
     Ok((account, config))
 }
 
-/// The accounts of a grant. None: there is no access token, or the provider rejects it.
+/// None: there is no access token, or the provider rejects it.
 async fn accounts(offer: &Offer, config: &PlainConfig) -> Result<Option<Vec<Account>>> {
     if !has_access_token(config) {
         return Ok(None);
@@ -197,7 +196,7 @@ async fn redeemed(
     }
 }
 
-/// Checks the fields of a credential as if a user had entered them.
+/// Treats the fields as if a user had entered them.
 async fn of_fields(
     context: &Context<'_>,
     offer: &Offer,
@@ -213,7 +212,7 @@ async fn of_fields(
     Ok((account, config))
 }
 
-/// Writes the row. Returns its id, and whether it is new.
+/// Returns the row's id, and whether it is new.
 async fn store(
     context: &Context<'_>,
     import: &Import<'_>,

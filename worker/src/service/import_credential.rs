@@ -110,14 +110,13 @@ fn refused(message: String) -> Error {
     ClientError::Fields(message).into()
 }
 
-/// Whether there is an access token to ask the provider with. Without one the refresh token has to be redeemed first.
 pub fn has_access_token(config: &PlainConfig) -> bool {
     config
         .get_str("access_token")
         .is_some_and(|token| !token.is_empty())
 }
 
-/// Why a stored credential cannot be renewed without its user; None: it can.
+/// Says why a stored credential cannot be renewed without its user. None: it can.
 pub fn not_refreshable(provider: &Provider, config: &PlainConfig) -> Option<&'static str> {
     match provider.auth {
         Auth::ClientCredentials => None,
