@@ -49,26 +49,34 @@ function ensureObject(config) {
 
 // Sealing
 
-/** Seals `plain` for `place`; `nonceFor(pointer)` gives the 12 bytes. */
-export function seal(key, place, plain, nonceFor) {
+/** Seals `plain` for `place` with the organization's current data key, or without one with `key`; `nonceFor(pointer)` gives the 12 bytes. */
+export function seal(key, place, plain, nonceFor, [dataKey] = []) {
   ensureObject(plain)
   if (Object.hasOwn(plain, '_enc')) throw new Refused('reserved-name', '/_enc')
-  const kid = keyId(key)
+  const sealing = dataKey ?? key
+  const [v, kid] = [dataKey ? 3 : 2, keyId(sealing)]
   let count = 0
   const stored = mapSecrets(plain, MAX_TEXT, (text, pointer) => {
     count += 1
     const bytes = Buffer.from(text)
     if (bytes.length > MAX_VALUE) throw new Refused('too-large', pointer)
-    const iv = nonceFor(pointer)
-    const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(aad(place, pointer, kid))
-    const ciphertext = Buffer.concat([cipher.update(bytes), cipher.final()])
-    return [iv, cipher.getAuthTag(), ciphertext].map((part) => part.toString('base64')).join('.')
+    return encrypt(sealing, nonceFor(pointer), aad(v, place, pointer, kid), bytes)
   })
-  return count === 0 ? stored : { ...stored, _enc: { v: 2, kid } }
+  return count === 0 ? stored : { ...stored, _enc: { v, kid } }
 }
 
-function aad(place, pointer, kid) {
-  const parts = ['v2', 'integrations', place.organization_id, place.integration_id, pointer, kid]
+function encrypt(key, iv, aad, bytes) {
+  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(aad)
+  const ciphertext = Buffer.concat([cipher.update(bytes), cipher.final()])
+  return [iv, cipher.getAuthTag(), ciphertext].map((part) => part.toString('base64')).join('.')
+}
+
+function aad(v, place, pointer, kid) {
+  return prefixed([`v${v}`, 'integrations', place.organization_id, place.integration_id, pointer, kid])
+}
+
+/** Each part as its length and its bytes. */
+function prefixed(parts) {
   return Buffer.concat(parts.flatMap((part) => {
     const bytes = Buffer.from(part)
     const length = Buffer.alloc(4)
@@ -132,32 +140,34 @@ function mapSecrets(config, maxText, replace) {
 
 // Opening
 
-/** Opens `stored` with a ring of keys. */
-export function open(keys, place, stored) {
+/** Opens `stored` with a ring of keys and the data keys of the organization. */
+export function open(keys, place, stored, dataKeys = []) {
   ensureObject(stored)
   if (!Object.hasOwn(stored, '_enc')) {
     return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => openLegacy(keys, text, pointer))
   }
-  const kid = readEnc(stored._enc)
-  const key = keys.find((key) => keyId(key) === kid)
+  const { v, kid } = readEnc(stored._enc)
+  const key = (v === 3 ? dataKeys : keys).find((key) => keyId(key) === kid)
   if (!key) throw new Refused('unknown-key', '/_enc')
-  return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => {
-    const { iv, tag } = readOldHead(text, pointer)
-    const ciphertext = text.split('.')[2]
-    const bytes = canonical(ciphertext)
-    if (iv.length !== 12 || !bytes || `${iv.toString('base64')}.${tag.toString('base64')}.${ciphertext}` !== text) {
-      throw new Refused(ciphertext.length > 2 * MAX_VALUE ? 'too-large' : 'malformed', pointer)
-    }
-    return toText(decrypt(key, iv, aad(place, pointer, kid), tag, bytes, pointer), pointer)
-  })
+  return mapSecrets(stored, 2 * MAX_TEXT, (text, pointer) => toText(openValue(key, aad(v, place, pointer, kid), text, pointer), pointer))
+}
+
+function openValue(key, aad, text, pointer) {
+  const { iv, tag } = readOldHead(text, pointer)
+  const ciphertext = text.split('.')[2]
+  const bytes = canonical(ciphertext)
+  if (iv.length !== 12 || !bytes || `${iv.toString('base64')}.${tag.toString('base64')}.${ciphertext}` !== text) {
+    throw new Refused(ciphertext.length > 2 * MAX_VALUE ? 'too-large' : 'malformed', pointer)
+  }
+  return decrypt(key, iv, aad, tag, bytes, pointer)
 }
 
 function readEnc(enc) {
   const malformed = new Refused('malformed-enc', '/_enc')
   if (typeof enc !== 'object' || enc === null || Array.isArray(enc) || typeof enc.v !== 'number') throw malformed
-  if (enc.v !== 2) throw new Refused('unknown-version', '/_enc')
+  if (enc.v !== 2 && enc.v !== 3) throw new Refused('unknown-version', '/_enc')
   if (Object.keys(enc).length !== 2 || typeof enc.kid !== 'string' || !/^[0-9a-f]{16}$/.test(enc.kid)) throw malformed
-  return enc.kid
+  return enc
 }
 
 function canonical(text) {
@@ -183,6 +193,28 @@ function toText(bytes, pointer) {
   } catch {
     throw new Refused('not-text', pointer)
   }
+}
+
+// Data keys
+
+/** A data key as the table `private.data_keys` holds it: wrapped for its organization, with a nonce of 12 bytes. */
+export function wrap(wrappingKey, organizationId, dataKey, nonce) {
+  const [kid, wrapping_kid] = [keyId(dataKey), keyId(wrappingKey)]
+  return { organization_id: organizationId, kid, wrapping_kid, wrapped: encrypt(wrappingKey, nonce, wrappedAad(organizationId, kid, wrapping_kid), dataKey) }
+}
+
+/** The bytes of a data key that a key of the ring wraps. The row is as the database's function `data_keys` returns it. */
+export function unwrap(keys, { organization_id, kid, wrapping_kid, wrapped }) {
+  const key = keys.find((key) => keyId(key) === wrapping_kid)
+  if (!key) throw new Refused('unknown-key', '')
+  const dataKey = openValue(key, wrappedAad(organization_id, kid, wrapping_kid), wrapped, '')
+  if (dataKey.length !== 32) throw new Refused('malformed', '')
+  if (keyId(dataKey) !== kid) throw new Refused('not-authentic', '')
+  return dataKey
+}
+
+function wrappedAad(organizationId, kid, wrappingKid) {
+  return prefixed(['v3', 'data_keys', organizationId, kid, wrappingKid])
 }
 
 // The legacy form
