@@ -6,13 +6,19 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use self::moves::moves;
+use self::wrapped::{RefusedWrapped, Wrapped};
+use crate::data_key::DataKey;
 use crate::error::{RandomError, SealError};
-use crate::form::{Form, form};
 use crate::key::Key;
 use crate::keyring::KeyRing;
+use crate::organization_keys::OrganizationKeys;
 use crate::plain::PlainConfig;
 use crate::row_context::RowContext;
 use crate::sensitive::is_sensitive;
+
+mod moves;
+mod wrapped;
 
 /// The class of a stored config that is not a JSON object. The callers of this crate report it.
 const NO_OBJECT: &str = "no-object";
@@ -31,6 +37,10 @@ pub struct Vectors {
     #[serde(default)]
     unsealable: Vec<Unsealable>,
     #[serde(default)]
+    wrapped: Vec<Wrapped>,
+    #[serde(default)]
+    refused_wrapped: Vec<RefusedWrapped>,
+    #[serde(default)]
     names: Names,
 }
 
@@ -44,6 +54,7 @@ struct Names {
 struct Sealed {
     name: String,
     key: String,
+    data_key: Option<String>,
     kid: String,
     organization_id: String,
     integration_id: String,
@@ -64,6 +75,8 @@ struct Legacy {
 struct Refused {
     name: String,
     keys: Vec<String>,
+    #[serde(default)]
+    data_keys: Vec<String>,
     organization_id: String,
     integration_id: String,
     stored: Value,
@@ -99,6 +112,12 @@ impl Vectors {
         each(&self.legacy, |vector| &vector.name, Legacy::check)?;
         each(&self.refused, |vector| &vector.name, Refused::check)?;
         each(&self.unsealable, |vector| &vector.name, Unsealable::check)?;
+        each(&self.wrapped, |vector| &vector.name, Wrapped::check)?;
+        each(
+            &self.refused_wrapped,
+            |vector| &vector.name,
+            RefusedWrapped::check,
+        )?;
         let Names {
             sensitive,
             not_sensitive,
@@ -113,36 +132,37 @@ impl Vectors {
             |name| name,
             |name| demand(!is_sensitive(name), "is a sensitive name"),
         )?;
-        Ok(self.sealed.len()
-            + self.legacy.len()
-            + self.refused.len()
-            + self.unsealable.len()
-            + sensitive.len()
-            + not_sensitive.len())
+        Ok(self.counts().iter().sum::<usize>() + sensitive.len() + not_sensitive.len())
     }
 }
 
 impl Sealed {
     fn check(&self) -> Check {
         let ring = ring([&self.key])?;
+        let data_keys = data_keys(&self.data_key)?;
+        let keys = OrganizationKeys::new(&ring, &data_keys);
         let context = context(&self.organization_id, &self.integration_id)?;
-        demand(ring.primary_kid().to_string() == self.kid, "another kid")?;
-        let opened = ring.open(&context, &self.stored).map_err(message)?;
+        let sealing = data_keys.first().map_or(ring.primary_kid(), DataKey::kid);
+        demand(sealing.to_string() == self.kid, "another kid")?;
+        let opened = keys.open(&context, &self.stored).map_err(message)?;
         demand(*opened.as_map() == self.plain, "opens to something else")?;
         let mut nonces = Vec::new();
         for (_, nonce) in &self.nonces {
             nonces.extend(STANDARD.decode(nonce).map_err(message)?);
         }
-        // The vector contains the random bytes, so that the result is known byte for byte.
-        let replay = &mut |bytes: &mut [u8]| {
-            (bytes.len() == nonces.len())
-                .then(|| bytes.copy_from_slice(&nonces))
-                .ok_or(RandomError)
-        };
         let plain = PlainConfig::from_map(self.plain.clone());
-        let stored = ring.seal(&context, &plain, replay).map_err(message)?;
-        demand(stored == self.stored, "seals to something else")?;
-        moves(&context, &self.key, &self.stored, &self.plain)
+        let stored = keys.seal(&context, &plain, &mut replay(&nonces));
+        demand(
+            stored.map_err(message)? == self.stored,
+            "seals to something else",
+        )?;
+        moves(
+            &context,
+            &self.key,
+            &self.data_key,
+            &self.stored,
+            &self.plain,
+        )
     }
 }
 
@@ -152,48 +172,17 @@ impl Legacy {
             .open(&anywhere(), &self.stored)
             .map_err(message)?;
         demand(*opened.as_map() == self.plain, "opens to something else")?;
-        moves(&anywhere(), &self.key, &self.stored, &self.plain)
+        moves(&anywhere(), &self.key, &None, &self.stored, &self.plain)
     }
 }
 
-/// A config is rewrapped with another key, and then opens with that key alone. If nothing in it is sealed, it stays unchanged.
-fn moves(context: &RowContext, key: &str, stored: &Object, plain: &Object) -> Check {
-    let fallbacks = vec![
-        Key::from_bytes([8; 32]),
-        Key::from_base64(key).map_err(message)?,
-    ];
-    let ring = KeyRing::new(Key::from_bytes([7; 32]), fallbacks).map_err(message)?;
-    let opened = ring.open(context, stored).map_err(message)?;
-    demand(
-        opened.as_map() == plain,
-        "opens to something else with a fallback",
-    )?;
-    // Different for each field, and never a value of a vector.
-    let mut next = 0_u64;
-    let mut unrelated = |bytes: &mut [u8]| {
-        for nonce in bytes.chunks_mut(12) {
-            next += 1;
-            nonce[..4].fill(0xAA);
-            nonce[4..].copy_from_slice(&next.to_be_bytes());
-        }
-        Ok(())
-    };
-    let Some(moved) = ring
-        .reseal(context, stored, &mut unrelated)
-        .map_err(message)?
-    else {
-        return demand(form(stored) == Form::Empty, "does not move to another key");
-    };
-    demand(
-        form(&moved) == Form::V2(ring.primary_kid()),
-        "moves to something else than the primary key",
-    )?;
-    let alone = KeyRing::new(Key::from_bytes([7; 32]), Vec::new()).map_err(message)?;
-    let opened = alone.open(context, &moved).map_err(message)?;
-    demand(
-        opened.as_map() == plain,
-        "opens to something else once it has moved",
-    )
+/// The random bytes that a vector contains, so that the result is known byte for byte.
+fn replay(nonces: &[u8]) -> impl FnMut(&mut [u8]) -> Result<(), RandomError> + '_ {
+    |bytes| {
+        (bytes.len() == nonces.len())
+            .then(|| bytes.copy_from_slice(nonces))
+            .ok_or(RandomError)
+    }
 }
 
 impl Refused {
@@ -204,7 +193,8 @@ impl Refused {
             let found = (&*self.fault, &*self.pointer);
             return demand(found == (NO_OBJECT, ""), "is refused for another reason");
         };
-        match ring(&self.keys)?.open(&context, stored) {
+        let (ring, data_keys) = (ring(&self.keys)?, data_keys(&self.data_keys)?);
+        match OrganizationKeys::new(&ring, &data_keys).open(&context, stored) {
             Ok(_) => Err("opens".to_owned()),
             Err(error) => {
                 let found = (error.class().as_str(), error.pointer());
@@ -239,20 +229,25 @@ impl Unsealable {
 }
 
 impl Vectors {
-    /// The number of vectors of each kind: sealed, legacy, refused and unsealable.
-    pub fn counts(&self) -> [usize; 4] {
+    /// The number of vectors of each kind: sealed, legacy, refused, unsealable, wrapped and refused wrapped ones.
+    pub fn counts(&self) -> [usize; 6] {
         [
             self.sealed.len(),
             self.legacy.len(),
             self.refused.len(),
             self.unsealable.len(),
+            self.wrapped.len(),
+            self.refused_wrapped.len(),
         ]
     }
 
     /// The fault of each vector that has one.
     pub fn faults(&self) -> impl Iterator<Item = &str> {
         let refused = self.refused.iter().map(|vector| &*vector.fault);
-        refused.chain(self.unsealable.iter().map(|vector| &*vector.fault))
+        let wrapped = self.refused_wrapped.iter().map(|vector| &*vector.fault);
+        refused
+            .chain(self.unsealable.iter().map(|vector| &*vector.fault))
+            .chain(wrapped)
     }
 }
 
@@ -276,6 +271,16 @@ fn ring<'a>(keys: impl IntoIterator<Item = &'a String>) -> Check<KeyRing> {
         .map(|text| Key::from_base64(text).map_err(message));
     let primary = keys.next().ok_or("has no key")??;
     KeyRing::new(primary, keys.collect::<Check<_>>()?).map_err(message)
+}
+
+fn data_keys<'a>(keys: impl IntoIterator<Item = &'a String>) -> Check<Vec<DataKey>> {
+    keys.into_iter().map(|text| data_key(text)).collect()
+}
+
+fn data_key(text: &str) -> Check<DataKey> {
+    let bytes = STANDARD.decode(text).map_err(message)?;
+    let bytes = bytes.try_into().map_err(|_| "a data key has 32 bytes")?;
+    Ok(DataKey::from_bytes(bytes))
 }
 
 fn context(organization_id: &str, integration_id: &str) -> Check<RowContext> {

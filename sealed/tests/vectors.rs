@@ -19,7 +19,7 @@ const FILES: [&str; 2] = [
 
 #[test]
 fn every_vector_holds() {
-    let mut sums = [0; 4];
+    let mut sums = [0; 6];
     for file in FILES {
         let vectors = Vectors::parse(file).unwrap();
         vectors.check().unwrap();
@@ -27,7 +27,7 @@ fn every_vector_holds() {
             *sum += count;
         }
     }
-    let at_least = [20, 20, 50, 5];
+    let at_least = [26, 20, 70, 5, 6, 15];
     assert!(
         sums.iter()
             .zip(at_least)
@@ -48,6 +48,7 @@ fn every_class_of_fault_has_a_vector() {
 fn a_wrong_vector_is_noticed() {
     let all = FILES[0];
     let node = FILES[1];
+    let other_nonce = "AQIDBAUGBwgJCgsM";
     let refused = r#"{"sealed":[],"refused":[{"name":"n","keys":["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="],
         "organization_id":"00000000-0000-4000-8000-000000000001",
         "integration_id":"00000000-0000-4000-8000-000000000001",
@@ -78,6 +79,27 @@ fn a_wrong_vector_is_noticed() {
             "opens to something else",
         ),
         (refused.to_owned(), "is refused for another reason"),
+        (
+            all.replace("\"version 3: without data keys\"", "\"n\"")
+                .replace("\"unknown-key\"", "\"malformed\""),
+            "is refused for another reason",
+        ),
+        (
+            wrapped(all, "wrapped", "nonce", other_nonce),
+            "wraps to something else",
+        ),
+        (
+            wrapped(all, "wrapped", "kid", "0123456789abcdef"),
+            "wraps to something else",
+        ),
+        (
+            wrapped(all, "refused_wrapped", "fault", "not-text"),
+            "is refused for another reason",
+        ),
+        (
+            wrapped(node, "refused_wrapped", "fault", "not-text"),
+            "is refused for another reason",
+        ),
     ] {
         let found = Vectors::parse(&text).and_then(|vectors| vectors.check());
         assert!(
@@ -85,4 +107,11 @@ fn a_wrong_vector_is_noticed() {
             "{why}: {found:?}"
         );
     }
+}
+
+/// The file with another text in the first vector of a kind.
+fn wrapped(file: &str, kind: &str, member: &str, text: &str) -> String {
+    let mut file: serde_json::Value = serde_json::from_str(file).unwrap();
+    file[kind][0][member] = text.into();
+    file.to_string()
 }

@@ -60,12 +60,13 @@ export function seal(key, place, plain, nonceFor, [dataKey] = []) {
     count += 1
     const bytes = Buffer.from(text)
     if (bytes.length > MAX_VALUE) throw new Refused('too-large', pointer)
-    return encrypt(sealing, nonceFor(pointer), aad(v, place, pointer, kid), bytes)
+    return sealBytes(sealing, nonceFor(pointer), aad(v, place, pointer, kid), bytes)
   })
   return count === 0 ? stored : { ...stored, _enc: { v, kid } }
 }
 
-function encrypt(key, iv, aad, bytes) {
+/** Bytes as a sealed value. */
+export function sealBytes(key, iv, aad, bytes) {
   const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(aad)
   const ciphertext = Buffer.concat([cipher.update(bytes), cipher.final()])
   return [iv, cipher.getAuthTag(), ciphertext].map((part) => part.toString('base64')).join('.')
@@ -200,7 +201,7 @@ function toText(bytes, pointer) {
 /** A data key as the table `private.data_keys` holds it: wrapped for its organization, with a nonce of 12 bytes. */
 export function wrap(wrappingKey, organizationId, dataKey, nonce) {
   const [kid, wrapping_kid] = [keyId(dataKey), keyId(wrappingKey)]
-  return { organization_id: organizationId, kid, wrapping_kid, wrapped: encrypt(wrappingKey, nonce, wrappedAad(organizationId, kid, wrapping_kid), dataKey) }
+  return { organization_id: organizationId, kid, wrapping_kid, wrapped: sealBytes(wrappingKey, nonce, wrappedAad(organizationId, kid, wrapping_kid), dataKey) }
 }
 
 /** The bytes of a data key that a key of the ring wraps. The row is as the database's function `data_keys` returns it. */
@@ -213,7 +214,8 @@ export function unwrap(keys, { organization_id, kid, wrapping_kid, wrapped }) {
   return dataKey
 }
 
-function wrappedAad(organizationId, kid, wrappingKid) {
+/** What a wrapped data key is bound to. */
+export function wrappedAad(organizationId, kid, wrappingKid) {
   return prefixed(['v3', 'data_keys', organizationId, kid, wrappingKid])
 }
 

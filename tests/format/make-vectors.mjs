@@ -6,7 +6,7 @@
 import { createCipheriv, createHash } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { keyId, seal } from './format.mjs'
+import { keyId, seal, sealBytes, wrap, wrappedAad } from './format.mjs'
 
 export const VECTORS = new URL('../../sealed/tests/vectors-node.json', import.meta.url)
 
@@ -17,6 +17,9 @@ const bytes = (label, length) => createHash('sha512').update(label).digest().sub
 const KEY = bytes('the key of these vectors', 32)
 const OTHER_KEY = bytes('another key', 32)
 
+const DATA_KEY = bytes('the data key of these vectors', 32)
+const OTHER_DATA_KEY = bytes('another data key', 32)
+
 const text = (byte) => byte.toString('base64')
 
 export function makeVectors() {
@@ -26,6 +29,8 @@ export function makeVectors() {
     legacy: legacy(),
     refused: refused(),
     unsealable: [],
+    wrapped: wrapped(),
+    refused_wrapped: refusedWrapped(),
     names: { sensitive: [], not_sensitive: [] },
   }
 }
@@ -50,15 +55,21 @@ function current() {
     'a long value': { token: 'long '.repeat(2000) },
     'nothing to seal': { a: [1.5, -3, true, null, 'b'], c: {} },
   }
-  return Object.entries(cases).map(([name, plain]) => {
+  const vector = (name, plain, dataKeys) => {
     const nonces = []
     const stored = seal(KEY, PLACE, plain, (pointer) => {
       const nonce = bytes(`${name} ${pointer}`, 12)
       nonces.push([pointer, text(nonce)])
       return nonce
-    })
-    return { name, key: text(KEY), kid: keyId(KEY), ...PLACE, plain, nonces, stored }
-  })
+    }, dataKeys)
+    const named = dataKeys ? { data_key: text(dataKeys[0]), kid: keyId(dataKeys[0]) } : { kid: keyId(KEY) }
+    return { name, key: text(KEY), ...named, ...PLACE, plain, nonces, stored }
+  }
+  const withDataKeys = ['as the worker stores it', 'nested', 'empty and null', 'beyond ASCII', 'nothing to seal']
+  return [
+    ...Object.entries(cases).map(([name, plain]) => vector(name, plain)),
+    ...withDataKeys.map((name) => vector(`${name}, with a data key`, cases[name], [DATA_KEY])),
+  ]
 }
 
 const WRITE = {
@@ -147,7 +158,7 @@ function refused() {
       a_token: good, b_token: sealLegacy('y', 12, 'other key', WRITE.base64, WRITE.base64, OTHER_KEY), c_token: 'in the clear',
     },
   })
-  return [...vectors, ...refusedCurrent()]
+  return [...vectors, ...refusedCurrent(), ...refusedDataKeys()]
 }
 
 /** What is told of a config in which more than one thing is wrong, and of ways of writing that only the legacy form has. */
@@ -170,6 +181,62 @@ function refusedCurrent() {
   add('characters that turn the direction of writing or move a cursor', { 'a\u202e\u2028\u001b\n_key': 'x' }, 'not-sealed', '/a\\u{202e}\\u{2028}\\u{1b}\\n_key')
   add('the first of two values, by code point', { '\uffff_key': 'x', '🗝_key': 'x' }, 'not-sealed', '/\uffff_key')
   return vectors
+}
+
+function refusedDataKeys() {
+  const base = seal(KEY, PLACE, { access_token: 'sbp_example' }, () => bytes('refused, with a data key', 12), [DATA_KEY])
+  const vector = (name, stored, fault, pointer, dataKeys = [OTHER_DATA_KEY, DATA_KEY]) => ({
+    name: `version 3: ${name}`, keys: [text(KEY)], data_keys: dataKeys.map(text), ...PLACE, stored, fault, pointer,
+  })
+  return [
+    vector('the data key of another organization', base, 'unknown-key', '/_enc', [OTHER_DATA_KEY]),
+    vector('named for another data key', { ...base, _enc: { v: 3, kid: keyId(OTHER_DATA_KEY) } }, 'not-authentic', '/access_token'),
+    vector('without _enc', { access_token: base.access_token }, 'not-authentic', '/access_token'),
+    vector('base64url', { ...base, access_token: base.access_token.replace(/[^.]*$/, '__v_') }, 'malformed', '/access_token'),
+  ]
+}
+
+// Wrapped data keys
+
+function wrapped() {
+  const cases = {
+    'a data key': [KEY, PLACE.organization_id, DATA_KEY],
+    'of the deployment itself': [OTHER_KEY, '00000000-0000-0000-0000-000000000000', OTHER_DATA_KEY],
+  }
+  return Object.entries(cases).map(([name, [key, organizationId, dataKey]]) => {
+    const nonce = bytes(`wrapped, ${name}`, 12)
+    return { name, key: text(key), data_key: text(dataKey), nonce: text(nonce), ...wrap(key, organizationId, dataKey, nonce) }
+  })
+}
+
+/** Changed ones, and such as only a writer with the wrapping key can make. */
+function refusedWrapped() {
+  const organizationId = PLACE.organization_id
+  const nonce = bytes('refused, wrapped', 12)
+  const good = wrap(KEY, organizationId, DATA_KEY, nonce)
+  const [kid, wrappingKid] = [keyId(DATA_KEY), keyId(KEY)]
+  const other = (bytes, aad = wrappedAad(organizationId, kid, wrappingKid)) => ({ wrapped: sealBytes(KEY, nonce, aad, bytes) })
+  const part = (index, change) => ({ wrapped: good.wrapped.split('.').map((part, at) => (at === index ? change(part) : part)).join('.') })
+  const flip = (part) => {
+    const flipped = Buffer.from(part, 'base64')
+    flipped[1] ^= 0x80
+    return text(flipped)
+  }
+  const config = seal(KEY, { ...PLACE, integration_id: kid }, { token: text(DATA_KEY) }, () => nonce)
+  const cases = [
+    ['a bit of the iv', part(0, flip), 'not-authentic'],
+    ['a bit of the tag', part(1, flip), 'not-authentic'],
+    ['a bit of the text', part(2, flip), 'not-authentic'],
+    ['bits after the end', part(2, (part) => part.replace(/.=$/, (end) => `${String.fromCharCode(end.charCodeAt(0) + 1)}=`)), 'malformed'],
+    ['hex', part(0, (part) => Buffer.from(part, 'base64').toString('hex')), 'malformed'],
+    ['in the clear', { wrapped: text(DATA_KEY) }, 'not-sealed'],
+    ['31 bytes', other(DATA_KEY.subarray(0, 31)), 'malformed'],
+    ['33 bytes', other(Buffer.concat([DATA_KEY, Buffer.alloc(1)])), 'malformed'],
+    ["a kid that is not the key's", other(OTHER_DATA_KEY), 'not-authentic'],
+    ['without authenticated data', other(DATA_KEY, Buffer.alloc(0)), 'not-authentic'],
+    ["a config's value", { wrapped: config.token }, 'not-authentic'],
+  ]
+  return cases.map(([name, changes, fault]) => ({ name, keys: [text(OTHER_KEY), text(KEY)], ...good, ...changes, fault }))
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -6,21 +6,23 @@ import assert from 'node:assert/strict'
 import { createCipheriv } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { Refused, isSensitive, keyId, open, seal } from './format.mjs'
+import { Refused, isSensitive, keyId, open, seal, unwrap, wrap } from './format.mjs'
 import { VECTORS, makeVectors } from './make-vectors.mjs'
 
 const read = (url) => readFileSync(url, 'utf8')
 const rust = JSON.parse(read(new URL('../../sealed/tests/vectors.json', import.meta.url)))
 const node = JSON.parse(read(VECTORS))
 const key = (text) => Buffer.from(text, 'base64')
+const dataKeysOf = ({ data_key }) => (data_key ? [key(data_key)] : [])
 const strange = Buffer.alloc(32, 7)
 
 for (const [from, vectors] of Object.entries({ rust, node })) {
   for (const vector of vectors.sealed) {
     test(`opens what ${from} sealed: ${vector.name}`, () => {
-      assert.equal(keyId(key(vector.key)), vector.kid)
-      assert.deepEqual(open([key(vector.key)], vector, vector.stored), vector.plain)
-      assert.deepEqual(open([strange, key(vector.key)], vector, vector.stored), vector.plain)
+      const dataKeys = dataKeysOf(vector)
+      assert.equal(keyId(dataKeys[0] ?? key(vector.key)), vector.kid)
+      assert.deepEqual(open([key(vector.key)], vector, vector.stored, dataKeys), vector.plain)
+      assert.deepEqual(open([strange, key(vector.key)], vector, vector.stored, [strange, ...dataKeys]), vector.plain)
     })
 
     test(`seals to the same bytes as ${from}: ${vector.name}`, () => {
@@ -29,7 +31,7 @@ for (const [from, vectors] of Object.entries({ rust, node })) {
       const stored = seal(key(vector.key), vector, vector.plain, (pointer) => {
         used.push(pointer)
         return nonces.get(pointer)
-      })
+      }, dataKeysOf(vector))
       assert.deepEqual(stored, vector.stored)
       assert.deepEqual(new Set(used), new Set(nonces.keys()))
     })
@@ -43,7 +45,7 @@ for (const [from, vectors] of Object.entries({ rust, node })) {
 
   for (const vector of vectors.refused) {
     test(`rejects what ${from} rejects to open: ${vector.name}`, () => {
-      assertRefused(vector, () => open(vector.keys.map(key), vector, vector.stored))
+      assertRefused(vector, () => open(vector.keys.map(key), vector, vector.stored, vector.data_keys?.map(key)))
     })
   }
 
@@ -51,6 +53,21 @@ for (const [from, vectors] of Object.entries({ rust, node })) {
     test(`rejects what ${from} rejects to seal: ${vector.name}`, () => {
       const place = { organization_id: '', integration_id: '' }
       assertRefused(vector, () => seal(strange, place, vector.plain, () => Buffer.alloc(12, 1)))
+    })
+  }
+
+  for (const vector of vectors.wrapped) {
+    test(`wraps to the same bytes as ${from}, and unwraps: ${vector.name}`, () => {
+      const { organization_id, kid, wrapping_kid, wrapped } = vector
+      const row = wrap(key(vector.key), organization_id, key(vector.data_key), key(vector.nonce))
+      assert.deepEqual(row, { organization_id, kid, wrapping_kid, wrapped })
+      assert.deepEqual(unwrap([strange, key(vector.key)], vector), key(vector.data_key))
+    })
+  }
+
+  for (const vector of vectors.refused_wrapped) {
+    test(`rejects what ${from} rejects to unwrap: ${vector.name}`, () => {
+      assertRefused({ ...vector, pointer: '' }, () => unwrap(vector.keys.map(key), vector))
     })
   }
 
@@ -64,6 +81,10 @@ test('the files hold vectors of every kind', () => {
   assert.ok(rust.sealed.length >= 10 && rust.refused.length >= 30 && rust.unsealable.length >= 5)
   assert.ok(rust.names.sensitive.length >= 20 && rust.names.not_sensitive.length >= 15)
   assert.ok(node.sealed.length >= 5 && node.legacy.length >= 20 && node.refused.length >= 15)
+  for (const { sealed, refused, wrapped, refused_wrapped } of [rust, node]) {
+    assert.ok(sealed.filter(({ data_key }) => data_key).length >= 4 && refused.filter(({ data_keys }) => data_keys).length >= 4)
+    assert.ok(wrapped.length >= 2 && refused_wrapped.length >= 9)
+  }
 })
 
 test('vectors-node.json is what make-vectors.mjs writes', () => {

@@ -6,14 +6,20 @@
 //! ```
 
 mod refused_configs;
+mod refused_data_keys;
 mod sealed_configs;
+mod wrapped_keys;
 
 use std::error::Error;
 
-use sealed::{Key, KeyRing, PlainConfig, RandomError, RowContext, SealError};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sealed::{DataKey, Key, KeyRing, PlainConfig, RandomError, RowContext, SealError};
 use serde_json::{Map, Value, json};
 
 const ORGANIZATION: &str = "3f2c9a64-0b1d-4e8f-a7c5-6d9e2b10f483";
+/// Another organization, or another row.
+const OTHER: &str = "00000000-0000-4000-8000-000000000001";
 const INTEGRATION: &str = "b81e5d07-92a3-4c6f-8e14-70fd3a5c29b6";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
@@ -25,6 +31,8 @@ fn main() -> Result<()> {
         "legacy": [],
         "refused": refused_configs::refused()?,
         "unsealable": unsealable()?,
+        "wrapped": wrapped_keys::wrapped()?,
+        "refused_wrapped": wrapped_keys::refused()?,
         "names": names(),
     });
     println!("{}", serde_json::to_string_pretty(&vectors)?);
@@ -33,7 +41,20 @@ fn main() -> Result<()> {
 
 /// The key whose bytes count up from `first`.
 fn key(first: u8) -> Key {
-    Key::from_bytes(std::array::from_fn(|i| first.wrapping_add(i as u8)))
+    Key::from_bytes(counting_up(first))
+}
+
+/// The same bytes as a data key.
+fn data_key(first: u8) -> DataKey {
+    DataKey::from_bytes(counting_up(first))
+}
+
+fn counting_up(first: u8) -> [u8; 32] {
+    std::array::from_fn(|i| first.wrapping_add(i as u8))
+}
+
+fn base64(data_key: &DataKey) -> String {
+    STANDARD.encode(data_key.expose())
 }
 
 fn ring(first: u8) -> Result<KeyRing> {

@@ -5,9 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 use sealed::{Fault, PlainConfig};
 use serde_json::{Value, json};
 
-use crate::{INTEGRATION, ORGANIZATION, Result, context, counting, key, object, ring};
-
-const OTHER: &str = "00000000-0000-4000-8000-000000000001";
+use crate::{
+    INTEGRATION, ORGANIZATION, OTHER, Result, context, counting, key, object, refused_data_keys,
+    ring,
+};
 
 /// Each with the class and the place of its fault.
 pub fn refused() -> Result<Vec<Value>> {
@@ -105,7 +106,7 @@ pub fn refused() -> Result<Vec<Value>> {
             "/_enc",
         ),
         (
-            "version 3",
+            "version 4",
             enc_of(json!({"v": 4, "kid": kid})),
             Fault::UnknownVersion,
             "/_enc",
@@ -312,6 +313,7 @@ pub fn refused() -> Result<Vec<Value>> {
     for vector in &mut vectors {
         vector["keys"] = json!([key(0).to_base64().expose(), key(1).to_base64().expose()]);
     }
+    vectors.extend(refused_data_keys::refused()?);
     Ok(vectors)
 }
 

@@ -2,10 +2,12 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use sealed::PlainConfig;
+use sealed::{OrganizationKeys, PlainConfig};
 use serde_json::{Value, json};
 
-use crate::{INTEGRATION, ORGANIZATION, Result, context, counting, key, object, ring};
+use crate::{
+    INTEGRATION, ORGANIZATION, Result, base64, context, counting, data_key, key, object, ring,
+};
 
 pub fn sealed() -> Result<Vec<Value>> {
     let every_name = json!({
@@ -113,30 +115,82 @@ pub fn sealed() -> Result<Vec<Value>> {
         ),
         ("empty", 1, &[], json!({})),
     ];
+    let with_data_keys = [
+        (
+            "the worked example of docs/format.md, with a data key",
+            64,
+            &["/access_token"][..],
+            json!({"access_token": "sbp_example", "project_id": "abc123"}),
+        ),
+        (
+            "with a data key: nested, empty, null and beyond ASCII",
+            96,
+            &["/a/0/token", "/a~1b~0c/~1~0_key", "/password", "/ä/🔑 key"],
+            json!({
+                "a": [{"token": ""}, ["no object", 1, true, null]],
+                "a/b~c": {"/~_key": "pässwörd 密码 🔐 \u{0}\u{7f}\n"},
+                "password": "x".repeat(65),
+                "refresh_token": null,
+                "ä": {"🔑 key": "fourth"},
+            }),
+        ),
+        (
+            "with a data key of the ring's own bytes",
+            0,
+            &["/token"],
+            json!({"token": "x"}),
+        ),
+        (
+            "with a data key: nothing sensitive, nothing sealed, no _enc",
+            64,
+            &[],
+            json!({"project_id": "abc123", "token": null}),
+        ),
+    ];
     let mut next = 0;
     let mut vectors = Vec::new();
     for (name, first, pointers, plain) in cases {
-        let ring = ring(first)?;
-        let plain = PlainConfig::from_map(object(plain));
-        let mut nonces = Vec::new();
-        let mut counting = counting(&mut next);
-        let stored = ring.seal(&context(ORGANIZATION, INTEGRATION)?, &plain, &mut |bytes| {
-            counting(bytes)?;
-            nonces.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        let nonces = nonces.chunks(12).map(|nonce| STANDARD.encode(nonce));
-        assert_eq!(nonces.len(), pointers.len(), "{name}");
-        vectors.push(json!({
-            "name": name,
-            "key": key(first).to_base64().expose(),
-            "kid": ring.primary_kid().to_string(),
-            "organization_id": ORGANIZATION,
-            "integration_id": INTEGRATION,
-            "plain": plain.as_map(),
-            "nonces": pointers.iter().zip(nonces).collect::<Vec<_>>(),
-            "stored": stored,
-        }));
+        vectors.push(vector(name, (first, None), pointers, plain, &mut next)?);
+    }
+    for (name, first, pointers, plain) in with_data_keys {
+        vectors.push(vector(name, (0, Some(first)), pointers, plain, &mut next)?);
     }
     Ok(vectors)
+}
+
+/// A config, sealed with a key of the ring or with a data key.
+fn vector(
+    name: &str,
+    (first, data): (u8, Option<u8>),
+    pointers: &[&str],
+    plain: Value,
+    next: &mut u8,
+) -> Result<Value> {
+    let ring = ring(first)?;
+    let data_keys: Vec<_> = data.map(data_key).into_iter().collect();
+    let plain = PlainConfig::from_map(object(plain));
+    let mut nonces = Vec::new();
+    let mut counting = counting(next);
+    let keys = OrganizationKeys::new(&ring, &data_keys);
+    let stored = keys.seal(&context(ORGANIZATION, INTEGRATION)?, &plain, &mut |bytes| {
+        counting(bytes)?;
+        nonces.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    let nonces = nonces.chunks(12).map(|nonce| STANDARD.encode(nonce));
+    assert_eq!(nonces.len(), pointers.len(), "{name}");
+    let mut vector = json!({
+        "name": name,
+        "key": key(first).to_base64().expose(),
+        "kid": data_keys.first().map_or(ring.primary_kid(), |key| key.kid()).to_string(),
+        "organization_id": ORGANIZATION,
+        "integration_id": INTEGRATION,
+        "plain": plain.as_map(),
+        "nonces": pointers.iter().zip(nonces).collect::<Vec<_>>(),
+        "stored": stored,
+    });
+    if let [data_key] = &data_keys[..] {
+        vector["data_key"] = base64(data_key).into();
+    }
+    Ok(vector)
 }
