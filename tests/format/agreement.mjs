@@ -5,11 +5,18 @@ import { spawn, spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
-import { changed, legacyConfig, plainConfig, seeded } from './random-configs.mjs'
+import { wrap } from './format.mjs'
+import { changed, changedWrapped, legacyConfig, plainConfig, seeded } from './random-configs.mjs'
 
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const PLACE = { organization_id: '9d0c1f7a-5e42-4b6d-8a3f-c2b7e6014d95', integration_id: '4a7be0d3-1c98-4f25-b06e-83d9f5a2c71e' }
 const KEYS = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)].map((key) => key.toString('base64'))
+const WRAPPED = [4, 3].map((byte, index) => dataKeyRow(KEYS[index], PLACE.organization_id, Buffer.alloc(32, byte)))
+
+/** A data key as the database's function `data_keys` returns it. */
+function dataKeyRow(key, organizationId, dataKey) {
+  return wrap(Buffer.from(key, 'base64'), organizationId, Buffer.from(dataKey, 'base64'), Buffer.alloc(12, 5))
+}
 
 /** Runs a program on lines, and gives its answers. */
 export async function answersOf(program, args, lines, env = process.env) {
@@ -35,24 +42,31 @@ export function vectorLines() {
   const vectors = ['vectors', 'vectors-node'].map((name) => JSON.parse(readFileSync(`${ROOT}sealed/tests/${name}.json`, 'utf8')))
   const lines = []
   const add = (name, line, answer) => lines.push({ name, line: JSON.stringify({ ...PLACE, keys: KEYS, ...line }), answer })
-  for (const { sealed, legacy, refused, unsealable } of vectors) {
-    for (const { name, key, organization_id, integration_id, plain, stored, nonces } of sealed) {
+  for (const { sealed, legacy, refused, unsealable, wrapped, refused_wrapped } of vectors) {
+    for (const { name, key, data_key, organization_id, integration_id, plain, stored, nonces } of sealed) {
       const place = { organization_id, integration_id }
-      add(`opens ${name}`, { do: 'open', ...place, keys: [key], config: stored }, { config: plain })
-      add(`opens ${name} with a fallback`, { do: 'open', ...place, keys: [...KEYS, key], config: stored }, { config: plain })
-      add(`seals ${name}`, { do: 'seal', ...place, keys: [key], config: plain, nonces }, { config: stored })
+      const data_keys = data_key && [dataKeyRow(key, organization_id, data_key)]
+      const former = data_key && [dataKeyRow(key, organization_id, KEYS[0]), ...data_keys]
+      add(`opens ${name}`, { do: 'open', ...place, keys: [key], data_keys, config: stored }, { config: plain })
+      add(`opens ${name} with a fallback`, { do: 'open', ...place, keys: [...KEYS, key], data_keys: former, config: stored }, { config: plain })
+      add(`seals ${name}`, { do: 'seal', ...place, keys: [key], data_keys, config: plain, nonces }, { config: stored })
     }
     for (const { name, key, plain, stored } of legacy) {
       add(`opens ${name}`, { do: 'open', keys: [...KEYS, key], config: stored }, { config: plain })
     }
-    for (const { name, keys, organization_id, integration_id, stored, fault, pointer } of refused) {
-      add(`refuses ${name}`, { do: 'open', keys, organization_id, integration_id, config: stored }, { fault, pointer })
+    for (const { name, keys, data_keys, organization_id, integration_id, stored, fault, pointer } of refused) {
+      const rows = data_keys?.map((dataKey) => dataKeyRow(keys.at(-1), organization_id, dataKey))
+      add(`refuses ${name}`, { do: 'open', keys, data_keys: rows, organization_id, integration_id, config: stored }, { fault, pointer })
     }
+    // A config that names the data key and has nothing sealed opens if the data key unwraps.
+    const named = (row, keys) => ({ do: 'open', keys, data_keys: [row], organization_id: row.organization_id, config: { _enc: { v: 3, kid: row.kid }, a: 1 } })
+    for (const { name, key, ...row } of wrapped) add(`unwraps ${name}`, named(row, [...KEYS, key]), { config: { a: 1 } })
+    for (const { name, keys, fault, ...row } of refused_wrapped) add(`refuses to unwrap ${name}`, named(row, keys), { fault, pointer: '/_enc' })
     for (const { name, plain, fault, pointer } of unsealable) {
       add(`refuses to seal ${name}`, { do: 'seal', config: plain }, { fault, pointer })
     }
   }
-  assert.ok(lines.length > 160, `${lines.length} vectors`)
+  assert.ok(lines.length > 230, `${lines.length} vectors`)
   return lines
 }
 
@@ -66,7 +80,7 @@ export async function checkVectors(answers) {
 
 /** Checks that an implementation and the crate draw the same bounds, and say the same of what is beyond. */
 export async function checkBounds(rust, answers) {
-  const line = (what, config) => JSON.stringify({ do: what, ...PLACE, keys: KEYS, config })
+  const line = (what, config, data_keys = WRAPPED) => JSON.stringify({ do: what, ...PLACE, keys: KEYS, data_keys, config })
   const nulls = (count) => Array(count).fill(null)
   const head = (await rust([line('seal', { token: '' })])).map((answer) => JSON.parse(answer).config)[0]
   const beside = (text) => ({ ...head, token: head.token + text })
@@ -103,7 +117,9 @@ export async function checkAgreement(rust, answers, count = 10_000) {
   const seed = Number(process.env.FORMAT_SEED ?? Date.now() % 1e9)
   const random = seeded(seed)
   const said = (index, line) => `FORMAT_SEED=${seed}, number ${index}: ${line}`
-  const line = (what, config, keys = KEYS) => JSON.stringify({ do: what, ...PLACE, keys, config })
+  // Every other config is sealed with a data key.
+  const dataKeys = (index) => (index % 2 ? WRAPPED : [])
+  const line = (what, config, data_keys, keys = KEYS) => JSON.stringify({ do: what, ...PLACE, keys, data_keys, config })
   const same = (one, other, lines) => {
     assert.equal(one.length, lines.length)
     assert.equal(other.length, lines.length)
@@ -114,7 +130,7 @@ export async function checkAgreement(rust, answers, count = 10_000) {
   }
 
   const plain = Array.from({ length: count }, () => plainConfig(random))
-  const toSeal = plain.map((config) => line('seal', config))
+  const toSeal = plain.map((config, index) => line('seal', config, dataKeys(index)))
   const [theirs, ours] = await Promise.all([rust(toSeal), answers(toSeal)])
   const expected = []
   const [openOurs, openTheirs, stored] = [[], [], []]
@@ -122,8 +138,8 @@ export async function checkAgreement(rust, answers, count = 10_000) {
     const [their, our] = [JSON.parse(theirs[index]), JSON.parse(ours[index])]
     if (their.fault || our.fault) return assert.deepEqual(our, their, said(index, toSeal[index]))
     expected.push(JSON.stringify({ config }))
-    openOurs.push(line('open', our.config, [...KEYS].reverse()))
-    openTheirs.push(line('open', their.config))
+    openOurs.push(line('open', our.config, dataKeys(index).toReversed(), KEYS.toReversed()))
+    openTheirs.push(line('open', their.config, dataKeys(index)))
     stored.push(their.config)
   })
   assert.ok(expected.length > count * 0.8, `only ${expected.length} configs were sealed`)
@@ -132,7 +148,8 @@ export async function checkAgreement(rust, answers, count = 10_000) {
 
   const odd = stored.map((config) => {
     const base = random.chance(25) ? legacyConfig(random, Buffer.from(random.pick(KEYS), 'base64')) : config
-    return line('open', random.chance(75) ? changed(random, base) : base)
+    const rows = random.chance(10) ? WRAPPED.map((row) => changedWrapped(random, row)) : WRAPPED
+    return line('open', random.chance(75) ? changed(random, base) : base, rows)
   })
   const judged = await rust(odd)
   same(await answers(odd), judged, odd)

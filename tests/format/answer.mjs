@@ -20,19 +20,19 @@ export async function answers(lines, entry = WEB) {
   return answered
 }
 
-async function answer({ do: what, keys, organization_id, integration_id, config, nonces }, entry, ringOf) {
+async function answer({ do: what, keys, data_keys, organization_id, integration_id, config, nonces }, entry, ringOf) {
   const row = { organization_id, id: integration_id }
   try {
-    if (nonces) return { config: await sealWith(entry, keys[0], row, config, new Map(nonces)) }
+    if (nonces) return { config: await sealWith(entry, keys, data_keys, row, config, new Map(nonces)) }
     const ring = await ringOf(keys)
-    return { config: await (what === 'seal' ? ring.seal(row, config) : ring.open(row, config)) }
+    return { config: await (what === 'seal' ? ring.seal(row, config, data_keys) : ring.open(row, config, data_keys)) }
   } catch (error) {
     if (!(error instanceof OpenError || error instanceof SealError)) throw error
     return { fault: error.fault, pointer: error.pointer }
   }
 }
 
-async function sealWith({ drive, ringKey }, key, row, config, nonces) {
+async function sealWith({ drive, ringKey }, keys, dataKeys = [], row, config, nonces) {
   const next = (pointer) => Uint8Array.from(atob(nonces.get(pointer)), (c) => c.charCodeAt(0))
-  return drive(seal(await ringKey(key), row, config, next))
+  return drive(seal(await Promise.all(keys.map(ringKey)), dataKeys, row, config, next))
 }

@@ -16,13 +16,14 @@ def ring_of(keys):
 def answer(line):
     row = {"organization_id": line["organization_id"], "id": line["integration_id"]}
     ring = ring_of(tuple(line["keys"]))
+    data_keys = line.get("data_keys", ())
     try:
         if line["do"] == "open":
-            return {"config": ring.open(row, line["config"])}
+            return {"config": ring.open(row, line["config"], data_keys)}
         if "nonces" in line:
             nonces = {pointer: base64.b64decode(nonce) for pointer, nonce in line["nonces"]}
-            return {"config": ring._seal(row, line["config"], nonces.__getitem__)}
-        return {"config": ring.seal(row, line["config"])}
+            return {"config": ring._seal(row, line["config"], data_keys, nonces.__getitem__)}
+        return {"config": ring.seal(row, line["config"], data_keys)}
     except (OpenError, SealError) as error:
         return {"fault": error.fault, "pointer": error.pointer}
 

@@ -98,16 +98,31 @@ export function changed(random, stored) {
   if (random.chance(15)) {
     const kid = copy._enc?.kid ?? '0123456789abcdef'
     const encs = [null, 'x', [], {}, { v: 2 }, { v: 1, kid }, { v: '2', kid }, { v: 4, kid, x: 1 }, { v: 2, kid, x: 1 }, { v: 2, kid: 'x' },
-      { v: 2, kid: kid.toUpperCase() }, { v: 2, kid: 'ffffffffffffffff' }, { v: true, kid }, { v: 2.5, kid }, { kid }]
+      { v: 3 }, { v: 2, kid }, { v: 3, kid }, { v: 3, kid, x: 1 }, { v: 3, kid: 'ffffffffffffffff' }, { v: '3', kid }, { v: 2, kid: kid.toUpperCase() }, { v: 2, kid: 'ffffffffffffffff' }, { v: true, kid }, { v: 2.5, kid }, { kid }]
     return { ...copy, _enc: random.pick(encs) }
   }
   if (random.chance(5)) delete copy._enc
   const all = strings(copy)
   if (all.length === 0) return copy
   const { text: before, put } = random.pick(all)
+  put(changedText(random, before, random.pick(all).text))
+  return copy
+}
+
+/** Changes one thing of a wrapped data key. */
+export function changedWrapped(random, row) {
+  const kid = random.pick(['0123456789abcdef', row.kid, row.wrapping_kid])
+  return random.pick([
+    { ...row, kid },
+    { ...row, wrapping_kid: kid },
+    { ...row, wrapped: changedText(random, row.wrapped, kid) },
+    { ...row, wrapped: changedText(random, row.wrapped, row.wrapped) },
+  ])
+}
+
+function changedText(random, before, other) {
   const at = random.below(before.length + 1)
-  const other = random.pick(all).text
-  put(random.pick([
+  return random.pick([
     other,
     '',
     before.slice(0, at),
@@ -117,6 +132,5 @@ export function changed(random, stored) {
     before.replaceAll('=', ''),
     before.replaceAll('.', ':'),
     before.split('.').reverse().join('.'),
-  ]).toWellFormed())
-  return copy
+  ]).toWellFormed()
 }

@@ -8,6 +8,12 @@
  */
 
 /**
+ * A data key of an organization, as the database's function `data_keys` returns it. Where a key management service wraps it, unwrap it there and
+ * give `key` instead: base64 of its 32 bytes.
+ * @typedef {{ readonly organization_id: string, readonly kid: string, readonly wrapping_kid?: string, readonly wrapped?: string, readonly key?: string }} DataKey
+ */
+
+/**
  * A config: a JSON object.
  * @typedef {Record<string, any>} Config
  */
@@ -20,7 +26,8 @@
 
 /**
  * What a driver computes. `seal` and `open` are AES-256-GCM; a ciphertext has its tag at the end. `open` gives null where the tag does not fit.
- * @typedef {{ do: 'seal' | 'open', key: any, iv: Uint8Array, aad: Uint8Array, bytes: Uint8Array }} Step
+ * `import` makes a `RingKey` of 32 bytes.
+ * @typedef {{ do: 'seal' | 'open', key: any, iv: Uint8Array, aad: Uint8Array, bytes: Uint8Array } | { do: 'import', bytes: Uint8Array }} Step
  */
 
 /**
@@ -143,9 +150,14 @@ function idsOf(row) {
   return [ids[0], ids[1]]
 }
 
-/** @param {[string, string]} ids @param {string} pointer @param {string} kid */
-function aad(ids, pointer, kid) {
-  const parts = ['v2', 'integrations', ...ids, pointer, kid].map((part) => utf8.encode(part))
+/** What a value of a row is bound to. @param {2 | 3} v @param {[string, string]} ids @param {string} pointer @param {string} kid */
+function aad(v, ids, pointer, kid) {
+  return prefixed([`v${v}`, 'integrations', ...ids, pointer, kid])
+}
+
+/** Each part as its length and its bytes. @param {string[]} texts */
+function prefixed(texts) {
+  const parts = texts.map((part) => utf8.encode(part))
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + 4 + part.length, 0))
   const view = new DataView(bytes.buffer)
   let at = 0
@@ -155,6 +167,42 @@ function aad(ids, pointer, kid) {
     at += 4 + part.length
   }
   return bytes
+}
+
+// Data keys
+
+/**
+ * The data keys of one organization, in their order.
+ * @param {readonly DataKey[]} rows
+ * @param {string} organizationId
+ */
+function dataKeysOf(rows, organizationId) {
+  if (!Array.isArray(rows)) throw new TypeError('the data keys are a list, as the function data_keys returns it')
+  return rows.filter((row) => String(row?.organization_id).toLowerCase() === organizationId)
+}
+
+/**
+ * Unwraps a data key with the key of the ring that its `wrapping_kid` names.
+ * @param {readonly RingKey[]} ring
+ * @param {DataKey} row
+ * @returns {Generator<Step, RingKey, any>}
+ */
+function* unwrap(ring, { organization_id, kid, wrapping_kid, wrapped, key }) {
+  /** @type {Uint8Array} */
+  let bytes
+  if (key === undefined) {
+    const wrapping = ring.find((candidate) => candidate.kid === wrapping_kid)
+    if (!wrapping) throw new Found('unknown-key', '/_enc')
+    if (typeof wrapped !== 'string') throw new Found('not-sealed', '/_enc')
+    const bound = prefixed(['v3', 'data_keys', organization_id.toLowerCase(), kid, wrapping.kid])
+    bytes = yield* openCurrent(wrapping, bound, wrapped, '/_enc')
+    if (bytes.length !== 32) throw new Found('malformed', '/_enc')
+  } else {
+    bytes = keyBytes(key)
+  }
+  const opened = yield { do: 'import', bytes }
+  if (opened.kid !== kid) throw new Found('not-authentic', '/_enc')
+  return opened
 }
 
 // Sensitive names
@@ -292,14 +340,15 @@ function byteLength(text) {
 // Sealing
 
 /**
- * Seals `plain` for its row with the primary key.
- * @param {RingKey} primary
+ * Seals `plain` for its row with the first data key of its organization, or with the ring's primary key if there is none.
+ * @param {readonly RingKey[]} ring
+ * @param {readonly DataKey[]} dataKeys
  * @param {Row} row
  * @param {Config} plain
  * @param {(pointer: string) => Uint8Array} nonce 12 random bytes; the pointer is for tests, which replay the vectors'
  * @returns {Generator<Step, Config, any>}
  */
-export function* seal(primary, row, plain, nonce) {
+export function* seal(ring, dataKeys, row, plain, nonce) {
   try {
     const ids = idsOf(row)
     if (!isObject(plain)) throw new Found('no-object', '')
@@ -307,38 +356,53 @@ export function* seal(primary, row, plain, nonce) {
     const { copy, secrets } = walk(plain, MAX_TEXT, true)
     const long = secrets.find(({ text }) => byteLength(text) > MAX_VALUE)
     if (long) throw new Found('too-large', long.pointer)
+    if (secrets.length === 0) return copy
+    const current = dataKeysOf(dataKeys, ids[0]).at(0)
+    const { key, kid } = current ? yield* sealingKey(ring, current) : ring[0]
+    const v = current ? 3 : 2
     for (const { text, pointer, put } of secrets) {
       const iv = nonce(pointer)
       const bytes = utf8.encode(text)
-      const sealed = yield { do: 'seal', key: primary.key, iv, aad: aad(ids, pointer, primary.kid), bytes }
+      const sealed = yield { do: 'seal', key, iv, aad: aad(v, ids, pointer, kid), bytes }
       put([iv, sealed.subarray(-16), sealed.subarray(0, -16)].map(toBase64).join('.'))
     }
-    if (secrets.length > 0) copy._enc = { v: 2, kid: primary.kid }
+    copy._enc = { v, kid }
     return copy
   } catch (error) {
     throw error instanceof Found ? new SealError(error.fault, error.pointer) : error
   }
 }
 
+/** @param {readonly RingKey[]} ring @param {DataKey} current @returns {Generator<Step, RingKey, any>} */
+function* sealingKey(ring, current) {
+  try {
+    return yield* unwrap(ring, current)
+  } catch (error) {
+    throw error instanceof Found ? new KeyError(`the organization's data key does not open: ${error.fault}`) : error
+  }
+}
+
 // Opening
 
 /**
- * Opens `stored` with the keys of a ring.
- * @param {readonly RingKey[]} keys
+ * Opens `stored` with the keys of a ring and the data keys of its organization.
+ * @param {readonly RingKey[]} ring
+ * @param {readonly DataKey[]} dataKeys
  * @param {Row} row
  * @param {Config} stored
  * @returns {Generator<Step, Config, any>}
  */
-export function* open(keys, row, stored) {
+export function* open(ring, dataKeys, row, stored) {
   try {
     const ids = idsOf(row)
     if (!isObject(stored)) throw new Found('no-object', '')
-    const kid = Object.hasOwn(stored, '_enc') ? readEnc(stored._enc) : null
-    const key = keys.find((candidate) => candidate.kid === kid)
-    if (kid !== null && !key) throw new Found('unknown-key', '/_enc')
+    const enc = Object.hasOwn(stored, '_enc') ? readEnc(stored._enc) : null
+    const key = enc && (yield* openingKey(ring, dataKeysOf(dataKeys, ids[0]), enc))
     const { copy, secrets } = walk(stored, 2 * MAX_TEXT, false)
     for (const { text, pointer, put } of secrets) {
-      const bytes = key ? yield* openCurrent(key, ids, text, pointer) : yield* openLegacy(keys, text, pointer)
+      const bytes = enc && key
+        ? yield* openCurrent(key, aad(enc.v, ids, pointer, enc.kid), text, pointer)
+        : yield* openLegacy(ring, text, pointer)
       put(toText(bytes, pointer))
     }
     return copy
@@ -347,20 +411,34 @@ export function* open(keys, row, stored) {
   }
 }
 
-/** @param {unknown} enc */
+/**
+ * @param {readonly RingKey[]} ring
+ * @param {readonly DataKey[]} dataKeys those of the organization
+ * @param {{ v: 2 | 3, kid: string }} enc
+ * @returns {Generator<Step, RingKey, any>}
+ */
+function* openingKey(ring, dataKeys, { v, kid }) {
+  const named = (/** @type {{ kid: string }} */ candidate) => candidate.kid === kid
+  const wrapped = v === 3 ? dataKeys.find(named) : undefined
+  const key = wrapped ? yield* unwrap(ring, wrapped) : v === 2 ? ring.find(named) : undefined
+  if (!key) throw new Found('unknown-key', '/_enc')
+  return key
+}
+
+/** @param {unknown} enc @returns {{ v: 2 | 3, kid: string }} */
 function readEnc(enc) {
   const malformed = new Found('malformed-enc', '/_enc')
   if (!isObject(enc)) throw malformed
   const v = isRawJson(enc.v) ? Number(enc.v.rawJSON) : Object.hasOwn(enc, 'v') ? enc.v : undefined
   if (typeof v !== 'number') throw malformed
-  if (v !== 2) throw new Found('unknown-version', '/_enc')
+  if (v !== 2 && v !== 3) throw new Found('unknown-version', '/_enc')
   const { kid } = enc
   if (Object.keys(enc).length !== 2 || typeof kid !== 'string' || !/^[0-9a-f]{16}$/.test(kid)) throw malformed
-  return kid
+  return { v, kid }
 }
 
-/** @param {RingKey} key @param {[string, string]} ids @param {string} text @param {string} pointer @returns {Generator<Step, Uint8Array, any>} */
-function* openCurrent(key, ids, text, pointer) {
+/** @param {RingKey} key @param {Uint8Array} aad @param {string} text @param {string} pointer @returns {Generator<Step, Uint8Array, any>} */
+function* openCurrent(key, aad, text, pointer) {
   const head = readHead(text)
   if (!head) throw new Found('not-sealed', pointer)
   const { iv, tag, ciphertext } = head
@@ -368,7 +446,7 @@ function* openCurrent(key, ids, text, pointer) {
   if (iv.length !== 12 || !text.startsWith(`${toBase64(iv)}.${toBase64(tag)}.`)) throw new Found('malformed', pointer)
   const bytes = decode(ciphertext, fromBase64)
   if (typeof bytes === 'string') throw new Found(bytes, pointer)
-  const opened = yield { do: 'open', key: key.key, iv, aad: aad(ids, pointer, key.kid), bytes: joined(bytes, tag) }
+  const opened = yield { do: 'open', key: key.key, iv, aad, bytes: joined(bytes, tag) }
   if (!opened) throw new Found('not-authentic', pointer)
   return opened
 }

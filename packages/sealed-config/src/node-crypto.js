@@ -10,7 +10,11 @@ import { KID_LABEL, keyBytes, kidOf } from './core.js'
  * @param {string} text
  */
 export function ringKey(text) {
-  const key = keyBytes(text)
+  return imported(keyBytes(text))
+}
+
+/** @param {Uint8Array} key */
+function imported(key) {
   return { kid: kidOf(createHmac('sha256', key).update(KID_LABEL).digest()), key }
 }
 
@@ -30,7 +34,9 @@ export function drive(steps) {
 }
 
 /** @param {Step} step */
-function compute({ do: what, key, iv, aad, bytes }) {
+function compute(step) {
+  if (step.do === 'import') return imported(step.bytes)
+  const { do: what, key, iv, aad, bytes } = step
   if (what === 'seal') {
     const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(aad)
     return Buffer.concat([cipher.update(bytes), cipher.final(), cipher.getAuthTag()])

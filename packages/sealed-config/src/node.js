@@ -6,10 +6,11 @@ import { drive, nonce, ringKey } from './node-crypto.js'
 export { KeyError, OpenError, SealError, isSensitive, parse } from './core.js'
 
 /** @typedef {import('./core.js').Config} Config */
+/** @typedef {import('./core.js').DataKey} DataKey */
 /** @typedef {import('./core.js').Fault} Fault */
 /** @typedef {import('./core.js').Row} Row */
 
-/** The keys of a deployment: the primary seals, and every key opens. */
+/** The keys of a deployment: the primary seals where an organization has no data key, and every key opens. */
 export class KeyRing {
   /** @type {import('./core.js').RingKey[]} */
   #keys
@@ -30,44 +31,48 @@ export class KeyRing {
   }
 
   /**
-   * Seals a config for its row: a copy with its secrets sealed, and `_enc`. Throws a `SealError`.
+   * Seals a config for its row: a copy with its secrets sealed, and `_enc`. Throws a `SealError`, or a `KeyError` if the data key does not open.
    * @param {Row} row
    * @param {Config} config
+   * @param {readonly DataKey[]} [dataKeys] the first of the row's organization seals; without one the primary key does
    * @returns {Config}
    */
-  seal(row, config) {
-    return drive(seal(this.#keys[0], row, config, nonce))
+  seal(row, config, dataKeys = []) {
+    return drive(seal(this.#keys, dataKeys, row, config, nonce))
   }
 
   /**
-   * Opens a stored config of the current or the legacy form. Throws an `OpenError`.
+   * Opens a stored config of any form. Throws an `OpenError`.
    * @param {Row} row
    * @param {Config} stored
+   * @param {readonly DataKey[]} [dataKeys] those of the row's organization
    * @returns {Config}
    */
-  open(row, stored) {
-    return drive(open(this.#keys, row, stored))
+  open(row, stored, dataKeys = []) {
+    return drive(open(this.#keys, dataKeys, row, stored))
   }
 }
 
 /**
- * Seals a config for its row, with the key of the environment variable `ENCRYPTION_KEY`.
+ * Seals a config for its row with the organization's data key, or without one with the key of the environment variable `ENCRYPTION_KEY`.
  * @param {Config} config
  * @param {Row} row
+ * @param {readonly DataKey[]} [dataKeys]
  * @returns {Config}
  */
-export function encryptConfig(config, row) {
-  return environmentRing().seal(row, config)
+export function encryptConfig(config, row, dataKeys) {
+  return environmentRing().seal(row, config, dataKeys)
 }
 
 /**
- * Opens a row's config, of the current or the legacy form, with `ENCRYPTION_KEY` and `FALLBACK_ENCRYPTION_KEYS`.
+ * Opens a row's config of any form with `ENCRYPTION_KEY` and `FALLBACK_ENCRYPTION_KEYS`, and the data keys that they unwrap.
  * @param {Config} config
  * @param {Row} row
+ * @param {readonly DataKey[]} [dataKeys]
  * @returns {Config}
  */
-export function decryptConfig(config, row) {
-  return environmentRing().open(row, config)
+export function decryptConfig(config, row, dataKeys) {
+  return environmentRing().open(row, config, dataKeys)
 }
 
 /** @type {{ primary: string, fallbacks: string, ring: KeyRing } | undefined} */

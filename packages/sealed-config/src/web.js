@@ -8,11 +8,15 @@ import { KID_LABEL, keyBytes, kidOf } from './core.js'
  * A key as a setting holds it, imported.
  * @param {string} text
  */
-export async function ringKey(text) {
-  const bytes = keyBytes(text)
-  const mac = await crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
+export function ringKey(text) {
+  return imported(keyBytes(text))
+}
+
+/** @param {Uint8Array} bytes */
+async function imported(bytes) {
+  const mac = await crypto.subtle.importKey('raw', new Uint8Array(bytes), { name: 'HMAC', hash: 'SHA-256' }, false, ['sign'])
   const kid = kidOf(new Uint8Array(await crypto.subtle.sign('HMAC', mac, new TextEncoder().encode(KID_LABEL))))
-  const key = await crypto.subtle.importKey('raw', bytes, 'AES-GCM', false, ['encrypt', 'decrypt'])
+  const key = await crypto.subtle.importKey('raw', new Uint8Array(bytes), 'AES-GCM', false, ['encrypt', 'decrypt'])
   return { kid, key }
 }
 
@@ -32,7 +36,9 @@ export async function drive(steps) {
 }
 
 /** @param {Step} step */
-async function compute({ do: what, key, iv, aad, bytes }) {
+async function compute(step) {
+  if (step.do === 'import') return imported(step.bytes)
+  const { do: what, key, iv, aad, bytes } = step
   const how = { name: 'AES-GCM', iv: new Uint8Array(iv), additionalData: new Uint8Array(aad), tagLength: 128 }
   if (what === 'seal') return new Uint8Array(await crypto.subtle.encrypt(how, key, new Uint8Array(bytes)))
   try {

@@ -2,10 +2,11 @@
 
 from ._config import Config, Row, is_sensitive
 from ._errors import KeyRingError, OpenError, SealedConfigError, SealError
-from ._ring import KeyRing, decrypt_config, encrypt_config
+from ._ring import DataKey, KeyRing, decrypt_config, encrypt_config
 
 __all__ = [
     "Config",
+    "DataKey",
     "KeyRing",
     "KeyRingError",
     "OpenError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,12 @@ from ._encodings import from_base64, from_hex, from_loose_base64, to_base64
 from ._errors import Found, KeyRingError, OpenError, SealError
 
 
+# A data key of an organization, as the database's function ``data_keys`` returns it. Where a key management service wraps it, unwrap it there and
+# give ``key`` instead: base64 of its 32 bytes.
+DataKey = Mapping[str, Any]
+DataKeys = Sequence[DataKey]
+
+
 @dataclass(frozen=True)
 class _Key:
     kid: str
@@ -24,7 +30,7 @@ class _Key:
 
 
 class KeyRing:
-    """The primary key seals, and every key opens.
+    """The primary key seals where an organization has no data key, and every key opens.
 
     ``primary`` is what ``ENCRYPTION_KEY`` holds, base64 of 32 bytes; ``fallbacks`` is what ``FALLBACK_ENCRYPTION_KEYS`` holds, separated
     by commas, or an iterable of keys.
@@ -47,12 +53,15 @@ class KeyRing:
         """The ids of the keys, the primary's first."""
         return [key.kid for key in self._keys]
 
-    def seal(self, row: Mapping[str, Any], config: Config) -> Config:
-        """A copy of the config with its secrets sealed for the row, and ``_enc``. Raises :class:`SealError`."""
-        return self._seal(row, config, lambda _: os.urandom(12))
+    def seal(self, row: Mapping[str, Any], config: Config, data_keys: DataKeys = ()) -> Config:
+        """A copy of the config with its secrets sealed for the row, and ``_enc``.
 
-    def _seal(self, row: Mapping[str, Any], config: Config, nonce: Callable[[str], bytes]) -> Config:
-        key = self._keys[0]
+        The first data key of the row's organization seals; without one the primary key does. Raises :class:`SealError`, or
+        :class:`KeyRingError` if the data key does not open.
+        """
+        return self._seal(row, config, data_keys, lambda _: os.urandom(12))
+
+    def _seal(self, row: Mapping[str, Any], config: Config, data_keys: DataKeys, nonce: Callable[[str], bytes]) -> Config:
         ids = ids_of(row)
         try:
             if isinstance(config, dict) and "_enc" in config:
@@ -63,23 +72,28 @@ class KeyRing:
                     raise Found("too-large", secret.pointer)
         except Found as found:
             raise SealError(found.fault, found.pointer) from None
+        if not walk.secrets:
+            return walk.copy
+        version, key = self._sealing_key(_of(data_keys, ids[0]))
         for secret in walk.secrets:
             iv = nonce(secret.pointer)
-            sealed = key.cipher.encrypt(iv, secret.text.encode(), _aad(*ids, secret.pointer, key.kid))
+            sealed = key.cipher.encrypt(iv, secret.text.encode(), _aad(version, *ids, secret.pointer, key.kid))
             secret.put(".".join(map(to_base64, (iv, sealed[-16:], sealed[:-16]))))
-        if walk.secrets:
-            walk.copy["_enc"] = {"v": 2, "kid": key.kid}
+        walk.copy["_enc"] = {"v": version, "kid": key.kid}
         return walk.copy
 
-    def open(self, row: Mapping[str, Any], stored: Config) -> Config:
-        """A copy of the config, of the current or the legacy form, with its secrets in the clear. Raises :class:`OpenError`."""
+    def open(self, row: Mapping[str, Any], stored: Config, data_keys: DataKeys = ()) -> Config:
+        """A copy of the config, of any form, with its secrets in the clear. Raises :class:`OpenError`.
+
+        ``data_keys`` are those of the row's organization.
+        """
         ids = ids_of(row)
         try:
-            key = self._key_of(stored)
+            version, key = self._key_of(stored, _of(data_keys, ids[0]))
             walk = Walk(stored, 2 * MAX_TEXT)
             for secret in walk.secrets:
                 if key:
-                    data = _open_current(key, secret.text, secret.pointer, _aad(*ids, secret.pointer, key.kid))
+                    data = _open_current(key, secret.text, secret.pointer, _aad(version, *ids, secret.pointer, key.kid))
                 else:
                     data = self._open_legacy(secret.text, secret.pointer)
                 try:
@@ -90,14 +104,44 @@ class KeyRing:
             raise OpenError(found.fault, found.pointer) from None
         return walk.copy
 
-    def _key_of(self, stored: object) -> _Key | None:
+    def _sealing_key(self, data_keys: DataKeys) -> tuple[int, _Key]:
+        if not data_keys:
+            return 2, self._keys[0]
+        try:
+            return 3, self._unwrap(data_keys[0])
+        except Found as found:
+            raise KeyRingError(f"the organization's data key does not open: {found.fault}") from None
+
+    def _key_of(self, stored: object, data_keys: DataKeys) -> tuple[int, _Key | None]:
         if not isinstance(stored, dict) or "_enc" not in stored:
-            return None
-        kid = _read_enc(stored["_enc"])
+            return 1, None
+        version, kid = _read_enc(stored["_enc"])
+        if version == 3:
+            for row in data_keys:
+                if row["kid"] == kid:
+                    return version, self._unwrap(row)
+            raise Found("unknown-key", "/_enc")
+        return version, self._named(kid)
+
+    def _named(self, kid: object) -> _Key:
         for key in self._keys:
             if key.kid == kid:
                 return key
         raise Found("unknown-key", "/_enc")
+
+    def _unwrap(self, row: DataKey) -> _Key:
+        if "key" in row:
+            opened = _read_key(row["key"])
+        else:
+            wrapping = self._named(row["wrapping_kid"])
+            bound = _prefixed("v3", "data_keys", str(row["organization_id"]).lower(), row["kid"], wrapping.kid)
+            data = _open_current(wrapping, row["wrapped"], "/_enc", bound)
+            if len(data) != 32:
+                raise Found("malformed", "/_enc")
+            opened = _key(data)
+        if opened.kid != row["kid"]:
+            raise Found("not-authentic", "/_enc")
+        return opened
 
     def _open_legacy(self, text: str, pointer: str) -> bytes:
         if text == "":
@@ -131,26 +175,38 @@ def _read_key(text: str) -> _Key:
         raise KeyRingError("the key is not base64")
     if len(data) != 32:
         raise KeyRingError(f"the key has {len(data)} bytes instead of 32")
+    return _key(data)
+
+
+def _key(data: bytes) -> _Key:
     mac = hmac.HMAC(data, hashes.SHA256())
     mac.update(b"integrations key id v1")
     return _Key(mac.finalize()[:8].hex(), AESGCM(data))
 
 
-def _aad(organization_id: str, row_id: str, pointer: str, kid: str) -> bytes:
-    parts = [part.encode() for part in ("v2", "integrations", organization_id, row_id, pointer, kid)]
+def _of(data_keys: DataKeys, organization_id: str) -> DataKeys:
+    return [row for row in data_keys if str(row["organization_id"]).lower() == organization_id]
+
+
+def _aad(version: int, organization_id: str, row_id: str, pointer: str, kid: str) -> bytes:
+    return _prefixed(f"v{version}", "integrations", organization_id, row_id, pointer, kid)
+
+
+def _prefixed(*texts: str) -> bytes:
+    parts = [text.encode() for text in texts]
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def _read_enc(enc: object) -> str:
+def _read_enc(enc: object) -> tuple[int, str]:
     v = enc.get("v") if isinstance(enc, dict) else None
     if not isinstance(enc, dict) or isinstance(v, (bool, str, dict, list)) or v is None:
         raise Found("malformed-enc", "/_enc")
-    if v != 2:
+    if v not in (2, 3):
         raise Found("unknown-version", "/_enc")
     kid = enc.get("kid")
     if len(enc) != 2 or not isinstance(kid, str) or not re.fullmatch("[0-9a-f]{16}", kid):
         raise Found("malformed-enc", "/_enc")
-    return kid
+    return int(v), kid
 
 
 def _open_current(key: _Key, text: str, pointer: str, aad: bytes) -> bytes:
@@ -219,11 +275,11 @@ def _environment_ring() -> KeyRing:
     return _known[1]
 
 
-def encrypt_config(config: Config, row: Mapping[str, Any]) -> Config:
-    """Seals a config for its row, with the key of the environment variable ``ENCRYPTION_KEY``."""
-    return _environment_ring().seal(row, config)
+def encrypt_config(config: Config, row: Mapping[str, Any], data_keys: DataKeys = ()) -> Config:
+    """Seals a config with the organization's data key, or without one with the key of the environment variable ``ENCRYPTION_KEY``."""
+    return _environment_ring().seal(row, config, data_keys)
 
 
-def decrypt_config(config: Config, row: Mapping[str, Any]) -> Config:
-    """Opens a row's config with ``ENCRYPTION_KEY`` and ``FALLBACK_ENCRYPTION_KEYS``."""
-    return _environment_ring().open(row, config)
+def decrypt_config(config: Config, row: Mapping[str, Any], data_keys: DataKeys = ()) -> Config:
+    """Opens a row's config with ``ENCRYPTION_KEY`` and ``FALLBACK_ENCRYPTION_KEYS``, and the data keys that they unwrap."""
+    return _environment_ring().open(row, config, data_keys)
