@@ -13,6 +13,7 @@ import * as nodeCrypto from '../../packages/sealed-config/src/node-crypto.js'
 import { launchBrowser } from '../support/browser.mjs'
 import { ROOT, buildRust, checkAgreement, checkBounds, checkVectors } from './agreement.mjs'
 import { answers } from './answer.mjs'
+import { keyId, wrap } from './format.mjs'
 
 const NODE = { ring: (primary, ...fallbacks) => new node.KeyRing(primary, fallbacks), ...nodeCrypto }
 const KEY = Buffer.alloc(32, 1).toString('base64')
@@ -131,6 +132,37 @@ test('encryptConfig and decryptConfig take the keys of the environment, and the 
   assert.deepEqual(node.decryptConfig(stored, { ...ROW, organization_id: ROW.organization_id.toUpperCase() }), config)
   assert.throws(() => node.decryptConfig(stored, { ...ROW, id: ROW.organization_id }), { fault: 'not-authentic', pointer: '/access_token' })
   assert.throws(() => node.decryptConfig(stored), TypeError)
+  const dataKeys = [wrapped()]
+  assert.deepEqual(node.decryptConfig(node.encryptConfig(config, ROW, dataKeys), ROW, dataKeys), config)
+})
+
+const DATA_KEY = Buffer.alloc(32, 5)
+const wrapped = (organizationId = ROW.organization_id, key = KEY, dataKey = DATA_KEY) =>
+  wrap(Buffer.from(key, 'base64'), organizationId, dataKey, Buffer.alloc(12, 9))
+
+test("seals and opens with the data key of the row's organization, among those of several", async () => {
+  const config = { access_token: 'secret_token', project_id: 'abc123' }
+  const dataKeys = [wrapped(ROW.id, KEY, Buffer.alloc(32, 6)), wrapped(), wrapped(ROW.organization_id, KEY, Buffer.alloc(32, 7))]
+  for (const ring of [new node.KeyRing(KEY), await web.KeyRing.import(KEY)]) {
+    const stored = await ring.seal(ROW, config, dataKeys)
+    assert.deepEqual(stored._enc, { v: 3, kid: keyId(DATA_KEY) })
+    assert.deepEqual(await ring.open(ROW, stored, dataKeys.toReversed()), config)
+    // A key management service unwrapped it.
+    const key = { organization_id: ROW.organization_id.toUpperCase(), kid: keyId(DATA_KEY), key: DATA_KEY.toString('base64') }
+    assert.deepEqual(await ring.open(ROW, stored, [key]), config)
+    const opening = async (...args) => ring.open(...args)
+    await assert.rejects(opening(ROW, stored), { fault: 'unknown-key', pointer: '/_enc' })
+    await assert.rejects(opening(ROW, stored, [dataKeys[0]]), { fault: 'unknown-key', pointer: '/_enc' })
+    await assert.rejects(opening(ROW, stored, [{ ...key, key: KEY }]), { fault: 'not-authentic', pointer: '/_enc' })
+    await assert.rejects(opening(ROW, stored, dataKeys[1]), TypeError)
+  }
+})
+
+test('does not seal with the primary key where the data key does not open', async () => {
+  const foreign = [wrapped(ROW.organization_id, Buffer.alloc(32, 2).toString('base64'))]
+  const message = "the organization's data key does not open: unknown-key"
+  assert.throws(() => ring.seal(ROW, { token: 'x' }, foreign), { name: 'KeyError', message })
+  await assert.rejects((await web.KeyRing.import(KEY)).seal(ROW, { token: 'x' }, foreign), { name: 'KeyError', message })
 })
 
 test('rejects an invalid key, and one that is in the ring twice, without quoting it', async () => {
@@ -148,13 +180,18 @@ test('has types that a strict program compiles with', () => {
   const folder = mkdtempSync(`${ROOT}packages/sealed-config/.types-`)
   try {
     writeFileSync(`${folder}/use.ts`, `
-      import { KeyRing, OpenError, type Row, type Config } from 'sealed-config'
+      import { KeyRing, OpenError, type Row, type Config, type DataKey } from 'sealed-config'
       import { decryptConfig, encryptConfig } from 'sealed-config/node'
       const row: Row = { organization_id: '', id: '' }
       const ring: KeyRing = await KeyRing.import('', ['x'])
       const stored: Config = await ring.seal(row, { token: 'x' })
       const token: string = (await ring.open(row, stored)).token
       decryptConfig(encryptConfig({ token }, row), row)
+      const dataKeys: DataKey[] = [{ organization_id: '', kid: '', wrapping_kid: '', wrapped: '' }, { organization_id: '', kid: '', key: '' }]
+      decryptConfig(encryptConfig({ token }, row, dataKeys), row, dataKeys)
+      await ring.open(row, await ring.seal(row, { token }, dataKeys), dataKeys)
+      // @ts-expect-error The organization is needed.
+      decryptConfig(stored, row, [{ kid: '' }])
       // @ts-expect-error The row is needed.
       decryptConfig(stored)
       try {} catch (error) { if (error instanceof OpenError) { const fault: string = error.fault; console.log(fault) } }

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import unittest
+import uuid
 from decimal import Decimal
 from unittest import mock
 
@@ -60,6 +61,28 @@ class SealedConfigTest(unittest.TestCase):
                 decrypt_config(stored, {**ROW, "id": ROW["organization_id"]})
         self.assertEqual(str(caught.exception), "the config does not open")
         self.assertEqual((caught.exception.fault, caught.exception.pointer), ("not-authentic", "/access_token"))
+
+    def test_seals_and_opens_with_the_data_key_of_the_organization(self) -> None:
+        config = {"access_token": "secret_token", "project_id": "abc123"}
+        organization_id = uuid.UUID(ROW["organization_id"])
+        # A key management service unwrapped it.
+        kid = KeyRing(OTHER).kids[0]
+        given = {"organization_id": organization_id, "kid": kid, "key": OTHER}
+        foreign = {**given, "organization_id": ROW["id"]}
+        stored = self.ring.seal(ROW, config, [foreign, given])
+        self.assertEqual(stored["_enc"], {"v": 3, "kid": kid})
+        self.assertEqual(self.ring.open(ROW, stored, [foreign, given]), config)
+        for data_keys, fault in (([], "unknown-key"), ([foreign], "unknown-key"), ([{**given, "key": KEY}], "not-authentic")):
+            with self.assertRaises(OpenError) as caught:
+                self.ring.open(ROW, stored, data_keys)
+            self.assertEqual((caught.exception.fault, caught.exception.pointer), (fault, "/_enc"))
+        with mock.patch.dict(os.environ, {"ENCRYPTION_KEY": KEY}):
+            self.assertEqual(decrypt_config(encrypt_config(config, ROW, [given]), ROW, [given]), config)
+
+    def test_does_not_seal_with_the_primary_key_where_the_data_key_does_not_open(self) -> None:
+        wrapped = {"organization_id": ROW["organization_id"], "kid": "0" * 16, "wrapping_kid": "1" * 16, "wrapped": "x"}
+        with self.assertRaisesRegex(KeyRingError, "^the organization's data key does not open: unknown-key$"):
+            self.ring.seal(ROW, {"token": "x"}, [wrapped])
 
     def test_refuses_a_key_that_is_none_and_one_twice_without_quoting_it(self) -> None:
         for primary, fallbacks in (("", ""), ("secret!", ""), ("c2VjcmV0", ""), (KEY, KEY), (KEY, OTHER + ",")):
