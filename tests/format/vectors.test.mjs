@@ -91,23 +91,33 @@ test('vectors-node.json is what make-vectors.mjs writes', () => {
   assert.equal(read(VECTORS), `${JSON.stringify(makeVectors(), null, 2)}\n`)
 })
 
-test('the worked example of docs/format.md is the first vector', () => {
+test('the worked example of docs/format.md is made of vectors', () => {
   const page = read(new URL('../../docs/format.md', import.meta.url))
-  const [example] = rust.sealed
-  const [stored, plain] = [...page.matchAll(/```json\n([^]*?)```/g)].map(([, block]) => JSON.parse(block))
+  const sealed = rust.sealed.find(({ name }) => name === 'the worked example of docs/format.md, with a data key')
+  const [wrapped, former] = [rust.wrapped[0], rust.sealed[0]]
+  const [stored, plain, version2] = [...page.matchAll(/```json\n([^]*?)```/g)].map(([, block]) => JSON.parse(block))
   const texts = [...page.matchAll(/```text\n(.*)\n```/g)].map(([, line]) => line)
-  const [[pointer, nonce]] = example.nonces
-  assert.deepEqual([stored, plain], [example.stored, example.plain])
+  assert.deepEqual([stored, plain, version2], [sealed.stored, sealed.plain, former.stored])
+  assert.deepEqual([wrapped.key, wrapped.data_key, wrapped.kid, former.key], [sealed.key, sealed.data_key, sealed.kid, sealed.key])
+  const [[pointer, nonce]] = sealed.nonces
+  const hex = (nonce) => key(nonce).toString('hex').match(/../g).join(' ')
   assert.deepEqual(texts, [
-    example.key, example.kid, key(nonce).toString('hex').match(/../g).join(' '), example.stored.access_token,
+    wrapped.key, wrapped.wrapping_kid, wrapped.data_key, wrapped.kid, hex(wrapped.nonce), wrapped.wrapped, hex(nonce), sealed.stored.access_token,
   ])
-  // The table of the parts, as bytes.
-  const rows = [...page.matchAll(/^\| `([0-9a-f]{8})` \| `([^`]*)`/gm)]
-  const aad = Buffer.concat(rows.flatMap(([, length, part]) => [Buffer.from(length, 'hex'), Buffer.from(part)]))
-  const cipher = createCipheriv('aes-256-gcm', key(example.key), key(nonce)).setAAD(aad)
-  const ciphertext = Buffer.concat([cipher.update(plain.access_token), cipher.final()])
-  assert.equal([key(nonce), cipher.getAuthTag(), ciphertext].map((part) => part.toString('base64')).join('.'), texts.at(-1))
-  assert.ok(page.includes(`\`${nonce}\``) && page.includes(`\`${pointer}\``) && page.includes(`${aad.length} bytes in all`))
+  // The tables of the parts, as bytes.
+  const aads = page.split('| length | part |').slice(1).map((table) => {
+    const rows = [...table.matchAll(/^\| `([0-9a-f]{8})` \| `([^`]*)`/gm)]
+    return Buffer.concat(rows.flatMap(([, length, part]) => [Buffer.from(length, 'hex'), Buffer.from(part)]))
+  })
+  const encrypted = (by, nonce, aad, bytes) => {
+    const cipher = createCipheriv('aes-256-gcm', key(by), key(nonce)).setAAD(aad)
+    const ciphertext = Buffer.concat([cipher.update(bytes), cipher.final()])
+    return [key(nonce), cipher.getAuthTag(), ciphertext].map((part) => part.toString('base64')).join('.')
+  }
+  assert.equal(encrypted(wrapped.key, wrapped.nonce, aads[0], key(wrapped.data_key)), wrapped.wrapped)
+  assert.equal(encrypted(sealed.data_key, nonce, aads[1], plain.access_token), sealed.stored.access_token)
+  for (const named of [nonce, pointer, wrapped.nonce, former.nonces[0][1]]) assert.ok(page.includes(`\`${named}\``), named)
+  for (const { length } of aads) assert.ok(page.includes(`${length} bytes in all`))
 })
 
 function assertRefused({ fault, pointer }, action) {
