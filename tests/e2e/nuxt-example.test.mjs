@@ -1,14 +1,15 @@
-// examples/nuxt, built and running: rows of the old and the new form, opened with packages/sealed-config. Skipped, with the reason, where npm cannot
+// examples/nuxt, built and running: rows of every form, opened with packages/sealed-config. Skipped, with the reason, where npm cannot
 // install Nuxt.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { createHash, randomUUID } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
+import { seal, wrap } from "../format/format.mjs";
 import { startChild } from "../stack/child.mjs";
 import { freePort, LOOPBACK } from "../stack/listen.mjs";
 import { connect } from "../support/database.mjs";
@@ -74,14 +75,21 @@ describe("the Nuxt example", { timeout: INSTALL_TIMEOUT_MS + 2 * BUILD_TIMEOUT_M
   };
   const test = (name, work) => it(name, async (t) => (missing ? t.skip(missing) : work(t)));
 
-  test("a server route opens rows of the new form and of the source document's", async () => {
+  test("a server route opens rows of every form", async () => {
     const key = Buffer.from(info.encryption_key, "base64");
+    const place = { organization_id: randomUUID(), integration_id: randomUUID() };
+    const dataKey = randomBytes(32);
+    await sql`select add_data_keys(${sql.json([wrap(key, place.organization_id, dataKey, randomBytes(12))])})`;
+    const [withDataKey] = await sql`insert into public.integrations ${sql({
+      id: place.integration_id, organization_id: place.organization_id, integration_type: "supabase", name: "With a data key",
+      config: seal(key, place, { access_token: "planted-token", refresh_token: "x" }, () => randomBytes(12), [dataKey]),
+    })} returning id`;
     const [current] = await insertRows({ info, sql }, 1, { seconds: 3600 });
     const [old] = await sql`insert into public.integrations ${sql({
       organization_id: randomUUID(), integration_type: "supabase", name: "Old",
       config: { access_token: sealOld(key, "planted-old-token"), refresh_token: sealOld(key, "x"), project_id: "p" },
     })} returning id`;
-    for (const [id, length] of [[current, `old-0-${current}`.length], [old.id, "planted-old-token".length]]) {
+    for (const [id, length] of [[current, `old-0-${current}`.length], [old.id, "planted-old-token".length], [withDataKey.id, "planted-token".length]]) {
       const { status, text } = await ask(id);
       assert.equal(status, 200, text);
       const { opened, tokenLength } = JSON.parse(text);

@@ -1,8 +1,8 @@
-import { decryptConfig, OpenError } from 'sealed-config/node'
+import { type DataKey, decryptConfig, OpenError } from 'sealed-config/node'
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
-/** Reads an integration's row, of the old or the new form, and says what it opened. A real route would call the provider with the token. */
+/** Reads an integration's row, of any form, with the data keys of its organization, and says what it opened. A real route would call the provider with the token. */
 export default defineEventHandler(async (event) => {
   const id = getRouterParam(event, 'id') ?? ''
   if (!UUID.test(id)) throw createError({ statusCode: 400, statusMessage: 'not an id' })
@@ -14,8 +14,15 @@ export default defineEventHandler(async (event) => {
   })
   const row = rows[0]
   if (!row) throw createError({ statusCode: 404, statusMessage: 'no such integration' })
+  // Read for each request: once somebody deletes an organization's data key, its credentials are to open nowhere.
+  const { data_keys } = await $fetch<{ data_keys: DataKey[] }>('/rest/v1/rpc/data_keys', {
+    method: 'POST',
+    baseURL: supabaseUrl,
+    body: { p_organization_ids: [row.organization_id] },
+    headers: { apikey: key },
+  })
   try {
-    const config = decryptConfig(row.config, row)
+    const config = decryptConfig(row.config, row, data_keys)
     return { id: row.id, name: row.name, opened: Object.keys(config).sort(), tokenLength: String(config.access_token).length }
   } catch (failure) {
     if (!(failure instanceof OpenError)) throw failure
