@@ -72,9 +72,10 @@ mod sensitive;
 mod value;
 #[cfg(feature = "vectors")]
 pub mod vectors;
+mod wrapped_key;
 
 pub use config::{MAX_CONFIG_TEXT, MAX_DEPTH, MAX_VALUE, MAX_VALUES, StoredConfig};
-pub use data_key::{DataKey, WrappedKey};
+pub use data_key::DataKey;
 pub use envelope::ENC;
 pub use error::{Fault, KeyError, OpenError, RandomError, Refused, ResealError, SealError};
 pub use form::{Form, form};
@@ -88,3 +89,4 @@ pub use random::Random;
 pub use row_context::RowContext;
 pub use secret::Secret;
 pub use sensitive::is_sensitive;
+pub use wrapped_key::WrappedKey;

@@ -4,8 +4,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use self::check::{Check, Object, context, data_keys, demand, message, replay, ring};
 use self::moves::moves;
 use self::wrapped::{RefusedWrapped, Wrapped};
 use crate::data_key::DataKey;
@@ -17,14 +18,12 @@ use crate::plain::PlainConfig;
 use crate::row_context::RowContext;
 use crate::sensitive::is_sensitive;
 
+mod check;
 mod moves;
 mod wrapped;
 
 /// The class of a stored config that is not a JSON object. The callers of this crate report it.
 const NO_OBJECT: &str = "no-object";
-
-type Object = Map<String, Value>;
-type Check<T = ()> = Result<T, String>;
 
 /// The vectors of one file.
 #[derive(Deserialize)]
@@ -176,15 +175,6 @@ impl Legacy {
     }
 }
 
-/// The random bytes that a vector contains, so that the result is known byte for byte.
-fn replay(nonces: &[u8]) -> impl FnMut(&mut [u8]) -> Result<(), RandomError> + '_ {
-    |bytes| {
-        (bytes.len() == nonces.len())
-            .then(|| bytes.copy_from_slice(nonces))
-            .ok_or(RandomError)
-    }
-}
-
 impl Refused {
     fn check(&self) -> Check {
         let context = context(&self.organization_id, &self.integration_id)?;
@@ -255,39 +245,6 @@ fn each<T>(vectors: &[T], name: fn(&T) -> &String, check: fn(&T) -> Check) -> Ch
     vectors
         .iter()
         .try_for_each(|vector| check(vector).map_err(|why| format!("\"{}\" {why}", name(vector))))
-}
-
-fn demand(holds: bool, otherwise: &str) -> Check {
-    holds.then_some(()).ok_or_else(|| otherwise.to_owned())
-}
-
-fn message(error: impl ToString) -> String {
-    error.to_string()
-}
-
-fn ring<'a>(keys: impl IntoIterator<Item = &'a String>) -> Check<KeyRing> {
-    let mut keys = keys
-        .into_iter()
-        .map(|text| Key::from_base64(text).map_err(message));
-    let primary = keys.next().ok_or("has no key")??;
-    KeyRing::new(primary, keys.collect::<Check<_>>()?).map_err(message)
-}
-
-fn data_keys<'a>(keys: impl IntoIterator<Item = &'a String>) -> Check<Vec<DataKey>> {
-    keys.into_iter().map(|text| data_key(text)).collect()
-}
-
-fn data_key(text: &str) -> Check<DataKey> {
-    let bytes = STANDARD.decode(text).map_err(message)?;
-    let bytes = bytes.try_into().map_err(|_| "a data key has 32 bytes")?;
-    Ok(DataKey::from_bytes(bytes))
-}
-
-fn context(organization_id: &str, integration_id: &str) -> Check<RowContext> {
-    Ok(RowContext {
-        organization_id: organization_id.parse().map_err(message)?,
-        integration_id: integration_id.parse().map_err(message)?,
-    })
 }
 
 /// The legacy form is bound to no row.

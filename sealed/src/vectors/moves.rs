@@ -1,8 +1,7 @@
 //! Every stored config of the vectors moves to other keys.
 
-use super::{Check, Object, data_keys, demand, message};
+use super::check::{Check, Object, data_keys, demand, message, unrelated};
 use crate::data_key::DataKey;
-use crate::error::RandomError;
 use crate::form::{Form, form};
 use crate::key::Key;
 use crate::keyring::KeyRing;
@@ -60,17 +59,4 @@ pub(super) fn moves(
         )?;
     }
     Ok(())
-}
-
-/// Different for each field, and never a value of a vector.
-pub(super) fn unrelated() -> impl FnMut(&mut [u8]) -> Result<(), RandomError> {
-    let mut next = 0_u64;
-    move |bytes| {
-        for nonce in bytes.chunks_mut(12) {
-            next += 1;
-            nonce[..4].fill(0xAA);
-            nonce[4..].copy_from_slice(&next.to_be_bytes());
-        }
-        Ok(())
-    }
 }

@@ -4,11 +4,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::moves::unrelated;
-use super::{Check, data_key, demand, message, replay, ring};
-use crate::data_key::WrappedKey;
+use super::check::{Check, data_key, demand, message, replay, ring, unrelated};
 use crate::key::Key;
 use crate::keyring::KeyRing;
+use crate::wrapped_key::WrappedKey;
 
 #[derive(Deserialize)]
 pub(super) struct Wrapped {
