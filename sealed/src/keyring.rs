@@ -1,14 +1,9 @@
 use serde_json::Value;
 
-use crate::config::StoredConfig;
 use crate::envelope::{self, Enc, Version};
-use crate::error::{KeyError, OpenError, ResealError, SealError};
+use crate::error::KeyError;
 use crate::key::Key;
 use crate::kid::Kid;
-use crate::organization_keys::OrganizationKeys;
-use crate::plain::PlainConfig;
-use crate::random::Random;
-use crate::row_context::RowContext;
 
 /// The keys of a deployment: the primary seals, and every key opens.
 #[derive(Debug)]
@@ -44,35 +39,6 @@ impl KeyRing {
     /// The ids of all keys, the primary key's first.
     pub fn kids(&self) -> impl ExactSizeIterator<Item = Kid> + '_ {
         self.keys.iter().map(Key::kid)
-    }
-
-    /// Seals a config for its row, with the primary key: [`OrganizationKeys::seal`] without data keys.
-    pub fn seal(
-        &self,
-        context: &RowContext,
-        config: &PlainConfig,
-        random: Random<'_>,
-    ) -> Result<StoredConfig, SealError> {
-        OrganizationKeys::new(self, &[]).seal(context, config, random)
-    }
-
-    /// Opens a config that needs no data key: [`OrganizationKeys::open`] without data keys.
-    pub fn open(
-        &self,
-        context: &RowContext,
-        config: &StoredConfig,
-    ) -> Result<PlainConfig, OpenError> {
-        OrganizationKeys::new(self, &[]).open(context, config)
-    }
-
-    /// Rewraps a config with the primary key: [`OrganizationKeys::reseal`] without data keys.
-    pub fn reseal(
-        &self,
-        context: &RowContext,
-        config: &StoredConfig,
-        random: Random<'_>,
-    ) -> Result<Option<StoredConfig>, ResealError> {
-        OrganizationKeys::new(self, &[]).reseal(context, config, random)
     }
 
     /// The `_enc` of what the primary key seals.

@@ -179,6 +179,38 @@ impl<'a> OrganizationKeys<'a> {
     }
 }
 
+/// Without data keys.
+impl KeyRing {
+    /// Seals a config for its row, with the primary key: [`OrganizationKeys::seal`] without data keys.
+    pub fn seal(
+        &self,
+        context: &RowContext,
+        config: &PlainConfig,
+        random: Random<'_>,
+    ) -> Result<StoredConfig, SealError> {
+        OrganizationKeys::new(self, &[]).seal(context, config, random)
+    }
+
+    /// Opens a config that needs no data key: [`OrganizationKeys::open`] without data keys.
+    pub fn open(
+        &self,
+        context: &RowContext,
+        config: &StoredConfig,
+    ) -> Result<PlainConfig, OpenError> {
+        OrganizationKeys::new(self, &[]).open(context, config)
+    }
+
+    /// Rewraps a config with the primary key: [`OrganizationKeys::reseal`] without data keys.
+    pub fn reseal(
+        &self,
+        context: &RowContext,
+        config: &StoredConfig,
+        random: Random<'_>,
+    ) -> Result<Option<StoredConfig>, ResealError> {
+        OrganizationKeys::new(self, &[]).reseal(context, config, random)
+    }
+}
+
 /// Seals the values of one config.
 struct Sealer<'a> {
     key: &'a Key,
