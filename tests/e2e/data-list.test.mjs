@@ -150,6 +150,38 @@ describe("lists and ids", { concurrency: true }, () => {
   });
 
   // Threat model 25.
+  it("an answer that comes in pieces is read to its end, whatever its length, and one that is cut short is rejected", async () => {
+    const browser = await BrowserSession.signedIn(worker);
+    const ofUser = ({ path }) => path.startsWith("/rest/v1/integrations") && path.includes(browser.user.id);
+    const row = { id: randomUUID(), integration_type: "supabase", name: "ж".repeat(100), status: "active", created_at: "2026-11-27T00:00:00Z" };
+    const rows = (length) => `[${" ".repeat(length - 2 - Buffer.byteLength(JSON.stringify(row)))}${JSON.stringify(row)}]`;
+    const inPieces = (body, pieces, headers) => async ({ response, delay }) => {
+      response.writeHead(200, { "content-type": "application/json", "content-range": "0-0/1", ...headers });
+      for (let i = 0; i < pieces; i++) {
+        response.write(body.subarray(Math.floor((body.length * i) / pieces), Math.floor((body.length * (i + 1)) / pieces)));
+        await delay(5);
+      }
+    };
+    for (const length of [400, 8191, 8192, 8193, 16_384, 65_537, 200_000]) {
+      const body = Buffer.from(rows(length));
+      assert.equal(body.length, length);
+      for (const headers of [{}, { "content-length": length }]) {
+        const restore = gateway.fault(ofUser, async (given) => {
+          await inPieces(body, 4, headers)(given);
+          given.response.end();
+        });
+        assert.equal((await browser.get(LIST)).expect(200).text, `{"integrations":${body},"count":1}`);
+        restore();
+      }
+    }
+    const restore = gateway.fault(ofUser, async (given) => {
+      await inPieces(Buffer.from(rows(1000)), 2, { "content-length": 1001 })(given);
+      given.response.destroy();
+    });
+    (await browser.get(LIST)).expect(503, "upstream_unavailable");
+    restore();
+  });
+
   it("a name with quotes, angle brackets and other scripts comes through the list as it is", async () => {
     const browser = await BrowserSession.signedUp(worker);
     const login = `"><script>alert(1)</script>' ☃ ${randomUUID()}`.slice(0, 64);

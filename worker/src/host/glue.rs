@@ -45,7 +45,7 @@ extern "C" {
     #[wasm_bindgen(js_name = "importKey")]
     pub fn import_key(algorithm: u8, secret: Option<&str>, jwk: Option<&str>) -> u32;
 
-    pub fn verify(algorithm: u8, key: &JsValue, signature: &[u8], signed: &str) -> u32;
+    pub fn verify(algorithm: u8, key: &JsValue, signature: &[u8], signed: &[u8]) -> u32;
 
     #[wasm_bindgen(js_name = bodiesOf)]
     pub fn bodies_of(batch: &JsValue) -> Vec<String>;

@@ -23,6 +23,7 @@ impl VerifyingKey {
 
     /// Whether a signature is by this key (RFC 7515, 5.2).
     pub async fn verifies(&self, algorithm: Algorithm, signature: &[u8], signed: &str) -> bool {
+        let signed = signed.as_bytes();
         Promised(glue::verify(algorithm as u8, &self.0, signature, signed))
             .await
             .is_ok_and(|genuine| genuine.is_truthy())
