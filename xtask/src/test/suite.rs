@@ -320,7 +320,12 @@ fn counted(
     let status = process::run_into(log, command)?;
     let output = fs::read(log).map_err(Failure::io(format!("cannot read {}", log.display())))?;
     let mut counts = count(&String::from_utf8_lossy(&output));
-    // A runner that found no test has proved nothing.
+    // A runner that found no test has proved nothing. The suite shows the end of its log.
+    if status.success() && !counts.ran() {
+        let why = "\nerror: no test ran\nhint: --only takes a part of a test's name; leave out suites that have no such test\n";
+        fs::write(log, [&output, why.as_bytes()].concat())
+            .map_err(Failure::io(format!("cannot write {}", log.display())))?;
+    }
     if counts.failed == 0 && !(status.success() && counts.ran()) {
         counts.failed = 1;
     }
@@ -398,4 +403,26 @@ fn dry_run(project: &Project, config: &str) -> Command {
         .arg(outdir)
         .env("WRANGLER_SEND_METRICS", "false");
     wrangler
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_without_a_test_fails_and_says_why() {
+        let folder = std::env::temp_dir().join(format!("xtask-suite-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let log = folder.join("log");
+        let mut none = Command::new("echo");
+        none.arg("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out");
+        let counts = counted(&mut none, &log, counts::of_cargo).unwrap();
+        let shown = fs::read_to_string(&log).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(counts.failed, 1);
+        assert!(
+            shown.starts_with("test result") && shown.contains("error: no test ran"),
+            "{shown}"
+        );
+    }
 }
