@@ -97,6 +97,8 @@ create table private.data_keys (
   wrapping_kid text not null check (wrapping_kid ~ '^[0-9a-f]{16}$'),
   wrapped text not null check (char_length(wrapped) between 1 and 4096),
   created_at timestamptz not null default now(),
+  -- When another key wrapped it last. Null: only wrapping_kid ever has, so nobody learned it from another key.
+  rewrapped_at timestamptz,
   -- A replaced key opens what it has sealed, and seals nothing more.
   replaced_at timestamptz,
   primary key (organization_id, kid)
@@ -192,6 +194,52 @@ create trigger refuse_changed_data_key
   when (new.config->'_enc'->'v' = '3' and old.config->'_enc' is distinct from new.config->'_enc')
   execute function private.refuse_missing_data_key();
 
+-- The integrations that are not sealed with their organization's current data key, so that a rotation need not look at every row. An index on
+-- config would cost each update of it, a reseal a third of its speed.
+create table private.pending_reseals (
+  -- Without a foreign key, whose lock would meet that of a data key in the other order. What was deleted since goes with record_rotation.
+  integration_id uuid primary key
+);
+
+alter table private.pending_reseals enable row level security;
+
+revoke all on table private.pending_reseals from public, anon, authenticated, service_role;
+
+insert into private.pending_reseals (integration_id) select i.id from public.integrations i;
+
+create function private.note_pending_reseal() returns trigger
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
+begin
+  if new.config->'_enc'->'v' = '3' and exists (
+    select from private.data_keys d
+    where d.organization_id = new.organization_id and d.kid = new.config->'_enc'->>'kid' and d.replaced_at is null
+  ) then
+    delete from private.pending_reseals p where p.integration_id = new.id;
+  else
+    insert into private.pending_reseals (integration_id) values (new.id) on conflict do nothing;
+  end if;
+  return null;
+end
+$$;
+
+comment on function private.note_pending_reseal() is
+  'Keeps in pending_reseals which integrations are not sealed with their organization''s current data key.';
+
+create trigger note_pending_reseal
+  after insert on public.integrations
+  for each row
+  execute function private.note_pending_reseal();
+
+-- rewrap_write does the same for its batch at once.
+create trigger note_changed_pending_reseal
+  after update of id, config on public.integrations
+  for each row
+  when (
+    (old.config->'_enc' is distinct from new.config->'_enc' or old.id <> new.id)
+    and current_setting('integrations.rewrap', true) is distinct from 'on'
+  )
+  execute function private.note_pending_reseal();
+
 create function public.data_keys(p_organization_ids uuid[]) returns jsonb
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 begin
@@ -247,7 +295,10 @@ begin
     'data_keys', coalesce(
       (
         select jsonb_agg(
-          jsonb_build_object('organization_id', n.organization_id, 'kid', n.kid, 'wrapping_kid', n.wrapping_kid, 'wrapped', n.wrapped)
+          jsonb_build_object(
+            'organization_id', n.organization_id, 'kid', n.kid, 'wrapping_kid', n.wrapping_kid, 'wrapped', n.wrapped,
+            'rewrapped', n.rewrapped_at is not null, 'replaced', n.replaced_at is not null
+          )
           order by n.organization_id, n.kid
         )
         from (
@@ -283,7 +334,7 @@ begin
     order by d.organization_id, d.kid
     for no key update of d
   ), written as (
-    update private.data_keys d set wrapping_kid = l.wrapping_kid, wrapped = l.wrapped
+    update private.data_keys d set wrapping_kid = l.wrapping_kid, wrapped = l.wrapped, rewrapped_at = now()
     from locked l where d.organization_id = l.organization_id and d.kid = l.kid
     returning d.organization_id, d.kid, l.former, d.wrapping_kid
   ), known as (
@@ -304,6 +355,50 @@ $$;
 comment on function public.rewrap_data_keys(jsonb) is
   'Writes up to 1000 rewrapped data keys, [{organization_id, kid, read, wrapping_kid, wrapped}], each only if it is still wrapped as it was read, and '
   'the event rotated of each. Records the keys that wrapped them.';
+
+create function public.replace_data_keys(p_replacements jsonb) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+  v_replaced jsonb;
+begin
+  if jsonb_typeof(p_replacements) is distinct from 'array' or jsonb_array_length(p_replacements) > 1000 then
+    raise exception 'p_replacements is no list of at most 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  -- This waits for whoever is writing with such a key, so the statements below see what was written. Who writes with it later finds it replaced.
+  perform from private.data_keys d
+    join jsonb_to_recordset(p_replacements) as r (organization_id uuid, replaced text)
+      on r.organization_id = d.organization_id and r.replaced = d.kid
+    where d.replaced_at is null
+    order by d.organization_id
+    for update of d;
+  with replaced as (
+    update private.data_keys d set replaced_at = now()
+    from jsonb_to_recordset(p_replacements) as r (organization_id uuid, replaced text, kid text, wrapping_kid text, wrapped text)
+    where r.organization_id = d.organization_id and r.replaced = d.kid and d.replaced_at is null
+    returning r.*
+  )
+  select coalesce(jsonb_agg(to_jsonb(r)), '[]') into v_replaced from replaced r;
+  insert into private.data_keys (organization_id, kid, wrapping_kid, wrapped)
+    select r.organization_id, r.kid, r.wrapping_kid, r.wrapped
+    from jsonb_to_recordset(v_replaced) as r (organization_id uuid, kid text, wrapping_kid text, wrapped text)
+    order by r.organization_id;
+  insert into private.pending_reseals (integration_id)
+    select i.id
+    from jsonb_to_recordset(v_replaced) as r (organization_id uuid, replaced text)
+    join public.integrations i on i.organization_id = r.organization_id and i.config->'_enc'->>'kid' = r.replaced
+    order by i.id
+    on conflict do nothing;
+  insert into public.credential_events (actor, organization_id, action, outcome, details)
+    select 'keytool', r.organization_id, 'rotated', 'succeeded',
+      jsonb_build_object('data_key', r.kid, 'replaced', r.replaced, 'to', r.wrapping_kid, 'role', session_user)
+    from jsonb_to_recordset(v_replaced) as r (organization_id uuid, replaced text, kid text, wrapping_kid text);
+  return jsonb_build_object('outcome', 'replaced', 'count', jsonb_array_length(v_replaced));
+end
+$$;
+
+comment on function public.replace_data_keys(jsonb) is
+  'Gives up to 1000 organizations a new data key, [{organization_id, replaced, kid, wrapping_kid, wrapped}], each only if replaced is still its '
+  'current one, and the event rotated of each. The replaced key opens what it has sealed; its integrations are then pending reseals.';
 
 create function private.delete_data_keys(p_organization_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -434,6 +529,89 @@ $$;
 comment on function private.sealed_elsewhere_rows() is
   'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of '
   'authorization requests, pending connections and revocations, webhook secrets, secrets of OAuth apps. sealed_for is the id that their values are bound to.';
+
+create function private.unused_data_keys() returns table (organization_id uuid, kid text)
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  with elsewhere as materialized (
+    select distinct s.organization_id, s.config->'_enc'->>'kid' as kid from private.sealed_elsewhere_rows() s where s.config->'_enc'->'v' = '3'
+  )
+  select d.organization_id, d.kid
+  from private.data_keys d
+  -- Longer than any task of the worker keeps a data key in memory.
+  where d.replaced_at < now() - interval '15 minutes'
+    and not exists (select from elsewhere e where e.organization_id = d.organization_id and e.kid = d.kid)
+    and not exists (
+      select from public.integrations i where i.organization_id = d.organization_id and i.config->'_enc'->>'kid' = d.kid
+    );
+$$;
+
+comment on function private.unused_data_keys() is
+  'The data keys that were replaced 15 minutes ago and that no row is sealed with.';
+
+create function public.delete_replaced_data_keys(p_limit integer) returns jsonb
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
+declare
+  v_locked jsonb;
+  v_count integer := 0;
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'p_limit is not between 1 and 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  if exists (select from private.data_keys d where d.replaced_at < now() - interval '15 minutes') then
+    select jsonb_agg(to_jsonb(l)) into v_locked from (
+      select d.organization_id, d.kid
+      from private.data_keys d join private.unused_data_keys() u on u.organization_id = d.organization_id and u.kid = d.kid
+      order by d.organization_id, d.kid limit p_limit
+      for update of d skip locked
+    ) l;
+    -- Nobody writes with a locked key. This statement sees what was written before.
+    with deleted as (
+      delete from private.data_keys d
+      using private.unused_data_keys() u, jsonb_to_recordset(v_locked) as l (organization_id uuid, kid text)
+      where u.organization_id = d.organization_id and u.kid = d.kid and l.organization_id = d.organization_id and l.kid = d.kid
+      returning d.organization_id, d.kid
+    )
+    insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
+      select 'keytool', d.organization_id, 'data_keys_deleted', 'succeeded', 'replaced', jsonb_build_object('data_keys', jsonb_build_array(d.kid))
+      from deleted d;
+    get diagnostics v_count = row_count;
+  end if;
+  return jsonb_build_object(
+    'outcome', 'deleted', 'count', v_count, 'left', (select count(*) from private.data_keys d where d.replaced_at is not null)
+  );
+end
+$$;
+
+comment on function public.delete_replaced_data_keys(integer) is
+  'Deletes up to p_limit data keys that were replaced 15 minutes ago and that no row is sealed with, and writes the event of each. left: the '
+  'replaced keys that there still are.';
+
+create function private.sealed_with_data_keys(p_organization_id uuid) returns jsonb
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+  select jsonb_build_object(
+    'outcome', 'found',
+    'data_keys', (select count(*) from private.data_keys d where d.organization_id = p_organization_id),
+    'tables', coalesce(
+      (
+        select jsonb_object_agg(t.name, t.rows)
+        from (
+          select s.name, count(*) as rows
+          from (
+            select 'integrations' as name, i.config from public.integrations i where i.organization_id = p_organization_id
+            union all
+            select e.name, e.config from private.sealed_elsewhere_rows() e where e.organization_id = p_organization_id
+          ) s
+          where s.config->'_enc'->'v' = '3'
+          group by 1
+        ) t
+      ),
+      '{}'
+    )
+  );
+$$;
+
+comment on function private.sealed_with_data_keys(uuid) is
+  'What delete_data_keys would make unreadable: the number of an organization''s data keys, and of rows that they have sealed, by table.';
 
 create function private.sealed_elsewhere() returns table (name text, kid text, rows bigint)
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -570,12 +748,14 @@ language sql stable security definer set search_path = pg_catalog, pg_temp as $$
         from private.sealed_elsewhere() s where s.kid ~ '^[0-9a-f]{16}$'
       ),
       '[]'
-    )
+    ),
+    'replaced_data_keys', (select count(*) from private.data_keys d where d.replaced_at is not null)
   );
 $$;
 
 comment on function public.key_registry_state() is
-  'The fence, the state of every known key, and what is sealed outside integrations: the number of rows by table and key id.';
+  'The fence, the state of every known key, what is sealed outside integrations (the number of rows by table and key id), and how many replaced '
+  'data keys there are.';
 
 -- Always enabled, because endpoints and apps are rarely written. It locks the fence's row, so a declaration waits for writers that have started, and
 -- retire_key then counts all secrets.
@@ -616,9 +796,11 @@ begin
         from (
           select 'webhook_endpoints' as name, w.id, private.sealing_organization(w.organization_id) as organization_id, w.config from public.webhook_endpoints w
           where w.config->'_enc'->>'kid' = any (p_kids)
+            or w.config->'_enc'->>'kid' in (select d.kid from private.data_keys d where d.replaced_at is not null)
           union all
           select 'oauth_apps', a.id, a.organization_id, a.config from private.oauth_apps a
           where a.config->'_enc'->>'kid' = any (p_kids)
+            or a.config->'_enc'->>'kid' in (select d.kid from private.data_keys d where d.replaced_at is not null)
           order by name, id limit p_limit
         ) s
       ),
@@ -629,7 +811,7 @@ end
 $$;
 
 comment on function public.secrets_on(text[], integer) is
-  'Up to p_limit webhook endpoints and OAuth apps whose secrets are sealed with one of these keys.';
+  'Up to p_limit webhook endpoints and OAuth apps whose secrets are sealed with one of these keys, or with a replaced data key.';
 
 create function public.reseal_secrets(p_resealed jsonb) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
@@ -649,7 +831,7 @@ begin
       select 'oauth_apps', a.id, a.config from private.oauth_apps a
     ) s
     join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb) on r."table" = s.name and r.id = s.id and r.read = s.config
-    where s.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
+    where s.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$' and s.config->'_enc'->'v' is distinct from '3'
     order by 1
     on conflict (kid) do nothing;
 
@@ -687,11 +869,16 @@ revoke all on function
   private.refuse_fenced_key(),
   private.refuse_fenced_wrapping(),
   private.refuse_missing_data_key(),
+  private.note_pending_reseal(),
   public.data_keys(uuid[]),
   public.add_data_keys(jsonb),
   public.next_data_keys(uuid, text, text, integer),
   public.rewrap_data_keys(jsonb),
+  public.replace_data_keys(jsonb),
   private.delete_data_keys(uuid),
+  private.unused_data_keys(),
+  public.delete_replaced_data_keys(integer),
+  private.sealed_with_data_keys(uuid),
   private.fence_is_up(),
   private.sealed_elsewhere_rows(),
   private.sealed_elsewhere(),
@@ -710,6 +897,8 @@ grant execute on function
   public.add_data_keys(jsonb),
   public.next_data_keys(uuid, text, text, integer),
   public.rewrap_data_keys(jsonb),
+  public.replace_data_keys(jsonb),
+  public.delete_replaced_data_keys(integer),
   public.declare_fence(text[]),
   public.lift_fence(),
   public.record_keys(text[]),
@@ -734,79 +923,88 @@ language sql volatile security definer set search_path = pg_catalog, pg_temp as 
     'replication_lag_seconds', (select extract(epoch from max(r.replay_lag)) from pg_catalog.pg_stat_replication r),
     'estimated_rows', (
       select nullif(c.reltuples, -1)::bigint from pg_catalog.pg_class c where c.oid = 'public.integrations'::regclass
+    ),
+    'estimated_pending', (
+      -- Never analysed, it is a small table.
+      select case c.reltuples when -1 then (select count(*) from private.pending_reseals) else c.reltuples end::bigint
+      from pg_catalog.pg_class c where c.oid = 'private.pending_reseals'::regclass
     )
   );
 $$;
 
 comment on function public.rewrap_load() is
   'The load that a rotation watches: the number of backends that have waited 100 ms for a lock, the replication lag in seconds (null without a '
-  'replica or without the right to see it), and the planner''s estimate of the rows.';
+  'replica or without the right to see it), and the planner''s estimates of the rows and of the pending reseals.';
 
 create function public.rewrap_read(
-  p_after uuid, p_limit integer, p_kid text, p_until uuid default null, p_organization_id uuid default null,
-  p_scan_limit integer default null
-) returns table (id uuid, organization_id uuid, config jsonb, version text, current boolean, scanned integer)
+  p_after uuid, p_limit integer, p_pending boolean, p_until uuid default null, p_organization_id uuid default null
+) returns table (id uuid, organization_id uuid, config jsonb, version text)
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp set plan_cache_mode = 'force_custom_plan' as $$
 declare
   c_bytes constant integer := 1048576;
-  v_scan_limit integer := coalesce(p_scan_limit, p_limit);
+  v_ids uuid[];
 begin
-  if p_limit is null or p_limit not between 1 and 5000 or v_scan_limit not between p_limit and 50000 then
-    raise exception 'p_limit is not between 1 and 5000, or p_scan_limit not between that and 50000' using
-      errcode = 'invalid_parameter_value';
+  if p_pending is null or p_limit is null or p_limit not between 1 and 5000 then
+    raise exception 'p_limit is not between 1 and 5000, or p_pending is null' using errcode = 'invalid_parameter_value';
+  end if;
+  if p_pending then
+    v_ids := array(
+      select p.integration_id
+      from private.pending_reseals p join public.integrations r on r.id = p.integration_id
+      -- Of both: a bound is not inferred through an equality.
+      where (p_after is null or (p.integration_id > p_after and r.id > p_after))
+        and (p_until is null or (p.integration_id <= p_until and r.id <= p_until))
+        and (p_organization_id is null or r.organization_id = p_organization_id)
+      order by p.integration_id
+      limit p_limit
+    );
   end if;
 
   return query
-    select p.id, p.organization_id, p.config, p.version::text, p.config is null, p.scanned::integer
+    select p.id, p.organization_id, p.config, p.version::text
     from (
-      select i.*, row_number() over page as scanned, sum(i.size) over page as bytes
+      select i.*, sum(i.size) over (order by i.id rows unbounded preceding) as bytes
       from (
         select c.*,
           case
-            when c.config is null then 0
             when pg_catalog.pg_column_compression(c.config) is null then pg_catalog.pg_column_size(c.config)
             else octet_length(c.config::text)
           end as size
         from (
-          -- The limit stands here so that the key id is looked up once a row, and a row that needs nothing is not sent.
-          select r.id, r.organization_id, r.xmin as version,
-            case when r.config->'_enc'->>'kid' = p_kid then null else coalesce(r.config, 'null') end as config
+          select r.id, r.organization_id, r.xmin as version, coalesce(r.config, 'null') as config
           from public.integrations r
           where (p_after is null or r.id > p_after)
             and (p_until is null or r.id <= p_until)
             and (p_organization_id is null or r.organization_id = p_organization_id)
+            and (v_ids is null or r.id = any (v_ids))
           order by r.id
-          limit v_scan_limit
+          limit p_limit
         ) c
       ) i
-      window page as (order by i.id rows unbounded preceding)
     ) p
-    where p.bytes - p.size < c_bytes and (p.config is not null or p.scanned = v_scan_limit)
-    order by p.id
-    limit p_limit;
+    where p.bytes - p.size < c_bytes
+    order by p.id;
 end
 $$;
 
-comment on function public.rewrap_read(uuid, integer, text, uuid, uuid, integer) is
-  'Scans the next p_scan_limit rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all): '
-  'at most p_limit of them, and about a megabyte. p_scan_limit is p_limit, if not given. The last of p_scan_limit rows is always returned, as '
-  'the place to continue. No row means the end. scanned counts the rows up to this one.';
+comment on function public.rewrap_read(uuid, integer, boolean, uuid, uuid) is
+  'The next rows by id after p_after, up to p_until: at most p_limit, and about a megabyte. p_pending: only those that are not sealed with their '
+  'organization''s current data key. No row: the end.';
 
 -- What rotations have written and no event says yet. record_rotation makes events of it; a rotation that was killed leaves it to clean_up.
 create table private.rewrapped (
   id bigint generated always as identity primary key,
-  kid text not null check (kid ~ '^[0-9a-f]{16}$'),
-  -- Null: the legacy form.
-  from_kid text check (from_kid ~ '^[0-9a-f]{16}$'),
   role text not null,
   -- A sixteenth of the organizations, so that what is recorded at once has a bound.
   part integer not null check (part between 0 and 15),
-  -- One entry for each row that was written.
+  -- One entry for each row that was written: its organization, its former key (null: the legacy form) and its key.
   organizations uuid[] not null,
+  from_kids text[] not null,
+  kids text[] not null,
   written_at timestamptz not null default now()
 );
 
-create index rewrapped_part on private.rewrapped (kid, part);
+create index rewrapped_part on private.rewrapped (part);
 
 alter table private.rewrapped enable row level security;
 
@@ -841,12 +1039,17 @@ begin
     where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
     returning i.organization_id, rewrapped.patch->'_enc'->>'kid' as kid, rewrapped.from_kid
   ), traced as (
-    insert into private.rewrapped (kid, from_kid, role, part, organizations)
-    select w.kid, w.from_kid, session_user, get_byte(uuid_send(w.organization_id), 0) / 16, array_agg(w.organization_id)
-    from written w
-    group by 1, 2, 4
+    insert into private.rewrapped (role, part, organizations, from_kids, kids)
+    select session_user, w.part, array_agg(w.organization_id), array_agg(w.from_kid), array_agg(w.kid)
+    from (select *, get_byte(uuid_send(organization_id), 0) / 16 as part from written) w
+    group by w.part
   )
   select count(*) into v_written from written;
+  -- As the database has them now: a data key may have been replaced since the batch was sealed.
+  delete from private.pending_reseals p
+    using public.integrations i, private.data_keys d
+    where p.integration_id = any (p_ids) and i.id = p.integration_id
+      and d.organization_id = i.organization_id and d.kid = i.config->'_enc'->>'kid' and d.replaced_at is null;
   perform set_config('integrations.rewrap', 'off', true);
   return v_written;
 end
@@ -855,7 +1058,8 @@ $$;
 comment on function public.rewrap_write(uuid[], text[], jsonb[], text[]) is
   'Replaces top-level fields of many configs, each only if its row is still the version that was read, and keeps in the same transaction what '
   'the rotation''s events will say of them. Returns the number of written rows. A patch holds the sealed fields, whole, and _enc, so key id '
-  'and values change in one write; updated_at stays. p_from_kids are the former key ids, null for the legacy form. A crash of the server may '
+  'and values change in one write; updated_at stays. p_from_kids are the former key ids, null for the legacy form. What is then sealed with the '
+  'current data key is no pending reseal any more. A crash of the server may '
   'undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then '
   'fails whole with 55P03.';
 
@@ -876,68 +1080,66 @@ comment on function public.record_opening(text, text, uuid[]) is
   'Called before keytool opens rows of these organizations, to verify them, to export them or to rewrap them with p_kid: writes an event for each. '
   'Returns the number of events.';
 
-create function private.record_rotated(p_kid text, p_part integer) returns integer
+create function private.record_rotated(p_part integer) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_count integer;
 begin
   with taken as (
-    delete from private.rewrapped r where r.kid = p_kid and r.part = p_part
-    returning r.from_kid, r.role, r.organizations, r.written_at
+    delete from private.rewrapped r where r.part = p_part
+    returning r.role, r.organizations, r.from_kids, r.kids, r.written_at
   )
   insert into public.credential_events (occurred_at, actor, organization_id, action, outcome, details)
-    select max(t.written_at), 'keytool', o.id, 'rotated', 'succeeded', jsonb_build_object(
-      'rows', count(*), 'from', to_jsonb(array_agg(distinct coalesce(t.from_kid, 'legacy'))), 'to', p_kid, 'role', t.role
+    select max(t.written_at), 'keytool', w.organization_id, 'rotated', 'succeeded', jsonb_build_object(
+      'rows', count(*), 'from', to_jsonb(array_agg(distinct coalesce(w.from_kid, 'legacy'))), 'to', w.kid, 'role', t.role
     )
-    from taken t, unnest(t.organizations) o (id)
-    group by o.id, t.role;
+    from taken t, unnest(t.organizations, t.from_kids, t.kids) w (organization_id, from_kid, kid)
+    group by w.organization_id, w.kid, t.role;
   get diagnostics v_count = row_count;
   return v_count;
 end
 $$;
 
-comment on function private.record_rotated(text, integer) is
-  'Writes the event rotated for each organization of one part (0 to 15) whose rows rewrap_write has sealed with p_kid since the last call. '
-  'Returns the number of events.';
+comment on function private.record_rotated(integer) is
+  'Writes the event rotated for each organization of one part (0 to 15) whose rows rewrap_write has written since the last call. Returns the number '
+  'of events.';
 
-create function public.record_rotation(p_kid text, p_part integer default 0) returns integer
+create function public.record_rotation(p_part integer default 0) returns integer
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
   v_events integer := 0;
 begin
-  if p_kid is null or p_kid !~ '^[0-9a-f]{16}$' or p_part is null or p_part not between 0 and 15 then
-    raise exception 'not a key id and a part from 0 to 15' using
-      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  if p_part is null or p_part not between 0 and 15 then
+    raise exception 'not a part from 0 to 15' using errcode = 'invalid_parameter_value';
   end if;
   -- A transaction without writes commits without waiting for the log. Locking a row is a write.
   perform from private.fence f for key share;
   for v_part in p_part .. 15 loop
-    v_events := v_events + private.record_rotated(p_kid, v_part);
+    v_events := v_events + private.record_rotated(v_part);
     if v_events >= 5000 and v_part < 15 then
       return v_part + 1;
     end if;
   end loop;
+  delete from private.pending_reseals p where not exists (select from public.integrations i where i.id = p.integration_id);
   return null;
 end
 $$;
 
-comment on function public.record_rotation(text, integer) is
-  'Ends a rotation to p_kid: writes the event rotated for each organization with rewrapped rows, and makes all earlier writes of rewrap_write '
-  'durable. Some thousand organizations a call: returns the p_part of the next one, or null.';
+comment on function public.record_rotation(integer) is
+  'Ends a rotation: writes the event rotated for each organization with rewrapped rows, and makes all earlier writes of rewrap_write durable. Some '
+  'thousand organizations a call: returns the p_part of the next one, or null. Forgets the pending reseals of deleted integrations.';
 
 create function private.record_ended_rotations() returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp as $$
 declare
-  v_kid text;
   v_part integer;
 begin
   -- Longer than a rotation pauses for a busy database.
-  select r.kid, min(r.part) into v_kid, v_part
-    from private.rewrapped r group by r.kid having max(r.written_at) < now() - interval '15 minutes' order by r.kid limit 1;
-  if not found then
+  select min(r.part) into v_part from private.rewrapped r having max(r.written_at) < now() - interval '15 minutes';
+  if v_part is null then
     return false;
   end if;
-  perform private.record_rotated(v_kid, v_part);
+  perform private.record_rotated(v_part);
   return true;
 end
 $$;
@@ -982,6 +1184,7 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.record_ended_rotations() or v_more;
+  v_more := (public.delete_replaced_data_keys(100)->>'count')::integer = 100 or v_more;
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
   v_more := private.clean_up_connect_sessions() or v_more;
@@ -991,7 +1194,7 @@ end
 $$;
 
 comment on function public.clean_up(integer) is
-  'Writes the events of rotations that were killed. Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, '
+  'Writes the events of rotations that were killed. Deletes replaced data keys that nothing uses, and what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, '
   'service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 
 create function public.export_integrations(p_ids uuid[]) returns jsonb
@@ -1036,23 +1239,23 @@ comment on function public.schedule_state() is
   'the schedule does not run.';
 
 revoke all on function 
-  private.record_rotated(text, integer),
+  private.record_rotated(integer),
   private.record_ended_rotations(),
   public.rewrap_load(),
-  public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
+  public.rewrap_read(uuid, integer, boolean, uuid, uuid),
   public.rewrap_write(uuid[], text[], jsonb[], text[]),
   public.record_opening(text, text, uuid[]),
-  public.record_rotation(text, integer),
+  public.record_rotation(integer),
   public.export_integrations(uuid[]),
   public.schedule_state(),
   public.clean_up(integer)
 from public, anon, authenticated, service_role;
 grant execute on function 
   public.rewrap_load(),
-  public.rewrap_read(uuid, integer, text, uuid, uuid, integer),
+  public.rewrap_read(uuid, integer, boolean, uuid, uuid),
   public.rewrap_write(uuid[], text[], jsonb[], text[]),
   public.record_opening(text, text, uuid[]),
-  public.record_rotation(text, integer),
+  public.record_rotation(integer),
   public.export_integrations(uuid[]),
   public.schedule_state(),
   public.clean_up(integer)

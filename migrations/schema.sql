@@ -78,6 +78,7 @@ create table private.data_keys (
   wrapping_kid text not null,
   wrapped text not null,
   created_at timestamp with time zone default now() not null,
+  rewrapped_at timestamp with time zone,
   replaced_at timestamp with time zone,
   constraint data_keys_pkey PRIMARY KEY (organization_id, kid),
   constraint data_keys_kid_check CHECK ((kid ~ '^[0-9a-f]{16}$'::text)),
@@ -154,6 +155,12 @@ CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON private.oauth_app
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON private.oauth_apps FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON private.oauth_apps FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
 
+create table private.pending_reseals (
+  integration_id uuid not null,
+  constraint pending_reseals_pkey PRIMARY KEY (integration_id)
+);
+alter table private.pending_reseals enable row level security;
+
 create table private.pending_revocations (
   id uuid default gen_random_uuid() not null,
   organization_id uuid not null,
@@ -217,18 +224,16 @@ alter table private.rate_limits enable row level security;
 
 create table private.rewrapped (
   id bigint generated always as identity not null,
-  kid text not null,
-  from_kid text,
   role text not null,
   part integer not null,
   organizations uuid[] not null,
+  from_kids text[] not null,
+  kids text[] not null,
   written_at timestamp with time zone default now() not null,
   constraint rewrapped_pkey PRIMARY KEY (id),
-  constraint rewrapped_from_kid_check CHECK ((from_kid ~ '^[0-9a-f]{16}$'::text)),
-  constraint rewrapped_kid_check CHECK ((kid ~ '^[0-9a-f]{16}$'::text)),
   constraint rewrapped_part_check CHECK (((part >= 0) AND (part <= 15)))
 );
-CREATE INDEX rewrapped_part ON private.rewrapped USING btree (kid, part);
+CREATE INDEX rewrapped_part ON private.rewrapped USING btree (part);
 alter table private.rewrapped enable row level security;
 
 create table private.scan_claims (
@@ -655,6 +660,8 @@ CREATE TRIGGER copy_from_config BEFORE INSERT OR UPDATE OF config, token_expires
 CREATE TRIGGER drop_lease AFTER UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.drop_lease();
 CREATE TRIGGER end_runs AFTER DELETE ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.end_runs_of_deleted();
 CREATE TRIGGER forget_oauth_app BEFORE UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((old.oauth_app_id IS NOT NULL) AND (NOT (new.oauth_app_id IS DISTINCT FROM old.oauth_app_id)) AND (current_setting('integrations.connect'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION private.forget_oauth_app();
+CREATE TRIGGER note_changed_pending_reseal AFTER UPDATE OF id, config ON public.integrations FOR EACH ROW WHEN (((((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)) OR (old.id <> new.id)) AND (current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION private.note_pending_reseal();
+CREATE TRIGGER note_pending_reseal AFTER INSERT ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.note_pending_reseal();
 CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config, organization_id ON public.integrations FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)) OR (old.organization_id IS DISTINCT FROM new.organization_id)))) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key(); -- disabled until a rotation declares its fence
 CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON public.integrations FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
@@ -3105,6 +3112,26 @@ AS $function$
 $function$;
 comment on function private.newest_config(integrations) is 'The newest credential of an integration: the result of a refresh that could not be written yet, otherwise the config.';
 
+CREATE OR REPLACE FUNCTION private.note_pending_reseal()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  if new.config->'_enc'->'v' = '3' and exists (
+    select from private.data_keys d
+    where d.organization_id = new.organization_id and d.kid = new.config->'_enc'->>'kid' and d.replaced_at is null
+  ) then
+    delete from private.pending_reseals p where p.integration_id = new.id;
+  else
+    insert into private.pending_reseals (integration_id) values (new.id) on conflict do nothing;
+  end if;
+  return null;
+end
+$function$;
+comment on function private.note_pending_reseal() is 'Keeps in pending_reseals which integrations are not sealed with their organization''s current data key.';
+
 CREATE OR REPLACE FUNCTION private.note_success(p_client text, p_act text)
  RETURNS void
  LANGUAGE plpgsql
@@ -3336,16 +3363,14 @@ CREATE OR REPLACE FUNCTION private.record_ended_rotations()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-  v_kid text;
   v_part integer;
 begin
   -- Longer than a rotation pauses for a busy database.
-  select r.kid, min(r.part) into v_kid, v_part
-    from private.rewrapped r group by r.kid having max(r.written_at) < now() - interval '15 minutes' order by r.kid limit 1;
-  if not found then
+  select min(r.part) into v_part from private.rewrapped r having max(r.written_at) < now() - interval '15 minutes';
+  if v_part is null then
     return false;
   end if;
-  perform private.record_rotated(v_kid, v_part);
+  perform private.record_rotated(v_part);
   return true;
 end
 $function$;
@@ -3390,7 +3415,7 @@ end
 $function$;
 comment on function private.record_refresh_event(integrations,uuid,uuid,text,text,text,text) is 'Records how a refresh ended.';
 
-CREATE OR REPLACE FUNCTION private.record_rotated(p_kid text, p_part integer)
+CREATE OR REPLACE FUNCTION private.record_rotated(p_part integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3400,20 +3425,20 @@ declare
   v_count integer;
 begin
   with taken as (
-    delete from private.rewrapped r where r.kid = p_kid and r.part = p_part
-    returning r.from_kid, r.role, r.organizations, r.written_at
+    delete from private.rewrapped r where r.part = p_part
+    returning r.role, r.organizations, r.from_kids, r.kids, r.written_at
   )
   insert into public.credential_events (occurred_at, actor, organization_id, action, outcome, details)
-    select max(t.written_at), 'keytool', o.id, 'rotated', 'succeeded', jsonb_build_object(
-      'rows', count(*), 'from', to_jsonb(array_agg(distinct coalesce(t.from_kid, 'legacy'))), 'to', p_kid, 'role', t.role
+    select max(t.written_at), 'keytool', w.organization_id, 'rotated', 'succeeded', jsonb_build_object(
+      'rows', count(*), 'from', to_jsonb(array_agg(distinct coalesce(w.from_kid, 'legacy'))), 'to', w.kid, 'role', t.role
     )
-    from taken t, unnest(t.organizations) o (id)
-    group by o.id, t.role;
+    from taken t, unnest(t.organizations, t.from_kids, t.kids) w (organization_id, from_kid, kid)
+    group by w.organization_id, w.kid, t.role;
   get diagnostics v_count = row_count;
   return v_count;
 end
 $function$;
-comment on function private.record_rotated(text,integer) is 'Writes the event rotated for each organization of one part (0 to 15) whose rows rewrap_write has sealed with p_kid since the last call. Returns the number of events.';
+comment on function private.record_rotated(integer) is 'Writes the event rotated for each organization of one part (0 to 15) whose rows rewrap_write has written since the last call. Returns the number of events.';
 
 CREATE OR REPLACE FUNCTION private.refuse_change()
  RETURNS trigger
@@ -3688,6 +3713,35 @@ AS $function$
   select 'oauth_apps', a.id, a.organization_id, a.id, a.config from private.oauth_apps a;
 $function$;
 comment on function private.sealed_elsewhere_rows() is 'The rows outside integrations that hold something sealed: refreshed credentials that are not written yet, the PKCE verifiers of authorization requests, pending connections and revocations, webhook secrets, secrets of OAuth apps. sealed_for is the id that their values are bound to.';
+
+CREATE OR REPLACE FUNCTION private.sealed_with_data_keys(p_organization_id uuid)
+ RETURNS jsonb
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  select jsonb_build_object(
+    'outcome', 'found',
+    'data_keys', (select count(*) from private.data_keys d where d.organization_id = p_organization_id),
+    'tables', coalesce(
+      (
+        select jsonb_object_agg(t.name, t.rows)
+        from (
+          select s.name, count(*) as rows
+          from (
+            select 'integrations' as name, i.config from public.integrations i where i.organization_id = p_organization_id
+            union all
+            select e.name, e.config from private.sealed_elsewhere_rows() e where e.organization_id = p_organization_id
+          ) s
+          where s.config->'_enc'->'v' = '3'
+          group by 1
+        ) t
+      ),
+      '{}'
+    )
+  );
+$function$;
+comment on function private.sealed_with_data_keys(uuid) is 'What delete_data_keys would make unreadable: the number of an organization''s data keys, and of rows that they have sealed, by table.';
 
 CREATE OR REPLACE FUNCTION private.sealing_organization(p_organization_id uuid)
  RETURNS uuid
@@ -4208,6 +4262,26 @@ begin
 end
 $function$;
 comment on function private.unique_name(uuid,text,uuid,text,text) is 'The first name that no other integration of the type uses in the organization: the name, the name with the account in brackets, the name with a number.';
+
+CREATE OR REPLACE FUNCTION private.unused_data_keys()
+ RETURNS TABLE(organization_id uuid, kid text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+  with elsewhere as materialized (
+    select distinct s.organization_id, s.config->'_enc'->>'kid' as kid from private.sealed_elsewhere_rows() s where s.config->'_enc'->'v' = '3'
+  )
+  select d.organization_id, d.kid
+  from private.data_keys d
+  -- Longer than any task of the worker keeps a data key in memory.
+  where d.replaced_at < now() - interval '15 minutes'
+    and not exists (select from elsewhere e where e.organization_id = d.organization_id and e.kid = d.kid)
+    and not exists (
+      select from public.integrations i where i.organization_id = d.organization_id and i.config->'_enc'->>'kid' = d.kid
+    );
+$function$;
+comment on function private.unused_data_keys() is 'The data keys that were replaced 15 minutes ago and that no row is sealed with.';
 
 CREATE OR REPLACE FUNCTION private.version_of(p_config jsonb)
  RETURNS text
@@ -5418,6 +5492,7 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.record_ended_rotations() or v_more;
+  v_more := (public.delete_replaced_data_keys(100)->>'count')::integer = 100 or v_more;
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
   v_more := private.clean_up_connect_sessions() or v_more;
@@ -5425,7 +5500,7 @@ begin
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $function$;
-comment on function clean_up(integer) is 'Writes the events of rotations that were killed. Deletes what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
+comment on function clean_up(integer) is 'Writes the events of rotations that were killed. Deletes replaced data keys that nothing uses, and what has expired: authorization transactions, rate limits, ended connections, connect sessions that ended a day ago, settled deliveries of two weeks ago; events, service keys that have ended, runs of the scanner, ended findings and mutes older than p_event_days. Ends runs that have not ended within a day. more: a bound was reached.';
 grant execute on function clean_up(integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.complete_connection(p_id uuid, p_user_id uuid, p_organization_id uuid, p_integration_type text, p_external_account_id text, p_name text, p_config jsonb, p_request_id text, p_pending_id uuid DEFAULT NULL::uuid, p_reconnect boolean DEFAULT false, p_second_grant text DEFAULT NULL::text, p_granted_at timestamp with time zone DEFAULT NULL::timestamp with time zone, p_connect_session_id uuid DEFAULT NULL::uuid, p_service_key uuid DEFAULT NULL::uuid, p_external_user_id text DEFAULT NULL::text)
@@ -5993,6 +6068,47 @@ $function$;
 comment on function delete_oauth_app(uuid,uuid,uuid) is 'Deletes an app that nothing needs any more; what was started with it and has not returned ends. Returns deleted, unknown, or in_use with the number of connections, and of grants that are neither stored nor revoked yet.';
 grant execute on function delete_oauth_app(uuid,uuid,uuid) to service_role;
 
+CREATE OR REPLACE FUNCTION public.delete_replaced_data_keys(p_limit integer)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_locked jsonb;
+  v_count integer := 0;
+begin
+  if p_limit is null or p_limit not between 1 and 1000 then
+    raise exception 'p_limit is not between 1 and 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  if exists (select from private.data_keys d where d.replaced_at < now() - interval '15 minutes') then
+    select jsonb_agg(to_jsonb(l)) into v_locked from (
+      select d.organization_id, d.kid
+      from private.data_keys d join private.unused_data_keys() u on u.organization_id = d.organization_id and u.kid = d.kid
+      order by d.organization_id, d.kid limit p_limit
+      for update of d skip locked
+    ) l;
+    -- Nobody writes with a locked key. This statement sees what was written before.
+    with deleted as (
+      delete from private.data_keys d
+      using private.unused_data_keys() u, jsonb_to_recordset(v_locked) as l (organization_id uuid, kid text)
+      where u.organization_id = d.organization_id and u.kid = d.kid and l.organization_id = d.organization_id and l.kid = d.kid
+      returning d.organization_id, d.kid
+    )
+    insert into public.credential_events (actor, organization_id, action, outcome, reason, details)
+      select 'keytool', d.organization_id, 'data_keys_deleted', 'succeeded', 'replaced', jsonb_build_object('data_keys', jsonb_build_array(d.kid))
+      from deleted d;
+    get diagnostics v_count = row_count;
+  end if;
+  return jsonb_build_object(
+    'outcome', 'deleted', 'count', v_count, 'left', (select count(*) from private.data_keys d where d.replaced_at is not null)
+  );
+end
+$function$;
+comment on function delete_replaced_data_keys(integer) is 'Deletes up to p_limit data keys that were replaced 15 minutes ago and that no row is sealed with, and writes the event of each. left: the replaced keys that there still are.';
+grant execute on function delete_replaced_data_keys(integer) to service_role;
+
 CREATE OR REPLACE FUNCTION public.delete_webhook_endpoint(p_id uuid, p_user_id uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
  LANGUAGE plpgsql
@@ -6512,10 +6628,11 @@ AS $function$
         from private.sealed_elsewhere() s where s.kid ~ '^[0-9a-f]{16}$'
       ),
       '[]'
-    )
+    ),
+    'replaced_data_keys', (select count(*) from private.data_keys d where d.replaced_at is not null)
   );
 $function$;
-comment on function key_registry_state() is 'The fence, the state of every known key, and what is sealed outside integrations: the number of rows by table and key id.';
+comment on function key_registry_state() is 'The fence, the state of every known key, what is sealed outside integrations (the number of rows by table and key id), and how many replaced data keys there are.';
 grant execute on function key_registry_state() to service_role;
 
 CREATE OR REPLACE FUNCTION public.lift_fence()
@@ -6657,7 +6774,10 @@ begin
     'data_keys', coalesce(
       (
         select jsonb_agg(
-          jsonb_build_object('organization_id', n.organization_id, 'kid', n.kid, 'wrapping_kid', n.wrapping_kid, 'wrapped', n.wrapped)
+          jsonb_build_object(
+            'organization_id', n.organization_id, 'kid', n.kid, 'wrapping_kid', n.wrapping_kid, 'wrapped', n.wrapped,
+            'rewrapped', n.rewrapped_at is not null, 'replaced', n.replaced_at is not null
+          )
           order by n.organization_id, n.kid
         )
         from (
@@ -6898,7 +7018,7 @@ $function$;
 comment on function record_opening(text,text,uuid[]) is 'Called before keytool opens rows of these organizations, to verify them, to export them or to rewrap them with p_kid: writes an event for each. Returns the number of events.';
 grant execute on function record_opening(text,text,uuid[]) to service_role;
 
-CREATE OR REPLACE FUNCTION public.record_rotation(p_kid text, p_part integer DEFAULT 0)
+CREATE OR REPLACE FUNCTION public.record_rotation(p_part integer DEFAULT 0)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -6907,23 +7027,23 @@ AS $function$
 declare
   v_events integer := 0;
 begin
-  if p_kid is null or p_kid !~ '^[0-9a-f]{16}$' or p_part is null or p_part not between 0 and 15 then
-    raise exception 'not a key id and a part from 0 to 15' using
-      errcode = 'invalid_parameter_value', hint = 'a key id is 16 lower-case hexadecimal digits';
+  if p_part is null or p_part not between 0 and 15 then
+    raise exception 'not a part from 0 to 15' using errcode = 'invalid_parameter_value';
   end if;
   -- A transaction without writes commits without waiting for the log. Locking a row is a write.
   perform from private.fence f for key share;
   for v_part in p_part .. 15 loop
-    v_events := v_events + private.record_rotated(p_kid, v_part);
+    v_events := v_events + private.record_rotated(v_part);
     if v_events >= 5000 and v_part < 15 then
       return v_part + 1;
     end if;
   end loop;
+  delete from private.pending_reseals p where not exists (select from public.integrations i where i.id = p.integration_id);
   return null;
 end
 $function$;
-comment on function record_rotation(text,integer) is 'Ends a rotation to p_kid: writes the event rotated for each organization with rewrapped rows, and makes all earlier writes of rewrap_write durable. Some thousand organizations a call: returns the p_part of the next one, or null.';
-grant execute on function record_rotation(text,integer) to service_role;
+comment on function record_rotation(integer) is 'Ends a rotation: writes the event rotated for each organization with rewrapped rows, and makes all earlier writes of rewrap_write durable. Some thousand organizations a call: returns the p_part of the next one, or null. Forgets the pending reseals of deleted integrations.';
+grant execute on function record_rotation(integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.release_scan_run(p_id uuid, p_owner uuid, p_generation bigint, p_seconds integer)
  RETURNS jsonb
@@ -6984,6 +7104,53 @@ end
 $function$;
 comment on function reopen_scan_credential(uuid,uuid,bigint,integer,text) is 'Returns the stored credential of a claimed run again, for a provider that no longer accepts the scanner''s one. Returns opened, not_usable (its token expires: save the position and release the run), changed, finished or gone.';
 grant execute on function reopen_scan_credential(uuid,uuid,bigint,integer,text) to service_role;
+
+CREATE OR REPLACE FUNCTION public.replace_data_keys(p_replacements jsonb)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '3s'
+AS $function$
+declare
+  v_replaced jsonb;
+begin
+  if jsonb_typeof(p_replacements) is distinct from 'array' or jsonb_array_length(p_replacements) > 1000 then
+    raise exception 'p_replacements is no list of at most 1000' using errcode = 'invalid_parameter_value';
+  end if;
+  -- This waits for whoever is writing with such a key, so the statements below see what was written. Who writes with it later finds it replaced.
+  perform from private.data_keys d
+    join jsonb_to_recordset(p_replacements) as r (organization_id uuid, replaced text)
+      on r.organization_id = d.organization_id and r.replaced = d.kid
+    where d.replaced_at is null
+    order by d.organization_id
+    for update of d;
+  with replaced as (
+    update private.data_keys d set replaced_at = now()
+    from jsonb_to_recordset(p_replacements) as r (organization_id uuid, replaced text, kid text, wrapping_kid text, wrapped text)
+    where r.organization_id = d.organization_id and r.replaced = d.kid and d.replaced_at is null
+    returning r.*
+  )
+  select coalesce(jsonb_agg(to_jsonb(r)), '[]') into v_replaced from replaced r;
+  insert into private.data_keys (organization_id, kid, wrapping_kid, wrapped)
+    select r.organization_id, r.kid, r.wrapping_kid, r.wrapped
+    from jsonb_to_recordset(v_replaced) as r (organization_id uuid, kid text, wrapping_kid text, wrapped text)
+    order by r.organization_id;
+  insert into private.pending_reseals (integration_id)
+    select i.id
+    from jsonb_to_recordset(v_replaced) as r (organization_id uuid, replaced text)
+    join public.integrations i on i.organization_id = r.organization_id and i.config->'_enc'->>'kid' = r.replaced
+    order by i.id
+    on conflict do nothing;
+  insert into public.credential_events (actor, organization_id, action, outcome, details)
+    select 'keytool', r.organization_id, 'rotated', 'succeeded',
+      jsonb_build_object('data_key', r.kid, 'replaced', r.replaced, 'to', r.wrapping_kid, 'role', session_user)
+    from jsonb_to_recordset(v_replaced) as r (organization_id uuid, replaced text, kid text, wrapping_kid text);
+  return jsonb_build_object('outcome', 'replaced', 'count', jsonb_array_length(v_replaced));
+end
+$function$;
+comment on function replace_data_keys(jsonb) is 'Gives up to 1000 organizations a new data key, [{organization_id, replaced, kid, wrapping_kid, wrapped}], each only if replaced is still its current one, and the event rotated of each. The replaced key opens what it has sealed; its integrations are then pending reseals.';
+grant execute on function replace_data_keys(jsonb) to service_role;
 
 CREATE OR REPLACE FUNCTION public.replay_webhook_delivery(p_endpoint_id uuid, p_event_id uuid, p_user_id uuid, p_service_key uuid DEFAULT NULL::uuid)
  RETURNS jsonb
@@ -7084,7 +7251,7 @@ begin
       select 'oauth_apps', a.id, a.config from private.oauth_apps a
     ) s
     join jsonb_to_recordset(p_resealed) as r ("table" text, id uuid, read jsonb) on r."table" = s.name and r.id = s.id and r.read = s.config
-    where s.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$'
+    where s.config->'_enc'->>'kid' ~ '^[0-9a-f]{16}$' and s.config->'_enc'->'v' is distinct from '3'
     order by 1
     on conflict (kid) do nothing;
 
@@ -7188,7 +7355,7 @@ begin
     order by d.organization_id, d.kid
     for no key update of d
   ), written as (
-    update private.data_keys d set wrapping_kid = l.wrapping_kid, wrapped = l.wrapped
+    update private.data_keys d set wrapping_kid = l.wrapping_kid, wrapped = l.wrapped, rewrapped_at = now()
     from locked l where d.organization_id = l.organization_id and d.kid = l.kid
     returning d.organization_id, d.kid, l.former, d.wrapping_kid
   ), known as (
@@ -7222,14 +7389,19 @@ AS $function$
     'replication_lag_seconds', (select extract(epoch from max(r.replay_lag)) from pg_catalog.pg_stat_replication r),
     'estimated_rows', (
       select nullif(c.reltuples, -1)::bigint from pg_catalog.pg_class c where c.oid = 'public.integrations'::regclass
+    ),
+    'estimated_pending', (
+      -- Never analysed, it is a small table.
+      select case c.reltuples when -1 then (select count(*) from private.pending_reseals) else c.reltuples end::bigint
+      from pg_catalog.pg_class c where c.oid = 'private.pending_reseals'::regclass
     )
   );
 $function$;
-comment on function rewrap_load() is 'The load that a rotation watches: the number of backends that have waited 100 ms for a lock, the replication lag in seconds (null without a replica or without the right to see it), and the planner''s estimate of the rows.';
+comment on function rewrap_load() is 'The load that a rotation watches: the number of backends that have waited 100 ms for a lock, the replication lag in seconds (null without a replica or without the right to see it), and the planner''s estimates of the rows and of the pending reseals.';
 grant execute on function rewrap_load() to service_role;
 
-CREATE OR REPLACE FUNCTION public.rewrap_read(p_after uuid, p_limit integer, p_kid text, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid, p_scan_limit integer DEFAULT NULL::integer)
- RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text, current boolean, scanned integer)
+CREATE OR REPLACE FUNCTION public.rewrap_read(p_after uuid, p_limit integer, p_pending boolean, p_until uuid DEFAULT NULL::uuid, p_organization_id uuid DEFAULT NULL::uuid)
+ RETURNS TABLE(id uuid, organization_id uuid, config jsonb, version text)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -7237,45 +7409,52 @@ CREATE OR REPLACE FUNCTION public.rewrap_read(p_after uuid, p_limit integer, p_k
 AS $function$
 declare
   c_bytes constant integer := 1048576;
-  v_scan_limit integer := coalesce(p_scan_limit, p_limit);
+  v_ids uuid[];
 begin
-  if p_limit is null or p_limit not between 1 and 5000 or v_scan_limit not between p_limit and 50000 then
-    raise exception 'p_limit is not between 1 and 5000, or p_scan_limit not between that and 50000' using
-      errcode = 'invalid_parameter_value';
+  if p_pending is null or p_limit is null or p_limit not between 1 and 5000 then
+    raise exception 'p_limit is not between 1 and 5000, or p_pending is null' using errcode = 'invalid_parameter_value';
+  end if;
+  if p_pending then
+    v_ids := array(
+      select p.integration_id
+      from private.pending_reseals p join public.integrations r on r.id = p.integration_id
+      -- Of both: a bound is not inferred through an equality.
+      where (p_after is null or (p.integration_id > p_after and r.id > p_after))
+        and (p_until is null or (p.integration_id <= p_until and r.id <= p_until))
+        and (p_organization_id is null or r.organization_id = p_organization_id)
+      order by p.integration_id
+      limit p_limit
+    );
   end if;
 
   return query
-    select p.id, p.organization_id, p.config, p.version::text, p.config is null, p.scanned::integer
+    select p.id, p.organization_id, p.config, p.version::text
     from (
-      select i.*, row_number() over page as scanned, sum(i.size) over page as bytes
+      select i.*, sum(i.size) over (order by i.id rows unbounded preceding) as bytes
       from (
         select c.*,
           case
-            when c.config is null then 0
             when pg_catalog.pg_column_compression(c.config) is null then pg_catalog.pg_column_size(c.config)
             else octet_length(c.config::text)
           end as size
         from (
-          -- The limit stands here so that the key id is looked up once a row, and a row that needs nothing is not sent.
-          select r.id, r.organization_id, r.xmin as version,
-            case when r.config->'_enc'->>'kid' = p_kid then null else coalesce(r.config, 'null') end as config
+          select r.id, r.organization_id, r.xmin as version, coalesce(r.config, 'null') as config
           from public.integrations r
           where (p_after is null or r.id > p_after)
             and (p_until is null or r.id <= p_until)
             and (p_organization_id is null or r.organization_id = p_organization_id)
+            and (v_ids is null or r.id = any (v_ids))
           order by r.id
-          limit v_scan_limit
+          limit p_limit
         ) c
       ) i
-      window page as (order by i.id rows unbounded preceding)
     ) p
-    where p.bytes - p.size < c_bytes and (p.config is not null or p.scanned = v_scan_limit)
-    order by p.id
-    limit p_limit;
+    where p.bytes - p.size < c_bytes
+    order by p.id;
 end
 $function$;
-comment on function rewrap_read(uuid,integer,text,uuid,uuid,integer) is 'Scans the next p_scan_limit rows by id after p_after, up to p_until, and returns those that are not sealed with p_kid (null: all): at most p_limit of them, and about a megabyte. p_scan_limit is p_limit, if not given. The last of p_scan_limit rows is always returned, as the place to continue. No row means the end. scanned counts the rows up to this one.';
-grant execute on function rewrap_read(uuid,integer,text,uuid,uuid,integer) to service_role;
+comment on function rewrap_read(uuid,integer,boolean,uuid,uuid) is 'The next rows by id after p_after, up to p_until: at most p_limit, and about a megabyte. p_pending: only those that are not sealed with their organization''s current data key. No row: the end.';
+grant execute on function rewrap_read(uuid,integer,boolean,uuid,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.rewrap_write(p_ids uuid[], p_versions text[], p_patches jsonb[], p_from_kids text[])
  RETURNS bigint
@@ -7310,17 +7489,22 @@ begin
     where i.id = rewrapped.id and i.xmin = rewrapped.version::xid and jsonb_typeof(i.config) = 'object'
     returning i.organization_id, rewrapped.patch->'_enc'->>'kid' as kid, rewrapped.from_kid
   ), traced as (
-    insert into private.rewrapped (kid, from_kid, role, part, organizations)
-    select w.kid, w.from_kid, session_user, get_byte(uuid_send(w.organization_id), 0) / 16, array_agg(w.organization_id)
-    from written w
-    group by 1, 2, 4
+    insert into private.rewrapped (role, part, organizations, from_kids, kids)
+    select session_user, w.part, array_agg(w.organization_id), array_agg(w.from_kid), array_agg(w.kid)
+    from (select *, get_byte(uuid_send(organization_id), 0) / 16 as part from written) w
+    group by w.part
   )
   select count(*) into v_written from written;
+  -- As the database has them now: a data key may have been replaced since the batch was sealed.
+  delete from private.pending_reseals p
+    using public.integrations i, private.data_keys d
+    where p.integration_id = any (p_ids) and i.id = p.integration_id
+      and d.organization_id = i.organization_id and d.kid = i.config->'_enc'->>'kid' and d.replaced_at is null;
   perform set_config('integrations.rewrap', 'off', true);
   return v_written;
 end
 $function$;
-comment on function rewrap_write(uuid[],text[],jsonb[],text[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read, and keeps in the same transaction what the rotation''s events will say of them. Returns the number of written rows. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. p_from_kids are the former key ids, null for the legacy form. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
+comment on function rewrap_write(uuid[],text[],jsonb[],text[]) is 'Replaces top-level fields of many configs, each only if its row is still the version that was read, and keeps in the same transaction what the rotation''s events will say of them. Returns the number of written rows. A patch holds the sealed fields, whole, and _enc, so key id and values change in one write; updated_at stays. p_from_kids are the former key ids, null for the legacy form. What is then sealed with the current data key is no pending reseal any more. A crash of the server may undo the batch, never half of it, until record_rotation has been called. Waits at most two seconds for another writer of a row, then fails whole with 55P03.';
 grant execute on function rewrap_write(uuid[],text[],jsonb[],text[]) to service_role;
 
 CREATE OR REPLACE FUNCTION public.save_scan_position(p_id uuid, p_owner uuid, p_generation bigint, p_catalogue text, p_position text, p_results jsonb, p_requests integer, p_not_before timestamp with time zone DEFAULT NULL::timestamp with time zone, p_limited boolean DEFAULT false, p_organizations integer DEFAULT NULL::integer)
@@ -7404,9 +7588,11 @@ begin
         from (
           select 'webhook_endpoints' as name, w.id, private.sealing_organization(w.organization_id) as organization_id, w.config from public.webhook_endpoints w
           where w.config->'_enc'->>'kid' = any (p_kids)
+            or w.config->'_enc'->>'kid' in (select d.kid from private.data_keys d where d.replaced_at is not null)
           union all
           select 'oauth_apps', a.id, a.organization_id, a.config from private.oauth_apps a
           where a.config->'_enc'->>'kid' = any (p_kids)
+            or a.config->'_enc'->>'kid' in (select d.kid from private.data_keys d where d.replaced_at is not null)
           order by name, id limit p_limit
         ) s
       ),
@@ -7415,7 +7601,7 @@ begin
   );
 end
 $function$;
-comment on function secrets_on(text[],integer) is 'Up to p_limit webhook endpoints and OAuth apps whose secrets are sealed with one of these keys.';
+comment on function secrets_on(text[],integer) is 'Up to p_limit webhook endpoints and OAuth apps whose secrets are sealed with one of these keys, or with a replaced data key.';
 grant execute on function secrets_on(text[],integer) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_checks(p_results jsonb, p_user_id uuid DEFAULT NULL::uuid, p_request_id text DEFAULT NULL::text, p_scan_types text[] DEFAULT '{}'::text[], p_service_key uuid DEFAULT NULL::uuid)

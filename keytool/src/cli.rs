@@ -1,11 +1,15 @@
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use sealed::RowContext;
+use sealed::{KeyRing, RowContext};
 use uuid::Uuid;
 
+use crate::commands::block_on;
 use crate::commands::completions::CompletionsArgs;
+use crate::commands::data_keys::DataKeysArgs;
+use crate::commands::delete_data_keys::DeleteDataKeysArgs;
 use crate::commands::doctor::DoctorArgs;
 use crate::commands::export::ExportArgs;
 use crate::commands::fence::FenceArgs;
@@ -22,8 +26,11 @@ use crate::commands::switch::SwitchArgs;
 use crate::commands::topics::TopicArgs;
 use crate::commands::unretire::UnretireArgs;
 use crate::commands::verify::VerifyArgs;
+use crate::data_keys::DataKeys;
+use crate::error::Result;
 use crate::exit;
 use crate::failed;
+use crate::input;
 use crate::keys::KeyArgs;
 use crate::settings::uuid;
 use crate::shown::on_one_line;
@@ -77,6 +84,15 @@ pub enum Command {
     Switch(SwitchArgs),
     /// Show the fence and the state of each key
     Registry(RegistryArgs),
+    /// Print the wrapped data keys of an organization as JSON, for `open --data-keys`
+    ///
+    /// Nobody opens them without the key that wraps them. Keep them apart from it all the same.
+    DataKeys(DataKeysArgs),
+    /// Delete the data keys of an organization: what they have sealed opens no more
+    ///
+    /// It says first how many integrations, webhook endpoints and OAuth apps become unreadable, and asks. No grant is revoked by it:
+    /// disconnect the integrations first. A backup of private.data_keys brings the keys back. It needs DATABASE_URL, as the database's owner.
+    DeleteDataKeys(DeleteDataKeysArgs),
     /// Create, list and revoke the service keys that programs call the API with
     ServiceKey(ServiceKeyArgs),
     /// Write connections with their credentials to a file that is encrypted for an age recipient
@@ -104,9 +120,22 @@ pub struct RowArgs {
     /// The row's id
     #[arg(long, value_name = "UUID", value_parser = uuid)]
     integration: Uuid,
+
+    /// The wrapped data keys of the organization, as `keytool data-keys` prints them
+    #[arg(long, value_name = "FILE")]
+    data_keys: Option<PathBuf>,
 }
 
 impl RowArgs {
+    /// Those of `--data-keys`, unwrapped. `None`: there is no such file.
+    pub fn data_keys(&self, ring: &KeyRing) -> Result<Option<DataKeys>> {
+        let Some(path) = &self.data_keys else {
+            return Ok(None);
+        };
+        let answer = input::json_file(path, "the file of --data-keys")?;
+        block_on(DataKeys::from_answer(ring, &answer)).map(Some)
+    }
+
     pub fn context(&self) -> RowContext {
         RowContext {
             organization_id: self.organization,

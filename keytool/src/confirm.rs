@@ -22,7 +22,7 @@ impl ConfirmArgs {
         }
         Err(Error::new(
             ErrorKind::Caller,
-            "this asks before it retires a key, and there is no terminal to ask on",
+            "this asks before it goes on, and there is no terminal to ask on",
         )
         .hint("add --yes"))
     }

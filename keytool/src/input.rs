@@ -1,4 +1,7 @@
+use std::fmt;
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -23,6 +26,18 @@ pub fn config() -> Result<Map<String, Value>> {
         })?;
     let text = str::from_utf8(&text).map_err(|_| not_a_config("not UTF-8 text".into()))?;
     parse(text).map_err(|why| not_a_config(why.to_string()))
+}
+
+/// Reads a file that holds one JSON value.
+pub fn json_file(path: &Path, name: &str) -> Result<Value> {
+    let unreadable = |why: &dyn fmt::Display| {
+        Error::new(ErrorKind::Caller, format!("{name} cannot be read: {why}"))
+    };
+    let file = File::open(path).map_err(|error| unreadable(&error))?;
+    let text = read_bounded(file, MAX_STDIN)
+        .map_err(|error| unreadable(&error))?
+        .ok_or_else(|| unreadable(&format_args!("it is larger than {MAX_STDIN} bytes")))?;
+    serde_json::from_slice(&text).map_err(|_| unreadable(&"it is not JSON"))
 }
 
 fn not_a_config(why: String) -> Error {

@@ -13,6 +13,7 @@ mod cli;
 mod commands;
 mod config;
 mod confirm;
+mod data_keys;
 mod diagnosis;
 mod error;
 mod exit;
@@ -38,8 +39,9 @@ use clap::CommandFactory;
 
 use cli::{Args, Command};
 use commands::{
-    completions, doctor, export, fence, generate, id, man, open, registry, retire, rotate, seal,
-    selftest, service_key, status, switch, topics, unretire, verify, wait,
+    completions, data_keys as data_keys_command, delete_data_keys, doctor, export, fence, generate,
+    id, man, open, registry, retire, rotate, seal, selftest, service_key, status, switch, topics,
+    unretire, verify, wait,
 };
 
 fn main() -> ExitCode {
@@ -58,8 +60,8 @@ fn run(args: &Args) -> error::Result<()> {
     match &args.command {
         Command::Generate(generate) => generate::run(generate, json),
         Command::Id(id) => id::run(id, keys, json),
-        Command::Seal(context) => seal::run(&context.context(), keys),
-        Command::Open(context) => open::run(&context.context(), keys),
+        Command::Seal(row) => seal::run(row, keys),
+        Command::Open(row) => open::run(row, keys),
         Command::Selftest => selftest::run(json),
         Command::Switch(switch) => switch::run(switch, keys, json),
         Command::Status(status) => wait(json, async |p| status::run(status, keys, p).await),
@@ -69,6 +71,8 @@ fn run(args: &Args) -> error::Result<()> {
         Command::Retire(retire) => wait(json, async |p| retire::run(retire, keys, p).await),
         Command::Unretire(unretire) => wait(json, async |p| unretire::run(unretire, keys, p).await),
         Command::Registry(registry) => wait(json, async |p| registry::run(registry, keys, p).await),
+        Command::DataKeys(args) => wait(json, async |p| data_keys_command::run(args, p).await),
+        Command::DeleteDataKeys(args) => wait(json, async |p| delete_data_keys::run(args, p).await),
         Command::ServiceKey(args) => wait(json, async |p| service_key::run(args, p).await),
         Command::Export(args) => wait(json, async |p| export::run(args, keys, p).await),
         Command::Import(args) => wait(json, async |p| commands::import::run(args, keys, p).await),

@@ -56,7 +56,8 @@ fn what_does_not_open_is_status_3_and_a_missing_key_or_version_is_status_4() {
     let elsewhere = ["--organization", INTEGRATION, "--integration", ORGANIZATION];
     let mut stripped: Value = serde_json::from_str(&stored).unwrap();
     stripped.as_object_mut().unwrap().remove("_enc");
-    let newer = stored.replace(r#""v":2"#, r#""v":3"#);
+    let newer = stored.replace(r#""v":2"#, r#""v":4"#);
+    let on_data_key = stored.replace(r#""v":2"#, r#""v":3"#);
     let sealed: Value = serde_json::from_str(&stored).unwrap();
     for (status, key, context, config, class) in [
         (
@@ -81,6 +82,7 @@ fn what_does_not_open_is_status_3_and_a_missing_key_or_version_is_status_4() {
             "not-authentic at \"/access_token\"",
         ),
         (4, KEY, &PLACE, &newer, "unknown-version at \"/_enc\""),
+        (4, KEY, &PLACE, &on_data_key, "unknown-key at \"/_enc\""),
         (
             3,
             KEY,

@@ -381,7 +381,7 @@ describe("through PostgREST", () => {
     const args = completion();
     assert.deepEqual((await rpc("complete_connection", args)).body, { outcome: "created", id: args.p_id });
 
-    const page = await rpc("rewrap_read", { p_after: null, p_limit: 5000, p_kid: KID.b, p_organization_id: args.p_organization_id });
+    const page = await rpc("rewrap_read", { p_after: null, p_limit: 5000, p_pending: true, p_organization_id: args.p_organization_id });
     assert.equal(page.status, 200, JSON.stringify(page.body));
     const [{ id, version }] = page.body;
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };

@@ -121,7 +121,7 @@ describe("token_expires_at", () => {
     const fresh = await server.createProject();
     const ids = [];
     for (let i = 0; i < 20; i++) ids.push(await insertIntegration(fresh.owner, { config: fresh.owner.json(ends(inMs(0))) }));
-    const page = await fresh.service`select * from public.rewrap_read(null, 100, ${KID.b})`;
+    const page = await fresh.service`select * from public.rewrap_read(null, 100, true)`;
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
     const [{ written }] = await fresh.service`
       select public.rewrap_write(${page.map(({ id }) => id)}::uuid[], ${page.map(({ version }) => version)}::text[],
@@ -297,7 +297,7 @@ describe("another writer's change of plaintext", () => {
     const args = await start();
     const mine = await claimed(args.p_id);
     await edit(args.p_id, { note: "new" });
-    const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, ${KID.b}) where id = ${args.p_id}`;
+    const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, true) where id = ${args.p_id}`;
     const patch = { access_token: "Yg==.Yg==.Yg==", _enc: { v: 2, kid: KID.b } };
     await service`select public.rewrap_write(array[${args.p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[], array[${KID.a}])`;
     const fresh = refreshed(args);
@@ -373,7 +373,7 @@ describe("an end", () => {
   test("settling a refresh after a rotation of the row is written", async () => {
     const { p_id } = await connected();
     const mine = await claimed(p_id);
-    const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, ${KID.b}) where id = ${p_id}`;
+    const [{ version }] = await service`select version from public.rewrap_read(${null}, 5000, true) where id = ${p_id}`;
     const patch = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
     await service`select public.rewrap_write(array[${p_id}]::uuid[], array[${version}]::text[], array[${patch}]::jsonb[], array[${KID.a}])`;
     assert.equal(await end(mine, { config: ends(inMs(HOUR_MS)) }), "settled");

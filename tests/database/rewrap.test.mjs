@@ -16,7 +16,11 @@ before(async () => {
   ({ owner, service } = project);
 });
 after(() => server?.stop());
-beforeEach(() => owner`delete from public.integrations`);
+beforeEach(async () => {
+  await owner`delete from public.integrations`;
+  await owner`delete from private.pending_reseals`;
+  await owner`delete from private.data_keys`;
+});
 
 const connect = () => project.connect("authenticator", { role: "service_role" });
 const insert = (value, over = {}) => insertIntegration(service, { config: service.json(value), ...over });
@@ -31,13 +35,27 @@ async function insertEach(ids, values) {
   return organization;
 }
 const row = async (id) => ({ ...(await owner`select * from public.integrations where id = ${id}`)[0] });
-const page = async ({ after = null, limit = 100, kid = KID.b, until = null, organization = null, look = null } = {}) => [
-  ...(await service`select * from public.rewrap_read(${after}, ${limit}, ${kid}, ${until}, ${organization}, ${look})`),
+const page = async ({ after = null, limit = 100, pending = true, until = null, organization = null } = {}) => [
+  ...(await service`select * from public.rewrap_read(${after}, ${limit}, ${pending}, ${until}, ${organization})`),
 ];
-const resealed = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 2, kid: KID.b } };
-/** Writes what a rotator would of a page: the row that only says where the page ends is none of it. Returns how many were written. */
-const apply = async (page, { patch = resealed, sql = service } = {}) => {
-  const rows = page.filter(({ current }) => !current);
+const DATA_KEY = KID.b;
+/** As a data key of its organization has sealed it. */
+const onDataKey = (fields = {}, kid = DATA_KEY) => ({ ...config(null, fields), _enc: { v: 3, kid } });
+const resealed = { access_token: "bmV3.bmV3.bmV3", _enc: { v: 3, kid: DATA_KEY } };
+/** Gives these organizations the data key; without any, those that have rows. */
+const addDataKeys = (organizations = null) => owner`
+  insert into private.data_keys (organization_id, kid, wrapping_kid, wrapped)
+  select o.id, ${DATA_KEY}, ${KID.b}, 'iv.tag.wrapped'
+  from (select distinct i.organization_id from public.integrations i where ${organizations}::uuid[] is null union select unnest(${organizations}::uuid[])) o (id)
+  on conflict do nothing`;
+const insertDone = async (over = {}) => {
+  const organization_id = over.organization_id ?? randomUUID();
+  await addDataKeys([organization_id]);
+  return insert(onDataKey(), { ...over, organization_id });
+};
+/** Writes what a rotator would of a page. Returns how many were written. */
+const apply = async (rows, { patch = resealed, sql = service } = {}) => {
+  await addDataKeys();
   const patches = rows.map(() => JSON.stringify(patch));
   const [{ written }] = await sql`
     select public.rewrap_write(
@@ -62,23 +80,38 @@ describe("rewrap_read", () => {
     assert.deepEqual(seen, ids);
   });
 
-  test("rewrap_read returns what is not on the key, whatever its form, and of the rest only where the page ends", async () => {
-    const values = [config(KID.a), config(null), {}, null, "text", [config(KID.b)], { _enc: "x" }, { _enc: { kid: 7 } }];
+  test("rewrap_read returns what is not sealed with the data key of its organization, whatever its form", async () => {
+    const organization_id = randomUUID();
+    await addDataKeys([organization_id]);
+    const values = [config(KID.a), config(DATA_KEY), config(null), {}, null, "text", [onDataKey()], { _enc: "x" }, { _enc: { kid: 7 } }];
     const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
-    await insert(config(KID.b), { id: id(0) });
-    for (const [i, value] of values.entries()) await insertAny(id(i + 1), value);
-    await insert(config(KID.b), { id: id(98) });
-    await insert(config(KID.b), { id: id(99) });
-    const rows = await page();
-    assert.deepEqual(rows.map((r) => [r.id, r.current, r.config]), [
-      ...values.map((value, i) => [id(i + 1), false, value]),
-    ]);
-    // Where the page ends before the table does, so that the next one can begin there.
-    assert.deepEqual((await page({ limit: values.length + 2 })).at(-1), { ...(await page({ after: id(97), limit: 1 }))[0], scanned: values.length + 2 });
-    assert.deepEqual((await page({ limit: 1 })).map((r) => [r.id, r.current]), [[id(0), true]]);
-    assert.deepEqual(await page({ after: id(99) }), []);
-    const all = await page({ kid: null });
-    assert.deepEqual([all.length, all.some((r) => r.current)], [values.length + 3, false]);
+    await insertDone({ id: id(0), organization_id });
+    for (const [i, value] of values.entries()) await insertAny(id(i + 1), value, organization_id);
+    await insertDone({ id: id(98), organization_id });
+    assert.deepEqual((await page()).map((r) => [r.id, r.config]), values.map((value, i) => [id(i + 1), value]));
+    assert.deepEqual((await page({ pending: false })).map((r) => r.id), [id(0), ...values.map((_, i) => id(i + 1)), id(98)]);
+  });
+
+  test("a row is pending from the write that leaves the data key, or its replacement, until the write that comes to it", async () => {
+    const id = await insertDone();
+    const { organization_id } = await row(id);
+    const pending = async () => (await page()).map((r) => r.id);
+    const write = (value) => service`update public.integrations set config = ${service.json(value)} where id = ${id}`;
+    assert.deepEqual(await pending(), []);
+    for (const value of [config(KID.b), config(null)]) {
+      await write(value);
+      assert.deepEqual(await pending(), [id]);
+      await write(onDataKey());
+      assert.deepEqual(await pending(), []);
+    }
+    const replacement = { organization_id, replaced: DATA_KEY, kid: KID.c, wrapping_kid: KID.b, wrapped: "w" };
+    assert.deepEqual(await call(service, "replace_data_keys", { p_replacements: [replacement] }), { outcome: "replaced", count: 1 });
+    assert.deepEqual(await pending(), [id]);
+    await write(onDataKey({}, KID.c));
+    assert.deepEqual(await pending(), []);
+    // Who has read the keys before still writes with the replaced one.
+    await write(onDataKey());
+    assert.deepEqual(await pending(), [id]);
   });
 
   test("rewrap_read keeps to a range of ids and to an organization", async () => {
@@ -90,39 +123,47 @@ describe("rewrap_read", () => {
     assert.deepEqual(await listed({ organization }), ids.filter((_, i) => i % 2));
     assert.deepEqual(await listed({ organization, after: ids[1], limit: 2 }), [ids[3], ids[5]]);
     assert.deepEqual(await listed({ organization: randomUUID() }), []);
+    for (const id of ids.slice(0, 3)) {
+      await addDataKeys();
+      await service`update public.integrations set config = ${service.json(onDataKey())} where id = ${id}`;
+    }
+    assert.deepEqual(await listed({ after: ids[1], until: ids[4] }), ids.slice(3, 5));
+    assert.deepEqual(await listed({ organization }), ids.filter((_, i) => i % 2 && i > 2));
+    assert.deepEqual(await listed({ pending: false, organization, until: ids[4] }), [ids[1], ids[3]]);
   });
 
-  test("rewrap_read is bounded by the size of what travels, and counts what it looked at", async () => {
+  test("rewrap_read is bounded by the size of what travels", async () => {
     const id = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
     // Random, so that the database does not store it smaller than it is.
     const large = () => Array.from({ length: 12_000 }, () => randomUUID()).join("");
     await insert(config(KID.a), { id: id(0) });
-    await insert(config(KID.b, { large: large() }), { id: id(1) });
     for (let n = 2; n < 8; n += 1) await insert(config(KID.a, { large: large() }), { id: id(n) });
     await insert(config(KID.a, { large: Array.from({ length: 6 }, large).join("") }), { id: id(8) });
-    const pages = [];
-    for (let after = null; ; ) {
-      const rows = await page({ after });
-      if (!rows.length) break;
-      pages.push(rows.map((r) => [r.id, r.scanned]));
-      after = rows.at(-1).id;
+    for (const pending of [true, false]) {
+      const pages = [];
+      for (let after = null; ; ) {
+        const rows = await page({ after, pending });
+        if (!rows.length) break;
+        pages.push(rows.map((r) => Number(r.id.slice(-2))));
+        after = rows.at(-1).id;
+      }
+      assert.deepEqual(pages, [[0, 2, 3, 4], [5, 6, 7], [8]]);
     }
-    assert.deepEqual(pages.map((rows) => rows.map(([id]) => Number(id.slice(-2)))), [[0, 2, 3, 4], [5, 6, 7], [8]]);
-    assert.deepEqual(pages[0].map(([, scanned]) => scanned), [1, 3, 4, 5]);
   });
 
   test("rewrap_read bounds its limit", async () => {
     for (const limit of [0, -1, 5001, null]) await assert.rejects(page({ limit }), { code: "22023" });
-    for (const look of [99, 0, 50_001]) await assert.rejects(page({ look }), { code: "22023" });
+    await assert.rejects(page({ pending: null }), { code: "22023" });
   });
 
-  test("rewrap_read looks further than it returns, and says where it ended", async () => {
-    const ids = Array.from({ length: 8 }, () => randomUUID()).sort();
-    for (const [i, id] of ids.entries()) await insert(config(i < 4 ? KID.b : KID.a), { id });
-    const shown = async (range) => (await page(range)).map(({ id, scanned, current }) => [ids.indexOf(id), scanned, current]);
-    assert.deepEqual(await shown({ limit: 2, look: 4 }), [[3, 4, true]]);
-    assert.deepEqual(await shown({ limit: 2, look: 8 }), [[4, 5, false], [5, 6, false]]);
-    assert.deepEqual(await shown({ limit: 2, look: 100, after: ids[6] }), [[7, 1, false]]);
+  test("rewrap_read skips rows that were deleted, and record_rotation forgets them", async () => {
+    const ids = [];
+    for (let n = 0; n < 5; n += 1) ids.push(await insert(config(KID.a)));
+    ids.sort();
+    await owner`delete from public.integrations where id = any (${ids.slice(0, 3)})`;
+    assert.deepEqual((await page({ limit: 2 })).map(({ id }) => id), ids.slice(3));
+    assert.equal((await service`select public.record_rotation(0) as next`)[0].next, null);
+    assert.deepEqual((await owner`select integration_id as id from private.pending_reseals order by 1`).map(({ id }) => id), ids.slice(3));
   });
 });
 
@@ -139,7 +180,7 @@ describe("rewrap_write", () => {
     const id = await insert(config(KID.a));
     const before = await row(id);
     await connect().begin(async (sql) => {
-      const rows = await sql`select * from public.rewrap_read(null, 10, ${KID.c})`;
+      const rows = await sql`select * from public.rewrap_read(null, 10, true)`;
       assert.equal(await apply(rows, { sql, patch: { _enc: { v: 2, kid: KID.c } } }), 1);
       await sql`update public.integrations set config = config where id = ${id}`;
     });
@@ -186,7 +227,7 @@ describe("rewrap_write", () => {
       const sql = connect();
       let count = 0;
       for (let after = null; ; ) {
-        const rows = await sql`select * from public.rewrap_read(${after}, 100, ${KID.b})`;
+        const rows = await sql`select * from public.rewrap_read(${after}, 100, true)`;
         if (!rows.length) return count;
         count += await apply(rows, { sql });
         after = rows.at(-1).id;
@@ -199,7 +240,17 @@ describe("rewrap_write", () => {
     await insert(config(KID.a));
     await insert(config(null));
     await apply(await page());
-    assert.deepEqual((await page()).filter((r) => !r.current), []);
+    assert.deepEqual(await page(), []);
+  });
+
+  test("rewrap_write leaves a row pending whose data key was replaced after the row was sealed", async () => {
+    const id = await insert(config(KID.a));
+    const rows = await page();
+    await addDataKeys();
+    const replacement = { organization_id: (await row(id)).organization_id, replaced: DATA_KEY, kid: KID.c, wrapping_kid: KID.b, wrapped: "w" };
+    await call(service, "replace_data_keys", { p_replacements: [replacement] });
+    assert.equal(await apply(rows), 1);
+    assert.deepEqual((await page()).map((r) => r.id), [id]);
   });
 
   test("rewrap_write says how many rows it wrote", async () => {
@@ -303,8 +354,8 @@ describe("record_opening", () => {
 
 describe("record_rotation", () => {
   beforeEach(() => owner`delete from private.rewrapped`);
-  const record = ({ kid = KID.b, part = 0, sql = service } = {}) =>
-    sql`select public.record_rotation(${kid}, ${part}) as next`.then(([{ next }]) => next);
+  const record = ({ part = 0, sql = service } = {}) =>
+    sql`select public.record_rotation(${part}) as next`.then(([{ next }]) => next);
   const rotated = async (organizations) =>
     (await owner`
       select actor, organization_id, integration_id, details from public.credential_events
@@ -355,7 +406,8 @@ describe("record_rotation", () => {
     const organization = (part, n) => `${part}0000000-0000-4000-8000-${String(n).padStart(12, "0")}`;
     const organizations = ["0", "7", "f"].map((part) => Array.from({ length: 3000 }, (_, n) => organization(part, n)));
     for (const [i, part] of [0, 7, 15].entries()) {
-      await owner`insert into private.rewrapped (kid, role, part, organizations) values (${KID.b}, 'r', ${part}, ${organizations[i]}::uuid[])`;
+      const kids = organizations[i].map(() => KID.b);
+      await owner`insert into private.rewrapped (role, part, organizations, from_kids, kids) values ('r', ${part}, ${organizations[i]}::uuid[], ${kids}, ${kids})`;
     }
     const counts = async () => Promise.all(organizations.map(async (some) => (await rotated(some)).length));
     assert.equal(await record(), 8);
@@ -376,8 +428,8 @@ describe("record_rotation", () => {
     assert.deepEqual([flushed, await kidOf(id)], [true, KID.b]);
   });
 
-  test("record_rotation rejects what is no key id or no part", async () => {
-    for (const over of [{ kid: "planted" }, { kid: null }, { part: -1 }, { part: 16 }, { part: null }]) {
+  test("record_rotation rejects what is no part", async () => {
+    for (const over of [{ part: -1 }, { part: 16 }, { part: null }]) {
       await assert.rejects(record(over), { code: "22023" });
     }
   });
@@ -386,7 +438,7 @@ describe("record_rotation", () => {
 describe("rewrap_load", () => {
   test("rewrap_load counts who has waited for a lock for a while", async () => {
     const vitals = async () => {
-      const { estimated_rows, ...others } = await call(service, "rewrap_load");
+      const { estimated_rows, estimated_pending, ...others } = await call(service, "rewrap_load");
       return others;
     };
     assert.deepEqual(await vitals(), { lock_waits: 0, replication_lag_seconds: null });

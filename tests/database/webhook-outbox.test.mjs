@@ -131,9 +131,9 @@ describe("an event", () => {
 
   test("a rotation makes no event", async () => {
     const args = await connected();
-    const [{ id, version }] = await service`select * from public.rewrap_read(null, 5000, ${KID.b}) where id = ${args.p_id}`;
+    const [{ id, version }] = await service`select * from public.rewrap_read(null, 5000, true) where id = ${args.p_id}`;
     await service`select public.rewrap_write(${[id]}::uuid[], ${[version]}::text[], ${[config(KID.b)]}::jsonb[], ${[KID.a]})`;
-    await call(service, "record_rotation", { p_kid: KID.b, p_part: 0 });
+    await call(service, "record_rotation", { p_part: 0 });
     assert.deepEqual(await told(id), ["created"]);
   });
 

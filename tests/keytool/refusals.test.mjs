@@ -135,9 +135,15 @@ describe("settings", () => {
 
   // docs/threat-model.md 109
   test("keytool stops at a server with impossible counts or invalid row ids, and repeats nothing of it", async () => {
+    let first;
     const lies = {
-      "a page longer than was asked for": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, scanned: 4_294_967_295 })), /rows that are not the next ones/],
-      "a count below zero": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, scanned: -1 })), /not PostgREST's/],
+      "a page longer than was asked for": [
+        "rewrap_read", ([row]) => Array.from({ length: 1001 }, (_, n) => ({ ...row, id: `00000000-0000-4000-8000-${String(n).padStart(12, "0")}` })),
+        /rows that are not the next ones/,
+      ],
+      "data keys of no organization": ["data_keys", () => ({ data_keys: [{ organization_id: "planted" }] }), /data keys that cannot be read/],
+      "more data keys rewrapped than were given": ["rewrap_data_keys", () => ({ count: 2 }), /an impossible number of data keys/],
+      "the same data keys again and again": ["next_data_keys", (page) => (first ??= page), /data keys that are not the next ones/],
       "an id that is none": ["rewrap_read", (rows) => rows.map((row) => ({ ...row, id: "Z\u202eplanted" })), /an id that is no UUID/],
       "more rows written than were given": ["rewrap_write", () => 1_000_000, /more rows than it was given/],
       "fewer than none": ["rewrap_write", () => -1, /not PostgREST's/],
@@ -147,18 +153,19 @@ describe("settings", () => {
     for (const [name, [lying, lie, message]] of Object.entries(lies)) {
       const fresh = await databases.project();
       await fresh.insertMany(3, A);
+      await fresh.insertOnDataKey(A, 1);
       const { newKey } = await fresh.rest();
       const server = createHttpServer(async (request, response) => {
         const body = Buffer.concat(await request.toArray());
         const { apikey, "content-type": type } = request.headers;
         const answer = await fetch(newKey.SUPABASE_URL + request.url, { method: request.method, headers: { apikey, "content-type": type }, body });
         let text = await answer.text();
-        if (request.url.endsWith(lying)) text = JSON.stringify(lie(request.url.endsWith("rewrap_write") ? 0 : JSON.parse(text)));
+        if (request.url.endsWith(`/${lying}`)) text = JSON.stringify(lie(request.url.endsWith("rewrap_write") ? 0 : JSON.parse(text)));
         response.writeHead(answer.status, { "content-type": "application/json" }).end(text);
       });
       const url = await listen(server);
       try {
-        const done = await keytool({ ...A_TO_B, ...newKey, SUPABASE_URL: url }, "rotate", "--jobs", "1");
+        const done = await keytool({ ...A_TO_B, ...newKey, SUPABASE_URL: url }, "rotate", "--force", "--jobs", "1");
         assertError(done, 1, message);
         assert.doesNotMatch(done.stdout + done.stderr, /planted|`Z`|found `/, name);
       } finally {

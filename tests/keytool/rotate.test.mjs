@@ -7,7 +7,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { lockWait } from "../database/support.mjs";
 import {
-  A, A_TO_B, assertDone, assertError, B, C, keytool, openRow, sealFor, sealLegacy, somePlain, startDatabases,
+  A, A_TO_B, assertDone, assertError, B, C, keytool, kidOf, openRow, sealFor, sealLegacy, somePlain, startDatabases,
 } from "./support.mjs";
 import { until } from "../support/wait.mjs";
 
@@ -17,7 +17,7 @@ after(() => databases?.stop());
 
 const rotate = (table, ...args) => keytool({ ...table.direct, ...A_TO_B }, "rotate", "--json", ...args);
 const summary = (done) => done.events().at(-1);
-const kids = (rows) => [...new Set(rows.map(({ config }) => config._enc?.kid))];
+const kids = (rows) => [...new Set(rows.map(kidOf))];
 
 /** The most memory that a process had, in kB, as far as can be seen from outside. */
 function watchMemory(child) {
@@ -49,7 +49,7 @@ describe("a role of keytool's own", () => {
     return { DATABASE_URL: url.href };
   }
   const functions = `select p.oid::regprocedure::text as name from pg_proc p
-    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(rewrap_|key_registry_state|record_|read_sealed_elsewhere)'`;
+    where p.pronamespace = 'public'::regnamespace and p.proname ~ '^(rewrap_|key_registry_state|record_|read_sealed_elsewhere|(add_|next_|)data_keys$|delete_replaced)'`;
 
   test("a role of keytool's own sees every row despite row level security", async () => {
     const table = await databases.project();
@@ -82,7 +82,9 @@ describe("every way to the rows", () => {
     test(`rotating ${name} rewraps all rows, keeps their other fields, and a second run writes nothing`, async () => {
       const table = await databases.project();
       await table.insertMany(700, A);
-      await table.insertMany(20, B);
+      // Of these, only the data key moves.
+      await table.insertOnDataKey(B, 20);
+      await table.insertOnDataKey(A, 20);
       // Numbers that a double cannot hold, a secret deep inside, names that need escaping, text beyond ASCII.
       const odd = { access_token: "x", list: [{ "a/b~c": { "x\"y_key": "ключ 🔑" } }], "ü_key": "", none_token: null, "z": "\u2028\\" };
       const oddId = await table.insertSealed(A, odd);
@@ -94,12 +96,13 @@ describe("every way to the rows", () => {
 
       const done = await keytool(env, "rotate", "--json", "--batch", "100");
       assertDone(done);
-      const { event, written, lost_races, does_not_open, kid } = summary(done);
-      assert.deepEqual({ event, written, lost_races, does_not_open, kid }, {
-        event: "rewrapped", written: 701, lost_races: 0, does_not_open: 0, kid: B.kid,
+      const { event, data_keys, written, lost_races, does_not_open, kid } = summary(done);
+      assert.deepEqual({ event, data_keys, written, lost_races, does_not_open, kid }, {
+        event: "rewrapped", data_keys: 1, written: 701, lost_races: 0, does_not_open: 0, kid: B.kid,
       });
       const after = await table.rows();
       assert.deepEqual(kids(after), [B.kid]);
+      assert.ok(after.every(({ config }) => config._enc.v === 3));
       assert.deepEqual(after.map(unsealed).map(({ rest: { list, ...rest }, ...row }) => ({ ...row, rest: { ...rest, "ü_key": 0 } })),
         before.map(unsealed).map(({ rest: { list, ...rest }, ...row }) => ({ ...row, rest: { ...rest, "ü_key": 0 } })));
       // The texts of the numbers, since JavaScript has no such numbers.
@@ -110,7 +113,7 @@ describe("every way to the rows", () => {
 
       const again = await keytool(env, "rotate", "--json");
       assertDone(again);
-      assert.equal(summary(again).written, 0);
+      assert.deepEqual([summary(again).written, summary(again).data_keys], [0, 0]);
       assert.deepEqual(await table.rows(), after);
     });
   }
@@ -131,7 +134,7 @@ describe("what is in the table", () => {
     for (const key of [A, B]) ids.push(await table.insert({ access_token: sealLegacy(key, "sbp_1"), api_key: "", project_id: "p" }));
     assertDone(await rotate(table));
     for (const row of await table.rows()) {
-      assert.equal(row.config._enc.kid, B.kid);
+      assert.equal(kidOf(row), B.kid);
       assert.deepEqual({ ...openRow([B], row) }, { access_token: "sbp_1", api_key: "", project_id: "p" });
     }
   });
@@ -156,7 +159,7 @@ describe("what is in the table", () => {
     }
     for (const row of await table.rows()) {
       if (row.id === broken) assert.deepEqual(row, before);
-      else assert.equal(row.config._enc.kid, B.kid, row.id === large ? "the number beyond a double" : row.id);
+      else assert.equal(kidOf(row), B.kid, row.id === large ? "the number beyond a double" : row.id);
     }
   });
 
@@ -166,7 +169,7 @@ describe("what is in the table", () => {
     const id = await table.insertSealed(A, { nested: { api_key: "s", x }, access_token: "t" });
     assertDone(await rotate(table));
     const [row] = await table.rows();
-    assert.deepEqual([row.id, row.config.nested.x, row.config._enc.kid], [id, x, B.kid]);
+    assert.deepEqual([row.id, row.config.nested.x, kidOf(row)], [id, x, B.kid]);
     assert.equal(openRow([B], row).nested.api_key, "s");
   });
 
@@ -204,7 +207,7 @@ describe("what is in the table", () => {
     assert.deepEqual([summary(done).written, summary(done).does_not_open], [50, expected.size]);
     for (const row of await table.rows()) {
       if (expected.has(row.id) || fine.includes(row.id)) assert.deepEqual(row, before.get(row.id));
-      else assert.equal(row.config._enc.kid, B.kid);
+      else assert.equal(kidOf(row), B.kid);
     }
     const output = done.stdout + done.stderr;
     for (const secret of ["sbp_in_the_clear", sealed.access_token, A.base64, B.base64]) assert.ok(!output.includes(secret));
@@ -285,7 +288,7 @@ describe("a part of the table", () => {
     const before = await table.rows();
     const done = await rotate(table, "--dry-run");
     assertDone(done);
-    assert.deepEqual(summary(done), { event: "dry_run", kid: B.kid, would_write: 300, does_not_open: 0 });
+    assert.deepEqual(summary(done), { event: "dry_run", kid: B.kid, would_write: 300, would_rewrap_data_keys: 0, does_not_open: 0 });
     assert.deepEqual(await table.rows(), before);
   });
 
@@ -296,7 +299,7 @@ describe("a part of the table", () => {
     const mine = new Set();
     for (let i = 0; i < 5; i += 1) mine.add(await table.insertSealed(A, somePlain(), { organization_id }));
     assertDone(await rotate(table, "--only-organization", organization_id));
-    for (const row of await table.rows()) assert.equal(row.config._enc.kid, mine.has(row.id) ? B.kid : A.kid);
+    for (const row of await table.rows()) assert.equal(kidOf(row), mine.has(row.id) ? B.kid : A.kid);
   });
 
   test("overlapping shards rotate at the same time", async () => {
@@ -335,7 +338,7 @@ describe("others write meanwhile", () => {
     assert.equal(summary(await done).lost_races, 1);
     assert.equal(summary(await done).written, ids.length);
     const row = (await table.rows())[0];
-    assert.equal(row.config._enc.kid, B.kid);
+    assert.equal(kidOf(row), B.kid);
     assert.deepEqual({ ...openRow([B], row) }, newer);
   });
 
@@ -377,7 +380,7 @@ describe("others write meanwhile", () => {
       const plain = { ...somePlain(), n: i };
       if (i % 5 === 0) {
         const place = { id: randomUUID(), organization_id: randomUUID() };
-        await table.insert(sealFor(B, place, plain), place);
+        await table.insert(await table.sealAsWorker([B, A], place, plain), place);
         acknowledged.set(place.id, plain);
       } else if (i % 5 === 1) {
         await table.sql`delete from public.integrations where id = ${id}`;
@@ -385,7 +388,7 @@ describe("others write meanwhile", () => {
       } else {
         const [row] = await table.sql`select organization_id from public.integrations where id = ${id}`;
         if (!row) continue;
-        const config = sealFor(B, { id, ...row }, plain);
+        const config = await table.sealAsWorker([B, A], { id, ...row }, plain);
         await table.sql`update public.integrations set config = ${table.sql.json(config)} where id = ${id}`;
         acknowledged.set(id, plain);
       }
@@ -428,10 +431,11 @@ describe("the trail of a rotation", () => {
     const of = (action) => async () => (await events(table)).filter((event) => event.action === action).toSorted((a, b) => (a.organization_id < b.organization_id ? -1 : 1));
     const [opened, rotated] = [await of("opened")(), await of("rotated")()];
     const role = new URL(table.direct.DATABASE_URL).username;
+    const dataKeys = new Map((await table.dataKeys()).map(({ organization_id, kid }) => [organization_id, kid]));
     assert.deepEqual(opened.map((event) => [event.organization_id, event.reason, event.details]),
       organizations.map(({ id }) => [id, "rotate", { to: B.kid, role }]));
     assert.deepEqual(rotated.map((event) => [event.organization_id, event.details]),
-      organizations.map(({ id, rows }) => [id, { rows, from: [A.kid], to: B.kid, role }]));
+      organizations.map(({ id, rows }) => [id, { rows, from: [A.kid], to: dataKeys.get(id), role }]));
     assertDone(await rotate(table));
     assert.equal((await events(table)).length, 2 * organizations.length, "a run that finds nothing opens nothing");
   });
@@ -439,10 +443,10 @@ describe("the trail of a rotation", () => {
   test("every row that a killed rotation has written is in an event: by the next run, or by the schedule", async () => {
     const table = await databases.project();
     await table.insertMany(300, A);
-    const rewrapped = async () => (await table.sql`select count(*)::int as n from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].n;
+    const rewrapped = async () => (await table.sql`select count(*)::int as n from public.integrations where config->'_enc'->'v' = '3'`)[0].n;
     const recorded = async () => (await table.sql`
       select coalesce(sum((details->>'rows')::int), 0)::int as n, count(*)::int as events, count(distinct organization_id)::int as organizations
-      from public.credential_events where action = 'rotated' and details @> ${table.sql.json({ from: [A.kid], to: B.kid })}`)[0];
+      from public.credential_events where action = 'rotated' and details @> ${table.sql.json({ from: [A.kid] })}`)[0];
     const kill = async (rows) => {
       const running = rotate(table, "--batch", "10", "--jobs", "1", "--max-rate", "200");
       await until(`${rows} rewrapped rows`, async () => (await rewrapped()) >= rows);
@@ -492,7 +496,7 @@ describe("killed and cut off", () => {
     await table.insertMany(2000, A);
     const before = await table.rows();
     const written = async () =>
-      (await table.sql`select count(*)::integer as rows from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].rows;
+      (await table.sql`select count(*)::integer as rows from public.integrations where config->'_enc'->'v' = '3'`)[0].rows;
     let killed = 0;
     // Each time once it has written some more, and a little later each time: at another moment of what it is doing then.
     for (let wanted = 100, later = 0; wanted < 1500; wanted = (await written()) + 100, later = (later + 7) % 20) {
@@ -520,7 +524,7 @@ describe("killed and cut off", () => {
     await table.insertMany(3000, A);
     const done = rotate(table, "--batch", "20", "--max-rate", "3000");
     const written = async () =>
-      (await table.sql`select count(*)::integer as rows from public.integrations where config->'_enc'->>'kid' = ${B.kid}`)[0].rows;
+      (await table.sql`select count(*)::integer as rows from public.integrations where config->'_enc'->'v' = '3'`)[0].rows;
     let ended = 0;
     // What fails before it has begun is not repeated: each time once it has written some more.
     for (let before = 0; ended < 6; before = await written()) {

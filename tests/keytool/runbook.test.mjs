@@ -8,7 +8,7 @@ import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { commandsUnder } from "../support/documented.mjs";
-import { A, B, C, PROGRAM, keyOf, keytool, openRow, sealFor, somePlain, startDatabases } from "./support.mjs";
+import { A, B, C, PROGRAM, keyOf, keytool, kidOf, openRow, sealFor, somePlain, startDatabases } from "./support.mjs";
 
 const PAGE = "docs/rotation.md";
 const blocks = commandsUnder(PAGE, "## Step by step");
@@ -63,7 +63,7 @@ async function follow(table, steps, { columns, keyA = A } = {}) {
   return { status, text, secret: (name) => read(`secrets/${name}`), key: () => keyOf(read("new.key")) };
 }
 
-const kidsOf = async (table) => [...new Set((await table.rows()).map(({ config }) => config._enc.kid))];
+const kidsOf = async (table) => [...new Set((await table.rows()).map(kidOf))];
 const registryOf = async (table, key) => (await keytool({ ...table.direct, ENCRYPTION_KEY: key.base64 }, "registry", "--json")).events().at(-1);
 
 describe("the steps of the runbook", () => {

@@ -7,7 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { startServer } from "../database/support.mjs";
-import { keyId, open, seal } from "../format/format.mjs";
+import { keyId, open, seal, unwrap, wrap } from "../format/format.mjs";
 import { createProjectKeys } from "../stack/keys.mjs";
 import { startRest } from "../stack/rest.mjs";
 import { startThread } from "../stack/thread.mjs";
@@ -154,23 +154,63 @@ class Table {
     return rows.map(({ id }) => id);
   }
 
-  /** All rows in the order of their ids, config as PostgreSQL writes it, so that a changed number shows. */
-  async rows() {
-    return (await this.sql`select *, config::text as text, xmin::text as version from public.integrations order by id`).map((row) => ({ ...row }));
+  /** Gives an organization this data key, wrapped with that key. */
+  async addDataKey(wrapping, organization_id, dataKey) {
+    const { kid, wrapping_kid, wrapped } = wrap(wrapping.key, organization_id, dataKey.key, randomBytes(12));
+    await this.sql`insert into private.data_keys (organization_id, kid, wrapping_kid, wrapped) values (${organization_id}, ${kid}, ${wrapping_kid}, ${wrapped})`;
   }
+
+  /** Seals as the worker does: with the organization's current data key, which it makes if there is none. `keys` are its key ring. */
+  async sealAsWorker(keys, place, plain) {
+    const ring = keys.map(({ key }) => key);
+    const added = wrap(ring[0], place.organization_id, randomBytes(32), randomBytes(12));
+    const [{ data_keys }] = await this.sql`select public.add_data_keys(${this.sql.json([added])})->'data_keys' as data_keys`;
+    return sealFor(keys[0], place, plain, { key: unwrap(ring, data_keys[0]) });
+  }
+
+  /** Inserts rows of one organization as the worker seals them: with the organization's data key, which this key wraps. */
+  async insertOnDataKey(wrapping, count = 1, { organization_id = randomUUID(), dataKey = newKey() } = {}) {
+    await this.addDataKey(wrapping, organization_id, dataKey);
+    const ids = [];
+    for (let n = 0; n < count; n += 1) {
+      const place = { id: randomUUID(), organization_id };
+      ids.push(await this.insert(sealFor(wrapping, place, somePlain(), dataKey), place));
+    }
+    return { ids, organization_id, dataKey };
+  }
+
+  /** All rows in the order of their ids, config as PostgreSQL writes it, so that a changed number shows. Each has its organization's data keys aside. */
+  async rows() {
+    const dataKeys = Map.groupBy(await this.dataKeys(), (dataKey) => dataKey.organization_id);
+    const rows = await this.sql`select *, config::text as text, xmin::text as version from public.integrations order by id`;
+    return rows.map((row) => Object.defineProperty({ ...row }, "dataKeys", { value: dataKeys.get(row.organization_id) ?? [] }));
+  }
+
+  async dataKeys() {
+    return (await this.sql`select * from private.data_keys order by organization_id, created_at`).map((row) => ({ ...row }));
+  }
+}
+
+/** The key of the deployment that a row needs: that it is sealed with, or that wraps its data key. */
+export function kidOf({ config, dataKeys }) {
+  if (config._enc?.v !== 3) return config._enc?.kid;
+  return dataKeys.find(({ kid }) => kid === config._enc.kid)?.wrapping_kid;
 }
 
 export function somePlain() {
   return { access_token: `sbp_${randomUUID()}`, refresh_token: randomUUID(), project_id: "abc123", expires_in: 3600 };
 }
 
-export function sealFor({ key }, { id, organization_id }, plain) {
-  return seal(key, { organization_id, integration_id: id }, plain, () => randomBytes(12));
+/** With the key itself, or with the data key if there is one. */
+export function sealFor({ key }, { id, organization_id }, plain, dataKey) {
+  return seal(key, { organization_id, integration_id: id }, plain, () => randomBytes(12), dataKey ? [dataKey.key] : []);
 }
 
-/** The row's plaintext, with these keys, by the other implementation. */
+/** The row's plaintext, with these keys and the data keys that they wrap, by the other implementation. */
 export function openRow(keys, row) {
-  return open(keys.map(({ key }) => key), { organization_id: row.organization_id, integration_id: row.id }, row.config);
+  const ring = keys.map(({ key }) => key);
+  const unwrapped = row.dataKeys.filter(({ wrapping_kid }) => keys.some(({ kid }) => kid === wrapping_kid)).map((wrapped) => unwrap(ring, wrapped));
+  return open(ring, { organization_id: row.organization_id, integration_id: row.id }, row.config, unwrapped);
 }
 
 /** A value as the source document's TypeScript sealed it. */

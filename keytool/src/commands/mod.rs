@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::time::sleep;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -10,6 +11,8 @@ use crate::progress::Progress;
 use crate::signals::{self, Signal};
 
 pub mod completions;
+pub mod data_keys;
+pub mod delete_data_keys;
 pub mod doctor;
 pub mod export;
 pub mod fence;
@@ -30,13 +33,22 @@ pub mod topics;
 pub mod unretire;
 pub mod verify;
 
-/// Runs a command to its end, or until a signal stops it. One thread is enough: it seals faster than a database of this size writes.
-pub fn wait(json: bool, command: impl AsyncFnOnce(Rc<Progress>) -> Result<()>) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+/// Runs what needs no signal handling and no progress to its end.
+pub fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    runtime()?.block_on(future)
+}
+
+fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread()
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| Error::new(ErrorKind::Machine, format!("no runtime: {error}")))?;
+        .map_err(|error| Error::new(ErrorKind::Machine, format!("no runtime: {error}")))
+}
+
+/// Runs a command to its end, or until a signal stops it. One thread is enough: it seals faster than a database of this size writes.
+pub fn wait(json: bool, command: impl AsyncFnOnce(Rc<Progress>) -> Result<()>) -> Result<()> {
+    let runtime = runtime()?;
     let progress = Rc::new(Progress::new(json));
     let outcome = runtime.block_on(async {
         tokio::select! {

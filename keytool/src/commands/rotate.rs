@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::keys::KeyArgs;
 use crate::progress::Progress;
 use crate::rotation::findings::ListArgs;
+use crate::rotation::plan::Plan;
 use crate::rotation::rewrap::{dry_run, rewrap};
 use crate::rotation::scope::Scope;
 use crate::rotation::throttle::Throttle;
@@ -45,6 +46,10 @@ pub struct RotateArgs {
     #[arg(long)]
     force: bool,
 
+    /// Also replace each data key that another key has wrapped before, and reseal what it sealed; for a key that has leaked
+    #[arg(long, conflicts_with_all = ["dry_run", "shard"])]
+    new_data_keys: bool,
+
     /// Then fence, verify and retire; stop at the first problem
     #[arg(long, conflicts_with_all = ["only_organization", "shard"])]
     complete: bool,
@@ -65,10 +70,19 @@ pub async fn run(args: &RotateArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
         sample::check(session.connection(), &ring, &args.scope.start()).await?;
     }
     let throttle = Throttle::new(args.max_rate, Duration::from_secs(args.max_lag.into()));
+    let plan = Plan {
+        session: &session,
+        ring: &ring,
+        scope: &args.scope,
+        throttle: &throttle,
+        list: args.list,
+        new_data_keys: args.new_data_keys,
+        dry_run: args.dry_run,
+    };
     if args.dry_run {
-        return dry_run(&session, &ring, &args.scope, &throttle, args.list).await;
+        return dry_run(plan).await;
     }
-    rewrap(&session, &ring, &args.scope, &throttle, args.list).await?;
+    rewrap(plan).await?;
     if args.complete {
         fence::raise(&session, &ring, &throttle).await?;
         // `retire` verifies every row with the primary key alone before it retires a key.

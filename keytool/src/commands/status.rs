@@ -12,9 +12,10 @@ use crate::progress::Progress;
 use crate::rotation::elsewhere::{self, Damaged};
 use crate::rotation::findings::{Findings, ListArgs};
 use crate::rotation::opening::Opening;
+use crate::rotation::row_counts::{RowCounts, Seen};
 use crate::rotation::scan::scan;
 use crate::rotation::scope::Scope;
-use crate::rotation::verify::{Inspect, RowCounts, Seen, record_keys};
+use crate::rotation::verify::{Inspect, record_keys};
 use crate::session::{Session, SessionArgs};
 use crate::shown::{do_not, rows};
 use crate::store::registry::Registry;
@@ -57,10 +58,7 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
         opening.as_ref(),
         &args.scope,
         None,
-        async |_, rows| {
-            inspect.page(rows);
-            Ok(())
-        },
+        async |connection, rows| inspect.page(connection, rows).await,
     )
     .await?;
     let (seen, findings) = inspect.seen();
@@ -132,11 +130,24 @@ impl Report<'_> {
         let counts = &self.seen.all;
         let part = self.scope.of_part();
         let mut lines = vec![format!("rows{part}: {}", counts.rows)];
+        lines.extend(counts.by_wrapping_kid.iter().map(|(kid, count)| {
+            let (organizations, role) = (
+                self.seen.organizations_of(*kid),
+                self.role(&kid.to_string()),
+            );
+            format!("  data keys of {organizations}, wrapped with key {kid}{role}: {count}")
+        }));
         lines.extend(
             self.count_lines(counts)
                 .into_iter()
                 .map(|line| format!("  {line}")),
         );
+        if counts.replaced_data_key > 0 {
+            lines.push(format!(
+                "of these, {} sealed with data keys that were replaced: run `keytool rotate`",
+                rows(counts.replaced_data_key)
+            ));
+        }
         if counts.do_not_open() > 0 {
             let classes: Vec<String> = counts
                 .classes
@@ -201,6 +212,10 @@ impl Report<'_> {
             .map(|(kid, rows)| format!("key {kid}{}: {rows}", self.role(&kid.to_string())))
             .collect();
         let others = [
+            (
+                "data keys that their organizations no longer have",
+                counts.missing_data_key,
+            ),
             ("other keys", counts.other_kids),
             ("legacy form", counts.legacy),
             ("nothing sealed", counts.empty),

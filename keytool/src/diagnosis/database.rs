@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::Report;
 use crate::config;
+use crate::data_keys::DataKeys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::rotation::sample;
 use crate::shown::{age, rows};
 use crate::store::registry::Registry;
-use crate::store::{Failure, Function, Page, Rows};
+use crate::store::{Function, Page, Rows};
 
 /// The schedule runs once a minute. What has been due for longer than this many seconds waits for one that does not run.
 const OVERDUE: u64 = 600;
@@ -63,20 +64,27 @@ struct Sampled {
     by_kid: BTreeMap<Kid, u64>,
     legacy: u64,
     unreadable: u64,
+    missing_data_key: u64,
 }
 
 impl Sampled {
-    async fn read(connection: &dyn Rows) -> Result<Self, Failure> {
+    async fn read(connection: &dyn Rows) -> Result<Self> {
         let mut sampled = Self::default();
         let mut seen = std::collections::HashSet::new();
         for page in sample::pages(&Page::default()) {
-            for row in connection.read(&page).await? {
+            let rows = connection.read(&page).await?;
+            let organizations = rows.iter().map(|row| row.organization_id);
+            let data_keys = DataKeys::of(connection, None, organizations).await?;
+            for row in rows {
                 if !seen.insert(row.id) {
                     continue;
                 }
-                let config = config::parse(row.config.as_deref().unwrap_or_default());
-                match config.map(|config| form(&config)) {
+                match config::parse(&row.config).map(|config| form(&config)) {
                     Ok(Form::V2(kid)) => *sampled.by_kid.entry(kid).or_default() += 1,
+                    Ok(form @ Form::V3(_)) => match data_keys.named(row.organization_id, form) {
+                        Some(named) => *sampled.by_kid.entry(named.wrapping_kid).or_default() += 1,
+                        None => sampled.missing_data_key += 1,
+                    },
                     Ok(Form::Legacy) => sampled.legacy += 1,
                     Ok(Form::Empty) => {}
                     _ => sampled.unreadable += 1,
@@ -121,6 +129,14 @@ fn integrations(report: &Report, sampled: &Sampled, ring: &KeyRing) -> Result<()
             rows(on_fallbacks + sampled.legacy)
         );
         return report.note(CHECK, &message, "run `keytool rotate`");
+    }
+    if sampled.missing_data_key > 0 {
+        let message = format!(
+            "{} of a sample are sealed with data keys that their organizations no longer have",
+            rows(sampled.missing_data_key)
+        );
+        let hint = "if `keytool delete-data-keys` deleted them, disconnect these integrations; if not, restore private.data_keys from a backup";
+        return report.note(CHECK, &message, hint);
     }
     report.ok(CHECK, "a sample of them names the primary key")
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use sealed::{Fault, KeyRing, RowContext};
+use sealed::{KeyRing, RowContext};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::finding::{Class, Finding, open};
+use super::finding::{Finding, Kind};
 use super::opening::Opening;
+use crate::data_keys::DataKeys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::Progress;
 use crate::session::Session;
@@ -21,6 +22,8 @@ const LISTED: usize = 20;
 /// What of it does not open, though its key is here.
 #[derive(Default)]
 pub struct Damaged {
+    /// Sealed with data keys that were deleted.
+    without_data_key: BTreeMap<String, u64>,
     by_table: BTreeMap<String, u64>,
     listed: Vec<(String, Finding)>,
 }
@@ -55,8 +58,10 @@ pub async fn open_all(session: &Session, ring: &KeyRing, opening: &Opening) -> R
         after = Some((last.table.clone(), last.id));
         let organizations = page.iter().map(|row| row.organization_id);
         opening.record(session.connection(), organizations).await?;
+        let organizations = page.iter().map(|row| row.organization_id);
+        let data_keys = DataKeys::of(session.connection(), Some(ring), organizations).await?;
         for row in page {
-            damaged.check(ring, row);
+            damaged.check(ring, &data_keys, row);
         }
     }
 }
@@ -71,16 +76,21 @@ async fn read(session: &Session, after: Option<&(String, Uuid)>) -> Result<Vec<S
 }
 
 impl Damaged {
-    fn check(&mut self, ring: &KeyRing, row: SealedRow) {
+    fn check(&mut self, ring: &KeyRing, data_keys: &DataKeys, row: SealedRow) {
         let context = RowContext {
             organization_id: row.organization_id,
             integration_id: row.sealed_for,
         };
-        let Err(finding) = open(ring, context, &row.config) else {
+        let Err(finding) = data_keys.open_text(ring, context, &row.config) else {
             return;
         };
-        if finding.class == Class::Fault(Fault::UnknownKey) {
-            return;
+        match finding.kind {
+            Kind::MissingKey(_) => return,
+            Kind::MissingDataKey => {
+                *self.without_data_key.entry(row.table).or_default() += 1;
+                return;
+            }
+            _ => {}
         }
         *self.by_table.entry(row.table.clone()).or_default() += 1;
         if self.listed.len() < LISTED {
@@ -104,6 +114,16 @@ impl Damaged {
             event["table"] = json!(table);
             progress.step(&event, &format!("{table}: {}", finding.to_line()))?;
         }
+        if !self.without_data_key.is_empty() {
+            let event = json!({"event": "do_not_open", "kind": Kind::MissingDataKey.as_str(), "tables": self.without_data_key});
+            progress.step(
+                &event,
+                &format!(
+                    "{} sealed with data keys that their organizations no longer have: their secrets are lost",
+                    tables(&self.without_data_key)
+                ),
+            )?;
+        }
         let more = self.count() - self.listed.len() as u64;
         if more > 0 && !progress.is_json() {
             progress.say(&format!("... and {} more outside integrations", rows(more)))?;
@@ -112,19 +132,23 @@ impl Damaged {
     }
 
     pub fn ensure_none(&self) -> Result<()> {
-        let tables: Vec<String> = self
-            .by_table
-            .iter()
-            .map(|(table, count)| format!("{} of {table}", rows(*count)))
-            .collect();
-        if tables.is_empty() {
+        if self.by_table.is_empty() {
             return Ok(());
         }
         let does = if self.count() == 1 { "does" } else { "do" };
-        let message = format!("{} {does} not open", tables.join(" and "));
+        let message = format!("{} {does} not open", tables(&self.by_table));
         Err(Error::new(ErrorKind::Row, message).hint(
             "replace the secret of such a webhook endpoint; set the client secret of such an OAuth app anew; everything else outside \
              integrations ends by itself within a day, and its connection is then to be made again",
         ))
     }
+}
+
+/// "2 rows of webhook_endpoints and 1 row of oauth_apps"
+fn tables(counts: &BTreeMap<String, u64>) -> String {
+    let tables: Vec<String> = counts
+        .iter()
+        .map(|(table, count)| format!("{} of {table}", rows(*count)))
+        .collect();
+    tables.join(" and ")
 }

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::finding::open;
 use super::findings::Findings;
 use super::opening::Opening;
 use super::scan::scan;
 use super::scope::Scope;
+use crate::data_keys::DataKeys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::store::retry::retry;
@@ -74,25 +74,28 @@ impl<'a> Export<'a> {
         let Some(columns) = answer["rows"].as_object_mut() else {
             return Err(unexpected_outcome("no columns"));
         };
+        let organizations = rows.iter().map(|row| row.organization_id);
+        let data_keys = DataKeys::of(connection, Some(self.ring), organizations).await?;
         for row in rows {
             // Without columns the row was deleted meanwhile.
             if let Some(Value::Object(columns)) = columns.remove(&row.id.to_string()) {
-                self.write(&row, columns)?;
+                self.write(&data_keys, &row, columns)?;
             }
         }
         Ok(())
     }
 
-    fn write(&self, row: &Row, mut columns: Map<String, Value>) -> Result<()> {
+    fn write(
+        &self,
+        data_keys: &DataKeys,
+        row: &Row,
+        mut columns: Map<String, Value>,
+    ) -> Result<()> {
         let context = RowContext {
             organization_id: row.organization_id,
             integration_id: row.id,
         };
-        let opened = match open(
-            self.ring,
-            context,
-            row.config.as_deref().unwrap_or_default(),
-        ) {
+        let opened = match data_keys.open_text(self.ring, context, &row.config) {
             Ok(opened) => opened,
             Err(finding) => {
                 self.findings.borrow_mut().add(finding);

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::findings::{Findings, ListArgs};
 use super::opening::Opening;
+use super::plan::Plan;
 use super::rewrap::rewrap;
 use super::scope::Scope;
 use super::throttle::Throttle;
@@ -22,7 +23,8 @@ const ATTEMPTS: u32 = 15;
 
 /// Raises the fence if every row opens and is sealed with the primary key.
 pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
-    let findings = Findings::new(ListArgs::default(), &session.progress);
+    let findings =
+        Findings::new(ListArgs::default(), &session.progress).allowing_missing_data_keys();
     let (counts, findings) = verify::count(
         session,
         "check",
@@ -65,13 +67,21 @@ pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Re
         &json!({"event": "fenced", "kid": kids[0], "fence": answer["fence"], "declared_at": declared_at}),
         &format!("the fence is going up: only key {} may write from {declared_at} on", kids[0]),
     )?;
-    let list = ListArgs::default();
-    rewrap(session, ring, &Scope::default(), throttle, list).await?;
+    rewrap(Plan {
+        session,
+        ring,
+        scope: &Scope::default(),
+        throttle,
+        list: ListArgs::default(),
+        new_data_keys: false,
+        dry_run: false,
+    })
+    .await?;
     if session.progress.is_json() {
         return Ok(());
     }
     session.progress.say(&format!(
-        "the fence is up, and every row is sealed with key {}, the only one that may write",
+        "the fence is up, and key {} opens every row, alone or with the data keys that it wraps: no other key may write",
         kids[0]
     ))
 }

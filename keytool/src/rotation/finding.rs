@@ -1,7 +1,7 @@
-use sealed::{Fault, Form, KeyRing, Kid, OpenError, PlainConfig, RowContext, form};
+use sealed::{Fault, Form, Kid, OpenError, RowContext};
 use serde_json::{Value, json};
 
-use crate::config::{self, NotAConfig};
+use crate::config::NotAConfig;
 
 /// A row that does not open: its id, the fault and the field. It holds no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Finding {
 /// What would help a row that does not open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// It names a key that is not in the ring.
+    /// It names a key that is not in the ring, or a data key that such a key wraps.
     MissingKey(Kid),
     /// The same, of keys beyond those that are counted one by one.
     OtherMissingKeys,
@@ -24,6 +24,8 @@ pub enum Kind {
     OtherVersion,
     /// It is of the legacy form, which names no key, and no key of the ring fits.
     NoKeyFits,
+    /// It names a data key that its organization does not have: the key was deleted.
+    MissingDataKey,
     /// No key helps.
     Damaged,
 }
@@ -49,6 +51,7 @@ impl Kind {
     pub fn of(form: Form, fault: Fault) -> Self {
         match (form, fault) {
             (Form::V2(kid), Fault::UnknownKey) => Self::MissingKey(kid),
+            (Form::V3(_), Fault::UnknownKey) => Self::MissingDataKey,
             (Form::Legacy, Fault::NotAuthentic) => Self::NoKeyFits,
             (_, Fault::UnknownVersion) => Self::OtherVersion,
             _ => Self::Damaged,
@@ -60,6 +63,7 @@ impl Kind {
             Self::MissingKey(_) | Self::OtherMissingKeys => "missing_key",
             Self::OtherVersion => "other_version",
             Self::NoKeyFits => "no_key_fits",
+            Self::MissingDataKey => "missing_data_key",
             Self::Damaged => "damaged",
         }
     }
@@ -70,13 +74,6 @@ impl Kind {
             _ => None,
         }
     }
-}
-
-/// Opens the JSON text of a row's config, or says why it does not open.
-pub fn open(ring: &KeyRing, context: RowContext, text: &str) -> Result<PlainConfig, Finding> {
-    let stored = config::parse(text).map_err(|why| Finding::not_a_config(context, why))?;
-    ring.open(&context, &stored)
-        .map_err(|error| Finding::new(context, form(&stored), &error))
 }
 
 impl Finding {

@@ -35,6 +35,8 @@ pub struct Findings {
     kinds: BTreeMap<Kind, Listed>,
     /// Fallback keys that the command leaves out on purpose.
     left_out: Vec<Kid>,
+    /// Rows whose data key was deleted are no failure: a rotation can do nothing for them, and they need no key of the ring.
+    allows_missing_data_keys: bool,
 }
 
 #[derive(Default)]
@@ -50,7 +52,14 @@ impl Findings {
             lists_all: args.list_all || progress.is_json(),
             kinds: BTreeMap::new(),
             left_out: Vec::new(),
+            allows_missing_data_keys: false,
         }
+    }
+
+    /// Rows whose data key was deleted are reported, and do not end the command.
+    pub fn allowing_missing_data_keys(mut self) -> Self {
+        self.allows_missing_data_keys = true;
+        self
     }
 
     /// Rows on the fallbacks of this ring are opened with its primary key alone.
@@ -71,9 +80,11 @@ impl Findings {
         let limit = match kind {
             _ if self.lists_all => MOST.saturating_sub(self.listed()),
             // Their line says all that there is to say of them.
-            Kind::MissingKey(_) | Kind::OtherMissingKeys | Kind::OtherVersion | Kind::NoKeyFits => {
-                0
-            }
+            Kind::MissingKey(_)
+            | Kind::OtherMissingKeys
+            | Kind::OtherVersion
+            | Kind::NoKeyFits
+            | Kind::MissingDataKey => 0,
             _ => FIRST,
         };
         let listed = self.kinds.entry(kind).or_default();
@@ -138,6 +149,9 @@ impl Findings {
                 "{rows} of the legacy form {} with none of your keys; the legacy form names no key",
                 if count == 1 { "opens" } else { "open" }
             ),
+            Kind::MissingDataKey => {
+                format!("{rows} {is} sealed with data keys that their organizations no longer have")
+            }
             Kind::Damaged => format!(
                 "{rows} {is} damaged: no key opens {}",
                 if count == 1 { "it" } else { "them" }
@@ -147,11 +161,9 @@ impl Findings {
 
     /// Rows that do not open end a command, after everything else was done.
     pub fn ensure_none(&self) -> Result<()> {
-        let total = self.count();
-        let damaged = self
-            .kinds
-            .get(&Kind::Damaged)
-            .map_or(0, |listed| listed.count);
+        let failures = self.failures();
+        let total: u64 = failures.values().sum();
+        let damaged = failures.get(&Kind::Damaged).copied().unwrap_or(0);
         if total == 0 {
             return Ok(());
         }
@@ -169,23 +181,36 @@ impl Findings {
             };
             return Err(Error::new(ErrorKind::Row, message).hint(hint));
         }
-        let message = match self.kinds.first_key_value() {
-            Some((kind, listed)) if self.kinds.len() == 1 => self.sentence(*kind, listed.count),
-            _ if self.kinds.keys().all(|kind| kind.kid().is_some()) => format!(
+        let message = match failures.first_key_value() {
+            Some((kind, count)) if failures.len() == 1 => self.sentence(*kind, *count),
+            _ if failures.keys().all(|kind| kind.kid().is_some()) => format!(
                 "{} are sealed with {} keys that are not among yours",
                 rows(total),
-                self.kinds.len()
+                failures.len()
             ),
             _ => format!("{} do not open with these keys", rows(total)),
         };
         Err(Error::new(ErrorKind::Key, message).hint(self.hint()))
     }
 
+    /// How many rows of each kind end the command.
+    fn failures(&self) -> BTreeMap<Kind, u64> {
+        let kinds = self.kinds.iter();
+        kinds
+            .filter(|(kind, _)| !(self.allows_missing_data_keys && **kind == Kind::MissingDataKey))
+            .map(|(kind, listed)| (*kind, listed.count))
+            .collect()
+    }
+
     fn hint(&self) -> &'static str {
-        let all = |is: fn(&Kind) -> bool| self.kinds.keys().all(is);
+        let failures = self.failures();
+        let all = |is: fn(&Kind) -> bool| failures.keys().all(is);
         let is_left_out = |kind: &Kind| kind.kid().is_some_and(|kid| self.left_out.contains(&kid));
-        if self.kinds.keys().all(is_left_out) {
+        if failures.keys().all(is_left_out) {
             "nothing is wrong with these rows: run `keytool rotate`, which rewraps them with the primary key"
+        } else if all(|kind| *kind == Kind::MissingDataKey) {
+            "if `keytool delete-data-keys` deleted those keys, disconnect these integrations: nothing opens them; if not, restore private.data_keys \
+             from a backup, and delete no row"
         } else if all(|kind| *kind == Kind::OtherVersion) {
             "nothing need be wrong with these rows: install the keytool of the worker's version, and delete none"
         } else {

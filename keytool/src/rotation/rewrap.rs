@@ -1,85 +1,81 @@
-//! Rewraps rows, pass after pass, until a pass finds nothing to do.
+//! Rewraps data keys and reseals rows, pass after pass, until a pass finds nothing to do.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use sealed::{KeyRing, Kid, RowContext};
+use sealed::Kid;
 use serde_json::{Value, json};
-use tokio::task::yield_now;
 
-use super::findings::{Findings, ListArgs};
+use super::findings::Findings;
 use super::opening::Opening;
-use super::reseal::{Verdict, reseal};
-use super::scan::{Rotation, scan};
-use super::scope::Scope;
-use super::throttle::Throttle;
+use super::pass::Pass;
+use super::plan::Plan;
+use super::scan::scan;
+use super::wrapping::{Locked, Wrapping, WrappingPass};
 use crate::error::{Error, ErrorKind, Result};
-use crate::random;
 use crate::session::Session;
 use crate::shown::{do_not, rows};
-use crate::store::retry::retry;
-use crate::store::{Function, Patch, Row, Rows, unexpected_outcome};
+use crate::store::{Function, Rows, unexpected_outcome};
 
 /// After this many passes, rows on another key are no leftovers: a writer still seals with that key.
 const MAX_PASSES: u32 = 8;
 
-/// The number of rows that are sealed between two polls of the connection. Without the polls, the connection and the server would be
-/// idle until a whole page is sealed.
-const AT_ONCE: usize = 32;
-
-/// Repeats passes over the rows until one finds nothing to do.
-pub async fn rewrap(
-    session: &Session,
-    ring: &KeyRing,
-    scope: &Scope,
-    throttle: &Throttle,
-    list: ListArgs,
-) -> Result<()> {
-    let rewrap = Rewrap::new(session, ring, throttle, list, false);
-    let outcome = rewrap.passes(scope).await;
-    // What was rewrapped is recorded even if the rotation failed or was stopped. Then its own error is the one to report.
-    let recorded = record(session, ring.primary_kid()).await;
+/// Repeats passes over the data keys and the rows until one finds nothing to do.
+pub async fn rewrap(plan: Plan<'_>) -> Result<()> {
+    let Plan { session, ring, .. } = plan;
+    let rewrap = Rewrap::new(plan);
+    let outcome = rewrap.passes().await;
+    // What was written is recorded even if the rotation failed or was stopped. Then its own error is the one to report.
+    let recorded = record(session).await;
     session.progress.recorded();
     let total = outcome?;
     recorded?;
     total.findings.report(&session.progress)?;
+    total.locked.report(&session.progress)?;
     if total.is_done {
-        return finish(session, ring.primary_kid(), &total);
+        let replaced = rewrap.wrapping().delete_replaced().await?;
+        return finish(session, ring.primary_kid(), &total, replaced);
     }
     let message = format!("rows on other keys keep coming after {MAX_PASSES} passes");
     Err(Error::new(ErrorKind::Database, message).hint(format!(
-        "something still seals with another key than {}: switch every deployment first",
+        "something still seals with another key than {}, or is a worker of an earlier version: switch every deployment first",
         ring.primary_kid()
     )))
 }
 
-/// Opens and seals every row, but writes nothing.
-pub async fn dry_run(
-    session: &Session,
-    ring: &KeyRing,
-    scope: &Scope,
-    throttle: &Throttle,
-    list: ListArgs,
-) -> Result<()> {
-    let rewrap = Rewrap::new(session, ring, throttle, list, true);
-    let pass = rewrap.pass(scope).await?;
-    let written = pass.written.get();
+/// Opens and seals everything, but writes nothing.
+pub async fn dry_run(plan: Plan<'_>) -> Result<()> {
+    let session = plan.session;
+    let rewrap = Rewrap::new(plan);
+    let wrapped = rewrap.wrapping().rewrap().await?;
+    let pass = rewrap.pass().await?;
+    let (written, data_keys) = (pass.written.get(), wrapped.written);
     let findings = pass.findings.into_inner();
     findings.report(&session.progress)?;
-    let kid = ring.primary_kid();
+    wrapped.locked.report(&session.progress)?;
+    let kid = plan.ring.primary_kid();
     session.progress.step(
-        &json!({"event": "dry_run", "kid": kid.to_string(), "would_write": written, "does_not_open": findings.count()}),
-        &format!("would rewrap {} with key {kid}; {} not open", rows(written), do_not(findings.count())),
+        &json!({
+            "event": "dry_run", "kid": kid.to_string(), "would_write": written, "would_rewrap_data_keys": data_keys,
+            "does_not_open": findings.count() + wrapped.locked.count(),
+        }),
+        &format!(
+            "would rewrap {} with key {kid} and reseal {}; {} not open",
+            keys(data_keys),
+            rows(written),
+            do_not(findings.count() + wrapped.locked.count())
+        ),
     )?;
-    findings.ensure_none()
+    findings.ensure_none()?;
+    wrapped.locked.ensure_none()
 }
 
-/// Writes the events of what was rewrapped with the key, also of an earlier run that was killed. It also makes the writes before it
-/// durable: until then, a crash of the server may undo them.
-async fn record(session: &Session, kid: Kid) -> Result<()> {
+/// Writes the events of what was resealed, also of an earlier run that was killed. It also makes the writes before it durable: until then,
+/// a crash of the server may undo them.
+async fn record(session: &Session) -> Result<()> {
     let mut part = 0;
     loop {
-        match session.call(Function::RecordRotation { kid, part }).await? {
+        match session.call(Function::RecordRotation { part }).await? {
             Value::Null => return Ok(()),
             // The parts rise, so this ends.
             next => match next.as_u64().and_then(|next| u8::try_from(next).ok()) {
@@ -90,194 +86,156 @@ async fn record(session: &Session, kid: Kid) -> Result<()> {
     }
 }
 
-fn finish(session: &Session, kid: Kid, total: &Total) -> Result<()> {
+fn finish(
+    session: &Session,
+    kid: Kid,
+    total: &Total,
+    (deleted, replaced_left): (u64, u64),
+) -> Result<()> {
     let Total {
+        data_keys,
+        new_data_keys,
         written,
         lost,
         passes,
         findings,
+        locked,
         ..
     } = total;
     let elapsed = session.progress.elapsed();
+    let does_not_open = findings.count() + locked.count();
     session.progress.step(
         &json!({
-            "event": "rewrapped", "kid": kid.to_string(), "written": written, "lost_races": lost, "passes": passes,
-            "does_not_open": findings.count(), "elapsed_ms": elapsed.as_millis() as u64,
+            "event": "rewrapped", "kid": kid.to_string(), "data_keys": data_keys, "new_data_keys": new_data_keys, "written": written,
+            "lost_races": lost, "passes": passes, "does_not_open": does_not_open, "replaced_data_keys_deleted": deleted,
+            "replaced_data_keys_left": replaced_left, "elapsed_ms": elapsed.as_millis() as u64,
         }),
         &format!(
-            "rewrapped {} with key {kid} in {:.1} s, {lost} rewritten by others meanwhile and read again; {} not open",
+            "rewrapped {} with key {kid} and resealed {} in {:.1} s, {lost} rewritten by others meanwhile and read again; {} not open",
+            keys(*data_keys),
             rows(*written),
             elapsed.as_secs_f64(),
-            do_not(findings.count()),
+            do_not(does_not_open),
         ),
     )?;
-    findings.ensure_none()
+    if *new_data_keys + deleted + replaced_left > 0 && !session.progress.is_json() {
+        session.progress.say(&format!(
+            "replaced {}; of the replaced ones {deleted} were deleted, {replaced_left} are kept until nothing uses them: the worker's \
+             schedule deletes those, 15 minutes after they were replaced at the earliest",
+            keys(*new_data_keys)
+        ))?;
+    }
+    findings.ensure_none()?;
+    locked.ensure_none()
+}
+
+/// "1 data key", "2 data keys".
+fn keys(count: u64) -> String {
+    match count {
+        1 => "1 data key".to_owned(),
+        _ => format!("{count} data keys"),
+    }
 }
 
 /// What a rotation shares between its passes.
 struct Rewrap<'a> {
-    session: &'a Session,
-    ring: &'a KeyRing,
-    throttle: &'a Throttle,
-    list: ListArgs,
-    dry_run: bool,
+    plan: Plan<'a>,
     opening: Opening,
     /// The keys that `record_keys` knows already.
     recorded: RefCell<BTreeSet<Kid>>,
 }
 
-/// Of all passes together; `findings` are those of the last one.
+/// Of all passes together; `findings` and `locked` are those of the last one.
 struct Total {
     passes: u32,
+    /// The number of data keys that were rewrapped.
+    data_keys: u64,
+    /// The number of data keys that were replaced.
+    new_data_keys: u64,
     written: u64,
     lost: u64,
     findings: Findings,
+    locked: Locked,
     /// The last pass found nothing to do.
     is_done: bool,
 }
 
-/// One pass and its counts. The database does not send rows that are on the primary key, so they are not counted.
-struct Pass<'a> {
-    of: &'a Rewrap<'a>,
-    /// The number of rows written; in a dry run, of those that it would write.
-    written: Cell<u64>,
-    /// The row was changed after it was read. The other writer's version stays.
-    lost: Cell<u64>,
-    findings: RefCell<Findings>,
-}
-
 impl<'a> Rewrap<'a> {
-    fn new(
-        session: &'a Session,
-        ring: &'a KeyRing,
-        throttle: &'a Throttle,
-        list: ListArgs,
-        dry_run: bool,
-    ) -> Self {
+    fn new(plan: Plan<'a>) -> Self {
         Self {
-            session,
-            ring,
-            throttle,
-            list,
-            dry_run,
-            opening: Opening::new("rotate", Some(ring.primary_kid())),
+            plan,
+            opening: Opening::new("rotate", Some(plan.ring.primary_kid())),
             recorded: RefCell::default(),
         }
     }
 
-    async fn passes(&self, scope: &Scope) -> Result<Total> {
+    fn wrapping(&self) -> Wrapping<'a> {
+        let Plan {
+            session,
+            ring,
+            scope,
+            throttle,
+            ..
+        } = self.plan;
+        Wrapping {
+            session,
+            ring,
+            scope,
+            throttle,
+            dry_run: self.plan.dry_run,
+        }
+    }
+
+    fn findings(&self) -> Findings {
+        Findings::new(self.plan.list, &self.plan.session.progress).allowing_missing_data_keys()
+    }
+
+    async fn passes(&self) -> Result<Total> {
         let mut total = Total {
             passes: 0,
+            data_keys: 0,
+            new_data_keys: 0,
             written: 0,
             lost: 0,
-            findings: Findings::new(self.list, &self.session.progress),
+            findings: self.findings(),
+            locked: Locked::default(),
             is_done: false,
         };
         while !total.is_done && total.passes < MAX_PASSES {
-            let pass = self.pass(scope).await?;
+            let wrapped = self.wrapping().rewrap().await?;
+            let replaced = if self.plan.new_data_keys {
+                self.wrapping().replace().await?
+            } else {
+                WrappingPass::default()
+            };
+            let pass = self.pass().await?;
             let (written, lost) = (pass.written.get(), pass.lost.get());
+            let lost = lost + wrapped.lost + replaced.lost;
             total = Total {
                 passes: total.passes + 1,
+                data_keys: total.data_keys + wrapped.written,
+                new_data_keys: total.new_data_keys + replaced.written,
                 written: total.written + written,
                 lost: total.lost + lost,
                 findings: pass.findings.into_inner(),
-                is_done: written == 0 && lost == 0,
+                locked: wrapped.locked,
+                is_done: wrapped.written + replaced.written + written + lost == 0,
             };
         }
         Ok(total)
     }
 
-    async fn pass(&self, scope: &Scope) -> Result<Pass<'_>> {
-        let pass = Pass {
-            of: self,
-            written: Cell::new(0),
-            lost: Cell::new(0),
-            findings: RefCell::new(Findings::new(self.list, &self.session.progress)),
-        };
-        let rotation = Rotation {
-            kid: self.ring.primary_kid(),
-            throttle: self.throttle,
-        };
+    async fn pass(&self) -> Result<Pass<'_>> {
+        let pass = Pass::new(self.plan, &self.recorded, self.findings());
         let each = async |connection: &dyn Rows, rows| pass.page(connection, rows).await;
-        scan(
-            self.session,
-            "rewrap",
-            Some(&self.opening),
+        let Plan {
+            session,
             scope,
-            Some(rotation),
-            each,
-        )
-        .await?;
+            throttle,
+            ..
+        } = self.plan;
+        let opening = Some(&self.opening);
+        scan(session, "rewrap", opening, scope, Some(throttle), each).await?;
         Ok(pass)
-    }
-}
-
-impl Pass<'_> {
-    /// Records which keys rows are about to be rewrapped from: only those can be retired.
-    async fn record_keys(&self, connection: &dyn Rows, patches: &[Patch]) -> Result<()> {
-        let is_new = |kid: &Kid| !self.of.recorded.borrow().contains(kid);
-        let kids: BTreeSet<Kid> = patches
-            .iter()
-            .filter_map(|patch| patch.from)
-            .filter(is_new)
-            .collect();
-        let kids: Vec<Kid> = kids.into_iter().collect();
-        if !kids.is_empty() {
-            let call = Function::RecordKeys { kids: &kids };
-            retry(async || connection.call(call).await).await?;
-            self.of.recorded.borrow_mut().extend(kids);
-        }
-        Ok(())
-    }
-
-    async fn page(&self, connection: &dyn Rows, rows: Vec<Row>) -> Result<()> {
-        let patches = self.seal(rows).await?;
-        if patches.is_empty() {
-            return Ok(());
-        }
-        let written = if self.of.dry_run {
-            patches.len() as u64
-        } else {
-            self.record_keys(connection, &patches).await?;
-            self.of.throttle.admit(patches.len()).await?;
-            // A call that is repeated after a lost response may count its own earlier writes as lost races. The next pass finds those rows on the
-            // primary key.
-            retry(async || connection.write(&patches).await).await?
-        };
-        let Some(lost) = (patches.len() as u64).checked_sub(written) else {
-            let message = "the database says that it wrote more rows than it was given";
-            return Err(Error::new(ErrorKind::Database, message)
-                .hint("is it the right database, and are its migrations those of this version?"));
-        };
-        self.written.set(self.written.get() + written);
-        self.lost.set(self.lost.get() + lost);
-        self.of.session.progress.wrote(written);
-        Ok(())
-    }
-
-    async fn seal(&self, rows: Vec<Row>) -> Result<Vec<Patch>> {
-        let mut patches = Vec::with_capacity(rows.len());
-        let mut random = random::buffered();
-        for (number, row) in rows.into_iter().enumerate() {
-            if number % AT_ONCE == 0 {
-                yield_now().await;
-            }
-            let Some(config) = &row.config else { continue };
-            let context = RowContext {
-                organization_id: row.organization_id,
-                integration_id: row.id,
-            };
-            match reseal(self.of.ring, &context, config, &mut random)? {
-                Verdict::Fine => {}
-                Verdict::Patch { json, from } => patches.push(Patch {
-                    id: row.id,
-                    from,
-                    version: row.version,
-                    json,
-                }),
-                Verdict::Finding(finding) => self.findings.borrow_mut().add(finding),
-            }
-        }
-        Ok(patches)
     }
 }

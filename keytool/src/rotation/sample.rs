@@ -6,6 +6,7 @@ use sealed::{Form, KeyRing, Kid, RowContext, form};
 use uuid::Uuid;
 
 use crate::config;
+use crate::data_keys::DataKeys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::retry::retry;
 use crate::store::{Page, Rows};
@@ -19,8 +20,11 @@ const SUSPICIOUS: u64 = 2;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Group {
+    /// It needs this key of the deployment.
     Kid(Kid),
     Legacy,
+    /// Its data key is not there.
+    NoDataKey,
 }
 
 #[derive(Default)]
@@ -34,24 +38,31 @@ pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Resul
     let mut groups: BTreeMap<Group, Count> = BTreeMap::new();
     let mut seen = HashSet::new();
     for page in pages(first) {
-        for row in retry(async || connection.read(&page).await).await? {
+        let rows = retry(async || connection.read(&page).await).await?;
+        let organizations = rows.iter().map(|row| row.organization_id);
+        let data_keys = DataKeys::of(connection, Some(ring), organizations).await?;
+        for row in rows {
             let context = RowContext {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
-            let config = row.config.unwrap_or_default();
-            let Ok(config) = config::parse(&config) else {
+            let Ok(config) = config::parse(&row.config) else {
                 continue;
             };
-            let group = match form(&config) {
+            let form = form(&config);
+            let group = match form {
                 Form::V2(kid) => Group::Kid(kid),
+                Form::V3(_) => match data_keys.named(row.organization_id, form) {
+                    Some(named) => Group::Kid(named.wrapping_kid),
+                    None => Group::NoDataKey,
+                },
                 Form::Legacy => Group::Legacy,
                 _ => continue,
             };
             if seen.insert(row.id) {
                 let count = groups.entry(group).or_default();
                 count.rows += 1;
-                count.opened += u64::from(ring.open(&context, &config).is_ok());
+                count.opened += u64::from(data_keys.open(ring, context, &config).is_ok());
             }
         }
     }
@@ -64,7 +75,11 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
     let suspect = groups.iter().find(|(group, count)| {
         // The row names a key of the ring. If none of its rows opens, the rows are damaged, or were put elsewhere.
         let is_here = matches!(group, Group::Kid(kid) if ring.kids().any(|known| known == *kid));
-        let is_many = count.rows >= SUSPICIOUS && count.rows * 100 >= rows;
+        let is_many = match group {
+            // An organization's keys may have been deleted on purpose, those of most were not.
+            Group::NoDataKey => count.rows * 2 > rows,
+            _ => count.rows >= SUSPICIOUS && count.rows * 100 >= rows,
+        };
         count.opened == 0 && (opened == 0 || (is_many && !is_here))
     });
     let Some((group, count)) = suspect else {
@@ -76,6 +91,11 @@ fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
             ErrorKind::Key,
             format!("none of {sampled} sampled rows of the legacy form opens with these keys"),
             "give the key that they were sealed with in FALLBACK_ENCRYPTION_KEYS",
+        ),
+        Group::NoDataKey => (
+            ErrorKind::Key,
+            format!("the data keys of {sampled} sampled rows are not in the database"),
+            "restore private.data_keys from a backup, unless `keytool delete-data-keys` deleted them",
         ),
         Group::Kid(kid) if ring.kids().any(|known| known == *kid) => (
             ErrorKind::Row,
@@ -102,7 +122,7 @@ pub fn pages(first: &Page) -> impl Iterator<Item = Page> {
     let high = first.until.map_or(u128::MAX, |id| id.as_u128());
     let first = Page {
         limit: ROWS,
-        current: None,
+        pending: false,
         ..first.clone()
     };
     let step = (high - low) / PLACES;

@@ -1,7 +1,6 @@
 use std::rc::Rc;
 
 use futures_util::future::{Either, select, try_join_all};
-use sealed::Kid;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -17,21 +16,10 @@ use crate::store::{Function, Page, Row, Rows};
 /// The number of pages in flight on each connection: one is sealed while the next is read.
 const PAGES_PER_CONNECTION: usize = 2;
 
-/// The number of rows that the database scans for one page if none of them needs work, for it sends none of them.
-const IDLE: u16 = 50_000;
-
-/// The rotation that this scan is a pass of.
-#[derive(Clone, Copy)]
-pub struct Rotation<'a> {
-    /// The key that rows are rewrapped with.
-    pub kid: Kid,
-    pub throttle: &'a Throttle,
-}
-
-/// The next page of a part of the table. After a page without work it is larger. `None`: the part is done.
+/// The next page of a part of the table. `None`: the part is done.
 type Cursor = Mutex<Option<Page>>;
 
-/// Calls `each` with every row of the scope once, page by page. In a rotation, rows on its key are left out.
+/// Calls `each` with every row of the scope once, page by page. In a rotation, which has a throttle, only with the rows that it has to reseal.
 ///
 /// Each connection starts with its own part of the ids and reads it page by page. A connection that is done takes pages of other parts,
 /// so the distribution of the ids does not matter.
@@ -42,21 +30,19 @@ pub async fn scan(
     phase: &'static str,
     opening: Option<&Opening>,
     scope: &Scope,
-    rotation: Option<Rotation<'_>>,
+    rotation: Option<&Throttle>,
     each: impl AsyncFn(&dyn Rows, Vec<Row>) -> Result<()>,
 ) -> Result<()> {
     let progress = &session.progress;
     let estimate = if scope.is_everything() {
-        estimate(session).await
+        estimate(session, rotation.is_some()).await
     } else {
         None
     };
     progress.phase(phase, estimate, rotation.is_some());
     let first = Page {
-        limit: rotation.map_or(session.batch, |rotation| {
-            rotation.throttle.limit(session.batch)
-        }),
-        current: rotation.map(|rotation| rotation.kid),
+        limit: rotation.map_or(session.batch, |throttle| throttle.limit(session.batch)),
+        pending: rotation.is_some(),
         ..scope.start()
     };
     let cursors: Vec<Cursor> = parts(&first, session.connections.len())
@@ -82,7 +68,7 @@ pub async fn scan(
         });
     let watch = async {
         match rotation {
-            Some(rotation) => rotation.throttle.watch(session.connection()).await,
+            Some(throttle) => throttle.watch(session.connection()).await,
             None => std::future::pending().await,
         }
     };
@@ -96,9 +82,14 @@ pub async fn scan(
 }
 
 /// The planner's estimate of the number of rows, for the progress bar.
-async fn estimate(session: &Session) -> Option<u64> {
-    let vitals = session.connection().call(Function::RewrapLoad).await.ok()?;
-    vitals["estimated_rows"].as_u64()
+async fn estimate(session: &Session, pending: bool) -> Option<u64> {
+    let load = session.connection().call(Function::RewrapLoad).await.ok()?;
+    let name = if pending {
+        "estimated_pending"
+    } else {
+        "estimated_rows"
+    };
+    load[name].as_u64()
 }
 
 async fn work<'a>(
@@ -111,12 +102,10 @@ async fn work<'a>(
     for cursor in cursors {
         while let Some(rows) = next(&**connection, cursor).await? {
             progress.ensure_not_stopped()?;
-            progress.scanned(rows.last().map_or(0, |last| last.scanned.into()));
+            progress.scanned(rows.len() as u64);
             if let Some(opening) = opening {
-                let sent = rows.iter().filter(|row| row.config.is_some());
-                opening
-                    .record(&**connection, sent.map(|row| row.organization_id))
-                    .await?;
+                let organizations = rows.iter().map(|row| row.organization_id);
+                opening.record(&**connection, organizations).await?;
             }
             each(&**connection, rows).await?;
         }
@@ -135,10 +124,8 @@ async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>
         return Ok(None);
     };
     ensure_next(&page, &rows)?;
-    let is_idle = rows.iter().all(|row| row.config.is_none());
     *cursor = Some(Page {
         after: Some(last.id),
-        scan_limit: is_idle.then_some(IDLE),
         ..page
     });
     Ok(Some(rows))
@@ -147,11 +134,11 @@ async fn next(connection: &dyn Rows, cursor: &Cursor) -> Result<Option<Vec<Row>>
 /// Rejects a page that was not asked for: it would be read again and again.
 fn ensure_next(page: &Page, rows: &[Row]) -> Result<()> {
     let ids = page.after.into_iter().chain(rows.iter().map(|row| row.id));
-    let is_within = |row: &Row| {
-        page.until.is_none_or(|until| row.id <= until)
-            && (1..=u32::from(page.scan_limit.unwrap_or(page.limit))).contains(&row.scanned)
-    };
-    if ids.is_sorted_by(|one, other| one < other) && rows.iter().all(is_within) {
+    let is_within = |row: &Row| page.until.is_none_or(|until| row.id <= until);
+    if ids.is_sorted_by(|one, other| one < other)
+        && rows.iter().all(is_within)
+        && rows.len() <= page.limit.into()
+    {
         return Ok(());
     }
     let message = "the database answers rows that are not the next ones";
@@ -181,13 +168,12 @@ fn parts(first: &Page, of: usize) -> impl Iterator<Item = Page> {
 mod tests {
     use super::*;
 
-    fn row(id: u128, scanned: u32) -> Row {
+    fn row(id: u128) -> Row {
         Row {
             id: Uuid::from_u128(id),
             organization_id: Uuid::from_u128(1),
-            config: None,
+            config: "{}".into(),
             version: "1".into(),
-            scanned,
         }
     }
 
@@ -200,27 +186,12 @@ mod tests {
             limit: 3,
             ..Page::default()
         };
-        for rows in [&[][..], &[(6, 1)], &[(6, 1), (9, 3)], &[(7, 2), (8, 3)]] {
-            let rows: Vec<Row> = rows
-                .iter()
-                .map(|(id, scanned)| row(*id, *scanned))
-                .collect();
+        for ids in [&[][..], &[6], &[6, 9], &[7, 8, 9]] {
+            let rows: Vec<Row> = ids.iter().copied().map(row).collect();
             ensure_next(&page, &rows).unwrap();
         }
-        for rows in [
-            &[(5, 1)][..],
-            &[(4, 1)],
-            &[(10, 1)],
-            &[(7, 1), (7, 2)],
-            &[(7, 1), (6, 2)],
-            &[(6, 0)],
-            &[(6, 4)],
-            &[(6, u32::MAX)],
-        ] {
-            let rows: Vec<Row> = rows
-                .iter()
-                .map(|(id, scanned)| row(*id, *scanned))
-                .collect();
+        for ids in [&[5][..], &[4], &[10], &[7, 7], &[7, 6], &[6, 7, 8, 9]] {
+            let rows: Vec<Row> = ids.iter().copied().map(row).collect();
             assert!(ensure_next(&page, &rows).is_err(), "{rows:?}");
         }
     }

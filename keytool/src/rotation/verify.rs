@@ -1,26 +1,21 @@
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sealed::{Form, KeyRing, Kid, RowContext, form};
-use serde_json::{Map, Value, json};
-use uuid::Uuid;
+use serde_json::json;
 
 use super::elsewhere;
-use super::finding::{Class, Finding};
+use super::finding::Finding;
 use super::findings::{Findings, ListArgs};
 use super::opening::Opening;
+use super::row_counts::{Look, MAX_ORGANIZATIONS, RowCounts, Seen};
 use super::scan::scan;
 use super::scope::Scope;
 use crate::config;
+use crate::data_keys::DataKeys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::Session;
 use crate::shown::rows;
-use crate::store::{Function, Row};
-
-/// How many keys and organizations are counted separately, so that memory is bounded. The rest are counted together.
-const MAX_KIDS: usize = 1000;
-const MAX_ORGANIZATIONS: usize = 20_000;
-
+use crate::store::{Function, Row, Rows};
 /// How many keys one call of `record_keys` takes.
 const MAX_RECORDED: usize = 64;
 
@@ -30,102 +25,6 @@ pub struct Inspect<'a> {
     by_organization: bool,
     seen: RefCell<Seen>,
     findings: RefCell<Findings>,
-}
-
-/// The counts of the table, or of one organization.
-#[derive(Clone, Debug, Default)]
-pub struct RowCounts {
-    pub rows: u64,
-    pub by_kid: BTreeMap<Kid, u64>,
-    pub other_kids: u64,
-    pub legacy: u64,
-    pub empty: u64,
-    /// No form that this program knows.
-    pub unreadable: u64,
-    /// On the primary key, and it opens.
-    pub done: u64,
-    pub classes: BTreeMap<Class, u64>,
-    /// Keys of the ring that have opened a row.
-    opened_with: BTreeSet<Kid>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub all: RowCounts,
-    pub organizations: HashMap<Uuid, RowCounts>,
-    /// The rows of the organizations that are not counted separately.
-    pub others: RowCounts,
-}
-
-impl RowCounts {
-    pub fn do_not_open(&self) -> u64 {
-        self.classes.values().sum()
-    }
-
-    /// Rows that hold something sealed and are not on the primary key, or do not open.
-    pub fn left(&self) -> u64 {
-        self.rows - self.empty - self.done
-    }
-
-    /// Tenths of a per cent, rounded down: 1000 only if nothing is left.
-    pub fn done_per_mille(&self) -> u64 {
-        match self.rows - self.empty {
-            0 => 1000,
-            sealed => self.done.saturating_mul(1000) / sealed,
-        }
-    }
-
-    /// The rows that are sealed with another key than this one, or of the legacy form.
-    pub fn not_on(&self, kid: Kid) -> u64 {
-        let current: u64 = self.by_kid.values().sum();
-        current - self.by_kid.get(&kid).unwrap_or(&0) + self.other_kids + self.legacy
-    }
-
-    fn count(&mut self, form: Option<Form>, fault: Option<Class>, ring: Option<&KeyRing>) {
-        self.rows += 1;
-        match form {
-            Some(Form::V2(kid)) => {
-                if let (None, Some(ring)) = (fault, ring) {
-                    self.opened_with.insert(kid);
-                    self.done += u64::from(kid == ring.primary_kid());
-                }
-                if self.by_kid.len() < MAX_KIDS || self.by_kid.contains_key(&kid) {
-                    *self.by_kid.entry(kid).or_default() += 1;
-                } else {
-                    self.other_kids += 1;
-                }
-            }
-            Some(Form::Legacy) => self.legacy += 1,
-            Some(Form::Empty) => self.empty += 1,
-            _ => self.unreadable += 1,
-        }
-        if let Some(class) = fault {
-            *self.classes.entry(class).or_default() += 1;
-        }
-    }
-
-    pub fn to_json(&self) -> Value {
-        let by_kid: Map<_, _> = self
-            .by_kid
-            .iter()
-            .map(|(kid, rows)| (kid.to_string(), json!(rows)))
-            .collect();
-        let classes: Map<_, _> = self
-            .classes
-            .iter()
-            .map(|(class, rows)| (class.as_str().to_owned(), json!(rows)))
-            .collect();
-        json!({
-            "rows": self.rows,
-            "by_kid": by_kid,
-            "other_kids": self.other_kids,
-            "legacy_form": self.legacy,
-            "nothing_sealed": self.empty,
-            "unreadable": self.unreadable,
-            "does_not_open": self.do_not_open(),
-            "classes": classes,
-        })
-    }
 }
 
 impl<'a> Inspect<'a> {
@@ -148,16 +47,36 @@ impl<'a> Inspect<'a> {
         (self.seen.into_inner(), self.findings.into_inner())
     }
 
-    pub fn page(&self, rows: Vec<Row>) {
+    /// Reads the data keys of these rows, and looks at them.
+    pub async fn page(&self, connection: &dyn Rows, rows: Vec<Row>) -> Result<()> {
+        let organizations = rows.iter().map(|row| row.organization_id);
+        let data_keys = DataKeys::of(connection, self.ring, organizations).await?;
+        self.look_at(rows, &data_keys);
+        Ok(())
+    }
+
+    fn look_at(&self, rows: Vec<Row>, data_keys: &DataKeys) {
         for row in rows {
             let context = RowContext {
                 organization_id: row.organization_id,
                 integration_id: row.id,
             };
-            let (form, finding) = self.judge(context, row.config.as_deref().unwrap_or_default());
-            let class = finding.as_ref().map(|finding| finding.class);
+            let (form, finding) = self.judge(context, data_keys, &row.config);
+            let look = Look {
+                form,
+                named: form.and_then(|form| data_keys.named(row.organization_id, form)),
+                fault: finding
+                    .as_ref()
+                    .map(|finding| (finding.class, finding.kind)),
+            };
             let seen = &mut *self.seen.borrow_mut();
-            seen.all.count(form, class, self.ring);
+            seen.all.count(look, self.ring);
+            if let Some(named) = look.named {
+                let known = seen.with_data_keys.entry(named.wrapping_kid).or_default();
+                if known.len() < MAX_ORGANIZATIONS {
+                    known.insert(row.organization_id);
+                }
+            }
             if self.by_organization {
                 let organization = row.organization_id;
                 let is_known = seen.organizations.contains_key(&organization);
@@ -166,7 +85,7 @@ impl<'a> Inspect<'a> {
                 } else {
                     &mut seen.others
                 };
-                counts.count(form, class, self.ring);
+                counts.count(look, self.ring);
             }
             if let Some(finding) = finding {
                 self.findings.borrow_mut().add(finding);
@@ -174,19 +93,18 @@ impl<'a> Inspect<'a> {
         }
     }
 
-    fn judge(&self, context: RowContext, config: &str) -> (Option<Form>, Option<Finding>) {
+    fn judge(
+        &self,
+        context: RowContext,
+        data_keys: &DataKeys,
+        config: &str,
+    ) -> (Option<Form>, Option<Finding>) {
         let config = match config::parse(config) {
             Ok(config) => config,
             Err(why) => return (None, Some(Finding::not_a_config(context, why))),
         };
-        let form = form(&config);
-        let error = self
-            .ring
-            .and_then(|ring| ring.open(&context, &config).err());
-        (
-            Some(form),
-            error.map(|error| Finding::new(context, form, &error)),
-        )
+        let opened = self.ring.map(|ring| data_keys.open(ring, context, &config));
+        (Some(form(&config)), opened.and_then(Result::err))
     }
 }
 
@@ -215,10 +133,7 @@ pub async fn count(
         Some(opening),
         scope,
         None,
-        async |_, rows| {
-            inspect.page(rows);
-            Ok(())
-        },
+        async |connection, rows| inspect.page(connection, rows).await,
     )
     .await?;
     let (seen, findings) = inspect.seen();
@@ -273,7 +188,9 @@ pub async fn ensure_no_other_key(
     all: &KeyRing,
 ) -> Result<RowCounts> {
     let kid = alone.primary_kid();
-    let findings = Findings::new(ListArgs::default(), &session.progress).with_primary_only(all);
+    let findings = Findings::new(ListArgs::default(), &session.progress)
+        .with_primary_only(all)
+        .allowing_missing_data_keys();
     let counts = ensure_all_open(session, alone, &Scope::default(), findings).await?;
     session
         .registry()
@@ -287,38 +204,5 @@ pub async fn ensure_no_other_key(
             format!("{} not sealed with key {kid}", rows(count)),
         )
         .hint("run `keytool rotate` again")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sealed::{Fault, Key};
-
-    use super::*;
-
-    #[test]
-    fn a_rotation_is_done_when_nothing_is_left_and_not_before() {
-        let ring = KeyRing::new(Key::from_bytes([1; 32]), Vec::new()).unwrap();
-        let on_primary = Some(Form::V2(ring.primary_kid()));
-        let mut counts = RowCounts::default();
-        assert_eq!((counts.done_per_mille(), counts.left()), (1000, 0));
-        for _ in 0..9999 {
-            counts.count(on_primary, None, Some(&ring));
-        }
-        assert_eq!((counts.done_per_mille(), counts.left()), (1000, 0));
-        counts.count(Some(Form::Empty), None, Some(&ring));
-        assert_eq!((counts.done_per_mille(), counts.left()), (1000, 0));
-        // One that names the primary key and does not open is left.
-        let fault = Some(Class::Fault(Fault::NotAuthentic));
-        counts.count(on_primary, fault, Some(&ring));
-        assert_eq!((counts.done_per_mille(), counts.left()), (999, 1));
-        counts.count(None, Some(Class::NoObject), Some(&ring));
-        counts.count(Some(Form::Legacy), None, Some(&ring));
-        assert_eq!((counts.done_per_mille(), counts.left()), (999, 3));
-        let by_kid: u64 = counts.by_kid.values().sum();
-        assert_eq!(
-            by_kid + counts.legacy + counts.empty + counts.unreadable,
-            counts.rows
-        );
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
 use tokio_postgres::{CancelToken, Client, Row as SqlRow};
@@ -11,7 +12,7 @@ use uuid::Uuid;
 
 use super::address::DirectAddress;
 use super::failure::{Cause, Failure};
-use super::rows::{Answer, Function, Page, Patch, Row, Rows, texts};
+use super::rows::{Answer, DELETED_AT_ONCE, Function, Page, Patch, Row, Rows, texts};
 
 /// Longer than any call may take, including the two seconds that the functions wait for a lock.
 const CALL: Duration = Duration::from_secs(30);
@@ -66,6 +67,17 @@ impl Direct {
         }
     }
 
+    /// Calls a function that takes one list as JSON.
+    async fn send(
+        &self,
+        name: &str,
+        list: &(impl Serialize + ?Sized),
+    ) -> Result<Vec<SqlRow>, Failure> {
+        let json = serde_json::to_string(list).map_err(unreadable)?;
+        let sql = format!("select public.{name}($1)");
+        self.query(&sql, &[(&Json(&json), Type::JSONB)]).await
+    }
+
     /// Asks the server to cancel the running query, and drops the connection in any case.
     async fn cancel(&self, token: CancelToken) {
         self.client.borrow_mut().take();
@@ -77,19 +89,17 @@ impl Direct {
 impl Rows for Direct {
     fn read<'a>(&'a self, page: &'a Page) -> Answer<'a, Vec<Row>> {
         Box::pin(async move {
-            let sql = "select id, organization_id, config, version, scanned from public.rewrap_read($1, $2, $3, $4, $5, $6)";
-            let (limit, scan_limit) = (i32::from(page.limit), page.scan_limit.map(i32::from));
-            let current = page.current.map(|kid| kid.to_string());
+            let sql = "select id, organization_id, config, version from public.rewrap_read($1, $2, $3, $4, $5)";
+            let limit = i32::from(page.limit);
             let rows = self
                 .query(
                     sql,
                     &[
                         (&page.after, Type::UUID),
                         (&limit, Type::INT4),
-                        (&current, Type::TEXT),
+                        (&page.pending, Type::BOOL),
                         (&page.until, Type::UUID),
                         (&page.organization, Type::UUID),
-                        (&scan_limit, Type::INT4),
                     ],
                 )
                 .await?;
@@ -159,11 +169,44 @@ impl Rows for Direct {
                     )
                     .await?
                 }
-                Function::RecordRotation { kid, part } => {
-                    let sql = format!("select coalesce(to_jsonb(public.{name}($1, $2)), 'null')");
-                    let (kid, part) = (kid.to_string(), i32::from(part));
-                    self.query(&sql, &[(&kid, Type::TEXT), (&part, Type::INT4)])
+                Function::RecordRotation { part } => {
+                    let sql = format!("select coalesce(to_jsonb(public.{name}($1)), 'null')");
+                    self.query(&sql, &[(&i32::from(part), Type::INT4)]).await?
+                }
+                Function::DataKeys { organizations } => {
+                    let sql = format!("select public.{name}($1)");
+                    self.query(&sql, &[(&organizations, Type::UUID_ARRAY)])
                         .await?
+                }
+                Function::NextDataKeys {
+                    after,
+                    wrapping,
+                    limit,
+                } => {
+                    let sql = format!("select public.{name}($1, $2, $3, $4)");
+                    let after_kid = after.map(|(_, kid)| kid.to_string());
+                    self.query(
+                        &sql,
+                        &[
+                            (&after.map(|(id, _)| id), Type::UUID),
+                            (&after_kid, Type::TEXT),
+                            (&wrapping.map(|kid| kid.to_string()), Type::TEXT),
+                            (&i32::from(limit), Type::INT4),
+                        ],
+                    )
+                    .await?
+                }
+                Function::AddDataKeys { data_keys } => self.send(name, data_keys).await?,
+                Function::RewrapDataKeys { rewrapped } => self.send(name, rewrapped).await?,
+                Function::ReplaceDataKeys { replacements } => self.send(name, replacements).await?,
+                Function::DeleteReplacedDataKeys => {
+                    let sql = format!("select public.{name}($1)");
+                    self.query(&sql, &[(&DELETED_AT_ONCE, Type::INT4)]).await?
+                }
+                Function::SealedWithDataKeys { organization }
+                | Function::DeleteDataKeys { organization } => {
+                    let sql = format!("select private.{name}($1)");
+                    self.query(&sql, &[(&organization, Type::UUID)]).await?
                 }
                 Function::CreateServiceKey(new) => {
                     let sql = format!("select public.{name}(null, $1, $2, $3, $4, $5, null, $6)");
@@ -211,15 +254,12 @@ impl Rows for Direct {
 }
 
 fn read_row(row: &SqlRow) -> Result<Row, Failure> {
-    let config: Option<Json<'_>> = row.try_get(2).map_err(failure)?;
-    let scanned: i32 = row.try_get(4).map_err(failure)?;
+    let Json(config) = row.try_get(2).map_err(failure)?;
     Ok(Row {
         id: row.try_get(0).map_err(failure)?,
         organization_id: row.try_get(1).map_err(failure)?,
-        config: config.map(|Json(text)| text.to_owned()),
+        config: config.to_owned(),
         version: row.try_get(3).map_err(failure)?,
-        scanned: u32::try_from(scanned)
-            .map_err(|_| Failure::new(Cause::Refused, "a negative count"))?,
     })
 }
 

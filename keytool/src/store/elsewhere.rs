@@ -9,6 +9,9 @@ use crate::shown::rows;
 #[derive(Debug)]
 pub struct Elsewhere(Vec<SealedTable>);
 
+/// Data keys are counted by the key that wraps them.
+const DATA_KEYS: &str = "data_keys";
+
 #[derive(Debug, Deserialize)]
 pub struct SealedTable {
     table: String,
@@ -23,6 +26,12 @@ impl Elsewhere {
 
     /// For a person, a line for each table and key.
     pub fn lines(&self, role: impl Fn(&str) -> &'static str) -> Vec<String> {
+        let line = |SealedTable { kid, rows, .. }: &SealedTable| {
+            format!("data keys: {rows} wrapped with key {kid}{}", role(kid))
+        };
+        let (keys, tables): (Vec<_>, Vec<_>) =
+            self.0.iter().partition(|one| one.table == DATA_KEYS);
+        let data_keys = keys.into_iter().map(line);
         let line = |SealedTable {
                         table,
                         kid,
@@ -34,7 +43,7 @@ impl Elsewhere {
                 role(kid)
             )
         };
-        self.0.iter().map(line).collect()
+        data_keys.chain(tables.into_iter().map(line)).collect()
     }
 
     /// For a person, on one line.
@@ -105,6 +114,9 @@ fn still_needed(kid: &str, tables: &[(&str, u64)]) -> Error {
     let message = still_sealed(kid, tables);
     let has = |name: &str| tables.iter().any(|(table, _)| *table == name);
     let mut hints = Vec::new();
+    if has(DATA_KEYS) {
+        hints.push("`keytool rotate` rewraps data keys");
+    }
     if has("webhook_endpoints") {
         hints.push("the worker's schedule rewraps 200 webhook secrets a minute, as long as it has a Cron Trigger and this key as a fallback");
     }
@@ -132,7 +144,11 @@ fn still_sealed(kid: &str, tables: &[(&str, u64)]) -> String {
 fn list(tables: &[(&str, u64)]) -> String {
     let parts: Vec<String> = tables
         .iter()
-        .map(|(table, count)| format!("{} of {table}", rows(*count)))
+        .map(|(table, count)| match *table {
+            DATA_KEYS if *count == 1 => "1 data key".to_owned(),
+            DATA_KEYS => format!("{count} data keys"),
+            table => format!("{} of {table}", rows(*count)),
+        })
         .collect();
     let total: u64 = tables.iter().map(|(_, count)| count).sum();
     format!(

@@ -30,6 +30,10 @@ pub enum Cause {
     Unauthenticated,
     /// The fence of a rotation does not allow the key that the rows were sealed with.
     Fenced,
+    /// The data key that the rows were sealed with has been deleted.
+    NoDataKey,
+    /// Only a direct connection can do it.
+    NotDirect,
     Refused,
 }
 
@@ -45,6 +49,7 @@ impl Failure {
     pub fn of_state(state: &str, message: &str) -> Self {
         let cause = match state {
             "IK001" => Cause::Fenced,
+            "IK003" => Cause::NoDataKey,
             "42883" | "42P01" | "3F000" => Cause::NotMigrated,
             "42501" => Cause::Forbidden,
             "25006" => Cause::ReadOnly,
@@ -110,6 +115,13 @@ impl From<Failure> for Error {
             .hint("check the password in DATABASE_URL, or SUPABASE_SERVICE_ROLE_KEY"),
             Cause::Fenced => Self::new(ErrorKind::Caller, "the fence does not allow the primary key")
                 .hint("`keytool registry` shows which it allows; is ENCRYPTION_KEY the new key?"),
+            Cause::NoDataKey => Self::new(
+                ErrorKind::Database,
+                "the data keys of an organization were deleted meanwhile",
+            )
+            .hint("run the command again to go on"),
+            Cause::NotDirect => Self::new(ErrorKind::Caller, failure.message)
+                .hint("set DATABASE_URL: the project's secret key must not be able to delete what opens all credentials"),
             Cause::Refused => Self::new(ErrorKind::Database, format!("the database refused: {message}"))
                 .hint("is it the right database, and are its migrations those of this version?"),
         }

@@ -3,6 +3,7 @@
 
 mod address;
 mod connect;
+pub mod data_keys;
 mod direct;
 pub mod elsewhere;
 mod failure;
@@ -13,6 +14,6 @@ mod rows;
 mod tls;
 
 pub use connect::Connector;
-pub use failure::{Failure, unexpected_outcome};
+pub use failure::{Cause, Failure, unexpected_outcome};
 pub use rows::{Function, NewServiceKey, Page, Patch, Row, Rows};
 pub use tls::read_authorities;

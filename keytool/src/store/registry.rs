@@ -13,6 +13,8 @@ pub struct Registry {
     pub fence: Option<Fence>,
     pub keys: Vec<KnownKey>,
     pub elsewhere: Elsewhere,
+    /// The number of data keys that were replaced and are still there.
+    replaced_data_keys: u64,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,7 @@ impl Registry {
             fence: Option<RawFence>,
             keys: Vec<KnownKey>,
             sealed_elsewhere: Vec<SealedTable>,
+            replaced_data_keys: u64,
         }
         #[derive(Deserialize)]
         struct RawFence {
@@ -53,6 +56,7 @@ impl Registry {
             fence,
             keys,
             sealed_elsewhere,
+            replaced_data_keys,
         } = State::deserialize(state).map_err(|_| unreadable())?;
         let fence = fence.map(|raw| {
             let id = raw.id.parse().map_err(|_| unreadable())?;
@@ -66,6 +70,7 @@ impl Registry {
             fence: fence.transpose()?,
             keys,
             elsewhere: Elsewhere::new(sealed_elsewhere),
+            replaced_data_keys,
         })
     }
 
@@ -153,7 +158,13 @@ impl Registry {
             let (since, ago) = (&key.changed_at, age(key.age_seconds));
             format!("key {}: {} since {since} ({ago})", key.kid, key.state)
         });
-        std::iter::once(fence).chain(keys).collect()
+        let replaced = (self.replaced_data_keys > 0).then(|| {
+            format!(
+                "replaced data keys: {}, kept until nothing uses them",
+                self.replaced_data_keys
+            )
+        });
+        std::iter::once(fence).chain(keys).chain(replaced).collect()
     }
 
     pub fn to_json(&self) -> Value {
@@ -165,6 +176,6 @@ impl Registry {
         let fence = self.fence.as_ref().map(|fence| {
             json!({"id": fence.id.to_string(), "declared_at": fence.declared_at, "age_seconds": fence.age_seconds})
         });
-        json!({"fence": fence, "keys": keys})
+        json!({"fence": fence, "keys": keys, "replaced_data_keys": self.replaced_data_keys})
     }
 }

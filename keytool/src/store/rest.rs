@@ -7,7 +7,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::failure::{Cause, Failure};
-use super::rows::{Answer, Function, Page, Patch, Row, Rows, texts};
+use super::rows::{Answer, DELETED_AT_ONCE, Function, Page, Patch, Row, Rows, texts};
 use super::tls::Authorities;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::{SERVICE_KEY, SUPABASE_URL};
@@ -90,8 +90,6 @@ struct PageRow<'a> {
     #[serde(borrow)]
     config: &'a RawValue,
     version: String,
-    current: bool,
-    scanned: u32,
 }
 
 impl Rows for Rest {
@@ -100,7 +98,6 @@ impl Rows for Rest {
             let mut body = range(page);
             // PostgREST may cut the response ("Max rows"). The next page begins after the last row that came.
             body["p_limit"] = page.limit.into();
-            body["p_scan_limit"] = page.scan_limit.into();
             let body = body.to_string().into_bytes();
             let answer = self.post("rewrap_read", body).await?;
             let rows: Vec<PageRow<'_>> = serde_json::from_slice(&answer).map_err(not_json)?;
@@ -109,10 +106,8 @@ impl Rows for Rest {
                     Ok(Row {
                         id: id(row.id)?,
                         organization_id: id(row.organization_id)?,
-                        config: (!row.current || row.config.get() != "null")
-                            .then(|| row.config.get().to_owned()),
+                        config: row.config.get().to_owned(),
                         version: row.version,
-                        scanned: row.scanned,
                     })
                 })
                 .collect()
@@ -155,8 +150,30 @@ impl Rows for Rest {
                     let ids: Vec<_> = organizations.iter().map(Uuid::to_string).collect();
                     json!({"p_reason": reason, "p_kid": kid, "p_organizations": ids})
                 }
-                Function::RecordRotation { kid, part } => {
-                    json!({"p_kid": kid.to_string(), "p_part": part})
+                Function::RecordRotation { part } => json!({"p_part": part}),
+                Function::DataKeys { organizations } => {
+                    let ids: Vec<_> = organizations.iter().map(Uuid::to_string).collect();
+                    json!({"p_organization_ids": ids})
+                }
+                Function::NextDataKeys {
+                    after,
+                    wrapping,
+                    limit,
+                } => json!({
+                    "p_after_organization_id": after.map(|(id, _)| id.to_string()),
+                    "p_after_kid": after.map(|(_, kid)| kid.to_string()),
+                    "p_wrapping_kid": wrapping.map(|kid| kid.to_string()),
+                    "p_limit": limit,
+                }),
+                Function::AddDataKeys { data_keys } => json!({"p_data_keys": data_keys}),
+                Function::RewrapDataKeys { rewrapped } => json!({"p_rewrapped": rewrapped}),
+                Function::ReplaceDataKeys { replacements } => {
+                    json!({"p_replacements": replacements})
+                }
+                Function::DeleteReplacedDataKeys => json!({"p_limit": DELETED_AT_ONCE}),
+                Function::SealedWithDataKeys { .. } | Function::DeleteDataKeys { .. } => {
+                    let message = "this needs a direct connection to the database";
+                    return Err(Failure::new(Cause::NotDirect, message));
                 }
                 Function::RecordKeys { kids } => json!({"p_kids": texts(kids)}),
                 Function::UnretireKey { kid } => json!({"p_kid": kid.to_string()}),
@@ -200,7 +217,7 @@ impl Rows for Rest {
 fn range(page: &Page) -> Value {
     json!({
         "p_after": page.after.map(|id| id.to_string()),
-        "p_kid": page.current.map(|kid| kid.to_string()),
+        "p_pending": page.pending,
         "p_until": page.until.map(|id| id.to_string()),
         "p_organization_id": page.organization.map(|id| id.to_string()),
     })

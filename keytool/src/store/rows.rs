@@ -1,9 +1,10 @@
 use std::pin::Pin;
 
-use sealed::Kid;
+use sealed::{Form, Kid};
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::data_keys::{Replacement, Rewrapped, StoredDataKey};
 use super::failure::Failure;
 
 /// A future of a database call. Everything runs on one thread.
@@ -28,10 +29,8 @@ pub struct Page {
     /// Up to this id, inclusive.
     pub until: Option<Uuid>,
     pub limit: u16,
-    /// The most rows to scan; `limit` if `None`.
-    pub scan_limit: Option<u16>,
-    /// The key whose rows the database leaves out.
-    pub current: Option<Kid>,
+    /// Only rows that are not sealed with their organization's current data key.
+    pub pending: bool,
     pub organization: Option<Uuid>,
 }
 
@@ -39,28 +38,30 @@ pub struct Page {
 pub struct Row {
     pub id: Uuid,
     pub organization_id: Uuid,
-    /// The config as JSON text; `None` if the row is sealed with `Page::current`.
-    pub config: Option<String>,
+    /// The config as JSON text.
+    pub config: String,
     /// The version of the row, as the database writes it.
     pub version: String,
-    /// The number of the page's rows that were scanned up to this one.
-    pub scanned: u32,
 }
 
 /// A patch to merge into a row's config.
 #[derive(Debug)]
 pub struct Patch {
     pub id: Uuid,
-    /// The key that the row was sealed with; `None` in the legacy form.
-    pub from: Option<Kid>,
+    /// What the row was sealed with.
+    pub from: Form,
     pub version: String,
     /// A JSON object: the fields that hold secrets, whole, and `_enc`.
     pub json: String,
 }
 
 impl Patch {
+    /// The key that the row was sealed with; `None` in the legacy form.
     pub fn old_kid(&self) -> Option<String> {
-        self.from.map(|kid| kid.to_string())
+        match self.from {
+            Form::V2(kid) | Form::V3(kid) => Some(kid.to_string()),
+            _ => None,
+        }
     }
 }
 
@@ -107,13 +108,45 @@ pub enum Function<'a> {
         kid: Option<Kid>,
         organizations: &'a [Uuid],
     },
-    /// Writes the events of the rows that were rewrapped with the key, from this part of the organizations on.
+    /// Writes the events of the rows that were rewrapped, from this part of the organizations on.
     RecordRotation {
-        kid: Kid,
         part: u8,
+    },
+    /// The data keys of these organizations, the current one of each first.
+    DataKeys {
+        organizations: &'a [Uuid],
+    },
+    /// Adds data keys to organizations that have none, and returns the data keys of these organizations.
+    AddDataKeys {
+        data_keys: &'a [StoredDataKey],
+    },
+    /// The data keys after this organization and key id that are not wrapped with this key.
+    NextDataKeys {
+        after: Option<(Uuid, Kid)>,
+        wrapping: Option<Kid>,
+        limit: u16,
+    },
+    RewrapDataKeys {
+        rewrapped: &'a [Rewrapped],
+    },
+    ReplaceDataKeys {
+        replacements: &'a [Replacement],
+    },
+    DeleteReplacedDataKeys,
+    /// What the data keys of an organization have sealed. For the owner of the database only.
+    SealedWithDataKeys {
+        organization: Uuid,
+    },
+    /// For the owner of the database only.
+    DeleteDataKeys {
+        organization: Uuid,
     },
 }
 
+/// How many replaced data keys are deleted in one call.
+pub const DELETED_AT_ONCE: i32 = 1000;
+
+/// A service key that is about to be stored.
 #[derive(Clone, Copy, Debug)]
 pub struct NewServiceKey<'a> {
     /// `None`: of all organizations.
@@ -149,6 +182,14 @@ impl Function<'_> {
             Self::RewrapLoad => "rewrap_load",
             Self::RecordOpening { .. } => "record_opening",
             Self::RecordRotation { .. } => "record_rotation",
+            Self::DataKeys { .. } => "data_keys",
+            Self::AddDataKeys { .. } => "add_data_keys",
+            Self::NextDataKeys { .. } => "next_data_keys",
+            Self::RewrapDataKeys { .. } => "rewrap_data_keys",
+            Self::ReplaceDataKeys { .. } => "replace_data_keys",
+            Self::DeleteReplacedDataKeys => "delete_replaced_data_keys",
+            Self::SealedWithDataKeys { .. } => "sealed_with_data_keys",
+            Self::DeleteDataKeys { .. } => "delete_data_keys",
         }
     }
 }
