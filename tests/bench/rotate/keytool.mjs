@@ -6,12 +6,12 @@ import { readFileSync } from "node:fs";
 const POLL_MS = 10;
 
 /**
- * Moves every row from key `from` to key `to`. `place` is the environment that says where the rows are. Returns
- * `{ seconds, written, peakKb }`; peakKb is undefined where there is no such /proc.
+ * Rotates from key `from` to key `to`, and unless `wrappingOnly` replaces the data keys, so that every row is resealed. `place` is the environment that says where the rows are. Returns
+ * `{ seconds, written, dataKeys, peakKb }`; peakKb is undefined where there is no such /proc.
  */
-export async function runKeytool(program, { from, to, place, connections }) {
+export async function runKeytool(program, { from, to, place, connections, wrappingOnly = false }) {
   const begun = performance.now();
-  const child = spawn(program, ["rotate", "--json", "--jobs", String(connections)], {
+  const child = spawn(program, ["rotate", "--json", "--jobs", String(connections), ...(wrappingOnly ? [] : ["--new-data-keys"])], {
     env: { ENCRYPTION_KEY: to.base64, FALLBACK_ENCRYPTION_KEYS: from.base64, ...place },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -24,8 +24,8 @@ export async function runKeytool(program, { from, to, place, connections }) {
   const seconds = (performance.now() - begun) / 1000;
   if (code !== 0) throw new Error(`keytool ended with ${code}`);
   const events = said.trim().split("\n").map((line) => JSON.parse(line));
-  const { written } = events.findLast(({ event }) => event === "rewrapped");
-  return { seconds, written, peakKb };
+  const { written, data_keys: dataKeys } = events.findLast(({ event }) => event === "rewrapped");
+  return { seconds, written, dataKeys, peakKb };
 }
 
 /** The most memory that the process ever had, in kB. */

@@ -1,7 +1,10 @@
 // The bench of the rotation: how many rows a second change their key, beside what PostgreSQL takes to write them at all, and beside
 // the script that one would write. All ways take turns on the same table.
 //
-//     node_modules/.bin/node tests/bench/rotate/main.mjs [--json] [--rows 200000] [--rounds 3] [--keytool target/release/keytool]
+//     node_modules/.bin/node tests/bench/rotate/main.mjs [--json] [--rows 200000] [--rounds 3] [--per-organization 10] [--wrapping-only]
+//       [--keytool target/release/keytool]
+//
+// --wrapping-only measures what a rotation takes when no row has to be resealed, and nothing else.
 //
 // `cargo xtask bench rotate` builds keytool, then runs this. It judges nothing: only an error is a failure.
 import path from "node:path";
@@ -17,7 +20,7 @@ import { runScript } from "./script.mjs";
 import { parseOptions } from "../options.mjs";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-const LIMITS = { rows: 10_000_000, rounds: 20 };
+const LIMITS = { rows: 10_000_000, rounds: 20, "per-organization": 5000 };
 const CONNECTIONS = 2;
 const FLOOR_BATCH = 1000;
 const ROUND_TRIP_MS = 10;
@@ -30,6 +33,9 @@ const options = parseOptions(
   {
     rows: { type: "string", default: "200000" },
     rounds: { type: "string", default: "3" },
+    // A rotation writes two events an organization, so with one row each it measures those.
+    "per-organization": { type: "string", default: "10" },
+    "wrapping-only": { type: "boolean", default: false },
     keytool: { type: "string", default: "target/release/keytool" },
   },
   LIMITS,
@@ -38,22 +44,36 @@ const log = (line) => console.error(line);
 const result = await measure({ ...options, keytool: path.resolve(ROOT, options.keytool) });
 console.log(options.json ? JSON.stringify(result, null, 2) : show(result));
 
-async function measure({ rows, rounds, keytool }) {
+async function measure({ rows, rounds, keytool, "per-organization": perOrganization, "wrapping-only": wrappingOnly }) {
   log("starting PostgreSQL and PostgREST");
   const project = await startProject();
   const link = await startDelay(project.databaseUrl, ROUND_TRIP_MS);
   try {
     let key = newKey();
     log(`making ${rows} rows`);
-    await makeRows(project.sql, rows, key);
+    await makeRows(project.sql, rows, key, perOrganization);
+    const [{ organizations }] = await project.sql`select count(*)::int as organizations from private.data_keys`;
 
-    const rotate = async (place) => {
+    const rotate = async (place, wrappingOnly = false) => {
       const next = newKey();
-      const run = await runKeytool(keytool, { from: key, to: next, place, connections: CONNECTIONS });
-      if (run.written !== rows) throw new Error(`keytool has written ${run.written} rows of ${rows}`);
+      const run = await runKeytool(keytool, { from: key, to: next, place, connections: CONNECTIONS, wrappingOnly });
+      const expected = wrappingOnly ? 0 : rows;
+      if (run.written !== expected) throw new Error(`keytool has written ${run.written} rows of ${expected}`);
+      if (run.dataKeys !== organizations) throw new Error(`keytool has rewrapped ${run.dataKeys} data keys of ${organizations}`);
       key = next;
-      return { ...run, rows };
+      // They would be deleted a quarter of an hour later.
+      await project.sql`delete from private.data_keys where replaced_at is not null`;
+      return { ...run, rows: expected };
     };
+    const wrapping = [];
+    for (let round = 0; round < rounds; round++) {
+      await project.settle();
+      const { seconds } = await rotate({ DATABASE_URL: project.databaseUrl }, true);
+      wrapping.push(seconds);
+      log(`round ${round + 1} of ${rounds}: wrapping key only: ${seconds.toFixed(2)} s for ${organizations} organizations`);
+    }
+    const settings = { rows, organizations, rounds, connections: CONNECTIONS, round_trip_ms: ROUND_TRIP_MS };
+    if (wrappingOnly) return { settings, wrapping_seconds: median(wrapping) };
     const sample = Math.min(SAMPLE, rows);
     const ways = {
       floor: async () => ({ rows, seconds: await runFloor(project.databaseUrl, { connections: CONNECTIONS, batch: FLOOR_BATCH }) }),
@@ -84,7 +104,7 @@ async function measure({ rows, rounds, keytool }) {
       }
       measured.push(run);
     }
-    return { settings: { rows, rounds, connections: CONNECTIONS, round_trip_ms: ROUND_TRIP_MS, sample }, ...summarize(measured) };
+    return { settings: { ...settings, sample }, wrapping_seconds: median(wrapping), ...summarize(measured) };
   } finally {
     await link.stop();
     await project.stop();

@@ -1,8 +1,11 @@
 // The result as a person reads it.
 
 /** The tables of a result. */
-export function show({ settings, ways, ratios }) {
-  const { rows, rounds, connections, round_trip_ms, sample } = settings;
+export function show({ settings, wrapping_seconds, ways, ratios }) {
+  const { rows, organizations, rounds, connections, round_trip_ms, sample } = settings;
+  const head = `${rows} rows in ${organizations} organizations, ${connections} connections, median of ${rounds} rounds`;
+  const wrapping = `wrapping key only, no row resealed: ${wrapping_seconds.toFixed(2)} s`;
+  if (!ways) return [head, "", wrapping].join("\n");
   const names = {
     floor: "floor: every row written again as it is",
     direct: "keytool, PostgreSQL directly",
@@ -19,7 +22,9 @@ export function show({ settings, ways, ratios }) {
     ["keytool through PostgREST, times the script", ratios.rest_to_script.toFixed(0), ""],
   ];
   return [
-    `${rows} rows, ${connections} connections, median of ${rounds} rounds`,
+    head,
+    "",
+    wrapping,
     "",
     `${"".padEnd(45)}${"rows/s".padStart(8)}${"HOT".padStart(7)}${"peak MB".padStart(9)}`,
     ...Object.entries(ways).map(line),

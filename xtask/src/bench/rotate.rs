@@ -20,6 +20,12 @@ pub struct Options {
     /// How many rows the table has
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
     rows: u32,
+    /// How many rows an organization has
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    per_organization: u32,
+    /// Measure only what a rotation takes when no row has to be resealed
+    #[arg(long)]
+    wrapping_only: bool,
     /// How many times each way is measured
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     rounds: u8,
@@ -33,6 +39,10 @@ pub fn run(project: &Project, options: &Options) -> Result<ExitCode, Failure> {
         .arg("--keytool")
         .arg(keytool)
         .args(["--rows", &options.rows.to_string()])
+        .args(["--per-organization", &options.per_organization.to_string()])
         .args(["--rounds", &options.rounds.to_string()]);
+    if options.wrapping_only {
+        node.arg("--wrapping-only");
+    }
     measure(node, options.json)
 }
