@@ -267,6 +267,7 @@ begin
     'integration_type', v_row.integration_type,
     'config', case when p_read then v_row.config::text end,
     'version', case when p_read then private.version_of(v_row.config) end,
+    'data_keys', case when p_read then public.data_keys(array[v_row.organization_id]) -> 'data_keys' end,
     'status', v_row.status,
     'status_reason', v_row.status_reason,
     'expires_at', v_row.token_expires_at,
@@ -279,7 +280,7 @@ $$;
 comment on function public.claim_refresh(uuid, uuid, uuid, integer, boolean, text, text, uuid) is
   'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in '
   'any case. A refresh less than 30 seconds ago is not repeated, unless with p_within the token has expired. p_user_id and p_service_key null: the worker itself. With p_read the stored '
-  'credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; '
+  'credential is returned, with the data keys of its organization, when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; '
   'ask again), failed (it has just failed, or the provider is paused for paused_seconds), current, or unknown.';
 
 create function public.claim_due_refreshes(
@@ -401,7 +402,10 @@ begin
     perform private.note_success(private.client_of(v_row), 'refresh');
     perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
-  exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
+  exception when sqlstate 'IK003' then
+    -- The lease still holds: the worker seals with another data key, and settles again.
+    return 'data_key_deleted';
+  when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
     -- sealed, for a worker that may write.
     update public.credential_leases l
@@ -496,7 +500,8 @@ comment on function public.settle_refreshes(uuid, jsonb, uuid, text, uuid) is
   'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, '
   'generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and '
   'written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or '
-  'whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
+  'whose grant was replaced by a separate one, are queued for revocation. May be repeated. data_key_deleted: the data key that sealed the config has '
+  'been deleted, and the claim still holds.';
 
 create function private.newest_config(p_row public.integrations) returns jsonb
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

@@ -150,7 +150,7 @@ create table private.oauth_apps (
   constraint oauth_apps_slug_check CHECK ((slug ~ '^[A-Za-z0-9_-]{1,100}$'::text))
 );
 alter table private.oauth_apps enable row level security;
-CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config ON private.oauth_apps FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND ((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)))) EXECUTE FUNCTION private.refuse_missing_data_key();
+CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config ON private.oauth_apps FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON private.oauth_apps FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON private.oauth_apps FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON private.oauth_apps FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
@@ -662,7 +662,7 @@ CREATE TRIGGER end_runs AFTER DELETE ON public.integrations FOR EACH ROW EXECUTE
 CREATE TRIGGER forget_oauth_app BEFORE UPDATE OF config ON public.integrations FOR EACH ROW WHEN (((old.oauth_app_id IS NOT NULL) AND (NOT (new.oauth_app_id IS DISTINCT FROM old.oauth_app_id)) AND (current_setting('integrations.connect'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text) AND (current_setting('integrations.settle'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION private.forget_oauth_app();
 CREATE TRIGGER note_changed_pending_reseal AFTER UPDATE OF id, config ON public.integrations FOR EACH ROW WHEN (((((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)) OR (old.id <> new.id)) AND (current_setting('integrations.rewrap'::text, true) IS DISTINCT FROM 'on'::text))) EXECUTE FUNCTION private.note_pending_reseal();
 CREATE TRIGGER note_pending_reseal AFTER INSERT ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.note_pending_reseal();
-CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config, organization_id ON public.integrations FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)) OR (old.organization_id IS DISTINCT FROM new.organization_id)))) EXECUTE FUNCTION private.refuse_missing_data_key();
+CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config, organization_id ON public.integrations FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND ((old.config IS DISTINCT FROM new.config) OR (old.organization_id IS DISTINCT FROM new.organization_id)))) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT OR UPDATE OF id, config ON public.integrations FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key(); -- disabled until a rotation declares its fence
 CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON public.integrations FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER schedule_next_check BEFORE UPDATE OF status, next_check_at ON public.integrations FOR EACH ROW WHEN ((new.scan_schedule IS NOT NULL)) EXECUTE FUNCTION private.schedule_next_check();
@@ -838,7 +838,7 @@ CREATE INDEX webhook_endpoints_deleted_at ON public.webhook_endpoints USING btre
 CREATE INDEX webhook_endpoints_organization ON public.webhook_endpoints USING btree (organization_id);
 alter table public.webhook_endpoints enable row level security;
 create policy "Members can read their organization's endpoints" on public.webhook_endpoints for select using (((deleted_at IS NULL) AND private.can_access_organization(organization_id)));
-CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND ((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text)))) EXECUTE FUNCTION private.refuse_missing_data_key();
+CREATE TRIGGER refuse_changed_data_key BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb) AND (old.config IS DISTINCT FROM new.config))) EXECUTE FUNCTION private.refuse_missing_data_key();
 CREATE TRIGGER refuse_fenced_change BEFORE UPDATE OF config ON public.webhook_endpoints FOR EACH ROW WHEN (((old.config -> '_enc'::text) IS DISTINCT FROM (new.config -> '_enc'::text))) EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_fenced_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW EXECUTE FUNCTION private.refuse_fenced_key();
 CREATE TRIGGER refuse_missing_data_key BEFORE INSERT ON public.webhook_endpoints FOR EACH ROW WHEN ((((new.config -> '_enc'::text) -> 'v'::text) = '3'::jsonb)) EXECUTE FUNCTION private.refuse_missing_data_key();
@@ -3502,6 +3502,12 @@ declare
 begin
   perform from private.data_keys d where d.organization_id = v_organization_id and d.kid = v_kid for key share;
   if not found then
+    if tg_op = 'UPDATE' then
+      -- A writer of plaintext leaves the secrets as they are.
+      if old.organization_id is not distinct from new.organization_id and not private.brings_credentials(old.config, new.config) then
+        return new;
+      end if;
+    end if;
     raise exception '%.config is sealed with a data key that its organization does not have', tg_table_name using
       errcode = 'IK003',
       detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
@@ -3913,7 +3919,10 @@ begin
     perform private.note_success(private.client_of(v_row), 'refresh');
     perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
-  exception when sqlstate 'IK001' or lock_not_available or deadlock_detected then
+  exception when sqlstate 'IK003' then
+    -- The lease still holds: the worker seals with another data key, and settles again.
+    return 'data_key_deleted';
+  when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
     -- sealed, for a worker that may write.
     update public.credential_leases l
@@ -5165,6 +5174,7 @@ begin
     'integration_type', v_row.integration_type,
     'config', case when p_read then v_row.config::text end,
     'version', case when p_read then private.version_of(v_row.config) end,
+    'data_keys', case when p_read then public.data_keys(array[v_row.organization_id]) -> 'data_keys' end,
     'status', v_row.status,
     'status_reason', v_row.status_reason,
     'expires_at', v_row.token_expires_at,
@@ -5173,7 +5183,7 @@ begin
   );
 end
 $function$;
-comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case. A refresh less than 30 seconds ago is not repeated, unless with p_within the token has expired. p_user_id and p_service_key null: the worker itself. With p_read the stored credential is returned when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (it has just failed, or the provider is paused for paused_seconds), current, or unknown.';
+comment on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) is 'Claims the refresh of one integration. With p_within only if the access token expires within that many seconds; without it in any case. A refresh less than 30 seconds ago is not repeated, unless with p_within the token has expired. p_user_id and p_service_key null: the worker itself. With p_read the stored credential is returned, with the data keys of its organization, when there is nothing to refresh. Returns claimed (refresh and settle), busy (another worker refreshes; ask again), failed (it has just failed, or the provider is paused for paused_seconds), current, or unknown.';
 grant execute on function claim_refresh(uuid,uuid,uuid,integer,boolean,text,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.claim_revocations(p_owner uuid, p_limit integer, p_types text[], p_wide_types text[], p_request_id text)
@@ -7727,7 +7737,7 @@ begin
   return jsonb_build_object('outcome', 'ended', 'ends', v_ends);
 end
 $function$;
-comment on function settle_refreshes(uuid,jsonb,uuid,text,uuid) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or whose grant was replaced by a separate one, are queued for revocation. May be repeated.';
+comment on function settle_refreshes(uuid,jsonb,uuid,text,uuid) is 'Settles up to 500 refreshes that p_owner has claimed, each by itself: [{id, generation, config}] for what was refreshed, [{id, generation, fault, retry_after?}] for what was not. Returns the outcome of each: settled, journalled (the config is kept and written later), backed_off, reconnect_required, released, changed, or gone. The fresh tokens of an integration that is gone, or whose grant was replaced by a separate one, are queued for revocation. May be repeated. data_key_deleted: the data key that sealed the config has been deleted, and the claim still holds.';
 grant execute on function settle_refreshes(uuid,jsonb,uuid,text,uuid) to service_role;
 
 CREATE OR REPLACE FUNCTION public.settle_revocation(p_id uuid, p_owner uuid, p_result text, p_request_id text)

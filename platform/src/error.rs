@@ -13,6 +13,8 @@ pub enum DatabaseFault {
     InvalidResponse,
     /// A credential could not be written.
     Save,
+    /// The data key that sealed what was to be written has been deleted since it was read: seal with the current one, and write again.
+    DataKeyDeleted,
 }
 
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub struct DatabaseError {
 
 /// The rotation's fence rejects a write of another key (docs/database.md). This deployment is not updated yet, so a later attempt succeeds.
 const FENCED: &str = "IK001";
+
+/// A write that a deleted data key sealed (docs/database.md).
+const DATA_KEY_DELETED: &str = "IK003";
 
 /// PostgREST's code of an error, or the SQLSTATE that it passes on.
 pub fn code(body: &str) -> String {
@@ -67,13 +72,15 @@ impl DatabaseError {
             FENCED => {
                 " (the key that sealed this was rotated out: deploy the worker with the new ENCRYPTION_KEY)"
             }
+            DATA_KEY_DELETED => " (the data key that sealed this has been deleted)",
             _ if status == 401 => " (is the key the project's?)",
             _ => "",
         };
-        let fault = if status >= 500 || code == FENCED {
-            DatabaseFault::Unavailable
-        } else {
-            DatabaseFault::InvalidResponse
+        let fault = match code.as_str() {
+            DATA_KEY_DELETED => DatabaseFault::DataKeyDeleted,
+            FENCED => DatabaseFault::Unavailable,
+            _ if status >= 500 => DatabaseFault::Unavailable,
+            _ => DatabaseFault::InvalidResponse,
         };
         Self {
             fault,
@@ -109,6 +116,8 @@ mod tests {
         );
         let fenced = DatabaseError::refused("complete_connection", 400, r#"{"code":"IK001"}"#);
         assert_eq!(fenced.fault, DatabaseFault::Unavailable);
+        let deleted = DatabaseError::refused("complete_connection", 400, r#"{"code":"IK003"}"#);
+        assert_eq!(deleted.fault, DatabaseFault::DataKeyDeleted);
         assert!(
             DatabaseError::refused("list", 500, "<html>")
                 .detail

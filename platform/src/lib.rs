@@ -10,6 +10,7 @@
 //! ```
 
 pub mod call;
+pub mod data_keys;
 pub mod error;
 pub mod http;
 pub mod json;

@@ -1,10 +1,10 @@
 //! Decrypts the config of a claimed row and extracts what a scan needs.
 
 use checks::Entry;
-use sealed::{Fault, KeyRing, RowContext, Secret, StoredConfig};
+use platform::data_keys::{DataKeys, Host};
+use sealed::{PlainConfig, RowContext, Secret, StoredConfig};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use uuid::Uuid;
 
 pub struct Account {
     /// The fields of the config that the entry's URLs name.
@@ -23,33 +23,41 @@ pub struct Unopened {
     pub lacks_key: bool,
 }
 
-/// Opens a config and extracts the token and the settings that the entry names. It is an error if there is no access token.
-pub fn open(
-    ring: &KeyRing,
+/// Opens a config and extracts the token and the settings that the entry names. It is an error if there is no access token. The outer error is
+/// the database's.
+pub async fn open<H: Host>(
+    host: &H,
+    data_keys: &DataKeys,
     entry: &Entry,
-    organization_id: Uuid,
-    integration_id: Uuid,
+    place: &RowContext,
     config: &str,
-) -> Result<Account, Unopened> {
-    let told = |fault: String| Unopened {
-        detail: format!("integrations {integration_id} {fault}"),
+) -> Result<Result<Account, Unopened>, H::Error> {
+    let integration_id = place.integration_id;
+    let told = |detail: String| Unopened {
+        detail: format!("integrations {integration_id} {detail}"),
         lacks_key: false,
     };
-    let stored: StoredConfig =
-        serde_json::from_str(config).map_err(|_| told("config: no JSON object".to_owned()))?;
-    let place = RowContext {
-        organization_id,
-        integration_id,
+    let Ok(stored) = serde_json::from_str::<StoredConfig>(config) else {
+        return Ok(Err(told("config: no JSON object".to_owned())));
     };
-    let plain = ring.open(&place, &stored).map_err(|error| Unopened {
-        lacks_key: error.class() == Fault::UnknownKey,
-        ..told(format!("{}: {error} ({})", error.pointer(), error.class()))
-    })?;
+    let opened = data_keys.open(host, place, &stored).await?;
+    let account = match opened {
+        Ok(plain) => {
+            account(entry, &plain).ok_or_else(|| told("/access_token: there is none".to_owned()))
+        }
+        Err(unopened) => Err(Unopened {
+            lacks_key: unopened.lacks_key,
+            ..told(unopened.detail)
+        }),
+    };
+    Ok(account)
+}
+
+fn account(entry: &Entry, plain: &PlainConfig) -> Option<Account> {
     let token = plain
         .get_str("access_token")
         // It is sent in a header. No other characters are in an issued token (RFC 6750, 2.1).
-        .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))
-        .ok_or_else(|| told("/access_token: there is none".to_owned()))?;
+        .filter(|token| !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()))?;
     let settings = entry.settings.iter().filter_map(|name| {
         let value = match plain.get(name)? {
             Value::String(text) => text.clone(),
@@ -64,7 +72,7 @@ pub fn open(
             .map(str::to_owned)
             .collect()
     };
-    Ok(Account {
+    Some(Account {
         settings: settings.collect(),
         granted: plain.get_str("scope").map(scopes),
         token: Secret::from(token.to_owned()),
@@ -74,37 +82,95 @@ pub fn open(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sealed::{Key, PlainConfig};
+    use platform::call::{self, Call};
+    use platform::error::DatabaseError;
+    use sealed::{DataKey, Key, KeyRing, OrganizationKeys, RandomError};
     use serde_json::json;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+    use uuid::Uuid;
 
-    const ORGANIZATION: Uuid = Uuid::from_u128(1);
-    const INTEGRATION: Uuid = Uuid::from_u128(2);
+    const PLACE: RowContext = RowContext {
+        organization_id: Uuid::from_u128(1),
+        integration_id: Uuid::from_u128(2),
+    };
 
-    fn ring() -> KeyRing {
-        KeyRing::new(Key::from_bytes([7; 32]), vec![]).unwrap()
+    /// A scanner, and the data key that the database answers with.
+    struct Scanner {
+        ring: KeyRing,
+        data_key: Value,
     }
 
-    fn sealed_config(config: Value) -> String {
-        let place = RowContext {
-            organization_id: ORGANIZATION,
-            integration_id: INTEGRATION,
-        };
-        let Value::Object(map) = config else { panic!() };
+    impl Host for Scanner {
+        type Error = DatabaseError;
+
+        fn ring(&self) -> &KeyRing {
+            &self.ring
+        }
+
+        fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+            counter()(bytes)
+        }
+
+        async fn call<C: Call>(&self, _: &C) -> Result<C::Outcome, DatabaseError> {
+            let answer = json!({"outcome": "found", "data_keys": [self.data_key]});
+            call::outcome::<C>(&answer.to_string())
+        }
+    }
+
+    fn counter() -> impl FnMut(&mut [u8]) -> Result<(), RandomError> {
         let mut next = 0;
-        let mut random = |bytes: &mut [u8]| {
+        move |bytes| {
             bytes.fill_with(|| {
                 next += 1;
                 next
             });
             Ok(())
-        };
-        let stored = ring().seal(&place, &PlainConfig::from_map(map), &mut random);
+        }
+    }
+
+    fn ring(byte: u8) -> KeyRing {
+        KeyRing::new(Key::from_bytes([byte; 32]), vec![]).unwrap()
+    }
+
+    fn data_key() -> DataKey {
+        DataKey::from_bytes([3; 32])
+    }
+
+    fn sealed_config(config: Value) -> String {
+        let Value::Object(map) = config else { panic!() };
+        let (ring, keys) = (ring(7), [data_key()]);
+        let keys = OrganizationKeys::new(&ring, &keys);
+        let stored = keys.seal(&PLACE, &PlainConfig::from_map(map), &mut counter());
         Value::Object(stored.unwrap()).to_string()
     }
 
+    fn opened_with(byte: u8, config: &str, integration_id: Uuid) -> Result<Account, Unopened> {
+        let wrapped = ring(7).wrap(PLACE.organization_id, &data_key(), &mut counter());
+        let wrapped = wrapped.unwrap();
+        let scanner = Scanner {
+            ring: ring(byte),
+            data_key: json!({
+                "organization_id": PLACE.organization_id,
+                "kid": wrapped.kid.to_string(),
+                "wrapping_kid": wrapped.wrapping_kid.to_string(),
+                "wrapped": wrapped.wrapped,
+            }),
+        };
+        let place = RowContext {
+            integration_id,
+            ..PLACE
+        };
+        let (entry, keys) = (checks::entry("supabase").unwrap(), DataKeys::default());
+        let opening = open(&scanner, &keys, entry, &place, config);
+        match pin!(opening).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(opened) => opened.unwrap(),
+            Poll::Pending => panic!("the database answers at once"),
+        }
+    }
+
     fn opened(config: &str, integration: Uuid) -> Result<Account, Unopened> {
-        let entry = checks::entry("supabase").unwrap();
-        open(&ring(), entry, ORGANIZATION, integration, config)
+        opened_with(7, config, integration)
     }
 
     #[test]
@@ -112,7 +178,7 @@ mod tests {
         let config = sealed_config(json!({
             "access_token": "planted-token", "refresh_token": "planted-refresh", "project_id": "abc", "project_name": "n", "scope": "a b,c"
         }));
-        let account = opened(&config, INTEGRATION).unwrap();
+        let account = opened(&config, PLACE.integration_id).unwrap();
         assert_eq!(account.token.expose(), "planted-token");
         assert_eq!(
             account.settings,
@@ -124,19 +190,25 @@ mod tests {
     #[test]
     fn what_does_not_open_is_named_and_not_shown() {
         let right = sealed_config(json!({"access_token": "planted-token", "project_id": "abc"}));
+        let own = PLACE.integration_id;
         for (config, integration, place) in [
             (right.as_str(), Uuid::from_u128(3), "/access_token"),
-            ("[\"planted\"]", INTEGRATION, "config"),
-            ("planted", INTEGRATION, "config"),
+            ("[\"planted\"]", own, "config"),
+            ("planted", own, "config"),
             (
                 &sealed_config(json!({"project_id": "planted"})),
-                INTEGRATION,
+                own,
                 "/access_token",
             ),
             (
                 &sealed_config(json!({"access_token": "planted\nx: y"})),
-                INTEGRATION,
+                own,
                 "/access_token",
+            ),
+            (
+                &right.replace(&data_key().kid().to_string(), "0123456789abcdef"),
+                own,
+                "/_enc",
             ),
         ] {
             let Unopened {
@@ -154,10 +226,15 @@ mod tests {
 
     #[test]
     fn a_key_that_the_scanner_lacks_is_not_the_rows_fault() {
-        let config = sealed_config(json!({"access_token": "planted-token", "project_id": "abc"}));
-        let other = KeyRing::new(Key::from_bytes([8; 32]), vec![]).unwrap();
-        let entry = checks::entry("supabase").unwrap();
-        let unopened = open(&other, entry, ORGANIZATION, INTEGRATION, &config);
-        assert!(unopened.err().unwrap().lacks_key);
+        let plain = json!({"access_token": "planted-token", "project_id": "abc"});
+        let of_data_key = sealed_config(plain.clone());
+        let Value::Object(map) = plain else { panic!() };
+        let of_ring = ring(7).seal(&PLACE, &PlainConfig::from_map(map), &mut counter());
+        let of_ring = Value::Object(of_ring.unwrap()).to_string();
+        for config in [of_data_key, of_ring] {
+            assert!(opened(&config, PLACE.integration_id).is_ok());
+            let unopened = opened_with(8, &config, PLACE.integration_id);
+            assert!(unopened.err().unwrap().lacks_key);
+        }
     }
 }

@@ -4,6 +4,7 @@
 use futures_util::future::{Either, select};
 use futures_util::{AsyncReadExt, pin_mut};
 use platform::http::{HttpRequest, HttpResponse, SendError};
+use sealed::RandomError;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
@@ -160,20 +161,21 @@ pub async fn sleep(milliseconds: u32) {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the scanner's edge")]
-fn random<const N: usize>() -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(bytes)
+pub fn random(bytes: &mut [u8]) -> Result<(), RandomError> {
+    getrandom::fill(bytes).map_err(|_| RandomError)
 }
 
 /// Version 4 (RFC 9562).
 pub fn random_uuid() -> Option<Uuid> {
-    Some(uuid::Builder::from_random_bytes(random()?).into_uuid())
+    let mut bytes = [0; 16];
+    random(&mut bytes).ok()?;
+    Some(uuid::Builder::from_random_bytes(bytes).into_uuid())
 }
 
 /// 64 random bits. If the random source fails, the id is zero: it proves nothing, and the work continues.
 pub fn request_id() -> String {
-    let bytes: [u8; 8] = random().unwrap_or_default();
+    let mut bytes = [0; 8];
+    let _ = random(&mut bytes);
     bytes.iter().fold(String::new(), |mut id, byte| {
         let _ = write!(id, "{byte:02x}");
         id

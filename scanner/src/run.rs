@@ -13,8 +13,10 @@ use crate::weight::is_too_heavy;
 use checks::{Answer, Entry, Method, Request};
 use chrono::{DateTime, SecondsFormat};
 use platform::call::{self, Call};
+use platform::data_keys::{DataKeys, Host};
 use platform::error::{DatabaseError, DatabaseFault};
 use platform::http::SendError;
+use sealed::{KeyRing, RandomError, RowContext};
 use uuid::Uuid;
 
 /// A token that expires within so many seconds is not used, because a slice must end before it does.
@@ -34,6 +36,23 @@ pub struct Task {
     /// In events and the log.
     pub request_id: String,
     pub owner: Uuid,
+    pub data_keys: DataKeys,
+}
+
+impl Host for Task {
+    type Error = DatabaseError;
+
+    fn ring(&self) -> &KeyRing {
+        &self.settings.ring
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+        host::random(bytes)
+    }
+
+    async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome, DatabaseError> {
+        Task::call(self, call).await
+    }
 }
 
 /// This scanner has lost the run: it has ended, or another scanner has it, or it can be claimed again.
@@ -149,9 +168,13 @@ impl Claimed<'_> {
             integration_id,
             ..
         } = self.claim;
-        let ring = &self.task.settings.ring;
-        let opened = credential::open(ring, self.entry, organization_id, integration_id, config);
-        match opened {
+        let place = RowContext {
+            organization_id,
+            integration_id,
+        };
+        let (task, keys) = (self.task, &self.task.data_keys);
+        let opened = credential::open(task, keys, self.entry, &place, config).await;
+        match self.logged(opened)? {
             Ok(account) => Ok(account),
             Err(unopened) if unopened.lacks_key => {
                 let detail = format!("not scanned yet, the key is missing: {}", unopened.detail);
@@ -295,7 +318,11 @@ impl Claimed<'_> {
     }
 
     async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome, Over> {
-        self.task.call(call).await.map_err(|error| {
+        self.logged(self.task.call(call).await)
+    }
+
+    fn logged<T>(&self, answer: Result<T, DatabaseError>) -> Result<T, Over> {
+        answer.map_err(|error| {
             let detail = format!("assessments {}: {}", self.claim.id, error.detail);
             log::failure(&self.task.request_id, &detail);
             Over

@@ -7,6 +7,7 @@ use crate::run::{self, Ended, Task};
 use crate::settings::Settings;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use platform::data_keys::DataKeys;
 use platform::settings::SettingError;
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -40,6 +41,7 @@ pub async fn run(settings: &'static Result<Settings, SettingError>, queue: Optio
         settings,
         request_id,
         owner,
+        data_keys: DataKeys::default(),
     };
     if work(&task).await {
         let outcome = match queue {
@@ -114,7 +116,12 @@ async fn claim(task: &Task, limit: usize) -> Option<Vec<Claim>> {
         p_request_id: &task.request_id,
     };
     match task.call(&call).await {
-        Ok(Claiming::Claimed { claims }) => Some(claims),
+        Ok(Claiming::Claimed { claims }) => {
+            let organizations: Vec<_> = claims.iter().map(|claim| claim.organization_id).collect();
+            // If this fails, each run tries it, and fails alone.
+            let _ = task.data_keys.load(task, &organizations).await;
+            Some(claims)
+        }
         Err(error) => {
             log::failure(&task.request_id, &error.detail);
             None

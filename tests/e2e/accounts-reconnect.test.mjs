@@ -47,7 +47,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
       [renewed.id, renewed.name, renewed.status, renewed.external_account_id],
       [row.id, "Production", "active", row.external_account_id],
     );
-    assert.equal(opened(fixture.info, renewed).access_token, fixture.grant(callback).access_token);
+    assert.equal((await opened(fixture.info, renewed)).access_token, fixture.grant(callback).access_token);
     assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), true);
     const { events } = (await browser.get(`${of(row.id)}/events`)).expect(200).json;
     assert.deepEqual(events.map(({ action, reason }) => [action, reason]), [
@@ -66,7 +66,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
       assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), false);
       assert.ok(!refused.all.includes(projectsOf(wrong)[0].ref), "whose account it was is not said");
     }
-    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, rows[0])), true, "the old grant stands");
+    assert.equal(await isAlive(fixture.worker.info, await opened(fixture.info, rows[0])), true, "the old grant stands");
   });
 
   it("reconnecting with another account shows the browser a page that says so", async () => {
@@ -90,7 +90,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     const [row, ...others] = await rowsOf(browser);
     assert.deepEqual(others, []);
     assert.deepEqual([row.external_account_id, row.name], [second.ref, second.name]);
-    assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
+    assert.equal((await opened(fixture.info, row)).access_token, fixture.grant(callback).access_token);
     const parked = await fixture.sql`select id from public.pending_connections where user_id = ${browser.user.id}`;
     assert.equal(parked.length, 0);
   });
@@ -107,7 +107,7 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     (await browser.get(callback)).expect(303);
     const [row, ...others] = await rowsOf(browser);
     assert.deepEqual([others, row.id, row.external_account_id, row.name], [[], id, ref, login]);
-    assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
+    assert.equal((await opened(fixture.info, row)).access_token, fixture.grant(callback).access_token);
   });
 
   it("reconnecting does not go to the provider for a row that names no account, or one that another row has", async () => {

@@ -79,7 +79,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
       const id = await browser.connect(login, { integration_type: type });
       const [row] = await integrationsOf(sql, browser.user.id);
       await sql`delete from public.integrations where id = ${id}`;
-      const { access_token, refresh_token, ...rest } = opened(info, row);
+      const { access_token, refresh_token, ...rest } = await opened(info, row);
       const metadata = Object.fromEntries(token_response_metadata.map((name) => [name, rest[name]]));
       const importer = await programOf(browser, "connections:import");
       const send = (body) => importer.post("/api/integrations/import", { organization_id: browser.user.id, integration_type: type, ...body });
@@ -92,7 +92,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
         const { json } = (await send(alone)).expect(201);
         assert.deepEqual([json.account_id, json.refreshable], [account.id, true]);
         const [stored] = await integrationsOf(sql, browser.user.id);
-        const config = opened(info, stored);
+        const config = await opened(info, stored);
         assert.equal(config.access_token, provider.given.at(-1).access_token);
         assert.notEqual(config.access_token, access_token);
         assert.equal(config.refresh_token, refresh_token);
@@ -108,7 +108,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
         const { json } = (await send({ config: { access_token, refresh_token, ...rest } })).expect(201);
         assert.deepEqual([json.account_id, json.refreshable], [account.id, refresh === "rotating"]);
         const [stored] = await integrationsOf(sql, browser.user.id);
-        assert.deepEqual(opened(info, stored), opened(info, row));
+        assert.deepEqual(await opened(info, stored), await opened(info, row));
         assert.equal(provider.given.length, given, "no refresh token was redeemed");
       }
       assert.equal(await provider.isAlive(), true, "nothing was revoked");
@@ -132,7 +132,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
       assert.equal(row?.id, id);
       assert.deepEqual(others, []);
       assert.deepEqual([row.integration_type, row.external_account_id, row.name], [type, account.id, account.name]);
-      const { expires_at, ...config } = opened(info, row);
+      const { expires_at, ...config } = await opened(info, row);
       const { access_token, refresh_token } = provider.given.at(-1);
       assert.deepEqual(config, {
         access_token,
@@ -154,7 +154,7 @@ describe("the catalogue", { concurrency: 4 }, () => {
       if (refresh === "none") refreshed.expect(409, "not_refreshable");
       else {
         refreshed.expect(200);
-        const fresh = opened(info, (await rows())[0]);
+        const fresh = await opened(info, (await rows())[0]);
         assert.notEqual(fresh.access_token, access_token);
         assert.equal(fresh.access_token, provider.given.at(-1).access_token);
         assert.equal(fresh.refresh_token === refresh_token, refresh === "reusable", "whether the refresh token stays");

@@ -56,7 +56,7 @@ describe("a connect session", { concurrency: true }, () => {
     assert.deepEqual((await backend.show(session.id)).expect(200).json, done);
     const row = await rowOf(fixture, integration.id);
     assert.equal(row.external_user_id, session.user);
-    assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
+    assert.equal((await opened(fixture.info, row)).access_token, fixture.grant(callback).access_token);
     assert.deepEqual((await pendings(session)).length, 0);
 
     const credential = await backend.send("POST", `/api/integrations/${integration.id}/credential`, { form: "plain" });

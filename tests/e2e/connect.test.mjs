@@ -47,7 +47,7 @@ describe("connect", { concurrency: true }, () => {
     );
     assertSealed(row.config, project);
 
-    const grant = opened(info, row);
+    const grant = await opened(info, row);
     assert.equal(await takesAccessToken(info, grant.access_token), true);
 
     const list = (await browser.get("/api/integrations")).expect(200);
@@ -95,7 +95,7 @@ describe("connect", { concurrency: true }, () => {
       { id, created_at, name, status, scan_schedule },
       { id: first, created_at: before.created_at, name: login, status: "active", scan_schedule: "daily" },
     );
-    const [old, renewed] = [opened(info, before), opened(info, rows[0])];
+    const [old, renewed] = [await opened(info, before), await opened(info, rows[0])];
     assert.notEqual(renewed.access_token, old.access_token);
     assert.notEqual(renewed.refresh_token, old.refresh_token);
     assert.equal(await isAlive(worker.info, renewed), true);
@@ -119,7 +119,7 @@ describe("connect", { concurrency: true }, () => {
     const id = await member.connect(login, { organization_id });
     const [row] = await integrationsOf(sql, organization_id);
     assert.equal(row.id, id);
-    assert.equal(await takesAccessToken(info, opened(info, row).access_token), true);
+    assert.equal(await takesAccessToken(info, (await opened(info, row)).access_token), true);
     assert.deepEqual((await member.get("/api/integrations")).json, { integrations: [], count: 0 });
     for (const visitor of [member, colleague]) {
       const { integrations, count } = (await visitor.get(path)).expect(200).json;
@@ -191,16 +191,16 @@ describe("connect", { concurrency: true }, () => {
 
     const direct = (await browser.get(await browser.consent(`cookies-${randomUUID()}`))).expect(303);
     const [row] = await integrationsOf(sql, browser.user.id);
-    assertLegacyCookies(direct, row);
+    await assertLegacyCookies(direct, row);
 
     const { location } = (await browser.get(await browser.consent(`two-${randomUUID()}`))).expect(303);
     const choice = `/api/connections/${new URL(location, own.url).searchParams.get("choose")}`;
     const [account] = (await browser.get(choice)).expect(200).json.accounts;
     const chosen = (await browser.post(choice, { account_id: account.id })).expect(200);
-    assertLegacyCookies(chosen, (await integrationsOf(sql, browser.user.id))[1]);
+    await assertLegacyCookies(chosen, (await integrationsOf(sql, browser.user.id))[1]);
   });
 
-  function assertLegacyCookies(answer, row) {
+  async function assertLegacyCookies(answer, row) {
     const lines = answer.headers.getSetCookie().filter((line) => line.startsWith("__Host-supabase-"));
     assert.deepEqual(lines.map((line) => line.split("=")[0]).sort(), [...LEGACY_COOKIES].sort());
     for (const line of lines) assert.match(line, /; Path=\/; Max-Age=3600; Secure; HttpOnly; SameSite=Lax$/);
@@ -211,9 +211,9 @@ describe("connect", { concurrency: true }, () => {
     const { organization_id, id, config } = row;
     assert.equal(place, `${organization_id}.${id}`);
     assert.deepEqual({ access_token, refresh_token, kid }, { access_token: config.access_token, refresh_token: config.refresh_token, kid: config._enc.kid });
-    const fromCookies = { organization_id, id, config: { access_token, refresh_token, _enc: { v: 2, kid } } };
-    const { access_token: token, refresh_token: refresh } = opened(info, fromCookies);
-    assert.deepEqual({ token, refresh }, { token: opened(info, row).access_token, refresh: opened(info, row).refresh_token });
+    const fromCookies = { organization_id, id, config: { access_token, refresh_token, _enc: { v: 3, kid } } };
+    const { access_token: token, refresh_token: refresh } = await opened(info, fromCookies);
+    assert.deepEqual({ token, refresh }, { token: (await opened(info, row)).access_token, refresh: (await opened(info, row)).refresh_token });
     assert.ok(!answer.all.includes(token) && !answer.all.includes(refresh), "no credential may stand in the clear");
   }
 });

@@ -70,7 +70,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
       const ofTokens = () => (auth === "client_credentials" ? ["access_token", "expires_at"] : []);
       const holds = async (wanted) => {
         const [now] = await rows();
-        const config = opened(info, now);
+        const config = await opened(info, now);
         for (const { name, secret } of fields) if (secret) assert.match(now.config[name], SEALED);
         for (const name of ofTokens()) assert.ok(config[name], name);
         if (config.access_token) assert.equal(config.access_token, provider.given.findLast((given) => given.account === wanted).access_token);
@@ -91,7 +91,7 @@ describe("the catalogue of credentials", { concurrency: 4 }, () => {
       (await send({ credential: refused })).expect(422, "credentials_refused");
       (await send({ account_id: "another" })).expect(409, "account_mismatch");
       (await send()).expect(409, "already_connected");
-      const { json: imported } = (await send({ credential: undefined, config: opened(info, row), account_id: account.id, replace: true })).expect(200);
+      const { json: imported } = (await send({ credential: undefined, config: await opened(info, row), account_id: account.id, replace: true })).expect(200);
       assert.deepEqual([imported.id, imported.refreshable], [row.id, auth === "client_credentials"]);
       await holds(account);
 

@@ -290,7 +290,7 @@ describe("connecting with credentials", { concurrency: true }, () => {
     assert.deepEqual(answers.map(({ status }) => status).sort(), [...Array(9).fill(200), 201]);
     const [row, ...others] = await rows(browser);
     assert.deepEqual(others, []);
-    assert.equal(opened(fixture.info, row).api_key, account.fields.api_key);
+    assert.equal((await opened(fixture.info, row)).api_key, account.fields.api_key);
   });
 
   it("rejects credentials that arrive after newer ones of the same account", async () => {

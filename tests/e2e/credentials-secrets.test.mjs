@@ -34,7 +34,7 @@ describe("planted credentials", () => {
       const { id } = heard(await connect(account.fields)).expect(201).json;
       const put = (given) => browser.put(`${PATH}/${id}/credentials`, { fields: given });
       const [row] = (await integrationsOf(fixture.sql, browser.user.id)).filter((one) => one.id === id);
-      if (row.config.access_token) canaries.add({ [`${type} token`]: opened(fixture.info, row).access_token });
+      if (row.config.access_token) canaries.add({ [`${type} token`]: (await opened(fixture.info, row)).access_token });
       heard(await put(fresh.fields)).expect(200);
       heard(await put(other.fields)).expect(409);
       heard(await browser.post(`${PATH}/${id}/refresh`, {}));

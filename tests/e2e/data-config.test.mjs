@@ -86,7 +86,7 @@ describe("a config", { concurrency: true }, () => {
     assert.deepEqual(Object.keys(config).sort(), ["_enc", "access_token", "expires_at", "refresh_token"]);
     assert.match(config.access_token, SEALED);
     assert.match(config.refresh_token, SEALED);
-    const plain = opened(info, { organization_id: browser.user.id, id, config });
+    const plain = await opened(info, { organization_id: browser.user.id, id, config });
     assert.ok(plain.access_token && plain.refresh_token, "it opens in its place");
 
     const transactions = await sql`select verifier from public.oauth_transactions where user_id = ${browser.user.id}`;

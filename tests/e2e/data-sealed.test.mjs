@@ -26,7 +26,7 @@ describe("sealed rows", { concurrency: true }, () => {
     const browser = await BrowserSession.signedUp(worker);
     await browser.connect(`sealed-${randomUUID()}`);
     const [row] = await integrationsOf(sql, browser.user.id);
-    return { browser, row, plain: opened(info, row) };
+    return { browser, row, plain: await opened(info, row) };
   }
 
   /**

@@ -176,8 +176,8 @@ describe("planted secrets", () => {
 
     // A row that does not open, disconnected while the provider fails; then the others.
     const rows = await integrationsOf(sql, user.id);
-    for (const row of rows) for (const [name, value] of Object.entries(opened(info, row)).filter(([name]) => name.endsWith("_token"))) canaries.add({ [name]: value });
-    await sql`update public.integrations set config = jsonb_set(config, '{access_token}', to_jsonb(${opened(info, rows[0]).access_token}::text)) where id = ${rows[0].id}`;
+    for (const row of rows) for (const [name, value] of Object.entries(await opened(info, row)).filter(([name]) => name.endsWith("_token"))) canaries.add({ [name]: value });
+    await sql`update public.integrations set config = jsonb_set(config, '{access_token}', to_jsonb(${(await opened(info, rows[0])).access_token}::text)) where id = ${rows[0].id}`;
     server.fault(REVOKE, echo(500));
     for (const row of rows) (await visitor.delete(`/api/integrations/${row.id}`)).expect(200);
     (await visitor.delete("/api/session")).expect(200);
@@ -229,7 +229,7 @@ describe("planted secrets", () => {
     const visitor = await BrowserSession.signedUp(worker);
     await visitor.connect(`keytool-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);
-    const plain = opened(info, row);
+    const plain = await opened(info, row);
     canaries.add({ access_token: plain.access_token, refresh_token: plain.refresh_token });
     const place = ["--organization", row.organization_id, "--integration", row.id];
     const config = JSON.stringify(row.config);

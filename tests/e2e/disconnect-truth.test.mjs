@@ -34,9 +34,9 @@ describe("disconnecting", { concurrency: true }, () => {
     return places;
   }
   /** What a credential may be recognised by: itself, its sealed values whole, and their ciphertexts. */
-  const tracesOf = (row) => {
+  const tracesOf = async (row) => {
     const sealed = [row.config.access_token, row.config.refresh_token];
-    const { access_token, refresh_token } = opened(fixture.info, row);
+    const { access_token, refresh_token } = await opened(fixture.info, row);
     return [access_token, refresh_token, ...sealed, ...sealed.map((value) => value.split(".")[2])];
   };
   const onlyRow = async ({ user }) => {
@@ -64,17 +64,17 @@ describe("disconnecting", { concurrency: true }, () => {
     const refreshed = await onlyRow(browser);
     const abandoned = await waiting();
 
-    const states = [first.grant, created, reconnected, refreshed].map(tracesOf);
+    const states = await Promise.all([first.grant, created, reconnected, refreshed].map(tracesOf));
     assert.equal(new Set(states.flat()).size, states.flat().length - 2, "each state has texts of its own, the first choice's tokens apart");
     assert.deepEqual(await foundIn(states.flat()), ["public.integrations.config"], "as long as it stands it is found, and there alone");
-    assert.deepEqual(await foundIn(tracesOf(abandoned.grant)), ["public.pending_connections.config"]);
+    assert.deepEqual(await foundIn(await tracesOf(abandoned.grant)), ["public.pending_connections.config"]);
 
     (await browser.delete(abandoned.path)).expect(200);
     const deleted = (await browser.delete(of(id))).expect(200);
     // Nobody documents what a second grant does to the first at Supabase, so nobody knows of the first one.
     assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: "unknown" });
-    assert.deepEqual(await foundIn([...states, tracesOf(abandoned.grant)].flat()), []);
-    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, refreshed)), false);
+    assert.deepEqual(await foundIn([...states, await tracesOf(abandoned.grant)].flat()), []);
+    assert.equal(await isAlive(fixture.worker.info, await opened(fixture.info, refreshed)), false);
   });
 
   it("disconnecting says false if the provider fails, is not asked, or the credential does not open; the row goes, and what may be revoked later stays queued", async () => {
@@ -95,13 +95,13 @@ describe("disconnecting", { concurrency: true }, () => {
         const browser = await BrowserSession.signedIn(fixture.worker);
         await browser.connect(`false-${randomUUID()}`);
         const row = await onlyRow(browser);
-        await spoil(row, opened(fixture.info, row));
+        await spoil(row, await opened(fixture.info, row));
         const deleted = (await browser.delete(of(row.id))).expect(200);
         assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: false }, way);
         assert.ok(!deleted.all.includes("planted"));
         assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), [], way);
         const isOver = way.startsWith("a config");
-        assert.deepEqual(await foundIn(tracesOf(row)), isOver ? [] : ["private.pending_revocations.config"], way);
+        assert.deepEqual(await foundIn(await tracesOf(row)), isOver ? [] : ["private.pending_revocations.config"], way);
         const { events } = (await browser.get(`${of(row.id)}/events`)).expect(200).json;
         const ended = events.filter(({ action }) => ["disconnected", "revoked"].includes(action));
         assert.deepEqual(
@@ -120,7 +120,7 @@ describe("disconnecting", { concurrency: true }, () => {
     await fixture.sql`update public.integrations set integration_type = ${WITHOUT_REVOCATION} where id = ${id}`;
     const deleted = (await browser.delete(of(id))).expect(200);
     assert.deepEqual(deleted.json, { success: true, message: MESSAGE, revoked: "unsupported" });
-    assert.deepEqual(await foundIn(tracesOf(row)), []);
+    assert.deepEqual(await foundIn(await tracesOf(row)), []);
     const { events } = (await browser.get(`${of(id)}/events`)).expect(200).json;
     assert.deepEqual([events[0].action, events[0].outcome], ["revoked", "unsupported"]);
   });
@@ -128,7 +128,7 @@ describe("disconnecting", { concurrency: true }, () => {
   it("the tokens of a refresh that returns after the deletion are queued for revocation", async () => {
     const browser = await BrowserSession.signedIn(fixture.worker);
     const id = await browser.connect(`between-${randomUUID()}`);
-    const before = opened(fixture.info, await onlyRow(browser));
+    const before = await opened(fixture.info, await onlyRow(browser));
     const wait = held();
     const fresh = {};
     const redemption = ({ path, body }) => path === "/v1/oauth/token" && body.includes(before.refresh_token);
@@ -145,7 +145,7 @@ describe("disconnecting", { concurrency: true }, () => {
     const [row] = await fixture.sql`
       select organization_id, sealed_for as id, config from private.pending_revocations where sealed_for = ${id} and reason = 'late'`;
     // The deletion revoked the grant, so the provider may have refused the redemption: then there is nothing to revoke.
-    if (fresh.access_token) assert.equal(opened(fixture.info, row).access_token, fresh.access_token);
+    if (fresh.access_token) assert.equal((await opened(fixture.info, row)).access_token, fresh.access_token);
     else assert.equal(row, undefined);
   });
 
@@ -159,8 +159,8 @@ describe("disconnecting", { concurrency: true }, () => {
     await fixture.sql`update public.integrations set config = ${fixture.sql.json(row.config)} where id = ${id}`;
     await fixture.sql`insert into public.credential_leases (integration_id, journal) values (${id}, ${fixture.sql.json(newer.config)})`;
     assert.equal((await browser.delete(of(id))).expect(200).json.revoked, "unknown");
-    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, newer)), false);
-    assert.deepEqual(await foundIn([...tracesOf(row), ...tracesOf(newer)]), []);
+    assert.equal(await isAlive(fixture.worker.info, await opened(fixture.info, newer)), false);
+    assert.deepEqual(await foundIn([...(await tracesOf(row)), ...(await tracesOf(newer))]), []);
   });
 
   it("of twenty disconnections at once one says that it did it, and the others that there is nothing", async () => {

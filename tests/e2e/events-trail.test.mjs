@@ -48,7 +48,7 @@ describe("the trail", { concurrency: true }, () => {
     const [revoked, deleted, openedFor, ...others] = events.map(({ request_id }) => request_id);
     assert.deepEqual([deleted, revoked], [openedFor, openedFor], "one request opened, deleted and revoked");
     assert.equal(new Set([deleted, ...others]).size, 5, "each other request has its own id");
-    const { access_token, refresh_token } = opened(fixture.info, row);
+    const { access_token, refresh_token } = await opened(fixture.info, row);
     for (const secret of [access_token, refresh_token, row.config.access_token, row.config.refresh_token]) {
       assert.ok(!answered.text.includes(secret), answered.text);
     }
@@ -137,7 +137,8 @@ describe("the trail", { concurrency: true }, () => {
     const login = `closed-${randomUUID()}`;
     const id = await browser.connect(login);
     const [row] = await integrationsOf(fixture.sql, browser.user.id);
-    const revocations = () => fixture.server.count(({ path, body }) => path.includes("revoke") && body.includes(opened(fixture.info, row).refresh_token));
+    const { refresh_token } = await opened(fixture.info, row);
+    const revocations = () => fixture.server.count(({ path, body }) => path.includes("revoke") && body.includes(refresh_token));
     const broken = `broken_${randomUUID().replaceAll("-", "")}`;
     await fixture.sql.unsafe(`alter table public.credential_events add constraint ${broken} check (integration_id <> '${id}') not valid`);
     try {
@@ -147,7 +148,7 @@ describe("the trail", { concurrency: true }, () => {
     } finally {
       await fixture.sql.unsafe(`alter table public.credential_events drop constraint ${broken}`);
     }
-    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, row)), true);
+    assert.equal(await isAlive(fixture.worker.info, await opened(fixture.info, row)), true);
     assert.deepEqual(told(await read(browser, id)), ["connected succeeded "]);
   });
 

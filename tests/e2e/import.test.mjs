@@ -64,7 +64,7 @@ describe("an import", { concurrency: true }, () => {
     });
     const row = await rowOf(fixture, id);
     assert.deepEqual([row.external_account_id, row.external_user_id, row.status], [account, "customer 5", "active"]);
-    const config = opened(fixture.info, row);
+    const config = await opened(fixture.info, row);
     assert.deepEqual([config.access_token, config.refresh_token, config.project_id], [credential.access_token, credential.refresh_token, account]);
     const [event] = await fixture.sql`select * from public.credential_events where integration_id = ${id}`;
     assert.deepEqual(
@@ -153,7 +153,7 @@ describe("an import", { concurrency: true }, () => {
       assert.deepEqual(await run("rows", "--from", "rows"), { status: 0, lines: ["imported 1; replaced 0; 0 were connected already; 0 failed"] });
       const [row] = await rows(organization_id);
       assert.notEqual(row.id, id);
-      assert.equal(opened(fixture.info, row).refresh_token, sealed.tokens.refresh_token);
+      assert.equal((await opened(fixture.info, row)).refresh_token, sealed.tokens.refresh_token);
     } finally {
       await rm(folder, { recursive: true });
     }

@@ -63,7 +63,7 @@ describe("one bad request", () => {
     const stored = new Set();
     const found = [];
     for (const row of rows) {
-      const { access_token, refresh_token } = opened(fixture.info, row);
+      const { access_token, refresh_token } = await opened(fixture.info, row);
       stored.add(refresh_token);
       if (row.status !== "active") found.push(`${row.id} is ${row.status} (${row.status_reason})`);
       else if (!(await takesAccessToken(fixture.info, access_token))) found.push(`${row.id} has dead tokens`);

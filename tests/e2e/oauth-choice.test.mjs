@@ -41,7 +41,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.deepEqual(others, []);
     assert.deepEqual(chosen.json, { id: row.id, return_to: `/settings?tab=1&connected=${row.id}` });
     assert.deepEqual([row.name, row.external_account_id, row.status], [second.name, second.id, "active"]);
-    const { access_token, refresh_token, project_id, project_name } = opened(fixture.info, row);
+    const { access_token, refresh_token, project_id, project_name } = await opened(fixture.info, row);
     assert.deepEqual(
       { access_token, refresh_token, project_id, project_name },
       { access_token: grant.access_token, refresh_token: grant.refresh_token, project_id: second.id, project_name: second.name },
@@ -92,7 +92,7 @@ describe("a grant over several projects", { concurrency: true }, () => {
     assert.equal((await browser.post(again.path, { account_id: account.id })).expect(200).json.id, id);
     const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
     assert.deepEqual(others, []);
-    assert.equal(opened(fixture.info, row).access_token, again.grant.access_token);
+    assert.equal((await opened(fixture.info, row)).access_token, again.grant.access_token);
     assert.deepEqual((await eventsOf(fixture.sql, browser.user.id)).map(({ action }) => action), ["connected", "reconnected"]);
   });
 

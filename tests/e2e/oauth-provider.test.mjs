@@ -134,7 +134,7 @@ describe("a provider that misbehaves", { concurrency: true }, () => {
       (await browser.get(callback)).expect(303);
       const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
       assert.deepEqual(others, []);
-      assert.equal(await takesAccessToken(fixture.info, opened(fixture.info, row).access_token), true);
+      assert.equal(await takesAccessToken(fixture.info, (await opened(fixture.info, row)).access_token), true);
     });
   }
 

@@ -67,7 +67,7 @@ describe("the authorization request and its way back", { concurrency: true }, ()
     const state = searchParams.get("state");
     assert.equal(transaction.state_hash, createHash("sha256").update(state).digest("hex"));
     const { _enc, ...verifier } = transaction.verifier;
-    assert.equal(_enc.v, 2);
+    assert.equal(_enc.v, 3);
     for (const value of Object.values(verifier)) assert.match(value, SEALED);
     const text = JSON.stringify(transaction);
     const [, binding] = browser.jar.header(fixture.worker.url).match(/__Host-flow-[0-9a-f]{16}=([\w-]{43})/);

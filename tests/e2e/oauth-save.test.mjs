@@ -64,7 +64,7 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
       (await browser.get(callback)).expect(303);
       const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
       assert.deepEqual(others, []);
-      assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
+      assert.equal((await opened(fixture.info, row)).access_token, fixture.grant(callback).access_token);
       assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), true);
     });
   }
@@ -124,7 +124,7 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
     assert.deepEqual(others, []);
     assert.equal(row.status, "active");
-    assert.equal(opened(fixture.info, row).access_token, fixture.grant(callback).access_token);
+    assert.equal((await opened(fixture.info, row)).access_token, fixture.grant(callback).access_token);
     assert.equal(await isAlive(fixture.worker.info, fixture.grant(callback)), true);
   });
 
@@ -139,7 +139,7 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     const callback = await browser.consent(login);
     (await browser.get(callback)).expect(503, "save_failed");
     assert.deepEqual(await integrationsOf(fixture.sql, browser.user.id), [before]);
-    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, before)), true, "the grant in the row is another one");
+    assert.equal(await isAlive(fixture.worker.info, await opened(fixture.info, before)), true, "the grant in the row is another one");
 
     undo();
     assert.equal(await browser.connect(login), id);
@@ -156,7 +156,7 @@ describe("a grant that cannot be saved", { concurrency: true }, () => {
     const id = await browser.connect(login);
     const [row, ...others] = await integrationsOf(fixture.sql, browser.user.id);
     assert.deepEqual([row.id, others], [id, []]);
-    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, row)), true);
+    assert.equal(await isAlive(fixture.worker.info, await opened(fixture.info, row)), true);
   });
 
   // Threat model 9.

@@ -137,7 +137,7 @@ describe("what a provider says", () => {
     assert.equal(answer.status, 303, what);
     assert.equal(grant.isRevoked, false, what);
     assert.deepEqual([row.external_account_id, row.name], [expected.id, expected.name], what);
-    assert.equal(opened(info, row).access_token, access, what);
+    assert.equal((await opened(info, row)).access_token, access, what);
 
     const next = `access-${randomUUID()}`;
     const refreshed = tokens(random, next, refresh);
@@ -145,7 +145,7 @@ describe("what a provider says", () => {
     const { status } = await browser.post(`/api/integrations/${row.id}/refresh`, {});
     const [after] = await integrationsOf(sql, browser.user.id);
     const isGood = isReadable(refreshed);
-    assert.deepEqual([status, opened(info, after).access_token], isGood ? [200, next] : [502, access], `${refreshed.slice(0, 3000)}: ${status}`);
+    assert.deepEqual([status, (await opened(info, after)).access_token], isGood ? [200, next] : [502, access], `${refreshed.slice(0, 3000)}: ${status}`);
     return isGood ? "refreshed" : "connected";
   }
 

@@ -90,7 +90,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
       await assertForgotten(window, secrets);
       assert.ok(secrets.length > 0 && !addresses.some((url) => secrets.some((secret) => url.includes(secret) || url.includes(encodeURIComponent(secret)))));
       const [row] = await integrationsOf(fixture.sql, user.id);
-      for (const [name, value] of Object.entries(account.fields)) assert.equal(opened(fixture.info, row)[name], value, name);
+      for (const [name, value] of Object.entries(account.fields)) assert.equal((await opened(fixture.info, row))[name], value, name);
       assert.deepEqual(providers[type].errors, []);
       assert.deepEqual(errors(), []);
     }
@@ -107,7 +107,8 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await page.getByRole("status").getByText("Billing was already connected. It now uses these credentials.").waitFor();
     assert.deepEqual(await namesIn(page), ["Billing"]);
     const rows = await integrationsOf(fixture.sql, user.id);
-    assert.deepEqual(rows.map((row) => opened(fixture.info, row).api_key), [again.fields.api_key]);
+    const configs = await Promise.all(rows.map((row) => opened(fixture.info, row)));
+    assert.deepEqual(configs.map(({ api_key }) => api_key), [again.fields.api_key]);
   });
 
   it("the form shows a wrong value at its field and a rejection in the form, and can be corrected", async (t) => {
@@ -203,7 +204,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
     await page.locator("#trail li:first-child").getByText("Reconnected", { exact: true }).waitFor();
     await assertForgotten(window, [...secretsOf(other, "auth0"), ...secretsOf(fresh, "auth0")]);
     const [{ config }] = await integrationsOf(fixture.sql, window.user.id);
-    assert.equal(opened(fixture.info, { ...row, config }).client_secret, fresh.fields.client_secret);
+    assert.equal((await opened(fixture.info, { ...row, config })).client_secret, fresh.fields.client_secret);
     assert.deepEqual(errors().filter((text) => !/status of 409/.test(text)), []);
   });
 

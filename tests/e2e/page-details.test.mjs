@@ -78,7 +78,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     await newest(page, "Access refreshed");
 
     const [{ config }] = await integrationsOf(fixture.sql, user.id);
-    await withdraw(fixture.worker.info, opened(fixture.info, { ...row, config }));
+    await withdraw(fixture.worker.info, await opened(fixture.info, { ...row, config }));
     await expireBackoff(fixture, row.id);
     await renew.click();
     await page.getByRole("status").getByText("The provider did not refresh the access. Reconnect the integration.").waitFor();

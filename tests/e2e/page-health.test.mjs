@@ -36,7 +36,7 @@ describe("an integration's health on the page", { concurrency: 2 }, () => {
     await newest(page, "Checked: the access works");
     await page.locator("#trail").getByText("Credentials opened to check the access").waitFor();
 
-    const restore = provider.fault(questionOf(opened(fixture.info, row).access_token), answer(500, { error: "planted" }));
+    const restore = provider.fault(questionOf((await opened(fixture.info, row)).access_token), answer(500, { error: "planted" }));
     await expireCheck(fixture, row.id);
     await check.click();
     await page.getByRole("status").getByText("Checked. The provider reported an error of its own.").waitFor();

@@ -80,7 +80,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     const shown = await secret.getByLabel("Secret").inputValue();
     const [row] = await rowsOf(user.id);
     assert.deepEqual([row.url, row.events], [ADDRESS, ["connection.reconnect_required", "connection.deleted"]]);
-    assert.equal(opened(fixture.info, row).secret, shown);
+    assert.equal((await opened(fixture.info, row)).secret, shown);
     new Webhook(shown);
     await secret.getByRole("button", { name: "Copy" }).click();
     await secret.getByRole("status").getByText("Copied.").waitFor();
@@ -223,13 +223,13 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
     await ask.getByText("For 24 hours, events are signed with both secrets").waitFor();
     await page.keyboard.press("Escape");
     await ask.waitFor({ state: "hidden" });
-    assert.equal(opened(fixture.info, (await rowsOf(user.id))[0]).secret, first, "nothing has changed");
+    assert.equal((await opened(fixture.info, (await rowsOf(user.id))[0])).secret, first, "nothing has changed");
     await page.getByRole("button", { name: "New secret…" }).click();
     await ask.getByRole("button", { name: "Create secret" }).click();
     await secret.getByText(/The previous secret also signs until .+; switch to this one before then\./).waitFor();
     const second = await secret.getByLabel("Secret").inputValue();
     assert.notEqual(second, first);
-    assert.deepEqual(opened(fixture.info, (await rowsOf(user.id))[0]), { secret: second, previous_secret: first });
+    assert.deepEqual(await opened(fixture.info, (await rowsOf(user.id))[0]), { secret: second, previous_secret: first });
     await page.keyboard.press("Escape");
     await page.locator("#secret-text").waitFor({ state: "hidden" });
     await page.waitForFunction(() => document.activeElement.id === "webhook-secret");

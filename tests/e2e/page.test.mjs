@@ -41,7 +41,7 @@ describe("the connect page", { concurrency: 2 }, () => {
 
     const [row] = await integrationsOf(sql, user.id);
     for (const field of ["access_token", "refresh_token"]) assert.match(row.config[field], SEALED, field);
-    const grant = opened(info, row);
+    const grant = await opened(info, row);
     const shown = page.locator(`tr[data-id="${row.id}"]`);
     await shown.getByText("Active").waitFor();
     await shown.getByText("just now").waitFor();
@@ -79,7 +79,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     await connectAt(page, `storage-${randomUUID()}`);
     await page.getByRole("status").getByText("is connected.").waitFor();
     const [row] = await integrationsOf(sql, user.id);
-    const { access_token, refresh_token } = opened(info, row);
+    const { access_token, refresh_token } = await opened(info, row);
     canaries.add({ access_token, refresh_token, sealed: row.config.access_token });
     const cookies = await context.cookies(worker.url);
     const sessions = cookies.filter(({ name }) => name.startsWith("__Host-"));
@@ -119,7 +119,7 @@ describe("the connect page", { concurrency: 2 }, () => {
     await connectAt(page, `two-${randomUUID()}`);
     await page.getByRole("heading", { name: "Choose a project" }).waitFor();
     const [waiting] = await sql`select id, organization_id, config from public.pending_connections where user_id = ${user.id}`;
-    const grant = opened(info, waiting);
+    const grant = await opened(info, waiting);
     await page.getByRole("button", { name: "Cancel", exact: true }).click();
     await page.getByRole("status").getByText("Nothing was connected. Supabase confirmed that access was revoked.").waitFor();
     assert.deepEqual(await integrationsOf(sql, user.id), []);

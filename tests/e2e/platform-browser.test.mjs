@@ -72,7 +72,7 @@ describe("the browser", { concurrency: true }, () => {
         const rows = await integrationsOf(sql, visitor.user.id);
         return rows.length && rows;
       });
-      assert.equal(await isAlive(worker.info, opened(info, row)), true, "the grant stands");
+      assert.equal(await isAlive(worker.info, await opened(info, row)), true, "the grant stands");
       const { integrations } = (await visitor.get("/api/integrations")).expect(200).json;
       assert.deepEqual(integrations.map(({ id }) => id), [row.id], "the user finds it");
     });
@@ -99,7 +99,7 @@ describe("the browser", { concurrency: true }, () => {
     const visitor = await BrowserSession.signedUp(worker);
     const id = await visitor.connect(`away-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);
-    const grant = opened(info, row);
+    const grant = await opened(info, row);
     const waiting = held();
     server.fault(({ path, body }) => path === "/v1/oauth/revoke" && body.includes(grant.refresh_token), waiting.behaviour);
     await leave(visitor, `/api/integrations/${id}`, waiting, { method: "DELETE" });

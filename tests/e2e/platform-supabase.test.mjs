@@ -129,7 +129,7 @@ describe("Supabase", { concurrency: true }, () => {
   async function connectAnew(browser) {
     const id = await browser.connect(`anew-${browser.user.id}`);
     const row = (await integrationsOf(sql, browser.user.id)).find((candidate) => candidate.id === id);
-    assert.equal(await takesAccessToken(info, opened(info, row).access_token), true, "the grant stands");
+    assert.equal(await takesAccessToken(info, (await opened(info, row)).access_token), true, "the grant stands");
   }
 
   async function assertNoRow({ user }) {
@@ -138,14 +138,14 @@ describe("Supabase", { concurrency: true }, () => {
 
   async function assertWholeOrAbsent({ user }) {
     for (const row of await integrationsOf(sql, user.id)) {
-      const { access_token, refresh_token } = opened(info, row);
+      const { access_token, refresh_token } = await opened(info, row);
       assert.ok(access_token && refresh_token && row.name && row.external_account_id, "a row is whole or absent");
     }
   }
 
   async function assertStands({ user }) {
     const [row] = await integrationsOf(sql, user.id);
-    assert.equal(await takesAccessToken(info, opened(info, row).access_token), true, "nothing is revoked");
+    assert.equal(await takesAccessToken(info, (await opened(info, row)).access_token), true, "nothing is revoked");
   }
 
   /** A new user with a token signed as Supabase Auth does: to sign so many up takes longer than all of their tests. */
@@ -191,7 +191,7 @@ describe("Supabase", { concurrency: true }, () => {
       (await browser.get(callback)).expect(303);
       const rows = await integrationsOf(sql, browser.user.id);
       assert.equal(rows.length, 1);
-      assert.equal(await takesAccessToken(info, opened(info, rows[0]).access_token), true);
+      assert.equal(await takesAccessToken(info, (await opened(info, rows[0])).access_token), true);
     }
   });
 

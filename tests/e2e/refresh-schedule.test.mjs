@@ -1,15 +1,15 @@
 // The schedule's refreshes: what ends soon, in batches, within the time that a run has. On a stack of its own: its run takes whatever is
-// due, and a fence keeps every writer out.
+// due, and a fence holds for every writer.
 import assert from "node:assert/strict";
 import { randomBytes, randomUUID } from "node:crypto";
-import { afterEach, before, beforeEach, describe, it } from "node:test";
+import { afterEach, before, describe, it } from "node:test";
 
 import { keyId } from "../format/format.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { registerClient } from "../support/clients.mjs";
-import { answer, late } from "../support/faults.mjs";
+import { answer, held, late } from "../support/faults.mjs";
 import { takesAccessToken } from "../support/grants.mjs";
-import { opened } from "../support/integrations.mjs";
+import { dataKeysOf, opened } from "../support/integrations.mjs";
 import { insertRows, ownStackFixture } from "../support/own-stack.mjs";
 import {
   assertAlive, connection, dueLeft, expireBackoff, leaseOf, redemptionOf, refresh, refreshesOf, rowOf, setTokenExpiry, tokensOf,
@@ -178,7 +178,7 @@ describe("the schedule", () => {
     const redeemed = fixture.server.requests.slice(before).map(({ body }) => new URLSearchParams(body).get("refresh_token"));
     assert.deepEqual([redeemed.length, new Set(redeemed).size], [ids.length, ids.length]);
     const [row] = await fixture.sql`select * from public.integrations where id = ${ids[500]}`;
-    assert.match(opened(fixture.info, row).refresh_token, /^fresh-/);
+    assert.match((await opened(fixture.info, row)).refresh_token, /^fresh-/);
   });
 
   // Threat model 120.
@@ -227,45 +227,79 @@ describe("the schedule", () => {
       newer.kid = keyId(key);
       newer.info.encryption_key = key.toString("base64");
     });
-    beforeEach(() => fixture.sql`select public.declare_fence(array[${newer.kid}])`);
     afterEach(() => fixture.sql`select public.lift_fence()`);
+
+    it("behind a fence an organization with a data key is refreshed, and without one no token is redeemed until a worker may make it", async () => {
+      const made = await connection(fixture);
+      const before = await rowOf(fixture, made.id);
+      const [id] = await insertRows(fixture, 1, { seconds: 60 });
+      const restore = fixture.server.fault(redemptionOf(`old-${id}`), granting());
+      await fixture.sql`select public.declare_fence(array[${newer.kid}])`;
+      (await refresh(made)).expect(200);
+      assert.deepEqual((await rowOf(fixture, made.id)).config._enc, before.config._enc);
+      await assertAlive(fixture, made.id);
+      await fixture.worker.scheduled();
+      assert.deepEqual(await refreshesOf(fixture, id), [["refresh_failed", "failed", "refused"]]);
+      assert.equal(fixture.server.count(redemptionOf(`old-${id}`)), 0);
+      const newcomer = await BrowserSession.signedIn(fixture.worker);
+      (await newcomer.post("/api/auth/authorize", { integration_type: "supabase" })).expect(503, "upstream_unavailable");
+      await expireBackoff(fixture, id);
+      await newer.scheduled();
+      restore();
+      const row = await rowOf(fixture, id);
+      const [{ kid, wrapping_kid }] = await dataKeysOf(fixture.info, row.organization_id);
+      assert.deepEqual([row.config._enc, wrapping_kid], [{ v: 3, kid }, newer.kid]);
+      assert.match((await opened(newer.info, row)).refresh_token, /^fresh-/);
+    });
+  });
+
+  describe("while the row cannot be written", () => {
+    /** Refreshes while another program holds the lock of the row, from before the result is written. */
+    async function refreshLocked(made) {
+      const { behaviour, arrived, release } = held();
+      const restore = fixture.gateway.fault(({ path, body }) => path.endsWith("/rpc/settle_refreshes") && body.includes(made.id), behaviour);
+      const refreshed = refresh(made);
+      await arrived;
+      restore();
+      await fixture.sql.begin(async (sql) => {
+        await sql`select from public.integrations where id = ${made.id} for update`;
+        release();
+        (await refreshed).expect(503, "save_failed");
+      });
+    }
 
     /** A connection whose refresh could not be written: `{ ...connection, kept }`, the tokens that are kept for it. */
     async function unwritten() {
-      await fixture.sql`select public.lift_fence()`;
       const made = await connection(fixture);
-      await fixture.sql`select public.declare_fence(array[${newer.kid}])`;
-      (await refresh(made)).expect(503, "save_failed");
+      await refreshLocked(made);
       assert.equal(redemptions(made), 1);
       const { journal } = await leaseOf(fixture, made.id);
       const row = await rowOf(fixture, made.id);
-      return { ...made, kept: opened(fixture.info, { ...row, config: journal }), journal };
+      return { ...made, kept: await opened(fixture.info, { ...row, config: journal }), journal };
     }
 
-    it("behind a fence the answer is kept sealed, and a worker that may write writes it, without the provider", async () => {
+    it("the answer is kept sealed, and a worker that may write writes it, without the provider", async () => {
       const made = await unwritten();
       assert.ok(!JSON.stringify(made.journal).includes(made.kept.refresh_token));
       assert.deepEqual(await tokensOf(fixture, made.id), made.tokens, "the row is as it was");
       await fixture.sql`update public.credential_leases set retry_at = now()`;
-      await newer.scheduled();
+      await fixture.worker.scheduled();
       assert.equal(redemptions(made), 1);
       assert.equal(redemptions({ tokens: made.kept }), 0);
-      const row = await rowOf(fixture, made.id);
-      assert.equal(row.config._enc.kid, newer.kid);
-      assert.deepEqual(opened(newer.info, row), made.kept);
+      assert.deepEqual(await tokensOf(fixture, made.id), made.kept);
       assert.equal((await leaseOf(fixture, made.id)).journal, null);
       assert.equal(await takesAccessToken(fixture.info, made.kept.access_token), true);
     });
 
-    it("behind a fence the old worker keeps what it has, and redeems nothing again", async () => {
+    it("the worker keeps what it has, and redeems nothing again", async () => {
       const made = await unwritten();
-      (await refresh(made)).expect(503, "save_failed");
+      await refreshLocked(made);
       assert.equal(redemptions(made), 1);
       assert.equal(redemptions({ tokens: made.kept }), 0);
       assert.ok((await leaseOf(fixture, made.id)).journal);
     });
 
-    it("behind a fence a disconnection revokes what is kept, and leaves nothing", async () => {
+    it("a disconnection revokes what is kept, and leaves nothing", async () => {
       const made = await unwritten();
       assert.equal((await made.browser.delete(`/api/integrations/${made.id}`)).expect(200).json.revoked, true);
       assert.equal(fixture.server.count(({ path: to, body }) => to === "/v1/oauth/revoke" && body.includes(made.kept.refresh_token)), 1);

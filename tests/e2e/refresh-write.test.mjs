@@ -144,7 +144,7 @@ describe("the write of a refresh", { concurrency: true }, () => {
     (await pending).expect(404, "not_found");
     const [late] = await fixture.sql`
       select organization_id, sealed_for as id, config from private.pending_revocations where sealed_for = ${made.id} and reason = 'late'`;
-    assert.equal(opened(fixture.info, late).refresh_token, fresh.refresh_token);
+    assert.equal((await opened(fixture.info, late)).refresh_token, fresh.refresh_token);
     assert.equal(await rowOf(fixture, made.id), undefined);
     assert.equal(await leaseOf(fixture, made.id), undefined);
   });

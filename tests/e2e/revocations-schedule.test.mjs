@@ -118,8 +118,8 @@ describe("the schedule", () => {
     await expireBackoff();
     await fixture.worker.scheduled();
     const [row] = await integrationsOf(fixture.sql, browser.user.id);
-    assert.deepEqual(opened(fixture.info, row), opened(fixture.info, before));
-    assert.equal(await isAlive(fixture.worker.info, opened(fixture.info, row)), true);
+    assert.deepEqual(await opened(fixture.info, row), await opened(fixture.info, before));
+    assert.equal(await isAlive(fixture.worker.info, await opened(fixture.info, row)), true);
     assert.equal(await isAlive(fixture.worker.info, grantOf(again)), false);
   });
 });

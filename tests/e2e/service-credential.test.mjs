@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 
+import { open, unwrap } from "../format/format.mjs";
 import { Answer, BrowserSession } from "../support/browser-session.mjs";
 import { answer } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
@@ -49,9 +50,12 @@ describe("a service key", { concurrency: true }, () => {
     const made = await keyOf(browser);
     const { json, text } = (await read(made.key, id)).expect(200);
     const row = await rowOf(fixture, id);
-    assert.deepEqual(Object.keys(json).sort(), ["config", "expires_at", "granted_scopes", "id", "integration_type", "organization_id"]);
+    assert.deepEqual(Object.keys(json).sort(), ["config", "data_keys", "expires_at", "granted_scopes", "id", "integration_type", "organization_id"]);
     assert.deepEqual(json.config, row.config);
-    assert.deepEqual(opened(fixture.info, { ...row, config: json.config }), tokens);
+    const keys = [Buffer.from(fixture.info.encryption_key, "base64")];
+    const place = { organization_id: json.organization_id, integration_id: id };
+    assert.deepEqual(open(keys, place, json.config, json.data_keys.map((key) => unwrap(keys, key))), tokens, "the answer holds what opens it");
+    assert.deepEqual(await opened(fixture.info, { ...row, config: json.config }), tokens);
     assert.equal(new Date(json.expires_at).getTime(), row.token_expires_at.getTime());
     for (const secret of [tokens.access_token, tokens.refresh_token]) assert.ok(!text.includes(secret));
     assert.deepEqual(await openings(id), [

@@ -46,7 +46,7 @@ describe("users", { concurrency: true }, () => {
 
     const [row] = await integrationsOf(sql, owner.user.id);
     assert.equal(row.id, id, "the row must stand");
-    assert.equal(await isAlive(worker.info, opened(info, row)), true, "the grant must stand");
+    assert.equal(await isAlive(worker.info, await opened(info, row)), true, "the grant must stand");
   });
 
   // Threat model 16.

@@ -7,10 +7,10 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { Webhook } from "standardwebhooks";
 
-import { keyId } from "../format/format.mjs";
+import { keyId, seal, unwrap, wrap } from "../format/format.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { answer } from "../support/faults.mjs";
-import { opened } from "../support/integrations.mjs";
+import { NIL, dataKeysOf, opened } from "../support/integrations.mjs";
 import { ownStackFixture } from "../support/own-stack.mjs";
 import { startReceiver, status } from "../support/receiver.mjs";
 import { redemptionOf, refresh, setTokenExpiry, tokensOf } from "../support/refresh.mjs";
@@ -123,7 +123,7 @@ describe("a webhook", () => {
     assert.throws(() => receiver.events(webhook.secret));
     await run();
     const [row] = await fixture.sql`select * from public.webhook_endpoints where id = ${webhook.id}`;
-    assert.deepEqual(opened(fixture.info, row), { secret }, "the earlier one is forgotten");
+    assert.deepEqual(await opened(fixture.info, row), { secret }, "the earlier one is forgotten");
   });
 
   it("webhooks wait while their receiver is down, and are then delivered in order", async () => {
@@ -327,29 +327,50 @@ describe("a webhook", () => {
       (await mine.browser.get(`${ALL}/${wide.id}/deliveries`)).expect(404, "not_found");
       const key = randomBytes(32);
       const newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: fixture.info.encryption_key });
-      const old = keyId(Buffer.from(fixture.info.encryption_key, "base64"));
+      const ring = Buffer.from(fixture.info.encryption_key, "base64");
+      const old = keyId(ring);
+      const [endpoints, [owned]] = [
+        await fixture.sql`select * from public.webhook_endpoints where id in ${fixture.sql([mine.webhook.id, wide.id])}`,
+        await fixture.sql`select * from private.oauth_apps where id = ${app}`,
+      ];
+      // As an earlier version of the worker sealed them.
+      for (const [table, row] of [...endpoints.map((row) => ["public.webhook_endpoints", row]), ["private.oauth_apps", owned]]) {
+        const place = { organization_id: row.organization_id ?? NIL, integration_id: row.id };
+        const config = seal(ring, place, await opened(fixture.info, row), () => randomBytes(12));
+        await fixture.sql`update ${fixture.sql(table)} set config = ${fixture.sql.json(config)} where id = ${row.id}`;
+      }
+      const [{ count }] = await fixture.sql`select count(*)::int from private.data_keys`;
+      const newcomer = await BrowserSession.signedIn(fixture.worker);
       const [{ fence }] = await fixture.sql`select public.declare_fence(array[${keyId(key)}]) ->> 'fence' as fence`;
       const retire = async () => (await fixture.sql`select public.retire_key(${old}, ${fence}) as answer`)[0].answer;
       try {
-        assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 2, oauth_apps: 1 } });
-        (await mine.browser.post(ALL, { url: receiver.url })).expect(503);
+        assert.deepEqual(await retire(), { outcome: "needed", tables: { webhook_endpoints: 2, oauth_apps: 1, data_keys: count } });
+        (await newcomer.post(ALL, { url: receiver.url })).expect(503);
         await happened(mine, randomUUID(), { organization_id: mine.organization });
         await newer.scheduled();
         for (const secret of [mine.webhook.secret, rotated.secret]) assert.equal(receiver.events(secret).length, 1);
         assert.deepEqual(operators.events(wide.secret).map(({ data }) => data.organization_id), [mine.organization]);
         const [row] = await fixture.sql`select * from public.webhook_endpoints where id = ${mine.webhook.id}`;
-        assert.equal(row.config._enc.kid, keyId(key));
-        assert.deepEqual(opened({ encryption_key: key.toString("base64") }, row), {
+        const [{ kid }] = await dataKeysOf(fixture.info, mine.organization);
+        assert.deepEqual(row.config._enc, { v: 3, kid });
+        assert.deepEqual(await opened(fixture.info, row), {
           secret: rotated.secret, previous_secret: mine.webhook.secret,
         });
         const [moved] = await fixture.sql`select * from private.oauth_apps where id = ${app}`;
-        assert.equal(moved.config._enc.kid, keyId(key));
-        assert.deepEqual(opened({ encryption_key: key.toString("base64") }, moved), secrets);
+        assert.deepEqual(moved.config._enc, { v: 3, kid });
+        assert.deepEqual(await opened(fixture.info, moved), secrets);
         await fixture.sql`delete from public.integrations`;
+        assert.deepEqual(await retire(), { outcome: "needed", tables: { data_keys: count } });
+        const rewrapped = (await fixture.sql`select * from private.data_keys`).map((row) => ({
+          ...wrap(key, row.organization_id, unwrap([ring], row), randomBytes(12)), read: row.wrapped,
+        }));
+        await fixture.sql`select public.rewrap_data_keys(${fixture.sql.json(rewrapped)})`;
         assert.deepEqual(await retire(), { outcome: "retired" });
       } finally {
         await fixture.sql`delete from public.webhook_endpoints where id = ${wide.id}`;
         await fixture.sql`select public.lift_fence()`;
+        // The file's worker does not have the new key.
+        await fixture.sql`delete from private.data_keys`;
         await fixture.sql`delete from public.key_registry`;
       }
     });

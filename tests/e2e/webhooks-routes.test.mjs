@@ -44,9 +44,9 @@ describe("webhooks", { concurrency: true }, () => {
     });
     assert.match(made.secret, SECRET);
     const stored = await row(made.id);
-    assert.deepEqual(opened(info, stored), { secret: made.secret });
+    assert.deepEqual(await opened(info, stored), { secret: made.secret });
     assert.ok(!JSON.stringify(stored).includes(made.secret.slice(6)));
-    assert.throws(() => opened(info, { ...stored, id: randomUUID() }), "the secret opens in its own row alone");
+    await assert.rejects(opened(info, { ...stored, id: randomUUID() }), { fault: "not-authentic" }, "the secret opens in its own row alone");
 
     const listed = (await browser.get(ALL)).expect(200);
     const { secret, ...shown } = made;
@@ -121,9 +121,9 @@ describe("webhooks", { concurrency: true }, () => {
     assert.notEqual(rotated.secret, first);
     const hours = (Date.parse(rotated.previous_secret_ends_at) - Date.now()) / 3_600_000;
     assert.ok(hours > 23.9 && hours < 24.1);
-    assert.deepEqual(opened(info, await row(id)), { secret: rotated.secret, previous_secret: first });
+    assert.deepEqual(await opened(info, await row(id)), { secret: rotated.secret, previous_secret: first });
     const third = (await browser.post(`${of(id)}/secret`, {})).expect(200).json.secret;
-    assert.deepEqual(opened(info, await row(id)), { secret: third, previous_secret: rotated.secret });
+    assert.deepEqual(await opened(info, await row(id)), { secret: third, previous_secret: rotated.secret });
   });
 
   it("several replacements of a secret at once each answer a secret that is, or was, valid", async () => {
@@ -131,7 +131,7 @@ describe("webhooks", { concurrency: true }, () => {
     const { id } = await add(browser);
     const answers = await Promise.all(Array.from({ length: 3 }, () => browser.post(`${of(id)}/secret`, {})));
     const given = answers.filter(({ status }) => status === 200).map(({ json }) => json.secret);
-    const { secret, previous_secret } = opened(info, await row(id));
+    const { secret, previous_secret } = await opened(info, await row(id));
     assert.ok(given.includes(secret) && (given.length === 1 || given.includes(previous_secret)));
   });
 
@@ -141,7 +141,7 @@ describe("webhooks", { concurrency: true }, () => {
     await sql`update public.webhook_endpoints set config = config || '{"_enc": {"v": 2, "kid": "0123456789abcdef"}}' where id = ${id}`;
     const rotated = (await browser.post(`${of(id)}/secret`, {})).expect(200).json;
     assert.equal(rotated.previous_secret_ends_at, null);
-    assert.deepEqual(opened(info, await row(id)), { secret: rotated.secret });
+    assert.deepEqual(await opened(info, await row(id)), { secret: rotated.secret });
   });
 
   it("deleting a webhook deletes its deliveries", async () => {

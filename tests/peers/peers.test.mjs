@@ -56,7 +56,7 @@ for (const name of Object.keys(SERVERS)) {
 
     async function stored() {
       const rows = await fixture.sql`select * from public.integrations`;
-      return rows.map((row) => ({ row, tokens: opened(fixture.info, row) }));
+      return Promise.all(rows.map(async (row) => ({ row, tokens: await opened(fixture.info, row) })));
     }
 
     const sorted = (all, kind) => all.map(({ tokens }) => tokens[kind]).sort();

@@ -1,9 +1,12 @@
 // What stands in the database after a connection, and what is in it for whoever holds the key.
 import { createCipheriv, randomBytes } from "node:crypto";
 
-import { open } from "../format/format.mjs";
+import { open, unwrap } from "../format/format.mjs";
 
 /** `iv.tag.ciphertext` as docs/format.md has it: 12 bytes, 16 bytes, and at least one. */
+/** The organization of what belongs to the deployment itself. */
+export const NIL = "00000000-0000-0000-0000-000000000000";
+
 export const SEALED = /^[A-Za-z0-9+/]{16}\.[A-Za-z0-9+/]{22}==\.([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)$/;
 
 /** The integrations of an organisation, the oldest first; `sql` is a client of the database. */
@@ -13,8 +16,27 @@ export async function integrationsOf(sql, organization) {
 }
 
 /** A row's config, opened by the page's recipe in node:crypto. */
-export function opened(info, { organization_id, id, config }) {
-  return open([Buffer.from(info.encryption_key, "base64")], { organization_id, integration_id: id }, config);
+export async function opened(info, row) {
+  return openedWith(info, row, await dataKeysOf(info, row.organization_id));
+}
+
+/** The same with the organization's wrapped data keys. What belongs to the deployment has no organization, and the data keys of the nil UUID. */
+export function openedWith(info, { organization_id, id, config }, dataKeys) {
+  const keys = [Buffer.from(info.encryption_key, "base64")];
+  const place = { organization_id: organization_id ?? NIL, integration_id: id };
+  return open(keys, place, config, dataKeys.map((wrapped) => unwrap(keys, wrapped)));
+}
+
+/** The wrapped data keys of an organization, the current one first. */
+export async function dataKeysOf(info, organization_id) {
+  const { service_role_key: key } = info;
+  const response = await fetch(`${info.supabase_url}/rest/v1/rpc/data_keys`, {
+    method: "POST",
+    headers: { apikey: key, authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({ p_organization_ids: [organization_id ?? NIL] }),
+  });
+  if (!response.ok) throw new Error(`data_keys answered ${response.status}: ${await response.text()}`);
+  return (await response.json()).data_keys;
 }
 
 /** What was done to an organisation's integrations, the oldest first, without the openings of their credentials in between. */

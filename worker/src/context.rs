@@ -5,7 +5,6 @@ use crate::auth::cookies::Cookies;
 use crate::auth::jwt::User;
 use crate::auth::service_key::{Scope, ServiceKey};
 use crate::auth::{origin, token_of, verify};
-use crate::credentials::{self, Row};
 use crate::db::call::{self, Call};
 use crate::db::project::Reader;
 use crate::db::{Admission, AdmitWrite, AuthenticateServiceKey, ServiceKeyAuthenticated};
@@ -15,7 +14,7 @@ use crate::ids::{OrganizationId, ServiceKeyId};
 use crate::json::parse_untrusted;
 use crate::random::hex;
 use crate::settings::Settings;
-use sealed::{PlainConfig, StoredConfig};
+use platform::data_keys::DataKeys;
 use serde::de::DeserializeOwned;
 use std::ops::Deref;
 
@@ -27,6 +26,7 @@ pub struct Task {
     pub settings: &'static Settings,
     /// In responses, events and the log.
     pub request_id: String,
+    pub data_keys: DataKeys,
 }
 
 pub struct Context<'a> {
@@ -172,19 +172,12 @@ impl Principal {
 }
 
 impl Task {
-    pub fn seal(
-        &self,
-        organization: OrganizationId,
-        row: Row,
-        config: &PlainConfig,
-    ) -> Result<StoredConfig> {
-        credentials::seal(
-            &self.settings.ring,
-            organization,
-            row,
-            config,
-            &mut host::random,
-        )
+    pub fn new(settings: &'static Settings, request_id: String) -> Self {
+        Self {
+            settings,
+            request_id,
+            data_keys: DataKeys::default(),
+        }
     }
 
     pub async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome> {

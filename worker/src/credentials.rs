@@ -1,14 +1,14 @@
-//! Turns a grant into a row's config and back, and seals and opens it.
+//! Turns a grant into a row's config and back, and names the row that a config is sealed for.
 
 use crate::error::{Error, Result};
 use crate::ids::{EndpointId, IntegrationId, OauthAppId, OrganizationId, PendingId, TransactionId};
 use crate::oauth::{Account, Grant, scopes, token};
 use crate::random::RandomToken;
 use catalogue::Provider;
-use sealed::{
-    Fault, KeyRing, OpenError, PlainConfig, Random, RowContext, SealError, Secret, StoredConfig,
-};
+use platform::data_keys;
+use sealed::{Fault, PlainConfig, RowContext, Secret};
 use serde_json::{Map, Value};
+use std::fmt;
 use uuid::Uuid;
 
 /// The config of a grant without an account, with the members that the source document shows.
@@ -106,7 +106,7 @@ pub enum Row {
 }
 
 impl Row {
-    fn context(self, organization: OrganizationId) -> RowContext {
+    pub fn context(self, organization: OrganizationId) -> RowContext {
         RowContext {
             organization_id: organization.0,
             integration_id: self.id(),
@@ -134,70 +134,38 @@ impl Row {
     }
 }
 
-pub fn seal(
-    ring: &KeyRing,
-    organization: OrganizationId,
-    row: Row,
-    config: &PlainConfig,
-    random: Random<'_>,
-) -> Result<StoredConfig> {
-    ring.seal(&row.context(organization), config, random)
-        .map_err(|error| match error {
-            // The provider sent something too large. Nothing else in our configs can be rejected.
-            SealError::Refused(refused) if refused.class() == Fault::TooLarge => {
-                Error::provider("the grant is too large to store")
-            }
-            other => Error::Internal {
-                detail: format!("{} {}: {other}", row.table(), row.id()),
-            },
-        })
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.table(), self.id())
+    }
 }
 
-/// The error names the row, the field and the class of the fault.
-pub fn open(
-    ring: &KeyRing,
-    organization: OrganizationId,
-    row: Row,
-    config: &StoredConfig,
-) -> Result<PlainConfig> {
-    ring.open(&row.context(organization), config)
-        .map_err(|error| not_open(row, &error))
+/// Why a row's config does not open.
+#[derive(Debug)]
+pub struct Unopened {
+    /// Names the row, the field and the class of the fault.
+    pub detail: String,
+    /// Whether another key may open it.
+    pub may_open_later: bool,
 }
 
-/// Whether another key may open the config.
-pub fn may_open_later(
-    ring: &KeyRing,
-    organization: OrganizationId,
-    row: Row,
-    config: &StoredConfig,
-) -> bool {
-    let opened = ring.open(&row.context(organization), config);
-    opened.is_err_and(|error| {
-        matches!(
-            error.class(),
-            Fault::UnknownKey | Fault::UnknownVersion | Fault::NotAuthentic
-        )
-    })
+impl Unopened {
+    pub fn of(row: Row, unopened: data_keys::Unopened) -> Self {
+        Self {
+            detail: format!("{row} {}", unopened.detail),
+            may_open_later: matches!(
+                unopened.class,
+                Fault::UnknownKey | Fault::UnknownVersion | Fault::NotAuthentic
+            ),
+        }
+    }
 }
 
-/// Rewraps with the primary key. None: the config is on that key already.
-pub fn reseal(
-    ring: &KeyRing,
-    organization: OrganizationId,
-    row: Row,
-    config: &StoredConfig,
-    random: Random<'_>,
-) -> Result<Option<StoredConfig>> {
-    ring.reseal(&row.context(organization), config, random)
-        .map_err(|error| Error::Internal {
-            detail: format!("{} {}: {error}", row.table(), row.id()),
-        })
-}
-
-fn not_open(row: Row, error: &OpenError) -> Error {
-    let context = format!("{} {} {}", row.table(), row.id(), error.pointer());
-    Error::Internal {
-        detail: format!("{context}: {error} ({})", error.class()),
+impl From<Unopened> for Error {
+    fn from(unopened: Unopened) -> Self {
+        Self::Internal {
+            detail: unopened.detail,
+        }
     }
 }
 
@@ -205,7 +173,7 @@ fn not_open(row: Row, error: &OpenError) -> Error {
 mod tests {
     use super::*;
     use chrono::DateTime;
-    use sealed::Key;
+    use sealed::{Key, KeyRing};
 
     fn grant() -> Grant {
         Grant {
@@ -324,23 +292,37 @@ mod tests {
         let ring = KeyRing::new(Key::from_bytes([7; 32]), vec![]).unwrap();
         let (organization, row) = ids();
         let plain = config(&grant());
-        let stored = seal(&ring, organization, row, &plain, &mut counter()).unwrap();
+        let place = row.context(organization);
+        let stored = ring.seal(&place, &plain, &mut counter()).unwrap();
         assert!(!serde_json::to_string(&stored).unwrap().contains("planted"));
-        assert_eq!(
-            open(&ring, organization, row, &stored).unwrap().as_map(),
-            plain.as_map()
-        );
+        assert_eq!(ring.open(&place, &stored).unwrap().as_map(), plain.as_map());
         let elsewhere = Row::Integration(IntegrationId(Uuid::from_u128(3)));
-        match open(&ring, organization, elsewhere, &stored) {
-            Err(Error::Internal { detail }) => {
-                assert!(
-                    detail.starts_with(
-                        "integrations 00000000-0000-0000-0000-000000000003 /access_token"
-                    ),
-                    "{detail}"
-                );
-            }
-            _ => panic!("it opened elsewhere"),
+        assert!(
+            ring.open(&elsewhere.context(organization), &stored)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn an_error_names_the_row_and_says_whether_another_key_may_open_it() {
+        let (_, row) = ids();
+        for (class, may_open_later) in [
+            (Fault::UnknownKey, true),
+            (Fault::UnknownVersion, true),
+            (Fault::NotAuthentic, true),
+            (Fault::Malformed, false),
+        ] {
+            let unopened = data_keys::Unopened {
+                class,
+                detail: "/access_token: x".to_owned(),
+                lacks_key: false,
+            };
+            let unopened = Unopened::of(row, unopened);
+            assert_eq!(unopened.may_open_later, may_open_later, "{class}");
+            assert_eq!(
+                unopened.detail,
+                "integrations 00000000-0000-0000-0000-000000000002 /access_token: x"
+            );
         }
     }
 
@@ -348,26 +330,16 @@ mod tests {
     fn the_verifier_is_sealed_too() {
         let ring = KeyRing::new(Key::from_bytes([7; 32]), vec![]).unwrap();
         let (organization, _) = ids();
-        let row = Row::Transaction(TransactionId(Uuid::from_u128(2)));
+        let place = Row::Transaction(TransactionId(Uuid::from_u128(2))).context(organization);
         let token = RandomToken::from_bytes([9; 32]);
-        let stored = seal(
-            &ring,
-            organization,
-            row,
-            &of_verifier(&token, "read:user repo"),
-            &mut counter(),
-        )
-        .unwrap();
+        let plain = of_verifier(&token, "read:user repo");
+        let stored = ring.seal(&place, &plain, &mut counter()).unwrap();
         assert!(
             !serde_json::to_string(&stored)
                 .unwrap()
                 .contains(token.expose())
         );
-        assert_eq!(
-            verifier(&open(&ring, organization, row, &stored).unwrap())
-                .unwrap()
-                .expose(),
-            token.expose()
-        );
+        let opened = ring.open(&place, &stored).unwrap();
+        assert_eq!(verifier(&opened).unwrap().expose(), token.expose());
     }
 }

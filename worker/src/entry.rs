@@ -51,10 +51,7 @@ async fn serve(
         matches!(found.route, Route::Callback | Route::CallbackOfSupabase) && head.wants_html();
     let outcome = match settings {
         Ok(settings) => {
-            let task = Task {
-                settings,
-                request_id: request_id.clone(),
-            };
+            let task = Task::new(settings, request_id.clone());
             found.serve(&Context { task, incoming }).await
         }
         Err(wrong) => Err(wrong.into()),

@@ -512,7 +512,7 @@ impl Error {
                     "upstream_timeout",
                     "the database did not answer in time; try again",
                 ),
-                DatabaseFault::Unavailable => (
+                DatabaseFault::Unavailable | DatabaseFault::DataKeyDeleted => (
                     503,
                     "upstream_unavailable",
                     "the database cannot be reached; try again",

@@ -48,3 +48,5 @@ mod host;
 mod liveness;
 #[cfg(target_arch = "wasm32")]
 mod recovery;
+#[cfg(target_arch = "wasm32")]
+mod sealing;

@@ -1103,6 +1103,13 @@ export interface components {
             granted_scopes: string[] | null;
             /** @description Sealed (docs/format.md) */
             config?: Record<string, never>;
+            /** @description The wrapped data keys of the organization, the current one first (docs/format.md) */
+            data_keys?: {
+                organization_id: components["schemas"]["Id"];
+                kid: string;
+                wrapping_kid: string;
+                wrapped: string;
+            }[];
             /** @description In plain */
             credential?: Record<string, never>;
         } & (unknown | unknown);

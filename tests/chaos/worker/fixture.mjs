@@ -5,7 +5,7 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import postgres from "postgres";
 
-import { opened } from "../../support/integrations.mjs";
+import { openedWith } from "../../support/integrations.mjs";
 import { startProxy } from "../../support/proxy.mjs";
 import { startStack } from "../../stack/stack.mjs";
 import { bounded, countLostWrites } from "../bounded.mjs";
@@ -154,7 +154,9 @@ export class Fixture {
   /** The credential of a row, opened: `[tokens]`, or `[]`. */
   async stored(id) {
     const rows = await bounded(this.sql`select * from public.integrations where id = ${id}`);
-    return (rows ?? []).map((row) => opened(this.info, row));
+    const [row] = rows ?? [];
+    const keys = row && (await bounded(this.sql`select * from private.data_keys where organization_id = ${row.organization_id}`));
+    return keys ? [openedWith(this.info, row, keys)] : [];
   }
 
   async stop() {

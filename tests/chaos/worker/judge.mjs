@@ -1,6 +1,6 @@
 // The verdict: which grants live at the authorization server, what is stored, and whether the one fits the other. The worker's word counts
 // nowhere.
-import { open } from "../../format/format.mjs";
+import { openedWith } from "../../support/integrations.mjs";
 
 /** How long after a redemption its result may still have been in the worker's memory alone. */
 const IN_MEMORY_MS = 45_000;
@@ -66,6 +66,7 @@ export class Judge {
   async judge() {
     const { sql, report, ledger, users } = this;
     const rows = await sql`select * from public.integrations`;
+    this.dataKeys = await sql`select * from private.data_keys`;
     const history = await this.#history();
     const stored = new Map();
     for (const row of rows) {
@@ -166,9 +167,9 @@ export class Judge {
     return new Set(rows.map((row) => this.ledger.byToken(this.#tokens(row)?.refresh_token)));
   }
 
-  #tokens({ id, organization_id, config }) {
+  #tokens(row) {
     try {
-      return open([Buffer.from(this.info.encryption_key, "base64")], { organization_id, integration_id: id }, config);
+      return openedWith(this.info, row, this.dataKeys.filter(({ organization_id }) => organization_id === row.organization_id));
     } catch {
       return undefined;
     }

@@ -38,7 +38,7 @@ pub async fn select(context: &Context<'_>, id: &str) -> Result<Response> {
     chosen(&grant, &body.account_id)?;
     let grant = pending(context, id, &user, Some("choose")).await?;
     let account = chosen(&grant, &body.account_id)?;
-    let (provider, config) = open(context, id, &grant)?;
+    let (provider, config) = open(context, id, &grant).await?;
     let config = credentials::with_account(&config, provider, account);
     let connection = Connection {
         connector: Connector::User(user.id),
@@ -107,19 +107,15 @@ async fn pending(
     }
 }
 
-fn open<'a>(
+async fn open<'a>(
     context: &'a Context<'_>,
     id: PendingId,
     grant: &PendingGrant,
 ) -> Result<(&'a Provider, PlainConfig), Error> {
     let provider = provider(context, grant)?;
-    let config = credentials::open(
-        &context.settings.ring,
-        grant.organization_id,
-        Row::Pending(id),
-        &grant.config,
-    )?;
-    Ok((provider, config))
+    let row = Row::Pending(id);
+    let opened = context.open(grant.organization_id, row, &grant.config);
+    Ok((provider, opened.await??))
 }
 
 fn provider<'a>(context: &'a Context<'_>, grant: &PendingGrant) -> Result<&'a Provider> {

@@ -28,7 +28,8 @@ use crate::offer::Offer;
 use crate::random::RandomToken;
 use crate::recovery::note::{Exchange, exchange_note};
 use catalogue::Source;
-use sealed::{PlainConfig, StoredConfig};
+use sealed::PlainConfig;
+use std::iter;
 
 /// `GET /api/auth/callback`: the redirect URI of the source document's Supabase apps.
 pub async fn callback_of_supabase(context: &Context<'_>) -> Result<Response> {
@@ -119,13 +120,15 @@ async fn connect(
         return Err(ClientError::UnknownIntegration.into());
     }
     let app = transaction.oauth_app.as_ref();
-    let offer = client::offer(context, kind, transaction.organization_id, app)?;
+    let organization = transaction.organization_id;
+    let offer = client::offer(context, kind, organization, app).await?;
     let client = oauth_client(&offer)?;
+    context.prepare_sealing(iter::once(organization)).await?;
     let exchanged = Exchange {
         id: random_uuid()?,
         integration_type: kind.to_owned(),
         connector,
-        organization: transaction.organization_id,
+        organization,
         return_to: transaction.return_to.clone(),
         oauth_app: transaction.oauth_app.clone(),
     };
@@ -176,12 +179,8 @@ async fn exchange(
     note: &str,
 ) -> Result<Grant> {
     let row = Row::Transaction(transaction.id);
-    let opened = credentials::open(
-        &context.settings.ring,
-        transaction.organization_id,
-        row,
-        &transaction.verifier,
-    )?;
+    let opened = context.open(transaction.organization_id, row, &transaction.verifier);
+    let opened = opened.await??;
     let verifier = credentials::verifier(&opened)?;
     let request = |client: &Client| {
         let uri = &transaction.redirect_uri;
@@ -231,7 +230,7 @@ pub async fn give_up(
 ) -> Result<()> {
     let app = exchange.oauth_app.as_ref();
     let kind = &exchange.integration_type;
-    let offer = client::offer(task, kind, exchange.organization, app)?;
+    let offer = client::offer(task, kind, exchange.organization, app).await?;
     let client = oauth_client(&offer)?;
     let Ok(grant) = read(task, client, answer).await else {
         return Ok(());
@@ -252,9 +251,11 @@ async fn write_down(
     grant: &Grant,
     config: &PlainConfig,
 ) -> Result<PendingId> {
-    let written = async {
-        let id = PendingId(random_uuid()?);
-        let config: StoredConfig = task.seal(exchange.organization, Row::Pending(id), config)?;
+    let id = PendingId(random_uuid()?);
+    let write = async || {
+        let config = task
+            .seal(exchange.organization, Row::Pending(id), config)
+            .await?;
         let call = AddPendingConnection {
             p_id: id,
             connector: exchange.connector.into(),
@@ -264,15 +265,14 @@ async fn write_down(
             p_return_to: &exchange.return_to,
             p_oauth_app_id: exchange.oauth_app.as_ref().map(|app| app.id),
         };
-        store_connection::persistently(task, &call).await?;
-        Ok(id)
+        store_connection::persistently(task, &call).await
     };
-    let written = written.await;
+    let written = task.write_sealed(exchange.organization, write).await;
     if written.is_err() {
         let refresh = grant.refresh_token.as_ref();
         revocations::directly(task, client, &grant.access_token, refresh).await;
     }
-    written
+    written.map(|_| id)
 }
 
 /// Stores the connection, or leaves it pending if the grant covers several accounts: one row each would share one refresh token, and the first

@@ -20,6 +20,7 @@ use crate::offer::Offer;
 use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::iter;
 
 /// `POST /api/integrations`
 pub async fn create(context: &Context<'_>) -> Result<Response> {
@@ -90,7 +91,8 @@ pub async fn replace(context: &Context<'_>, id: &str) -> Result<Response> {
     detail::shown(context, &reader, id).await
 }
 
-/// Rejects users who are no members, and users who try key after key, before the provider is asked. Returns the time.
+/// Rejects users who are no members, and users who try key after key, and ensures that the credentials can be sealed, before the provider is
+/// asked. Returns the time.
 pub async fn admit(
     context: &Context<'_>,
     connector: Connector,
@@ -101,7 +103,10 @@ pub async fn admit(
         p_organization_id: organization,
     };
     match context.call(&call).await? {
-        Admitted::Admitted { at } => Ok(at),
+        Admitted::Admitted { at } => {
+            context.prepare_sealing(iter::once(organization)).await?;
+            Ok(at)
+        }
         Admitted::NotAMember => Err(ClientError::NotAMember.into()),
         Admitted::TooMany { seconds } => Err(ClientError::TooManyAttempts { seconds }.into()),
     }

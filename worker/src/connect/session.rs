@@ -132,17 +132,21 @@ async fn write_down(
         return Err(ClientError::AccountMismatch.into());
     }
     let pending = PendingId(random_uuid()?);
-    let config = context.seal(session.organization_id, Row::Pending(pending), config)?;
-    let call = AddPendingConnection {
-        p_id: pending,
-        connector: Connector::Session(session.id).into(),
-        p_organization_id: session.organization_id,
-        p_integration_type: &offer.provider().kind,
-        p_config: &config,
-        p_return_to: "/",
-        p_oauth_app_id: None,
+    let organization = session.organization_id;
+    let write = async || {
+        let row = Row::Pending(pending);
+        let call = AddPendingConnection {
+            p_id: pending,
+            connector: Connector::Session(session.id).into(),
+            p_organization_id: organization,
+            p_integration_type: &offer.provider().kind,
+            p_config: &context.seal(organization, row, config).await?,
+            p_return_to: "/",
+            p_oauth_app_id: None,
+        };
+        persistently(context, &call).await
     };
-    persistently(context, &call).await?;
+    context.write_sealed(organization, write).await?;
     Ok(pending)
 }
 

@@ -100,7 +100,8 @@ pub async fn begin(
     let id = TransactionId(random_uuid()?);
     let scope = oauth_type.scope(beginning.scopes);
     let verifier = credentials::of_verifier(&flow.verifier, &scope);
-    let verifier = context.seal(beginning.organization, Row::Transaction(id), &verifier)?;
+    let row = Row::Transaction(id);
+    let verifier = context.seal(beginning.organization, row, &verifier).await?;
     let state_hash = flow.state.hash();
     let begun = context
         .call(&BeginConnection {
@@ -125,7 +126,7 @@ pub async fn begin(
     match begun {
         Begun::Begun { oauth_app } => {
             let app = oauth_app.as_ref();
-            let offer = client::offer(context, kind, beginning.organization, app)?;
+            let offer = client::offer(context, kind, beginning.organization, app).await?;
             let Offer::OAuth(client) = &*offer else {
                 return Err(ClientError::ConnectsByCredentials.into());
             };

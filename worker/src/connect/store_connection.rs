@@ -52,40 +52,9 @@ pub async fn complete(
         Some(id) => id,
         None => IntegrationId(random_uuid()?),
     };
-    let (p_pending_id, p_granted_at) = match connection.received {
-        Received::Pending(id) => (Some(id), None),
-        Received::Entered(at) => (None, Some(at)),
-    };
     for _ in 0..ATTEMPTS {
-        let row = Row::Integration(id);
-        let sealed = context.seal(connection.organization, row, config)?;
-        let call = CompleteConnection {
-            p_id: id,
-            connector: connection.connector.into(),
-            p_organization_id: connection.organization,
-            p_integration_type: &connection.provider.kind,
-            p_external_account_id: &connection.account.id,
-            p_name: &connection.account.name,
-            p_config: &sealed,
-            p_request_id: &context.request_id,
-            p_pending_id,
-            p_granted_at,
-            p_reconnect: connection.reconnected.is_some(),
-            p_second_grant: match connection.provider.auth {
-                Auth::Oauth => connection.provider.second_grant,
-                _ => Some(SecondGrant::Replaces),
-            },
-        };
-        let completed = match &connection.name {
-            None => persistently(context, &call).await?,
-            Some(name) => {
-                let call = ConnectNamed {
-                    connection: call,
-                    p_custom_name: name.as_str(),
-                };
-                persistently(context, &call).await?
-            }
-        };
+        let write = async || write(context, connection, id, config).await;
+        let (completed, sealed) = context.write_sealed(connection.organization, write).await?;
         let (id_written, is_new) = match completed {
             Completed::Created { id } => (id, true),
             Completed::Updated { id } => (id, false),
@@ -113,10 +82,56 @@ pub async fn complete(
     )))
 }
 
+async fn write(
+    context: &Context<'_>,
+    connection: &Connection<'_>,
+    id: IntegrationId,
+    config: &PlainConfig,
+) -> Result<(Completed, StoredConfig)> {
+    let organization = connection.organization;
+    let sealed = context
+        .seal(organization, Row::Integration(id), config)
+        .await?;
+    let (p_pending_id, p_granted_at) = match connection.received {
+        Received::Pending(id) => (Some(id), None),
+        Received::Entered(at) => (None, Some(at)),
+    };
+    let call = CompleteConnection {
+        p_id: id,
+        connector: connection.connector.into(),
+        p_organization_id: organization,
+        p_integration_type: &connection.provider.kind,
+        p_external_account_id: &connection.account.id,
+        p_name: &connection.account.name,
+        p_config: &sealed,
+        p_request_id: &context.request_id,
+        p_pending_id,
+        p_granted_at,
+        p_reconnect: connection.reconnected.is_some(),
+        p_second_grant: match connection.provider.auth {
+            Auth::Oauth => connection.provider.second_grant,
+            _ => Some(SecondGrant::Replaces),
+        },
+    };
+    let completed = match &connection.name {
+        None => persistently(context, &call).await?,
+        Some(name) => {
+            let call = ConnectNamed {
+                connection: call,
+                p_custom_name: name.as_str(),
+            };
+            persistently(context, &call).await?
+        }
+    };
+    Ok((completed, sealed))
+}
+
 /// Repeats a write of unknown outcome once. The write is idempotent, by the connection's id.
 pub async fn persistently<C: Call>(task: &Task, call: &C) -> Result<C::Outcome> {
     match task.call(call).await {
-        Err(Error::Database { .. }) => task.call(call).await.map_err(not_saved),
+        Err(error @ Error::Database { .. }) if !error.is_deleted_data_key() => {
+            task.call(call).await.map_err(not_saved)
+        }
         other => other,
     }
 }

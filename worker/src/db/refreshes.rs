@@ -4,6 +4,7 @@ use crate::auth::caller::Caller;
 use crate::db::call::Call;
 use crate::db::oauth_apps::{OauthApp, client_key};
 use crate::ids::{IntegrationId, OauthAppId, OrganizationId};
+use platform::data_keys;
 use sealed::StoredConfig;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -76,6 +77,9 @@ pub struct Current {
     pub config: Option<String>,
     /// The version of the config, if it was asked for.
     pub version: Option<String>,
+    /// The wrapped data keys of the organization, if the config was asked for.
+    #[serde(default)]
+    pub data_keys: Option<Vec<data_keys::Row>>,
     pub status: String,
     /// The reason, unless it is active.
     pub status_reason: Option<String>,
@@ -198,6 +202,8 @@ pub enum End {
     Settled,
     /// The row rejects the write (a rotation's fence). The config is kept in the journal, and the next claim writes it.
     Journalled,
+    /// The data key that sealed the config has been deleted. The claim still holds: seal with another key, and settle again.
+    DataKeyDeleted,
     /// It is tried again later.
     BackedOff,
     /// The grant has ended.

@@ -3,6 +3,7 @@
 use crate::auth::caller::Caller;
 use crate::auth::service_key::Scope;
 use crate::context::{Context, Task};
+use crate::credentials::Unopened;
 use crate::db::{
     CheckClaim, CheckEnd, CheckResult, ClaimCheck, ClaimingCheck, Health, SettleChecks,
     SettlingChecks,
@@ -113,7 +114,7 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Resu
     let provider = task.settings.provider(kind);
     let provider = provider.ok_or(ClientError::UnknownProvider)?;
     let app = claim.oauth_app.as_ref();
-    let offer = match client::offer(task, kind, claim.organization_id, app) {
+    let offer = match client::offer(task, kind, claim.organization_id, app).await {
         Ok(offer) => offer,
         Err(Error::Client(ClientError::AppUnreadable)) => {
             let verdict = Verdict::degraded(Reason::AppUnreadable);
@@ -123,7 +124,7 @@ pub async fn examine(task: &Task, claim: &CheckClaim, asker: &Actor<'_>) -> Resu
     };
     let held = match &claim.config {
         Some(config) => Credential {
-            config: open(task, claim.id, claim.organization_id, config),
+            config: open(task, claim.id, claim.organization_id, config).await?,
             version: claim.version.clone(),
             is_fresh: false,
         },
@@ -155,12 +156,11 @@ async fn ask(
     task: &Task,
     offer: &Offer,
     claim: &CheckClaim,
-    config: &Result<PlainConfig>,
+    config: &Result<PlainConfig, Unopened>,
 ) -> Result<Verdict> {
     let config = match config {
         Ok(config) => config,
-        Err(error) => {
-            let detail = error.detail().unwrap_or_default();
+        Err(Unopened { detail, .. }) => {
             host::log::warning(&task.request_id, &format!("not checked: {detail}"));
             return Ok(Verdict::degraded(Reason::Unreadable));
         }

@@ -67,6 +67,10 @@ pub async fn run(task: &Task) -> Result<Progress> {
         if claims.is_empty() {
             return Ok(Progress::Nothing);
         }
+        // If this fails, each revocation tries it, and fails alone.
+        let _ = task
+            .load_data_keys(claims.iter().map(|claim| claim.organization_id))
+            .await;
         stream::iter(&claims)
             .for_each_concurrent(LANES, async |claim| {
                 revoke(task, owner, claim).await;
@@ -177,7 +181,7 @@ async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed
         return Ok(Revoked::Unsupported);
     }
     let app = revocation.oauth_app.as_ref();
-    let offer = client::offer(task, kind, revocation.organization_id, app);
+    let offer = client::offer(task, kind, revocation.organization_id, app).await;
     let offer = offer.map_err(|error| {
         let message = error.message();
         failed("failed", format!("{kind}: {message}"))
@@ -189,13 +193,15 @@ async fn attempt(task: &Task, revocation: &Revocation) -> Result<Revoked, Failed
         let detail = format!("integrations {id}: no readable config");
         failed("unreadable", detail)
     })?;
-    let (ring, organization) = (&task.settings.ring, revocation.organization_id);
-    let config = credentials::open(ring, organization, row, &config).map_err(|error| {
-        let result = match credentials::may_open_later(ring, organization, row, &config) {
+    let opened = task.open(revocation.organization_id, row, &config).await;
+    let opened =
+        opened.map_err(|error| failed("failed", error.detail().unwrap_or_default().to_owned()))?;
+    let config = opened.map_err(|unopened| {
+        let result = match unopened.may_open_later {
             true => "failed",
             false => "unreadable",
         };
-        failed(result, error.detail().unwrap_or_default().to_owned())
+        failed(result, unopened.detail)
     })?;
     let Some(client) = offer.client(&config) else {
         return Ok(Revoked::No);

@@ -104,10 +104,7 @@ async fn share_out(task: &Task, part: Part, queue: Option<&Queue>) {
 fn begin(settings: &'static Result<Settings, SettingError>) -> Option<Task> {
     let request_id = request_id();
     match settings {
-        Ok(settings) => Some(Task {
-            settings,
-            request_id,
-        }),
+        Ok(settings) => Some(Task::new(settings, request_id)),
         Err(wrong) => {
             failed(&request_id, "settings", &wrong.into());
             None

@@ -42,6 +42,10 @@ pub async fn run(task: &Task) -> Result<Progress> {
         if claims.is_empty() {
             return Ok(Progress::Nothing);
         }
+        // If this fails, each check tries it, and fails alone.
+        let _ = task
+            .load_data_keys(claims.iter().map(|claim| claim.organization_id))
+            .await;
         let lanes = stream::iter(&claims).map(|claim| lane(task, &patience, claim));
         let results: Vec<_> = lanes.buffer_unordered(LANES).collect().await;
         let reasons = results.iter().filter_map(|result| result.reason);

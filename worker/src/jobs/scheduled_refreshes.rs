@@ -107,6 +107,9 @@ impl Run<'_> {
             if batch.is_empty() {
                 return Ok(Progress::Nothing);
             }
+            // If this fails, each refresh tries it, and fails alone.
+            let organizations = batch.iter().map(|claim| claim.organization_id);
+            let _ = self.task.prepare_sealing(organizations).await;
             for claim in batch {
                 // This ends the lanes.
                 let _ = claims.send(Waiting { claim, since_ms }).await;

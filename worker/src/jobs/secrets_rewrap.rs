@@ -1,34 +1,43 @@
-//! Rewraps the secrets of webhook endpoints and of OAuth apps that are sealed with a fallback key. A rotation ends only when there are none
-//! (docs/rotation.md).
+//! Reseals the secrets of webhook endpoints and of OAuth apps that a key of the ring, or a replaced data key, has sealed. A rotation ends only
+//! when there are none (docs/rotation.md).
 
 use crate::context::Task;
-use crate::credentials::{self, Row};
+use crate::credentials::Row;
 use crate::db::{
     ResealSecrets, Resealed, Resealing, SealedSecrets, SecretsFound, SecretsOn, SecretsTable,
 };
-use crate::error::Result;
-use crate::host::{self, log};
+use crate::error::{Error, Result};
+use crate::host::log;
 use crate::ids::{EndpointId, OauthAppId};
 use crate::jobs::progress::Progress;
 
-/// How many rows a run rewraps.
+/// How many rows a run reseals.
 const BATCH: u32 = 200;
 
 pub async fn run(task: &Task) -> Result<Progress> {
-    let ring = &task.settings.ring;
-    let fallbacks: Vec<_> = ring.kids().skip(1).map(|kid| kid.to_string()).collect();
-    if fallbacks.is_empty() {
-        return Ok(Progress::Nothing);
-    }
+    let kids: Vec<_> = task
+        .settings
+        .ring
+        .kids()
+        .map(|kid| kid.to_string())
+        .collect();
     let call = SecretsOn {
-        p_kids: &fallbacks,
+        p_kids: &kids,
         p_limit: BATCH,
     };
     let SecretsFound::Found { secrets } = task.call(&call).await?;
-    let resealed: Vec<_> = secrets
-        .into_iter()
-        .filter_map(|secrets| reseal(task, secrets))
-        .collect();
+    let organizations = secrets.iter().map(|secrets| secrets.organization_id);
+    task.prepare_sealing(organizations).await?;
+    let mut resealed = Vec::with_capacity(secrets.len());
+    for secrets in secrets {
+        match reseal(task, secrets).await {
+            Ok(secrets) => resealed.extend(secrets),
+            Err(error @ Error::Internal { .. }) => {
+                log::warning(&task.request_id, error.detail().unwrap_or_default());
+            }
+            Err(error) => return Err(error),
+        }
+    }
     if !resealed.is_empty() {
         let call = ResealSecrets {
             p_resealed: &resealed,
@@ -39,20 +48,21 @@ pub async fn run(task: &Task) -> Result<Progress> {
 }
 
 /// None if the secrets do not open.
-fn reseal(task: &Task, secrets: SealedSecrets) -> Option<Resealed> {
+async fn reseal(task: &Task, secrets: SealedSecrets) -> Result<Option<Resealed>> {
     let row = match secrets.table {
         SecretsTable::WebhookEndpoints => Row::Endpoint(EndpointId(secrets.id)),
         SecretsTable::OauthApps => Row::OauthApp(OauthAppId(secrets.id)),
     };
-    let (ring, organization) = (&task.settings.ring, secrets.organization_id);
-    let moved = credentials::reseal(ring, organization, row, &secrets.config, &mut host::random);
-    let moved = moved.inspect_err(|error| {
-        log::warning(&task.request_id, error.detail().unwrap_or_default());
+    let resealed = task
+        .reseal(secrets.organization_id, row, &secrets.config)
+        .await?;
+    let resealed = resealed.inspect_err(|unopened| {
+        log::warning(&task.request_id, &unopened.detail);
     });
-    Some(Resealed {
+    Ok(resealed.ok().flatten().map(|config| Resealed {
         table: secrets.table,
         id: secrets.id,
         read: secrets.config,
-        config: moved.ok()??,
-    })
+        config,
+    }))
 }

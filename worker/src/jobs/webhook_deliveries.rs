@@ -5,7 +5,7 @@
 //! id.
 
 use crate::context::Task;
-use crate::credentials::{self, Row};
+use crate::credentials::{Row, Unopened};
 use crate::db::{
     ClaimDeliveries, ClaimingDeliveries, Delivery, SettleDeliveries, SettlingDeliveries,
     WebhookResult,
@@ -50,6 +50,8 @@ enum Step {
         result: WebhookResult,
         was_slow: bool,
         took_ms: u32,
+        /// The data key could not be read: a failure of the database, not of the receiver.
+        failure: Option<Error>,
     },
     Settled(Result<()>),
 }
@@ -116,7 +118,10 @@ impl<'a> Run<'a> {
             let task = self.task;
             let sent = async move {
                 let begun = host::now_ms();
-                let result = attempt(task, &delivery).await;
+                let (result, failure) = match attempt(task, &delivery).await {
+                    Ok(result) => (result, None),
+                    Err(error) => (WebhookResult::of(&delivery, Some("released")), Some(error)),
+                };
                 let took_ms = milliseconds(host::now_ms() - begun);
                 Step::Sent {
                     result: WebhookResult {
@@ -125,6 +130,7 @@ impl<'a> Run<'a> {
                     },
                     was_slow: delivery.slow,
                     took_ms,
+                    failure,
                 }
             };
             steps.push(sent.boxed_local());
@@ -159,7 +165,13 @@ impl<'a> Run<'a> {
                 p_slow: room.slow,
                 p_skip: &skip,
             };
-            Step::Claimed(task.call(&call).await)
+            let claimed = task.call(&call).await;
+            if let Ok(ClaimingDeliveries::Claimed { deliveries }) = &claimed {
+                // If this fails, each delivery tries it, and fails alone.
+                let organizations = deliveries.iter().map(|delivery| delivery.organization_id);
+                let _ = task.load_data_keys(organizations).await;
+            }
+            Step::Claimed(claimed)
         };
         steps.push(claimed.boxed_local());
     }
@@ -178,11 +190,16 @@ impl<'a> Run<'a> {
                 result,
                 was_slow,
                 took_ms,
+                failure,
             } => {
                 self.lanes.left();
                 self.lanes.ended(was_slow);
-                self.lanes
-                    .note(result.endpoint_id, result.error.is_none(), took_ms);
+                match failure {
+                    Some(error) => self.failure = Some(error),
+                    None => self
+                        .lanes
+                        .note(result.endpoint_id, result.error.is_none(), took_ms),
+                }
                 self.ended.push(result);
             }
             Step::Settled(Ok(())) => {
@@ -209,39 +226,35 @@ fn milliseconds(took: f64) -> u32 {
     took as u32
 }
 
-async fn attempt(task: &Task, delivery: &Delivery) -> WebhookResult {
+async fn attempt(task: &Task, delivery: &Delivery) -> Result<WebhookResult> {
     let settings = task.settings;
     // Checked again: another deployment may have allowed the URL.
     if url_policy::check(&delivery.url, settings.webhook_loopback).is_err() {
-        return WebhookResult::of(delivery, Some("refused"));
+        return Ok(WebhookResult::of(delivery, Some("refused")));
     }
     let place = Row::Endpoint(delivery.endpoint_id);
-    let opened = credentials::open(
-        &settings.ring,
-        delivery.organization_id,
-        place,
-        &delivery.config,
-    );
+    let opened = task
+        .open(delivery.organization_id, place, &delivery.config)
+        .await?;
     let secrets = match opened {
         Ok(config) => secret::signing(&config, delivery.both),
-        Err(error) => {
-            let detail = error.detail().unwrap_or_default();
+        Err(Unopened { detail, .. }) => {
             log::warning(&task.request_id, &format!("not delivered: {detail}"));
             Vec::new()
         }
     };
     if secrets.is_empty() {
-        return WebhookResult::of(delivery, Some("unreadable"));
+        return Ok(WebhookResult::of(delivery, Some("unreadable")));
     }
     let answer = host::send(&message::request(delivery, &secrets, now())).await;
     let limits = answer
         .as_ref()
         .map(UpstreamResponse::limits)
         .unwrap_or_default();
-    WebhookResult {
+    Ok(WebhookResult {
         retry_after: retry_after(&limits.retry_after, now()),
         ..message::read(delivery, answer.map(|answer| answer.status()))
-    }
+    })
 }
 
 /// Writes the results, twice if the first write got no response: writing again is harmless, sending again is not.

@@ -1,7 +1,7 @@
 //! The client of a grant: the organization's own app that it was issued to, or the deployment's.
 
 use crate::context::Task;
-use crate::credentials::{self, Row};
+use crate::credentials::Row;
 use crate::db::OauthApp;
 use crate::error::{ClientError, Result};
 use crate::host::log;
@@ -10,7 +10,7 @@ use crate::oauth_apps::secrets;
 use crate::offer::{App, Offer, OfferOf};
 
 /// The offer behind a grant. A secret that does not open is the app's fault and never the connection's.
-pub fn offer(
+pub async fn offer(
     task: &Task,
     kind: &str,
     organization: OrganizationId,
@@ -23,10 +23,8 @@ pub fn offer(
     };
     let oauth_type = settings.oauth_type(kind)?;
     let row = Row::OauthApp(app.id);
-    let opened = credentials::open(&settings.ring, organization, row, &app.config);
-    let opened = opened.inspect_err(|error| {
-        log::warning(&task.request_id, error.detail().unwrap_or_default());
-    });
+    let opened = task.open(organization, row, &app.config).await?;
+    let opened = opened.inspect_err(|unopened| log::warning(&task.request_id, &unopened.detail));
     let read = opened.ok().as_ref().and_then(secrets::read);
     let (secret, fallback_secret) = read.ok_or(ClientError::AppUnreadable)?;
     let client = oauth_type.client(App {

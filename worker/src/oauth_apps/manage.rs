@@ -2,7 +2,7 @@
 
 use crate::auth::service_key::Scope;
 use crate::context::{Context, Principal};
-use crate::credentials::{self, Row};
+use crate::credentials::Row;
 use crate::db::{
     ChangeOauthApp, CreateOauthApp, DeleteOauthApp, FindOauthApp, ListOauthApps, OauthAppChanged,
     OauthAppCreated, OauthAppDeleted, OauthAppFound, OauthAppsListed,
@@ -99,7 +99,9 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
         p_name: name.as_str(),
         p_client_id: &body.client_id,
         p_slug: slug,
-        p_config: &context.seal(organization, Row::OauthApp(id), &config)?,
+        p_config: &context
+            .seal(organization, Row::OauthApp(id), &config)
+            .await?,
     };
     match context.call(&call).await? {
         OauthAppCreated::Created { oauth_app } => Ok(Response::json(201, &oauth_app)),
@@ -145,8 +147,10 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
         };
         let config = match secret.is_some() || drops {
             true => {
-                let config = changed(context, organization_id, id, &read, secret.as_ref(), drops)?;
-                Some(context.seal(organization_id, Row::OauthApp(id), &config)?)
+                let secret = secret.as_ref();
+                let config = changed(context, organization_id, id, &read, secret, drops).await?;
+                let row = Row::OauthApp(id);
+                Some(context.seal(organization_id, row, &config).await?)
             }
             false => None,
         };
@@ -169,7 +173,7 @@ pub async fn change(context: &Context<'_>, id: &str) -> Result<Response> {
 }
 
 /// The secrets after the change. A new secret repairs an app whose secrets do not open: those can be tried no more.
-fn changed(
+async fn changed(
     context: &Context<'_>,
     organization: OrganizationId,
     id: OauthAppId,
@@ -177,15 +181,8 @@ fn changed(
     secret: Option<&Secret>,
     drops: bool,
 ) -> Result<PlainConfig> {
-    let opened = credentials::open(
-        &context.settings.ring,
-        organization,
-        Row::OauthApp(id),
-        read,
-    );
-    let opened = opened.inspect_err(|error| {
-        log::warning(&context.request_id, error.detail().unwrap_or_default());
-    });
+    let opened = context.open(organization, Row::OauthApp(id), read).await?;
+    let opened = opened.inspect_err(|unopened| log::warning(&context.request_id, &unopened.detail));
     let stored = opened.ok().as_ref().and_then(secrets::read);
     Ok(match (secret, stored) {
         (Some(secret), Some((former, _))) if !drops && former.expose() != secret.expose() => {

@@ -23,10 +23,7 @@ pub async fn recover(
 ) {
     let request_id = request_id();
     let Ok(settings) = settings else { return };
-    let task = Task {
-        settings,
-        request_id,
-    };
+    let task = Task::new(settings, request_id);
     let resumed = match json::read_tagged("request", note).ok() {
         Some(Note::Refresh {
             owner,

@@ -1,6 +1,7 @@
 //! The credential for a check, refreshed first if it ends soon.
 
 use crate::context::Task;
+use crate::credentials::Unopened;
 use crate::error::{Error, Result};
 use crate::ids::IntegrationId;
 use crate::refresh::on_demand::{Actor, RefreshPolicy, renew};
@@ -12,7 +13,7 @@ pub const SOON_SECONDS: u32 = 120;
 
 pub struct Credential {
     /// The opened config, or why it does not open.
-    pub config: Result<PlainConfig>,
+    pub config: Result<PlainConfig, Unopened>,
     /// The row's version. What is found out about the credential holds as long as the row has this version.
     pub version: String,
     /// Whether it has just been refreshed.
@@ -39,7 +40,7 @@ async fn read(
     let standing = renew(task, id, wanted, asker).await?;
     match (standing.config, standing.version) {
         (Some(config), Some(version)) => Ok(Credential {
-            config: open(task, id, standing.organization_id, &config),
+            config: open(task, id, standing.organization_id, &config).await?,
             version,
             is_fresh: standing.settled,
         }),

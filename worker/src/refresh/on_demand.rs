@@ -10,8 +10,9 @@ use crate::host::random_uuid;
 use crate::http::Response;
 use crate::ids::IntegrationId;
 use crate::refresh::policy::waits;
-use crate::refresh::refresh_grant::{Redeemer, redeem, settle};
+use crate::refresh::refresh_grant::{Redeemed, Redeemer, redeem, settle};
 use serde_json::json;
+use std::iter;
 
 /// Who asks for a credential, and why.
 pub struct Actor<'a> {
@@ -84,6 +85,14 @@ pub async fn renew(
                     owner: call.p_owner,
                     caller: asker.caller,
                 };
+                if let Err(error) = task
+                    .prepare_sealing(iter::once(claim.organization_id))
+                    .await
+                {
+                    let released = Redeemed::fault(&claim, Fault::Released);
+                    settle(task, redeemer, vec![released]).await?;
+                    return Err(error);
+                }
                 let done = redeem(task, redeemer, &claim).await;
                 let fault = done.result.fault;
                 let ends = settle(task, redeemer, vec![done]).await?;
@@ -101,7 +110,13 @@ pub async fn renew(
             Claiming::Failed { .. } => {
                 return Err(Error::provider("token endpoint: failed a moment ago"));
             }
-            Claiming::Current(current) => return Ok(current),
+            Claiming::Current(current) => {
+                if let Some(rows) = &current.data_keys {
+                    let organization = current.organization_id.0;
+                    task.data_keys.add(task, organization, rows).await?;
+                }
+                return Ok(current);
+            }
             Claiming::Unknown => return Err(ClientError::UnknownIntegration.into()),
         }
     }
@@ -129,10 +144,12 @@ fn again(
         Some(End::ReconnectRequired) => Ok(()),
         Some(End::BackedOff) => Err(Error::provider("token endpoint: the refresh failed")),
         Some(End::Gone) => Err(ClientError::UnknownIntegration.into()),
-        Some(End::Journalled | End::Released) | None => Err(Error::Database {
-            fault: DatabaseFault::Save,
-            detail: "settle_refreshes: the row may not be written now".to_owned(),
-        }),
+        Some(End::Journalled | End::Released | End::DataKeyDeleted) | None => {
+            Err(Error::Database {
+                fault: DatabaseFault::Save,
+                detail: "settle_refreshes: the row may not be written now".to_owned(),
+            })
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::auth::caller::Caller;
 use crate::connect::store_connection;
 use crate::context::Task;
-use crate::credentials::{self, Row};
+use crate::credentials::{self, Row, Unopened};
 use crate::db::{Claim, End, Fault, RefreshResult, RefusalResult, SettleRefreshes, Settling};
 use crate::error::{ClientError, Error, Result};
 use crate::host::now;
@@ -25,11 +25,14 @@ use crate::refresh::provider_backoff;
 use catalogue::Endpoint;
 use sealed::{PlainConfig, StoredConfig};
 use std::collections::BTreeMap;
+use std::iter;
 use uuid::Uuid;
 
 /// A claim's result, not yet written.
 pub struct Redeemed {
     pub result: RefreshResult,
+    /// The refreshed config.
+    config: Option<PlainConfig>,
     /// The note under which the response is held, if a request was sent.
     note: Option<String>,
 }
@@ -52,7 +55,11 @@ impl Redeemed {
             integration_type: claim.integration_type.clone(),
             oauth_app_id: claim.oauth_app.as_ref().map(|app| app.id),
         };
-        Self { result, note: None }
+        Self {
+            result,
+            config: None,
+            note: None,
+        }
     }
 }
 
@@ -81,7 +88,7 @@ pub async fn resume(
     claim: &Claim,
     answer: Result<UpstreamResponse, SendError>,
 ) -> Result<()> {
-    let concluded = match prepared(task, claim) {
+    let concluded = match prepared(task, claim).await {
         Ok((config, client)) => conclude(task, claim, &config, &client, answer).await,
         Err(failed) => Err(failed),
     };
@@ -121,13 +128,16 @@ impl Failed {
 }
 
 async fn attempt(task: &Task, claim: &Claim, note: &str) -> Result<Redeemed, Failed> {
+    // What the provider returns could not be kept otherwise.
+    let organization = iter::once(claim.organization_id);
+    task.prepare_sealing(organization)
+        .await
+        .map_err(not_asked)?;
     if claim.refreshed {
-        let sealed = opened(task, claim)
-            .and_then(|config| seal(task, claim, &config))
-            .map_err(|error| Failed::by(Fault::Unreadable, &error))?;
-        return Ok(Redeemed::of(claim, Some(sealed), None));
+        let config = opened(task, claim).await?;
+        return redeemed(task, claim, config).await;
     }
-    let (config, client) = prepared(task, claim)?;
+    let (config, client) = prepared(task, claim).await?;
     let request = |client: &Client| oauth::request(client, &config).ok_or_else(nothing);
     let answer = send(&client, Some(note), request).await?;
     conclude(task, claim, &config, &client, answer).await
@@ -137,19 +147,27 @@ fn nothing() -> Failed {
     Failed::new(Fault::NotRefreshable, "there is nothing to refresh it with")
 }
 
-fn opened(task: &Task, claim: &Claim) -> Result<PlainConfig> {
-    open(task, claim.id, claim.organization_id, &claim.config)
+/// The database failed, so it is tried again later.
+fn not_asked(error: Error) -> Failed {
+    Failed::by(Fault::Refused, &error)
 }
 
-fn prepared(task: &Task, claim: &Claim) -> Result<(PlainConfig, ClientOf<'static>), Failed> {
-    let config = opened(task, claim).map_err(|error| Failed::by(Fault::Unreadable, &error))?;
+async fn opened(task: &Task, claim: &Claim) -> Result<PlainConfig, Failed> {
+    let opened = open(task, claim.id, claim.organization_id, &claim.config).await;
+    let opened = opened.map_err(not_asked)?;
+    opened.map_err(|unopened| Failed::new(Fault::Unreadable, unopened.detail))
+}
+
+async fn prepared(task: &Task, claim: &Claim) -> Result<(PlainConfig, ClientOf<'static>), Failed> {
+    let config = opened(task, claim).await?;
     let (kind, app) = (&claim.integration_type, claim.oauth_app.as_ref());
-    let offer = client::offer(task, kind, claim.organization_id, app);
+    let offer = client::offer(task, kind, claim.organization_id, app).await;
     let offer = offer.map_err(|error| match error {
         Error::Client(ClientError::AppUnreadable) => Failed::new(
             Fault::AppUnreadable,
             "the secret of its OAuth app does not open",
         ),
+        Error::Database { .. } => not_asked(error),
         _ => Failed::new(Fault::Refused, "its provider is not configured"),
     })?;
     let client = offer.into_client(&config).ok_or_else(nothing)?;
@@ -206,34 +224,37 @@ async fn conclude(
             ));
         }
     };
-    match seal(task, claim, &credentials::renewed(config, &grant)) {
-        Ok(sealed) => Ok(Redeemed::of(claim, Some(sealed), None)),
-        Err(error) => Err(Failed::by(Fault::OutcomeUnknown, &error)),
-    }
+    redeemed(task, claim, credentials::renewed(config, &grant)).await
+}
+
+/// Seals a refreshed config.
+async fn redeemed(task: &Task, claim: &Claim, config: PlainConfig) -> Result<Redeemed, Failed> {
+    let row = Row::Integration(claim.id);
+    let sealed = task.seal(claim.organization_id, row, &config).await;
+    let sealed = sealed.map_err(|error| Failed::by(Fault::OutcomeUnknown, &error))?;
+    Ok(Redeemed {
+        config: Some(config),
+        ..Redeemed::of(claim, Some(sealed), None)
+    })
 }
 
 /// Opens the config of a row that was just claimed.
-pub fn open(
+pub async fn open(
     task: &Task,
     id: IntegrationId,
     organization: OrganizationId,
     config: &str,
-) -> Result<PlainConfig> {
-    let config = credentials::parse(config).ok_or_else(|| Error::Internal {
-        detail: format!(
-            "integrations {id}: config is no JSON object that can be read and written unchanged"
-        ),
-    })?;
-    credentials::open(
-        &task.settings.ring,
-        organization,
-        Row::Integration(id),
-        &config,
-    )
-}
-
-fn seal(task: &Task, claim: &Claim, config: &PlainConfig) -> Result<StoredConfig> {
-    task.seal(claim.organization_id, Row::Integration(claim.id), config)
+) -> Result<Result<PlainConfig, Unopened>> {
+    let row = Row::Integration(id);
+    match credentials::parse(config) {
+        Some(config) => task.open(organization, row, &config).await,
+        None => Ok(Err(Unopened {
+            detail: format!(
+                "{row}: config is no JSON object that can be read and written unchanged"
+            ),
+            may_open_later: false,
+        })),
+    }
 }
 
 /// Writes results, with retries: what was redeemed exists nowhere else. Repeating a write whose response was lost is harmless.
@@ -242,41 +263,73 @@ pub async fn settle(
     redeemer: Redeemer,
     done: Vec<Redeemed>,
 ) -> Result<BTreeMap<Uuid, End>> {
-    let (results, notes): (Vec<_>, Vec<_>) = done
-        .into_iter()
-        .map(|redeemed| (redeemed.result, redeemed.note))
-        .unzip();
-    let call = SettleRefreshes {
-        p_owner: redeemer.owner,
-        p_results: &results,
-        caller: redeemer.caller,
-        p_request_id: &task.request_id,
-    };
-    let ends = persistently(task, &call).await?;
-    for note in notes.into_iter().flatten() {
+    let mut results = Vec::with_capacity(done.len());
+    let (mut configs, mut notes) = (BTreeMap::new(), Vec::new());
+    for Redeemed {
+        result,
+        config,
+        note,
+    } in done
+    {
+        configs.extend(config.map(|config| (result.id.0, config)));
+        notes.extend(note);
+        results.push(result);
+    }
+    let mut ends = persistently(task, redeemer, &results).await?;
+    results.retain(|result| ends.get(&result.id.0) == Some(&End::DataKeyDeleted));
+    if !results.is_empty() {
+        ends.extend(settle_resealed(task, redeemer, results, &configs).await?);
+    }
+    for note in notes {
         host::settled(&note);
     }
-    for result in &results {
-        if ends.get(&result.id.0) == Some(&End::Journalled) {
-            log::warning(
-                &task.request_id,
-                &format!(
-                    "integrations {}: refreshed, but this key may not write now; the answer is kept",
-                    result.id
-                ),
+    for (id, end) in &ends {
+        if *end == End::Journalled {
+            let detail = format!(
+                "integrations {id}: refreshed, but this key may not write now; the answer is kept"
             );
+            log::warning(&task.request_id, &detail);
         }
     }
     Ok(ends)
 }
 
-async fn persistently(task: &Task, call: &SettleRefreshes<'_>) -> Result<BTreeMap<Uuid, End>> {
+/// Seals refreshed configs, whose data keys have been deleted since, with other data keys, and writes them.
+async fn settle_resealed(
+    task: &Task,
+    redeemer: Redeemer,
+    mut results: Vec<RefreshResult>,
+    configs: &BTreeMap<Uuid, PlainConfig>,
+) -> Result<BTreeMap<Uuid, End>> {
+    for result in &results {
+        task.data_keys.forget(result.organization_id.0);
+    }
+    for result in &mut results {
+        if let Some(config) = configs.get(&result.id.0) {
+            let row = Row::Integration(result.id);
+            result.config = Some(task.seal(result.organization_id, row, config).await?);
+        }
+    }
+    persistently(task, redeemer, &results).await
+}
+
+async fn persistently(
+    task: &Task,
+    redeemer: Redeemer,
+    results: &[RefreshResult],
+) -> Result<BTreeMap<Uuid, End>> {
+    let call = SettleRefreshes {
+        p_owner: redeemer.owner,
+        p_results: results,
+        caller: redeemer.caller,
+        p_request_id: &task.request_id,
+    };
     let mut failure = None;
     for pause in WRITE_PAUSES_MS {
         if pause > 0 {
             host::sleep(pause).await;
         }
-        match task.call(call).await {
+        match task.call(&call).await {
             Ok(Settling::Ended { ends }) => return Ok(ends),
             Err(error) => failure = Some(error),
         }

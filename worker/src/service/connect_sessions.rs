@@ -228,12 +228,9 @@ pub async fn complete(context: &Context<'_>, id: &str) -> Result<Response> {
 async fn store(context: &Context<'_>, id: ConnectSessionId, grant: &ParkedGrant) -> Result<()> {
     let provider = context.settings.provider(&grant.integration_type);
     let provider = provider.ok_or(ClientError::UnknownProvider)?;
-    let config = credentials::open(
-        &context.settings.ring,
-        grant.organization_id,
-        Row::Pending(grant.pending_id),
-        &grant.config,
-    )?;
+    let row = Row::Pending(grant.pending_id);
+    let opened = context.open(grant.organization_id, row, &grant.config);
+    let config = opened.await??;
     let connection = Connection {
         connector: Connector::Session(id),
         organization: grant.organization_id,

@@ -94,9 +94,10 @@ async fn read(context: &Context<'_>, key: ServiceKeyId, id: IntegrationId) -> Re
         Form::Sealed => {
             let config = credentials::parse(text).ok_or_else(|| unreadable(id))?;
             answer["config"] = Value::Object(config);
+            answer["data_keys"] = json!(current.data_keys);
         }
         Form::Plain => {
-            let config = open(context, id, current.organization_id, text)?;
+            let config = open(context, id, current.organization_id, text).await??;
             let provider = context.settings.provider(&current.integration_type);
             answer["credential"] = Value::Object(plain(&config, provider));
         }

@@ -24,6 +24,7 @@ use catalogue::{Auth, Refresh, Source};
 use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use std::iter;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +71,7 @@ pub async fn import(context: &Context<'_>) -> Result<Response> {
         _ => return Err(ClientError::Body(EXPECTED).into()),
     };
     let admitted_at = admit(context, key, organization, &body.integration_type).await?;
+    context.prepare_sealing(iter::once(organization)).await?;
     let account_id = body.account_id.as_deref();
     let (account, config) = match offer {
         Offer::OAuth(client) => of_grant(context, offer, client, given, account_id).await?,
@@ -220,25 +222,28 @@ async fn store(
 ) -> Result<(IntegrationId, bool)> {
     /// How many row ids are tried: the database may name another, or the row may be deleted meanwhile.
     const ATTEMPTS: usize = 3;
-    let provider = import.offer.provider();
+    let (provider, organization) = (import.offer.provider(), import.organization);
     let mut id = IntegrationId(random_uuid()?);
     for _ in 0..ATTEMPTS {
-        let sealed = context.seal(import.organization, Row::Integration(id), &import.config)?;
-        let call = ImportConnection {
-            p_id: id,
-            p_service_key: import.key,
-            p_organization_id: import.organization,
-            p_integration_type: &provider.kind,
-            p_external_account_id: &import.account.id,
-            p_name: &import.account.name,
-            p_config: &sealed,
-            p_granted_at: &import.admitted_at,
-            p_replace: body.replace,
-            p_is_grant: provider.auth == Auth::Oauth,
-            p_external_user_id: body.external_user_id.as_deref(),
-            p_request_id: &context.request_id,
+        let write = async || {
+            let row = Row::Integration(id);
+            let call = ImportConnection {
+                p_id: id,
+                p_service_key: import.key,
+                p_organization_id: organization,
+                p_integration_type: &provider.kind,
+                p_external_account_id: &import.account.id,
+                p_name: &import.account.name,
+                p_config: &context.seal(organization, row, &import.config).await?,
+                p_granted_at: &import.admitted_at,
+                p_replace: body.replace,
+                p_is_grant: provider.auth == Auth::Oauth,
+                p_external_user_id: body.external_user_id.as_deref(),
+                p_request_id: &context.request_id,
+            };
+            persistently(context, &call).await
         };
-        return Err(match persistently(context, &call).await? {
+        return Err(match context.write_sealed(organization, write).await? {
             Imported::Created => return Ok((id, true)),
             Imported::Updated => return Ok((id, false)),
             Imported::Exists { id: other } => {

@@ -2,7 +2,7 @@
 
 use crate::auth::service_key::Scope;
 use crate::context::Context;
-use crate::credentials::{self, Row};
+use crate::credentials::{Row, Unopened};
 use crate::db::events::Page;
 use crate::db::pages::pages;
 use crate::db::{
@@ -77,7 +77,8 @@ pub async fn add(context: &Context<'_>) -> Result<Response> {
     let id = EndpointId(random_uuid()?);
     let secret = SigningSecret::from_bytes(random_bytes()?);
     let bound_to = organization.unwrap_or(OrganizationId::NIL);
-    let config = context.seal(bound_to, Row::Endpoint(id), &secret::config(&secret, None))?;
+    let plain = secret::config(&secret, None);
+    let config = context.seal(bound_to, Row::Endpoint(id), &plain).await?;
     let call = CreateEndpoint {
         p_id: id,
         caller: principal.caller,
@@ -188,13 +189,15 @@ pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
         else {
             return Err(ClientError::UnknownWebhook.into());
         };
-        let previous = previous(context, organization_id, id, &read);
+        let previous = previous(context, organization_id, id, &read).await?;
         let plain = secret::config(&secret, previous.as_ref());
         let call = ChangeSecret {
             p_id: id,
             caller,
             p_read: &read,
-            p_config: &context.seal(organization_id, Row::Endpoint(id), &plain)?,
+            p_config: &context
+                .seal(organization_id, Row::Endpoint(id), &plain)
+                .await?,
         };
         match context.call(&call).await? {
             SecretChanged::Rotated { endpoint } => {
@@ -217,21 +220,19 @@ pub async fn rotate(context: &Context<'_>, id: &str) -> Result<Response> {
 
 /// The current secret. One that does not open has signed nothing, so the new one signs alone: this repairs an endpoint whose key is
 /// lost.
-fn previous(
+async fn previous(
     context: &Context<'_>,
     organization: OrganizationId,
     id: EndpointId,
     config: &StoredConfig,
-) -> Option<SigningSecret> {
-    let ring = &context.settings.ring;
-    match credentials::open(ring, organization, Row::Endpoint(id), config) {
-        Ok(config) => secret::current(&config),
-        Err(error) => {
-            let detail = error.detail().unwrap_or_default();
-            log::warning(&context.request_id, &format!("not signed with: {detail}"));
-            None
-        }
-    }
+) -> Result<Option<SigningSecret>> {
+    let opened = context
+        .open(organization, Row::Endpoint(id), config)
+        .await?;
+    let opened = opened.inspect_err(|Unopened { detail, .. }| {
+        log::warning(&context.request_id, &format!("not signed with: {detail}"));
+    });
+    Ok(opened.ok().as_ref().and_then(secret::current))
 }
 
 /// `GET /api/webhooks/:id/deliveries`: a page, newest first.
