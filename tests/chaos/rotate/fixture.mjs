@@ -15,7 +15,7 @@ import { Keytool } from "./keytool.mjs";
 import { Load } from "./load.mjs";
 import { Model } from "./model.mjs";
 import { Prepared } from "./prepared.mjs";
-import { Nonces } from "./sealing.mjs";
+import { DataKeys, Nonces } from "./sealing.mjs";
 
 const USERS = 30;
 const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];
@@ -55,15 +55,16 @@ export class Fixture {
     const harness = this.#connect("postgres", { "chaos.harness": "on" });
     this.service = this.#connect("authenticator", { role: "service_role" });
     this.nonces = new Nonces(report);
-    this.journal = new Journal(this.owner, report, this.nonces);
+    this.dataKeys = new DataKeys(this.owner);
+    this.journal = new Journal(this.owner, report, this.nonces, this.dataKeys);
     await this.journal.begin();
-    this.model = new Model(this.owner, report);
+    this.model = new Model(this.owner, report, this.dataKeys);
     const users = Array.from({ length: USERS }, () => randomUUID());
-    this.prepared = new Prepared({ sql: harness, model: this.model, random: random.fork(), users });
+    this.prepared = new Prepared({ sql: harness, model: this.model, random: random.fork(), users, dataKeys: this.dataKeys });
     this.keytool = new Keytool({ program, info: this.info, report, nonces: this.nonces });
     this.#stops.push(() => this.keytool.stop());
-    const { info, front, service: sql, owner, model } = this;
-    this.load = new Load({ info, front, grants, sql, owner, model, report, random: random.fork(), users });
+    const { info, front, service: sql, owner, model, dataKeys } = this;
+    this.load = new Load({ info, front, grants, sql, owner, model, report, random: random.fork(), users, dataKeys });
     this.#stops.push(() => this.load.end());
   }
 

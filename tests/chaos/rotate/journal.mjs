@@ -29,8 +29,8 @@ export class Journal {
   /** By kid: until when writers may seal with it (milliseconds; Infinity for now). */
   #writers = new Map();
 
-  constructor(sql, report, nonces) {
-    Object.assign(this, { sql, report, nonces, keys: [], rewraps: 0, target: undefined });
+  constructor(sql, report, nonces, dataKeys) {
+    Object.assign(this, { sql, report, nonces, dataKeys, keys: [], rewraps: 0 });
   }
 
   begin() {
@@ -54,6 +54,7 @@ export class Journal {
       with taken as (delete from chaos.versions where xid < pg_snapshot_xmin(pg_current_snapshot()) returning *)
       select * from taken order by seq`;
     const before = this.rewraps;
+    await this.dataKeys.load();
     for (const version of versions) this.#judge(version);
     return this.rewraps - before;
   }
@@ -83,7 +84,7 @@ export class Journal {
     }
     this.nonces.take(JSON.stringify(config));
     const kid = config?._enc?.kid;
-    const { plain, fault } = opened(this.keys, version);
+    const { plain, fault } = opened(this.keys, version, this.dataKeys);
     const after = { plain, fault, kid, config, updated: version.updated_at.getTime() };
     this.#rows.set(id, after);
     if (harness) return;
@@ -93,7 +94,7 @@ export class Journal {
       this.#judgeRewrap(id, before, after);
     } else if (!(before && isDeepStrictEqual(before.config, config))) {
       // A write that changes other columns only leaves the config on whatever key it is.
-      const until = this.#writers.get(kid) ?? -Infinity;
+      const until = config?._enc?.v === 3 ? Infinity : (this.#writers.get(kid) ?? -Infinity);
       report.require(version.at.getTime() <= until, "no kid goes back after the switch", `row ${id} on a key that writes now`, `kid ${kid}`);
     }
   }
@@ -109,8 +110,8 @@ export class Journal {
       report.violation("a rotation writes rows that are there", `row ${id} before it`, "none");
       return;
     }
-    report.require(after.kid === this.target, "a rotation moves rows to the primary key", this.target, `row ${id} on ${after.kid}`);
-    report.require(before.kid !== after.kid, "a row that is on the primary key is not written", `row ${id} left alone`, "written again");
+    report.require(after.config?._enc?.v === 3, "a rotation moves rows to data keys", "version 3", `row ${id} on ${after.kid}`);
+    report.require(before.kid !== after.kid, "a row that is on its data key is not written", `row ${id} left alone`, "written again");
     report.require(
       isDeepStrictEqual(before.plain, after.plain),
       "a rotation keeps every value of the version before, secret or not",

@@ -18,11 +18,11 @@ export class Load {
    * `front` is where the worker is reached, `grants` what the authorization server gave out, `sql` the service role's client,
    * `owner` the database owner's, `users` those whose organisations the writers write to.
    */
-  constructor({ info, front, grants, sql, owner, model, report, random, users }) {
-    Object.assign(this, { front, grants, sql, owner, model, report, random, users });
+  constructor({ info, front, grants, sql, owner, model, report, random, users, dataKeys }) {
+    Object.assign(this, { front, grants, sql, owner, model, report, random, users, dataKeys });
     this.worker = { url: front.url, info: { ...info, app_url: front.url } };
-    /** What the direct writers seal with. */
-    this.key = undefined;
+    /** The key ring of the direct writers, as the worker has it. */
+    this.keys = [];
   }
 
   async begin({ users, writers }) {
@@ -142,7 +142,7 @@ export class Load {
     }
     return this.model.during(row, async () => {
       const plain = plainConfig(row.external_account_id, random);
-      await this.complete(row, sealed(this.key, row, plain), "updated");
+      await this.complete(row, await this.#sealed(row, plain), "updated");
       return plain;
     });
   }
@@ -150,8 +150,12 @@ export class Load {
   async #insert(random) {
     const row = { id: randomUUID(), organization_id: random.pick(this.users), external_account_id: randomBytes(10).toString("hex"), name: "Chaos" };
     const plain = plainConfig(row.external_account_id, random);
-    await this.complete(row, sealed(this.key, row, plain), "created");
+    await this.complete(row, await this.#sealed(row, plain), "created");
     this.model.add(row, plain);
+  }
+
+  async #sealed(row, plain) {
+    return sealed(this.keys[0], row, plain, await this.dataKeys.current(this.sql, this.keys, row.organization_id));
   }
 
   async complete(row, config, expected) {

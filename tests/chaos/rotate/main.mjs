@@ -34,9 +34,9 @@ await run({ options, report, fixture, graceMinutes: GRACE_MINUTES }, async () =>
   const size = options.short ? SIZES.short : SIZES.long;
   let a = newKey();
   let deployment = await fixture.deploy([a]);
-  fixture.journal.keys = fixture.model.keys = [a];
+  fixture.journal.keys = fixture.model.keys = fixture.dataKeys.keys = [a];
   fixture.journal.admit(a);
-  fixture.load.key = a;
+  fixture.load.keys = [a];
   await fixture.load.begin(size);
   do {
     const b = newKey();

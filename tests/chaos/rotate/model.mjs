@@ -8,8 +8,8 @@ import { opened } from "./sealing.mjs";
 export class Model {
   #rows = new Map();
 
-  constructor(sql, report) {
-    Object.assign(this, { sql, report, keys: [] });
+  constructor(sql, report, dataKeys) {
+    Object.assign(this, { sql, report, dataKeys, keys: [] });
   }
 
   /** A row that was acknowledged: `fields` are those of its opened config that its writer knows. */
@@ -54,6 +54,7 @@ export class Model {
   async check() {
     const before = new Map([...this.#rows.values()].map((row) => [row.id, { changes: row.changes, settled: !row.busy }]));
     const rows = await this.sql`select id, organization_id, config from public.integrations`;
+    await this.dataKeys.load();
     const stored = new Map(rows.map((row) => [row.id, row]));
     for (const [id, { changes, settled }] of before) {
       const row = this.#rows.get(id);
@@ -70,7 +71,7 @@ export class Model {
       report.require(!row.fields, "what was acknowledged is there", `row ${row.id}`, "it is gone");
       return;
     }
-    const { plain, fault } = opened(this.keys, stored);
+    const { plain, fault } = opened(this.keys, stored, this.dataKeys);
     if (fault) {
       report.violation("every row opens with the ring at every moment", `row ${row.id} opens`, fault);
       return;

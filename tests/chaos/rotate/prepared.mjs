@@ -9,13 +9,19 @@ const LONG_AGO = "2026-01-02T03:04:05Z";
 
 export class Prepared {
   /** `sql` is a client whose writes the journal knows as the harness's; `users` are the personal organisations that rows go to. */
-  constructor({ sql, model, random, users }) {
-    Object.assign(this, { sql, model, random, users });
+  constructor({ sql, model, random, users, dataKeys }) {
+    Object.assign(this, { sql, model, random, users, dataKeys });
   }
 
-  /** Inserts so many rows and tells the model; `organization` for all of them, or any user's. */
-  async insert(count, key, { organization } = {}) {
-    const made = Array.from({ length: count }, () => this.#row(key, organization ?? this.random.pick(this.users)));
+  /** Inserts so many rows and tells the model; `organization` for all of them, or any user's. `keys` open the data keys that there are. */
+  async insert(count, key, { organization, keys = [key] } = {}) {
+    const organizations = organization ? [organization] : this.users;
+    const dataKeys = new Map();
+    for (const id of organizations) dataKeys.set(id, await this.dataKeys.current(this.sql, keys, id));
+    const made = Array.from({ length: count }, () => {
+      const id = this.random.pick(organizations);
+      return this.#row(key, id, { dataKey: dataKeys.get(id) });
+    });
     for (let from = 0; from < made.length; from += CHUNK) await this.#write(made.slice(from, from + CHUNK).map(({ row }) => row));
     for (const { row, plain } of made) this.model.add(row, plain);
     return made.map(({ row }) => row);
@@ -34,8 +40,8 @@ export class Prepared {
   }
 
   /**
-   * Inserts a row of each kind of damage for each key of the ring. Returns `{ all, left }`, maps from id to the class of fault:
-   * `left` are those that do not name the ring's first key, which a rotation to it comes upon.
+   * Inserts a row of each kind of damage for each key of the ring. Returns a map from id to the class of fault. None of them is sealed with a
+   * data key, so a rotation comes upon each.
    */
   async insertDamaged(keys) {
     const rows = keys.flatMap((key) =>
@@ -45,15 +51,14 @@ export class Prepared {
       }),
     );
     await this.#write(rows);
-    const classes = (some) => new Map(some.map((row) => [row.id, opened(keys, row).fault]));
-    return { all: classes(rows), left: classes(rows.filter(({ config }) => config._enc?.kid !== keys[0].kid)) };
+    return new Map(rows.map((row) => [row.id, opened(keys, row).fault]));
   }
 
   async remove(ids) {
     await this.sql`delete from public.integrations where id in ${this.sql(ids)}`;
   }
 
-  #row(key, organization_id, { form } = {}) {
+  #row(key, organization_id, { form, dataKey } = {}) {
     const account = randomBytes(10).toString("hex");
     const row = {
       id: randomUUID(),
@@ -65,10 +70,11 @@ export class Prepared {
       updated_at: LONG_AGO,
     };
     const plain = plainConfig(account, this.random);
-    return { row: { ...row, config: this.#config(key, row, plain, form) }, plain };
+    return { row: { ...row, config: this.#config(key, row, plain, { form, dataKey }) }, plain };
   }
 
-  #config(key, row, plain, form = this.random.pick(["current", "current", "current", "legacy"])) {
+  #config(key, row, plain, { form = this.random.pick(["current", "current", "legacy", "data key"]), dataKey } = {}) {
+    if (form === "data key") return sealed(key, row, plain, dataKey);
     return form === "legacy" && !plain.nested ? sealedLegacy(key, plain, this.random) : sealed(key, row, plain);
   }
 
@@ -97,7 +103,7 @@ const DAMAGES = {
   "a part is missing": (config) => ({ ...config, refresh_token: config.refresh_token.split(".").slice(0, 2).join(".") }),
   "two fields have changed places": (config) => ({ ...config, access_token: config.refresh_token, refresh_token: config.access_token }),
   "a key that nobody has": (config) => ({ ...config, _enc: { v: 2, kid: "0123456789abcdef" } }),
-  "a version that nobody knows": (config) => ({ ...config, _enc: { ...config._enc, v: 3 } }),
+  "a version that nobody knows": (config) => ({ ...config, _enc: { ...config._enc, v: 4 } }),
   "no _enc any more": ({ _enc: _, ...config }) => config,
   "never sealed": () => ({ access_token: "in the clear" }),
   "no object": () => ["a", "list"],

@@ -40,7 +40,7 @@ export class Rotation {
   /** Every deployment learns to open B; two of them run side by side for a while. */
   async prepare() {
     const { a, b } = this;
-    this.model.keys = this.journal.keys = [a, b];
+    this.model.keys = this.journal.keys = this.dataKeys.keys = [a, b];
     await this.prepared.insert(this.size.rows, a);
     await this.replace([a, b]);
     // The load alone, without any rotation.
@@ -51,11 +51,10 @@ export class Rotation {
   /** Every deployment begins to seal with B; while the last of the others drain, both are written. */
   async switchOver() {
     const { a, b } = this;
-    this.journal.target = b.kid;
     this.journal.admit(b);
     const before = this.deployment;
     this.deployment = await this.fixture.deploy([b, a]);
-    this.load.key = b;
+    this.load.keys = [b, a];
     await delay(this.size.pause);
     // Too early, as the runbook has it, and harmless: what the old deployment goes on to write is found by the next run.
     await this.keytool.run(["rotate", "--batch", "200"], [b, a], { killAfter: this.random.between(50, 400) });
@@ -69,7 +68,7 @@ export class Rotation {
   async endAtEveryStatement() {
     const { a, b } = this;
     const organization = randomUUID();
-    const rows = await this.prepared.insert(this.size.swept, a, { organization });
+    const rows = await this.prepared.insert(this.size.swept, a, { organization, keys: [b, a] });
     for (const row of rows) this.model.get(row.id).fixed = true;
     const args = ["rotate", "--jobs", "1", "--batch", "4", "--only-organization", organization];
     const first = this.random.between(0, WHEN.length - 1);
@@ -94,10 +93,12 @@ export class Rotation {
   async killAtRandom() {
     const { a, b, random } = this;
     for (let round = 0; round < this.size.rounds; round++) {
-      await this.prepared.insert(Math.ceil(this.size.rows / 2), a);
+      await this.prepared.insert(Math.ceil(this.size.rows / 2), a, { keys: [b, a] });
+      const deleting = this.#deleteDataKeys(random.between(50, 1000));
       const rotators = Array.from({ length: round === 0 ? 3 : random.between(0, 3) }, (_, index) => {
         const way = index === 2 || random.next() < 0.2 ? "rest" : "direct";
-        const args = ["rotate", "--jobs", String(random.between(1, 3)), "--batch", String(random.pick([20, 100, 500]))];
+        const leaked = random.next() < 0.3 ? ["--new-data-keys"] : [];
+        const args = ["rotate", ...leaked, "--jobs", String(random.between(1, 3)), "--batch", String(random.pick([20, 100, 500]))];
         // A slow wire lets the load come between reading and writing.
         const wire = { delay: random.pick([0, 5, 40, 100]), end: this.#randomEnd() };
         const killAfter = random.next() < 0.7 ? random.between(30, 1500) : undefined;
@@ -112,8 +113,31 @@ export class Rotation {
         this.report.require(run.killed || run.code === EXIT.done, "a run that is not killed succeeds", EXIT.done, `${run.code}: ${run.stderr}`);
       }
       await looking;
+      await deleting();
       await this.look();
     }
+  }
+
+  /** An organization's data keys are deleted while its rows are moved. What they have sealed opens no more, and holds nothing up. */
+  #deleteDataKeys(after) {
+    const { a, b } = this;
+    const organization = randomUUID();
+    const work = async () => {
+      const rows = await this.prepared.insert(this.size.swept, a, { organization, keys: [b, a] });
+      for (const row of rows) Object.assign(this.model.get(row.id), { fixed: true, busy: true });
+      await delay(after);
+      await this.dataKeys.load();
+      await this.owner`select private.delete_data_keys(${organization})`;
+      return rows.map(({ id }) => id);
+    };
+    const working = work();
+    return async () => {
+      const ids = await working;
+      const { tally } = eventOf(await this.keytool.run(["status", "--only-organization", organization], [b, a]), "status") ?? {};
+      this.report.require(tally?.missing_data_key > 0, "what deleted data keys have sealed opens no more", "a row without its key", JSON.stringify(tally));
+      await this.prepared.remove(ids);
+      for (const id of ids) Object.assign(this.model.get(id), { busy: false, fields: null });
+    };
   }
 
   #randomEnd() {
@@ -124,14 +148,13 @@ export class Rotation {
   /** Damaged rows are named, all others done, and there is no fence. */
   async damage() {
     const { a, b } = this;
-    await this.prepared.insert(this.size.swept, a);
-    const { all, left } = await this.prepared.insertDamaged([b, a]);
+    await this.prepared.insert(this.size.swept, a, { keys: [b, a] });
+    const all = await this.prepared.insertDamaged([b, a]);
     const ids = [...all.keys()];
     const stored = await this.stored(ids);
     const run = await this.must(["rotate"], [b, a], EXIT.doesNotOpen);
-    this.same(findings(run), left, "damaged rows are reported by id and class");
+    this.same(findings(run), all, "damaged rows are reported by id and class");
     await this.expectAllOn(b, all);
-    // What names the new key already does not travel in a rotation; whoever opens everything comes upon it.
     const fence = await this.must(["fence"], [b, a], EXIT.doesNotOpen);
     this.same(findings(fence), all, "damaged rows are reported by id and class");
     const [{ up }] = await this.owner`select private.fence_is_up() as up`;
@@ -144,7 +167,7 @@ export class Rotation {
   /** A run to the end, and one more, which finds nothing to do. */
   async finish() {
     const { a, b } = this;
-    await this.prepared.insert(Math.ceil(this.size.rows / 2), a);
+    await this.prepared.insert(Math.ceil(this.size.rows / 2), a, { keys: [b, a] });
     // With nobody beside it, and so slow a wire that the load comes in between, it loses races and tells so.
     await this.must(["rotate", "--jobs", "2"], [b, a], EXIT.done, { wire: { delay: 100 } });
     await this.expectAllOn(b);
@@ -239,10 +262,12 @@ export class Rotation {
 
   async expectAllOn({ kid, ...key }, except = new Map()) {
     const rows = await this.owner`select id, organization_id, config from public.integrations`;
+    await this.dataKeys.load();
     for (const row of rows) {
       if (except.has(row.id)) continue;
-      const { fault } = opened([{ kid, ...key }], row);
-      this.report.require(!fault && row.config._enc?.kid === kid, "every row is on the new key", `row ${row.id} on ${kid}`, fault ?? row.config._enc?.kid);
+      const { fault } = opened([{ kid, ...key }], row, this.dataKeys);
+      const wrapping = row.config._enc?.v === 3 ? this.dataKeys.wrapping(row.organization_id, row.config._enc.kid) : undefined;
+      this.report.require(!fault && wrapping === kid, "every row is on a data key that the new key wraps", `row ${row.id} on ${kid}`, fault ?? wrapping);
     }
   }
 

@@ -1,7 +1,7 @@
 // Keys and sealed configs in node:crypto alone: what the harness writes and reads does not rest on the code that it tests.
 import { createCipheriv, randomBytes } from "node:crypto";
 
-import { keyId, open, seal } from "../../format/format.mjs";
+import { keyId, open, seal, unwrap, wrap } from "../../format/format.mjs";
 
 /** The start of a sealed value, which no two may share: iv, tag. */
 const HEAD = /([A-Za-z0-9+/]{16})\.([A-Za-z0-9+/]{22}==)\./g;
@@ -15,9 +15,49 @@ export function placeOf({ id, organization_id }) {
   return { organization_id, integration_id: id };
 }
 
-/** A config as the worker would write it. */
-export function sealed({ key }, row, plain) {
-  return seal(key, placeOf(row), plain, () => randomBytes(12));
+/** A config of version 2, or of version 3 with a data key. */
+export function sealed({ key }, row, plain, dataKey) {
+  return seal(key, placeOf(row), plain, () => randomBytes(12), dataKey ? [dataKey] : []);
+}
+
+/** The data keys of organizations. What was deleted is still known: earlier versions of rows are opened with it. */
+export class DataKeys {
+  /** By organization, and in it by kid: the key, and which key wraps it now. */
+  #organizations = new Map();
+
+  constructor(sql) {
+    Object.assign(this, { sql, keys: [] });
+  }
+
+  /** Reads what is there now. */
+  async load() {
+    this.#take(await this.sql`select organization_id, kid, wrapping_kid, wrapped from private.data_keys`);
+  }
+
+  /** The current data key of an organization, which gets one, wrapped with the first of these keys, if it has none: as the worker does. */
+  async current(sql, keys, organization_id) {
+    const added = wrap(keys[0].key, organization_id, randomBytes(32), randomBytes(12));
+    const [{ data_keys }] = await sql`select public.add_data_keys(${sql.json([added])})->'data_keys' as data_keys`;
+    return unwrap(keys.map(({ key }) => key), data_keys[0]);
+  }
+
+  #take(wrapped) {
+    for (const one of wrapped) {
+      const known = this.#organizations.get(one.organization_id) ?? new Map();
+      this.#organizations.set(one.organization_id, known);
+      const key = known.get(one.kid)?.key ?? unwrap(this.keys.map(({ key }) => key), one);
+      known.set(one.kid, { key, wrapping: one.wrapping_kid });
+    }
+  }
+
+  of(organization_id) {
+    return [...(this.#organizations.get(organization_id)?.values() ?? [])].map(({ key }) => key);
+  }
+
+  /** The key of the deployment that wraps this data key, as it was last read. */
+  wrapping(organization_id, kid) {
+    return this.#organizations.get(organization_id)?.get(kid)?.wrapping;
+  }
 }
 
 /** A config in the legacy form, in one of the spellings that its writers had. */
@@ -34,11 +74,11 @@ export function sealedLegacy({ key }, plain, random) {
 }
 
 /** The config in the clear, or the class of what is wrong with it: `{ plain }` or `{ fault }`. */
-export function opened(keys, row) {
+export function opened(keys, row, dataKeys) {
   const { config } = row;
   if (typeof config !== "object" || config === null || Array.isArray(config)) return { fault: "no-object" };
   try {
-    return { plain: open(keys.map(({ key }) => key), placeOf(row), config) };
+    return { plain: open(keys.map(({ key }) => key), placeOf(row), config, dataKeys?.of(row.organization_id) ?? []) };
   } catch (error) {
     if (error.fault === undefined) throw error;
     return { fault: error.fault };
