@@ -126,8 +126,14 @@ describe("a restored database", { skip: programs.missing ?? false }, () => {
     await type(backup, url);
     const [{ events }] = await sql`select count(*)::int as events from public.credential_events`;
 
-    // What happens after the backup: one is disconnected, a key revoked, and the key changes to B; A is retired.
+    // What happens after the backup: one is disconnected, one's organization is deleted with its data keys, a service key is revoked, and the key
+    // changes to B.
     await sql`delete from public.integrations where id = ${rows[3].id}`;
+    const deleted = rows[2].organization_id;
+    const dataKeysOf = async (sql) => (await sql`select kid from private.data_keys where organization_id = ${deleted}`).length;
+    assert.equal(await dataKeysOf(sql), 1);
+    await sql`select private.delete_data_keys(${deleted})`;
+    await sql`delete from public.integrations where organization_id = ${deleted}`;
     await browser.delete(`/api/service-keys/${revoked.made.id}`);
     for (const args of [["fence", "--lift"], ["rotate"]]) {
       const done = await keytool({ ...at, ENCRYPTION_KEY: B.base64, FALLBACK_ENCRYPTION_KEYS: A.base64 }, ...args);
@@ -181,7 +187,12 @@ describe("a restored database", { skip: programs.missing ?? false }, () => {
     const text = await credential.text();
     assert.equal(credential.status, 200, text);
     assert.ok(text.includes(rows[0].plain.access_token));
-    // What the page warns of.
+    // What the page warns of, and what it says to do.
+    assert.equal(await dataKeysOf(today.sql), 1, "the deleted data key is back, and has opened its row above");
+    await today.sql`select private.delete_data_keys(${deleted})`;
+    const without = await keytool({ DATABASE_URL: restored, ENCRYPTION_KEY: B.base64 }, "verify");
+    assert.equal(without.status, 4, without.stdout + without.stderr);
+    assert.match(without.stdout, /3 of 4 rows open/);
     const old = await fetch(`${today.worker.url}/api/integrations`, { headers: { authorization: `Bearer ${revoked.key}` } });
     assert.equal(old.status, 200, "a key that was revoked after the backup is valid again");
   });
