@@ -1,14 +1,16 @@
 // The built worker on workerd, one instance a test file, each with a client of its own at the authorization server.
 import { EventEmitter, once } from "node:events";
 import { globSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-
-import { convertV4MiniflareOptions, Miniflare } from "miniflare";
 
 import { freePort, LOOPBACK } from "../stack/listen.mjs";
 import { workerSettings } from "../stack/settings.mjs";
 import { registerClient } from "./clients.mjs";
+
+// Required, not imported: Node then need not look for the exports of its six megabytes.
+const { convertV4MiniflareOptions, Miniflare } = createRequire(import.meta.url)("miniflare");
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const CALLBACKS = ["/api/auth/callback", "/api/auth/callback/supabase"];

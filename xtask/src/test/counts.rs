@@ -85,7 +85,7 @@ fn before(line: &str, word: &str) -> u64 {
         .unwrap_or(0)
 }
 
-/// Of the closing lines of Node's reporters: `ℹ pass 3` (spec) or `# pass 3` (tap).
+/// Of the closing lines of Node's reporters: `ℹ pass 3` (spec) or `# pass 3` (tap). A file in which no test ran, Node counts as one that passed.
 pub fn of_node(output: &str) -> Counts {
     let last = |name: &str| {
         output.lines().rev().find_map(|line| {
@@ -95,12 +95,20 @@ pub fn of_node(output: &str) -> Counts {
             line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()
         })
     };
-    let count = |name: &str| last(name).unwrap_or(0);
+    let count = |name: &str| -> u64 { last(name).unwrap_or(0) };
     Counts {
-        passed: count("pass"),
+        passed: count("pass").saturating_sub(files_without_tests(output)),
         failed: count("fail") + count("cancelled"),
         skipped: count("skipped") + count("todo"),
     }
+}
+
+fn files_without_tests(output: &str) -> u64 {
+    let is_file = |line: &str| {
+        let name = line.strip_prefix("✔ ")?.rsplit_once(" (")?.0;
+        name.ends_with(".test.mjs").then_some(())
+    };
+    output.lines().filter_map(is_file).count() as u64
 }
 
 #[cfg(test)]
@@ -144,6 +152,13 @@ mod tests {
                 skipped: 0
             }
         );
+    }
+
+    #[test]
+    fn a_file_without_a_test_is_no_test() {
+        let output = "✔ tests/e2e/a.test.mjs (20.1ms)\n▶ lists\n  ✔ opens b.test.mjs (1ms)\n✔ lists (2ms)\nℹ pass 2\nℹ fail 0\n";
+        assert_eq!(of_node(output).passed, 1);
+        assert!(!of_node("✔ tests/e2e/a.test.mjs (20.1ms)\nℹ pass 1\nℹ fail 0\n").ran());
     }
 
     #[test]

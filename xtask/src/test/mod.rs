@@ -31,7 +31,7 @@ pub struct Options {
     /// Only the suites of these names: fmt, clippy, unit, e2e …
     #[arg(value_name = "SUITE", value_parser = suite_name)]
     suites: Vec<String>,
-    /// Only the tests whose name contains this (needs a suite that has tests)
+    /// Only the test files whose name contains this or, if there is none, the tests whose name does (needs a suite that has tests)
     #[arg(long, value_name = "TEXT", requires = "suites")]
     only: Option<String>,
 }

@@ -210,7 +210,7 @@ impl Suite {
     /// Whether the suite has any test yet.
     pub fn is_there(&self, project: &Project) -> bool {
         match self.check {
-            Check::Node { folder, .. } => has_tests(&project.path(folder)),
+            Check::Node { folder, .. } => !test_files(&project.path(folder)).is_empty(),
             _ => true,
         }
     }
@@ -250,18 +250,22 @@ impl Suite {
     }
 }
 
-fn has_tests(folder: &Path) -> bool {
-    fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .any(|entry| {
-            let path = entry.path();
-            path.is_dir() && has_tests(&path)
-                || path
-                    .to_str()
-                    .is_some_and(|path| path.ends_with(".test.mjs"))
+/// The folder's test files, those below it included, in the order of their names.
+fn test_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries
+        .map(|entry| entry.path())
+        .flat_map(|path| {
+            if path.is_dir() {
+                test_files(&path)
+            } else {
+                vec![path]
+            }
         })
+        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    files
 }
 
 fn run_cargo(
@@ -298,7 +302,10 @@ fn run_node(
         "--test-reporter=spec",
         "--test-timeout=240000",
     ]);
-    if let Some(only) = selection.only {
+    let mut files = test_files(&project.path(folder));
+    if let Some(only) = selection.only
+        && !retain_named(&mut files, only)
+    {
         node.arg(format!("--test-name-pattern={only}"));
         // Where all of a file's tests are filtered out, Node runs its `after` before its `before` has ended, and then waits for what
         // that one started.
@@ -307,8 +314,26 @@ fn run_node(
     if let Some(stack) = &selection.stack {
         node.env("STACK_JSON", stack);
     }
-    node.arg(format!("{folder}/**/*.test.mjs"));
+    node.args(
+        files
+            .iter()
+            .map(|file| file.strip_prefix(project.root()).unwrap_or(file)),
+    );
     counted(&mut node, log, counts::of_node)
+}
+
+/// Keeps the files whose names contain the text; if there is none, all of them, and says so.
+fn retain_named(files: &mut Vec<PathBuf>, text: &str) -> bool {
+    let is_named = |file: &PathBuf| {
+        file.file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.contains(text))
+    };
+    let found = files.iter().any(is_named);
+    if found {
+        files.retain(is_named);
+    }
+    found
 }
 
 /// Runs a runner and counts what it printed; one that failed without saying which test counts as a failed one.
@@ -322,7 +347,7 @@ fn counted(
     let mut counts = count(&String::from_utf8_lossy(&output));
     // A runner that found no test has proved nothing. The suite shows the end of its log.
     if status.success() && !counts.ran() {
-        let why = "\nerror: no test ran\nhint: --only takes a part of a test's name; leave out suites that have no such test\n";
+        let why = "\nerror: no test ran\nhint: --only takes a part of a file's name or of a test's; leave out suites that have no such test\n";
         fs::write(log, [&output, why.as_bytes()].concat())
             .map_err(Failure::io(format!("cannot write {}", log.display())))?;
     }
