@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 
 import { registerClient } from "../support/clients.mjs";
 import { assertSound, PHONE, pageFixture } from "../support/page-fixture.mjs";
-import { consentAt, signInAt } from "../support/page.mjs";
+import { consentAt, signedInAt } from "../support/page.mjs";
 
 describe("OAuth apps on the page", () => {
   const fixture = pageFixture();
@@ -13,7 +13,7 @@ describe("OAuth apps on the page", () => {
   it("an app is added, connected with, given another secret and not deleted while it is used", async (t) => {
     const { user, page, errors, ...window } = await fixture.open(t, { ...PHONE, colorScheme: "dark" });
     const { client_id, client_secret } = await registerClient(fixture.info, [`${fixture.worker.url}/api/auth/callback/supabase`]);
-    await signInAt(page, user);
+    await signedInAt(page, fixture.worker, user);
     await page.getByRole("link", { name: "OAuth apps" }).click();
     await page.getByRole("heading", { name: "No OAuth apps yet" }).waitFor();
     await page.getByRole("button", { name: "Add an OAuth app" }).click();

@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 import { catalogue, credentialCatalogue } from "../support/catalogue.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { assertSound, LOOKS, pageFixture } from "../support/page-fixture.mjs";
-import { consentAt, signInAt } from "../support/page.mjs";
+import { consentAt, signedInAt } from "../support/page.mjs";
 
 /** Settings with which every entry of the catalogue is offered. */
 function everyProvider() {
@@ -23,7 +23,7 @@ describe("many providers on the page", { concurrency: 2 }, () => {
 
   async function chooserOf(t, options) {
     const window = await fixture.open(t, options);
-    await signInAt(window.page, window.user);
+    await signedInAt(window.page, fixture.worker, window.user);
     await window.page.getByRole("button", { name: "Connect an account" }).click();
     const dialog = window.page.getByRole("dialog", { name: "Connect an account" });
     await dialog.waitFor();

@@ -9,7 +9,7 @@ import { held } from "../support/faults.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { assertSound, LOOKS, NOTHING_STORED, pageFixture } from "../support/page-fixture.mjs";
-import { namesIn, signInAt, storageOf } from "../support/page.mjs";
+import { namesIn, signedInAt, storageOf } from "../support/page.mjs";
 import { json } from "../support/simulator-http.mjs";
 
 const TYPES = ["auth0", "stripe", "zendesk"];
@@ -29,7 +29,7 @@ describe("credentials on the page", { concurrency: 2 }, () => {
   async function listOf(t, options) {
     const window = await fixture.open(t, options);
     const { page, user } = window;
-    await signInAt(page, user);
+    await signedInAt(page, fixture.worker, user);
     const dialog = page.locator("dialog#credentials");
     const connect = async (type) => {
       await page.getByRole("button", { name: `Connect ${entry(type).name}` }).click();

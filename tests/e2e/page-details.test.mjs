@@ -8,7 +8,7 @@ import { withdraw } from "../support/grants.mjs";
 import { integrationsOf, opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { assertSound, detailsOf, LOOKS, pageFixture } from "../support/page-fixture.mjs";
-import { connectAt, consentAt, namesIn, signInAt } from "../support/page.mjs";
+import { connectAt, consentAt, namesIn, signedInAt } from "../support/page.mjs";
 import { expireBackoff } from "../support/refresh.mjs";
 
 describe("an integration's details on the page", { concurrency: 2 }, () => {
@@ -172,7 +172,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
 
   it("an unknown or foreign integration leads to the list with a message", async (t) => {
     const { page, user } = await fixture.open(t);
-    await signInAt(page, user);
+    await signedInAt(page, fixture.worker, user);
     for (const id of [randomUUID(), "no-id-at-all"]) {
       await page.goto(`/?integration=${id}`);
       await page.getByRole("heading", { name: "Nothing is connected yet" }).waitFor();
@@ -208,7 +208,7 @@ describe("an integration's details on the page", { concurrency: 2 }, () => {
     const { page, user, errors } = await fixture.open(t);
     const { focused, press, tabTo } = keyboardOf(page);
     const name = `Keys ${randomUUID()}`;
-    await signInAt(page, user);
+    await signedInAt(page, fixture.worker, user);
     await connectAt(page, name);
     await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
     await press(name);

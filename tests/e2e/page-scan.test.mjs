@@ -4,7 +4,7 @@ import { randomUUID } from "node:crypto";
 import { before, describe, it } from "node:test";
 
 import { launchBrowser } from "../support/browser.mjs";
-import { openWindow, signInAt } from "../support/page.mjs";
+import { openWindow, signedInAt } from "../support/page.mjs";
 import { insertScannable, scanFixture, tls } from "../support/scanner.mjs";
 import { signUp } from "../support/users.mjs";
 
@@ -23,8 +23,7 @@ describe("a scan from the page", () => {
     let restore = fixture.server.fault(ssl, tls(false));
     const { page, context, errors } = await openWindow(browser, fixture.worker);
     t.after(() => context.close());
-    await signInAt(page, user);
-    await page.goto(`/?security=${integration.id}`);
+    await signedInAt(page, fixture.worker, user, `/?security=${integration.id}`);
     const scanNow = async () => {
       await page.getByRole("button", { name: "Scan now" }).click();
       await page.getByRole("progressbar", { name: "Scan" }).waitFor();

@@ -6,7 +6,7 @@ import { describe, it } from "node:test";
 
 import { answer } from "../support/faults.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
-import { signInAt } from "../support/page.mjs";
+import { signedInAt } from "../support/page.mjs";
 import { assertSound, LOOKS, pageFixture } from "../support/page-fixture.mjs";
 import { addIntegration, beginScan, claimScan, finishScan, result, scan } from "../support/scans.mjs";
 
@@ -28,8 +28,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
     const integration = await addIntegration(fixture.sql, user.id, { name: "Shop" });
     for (const results of scans) await scan(fixture.sql, integration, user.id, results);
     await before(integration, user);
-    await signInAt(page, user);
-    await page.goto(`/?security=${integration.id}`);
+    await signedInAt(page, fixture.worker, user, `/?security=${integration.id}`);
     await page.getByRole("heading", { name: "Security checks", level: 1 }).waitFor();
     return { ...window, integration };
   }
@@ -261,8 +260,7 @@ describe("security checks on the page", { concurrency: 2 }, () => {
   it("the page shows no security view for an integration without checks, and an unknown one leads to the list", async (t) => {
     const { page, user } = await fixture.open(t);
     const other = await addIntegration(fixture.sql, user.id, { integration_type: "notion", name: "Wiki" });
-    await signInAt(page, user);
-    await page.goto(`/?integration=${other.id}`);
+    await signedInAt(page, fixture.worker, user, `/?integration=${other.id}`);
     await page.getByRole("heading", { name: "Wiki", level: 1 }).waitFor();
     await page.locator("#trail-empty").waitFor();
     assert.equal(await page.locator("#details-security").isVisible(), false);

@@ -10,7 +10,7 @@ import { answer, held } from "../support/faults.mjs";
 import { opened } from "../support/integrations.mjs";
 import { keyboardOf } from "../support/keyboard.mjs";
 import { assertSound, LOOKS, NOTHING_STORED, pageFixture } from "../support/page-fixture.mjs";
-import { signInAt, storageOf } from "../support/page.mjs";
+import { signedInAt, storageOf } from "../support/page.mjs";
 import { createOrganization } from "../support/users.mjs";
 
 const ADDRESS = "https://hooks.example.com/connections";
@@ -25,7 +25,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
   async function webhooksOf(t, options) {
     const window = await fixture.open(t, options);
     const { page, user } = window;
-    await signInAt(page, user);
+    await signedInAt(page, fixture.worker, user);
     await page.getByRole("link", { name: "Webhooks" }).click();
     await page.getByRole("heading", { name: "No webhooks yet" }).waitFor();
     const form = page.locator("dialog#webhook-dialog");
@@ -307,7 +307,7 @@ describe("webhooks on the page", { concurrency: 2 }, () => {
   it("the page shows each organization its own webhooks", async (t) => {
     const { page, user } = await fixture.open(t);
     const organization = await createOrganization(fixture.sql, [user]);
-    await signInAt(page, user);
+    await signedInAt(page, fixture.worker, user);
     await page.getByRole("link", { name: "Webhooks" }).click();
     await page.getByLabel("Organization").selectOption(organization);
     await page.getByRole("button", { name: "Add a webhook" }).click();

@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { before } from "node:test";
 
 import { audit } from "./audit.mjs";
+import { BrowserSession } from "./browser-session.mjs";
 import { launchBrowser } from "./browser.mjs";
 import { integrationsOf } from "./integrations.mjs";
-import { connectAt, openWindow, signInAt, storageOf } from "./page.mjs";
+import { openWindow, signedInAt, storageOf } from "./page.mjs";
 import { signUp } from "./users.mjs";
 import { workerFixture } from "./worker-fixture.mjs";
 
@@ -47,9 +48,10 @@ export function pageFixture(settings) {
 export async function detailsOf(fixture, t, name, options) {
   const window = await fixture.open(t, options);
   const { page, user } = window;
-  await signInAt(page, user);
-  await connectAt(page, name);
-  await page.getByRole("status").getByText(`${name} is connected.`).waitFor();
+  const browser = new BrowserSession(fixture.worker);
+  await browser.signIn(user);
+  await browser.connect(name);
+  await signedInAt(page, fixture.worker, user);
   const [row] = await integrationsOf(fixture.sql, user.id);
   await page.getByRole("link", { name }).click();
   await page.getByRole("heading", { name, level: 1 }).waitFor();

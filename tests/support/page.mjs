@@ -15,7 +15,9 @@ const SIGNED_OUT = /^Failed to load resource: .* 401 /;
  * - `shoot(name)`: saves a screenshot for people, where SCREENSHOTS names a folder
  */
 export async function openWindow(browser, worker, options = {}) {
-  const context = await browser.newContext({ baseURL: worker.url, locale: "en-US", timezoneId: "UTC", extraHTTPHeaders: fromElsewhere(), ...options });
+  // Motion is drawn in software here: a fifth of what the browser computes.
+  const settings = { locale: "en-US", timezoneId: "UTC", reducedMotion: "reduce" };
+  const context = await browser.newContext({ baseURL: worker.url, extraHTTPHeaders: fromElsewhere(), ...settings, ...options });
   context.setDefaultTimeout(15_000);
   const page = await context.newPage();
   const errors = [];
@@ -45,6 +47,15 @@ export async function signInAt(page, { email, password }) {
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.locator("#view-signed-in").waitFor();
+}
+
+/** Opens the page as a user who has signed in before. Signing in on the page is the subject of page.test.mjs and page-sign-in.test.mjs. */
+export async function signedInAt(page, worker, { access_token, refresh_token }, path = "/") {
+  const tokens = { access_token, refresh_token };
+  const response = await page.context().request.post("/api/session", { data: tokens, headers: { origin: worker.url } });
+  if (!response.ok()) throw new Error(`the session was answered with ${response.status()}: ${await response.text()}`);
+  await page.goto(path);
+  await page.locator("#view-loading").waitFor({ state: "hidden" });
 }
 
 /** At the authorization server: signs in as `login`, and answers the question for consent. */
