@@ -1,5 +1,5 @@
 // The built worker with a fault in it: the n-th call of an import of the wasm, or of one of its exports, ends as a trap does.
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -28,7 +28,7 @@ WebAssembly.Instance = function (module, imports) {
 `;
 const ENTRY = `
 import { faults } from "./instrument.js";
-import worker from "./worker/shim.mjs";
+import worker from "./worker.js";
 
 async function control(request) {
   const at = await request.json();
@@ -49,6 +49,7 @@ export default {
 export function faultyBuild() {
   const build = mkdtempSync(path.join(tmpdir(), "faulty-build-"));
   cpSync(BUILD, build, { recursive: true });
+  renameSync(path.join(build, "index.js"), path.join(build, "worker.js"));
   writeFileSync(path.join(build, "instrument.js"), INSTRUMENT);
   writeFileSync(path.join(build, "index.js"), ENTRY);
   return {

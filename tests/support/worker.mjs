@@ -26,7 +26,7 @@ export const ASSETS = {
   routerConfig: { has_user_worker: true, static_routing: { asset_worker: [], user_worker: ["/api/*", "/health"] } },
   assetConfig: { html_handling: "auto-trailing-slash", not_found_handling: "none" },
 };
-/** Which of worker-build's files are modules, and of what kind; the rest is for people. */
+/** Which files of a build are modules, and of what kind. */
 const MODULE_TYPES = { ".js": "ESModule", ".mjs": "ESModule", ".wasm": "CompiledWasm" };
 
 /**

@@ -1,10 +1,9 @@
 //! What a fresh machine lacks: the wasm target, npm's packages, and the tools that cargo builds.
 //!
-//! Nothing is downloaded but from the registries: worker-build would fetch wasm-bindgen, wasm-opt and esbuild from
-//! release pages, which are often blocked, so the first is built by cargo and the others come from npm.
+//! Nothing is downloaded but from the registries: release pages are often blocked, so cargo builds what writes the workers' bindings, and
+//! wasm-opt and esbuild come from npm.
 
 use std::{
-    env,
     fs::{self, File},
     path::Path,
     process::Command,
@@ -17,6 +16,7 @@ const WASM_TARGET: &str = "wasm32-unknown-unknown";
 /// What npm itself writes last: which package-lock.json the folder holds.
 const NPM_STAMP: &str = "node_modules/.package-lock.json";
 const OLDEST_NODE: u32 = 20;
+const BINDINGS: &str = "xtask/bindings";
 
 /// What a command needs beyond cargo.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,9 +24,10 @@ pub enum Need {
     /// npm's packages, the pinned Node among them.
     Npm,
     WasmTarget,
-    /// wasm-bindgen and wasm-bindgen-test-runner.
+    /// wasm-bindgen-test-runner.
     WasmBindgen,
-    WorkerBuild,
+    /// xtask/bindings, which writes a worker's JavaScript.
+    Bindings,
     /// cargo-deny, which judges the dependencies.
     CargoDeny,
     /// cargo-about, which collects their licences.
@@ -37,12 +38,7 @@ pub enum Need {
 
 impl Need {
     /// What building the worker takes.
-    pub const BUILD: [Self; 4] = [
-        Self::Npm,
-        Self::WasmTarget,
-        Self::WasmBindgen,
-        Self::WorkerBuild,
-    ];
+    pub const BUILD: [Self; 3] = [Self::Npm, Self::WasmTarget, Self::Bindings];
 }
 
 /// Sets up what is needed and not there yet; npm's packages come while cargo builds.
@@ -62,7 +58,7 @@ pub fn ensure(project: &Project, needs: &[Need]) -> Result<(), Failure> {
             Need::Npm => Ok(()),
             Need::WasmTarget => add_target(project),
             Need::WasmBindgen => install(project, &wasm_bindgen(project)?),
-            Need::WorkerBuild => install(project, &worker_build(project)?),
+            Need::Bindings => install(project, &bindings(project)?),
             Need::CargoDeny => install(project, &cargo_deny()),
             Need::CargoAbout => install(project, &cargo_about()),
             Need::MdBook => install(project, &mdbook()),
@@ -101,7 +97,7 @@ fn missing(project: &Project, needs: &[Need]) -> Result<Vec<Need>, Failure> {
             Need::Npm => npm_is_current(project),
             Need::WasmTarget => has_target(project),
             Need::WasmBindgen => wasm_bindgen(project)?.is_installed(project),
-            Need::WorkerBuild => worker_build(project)?.is_installed(project),
+            Need::Bindings => bindings(project)?.is_installed(project),
             Need::CargoDeny => cargo_deny().is_installed(project),
             Need::CargoAbout => cargo_about().is_installed(project),
             Need::MdBook => mdbook().is_installed(project),
@@ -209,6 +205,8 @@ fn add_target(project: &Project) -> Result<(), Failure> {
 struct Tool {
     package: &'static str,
     version: String,
+    /// Its folder, if it is ours.
+    source: Option<&'static str>,
     arguments: &'static [&'static str],
     /// Unoptimized, a tool takes half the time to build. For what runs longer than a second, this is false.
     debug: bool,
@@ -220,25 +218,22 @@ fn wasm_bindgen(project: &Project) -> Result<Tool, Failure> {
     Ok(Tool {
         package: "wasm-bindgen-cli",
         version: locked(project, "wasm-bindgen")?,
+        source: None,
         // No TLS: it talks to a browser's driver on this machine at most.
-        arguments: &["--no-default-features"],
+        arguments: &["--no-default-features", "--bin", "wasm-bindgen-test-runner"],
         debug: true,
         expected: "once, about a minute",
     })
 }
 
-fn worker_build(project: &Project) -> Result<Tool, Failure> {
+fn bindings(project: &Project) -> Result<Tool, Failure> {
     Ok(Tool {
-        package: "worker-build",
-        version: locked(project, "worker")?,
-        arguments: if has_openssl() {
-            &["--locked"]
-        } else {
-            // It links OpenSSL for downloads that we never ask it for, and builds it where there are no headers.
-            &["--locked", "--features", "ureq/vendored"]
-        },
+        package: "bindings",
+        version: locked(project, "wasm-bindgen")?,
+        source: Some(BINDINGS),
+        arguments: &["--locked"],
         debug: true,
-        expected: "once, one to three minutes",
+        expected: "once, half a minute",
     })
 }
 
@@ -246,6 +241,7 @@ fn cargo_deny() -> Tool {
     Tool {
         package: "cargo-deny",
         version: "0.20.2".to_owned(),
+        source: None,
         arguments: &["--locked"],
         debug: true,
         expected: "once, about a minute",
@@ -256,6 +252,7 @@ fn cargo_about() -> Tool {
     Tool {
         package: "cargo-about",
         version: "0.9.3".to_owned(),
+        source: None,
         arguments: &["--locked", "--features", "cli"],
         debug: false,
         expected: "once, some minutes",
@@ -266,6 +263,7 @@ fn mdbook() -> Tool {
     Tool {
         package: "mdbook",
         version: "0.5.4".to_owned(),
+        source: None,
         // Without its server and its watcher.
         arguments: &["--locked", "--no-default-features", "--features", "search"],
         debug: true,
@@ -279,12 +277,6 @@ fn locked(project: &Project, package: &str) -> Result<String, Failure> {
         &fs::read_to_string(&path).map_err(Failure::io("cannot read Cargo.lock"))?,
         package,
     )
-}
-
-fn has_openssl() -> bool {
-    !cfg!(target_os = "linux")
-        || env::var_os("OPENSSL_DIR").is_some()
-        || ask(Command::new("pkg-config").args(["--exists", "openssl"])).is_some()
 }
 
 impl Tool {
@@ -308,16 +300,13 @@ fn install(project: &Project, tool: &Tool) -> Result<(), Failure> {
     let step = progress::begin(format!("building {package} {version} ({})", tool.expected));
     let log = project.log(package)?;
     let mut command = project.cargo();
+    command.args(["install", "--root", ".dev/tools"]);
+    match tool.source {
+        Some(folder) => command.args(["--path", folder]),
+        None => command.args([*package, "--version", version]),
+    };
     // One target folder: the tools share crates.
     command
-        .args([
-            "install",
-            "--root",
-            ".dev/tools",
-            package,
-            "--version",
-            version,
-        ])
         .args(tool.arguments)
         .args(tool.debug.then_some("--debug"))
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
@@ -327,7 +316,7 @@ fn install(project: &Project, tool: &Tool) -> Result<(), Failure> {
             project,
             &format!("cargo install {package}"),
             &log,
-            "a C compiler is needed, and perl where OpenSSL's headers are not installed",
+            "a C compiler is needed",
         ));
     }
     step.done(&format!("{package} {version}"));
@@ -359,6 +348,15 @@ mod tests {
         assert!(!records(record, "wasm-bindgen-cli", "0.2.13"));
         assert!(!records(record, "wasm-bindgen", "0.2.130"));
         assert!(!records("", "wasm-bindgen-cli", "0.2.130"));
+    }
+
+    #[test]
+    fn the_bindings_are_of_the_locked_version() {
+        let project = Project::find().unwrap();
+        let manifest = fs::read_to_string(project.path(BINDINGS).join("Cargo.toml")).unwrap();
+        let version = locked(&project, "wasm-bindgen").unwrap();
+        assert!(manifest.contains(&format!("\nversion = \"{version}\"\n")));
+        assert!(manifest.contains(&format!("wasm-bindgen-cli-support = \"={version}\"")));
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! `cargo xtask build`: both workers for release, in worker/build and scanner/build, each made by worker-build only when its input changed.
+//! `cargo xtask build`: both workers for release, in worker/build and scanner/build, each bundled only when its input changed.
 
 use std::{
     env,
     ffi::{OsStr, OsString},
     fs,
     hash::{DefaultHasher, Hasher},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     thread,
 };
@@ -21,22 +21,37 @@ use crate::{
 struct Worker {
     folder: &'static str,
     package: &'static str,
-    /// What the runtime starts in place of worker-build's own, which begins the wasm anew after an exception: that loses whatever was under
-    /// way. A scan that is lost so is continued.
-    entry: Option<&'static str>,
+    /// What the runtime starts.
+    entry: &'static str,
+    /// What the entry imports of wasm-bindgen, as that calls it.
+    bindings: &'static str,
 }
 
 const WORKERS: [Worker; 2] = [
     Worker {
         folder: "worker",
         package: "edge",
-        entry: Some("worker/src/host/entry.js"),
+        entry: "worker/src/host/entry.js",
+        bindings: "bundler",
     },
     Worker {
         folder: "scanner",
         package: "scanner",
-        entry: None,
+        entry: "scanner/src/entry.js",
+        bindings: "module",
     },
+];
+
+const WASM: &str = "index_bg.wasm";
+/// What rustc emits and workerd has; wasm-opt may use no other. The last is for wasm-bindgen's own wrappers.
+const WASM_FEATURES: [&str; 7] = [
+    "mutable-globals",
+    "sign-ext",
+    "nontrapping-float-to-int",
+    "bulk-memory",
+    "multivalue",
+    "reference-types",
+    "exception-handling",
 ];
 
 pub fn run(project: &Project) -> Result<(), Failure> {
@@ -77,7 +92,6 @@ fn build(project: &Project, worker: &Worker) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What worker-build does first, done before so that its result tells whether the rest is needed.
 fn compile(project: &Project, worker: &Worker) -> Result<(), Failure> {
     let folder = worker.folder;
     let _step = progress::begin(format!(
@@ -94,21 +108,105 @@ fn compile(project: &Project, worker: &Worker) -> Result<(), Failure> {
     Err(setup::failed(project, "compiling a worker", &log, hint))
 }
 
-/// Bindings, wasm-opt and one module of it all.
+/// Bindings, wasm-opt and one module of it all. What there was before is there until all of it is made.
 fn bundle(project: &Project, worker: &Worker) -> Result<(), Failure> {
-    let log = project.log("worker-build")?;
-    let mut command = project.command(project.tool("worker-build"));
-    command
-        .arg("--release")
-        .current_dir(project.path(worker.folder));
-    if let Some(entry) = worker.entry {
-        command.env("CUSTOM_SHIM", project.path(entry));
-    }
-    if process::run_into(&log, environment(&mut command, project))?.success() {
+    let draft = project.path("target/bundle").join(worker.package);
+    let output = draft.join("build");
+    let wasm = format!(
+        "target/wasm32-unknown-unknown/release/{}.wasm",
+        worker.package
+    );
+    let cannot = |what: &'static str| move || Failure::io(format!("cannot {what}"));
+    let _ = fs::remove_dir_all(&draft);
+    fs::create_dir_all(&output).map_err(cannot("create target/bundle")())?;
+
+    let mut bindings = project.command(project.tool("bindings"));
+    bindings
+        .arg(worker.bindings)
+        .arg(project.path(&wasm))
+        .arg(&draft);
+    run_tool(project, "bindings", &mut bindings)?;
+
+    let mut optimize = project.command(project.npm_binary("wasm-opt"));
+    optimize
+        .arg(draft.join(WASM))
+        .arg("-o")
+        .arg(output.join(WASM))
+        .arg("-O")
+        .args(WASM_FEATURES.map(|feature| format!("--enable-{feature}")))
+        // The names of functions stay, for the stack of a trap.
+        .arg("--debuginfo");
+    run_tool(project, "wasm-opt", &mut optimize)?;
+
+    let entry = fs::read_to_string(project.path(worker.entry))
+        .map_err(Failure::io(format!("cannot read {}", worker.entry)))?;
+    let draft_entry = draft.join("entry.js");
+    fs::write(&draft_entry, with_snippets(&entry, &snippets(&draft)))
+        .map_err(cannot("write the entry")())?;
+    let module = output.join("index.js");
+    let mut esbuild = project.command(project.npm_binary("esbuild"));
+    esbuild
+        .arg(&draft_entry)
+        .args(["--bundle", "--minify", "--format=esm"])
+        .arg(format!("--external:./{WASM}"))
+        .arg("--external:cloudflare:*")
+        .arg({
+            let mut outfile = OsString::from("--outfile=");
+            outfile.push(&module);
+            outfile
+        });
+    run_tool(project, "esbuild", &mut esbuild)?;
+    // workerd knows a wasm module by its import alone.
+    let bundled = fs::read_to_string(&module).map_err(cannot("read the bundle")())?;
+    fs::write(&module, bundled.replace("import source ", "import "))
+        .map_err(cannot("write the bundle")())?;
+
+    let build = project.path(worker.folder).join("build");
+    let _ = fs::remove_dir_all(&build);
+    fs::rename(&output, &build).map_err(Failure::io(format!("cannot write {}", build.display())))
+}
+
+fn run_tool(project: &Project, name: &str, command: &mut Command) -> Result<(), Failure> {
+    let log = project.log(name)?;
+    // A stack of the tools' own functions would push their message off the screen.
+    if process::run_into(&log, command.env("RUST_BACKTRACE", "0"))?.success() {
         return Ok(());
     }
-    let hint = "its message is above; what it was given is in the worker's Cargo.toml and target/wasm32-unknown-unknown";
-    Err(setup::failed(project, "worker-build", &log, hint))
+    let hint = "its message is above; what it was given is in target/bundle and target/wasm32-unknown-unknown";
+    Err(setup::failed(project, name, &log, hint))
+}
+
+/// The JavaScript that crates bring along (`#[wasm_bindgen(module = …)]`), as the bindings import it.
+fn snippets(draft: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut folders = vec![draft.join("snippets")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(path) = path.strip_prefix(draft) {
+                found.push(format!("./{}", path.display()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Fills in the two lines of an entry that instantiates the wasm itself.
+fn with_snippets(entry: &str, snippets: &[String]) -> String {
+    let imports = snippets
+        .iter()
+        .enumerate()
+        .map(|(n, path)| format!("import * as snippets_{n} from \"{path}\";\n"));
+    let members = snippets
+        .iter()
+        .enumerate()
+        .map(|(n, path)| format!("\"{path}\": snippets_{n},\n"));
+    entry
+        .replace("$SNIPPET_JS_IMPORTS", &imports.collect::<String>())
+        .replace("$SNIPPET_WASM_IMPORTS", &members.collect::<String>())
 }
 
 /// The same for both, or the second would compile again.
@@ -118,15 +216,10 @@ fn environment<'a>(command: &'a mut Command, project: &Project) -> &'a mut Comma
         .env("CARGO_ENCODED_RUSTFLAGS", remapped_paths(project))
         // The edge: 233 KB gzipped in place of level 3's 273, at 0 to 3 % more CPU for a list. The scanner then shares its dependencies' builds.
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "z")
-        // Wherever the user's own configuration puts it, worker-build and we look here.
+        // Wherever the user's own configuration puts it, we look here.
         .env("CARGO_TARGET_DIR", project.path("target"))
-        .env("WASM_BINDGEN_BIN", project.tool("wasm-bindgen"))
-        .env("WASM_OPT_BIN", project.npm_binary("wasm-opt"))
-        .env("ESBUILD_BIN", project.npm_binary("esbuild"))
-        // worker-build sets it for cargo: wasm-bindgen's macros then use js-sys' futures.
+        // As the SDK's own build sets it: wasm-bindgen's macros then use js-sys' futures.
         .env("WASM_BINDGEN_USE_JS_SYS", "1")
-        // A stack of the tools' own functions would push their message off the screen.
-        .env("RUST_BACKTRACE", "0")
 }
 
 /// rustc's flags, as cargo separates them.
@@ -160,9 +253,16 @@ fn fingerprint(project: &Project, worker: &Worker) -> Result<String, Failure> {
     let mut inputs = vec![
         format!("target/wasm32-unknown-unknown/release/{package}.wasm"),
         format!("{folder}/Cargo.toml"),
+        worker.entry.to_owned(),
     ];
-    inputs.extend(worker.entry.map(str::to_owned));
-    inputs.extend(["package-lock.json", ".dev/tools/.crates.toml"].map(str::to_owned));
+    inputs.extend(
+        [
+            "package-lock.json",
+            ".dev/tools/.crates.toml",
+            "xtask/src/worker_build.rs",
+        ]
+        .map(str::to_owned),
+    );
     let mut hasher = DefaultHasher::new();
     for input in inputs {
         let bytes =

@@ -1,7 +1,7 @@
-// What the runtime starts: worker-build's `CUSTOM_SHIM`, which fills in the two lines of snippets. It instantiates the wasm and lends the
+// What the runtime starts; `cargo xtask build` fills in the two lines of snippets. It instantiates the wasm and lends the
 // executor of glue.js what that needs of it.
 import * as bindings from "./index_bg.js";
-import wasm from "./index.wasm";
+import wasm from "./index_bg.wasm";
 $SNIPPET_JS_IMPORTS
 
 const snippets = {
