@@ -7506,10 +7506,14 @@ begin
   )
   select count(*) into v_written from written;
   -- As the database has them now: a data key may have been replaced since the batch was sealed.
+  -- Not joined, or the planner begins with every data key there is.
   delete from private.pending_reseals p
-    using public.integrations i, private.data_keys d
-    where p.integration_id = any (p_ids) and i.id = p.integration_id
-      and d.organization_id = i.organization_id and d.kid = i.config->'_enc'->>'kid' and d.replaced_at is null;
+    where p.integration_id = any (p_ids) and (
+      select (
+        select d.replaced_at is null from private.data_keys d where d.organization_id = i.organization_id and d.kid = i.config->'_enc'->>'kid'
+      )
+      from public.integrations i where i.id = p.integration_id
+    );
   perform set_config('integrations.rewrap', 'off', true);
   return v_written;
 end
