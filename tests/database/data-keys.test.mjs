@@ -153,6 +153,7 @@ describe("the fence", () => {
 });
 
 describe("deleting", () => {
+  // Threat model 37.
   test("deleting is for the owner of the database alone, says what it deleted, and leaves an event", async () => {
     const [organization, one] = await made();
     await assert.rejects(erase(organization, service), { code: "42501" });
@@ -167,6 +168,7 @@ describe("deleting", () => {
     assert.notEqual(after.kid, one.kid);
   });
 
+  // Threat model 36.
   test("nothing is written under a deleted key, or under one of another organization, in any table", async () => {
     const [organization, gone] = await made();
     const [, foreign] = await made();

@@ -181,16 +181,16 @@ describe("reconnecting one integration", { concurrency: true }, () => {
     (await browser.post(`${of(id)}/reconnect`, {})).expect(400, "provider_unknown");
   });
 
-  it("reconnecting takes three round trips to start and three to finish, as a connection does", async () => {
+  it("reconnecting takes four round trips to start and four to finish, as a connection does", async () => {
     const login = `trips-${randomUUID()}`;
     const { browser, rows: [{ id }] } = await connected(login);
     // Each names the integration in its path, or the user in its body.
     const asked = () => fixture.gateway.count(({ path, body }) => path.includes(id) || body.includes(browser.user.id));
     const before = asked();
     const callback = await browser.reconsent(id, login);
-    assert.equal(asked() - before, 3, "the count of writes, whose it is, and begin");
+    assert.equal(asked() - before, 4, "the count of writes, whose it is, the data keys, and begin");
     (await browser.get(callback)).expect(303);
-    assert.equal(asked() - before, 6, "consume, write the grant down, complete");
+    assert.equal(asked() - before, 8, "consume, the data keys, write the grant down, complete");
     assert.deepEqual([fixture.exchanges(callback), fixture.server.count(fixture.identityOf(callback))], [1, 1]);
   });
 });

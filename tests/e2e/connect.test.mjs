@@ -162,8 +162,8 @@ describe("connect", { concurrency: true }, () => {
 
       const calls = gateway.requests.filter(({ path }) => path.startsWith("/rest/v1/rpc/"));
       const names = [
-        "admit_write", "begin_connection", "consume_transaction", "add_pending_connection", "complete_connection", "admit_write",
-        "disconnect_integration", "settle_revocation",
+        "admit_write", "data_keys", "add_data_keys", "begin_connection", "consume_transaction", "data_keys", "add_pending_connection",
+        "complete_connection", "admit_write", "disconnect_integration", "data_keys", "settle_revocation",
       ];
       assert.deepEqual(calls.map(({ path }) => path.replace("/rest/v1/rpc/", "")), names);
       const bearer = service === "service_role_key" ? `Bearer ${info[service]}` : undefined;

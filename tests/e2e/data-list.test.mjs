@@ -120,8 +120,17 @@ describe("lists and ids", { concurrency: true }, () => {
       assert.match(path, /^\/rest\/v1\/rpc\/[a-z_]+$/);
       // Before a password is right there is no user.
       if (/\/(admit_sign_in|admit_renewal|forgive_sign_ins)$/.test(path)) continue;
+      const { p_user_id, p_owner, ...keys } = JSON.parse(body);
+      // The user's personal organization has the user's id.
+      if (path.endsWith("/data_keys")) {
+        assert.deepEqual(keys, { p_organization_ids: [user] });
+        continue;
+      }
+      if (path.endsWith("/add_data_keys")) {
+        assert.deepEqual(keys.p_data_keys.map(({ organization_id }) => organization_id), [user]);
+        continue;
+      }
       // The lease of a revocation is whoever's who has its random owner.
-      const { p_user_id, p_owner } = JSON.parse(body);
       const caller = path.endsWith("/settle_revocation") ? p_owner : p_user_id;
       assert.match(caller, /^[0-9a-f-]{36}$/, `${path} names the user`);
     }

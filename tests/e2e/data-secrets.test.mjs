@@ -4,6 +4,9 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { text } from "node:stream/consumers";
 import { before, describe, it } from "node:test";
 
@@ -12,7 +15,7 @@ import { BrowserSession } from "../support/browser-session.mjs";
 import { bearer, call } from "../support/caller.mjs";
 import { cut } from "../support/faults.mjs";
 import { codeOf, exchangeOf, keepGrants } from "../support/grants.mjs";
-import { integrationsOf, opened } from "../support/integrations.mjs";
+import { dataKeysOf, integrationsOf, opened } from "../support/integrations.mjs";
 import { SecretCanaries } from "../support/secret-canaries.mjs";
 import { signUp } from "../support/users.mjs";
 import { workerFixture } from "../support/worker-fixture.mjs";
@@ -225,13 +228,17 @@ describe("planted secrets", () => {
   });
 
   // Threat model 23.
-  it("keytool opens what the worker wrote, and shows no key and no token where it fails", async () => {
+  it("keytool opens what the worker wrote, and shows no key and no token where it fails", async (t) => {
     const visitor = await BrowserSession.signedUp(worker);
     await visitor.connect(`keytool-${randomUUID()}`);
     const [row] = await integrationsOf(sql, visitor.user.id);
     const plain = await opened(info, row);
     canaries.add({ access_token: plain.access_token, refresh_token: plain.refresh_token });
-    const place = ["--organization", row.organization_id, "--integration", row.id];
+    const dir = await mkdtemp(path.join(tmpdir(), "data-keys-"));
+    t.after(() => rm(dir, { recursive: true, force: true }));
+    const file = path.join(dir, "data-keys.json");
+    await writeFile(file, JSON.stringify({ data_keys: await dataKeysOf(info, row.organization_id) }));
+    const place = ["--organization", row.organization_id, "--integration", row.id, "--data-keys", file];
     const config = JSON.stringify(row.config);
 
     const right = await keytool(["open", ...place], config, { ENCRYPTION_KEY: info.encryption_key });
@@ -244,7 +251,9 @@ describe("planted secrets", () => {
     const tampered = JSON.stringify({ ...row.config, access_token: plain.access_token });
     for (const [what, args, input, env, status] of [
       ["another key", ["open", ...place], config, { ENCRYPTION_KEY: other }, 4],
-      ["another place", ["open", "--organization", randomUUID(), "--integration", row.id], config, { ENCRYPTION_KEY: info.encryption_key }, 3],
+      ["another row", ["open", ...place.with(3, randomUUID())], config, { ENCRYPTION_KEY: info.encryption_key }, 3],
+      ["another organization", ["open", ...place.with(1, randomUUID())], config, { ENCRYPTION_KEY: info.encryption_key }, 4],
+      ["no data keys", ["open", ...place.slice(0, 4)], config, { ENCRYPTION_KEY: info.encryption_key }, 4],
       ["a token in the clear", ["open", ...place], tampered, { ENCRYPTION_KEY: info.encryption_key }, 3],
       ["half a config", ["open", ...place], tampered.slice(0, -20), { ENCRYPTION_KEY: info.encryption_key }],
       ["a key that is none", ["open", ...place], config, { ENCRYPTION_KEY: `${info.encryption_key}x` }, 2],

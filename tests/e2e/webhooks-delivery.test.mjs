@@ -324,6 +324,8 @@ describe("a webhook", () => {
       (await operator.post(ALL, { url: receiver.url })).expect(400, "invalid_request");
       const wide = (await operator.post(ALL, { url: operators.url, organization_id: null })).expect(201).json;
       assert.equal(wide.organization_id, null);
+      const [{ config }] = await fixture.sql`select config from public.webhook_endpoints where id = ${wide.id}`;
+      assert.deepEqual(config._enc, { v: 3, kid: (await dataKeysOf(fixture.info, NIL))[0].kid });
       (await mine.browser.get(`${ALL}/${wide.id}/deliveries`)).expect(404, "not_found");
       const key = randomBytes(32);
       const newer = await start({ ENCRYPTION_KEY: key.toString("base64"), FALLBACK_ENCRYPTION_KEYS: fixture.info.encryption_key });

@@ -214,6 +214,7 @@ fn a_key_whose_wrapping_key_is_missing_neither_opens_nor_is_replaced() {
     );
 }
 
+// Threat model 35.
 #[test]
 fn a_key_that_was_moved_from_another_organization_does_not_open() {
     let table = Table::new(&[7]);
