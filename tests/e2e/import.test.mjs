@@ -1,11 +1,12 @@
 // A program imports a grant that another application has: the provider says whose it is, and nothing is revoked (threat model 251 to 253).
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, describe, it } from "node:test";
 
+import { seal } from "../format/format.mjs";
 import { keytool } from "../keytool/support.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { answer } from "../support/faults.mjs";
@@ -122,7 +123,7 @@ describe("an import", { concurrency: true }, () => {
     const grants = [await grant(), await grant()];
     const operator = await operatorsProgram(fixture.sql, fixture.worker, IMPORT);
     const sealed = await connection(fixture);
-    const { id, organization_id, integration_type, external_account_id, config } = await rowOf(fixture, sealed.id);
+    const { id, organization_id, integration_type, external_account_id } = await rowOf(fixture, sealed.id);
     canaries.add({ access_token: sealed.tokens.access_token });
     await fixture.sql`delete from public.integrations where id = ${id}`;
     const lines = [
@@ -148,7 +149,9 @@ describe("an import", { concurrency: true }, () => {
       for (const { browser, account } of grants) {
         assert.deepEqual((await rows(browser.user.id)).map((row) => row.external_account_id), [account]);
       }
-      // A row as the database has it, sealed.
+      // A row as a database has it, sealed with the ring: keytool asks no database for data keys here.
+      const ring = Buffer.from(fixture.info.encryption_key, "base64");
+      const config = seal(ring, { organization_id, integration_id: id }, sealed.tokens, () => randomBytes(12));
       await writeFile(path.join(folder, "rows"), JSON.stringify({ id, organization_id, integration_type, external_account_id, config }));
       assert.deepEqual(await run("rows", "--from", "rows"), { status: 0, lines: ["imported 1; replaced 0; 0 were connected already; 0 failed"] });
       const [row] = await rows(organization_id);
