@@ -402,7 +402,7 @@ begin
     perform private.note_success(private.client_of(v_row), 'refresh');
     perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
-  exception when sqlstate 'IK003' then
+  exception when sqlstate 'IK004' then
     -- The lease still holds: the worker seals with another data key, and settles again.
     return 'data_key_deleted';
   when sqlstate 'IK001' or lock_not_available or deadlock_detected then

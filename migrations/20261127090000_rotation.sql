@@ -144,7 +144,7 @@ begin
       end if;
     end if;
     raise exception '%.config is sealed with a data key that its organization does not have', tg_table_name using
-      errcode = 'IK003',
+      errcode = 'IK004',
       detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
       hint = 'the key has been deleted: read the data keys of the organization, seal with the current one and write again';
   end if;
@@ -153,7 +153,7 @@ end
 $$;
 
 comment on function private.refuse_missing_data_key() is
-  'Rejects a write (IK003) whose secrets nobody could open, because their data key was deleted. The key stays locked FOR KEY SHARE until the writer ends.';
+  'Rejects a write (IK004) whose secrets nobody could open, because their data key was deleted. The key stays locked FOR KEY SHARE until the writer ends.';
 
 create trigger refuse_missing_data_key
   before insert on public.integrations

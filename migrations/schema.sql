@@ -3509,14 +3509,14 @@ begin
       end if;
     end if;
     raise exception '%.config is sealed with a data key that its organization does not have', tg_table_name using
-      errcode = 'IK003',
+      errcode = 'IK004',
       detail = 'key id: ' || case when v_kid ~ '^[0-9a-f]{16}$' then v_kid else 'none' end,
       hint = 'the key has been deleted: read the data keys of the organization, seal with the current one and write again';
   end if;
   return new;
 end
 $function$;
-comment on function private.refuse_missing_data_key() is 'Rejects a write (IK003) whose secrets nobody could open, because their data key was deleted. The key stays locked FOR KEY SHARE until the writer ends.';
+comment on function private.refuse_missing_data_key() is 'Rejects a write (IK004) whose secrets nobody could open, because their data key was deleted. The key stays locked FOR KEY SHARE until the writer ends.';
 
 CREATE OR REPLACE FUNCTION private.refuse_young_deletions()
  RETURNS trigger
@@ -3919,7 +3919,7 @@ begin
     perform private.note_success(private.client_of(v_row), 'refresh');
     perform private.record_refresh_event(v_row, p_user_id, p_service_key, 'refreshed', 'succeeded', null, p_request_id);
     return 'settled';
-  exception when sqlstate 'IK003' then
+  exception when sqlstate 'IK004' then
     -- The lease still holds: the worker seals with another data key, and settles again.
     return 'data_key_deleted';
   when sqlstate 'IK001' or lock_not_available or deadlock_detected then

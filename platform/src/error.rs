@@ -28,7 +28,7 @@ pub struct DatabaseError {
 const FENCED: &str = "IK001";
 
 /// A write that a deleted data key sealed (docs/database.md).
-const DATA_KEY_DELETED: &str = "IK003";
+const DATA_KEY_DELETED: &str = "IK004";
 
 /// PostgREST's code of an error, or the SQLSTATE that it passes on.
 pub fn code(body: &str) -> String {
@@ -116,7 +116,7 @@ mod tests {
         );
         let fenced = DatabaseError::refused("complete_connection", 400, r#"{"code":"IK001"}"#);
         assert_eq!(fenced.fault, DatabaseFault::Unavailable);
-        let deleted = DatabaseError::refused("complete_connection", 400, r#"{"code":"IK003"}"#);
+        let deleted = DatabaseError::refused("complete_connection", 400, r#"{"code":"IK004"}"#);
         assert_eq!(deleted.fault, DatabaseFault::DataKeyDeleted);
         assert!(
             DatabaseError::refused("list", 500, "<html>")

@@ -7,7 +7,7 @@ import { call, completion, config, insertIntegration, KID, lockWait, pending, st
 import { endpointArgs, endpointOf, secrets } from "./webhooks.mjs";
 
 const NIL = "00000000-0000-0000-0000-000000000000";
-const DELETED = { code: "IK003" };
+const DELETED = { code: "IK004" };
 
 let server, project, owner, service;
 before(async () => {

@@ -49,7 +49,7 @@ impl Failure {
     pub fn of_state(state: &str, message: &str) -> Self {
         let cause = match state {
             "IK001" => Cause::Fenced,
-            "IK003" => Cause::NoDataKey,
+            "IK004" => Cause::NoDataKey,
             "42883" | "42P01" | "3F000" => Cause::NotMigrated,
             "42501" => Cause::Forbidden,
             "25006" => Cause::ReadOnly,
