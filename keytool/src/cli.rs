@@ -3,7 +3,8 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use sealed::{KeyRing, RowContext};
+use kms::WrappingKeys;
+use sealed::RowContext;
 use uuid::Uuid;
 
 use crate::commands::block_on;
@@ -128,7 +129,7 @@ pub struct RowArgs {
 
 impl RowArgs {
     /// Those of `--data-keys`, unwrapped. `None`: there is no such file.
-    pub fn data_keys(&self, ring: &KeyRing) -> Result<Option<DataKeys>> {
+    pub fn data_keys(&self, ring: &WrappingKeys) -> Result<Option<DataKeys>> {
         let Some(path) = &self.data_keys else {
             return Ok(None);
         };

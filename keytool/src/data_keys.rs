@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use kms::{ServiceError, ServiceFault, UnwrapError, WrapError, WrappingKeys};
 use sealed::{
-    DataKey, Fault, Form, KeyRing, Kid, OrganizationKeys, PlainConfig, RowContext, StoredConfig,
-    WrappedKey, form,
+    DataKey, Fault, Form, Kid, OrganizationKeys, PlainConfig, RowContext, StoredConfig, WrappedKey,
+    form,
 };
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::random;
 use crate::rotation::finding::{Class, Finding, Kind};
+use crate::service::Machine;
 use crate::store::data_keys::{Rewrapped, StoredDataKey, read};
 use crate::store::retry::retry;
 use crate::store::{Function, Rows};
@@ -50,29 +52,68 @@ pub struct Named {
     pub is_current: bool,
 }
 
+/// The inner error: the data key does not unwrap, whoever tries.
 async fn unwrap(
-    ring: &KeyRing,
+    ring: &WrappingKeys,
     organization_id: Uuid,
     wrapped: &WrappedKey,
-) -> Result<DataKey, Fault> {
-    ring.unwrap(organization_id, wrapped)
-        .map_err(|error| error.class())
+) -> Result<Result<DataKey, Fault>> {
+    match ring.unwrap(&Machine, organization_id, wrapped).await {
+        Ok(data_key) => Ok(Ok(data_key)),
+        Err(UnwrapError::Fault(fault)) => Ok(Err(fault)),
+        Err(UnwrapError::Service(error)) => Err(failed(&error)),
+    }
 }
 
-async fn wrap(ring: &KeyRing, organization_id: Uuid, data_key: &DataKey) -> Result<WrappedKey> {
-    Ok(ring.wrap(organization_id, data_key, &mut random::fill)?)
+async fn wrap(
+    ring: &WrappingKeys,
+    organization_id: Uuid,
+    data_key: &DataKey,
+) -> Result<WrappedKey> {
+    match ring.wrap(&Machine, organization_id, data_key).await {
+        Ok(wrapped) => Ok(wrapped),
+        Err(WrapError::Random(error)) => Err(error.into()),
+        Err(WrapError::Service(error)) => Err(failed(&error)),
+    }
+}
+
+/// Wraps a key with the key that wraps, and unwraps it again.
+pub async fn try_out(ring: &WrappingKeys) -> Result<()> {
+    let wrapped = generate(ring, Uuid::nil()).await?;
+    match unwrap(ring, Uuid::nil(), &wrapped).await? {
+        Ok(_) => Ok(()),
+        Err(fault) => Err(Error::new(
+            ErrorKind::Machine,
+            format!("what it has wrapped does not unwrap ({fault})"),
+        )),
+    }
+}
+
+fn failed(error: &ServiceError) -> Error {
+    let hint = match error.fault {
+        ServiceFault::Unavailable => {
+            "run the command again when it answers: what is done stays done"
+        }
+        ServiceFault::Refused => {
+            "WRAPPING_KEY and AWS_ACCESS_KEY_ID need the rights kms:Encrypt and kms:Decrypt, and the key must be enabled"
+        }
+    };
+    Error::new(ErrorKind::Machine, error.to_string()).hint(hint)
 }
 
 /// Makes a data key, wrapped with the primary key.
-pub async fn generate(ring: &KeyRing, organization_id: Uuid) -> Result<WrappedKey> {
+pub async fn generate(ring: &WrappingKeys, organization_id: Uuid) -> Result<WrappedKey> {
     let data_key = DataKey::generate(&mut random::fill)?;
     wrap(ring, organization_id, &data_key).await
 }
 
 /// Wraps a data key with the primary key instead of the one that wraps it. A fault: it does not unwrap.
-pub async fn rewrap(ring: &KeyRing, stored: &StoredDataKey) -> Result<Result<Rewrapped, Fault>> {
+pub async fn rewrap(
+    ring: &WrappingKeys,
+    stored: &StoredDataKey,
+) -> Result<Result<Rewrapped, Fault>> {
     let organization_id = stored.organization_id;
-    match unwrap(ring, organization_id, &stored.wrapped()).await {
+    match unwrap(ring, organization_id, &stored.wrapped()).await? {
         Ok(data_key) => {
             let wrapped = wrap(ring, organization_id, &data_key).await?;
             Ok(Ok(stored.rewrapped_as(wrapped)))
@@ -85,7 +126,7 @@ impl DataKeys {
     /// Reads the data keys of these organizations, and unwraps them if there is a ring.
     pub async fn of(
         connection: &dyn Rows,
-        ring: Option<&KeyRing>,
+        ring: Option<&WrappingKeys>,
         organizations: impl Iterator<Item = Uuid>,
     ) -> Result<Self> {
         let organizations: BTreeSet<Uuid> = organizations.collect();
@@ -100,7 +141,7 @@ impl DataKeys {
     }
 
     /// Those in the answer of `data_keys`.
-    pub async fn from_answer(ring: &KeyRing, answer: &Value) -> Result<Self> {
+    pub async fn from_answer(ring: &WrappingKeys, answer: &Value) -> Result<Self> {
         let mut data_keys = Self::default();
         data_keys.take(Some(ring), answer).await?;
         Ok(data_keys)
@@ -110,7 +151,7 @@ impl DataKeys {
     pub async fn add(
         &mut self,
         connection: &dyn Rows,
-        ring: &KeyRing,
+        ring: &WrappingKeys,
         organizations: BTreeSet<Uuid>,
         dry_run: bool,
     ) -> Result<()> {
@@ -121,7 +162,7 @@ impl DataKeys {
         for data_keys in new.chunks(AT_ONCE) {
             if dry_run {
                 for stored in data_keys {
-                    self.insert(Some(ring), stored).await;
+                    self.insert(Some(ring), stored).await?;
                 }
                 continue;
             }
@@ -132,18 +173,18 @@ impl DataKeys {
         Ok(())
     }
 
-    async fn take(&mut self, ring: Option<&KeyRing>, answer: &Value) -> Result<()> {
+    async fn take(&mut self, ring: Option<&WrappingKeys>, answer: &Value) -> Result<()> {
         for stored in read(answer)? {
-            self.insert(ring, &stored).await;
+            self.insert(ring, &stored).await?;
         }
         Ok(())
     }
 
-    async fn insert(&mut self, ring: Option<&KeyRing>, stored: &StoredDataKey) {
+    async fn insert(&mut self, ring: Option<&WrappingKeys>, stored: &StoredDataKey) -> Result<()> {
         let id = stored.organization_id;
         let organization = self.organizations.entry(id).or_default();
         let fault = match ring {
-            Some(ring) => match unwrap(ring, id, &stored.wrapped()).await {
+            Some(ring) => match unwrap(ring, id, &stored.wrapped()).await? {
                 Ok(data_key) => {
                     organization.opened.push(data_key);
                     None
@@ -157,6 +198,7 @@ impl DataKeys {
             wrapping_kid: stored.wrapping_kid(),
             fault,
         });
+        Ok(())
     }
 
     /// Whether this organization has none.
@@ -176,15 +218,19 @@ impl DataKeys {
     }
 
     /// The keys that open the configs of this organization. They seal only if [`current`](Self::current) says so.
-    pub fn keys<'a>(&'a self, ring: &'a KeyRing, organization_id: Uuid) -> OrganizationKeys<'a> {
+    pub fn keys<'a>(
+        &'a self,
+        ring: &'a WrappingKeys,
+        organization_id: Uuid,
+    ) -> OrganizationKeys<'a> {
         let organization = self.organizations.get(&organization_id);
-        OrganizationKeys::new(ring, organization.map_or(&[], |keys| &keys.opened))
+        OrganizationKeys::new(&ring.ring, organization.map_or(&[], |keys| &keys.opened))
     }
 
     /// The keys that seal the configs of this organization with its current data key. If that key was not unwrapped: why.
     pub fn current<'a>(
         &'a self,
-        ring: &'a KeyRing,
+        ring: &'a WrappingKeys,
         organization_id: Uuid,
     ) -> Result<OrganizationKeys<'a>, (Class, Kind)> {
         let current = self
@@ -205,7 +251,7 @@ impl DataKeys {
     /// Opens a config, or says why it does not open.
     pub fn open(
         &self,
-        ring: &KeyRing,
+        ring: &WrappingKeys,
         context: RowContext,
         stored: &StoredConfig,
     ) -> Result<PlainConfig, Finding> {
@@ -217,7 +263,7 @@ impl DataKeys {
     /// The same for the JSON text of a row's config.
     pub fn open_text(
         &self,
-        ring: &KeyRing,
+        ring: &WrappingKeys,
         context: RowContext,
         text: &str,
     ) -> Result<PlainConfig, Finding> {

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use kms::WrappingKeys;
 use sealed::{Key, KeyError, KeyRing};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::input::read_bounded;
 use crate::settings::{self, FALLBACKS, PRIMARY};
+use crate::{random, service};
 
 const MAKE_ONE: &str = "make a key with `keytool generate` or `openssl rand -base64 32`";
 
@@ -29,32 +31,51 @@ pub struct KeyArgs {
 }
 
 impl KeyArgs {
-    /// The primary key and the fallback keys, as the worker has them.
-    pub fn ring(&self) -> Result<KeyRing> {
-        KeyRing::new(self.primary()?, self.fallbacks()?).map_err(|error| {
-            Error::new(ErrorKind::Caller, format!("the key ring: {error}"))
-                .hint("each of the primary key and the fallbacks must be another key")
-        })
+    /// The keys as the worker has them: the ring of the primary key and the fallback keys, and the key of `WRAPPING_KEY`.
+    pub fn ring(&self) -> Result<WrappingKeys> {
+        service::wrapping_keys(self.key_ring()?)
     }
 
-    /// The key ring, or `None` if no key is given. A key that is given must be valid.
-    pub fn ring_if_given(&self) -> Result<Option<KeyRing>> {
+    /// The keys, or `None` if no key is given. A key that is given must be valid.
+    pub fn ring_if_given(&self) -> Result<Option<WrappingKeys>> {
         if self.key_file.is_none() && settings::secret(PRIMARY)?.is_none() {
             return Ok(None);
         }
         self.ring().map(Some)
     }
 
-    /// A ring of the primary key alone. What it opens needs no fallback key.
-    pub fn ring_without_fallbacks(&self) -> Result<KeyRing> {
-        KeyRing::new(self.primary()?, Vec::new())
-            .map_err(|error| Error::new(ErrorKind::Caller, error.to_string()))
+    /// The key that wraps alone. What it opens needs no other key.
+    pub fn ring_without_fallbacks(&self) -> Result<WrappingKeys> {
+        let is_alone = |key| {
+            KeyRing::new(key, Vec::new())
+                .map_err(|error| Error::new(ErrorKind::Caller, error.to_string()))
+        };
+        // Where a service wraps, the ring has a key that has sealed nothing.
+        let mut bytes = [0; 32];
+        random::fill(&mut bytes)?;
+        let keys = service::wrapping_keys(is_alone(Key::from_bytes(bytes))?)?;
+        Ok(WrappingKeys {
+            ring: match keys.kms {
+                Some(_) => keys.ring,
+                None => is_alone(self.primary()?)?,
+            },
+            fallback: None,
+            kms: keys.kms,
+        })
+    }
+
+    /// The ring of the primary key and the fallback keys.
+    pub fn key_ring(&self) -> Result<KeyRing> {
+        KeyRing::new(self.primary()?, self.fallbacks()?).map_err(|error| {
+            Error::new(ErrorKind::Caller, format!("the key ring: {error}"))
+                .hint("each of the primary key and the fallbacks must be another key")
+        })
     }
 
     /// Each key by itself, where they are about to change places.
     pub fn primary_and_fallbacks(&self) -> Result<(Key, Vec<Key>)> {
         // What is no ring is refused in the ring's words.
-        self.ring()?;
+        self.key_ring()?;
         Ok((self.primary()?, self.fallbacks()?))
     }
 

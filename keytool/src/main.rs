@@ -25,6 +25,7 @@ mod output;
 mod progress;
 mod random;
 mod rotation;
+mod service;
 mod session;
 mod settings;
 mod shown;

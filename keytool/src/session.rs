@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::Args;
-use sealed::KeyRing;
+use kms::WrappingKeys;
 use serde_json::{Value, json};
 
 use crate::error::Result;
@@ -46,7 +46,7 @@ impl Session {
     /// credentials. Errors here are permanent, so nothing is repeated.
     pub async fn open(
         args: &SessionArgs,
-        ring: Option<&KeyRing>,
+        ring: Option<&WrappingKeys>,
         progress: Rc<Progress>,
     ) -> Result<(Self, Registry)> {
         let connector = args.connector()?;
@@ -64,10 +64,10 @@ impl Session {
         Ok((session, Registry::read(&state)?))
     }
 
-    fn say_where(&self, connector: &Connector, ring: Option<&KeyRing>) -> Result<()> {
+    fn say_where(&self, connector: &Connector, ring: Option<&WrappingKeys>) -> Result<()> {
         let kids: Vec<String> = ring
             .into_iter()
-            .flat_map(KeyRing::kids)
+            .flat_map(WrappingKeys::kids)
             .map(|kid| kid.to_string())
             .collect();
         let keys = match &kids[..] {

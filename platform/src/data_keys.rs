@@ -4,6 +4,8 @@
 
 use crate::call::Call;
 use crate::error::DatabaseError;
+use crate::http::{HttpRequest, HttpResponse, SendError};
+use kms::{NoAnswer, ServiceError, UnwrapError, WrapError, WrappingKeys};
 use sealed::{
     DataKey, Fault, Form, Kid, OpenError, OrganizationKeys, PlainConfig, RandomError, ResealError,
     RowContext, SealError, StoredConfig, WrappedKey, form,
@@ -19,12 +21,19 @@ const BATCH: usize = 1_000;
 /// How many organizations' keys are kept at the most. Beyond that they are read again.
 const KEPT: usize = 4_000;
 
-/// What a task has for this: its key ring, random bytes, and the database.
+/// How long the key management service may take, in milliseconds.
+const KMS_MS: u32 = 5_000;
+
+/// What a task has for this: the keys of the deployment, random bytes, the time, the database, and a way to the key management service.
 #[expect(async_fn_in_trait, reason = "workers run on one thread")]
 pub trait Host {
     type Error: From<DatabaseError>;
-    fn ring(&self) -> &sealed::KeyRing;
+    fn wrapping(&self) -> &WrappingKeys;
     fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError>;
+    /// In milliseconds.
+    fn now(&self) -> u64;
+    /// Does not follow redirects.
+    async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, SendError>;
     async fn call<C: Call>(&self, call: &C) -> Result<C::Outcome, Self::Error>;
 }
 
@@ -58,22 +67,80 @@ pub struct DataKeys {
 /// Those of one organization.
 #[derive(Default)]
 struct Keys {
-    /// The first one seals, if its id is `current`.
-    opened: Vec<DataKey>,
-    unopened: Vec<(Kid, Fault)>,
-    current: Option<Kid>,
+    /// The current one first.
+    wrapped: Vec<WrappedKey>,
+    /// Those that were needed.
+    opened: RefCell<Vec<Rc<DataKey>>>,
 }
 
 impl Keys {
-    fn has(&self, kid: Kid) -> bool {
-        self.opened.iter().any(|key| key.kid() == kid) || self.fault(kid).is_some()
+    fn current(&self) -> Option<&WrappedKey> {
+        self.wrapped.first()
     }
 
-    fn fault(&self, kid: Kid) -> Option<Fault> {
-        let mut unopened = self.unopened.iter();
-        unopened
-            .find(|(other, _)| *other == kid)
-            .map(|(_, fault)| *fault)
+    fn named(&self, kid: Kid) -> Option<&WrappedKey> {
+        self.wrapped.iter().find(|wrapped| wrapped.kid == kid)
+    }
+
+    fn opened(&self, kid: Kid) -> Option<Rc<DataKey>> {
+        let opened = self.opened.borrow();
+        opened.iter().find(|key| key.kid() == kid).cloned()
+    }
+
+    /// Unwraps one of them, once a task.
+    async fn unwrap<H: Host>(
+        &self,
+        host: &H,
+        organization_id: Uuid,
+        wrapped: &WrappedKey,
+    ) -> Result<Result<Rc<DataKey>, Fault>, ServiceError> {
+        if let Some(key) = self.opened(wrapped.kid) {
+            return Ok(Ok(key));
+        }
+        let service = Service(host);
+        let unwrapped = host.wrapping().unwrap(&service, organization_id, wrapped);
+        match unwrapped.await {
+            Ok(key) => {
+                let key = Rc::new(key);
+                self.opened.borrow_mut().push(Rc::clone(&key));
+                Ok(Ok(key))
+            }
+            Err(UnwrapError::Fault(fault)) => Ok(Err(fault)),
+            Err(UnwrapError::Service(error)) => Err(error),
+        }
+    }
+}
+
+/// A host, as the key management service needs one.
+struct Service<'a, H>(&'a H);
+
+impl<H: Host> kms::Host for Service<'_, H> {
+    fn now(&self) -> u64 {
+        self.0.now()
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
+        self.0.random(bytes)
+    }
+
+    async fn send(&self, request: kms::Request) -> Result<kms::Response, NoAnswer> {
+        let request = HttpRequest {
+            method: "POST",
+            url: request.url,
+            headers: request.headers,
+            body: Some(request.body),
+            timeout_ms: KMS_MS,
+            limit: kms::MAX_ANSWER,
+        };
+        match self.0.fetch(request).await {
+            Ok(answer) => Ok(kms::Response {
+                status: answer.status,
+                body: answer.body.into(),
+            }),
+            Err(SendError::Timeout) => Err(NoAnswer::Timeout),
+            Err(SendError::Network) => Err(NoAnswer::Network),
+            Err(SendError::TooLarge) => Err(NoAnswer::TooLarge),
+        }
     }
 }
 
@@ -85,12 +152,13 @@ impl DataKeys {
                 p_organization_ids: batch,
             };
             let Found::Found { data_keys } = host.call(&call).await?;
-            self.keep(host, batch, &data_keys).await?;
+            self.keep(batch, &data_keys)?;
         }
         Ok(())
     }
 
-    /// The same, and makes a key for each organization that has none.
+    /// The same, and makes a key for each organization that has none. Of one organization alone the key that seals is unwrapped as well: sealing then
+    /// depends on no service.
     pub async fn prepare<H: Host>(
         &self,
         host: &H,
@@ -99,34 +167,31 @@ impl DataKeys {
         self.load(host, organizations)
             .await
             .map_err(SealFailure::Host)?;
-        let is_without = |id: &&Uuid| self.kept(**id).is_some_and(|keys| keys.current.is_none());
+        let is_without = |id: &&Uuid| self.kept(**id).is_some_and(|keys| keys.current().is_none());
         let without: BTreeSet<Uuid> = organizations.iter().filter(is_without).copied().collect();
         let without: Vec<_> = without.into_iter().collect();
         for batch in without.chunks(BATCH) {
             let mut added = Vec::with_capacity(batch.len());
             for &organization_id in batch {
-                let key = generate(host, organization_id).await;
-                added.push(key.map_err(|error| SealFailure::Refused(error.into()))?);
+                added.push(generate(host, organization_id).await?);
             }
             let call = AddDataKeys {
                 p_data_keys: &added,
             };
             let found = host.call(&call).await.map_err(SealFailure::Host)?;
             let Found::Found { data_keys } = found;
-            let kept = self.keep(host, batch, &data_keys).await;
+            let kept = self.keep(batch, &data_keys);
             kept.map_err(|error| SealFailure::Host(error.into()))?;
+        }
+        if let [organization_id] = organizations {
+            self.current(host, *organization_id).await?;
         }
         Ok(())
     }
 
     /// Keeps the keys of an organization that came with another answer of the database.
-    pub async fn add<H: Host>(
-        &self,
-        host: &H,
-        organization_id: Uuid,
-        rows: &[Row],
-    ) -> Result<(), DatabaseError> {
-        self.keep(host, &[organization_id], rows).await
+    pub fn add(&self, organization_id: Uuid, rows: &[Row]) -> Result<(), DatabaseError> {
+        self.keep(&[organization_id], rows)
     }
 
     /// Forgets the keys of an organization, of which one has been deleted since.
@@ -147,8 +212,8 @@ impl DataKeys {
         context: &RowContext,
         config: &PlainConfig,
     ) -> Result<StoredConfig, SealFailure<H::Error>> {
-        let keys = self.sealing(host, context.organization_id).await?;
-        OrganizationKeys::new(host.ring(), &keys.opened)
+        let key = self.sealing(host, context.organization_id).await?;
+        OrganizationKeys::new(&host.wrapping().ring, &copies([&key]))
             .seal(context, config, &mut |bytes| host.random(bytes))
             .map_err(SealFailure::Refused)
     }
@@ -160,11 +225,12 @@ impl DataKeys {
         context: &RowContext,
         config: &StoredConfig,
     ) -> Result<Result<PlainConfig, Unopened>, H::Error> {
-        let keys = match self.opening(host, context.organization_id, config).await? {
-            Ok(keys) => keys,
+        let key = match self.opening(host, context.organization_id, config).await? {
+            Ok(key) => key,
             Err(unopened) => return Ok(Err(unopened)),
         };
-        let opened = OrganizationKeys::new(host.ring(), &keys.opened).open(context, config);
+        let keys = copies(&key);
+        let opened = OrganizationKeys::new(&host.wrapping().ring, &keys).open(context, config);
         Ok(opened.map_err(|error| Unopened::of(&error, config)))
     }
 
@@ -177,14 +243,15 @@ impl DataKeys {
     ) -> Result<Result<Option<StoredConfig>, Unopened>, SealFailure<H::Error>> {
         let organization_id = context.organization_id;
         let opening = self.opening(host, organization_id, config).await;
-        if let Err(unopened) = opening.map_err(SealFailure::Host)? {
-            return Ok(Err(unopened));
-        }
-        let keys = self.sealing(host, organization_id).await?;
+        let opening = match opening.map_err(SealFailure::Host)? {
+            Ok(key) => key,
+            Err(unopened) => return Ok(Err(unopened)),
+        };
+        let sealing = self.sealing(host, organization_id).await?;
+        let keys = copies(std::iter::once(&sealing).chain(&opening));
         let mut random = |bytes: &mut [u8]| host.random(bytes);
-        let resealed =
-            OrganizationKeys::new(host.ring(), &keys.opened).reseal(context, config, &mut random);
-        match resealed {
+        let keys = OrganizationKeys::new(&host.wrapping().ring, &keys);
+        match keys.reseal(context, config, &mut random) {
             Ok(resealed) => Ok(Ok(resealed)),
             Err(ResealError::Open(error)) => Ok(Err(Unopened::of(&error, config))),
             Err(ResealError::Random(error)) => Err(SealFailure::Refused(error.into())),
@@ -195,42 +262,56 @@ impl DataKeys {
         &self,
         host: &H,
         organization_id: Uuid,
-    ) -> Result<Rc<Keys>, SealFailure<H::Error>> {
+    ) -> Result<Rc<DataKey>, SealFailure<H::Error>> {
         self.prepare(host, &[organization_id]).await?;
+        self.current(host, organization_id).await
+    }
+
+    /// The key that seals, of an organization whose keys are known.
+    async fn current<H: Host>(
+        &self,
+        host: &H,
+        organization_id: Uuid,
+    ) -> Result<Rc<DataKey>, SealFailure<H::Error>> {
         let keys = self.kept(organization_id).unwrap_or_default();
-        let sealing = keys.opened.first().map(DataKey::kid);
-        if sealing.is_some() && sealing == keys.current {
-            return Ok(keys);
-        }
-        let fault = keys.current.and_then(|kid| keys.fault(kid));
-        let fault = fault.map_or("there is none", Fault::as_str);
+        let fault = match keys.current() {
+            Some(current) => match keys.unwrap(host, organization_id, current).await {
+                Ok(Ok(key)) => return Ok(key),
+                Ok(Err(fault)) => fault.as_str(),
+                Err(error) => return Err(SealFailure::Host(DatabaseError::from(error).into())),
+            },
+            None => "there is none",
+        };
         Err(SealFailure::Key(format!(
             "data_keys {organization_id}: the current key does not open ({fault})"
         )))
     }
 
+    /// The data key that opens this config. `None`: it needs none, or the organization does not have it.
     async fn opening<H: Host>(
         &self,
         host: &H,
         organization_id: Uuid,
         config: &StoredConfig,
-    ) -> Result<Result<Rc<Keys>, Unopened>, H::Error> {
+    ) -> Result<Result<Option<Rc<DataKey>>, Unopened>, H::Error> {
         let Form::V3(kid) = form(config) else {
-            return Ok(Ok(self.kept(organization_id).unwrap_or_default()));
+            return Ok(Ok(None));
         };
         let known = self.kept(organization_id);
-        let is_outdated = known.is_some_and(|keys| !keys.has(kid));
+        let is_outdated = known.is_some_and(|keys| keys.named(kid).is_none());
         if is_outdated && !self.absent.borrow().contains(&(organization_id, kid)) {
             self.forget(organization_id);
         }
         self.load(host, &[organization_id]).await?;
         let keys = self.kept(organization_id).unwrap_or_default();
-        if !keys.has(kid) {
+        let Some(wrapped) = keys.named(kid) else {
             self.absent.borrow_mut().insert((organization_id, kid));
-        }
-        Ok(match keys.fault(kid) {
-            None => Ok(keys),
-            Some(class) => Err(Unopened {
+            return Ok(Ok(None));
+        };
+        let unwrapped = keys.unwrap(host, organization_id, wrapped).await;
+        Ok(match unwrapped.map_err(DatabaseError::from)? {
+            Ok(key) => Ok(Some(key)),
+            Err(class) => Err(Unopened {
                 class,
                 detail: format!("/_enc: the data key {kid} does not open ({class})"),
                 lacks_key: class == Fault::UnknownKey,
@@ -250,21 +331,11 @@ impl DataKeys {
     }
 
     /// Keeps the keys of these organizations, also of those that have none.
-    async fn keep<H: Host>(
-        &self,
-        host: &H,
-        organizations: &[Uuid],
-        rows: &[Row],
-    ) -> Result<(), DatabaseError> {
+    fn keep(&self, organizations: &[Uuid], rows: &[Row]) -> Result<(), DatabaseError> {
         let mut read: BTreeMap<Uuid, Keys> = BTreeMap::new();
         for row in rows {
-            let wrapped = row.wrapped()?;
             let keys = read.entry(row.organization_id).or_default();
-            keys.current.get_or_insert(wrapped.kid);
-            match unwrap(host, row.organization_id, &wrapped).await {
-                Ok(key) => keys.opened.push(key),
-                Err(error) => keys.unopened.push((wrapped.kid, error.class())),
-            }
+            keys.wrapped.push(row.wrapped()?);
         }
         let mut kept = self.organizations.borrow_mut();
         if kept.len() + organizations.len() > KEPT {
@@ -277,19 +348,21 @@ impl DataKeys {
     }
 }
 
-/// The ring's keys wrap data keys; a key management service would be asked here.
-async fn unwrap<H: Host>(
-    host: &H,
-    organization_id: Uuid,
-    wrapped: &WrappedKey,
-) -> Result<DataKey, OpenError> {
-    host.ring().unwrap(organization_id, wrapped)
+/// Those keys, as a list that can be sealed and opened with.
+fn copies<'a>(keys: impl IntoIterator<Item = &'a Rc<DataKey>>) -> Vec<DataKey> {
+    let keys = keys.into_iter();
+    keys.map(|key| DataKey::from_bytes(*key.expose())).collect()
 }
 
-async fn generate<H: Host>(host: &H, organization_id: Uuid) -> Result<Row, RandomError> {
-    let mut random = |bytes: &mut [u8]| host.random(bytes);
-    let key = DataKey::generate(&mut random)?;
-    let wrapped = host.ring().wrap(organization_id, &key, &mut random)?;
+async fn generate<H: Host>(host: &H, organization_id: Uuid) -> Result<Row, SealFailure<H::Error>> {
+    let failed = |error: RandomError| SealFailure::Refused(error.into());
+    let key = DataKey::generate(&mut |bytes| host.random(bytes)).map_err(failed)?;
+    let service = Service(host);
+    let wrapped = host.wrapping().wrap(&service, organization_id, &key);
+    let wrapped = wrapped.await.map_err(|error| match error {
+        WrapError::Random(error) => failed(error),
+        WrapError::Service(error) => SealFailure::Host(DatabaseError::from(error).into()),
+    })?;
     Ok(Row {
         organization_id,
         kid: wrapped.kid.to_string(),

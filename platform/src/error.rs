@@ -1,6 +1,7 @@
-//! How Supabase fails.
+//! How Supabase fails, and the key management service without which its answer is of no use.
 
 use crate::http::SendError;
+use kms::ServiceError;
 use serde_json::Value;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +93,16 @@ impl DatabaseError {
         Self {
             fault: DatabaseFault::InvalidResponse,
             detail: detail.into(),
+        }
+    }
+}
+
+/// That says nothing about what is stored: a later attempt may succeed, once the service answers or somebody has corrected its settings.
+impl From<ServiceError> for DatabaseError {
+    fn from(error: ServiceError) -> Self {
+        Self {
+            fault: DatabaseFault::Unavailable,
+            detail: format!("data_keys: {error}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::origin::parse_origin;
 use crate::project::{ApiKey, Role};
+use kms::WrappingKeys;
 use sealed::{Key, KeyError, KeyRing};
 
 /// Says which setting is missing or malformed.
@@ -83,6 +84,15 @@ impl<'a> Environment<'a> {
                 FALLBACKS,
                 "a list of other keys than ENCRYPTION_KEY, each once",
             )
+        })
+    }
+
+    /// The key ring, and the keys of `WRAPPING_KEY` and `FALLBACK_WRAPPING_KEY`, if they are set.
+    pub fn wrapping_keys(&self) -> Result<WrappingKeys, SettingError> {
+        let keys = kms::wrapping_keys(self.key_ring()?, &|name| self.optional(name), &parse_origin);
+        keys.map_err(|error| match error {
+            kms::SettingError::Missing(name) => SettingError::missing(name),
+            kms::SettingError::Malformed(name, expected) => SettingError::malformed(name, expected),
         })
     }
 

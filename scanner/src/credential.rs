@@ -82,8 +82,10 @@ fn account(entry: &Entry, plain: &PlainConfig) -> Option<Account> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kms::WrappingKeys;
     use platform::call::{self, Call};
     use platform::error::DatabaseError;
+    use platform::http::{HttpRequest, HttpResponse, SendError};
     use sealed::{DataKey, Key, KeyRing, OrganizationKeys, RandomError};
     use serde_json::json;
     use std::pin::pin;
@@ -97,15 +99,23 @@ mod tests {
 
     /// A scanner, and the data key that the database answers with.
     struct Scanner {
-        ring: KeyRing,
+        wrapping: WrappingKeys,
         data_key: Value,
     }
 
     impl Host for Scanner {
         type Error = DatabaseError;
 
-        fn ring(&self) -> &KeyRing {
-            &self.ring
+        fn wrapping(&self) -> &WrappingKeys {
+            &self.wrapping
+        }
+
+        fn now(&self) -> u64 {
+            0
+        }
+
+        async fn fetch(&self, _: HttpRequest) -> Result<HttpResponse, SendError> {
+            Err(SendError::Network)
         }
 
         fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
@@ -149,7 +159,7 @@ mod tests {
         let wrapped = ring(7).wrap(PLACE.organization_id, &data_key(), &mut counter());
         let wrapped = wrapped.unwrap();
         let scanner = Scanner {
-            ring: ring(byte),
+            wrapping: ring(byte).into(),
             data_key: json!({
                 "organization_id": PLACE.organization_id,
                 "kid": wrapped.kid.to_string(),

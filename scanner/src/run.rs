@@ -12,11 +12,12 @@ use crate::slice::{Finish, Save, Slice, Step, checks_of};
 use crate::weight::is_too_heavy;
 use checks::{Answer, Entry, Method, Request};
 use chrono::{DateTime, SecondsFormat};
+use kms::WrappingKeys;
 use platform::call::{self, Call};
 use platform::data_keys::{DataKeys, Host};
 use platform::error::{DatabaseError, DatabaseFault};
-use platform::http::SendError;
-use sealed::{KeyRing, RandomError, RowContext};
+use platform::http::{HttpRequest, HttpResponse, SendError};
+use sealed::{RandomError, RowContext};
 use uuid::Uuid;
 
 /// A token that expires within so many seconds is not used, because a slice must end before it does.
@@ -42,8 +43,17 @@ pub struct Task {
 impl Host for Task {
     type Error = DatabaseError;
 
-    fn ring(&self) -> &KeyRing {
-        &self.settings.ring
+    fn wrapping(&self) -> &WrappingKeys {
+        &self.settings.wrapping
+    }
+
+    fn now(&self) -> u64 {
+        let seconds = u64::try_from(host::now()).unwrap_or_default();
+        seconds * 1_000
+    }
+
+    async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, SendError> {
+        host::fetch(request).await
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {

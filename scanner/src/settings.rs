@@ -1,8 +1,8 @@
 //! The settings, read once per isolate and checked as a whole. They contain no OAuth client: the worker refreshes the tokens.
 
+use kms::WrappingKeys;
 use platform::project::{ApiKey, Role};
 use platform::settings::{Environment, SettingError};
-use sealed::KeyRing;
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
@@ -11,7 +11,7 @@ pub struct Settings {
     /// Calls the database's functions.
     pub service_key: ApiKey,
     /// Opens the credentials.
-    pub ring: KeyRing,
+    pub wrapping: WrappingKeys,
     /// Another origin for a provider, by type.
     pub base_urls: BTreeMap<&'static str, String>,
 }
@@ -29,7 +29,7 @@ impl Settings {
         Ok(Self {
             supabase_url: env.origin("SUPABASE_URL")?,
             service_key: env.api_key("SUPABASE_SERVICE_ROLE_KEY", Role::Service)?,
-            ring: env.key_ring()?,
+            wrapping: env.wrapping_keys()?,
             base_urls,
         })
     }

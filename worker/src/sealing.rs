@@ -6,15 +6,30 @@ use crate::db::call::Call;
 use crate::error::{DatabaseFault, Error, Result};
 use crate::host;
 use crate::ids::OrganizationId;
+use kms::WrappingKeys;
 use platform::data_keys::{Host, SealFailure};
-use sealed::{Fault, KeyRing, PlainConfig, RandomError, SealError, StoredConfig};
+use platform::http::{HttpRequest, HttpResponse, SendError};
+use sealed::{Fault, PlainConfig, RandomError, SealError, StoredConfig};
 use uuid::Uuid;
 
 impl Host for Task {
     type Error = Error;
 
-    fn ring(&self) -> &KeyRing {
-        &self.settings.ring
+    fn wrapping(&self) -> &WrappingKeys {
+        &self.settings.wrapping
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "milliseconds of this epoch"
+    )]
+    fn now(&self) -> u64 {
+        host::now_ms() as u64
+    }
+
+    async fn fetch(&self, request: HttpRequest) -> Result<HttpResponse, SendError> {
+        host::fetch(&request).await
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {

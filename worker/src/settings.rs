@@ -9,8 +9,9 @@ use crate::http::url::{parse_issuer, parse_origin};
 use crate::oauth::Client;
 use crate::offer::{App, OauthType, Offer};
 use catalogue::{Auth, Provider};
+use kms::WrappingKeys;
 use platform::settings::{Environment, SettingError};
-use sealed::{KeyRing, Secret};
+use sealed::Secret;
 use std::ops::RangeInclusive;
 
 #[derive(Debug)]
@@ -22,7 +23,7 @@ pub struct Settings {
     pub jwt_issuer: String,
     /// The secret of HS256 tokens, for projects that still sign with one.
     pub jwt_secret: Option<Secret>,
-    pub ring: KeyRing,
+    pub wrapping: WrappingKeys,
     /// The types that can be connected with the deployment's app or with credentials, in the order in which the page shows them.
     pub offers: Vec<Offer>,
     /// The types that can be connected by OAuth: an organization may have an app of its own, whatever the deployment offers.
@@ -70,7 +71,7 @@ impl Settings {
                 "at least 32 bytes long",
             ));
         }
-        let ring = env.key_ring()?;
+        let wrapping = env.wrapping_keys()?;
         let subject_key = SubjectKey::derive(&env.encryption_key()?);
         let event_retention_days = event_retention_days(env)?;
         let oauth_types = oauth_types(env, &app_url)?;
@@ -90,7 +91,7 @@ impl Settings {
             app_url,
             supabase,
             jwt_secret,
-            ring,
+            wrapping,
             offers,
             oauth_types,
             legacy_cookies,

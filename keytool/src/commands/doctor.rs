@@ -2,6 +2,7 @@ use std::rc::Rc;
 
 use clap::Args;
 
+use crate::data_keys::try_out;
 use crate::diagnosis::{Report, database, program};
 use crate::error::Result;
 use crate::keys::KeyArgs;
@@ -26,6 +27,12 @@ pub async fn run(args: &DoctorArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
             };
             let primary = ring.primary_kid();
             report.ok("keys", &format!("primary key {primary}, {fallbacks}"))?;
+            if ring.kms.is_some() {
+                match try_out(&ring).await {
+                    Ok(()) => report.ok("wrapping key", "AWS KMS wraps and unwraps a key")?,
+                    Err(error) => report.wrong("wrapping key", &error)?,
+                }
+            }
             Some(ring)
         }
         Ok(None) => {

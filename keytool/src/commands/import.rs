@@ -89,7 +89,7 @@ pub async fn run(args: &ImportArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
         fields: args.fields.iter().cloned().collect(),
         organization: args.organization,
         ring: match args.from {
-            Format::Rows => Some(keys.ring()?),
+            Format::Rows => Some(keys.key_ring()?),
             _ => None,
         },
     };

@@ -19,7 +19,7 @@ pub fn run(row: &RowArgs, keys: &KeyArgs) -> Result<()> {
                     "are these the data keys of that organization, and is the key that wraps them the primary key or a fallback?",
                 )
             })?,
-        None => OrganizationKeys::new(&ring, &[]),
+        None => OrganizationKeys::new(&ring.ring, &[]),
     };
     let config = PlainConfig::from_map(input::config()?);
     let stored =

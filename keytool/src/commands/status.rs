@@ -1,7 +1,7 @@
 use std::rc::Rc;
 
 use clap::{Args, ValueEnum};
-use sealed::KeyRing;
+use kms::WrappingKeys;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -99,7 +99,7 @@ pub async fn run(args: &StatusArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
 struct Report<'a> {
     seen: &'a Seen,
     registry: &'a Registry,
-    ring: Option<&'a KeyRing>,
+    ring: Option<&'a WrappingKeys>,
     scope: &'a Scope,
 }
 
@@ -227,7 +227,7 @@ impl Report<'_> {
     }
 
     fn role(&self, kid: &str) -> &'static str {
-        let mut kids = self.ring.into_iter().flat_map(KeyRing::kids);
+        let mut kids = self.ring.into_iter().flat_map(WrappingKeys::kids);
         match kids.position(|known| known.to_string() == kid) {
             Some(0) => " (primary)",
             Some(_) => " (fallback)",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sealed::{Form, KeyRing, Kid, form};
+use kms::WrappingKeys;
+use sealed::{Form, Kid, form};
 use serde_json::Value;
 
 use super::Report;
@@ -18,7 +19,11 @@ use crate::store::{Function, Page, Rows};
 const OVERDUE: u64 = 600;
 
 /// Checks all that a connection shows. It stops where nothing further can be seen.
-pub async fn check(report: &Report, connection: &dyn Rows, ring: Option<&KeyRing>) -> Result<()> {
+pub async fn check(
+    report: &Report,
+    connection: &dyn Rows,
+    ring: Option<&WrappingKeys>,
+) -> Result<()> {
     let state = match connection.call(Function::KeyRegistryState).await {
         Ok(state) => state,
         Err(failure) => return report.wrong("database", &failure.into()),
@@ -95,7 +100,7 @@ impl Sampled {
     }
 }
 
-fn integrations(report: &Report, sampled: &Sampled, ring: &KeyRing) -> Result<()> {
+fn integrations(report: &Report, sampled: &Sampled, ring: &WrappingKeys) -> Result<()> {
     const CHECK: &str = "rows";
     let kids: Vec<Kid> = ring.kids().collect();
     if let Some((kid, count)) = sampled.by_kid.iter().find(|(kid, _)| !kids.contains(kid)) {
@@ -141,7 +146,7 @@ fn integrations(report: &Report, sampled: &Sampled, ring: &KeyRing) -> Result<()
     report.ok(CHECK, "a sample of them names the primary key")
 }
 
-fn fence(report: &Report, registry: &Registry, ring: Option<&KeyRing>) -> Result<()> {
+fn fence(report: &Report, registry: &Registry, ring: Option<&WrappingKeys>) -> Result<()> {
     const CHECK: &str = "fence";
     let Some(fence) = &registry.fence else {
         return report.ok(CHECK, "down: every key may write");

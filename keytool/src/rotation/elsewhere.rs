@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sealed::{KeyRing, RowContext};
+use kms::WrappingKeys;
+use sealed::RowContext;
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -40,7 +41,11 @@ struct SealedRow {
 }
 
 /// Opens all of it with this ring. Rows whose key is not in the ring are left out: `Elsewhere` reports them.
-pub async fn open_all(session: &Session, ring: &KeyRing, opening: &Opening) -> Result<Damaged> {
+pub async fn open_all(
+    session: &Session,
+    ring: &WrappingKeys,
+    opening: &Opening,
+) -> Result<Damaged> {
     let mut damaged = Damaged::default();
     let mut after: Option<(String, Uuid)> = None;
     loop {
@@ -76,7 +81,7 @@ async fn read(session: &Session, after: Option<&(String, Uuid)>) -> Result<Vec<S
 }
 
 impl Damaged {
-    fn check(&mut self, ring: &KeyRing, data_keys: &DataKeys, row: SealedRow) {
+    fn check(&mut self, ring: &WrappingKeys, data_keys: &DataKeys, row: SealedRow) {
         let context = RowContext {
             organization_id: row.organization_id,
             integration_id: row.sealed_for,

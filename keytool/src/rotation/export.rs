@@ -6,7 +6,8 @@ use std::io::{self, BufWriter, Write};
 
 use age::stream::StreamWriter;
 use age::x25519::Recipient;
-use sealed::{KeyRing, RowContext};
+use kms::WrappingKeys;
+use sealed::RowContext;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -23,7 +24,7 @@ use crate::store::{Function, Row, Rows, unexpected_outcome};
 
 /// A connection a line, as JSON, encrypted while it is written.
 pub struct Export<'a> {
-    ring: &'a KeyRing,
+    ring: &'a WrappingKeys,
     out: RefCell<StreamWriter<BufWriter<File>>>,
     count: Cell<u64>,
     findings: RefCell<Findings>,
@@ -40,7 +41,7 @@ impl<'a> Export<'a> {
     pub fn new(
         file: File,
         recipients: &[Recipient],
-        ring: &'a KeyRing,
+        ring: &'a WrappingKeys,
         findings: Findings,
     ) -> Result<Self> {
         let recipients = recipients.iter().map(|one| one as &dyn age::Recipient);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sealed::KeyRing;
+use kms::WrappingKeys;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -22,7 +22,7 @@ use crate::store::{Function, unexpected_outcome};
 const ATTEMPTS: u32 = 15;
 
 /// Raises the fence if every row opens and is sealed with the primary key.
-pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
+pub async fn raise_if_done(session: &Session, ring: &WrappingKeys) -> Result<()> {
     let findings =
         Findings::new(ListArgs::default(), &session.progress).allowing_missing_data_keys();
     let (counts, findings) = verify::count(
@@ -51,7 +51,7 @@ pub async fn raise_if_done(session: &Session, ring: &KeyRing) -> Result<()> {
 }
 
 /// Raises the fence for the primary key, and rewraps the rows that were written with another key before it was up.
-pub async fn raise(session: &Session, ring: &KeyRing, throttle: &Throttle) -> Result<()> {
+pub async fn raise(session: &Session, ring: &WrappingKeys, throttle: &Throttle) -> Result<()> {
     let kids = [ring.primary_kid().to_string()];
     let answer = retry_while_busy(session, Function::DeclareFence { kids: &kids }).await?;
     match outcome(&answer) {

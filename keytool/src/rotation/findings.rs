@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use sealed::{KeyRing, Kid};
+use kms::WrappingKeys;
+use sealed::Kid;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -63,7 +64,7 @@ impl Findings {
     }
 
     /// Rows on the fallbacks of this ring are opened with its primary key alone.
-    pub fn with_primary_only(mut self, ring: &KeyRing) -> Self {
+    pub fn with_primary_only(mut self, ring: &WrappingKeys) -> Self {
         self.left_out = ring.kids().skip(1).collect();
         self
     }

@@ -3,7 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
-use sealed::{Form, KeyRing, Kid, RowContext, form};
+use kms::WrappingKeys;
+use sealed::{Form, Kid, RowContext, form};
 use tokio::task::yield_now;
 
 use super::findings::Findings;
@@ -142,7 +143,7 @@ impl<'a> Pass<'a> {
 }
 
 /// Whether a row is to be sealed with a data key that its organization has yet to get.
-fn needs_data_key(ring: &KeyRing, row: &Row) -> bool {
+fn needs_data_key(ring: &WrappingKeys, row: &Row) -> bool {
     match config::parse(&row.config).map(|config| form(&config)) {
         Ok(Form::V2(kid)) => ring.kids().any(|known| known == kid),
         Ok(Form::Legacy) => true,

@@ -1,4 +1,4 @@
-use sealed::KeyRing;
+use kms::WrappingKeys;
 
 use super::findings::ListArgs;
 use super::scope::Scope;
@@ -9,7 +9,7 @@ use crate::session::Session;
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
     pub session: &'a Session,
-    pub ring: &'a KeyRing,
+    pub ring: &'a WrappingKeys,
     pub scope: &'a Scope,
     pub throttle: &'a Throttle,
     pub list: ListArgs,

@@ -1,6 +1,7 @@
 //! Turns the JSON text of a row's config into the patch that rewraps it.
 
-use sealed::{Form, KeyRing, Random, RandomError, ResealError, RowContext, form};
+use kms::WrappingKeys;
+use sealed::{Form, Random, RandomError, ResealError, RowContext, form};
 use serde_json::{Map, Value};
 
 use super::finding::Finding;
@@ -19,7 +20,7 @@ pub enum Verdict {
 
 /// Makes the patch: the members that hold sealed values, and `_enc`.
 pub fn reseal(
-    ring: &KeyRing,
+    ring: &WrappingKeys,
     data_keys: &DataKeys,
     context: &RowContext,
     text: &str,
@@ -66,7 +67,7 @@ pub fn reseal(
 
 #[cfg(test)]
 mod tests {
-    use sealed::{DataKey, ENC, Fault, Key, PlainConfig, StoredConfig};
+    use sealed::{DataKey, ENC, Fault, Key, KeyRing, PlainConfig, StoredConfig};
     use serde_json::json;
     use uuid::Uuid;
 
@@ -78,9 +79,11 @@ mod tests {
     const NEW: [u8; 32] = [2; 32];
     const DATA: [u8; 32] = [3; 32];
 
-    fn ring(primary: [u8; 32], fallbacks: &[[u8; 32]]) -> KeyRing {
+    fn ring(primary: [u8; 32], fallbacks: &[[u8; 32]]) -> WrappingKeys {
         let fallbacks = fallbacks.iter().copied().map(Key::from_bytes).collect();
-        KeyRing::new(Key::from_bytes(primary), fallbacks).unwrap()
+        KeyRing::new(Key::from_bytes(primary), fallbacks)
+            .unwrap()
+            .into()
     }
 
     fn context() -> RowContext {
@@ -107,13 +110,15 @@ mod tests {
 
     fn sealed(plain: &Value) -> Value {
         let plain = PlainConfig::from_map(map(plain));
-        let stored = ring(OLD, &[]).seal(&context(), &plain, &mut counting());
+        let stored = ring(OLD, &[])
+            .ring
+            .seal(&context(), &plain, &mut counting());
         Value::Object(stored.unwrap())
     }
 
     /// One data key of the organization, wrapped with the first key of this ring and unwrapped with `ring`.
-    fn data_keys(ring: &KeyRing, wrapping: &KeyRing) -> DataKeys {
-        let wrapped = wrapping.wrap(
+    fn data_keys(ring: &WrappingKeys, wrapping: &WrappingKeys) -> DataKeys {
+        let wrapped = wrapping.ring.wrap(
             context().organization_id,
             &DataKey::from_bytes(DATA),
             &mut counting(),
@@ -125,7 +130,7 @@ mod tests {
         runtime.unwrap().block_on(data_keys).unwrap()
     }
 
-    fn judge(ring: &KeyRing, text: &str) -> Verdict {
+    fn judge(ring: &WrappingKeys, text: &str) -> Verdict {
         let data_keys = data_keys(ring, ring);
         reseal(ring, &data_keys, &context(), text, &mut counting()).unwrap()
     }
@@ -159,7 +164,7 @@ mod tests {
                 merged.insert(name, value);
             }
             let after = keys.open(&context(), &merged).unwrap();
-            let before = ring.open(&context(), &map(&config)).unwrap();
+            let before = ring.ring.open(&context(), &map(&config)).unwrap();
             assert_eq!(after.as_map(), before.as_map());
             assert_eq!(merged[ENC], keys.enc());
         }
@@ -195,6 +200,7 @@ mod tests {
     fn a_patch_changes_no_plaintext_beside_a_nested_secret() {
         let plain = r#"{"a":{"api_key":"b","n":123456789012345678901234567890.10,"x":{"$serde_json::private::Number":"5"}}}"#;
         let stored = ring(OLD, &[])
+            .ring
             .seal(
                 &context(),
                 &PlainConfig::from_map(config::parse(plain).unwrap()),

@@ -1,6 +1,7 @@
 //! The end of a rotation: verifies that a key is no longer needed, and records it as retired.
 
-use sealed::{KeyRing, Kid};
+use kms::WrappingKeys;
+use sealed::Kid;
 use serde_json::json;
 
 use super::verify::ensure_no_other_key;
@@ -15,8 +16,8 @@ use crate::store::{Function, unexpected_outcome};
 /// are here, `alone` is the primary one.
 pub async fn retire(
     session: &Session,
-    alone: &KeyRing,
-    all: &KeyRing,
+    alone: &WrappingKeys,
+    all: &WrappingKeys,
     kids: &[Kid],
     confirm: ConfirmArgs,
 ) -> Result<()> {

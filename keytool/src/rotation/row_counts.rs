@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sealed::{Form, KeyRing, Kid};
+use kms::WrappingKeys;
+use sealed::{Form, Kid};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -100,7 +101,7 @@ impl RowCounts {
         others + self.other_kids + self.legacy
     }
 
-    pub fn count(&mut self, look: Look, ring: Option<&KeyRing>) {
+    pub fn count(&mut self, look: Look, ring: Option<&WrappingKeys>) {
         let Look { form, named, fault } = look;
         self.rows += 1;
         let kid = match (form, named) {
@@ -168,13 +169,14 @@ impl RowCounts {
 
 #[cfg(test)]
 mod tests {
-    use sealed::{Fault, Key};
+    use sealed::{Fault, Key, KeyRing};
 
     use super::*;
 
     #[test]
     fn a_rotation_is_done_when_nothing_is_left_and_not_before() {
         let ring = KeyRing::new(Key::from_bytes([1; 32]), Vec::new()).unwrap();
+        let ring = WrappingKeys::from(ring);
         let on_primary = Some(Form::V2(ring.primary_kid()));
         let count = |form, named, fault, counts: &mut RowCounts| {
             counts.count(Look { form, named, fault }, Some(&ring));

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use sealed::{Form, KeyRing, Kid, RowContext, form};
+use kms::WrappingKeys;
+use sealed::{Form, Kid, RowContext, form};
 use uuid::Uuid;
 
 use crate::config;
@@ -34,7 +35,7 @@ struct Count {
 }
 
 /// Fails if the keys are not those of the rows.
-pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Result<()> {
+pub async fn check(connection: &dyn Rows, ring: &WrappingKeys, first: &Page) -> Result<()> {
     let mut groups: BTreeMap<Group, Count> = BTreeMap::new();
     let mut seen = HashSet::new();
     for page in pages(first) {
@@ -69,7 +70,7 @@ pub async fn check(connection: &dyn Rows, ring: &KeyRing, first: &Page) -> Resul
     judge(&groups, ring)
 }
 
-fn judge(groups: &BTreeMap<Group, Count>, ring: &KeyRing) -> Result<()> {
+fn judge(groups: &BTreeMap<Group, Count>, ring: &WrappingKeys) -> Result<()> {
     let rows: u64 = groups.values().map(|count| count.rows).sum();
     let opened: u64 = groups.values().map(|count| count.opened).sum();
     let suspect = groups.iter().find(|(group, count)| {

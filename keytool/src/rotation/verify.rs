@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 
-use sealed::{Form, KeyRing, Kid, RowContext, form};
+use kms::WrappingKeys;
+use sealed::{Form, Kid, RowContext, form};
 use serde_json::json;
 
 use super::elsewhere;
@@ -21,14 +22,14 @@ const MAX_RECORDED: usize = 64;
 
 /// Reads rows, and opens them if there are keys. It writes nothing.
 pub struct Inspect<'a> {
-    ring: Option<&'a KeyRing>,
+    ring: Option<&'a WrappingKeys>,
     by_organization: bool,
     seen: RefCell<Seen>,
     findings: RefCell<Findings>,
 }
 
 impl<'a> Inspect<'a> {
-    pub fn new(ring: Option<&'a KeyRing>, findings: Findings) -> Self {
+    pub fn new(ring: Option<&'a WrappingKeys>, findings: Findings) -> Self {
         Self {
             ring,
             by_organization: false,
@@ -121,7 +122,7 @@ pub async fn record_keys(session: &Session, counts: &RowCounts) -> Result<()> {
 pub async fn count(
     session: &Session,
     phase: &'static str,
-    ring: &KeyRing,
+    ring: &WrappingKeys,
     scope: &Scope,
     opening: &Opening,
     findings: Findings,
@@ -145,7 +146,7 @@ pub async fn count(
 /// Opens every row, counts those that do not open, and fails if there is one.
 pub async fn ensure_all_open(
     session: &Session,
-    ring: &KeyRing,
+    ring: &WrappingKeys,
     scope: &Scope,
     findings: Findings,
 ) -> Result<RowCounts> {
@@ -184,8 +185,8 @@ pub async fn ensure_all_open(
 /// anything. `all` are the keys that are here.
 pub async fn ensure_no_other_key(
     session: &Session,
-    alone: &KeyRing,
-    all: &KeyRing,
+    alone: &WrappingKeys,
+    all: &WrappingKeys,
 ) -> Result<RowCounts> {
     let kid = alone.primary_kid();
     let findings = Findings::new(ListArgs::default(), &session.progress)

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use sealed::{Fault, KeyRing, Kid};
+use kms::WrappingKeys;
+use sealed::{Fault, Kid};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ const LISTED: usize = 20;
 /// What a rotation does with data keys.
 pub struct Wrapping<'a> {
     pub session: &'a Session,
-    pub ring: &'a KeyRing,
+    pub ring: &'a WrappingKeys,
     pub scope: &'a Scope,
     pub throttle: &'a Throttle,
     pub dry_run: bool,

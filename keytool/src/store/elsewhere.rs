@@ -1,4 +1,5 @@
-use sealed::{KeyRing, Kid};
+use kms::WrappingKeys;
+use sealed::Kid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -62,7 +63,7 @@ impl Elsewhere {
     }
 
     /// For a person: what a fallback key still opens, so a rotation is not over while all rows are done.
-    pub fn left(&self, ring: &KeyRing) -> Vec<String> {
+    pub fn left(&self, ring: &WrappingKeys) -> Vec<String> {
         let left = |kid: String| {
             let of_key = self.0.iter().filter(|one| one.kid == kid);
             let tables: Vec<(&str, u64)> = of_key.map(|one| (&*one.table, one.rows)).collect();
@@ -73,8 +74,9 @@ impl Elsewhere {
     }
 
     /// Refuses if anything is sealed with a key that `used` has not. `all` are the keys that are here.
-    pub fn ensure_only(&self, used: &KeyRing, all: &KeyRing) -> Result<()> {
-        let has = |ring: &KeyRing, kid: &str| ring.kids().any(|known| known.to_string() == kid);
+    pub fn ensure_only(&self, used: &WrappingKeys, all: &WrappingKeys) -> Result<()> {
+        let has =
+            |ring: &WrappingKeys, kid: &str| ring.kids().any(|known| known.to_string() == kid);
         let others: Vec<&SealedTable> = self.0.iter().filter(|one| !has(used, &one.kid)).collect();
         // A key that is not here comes first.
         let missing = others.iter().find(|one| !has(all, &one.kid));

@@ -1,4 +1,5 @@
-use sealed::{KeyRing, Kid};
+use kms::WrappingKeys;
+use sealed::Kid;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -99,7 +100,7 @@ impl Registry {
     }
 
     /// Refuses to seal with a key that could not be written, or must not be.
-    pub fn ensure_usable(&self, ring: &KeyRing) -> Result<()> {
+    pub fn ensure_usable(&self, ring: &WrappingKeys) -> Result<()> {
         self.ensure_not_retired(ring.primary_kid())?;
         self.ensure_not_swapped(ring)?;
         let primary = ring.primary_kid();
@@ -118,7 +119,7 @@ impl Registry {
     }
 
     /// A fence that allows a fallback key alone: the two settings have changed places here.
-    pub fn ensure_not_swapped(&self, ring: &KeyRing) -> Result<()> {
+    pub fn ensure_not_swapped(&self, ring: &WrappingKeys) -> Result<()> {
         let mut allowed = self.allowed();
         let (Some(only), None) = (allowed.next(), allowed.next()) else {
             return Ok(());

@@ -1,5 +1,6 @@
 use super::*;
 use crate::call;
+use crate::error::DatabaseFault;
 use sealed::{Key, KeyRing};
 use serde_json::{Map, Value, json};
 use std::cell::Cell;
@@ -11,20 +12,25 @@ const B: Uuid = Uuid::from_u128(2);
 
 /// The table `data_keys`, and what was asked of it.
 struct Table {
-    ring: KeyRing,
+    wrapping: WrappingKeys,
     rows: RefCell<Vec<Value>>,
     asked: RefCell<Vec<&'static str>>,
     next: Cell<u8>,
+    /// What the key management service answers once. It is down otherwise.
+    kms: RefCell<Option<Result<String, SendError>>>,
 }
 
 impl Table {
     fn new(keys: &[u8]) -> Self {
         let mut keys = keys.iter().map(|byte| Key::from_bytes([*byte; 32]));
         Self {
-            ring: KeyRing::new(keys.next().unwrap(), keys.collect()).unwrap(),
+            wrapping: KeyRing::new(keys.next().unwrap(), keys.collect())
+                .unwrap()
+                .into(),
             rows: RefCell::default(),
             asked: RefCell::default(),
             next: Cell::default(),
+            kms: RefCell::default(),
         }
     }
 
@@ -47,8 +53,22 @@ impl Table {
 impl Host for Table {
     type Error = DatabaseError;
 
-    fn ring(&self) -> &KeyRing {
-        &self.ring
+    fn wrapping(&self) -> &WrappingKeys {
+        &self.wrapping
+    }
+
+    fn now(&self) -> u64 {
+        1_795_871_092_000
+    }
+
+    async fn fetch(&self, _: HttpRequest) -> Result<HttpResponse, SendError> {
+        self.asked.borrow_mut().push("kms");
+        let answer = self.kms.take().unwrap_or(Err(SendError::Network));
+        answer.map(|body| HttpResponse {
+            status: 200,
+            content_type: String::new(),
+            body,
+        })
     }
 
     fn random(&self, bytes: &mut [u8]) -> Result<(), RandomError> {
@@ -136,7 +156,11 @@ fn seals_with_a_key_that_is_made_once_and_read_once_a_task() {
 fn a_config_of_the_ring_needs_no_data_key() {
     let table = Table::new(&[7]);
     let mut random = |bytes: &mut [u8]| table.random(bytes);
-    let stored = table.ring.seal(&context(A), &plain(), &mut random).unwrap();
+    let stored = table
+        .wrapping
+        .ring
+        .seal(&context(A), &plain(), &mut random)
+        .unwrap();
     let keys = DataKeys::default();
     assert!(opened(&table, &keys, &stored).is_ok());
     assert!(table.asked().is_empty());
@@ -259,4 +283,94 @@ fn what_is_kept_has_a_bound() {
         done(keys.load(&table, &ids)).unwrap();
         assert!(keys.organizations.borrow().len() <= KEPT);
     }
+}
+
+const ARN: &str = "arn:aws:kms:us-west-2:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
+
+/// A worker whose data keys a key management service wraps.
+fn with_kms() -> Table {
+    let settings = |name: &str| {
+        let value = match name {
+            "WRAPPING_KEY" => format!("aws-kms:{ARN}"),
+            "AWS_ACCESS_KEY_ID" => "AKIDEXAMPLEAKIDEXAMPLE".to_owned(),
+            "AWS_SECRET_ACCESS_KEY" => "planted".to_owned(),
+            _ => return None,
+        };
+        Some(value)
+    };
+    let mut table = Table::new(&[7]);
+    let Table { wrapping, .. } = Table::new(&[7]);
+    table.wrapping = kms::wrapping_keys(wrapping.ring, &settings, &|_| None).unwrap();
+    table
+}
+
+/// Adds a data key to the table that the service has wrapped, and answers with it once.
+fn unwraps(table: &Table, byte: u8, text: &str) {
+    let key = DataKey::from_bytes([byte; 32]);
+    table.rows.borrow_mut().push(json!({
+        "organization_id": A, "kid": key.kid().to_string(), "wrapping_kid": table.wrapping.primary_kid().to_string(), "wrapped": text,
+    }));
+    answers(table, byte);
+}
+
+fn answers(table: &Table, byte: u8) {
+    use base64::Engine;
+    let plaintext = base64::engine::general_purpose::STANDARD.encode([byte; 32]);
+    let answer = json!({"KeyId": ARN, "Plaintext": plaintext}).to_string();
+    table.kms.replace(Some(Ok(answer)));
+}
+
+// threat model 324
+#[test]
+fn a_service_unwraps_a_key_once_and_the_next_task_needs_it_no_more() {
+    let table = with_kms();
+    unwraps(&table, 1, "AQIC");
+    let stored = sealed(&table, A);
+    assert_eq!(table.asked(), ["read", "kms"]);
+    let keys = DataKeys::default();
+    assert!(opened(&table, &keys, &stored).is_ok());
+    assert_eq!(table.asked(), ["read"]);
+    // A deleted key opens nothing, although the service's answer is still known.
+    table.rows.borrow_mut().clear();
+    let unopened = opened(&table, &DataKeys::default(), &stored).unwrap_err();
+    assert_eq!(unopened.class, Fault::UnknownKey);
+}
+
+// threat model 322
+#[test]
+fn a_service_that_is_down_is_no_fault_of_the_row() {
+    let table = with_kms();
+    unwraps(&table, 1, "AQIC");
+    let stored = sealed(&table, A);
+    // Its rows are wrapped anew, so that nothing is known of them.
+    table.rows.borrow_mut()[0]["wrapped"] = json!("AQID");
+    for failure in [SendError::Timeout, SendError::Network] {
+        table.kms.replace(Some(Err(failure)));
+        let error = done(DataKeys::default().open(&table, &context(A), &stored)).unwrap_err();
+        assert_eq!(error.fault, DatabaseFault::Unavailable);
+        assert!(
+            error
+                .detail
+                .starts_with("data_keys: AWS KMS is unavailable: "),
+            "{}",
+            error.detail
+        );
+        // What cannot be repeated is not begun.
+        let prepared = done(DataKeys::default().prepare(&table, &[A]));
+        assert!(
+            matches!(prepared, Err(SealFailure::Host(error)) if error.fault == DatabaseFault::Unavailable)
+        );
+    }
+    answers(&table, 1);
+    assert!(opened(&table, &DataKeys::default(), &stored).is_ok());
+}
+
+#[test]
+fn the_ring_unwraps_what_it_has_wrapped_beside_a_service() {
+    let before = Table::new(&[7]);
+    let stored = sealed(&before, A);
+    let table = with_kms();
+    table.rows.replace(before.rows.take());
+    assert!(opened(&table, &DataKeys::default(), &stored).is_ok());
+    assert_eq!(table.asked(), ["read"]);
 }

@@ -17,6 +17,7 @@ const BATCH: u32 = 200;
 pub async fn run(task: &Task) -> Result<Progress> {
     let kids: Vec<_> = task
         .settings
+        .wrapping
         .ring
         .kids()
         .map(|kid| kid.to_string())

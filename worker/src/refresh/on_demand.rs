@@ -113,7 +113,7 @@ pub async fn renew(
             Claiming::Current(current) => {
                 if let Some(rows) = &current.data_keys {
                     let organization = current.organization_id.0;
-                    task.data_keys.add(task, organization, rows).await?;
+                    task.data_keys.add(organization, rows)?;
                 }
                 return Ok(current);
             }
