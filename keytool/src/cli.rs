@@ -31,7 +31,6 @@ use crate::data_keys::DataKeys;
 use crate::error::Result;
 use crate::exit;
 use crate::failed;
-use crate::input;
 use crate::keys::KeyArgs;
 use crate::settings::uuid;
 use crate::shown::on_one_line;
@@ -133,8 +132,7 @@ impl RowArgs {
         let Some(path) = &self.data_keys else {
             return Ok(None);
         };
-        let answer = input::json_file(path, "the file of --data-keys")?;
-        block_on(DataKeys::from_answer(ring, &answer)).map(Some)
+        block_on(DataKeys::from_file(ring, path)).map(Some)
     }
 
     pub fn context(&self) -> RowContext {

@@ -1,6 +1,7 @@
 //! The data keys of organizations. This is the only place that wraps and unwraps them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
 use kms::{ServiceError, ServiceFault, UnwrapError, WrapError, WrappingKeys};
 use sealed::{
@@ -12,12 +13,12 @@ use uuid::Uuid;
 
 use crate::config;
 use crate::error::{Error, ErrorKind, Result};
-use crate::random;
 use crate::rotation::finding::{Class, Finding, Kind};
 use crate::service::Machine;
 use crate::store::data_keys::{Rewrapped, StoredDataKey, read};
 use crate::store::retry::retry;
 use crate::store::{Function, Rows};
+use crate::{input, random};
 
 /// How many organizations or data keys one call takes.
 pub const AT_ONCE: usize = 1000;
@@ -138,6 +139,12 @@ impl DataKeys {
             data_keys.take(ring, &answer).await?;
         }
         Ok(data_keys)
+    }
+
+    /// Those in a file with the answer of `data_keys`.
+    pub async fn from_file(ring: &WrappingKeys, path: &Path) -> Result<Self> {
+        let answer = input::json_file(path, "the file of --data-keys")?;
+        Self::from_answer(ring, &answer).await
     }
 
     /// Those in the answer of `data_keys`.

@@ -1,13 +1,14 @@
 // keytool import without a worker: what its files may be, what it says of them, and what it does where the network or the server fails
 // (threat model 254). tests/e2e/import.test.mjs runs it against the worker.
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, describe, test } from "node:test";
 
+import { wrap } from "../format/format.mjs";
 import { listen } from "../stack/listen.mjs";
 import { A, assertDone, assertError, B, keytool, sealFor, sealLegacy } from "./support.mjs";
 
@@ -60,6 +61,12 @@ describe("keytool import --dry-run", () => {
     const done = await dryRun(name, { ENCRYPTION_KEY: A.base64 }, "--from", "rows");
     assertError(done, 5, /^error: 3 were not imported$/);
     assert.deepEqual(done.stdout.split("\n").filter(Boolean).sort(), ["2 can be sent; 3 cannot", "line 3: does_not_open", "line 4: does_not_open", "line 5: malformed"]);
+    const dataKey = randomBytes(32);
+    const wrapped = wrap(Buffer.from(A.base64, "base64"), place.organization_id, dataKey, randomBytes(12));
+    const third = await lines([row(sealFor(A, place, { access_token: SECRET }, { key: dataKey }))]);
+    assertError(await dryRun(third, { ENCRYPTION_KEY: A.base64 }, "--from", "rows"), 5, /^error: 1 was not imported$/);
+    const dataKeys = await file(JSON.stringify({ data_keys: [wrapped] }));
+    assertDone(await dryRun(third, { ENCRYPTION_KEY: A.base64 }, "--from", "rows", "--data-keys", dataKeys));
     assertDone(await dryRun(await lines([row(config)]), { ENCRYPTION_KEY: B.base64, FALLBACK_ENCRYPTION_KEYS: A.base64 }, "--from", "rows"));
     assertError(await dryRun(name, {}, "--from", "rows"), 2, /ENCRYPTION_KEY environment variable is not set/);
   });

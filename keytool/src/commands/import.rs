@@ -7,8 +7,9 @@ use clap::Args;
 use serde_json::json;
 use uuid::Uuid;
 
+use crate::data_keys::DataKeys;
 use crate::error::{Error, ErrorKind, Result};
-use crate::import::{Client, Code, Format, Outcome, Source, start};
+use crate::import::{Client, Code, Format, Outcome, RowKeys, Source, start};
 use crate::keys::KeyArgs;
 use crate::progress::Progress;
 use crate::settings::{self, API_KEY, uuid};
@@ -40,6 +41,10 @@ pub struct ImportArgs {
     /// The credential's field for a name of the source; may be repeated
     #[arg(long = "field", value_name = "NAME=FIELD", value_parser = pair)]
     fields: Vec<(String, String)>,
+
+    /// The wrapped data keys that sealed the rows, as `keytool data-keys` prints them (--from rows)
+    #[arg(long, value_name = "FILE")]
+    data_keys: Option<PathBuf>,
 
     /// Replace the credentials of accounts that are connected already; without it these are skipped
     #[arg(long)]
@@ -78,6 +83,15 @@ struct Counts {
     failed: u64,
 }
 
+async fn row_keys(args: &ImportArgs, keys: &KeyArgs) -> Result<RowKeys> {
+    let ring = keys.ring()?;
+    let data_keys = match &args.data_keys {
+        Some(path) => DataKeys::from_file(&ring, path).await?,
+        None => DataKeys::default(),
+    };
+    Ok(RowKeys { ring, data_keys })
+}
+
 pub async fn run(args: &ImportArgs, keys: &KeyArgs, progress: Rc<Progress>) -> Result<()> {
     let client = match &args.url {
         Some(url) if !args.dry_run => Some(client(args, url)?),
@@ -88,8 +102,8 @@ pub async fn run(args: &ImportArgs, keys: &KeyArgs, progress: Rc<Progress>) -> R
         types: args.types.iter().cloned().collect(),
         fields: args.fields.iter().cloned().collect(),
         organization: args.organization,
-        ring: match args.from {
-            Format::Rows => Some(keys.key_ring()?),
+        keys: match args.from {
+            Format::Rows => Some(row_keys(args, keys).await?),
             _ => None,
         },
     };

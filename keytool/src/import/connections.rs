@@ -69,9 +69,10 @@ pub fn read_sealed(source: &Source, text: &[u8]) -> Result<Entry, Code> {
     };
     let stored = line.config.ok_or(Code::NO_CREDENTIAL)?;
     let stored = config::parse(stored.get()).map_err(|_| Code::MALFORMED)?;
-    let ring = source.ring.as_ref().ok_or(Code::DOES_NOT_OPEN)?;
-    let credential = ring
-        .open(&context, &stored)
+    let keys = source.keys.as_ref().ok_or(Code::DOES_NOT_OPEN)?;
+    let credential = keys
+        .data_keys
+        .open(&keys.ring, context, &stored)
         .map_err(|_| Code::DOES_NOT_OPEN)?;
     let entry = source.entry(line.found(), credential)?;
     Ok(Entry {

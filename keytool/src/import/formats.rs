@@ -24,6 +24,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::data_keys::DataKeys;
+    use crate::import::source::RowKeys;
+    use kms::WrappingKeys;
 
     const ORGANIZATION: &str = "a81bc81b-dead-4e5d-abff-90865d1e13b1";
     const OTHER: &str = "411f8239-69ce-4e37-b00c-70c353e2cb4b";
@@ -40,7 +43,7 @@ mod tests {
             types: pairs(&[("github-prod", "github"), ("githubOAuth2Api", "github")]),
             fields: pairs(&[("password", "api_token"), ("subdomain", "subdomain")]),
             organization: ORGANIZATION.parse().ok(),
-            ring: None,
+            keys: None,
         }
     }
 
@@ -110,10 +113,18 @@ mod tests {
         };
         let plain = PlainConfig::from_map(plain);
         let config = ring().unwrap().seal(&context, &plain, &mut random).unwrap();
-        let read = |id: &str, ring| {
+        let read = |id: &str, ring: Option<KeyRing>| {
             let line = json!({"id": id, "organization_id": OTHER, "integration_type": "supabase", "config": config});
+            let keys = ring.map(|ring| RowKeys {
+                ring: WrappingKeys {
+                    ring,
+                    kms: None,
+                    fallback: None,
+                },
+                data_keys: DataKeys::default(),
+            });
             let source = Source {
-                ring,
+                keys,
                 ..source(Format::Rows)
             };
             super::read(&source, line.to_string().as_bytes())

@@ -16,4 +16,4 @@ mod supabase_auth;
 pub use client::Client;
 pub use outcome::{Code, Outcome};
 pub use run::start;
-pub use source::{Format, Source};
+pub use source::{Format, RowKeys, Source};

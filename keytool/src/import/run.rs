@@ -121,7 +121,7 @@ mod tests {
             types: Default::default(),
             fields: Default::default(),
             organization: "a81bc81b-dead-4e5d-abff-90865d1e13b1".parse().ok(),
-            ring: None,
+            keys: None,
         }
     }
 

@@ -1,13 +1,15 @@
 use std::collections::BTreeMap;
 
 use clap::ValueEnum;
-use sealed::{KeyRing, PlainConfig};
+use kms::WrappingKeys;
+use sealed::PlainConfig;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::entry::Entry;
 use super::outcome::Code;
+use crate::data_keys::DataKeys;
 
 /// What wrote the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,8 +45,13 @@ pub struct Source {
     pub fields: BTreeMap<String, String>,
     /// The organization of a line that names none.
     pub organization: Option<Uuid>,
-    /// What opens sealed configs.
-    pub ring: Option<KeyRing>,
+    /// What opens the configs of rows.
+    pub keys: Option<RowKeys>,
+}
+
+pub struct RowKeys {
+    pub ring: WrappingKeys,
+    pub data_keys: DataKeys,
 }
 
 #[derive(Default)]

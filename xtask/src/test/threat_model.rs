@@ -86,7 +86,8 @@ fn lines(text: &str) -> (BTreeMap<u32, usize>, Vec<String>) {
 
 /// The first line (from 1) from which on a file is a test.
 fn tests_begin(file: &str, text: &str) -> usize {
-    let is_test = file.ends_with(".test.mjs") || file.contains("/tests/");
+    let is_test =
+        file.ends_with(".test.mjs") || file.contains("/tests/") || file.ends_with("/tests.rs");
     if is_test {
         return 1;
     }
@@ -173,6 +174,7 @@ mod tests {
         assert_eq!(tests_begin("worker/src/url.rs", rust), 2);
         assert_eq!(tests_begin("worker/src/url.rs", "fn f() {}"), usize::MAX);
         assert_eq!(tests_begin("sealed/tests/nonces.rs", ""), 1);
+        assert_eq!(tests_begin("platform/src/data_keys/tests.rs", ""), 1);
         assert_eq!(tests_begin("tests/e2e/page.test.mjs", ""), 1);
         assert_eq!(tests_begin("tests/support/tokens.mjs", ""), usize::MAX);
     }
