@@ -407,7 +407,15 @@ begin
     return 'data_key_deleted';
   when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
-    -- sealed, for a worker that may write.
+    -- sealed, for a worker that may write. If their data key is being deleted, this waits, and the worker seals with another.
+    if p_config->'_enc'->'v' = '3' then
+      perform from private.data_keys d join public.integrations i on i.organization_id = d.organization_id
+        where i.id = p_id and d.kid = p_config->'_enc'->>'kid'
+        for key share of d;
+      if not found then
+        return 'data_key_deleted';
+      end if;
+    end if;
     update public.credential_leases l
       set owner = null, expires_at = null, attempted_at = null, retry_at = now() + interval '30 seconds', ended_by = p_owner,
         ended_as = 'journalled', journal = p_config

@@ -409,13 +409,19 @@ comment on function public.replace_data_keys(jsonb) is
 create function private.delete_data_keys(p_organization_id uuid) returns jsonb
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set lock_timeout = '3s' as $$
 declare
-  v_kids jsonb;
+  v_kids jsonb := '[]';
+  v_deleted jsonb;
 begin
-  with deleted as (
-    delete from private.data_keys d where d.organization_id = p_organization_id returning d.kid
-  )
-  select jsonb_agg(d.kid order by d.kid) into v_kids from deleted d;
-  if v_kids is null then
+  -- Again, until there is none: a deletion that waited for a replacement has not seen the new key.
+  loop
+    with deleted as (
+      delete from private.data_keys d where d.organization_id = p_organization_id returning d.kid
+    )
+    select jsonb_agg(d.kid order by d.kid) into v_deleted from deleted d;
+    exit when v_deleted is null;
+    v_kids := v_kids || v_deleted;
+  end loop;
+  if v_kids = '[]' then
     return jsonb_build_object('outcome', 'none');
   end if;
   insert into public.credential_events (actor, organization_id, action, outcome, details)
@@ -466,7 +472,12 @@ begin
     return jsonb_build_object('outcome', 'retired', 'kids', v_retired);
   end if;
 
-  select * into v_fence from private.fence f for update;
+  begin
+    -- Writers of data keys, endpoints and apps hold it.
+    select * into v_fence from private.fence f for update;
+  exception when lock_not_available then
+    return jsonb_build_object('outcome', 'busy');
+  end;
 
   if not private.fence_is_up() or exists (
     select from unnest(p_kids) wanted (kid)
@@ -1194,11 +1205,12 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.record_ended_rotations() or v_more;
-  v_more := (public.delete_replaced_data_keys(100)->>'count')::integer = 100 or v_more;
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
   v_more := private.clean_up_connect_sessions() or v_more;
   v_more := private.clean_up_assessments(p_event_days) or v_more;
+  -- Last, because writers wait for the keys that it locks.
+  v_more := (public.delete_replaced_data_keys(100)->>'count')::integer = 100 or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $$;

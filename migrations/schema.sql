@@ -2141,13 +2141,19 @@ CREATE OR REPLACE FUNCTION private.delete_data_keys(p_organization_id uuid)
  SET lock_timeout TO '3s'
 AS $function$
 declare
-  v_kids jsonb;
+  v_kids jsonb := '[]';
+  v_deleted jsonb;
 begin
-  with deleted as (
-    delete from private.data_keys d where d.organization_id = p_organization_id returning d.kid
-  )
-  select jsonb_agg(d.kid order by d.kid) into v_kids from deleted d;
-  if v_kids is null then
+  -- Again, until there is none: a deletion that waited for a replacement has not seen the new key.
+  loop
+    with deleted as (
+      delete from private.data_keys d where d.organization_id = p_organization_id returning d.kid
+    )
+    select jsonb_agg(d.kid order by d.kid) into v_deleted from deleted d;
+    exit when v_deleted is null;
+    v_kids := v_kids || v_deleted;
+  end loop;
+  if v_kids = '[]' then
     return jsonb_build_object('outcome', 'none');
   end if;
   insert into public.credential_events (actor, organization_id, action, outcome, details)
@@ -3924,7 +3930,15 @@ begin
     return 'data_key_deleted';
   when sqlstate 'IK001' or lock_not_available or deadlock_detected then
     -- The fence of a rotation rejects this worker's key, or the table is locked. The tokens exist nowhere else: the journal keeps them,
-    -- sealed, for a worker that may write.
+    -- sealed, for a worker that may write. If their data key is being deleted, this waits, and the worker seals with another.
+    if p_config->'_enc'->'v' = '3' then
+      perform from private.data_keys d join public.integrations i on i.organization_id = d.organization_id
+        where i.id = p_id and d.kid = p_config->'_enc'->>'kid'
+        for key share of d;
+      if not found then
+        return 'data_key_deleted';
+      end if;
+    end if;
     update public.credential_leases l
       set owner = null, expires_at = null, attempted_at = null, retry_at = now() + interval '30 seconds', ended_by = p_owner,
         ended_as = 'journalled', journal = p_config
@@ -5502,11 +5516,12 @@ begin
   v_more := v_more or v_count = 1000;
 
   v_more := private.record_ended_rotations() or v_more;
-  v_more := (public.delete_replaced_data_keys(100)->>'count')::integer = 100 or v_more;
   v_more := private.delete_old_events(p_event_days) or v_more;
   perform private.clean_up_service_keys(p_event_days);
   v_more := private.clean_up_connect_sessions() or v_more;
   v_more := private.clean_up_assessments(p_event_days) or v_more;
+  -- Last, because writers wait for the keys that it locks.
+  v_more := (public.delete_replaced_data_keys(100)->>'count')::integer = 100 or v_more;
   return jsonb_build_object('outcome', 'cleaned', 'more', v_more);
 end
 $function$;
@@ -6025,7 +6040,12 @@ begin
     return jsonb_build_object('outcome', 'retired', 'kids', v_retired);
   end if;
 
-  select * into v_fence from private.fence f for update;
+  begin
+    -- Writers of data keys, endpoints and apps hold it.
+    select * into v_fence from private.fence f for update;
+  exception when lock_not_available then
+    return jsonb_build_object('outcome', 'busy');
+  end;
 
   if not private.fence_is_up() or exists (
     select from unnest(p_kids) wanted (kid)

@@ -176,10 +176,11 @@ impl<H: Host> Calling<'_, H> {
             service: "kms",
             now: self.host.now(),
         };
-        let signature = self
-            .kms
-            .credentials
-            .sign(&scope, "POST", &url, &headers, body.as_bytes());
+        let host = self.kms.origin.split_once("://").map(|(_, host)| host);
+        let signature = host.and_then(|host| {
+            let credentials = &self.kms.credentials;
+            credentials.sign(&scope, "POST", host, &headers, body.as_bytes())
+        });
         headers.extend(signature.ok_or(ServiceError {
             fault: ServiceFault::Refused,
             code: "the credentials have characters that no header has",

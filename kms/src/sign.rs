@@ -1,11 +1,12 @@
-//! AWS Signature Version 4.
+//! AWS Signature Version 4, for a `POST` or `GET` of `/` without a query: all that KMS needs.
 
-use std::time::{Duration, UNIX_EPOCH};
-
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4::SigningParams;
-use aws_smithy_runtime_api::client::identity::Identity;
+use chrono::DateTime;
+use hmac::{Hmac, KeyInit, Mac};
 use sealed::Secret;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
 /// An access key of AWS.
 #[derive(Debug)]
@@ -27,44 +28,79 @@ pub(crate) struct Scope<'a> {
 }
 
 impl Credentials {
-    /// The headers that a request needs beside its own. `None`: it cannot be signed, because a setting has characters that no header has.
+    /// The headers that a request needs beside its own, whose names are in lower case. `None`: it cannot be signed, because a setting has
+    /// characters that no header has.
     pub(crate) fn sign(
         &self,
         scope: &Scope<'_>,
         method: &str,
-        url: &str,
+        host: &str,
         headers: &[(&'static str, String)],
         body: &[u8],
     ) -> Option<Vec<(&'static str, String)>> {
-        let token = self.session_token.as_ref();
-        let identity: Identity = aws_credential_types::Credentials::new(
-            &self.access_key_id,
-            self.secret_access_key.expose(),
-            token.map(|token| token.expose().to_owned()),
-            None,
-            "settings",
-        )
-        .into();
-        let params = SigningParams::builder()
-            .identity(&identity)
-            .region(scope.region)
-            .name(scope.service)
-            .time(UNIX_EPOCH + Duration::from_millis(scope.now))
-            .settings(SigningSettings::default())
-            .build()
-            .ok()?
-            .into();
-        let headers = headers.iter().map(|(name, value)| (*name, value.as_str()));
-        let request = SignableRequest::new(method, url, headers, SignableBody::Bytes(body)).ok()?;
-        let (instructions, _) = sign(request, &params).ok()?.into_parts();
-        let (headers, _) = instructions.into_parts();
-        let headers = headers.iter();
-        Some(
-            headers
-                .map(|header| (header.name(), header.value().to_owned()))
-                .collect(),
-        )
+        let token = self.session_token.as_ref().map(Secret::expose);
+        let is_header = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_header(&self.access_key_id) || !token.is_none_or(is_header) {
+            return None;
+        }
+        let time = DateTime::from_timestamp_millis(scope.now.try_into().ok()?)?;
+        let (date, time) = (
+            time.format("%Y%m%d").to_string(),
+            time.format("%Y%m%dT%H%M%SZ").to_string(),
+        );
+        let mut added = vec![("x-amz-date", time.clone())];
+        added.extend(token.map(|token| ("x-amz-security-token", token.to_owned())));
+
+        let mut signed: Vec<(&str, &str)> = vec![("host", host)];
+        let all = headers.iter().chain(&added);
+        signed.extend(all.map(|(name, value)| (*name, value.trim())));
+        signed.sort_unstable();
+        let names: Vec<&str> = signed.iter().map(|(name, _)| *name).collect();
+        let names = names.join(";");
+        let lines: Vec<String> = signed
+            .iter()
+            .map(|(name, value)| format!("{name}:{value}\n"))
+            .collect();
+        let lines = Zeroizing::new(lines.concat());
+        let body = hex(&Sha256::digest(body));
+        let request = Zeroizing::new(format!(
+            "{method}\n/\n\n{}\n{names}\n{body}",
+            lines.as_str()
+        ));
+
+        let Scope {
+            region, service, ..
+        } = scope;
+        let credential = format!("{date}/{region}/{service}/aws4_request");
+        let request = hex(&Sha256::digest(request.as_bytes()));
+        let text = format!("{ALGORITHM}\n{time}\n{credential}\n{request}");
+        let secret = Zeroizing::new(format!("AWS4{}", self.secret_access_key.expose()));
+        let mut key = Zeroizing::new(secret.as_bytes().to_vec());
+        for part in [&date, *region, *service, "aws4_request"] {
+            *key = hmac(&key, part);
+        }
+        let signature = hex(&hmac(&key, &text));
+        let access_key_id = &self.access_key_id;
+        added.push((
+            "authorization",
+            format!(
+                "{ALGORITHM} Credential={access_key_id}/{credential}, SignedHeaders={names}, Signature={signature}"
+            ),
+        ));
+        Some(added)
     }
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        unreachable!("HMAC takes keys of any length")
+    };
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -90,9 +126,9 @@ mod tests {
             service: "service",
             now: 1_440_938_160_000,
         };
-        let url = "https://example.amazonaws.com/";
+        let host = "example.amazonaws.com";
         credentials
-            .sign(&scope, method, url, headers, body.as_bytes())
+            .sign(&scope, method, host, headers, body.as_bytes())
             .unwrap()
     }
 

@@ -148,13 +148,17 @@ impl DataKeys {
     /// Reads the keys of these organizations that are not known yet, in one call for a thousand.
     pub async fn load<H: Host>(&self, host: &H, organizations: &[Uuid]) -> Result<(), H::Error> {
         for batch in self.unknown(organizations).chunks(BATCH) {
-            let call = ReadDataKeys {
-                p_organization_ids: batch,
-            };
-            let Found::Found { data_keys } = host.call(&call).await?;
-            self.keep(batch, &data_keys)?;
+            self.read(host, batch).await?;
         }
         Ok(())
+    }
+
+    async fn read<H: Host>(&self, host: &H, organizations: &[Uuid]) -> Result<(), H::Error> {
+        let call = ReadDataKeys {
+            p_organization_ids: organizations,
+        };
+        let Found::Found { data_keys } = host.call(&call).await?;
+        Ok(self.keep(organizations, &data_keys)?)
     }
 
     /// The same, and makes a key for each organization that has none. Of one organization alone the key that seals is unwrapped as well: sealing then
@@ -300,7 +304,8 @@ impl DataKeys {
         let known = self.kept(organization_id);
         let is_outdated = known.is_some_and(|keys| keys.named(kid).is_none());
         if is_outdated && !self.absent.borrow().contains(&(organization_id, kid)) {
-            self.forget(organization_id);
+            // Not forgotten before: another part of the task may be about to seal a redeemed token with the keys that are known.
+            self.read(host, &[organization_id]).await?;
         }
         self.load(host, &[organization_id]).await?;
         let keys = self.kept(organization_id).unwrap_or_default();

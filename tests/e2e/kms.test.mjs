@@ -1,17 +1,18 @@
 // A wrapping key in AWS KMS, in the running worker. Skipped, with the reason, where moto cannot be installed.
 import assert from "node:assert/strict";
-import { createHash, randomUUID } from "node:crypto";
+import { createHash, randomBytes, randomUUID } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, it } from "node:test";
 
+import { wrap } from "../format/format.mjs";
 import { BrowserSession } from "../support/browser-session.mjs";
 import { check } from "../support/checks.mjs";
 import { dataKeysOf } from "../support/integrations.mjs";
 import { moto, startMoto } from "../support/moto.mjs";
 import { oauthFixture } from "../support/oauth.mjs";
-import { refresh, rowOf } from "../support/refresh.mjs";
+import { expireBackoff, refresh, rowOf } from "../support/refresh.mjs";
 
 describe("a wrapping key in AWS KMS", { skip: moto.missing ?? false }, () => {
   let kms;
@@ -38,12 +39,16 @@ describe("a wrapping key in AWS KMS", { skip: moto.missing ?? false }, () => {
     assert.equal((await check(made)).expect(200).json.status, "active");
     (await refresh(made)).expect(200);
 
-    const ring = await fixture.start();
-    const before = await connected(ring);
-    assert.notDeepEqual(await wrappedBy(before.browser.user.id), [kid()]);
-    const here = new BrowserSession(fixture.worker);
-    await here.signIn(before.browser.user);
-    (await refresh({ browser: here, id: before.id })).expect(200);
+    // As before the deployment moved to KMS: the ring wraps the key.
+    const [{ organization_id, wrapped }] = await dataKeysOf(fixture.info, made.browser.user.id);
+    const { Plaintext } = await kms.call("Decrypt", {
+      KeyId: kms.arn, CiphertextBlob: wrapped, EncryptionContext: { organization_id, data_key: dataKey },
+    });
+    const ring = wrap(Buffer.from(fixture.info.encryption_key, "base64"), organization_id, Buffer.from(Plaintext, "base64"), randomBytes(12));
+    await fixture.sql`
+      update private.data_keys set wrapping_kid = ${ring.wrapping_kid}, wrapped = ${ring.wrapped} where organization_id = ${organization_id}`;
+    await expireBackoff(fixture, made.id);
+    (await refresh(made)).expect(200);
   });
 
   it("while KMS does not answer a refresh answers 503, the token is not redeemed, and nothing is marked broken", async () => {

@@ -65,8 +65,8 @@ describe("the page's words", () => {
   it("the page has words for each action of an event with each of its outcomes", () => {
     const actions = allowed(/credential_events_action check \(action in \(([^)]+)\)/g);
     assert.ok(actions.length >= 10, `found ${actions}`);
-    // A rotation is an event of the organization, never of one integration.
-    assert.deepEqual(actions.filter((action) => !(action in ACTIONS)), ["rotated"]);
+    // Events of the organization, never of one integration.
+    assert.deepEqual(actions.filter((action) => !(action in ACTIONS)), ["rotated", "data_keys_deleted"]);
     for (const action of Object.keys(ACTIONS)) {
       const { what, why } = eventText({ action, outcome: "succeeded", reason: null });
       assert.match(what, /^[A-Z][a-z ]+$/, action);

@@ -17,6 +17,9 @@ use crate::session::Session;
 use crate::store::data_keys::{Replacement, Rewrapped, StoredDataKey, count, read};
 use crate::store::{Function, unexpected_outcome};
 
+/// Writers of these organizations wait until all of their integrations are noted.
+const REPLACED_AT_ONCE: usize = 50;
+
 /// How many data keys that do not unwrap are listed.
 const LISTED: usize = 20;
 
@@ -94,10 +97,10 @@ impl Wrapping<'_> {
                 let key = generate(self.ring, stored.organization_id).await?;
                 replacements.push(stored.replaced_by(key));
             }
-            let call = Function::ReplaceDataKeys {
-                replacements: &replacements,
-            };
-            self.write(&mut pass, replacements.len(), call).await?;
+            for replacements in replacements.chunks(REPLACED_AT_ONCE) {
+                let call = Function::ReplaceDataKeys { replacements };
+                self.write(&mut pass, replacements.len(), call).await?;
+            }
         }
     }
 

@@ -229,6 +229,9 @@ fn a_key_whose_wrapping_key_is_missing_neither_opens_nor_is_replaced() {
     );
     let refused = done(keys.seal(&table, &context(A), &plain()));
     assert!(matches!(refused, Err(SealFailure::Key(detail)) if detail.ends_with("(unknown-key)")));
+    // So it is known before a token is redeemed.
+    let refused = done(keys.prepare(&table, &[A]));
+    assert!(matches!(refused, Err(SealFailure::Key(_))));
     assert_eq!(table.asked(), ["read"]);
     // With the ring's own key nothing is sealed either.
     assert!(

@@ -230,7 +230,15 @@ async fn conclude(
 /// Seals a refreshed config.
 async fn redeemed(task: &Task, claim: &Claim, config: PlainConfig) -> Result<Redeemed, Failed> {
     let row = Row::Integration(claim.id);
-    let sealed = task.seal(claim.organization_id, row, &config).await;
+    let mut sealed = task.seal(claim.organization_id, row, &config).await;
+    // Its keys are known, unless another part of the run has found one of them deleted. What was redeemed exists nowhere else.
+    for pause in WRITE_PAUSES_MS {
+        if !matches!(sealed, Err(Error::Database { .. })) {
+            break;
+        }
+        host::sleep(pause).await;
+        sealed = task.seal(claim.organization_id, row, &config).await;
+    }
     let sealed = sealed.map_err(|error| Failed::by(Fault::OutcomeUnknown, &error))?;
     Ok(Redeemed {
         config: Some(config),
@@ -298,19 +306,29 @@ pub async fn settle(
 async fn settle_resealed(
     task: &Task,
     redeemer: Redeemer,
-    mut results: Vec<RefreshResult>,
+    results: Vec<RefreshResult>,
     configs: &BTreeMap<Uuid, PlainConfig>,
 ) -> Result<BTreeMap<Uuid, End>> {
     for result in &results {
         task.data_keys.forget(result.organization_id.0);
     }
-    for result in &mut results {
+    let (mut resealed, mut failure) = (Vec::with_capacity(results.len()), None);
+    for mut result in results {
         if let Some(config) = configs.get(&result.id.0) {
             let row = Row::Integration(result.id);
-            result.config = Some(task.seal(result.organization_id, row, config).await?);
+            match task.seal(result.organization_id, row, config).await {
+                Ok(sealed) => result.config = Some(sealed),
+                // The others' results are written all the same.
+                Err(error) => {
+                    failure = Some(error);
+                    continue;
+                }
+            }
         }
+        resealed.push(result);
     }
-    persistently(task, redeemer, &results).await
+    let ends = persistently(task, redeemer, &resealed).await?;
+    failure.map_or(Ok(ends), Err)
 }
 
 async fn persistently(
