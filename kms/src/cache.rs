@@ -29,7 +29,7 @@ impl Cache {
         let found = kept.get(&place(organization_id, wrapped))?;
         // A clock that was set back keeps nothing longer.
         let is_fresh = (found.until.saturating_sub(KEPT_MS)..found.until).contains(&now);
-        is_fresh.then(|| DataKey::from_bytes(*found.data_key.expose()))
+        is_fresh.then(|| found.data_key.clone())
     }
 
     pub fn put(&self, organization_id: Uuid, wrapped: &WrappedKey, data_key: &DataKey, now: u64) {
@@ -40,7 +40,7 @@ impl Cache {
             let oldest = oldest.map(|(place, _)| place.clone());
             oldest.and_then(|place| kept.remove(&place));
         }
-        let data_key = DataKey::from_bytes(*data_key.expose());
+        let data_key = data_key.clone();
         let until = now + KEPT_MS;
         kept.insert(place(organization_id, wrapped), Kept { until, data_key });
     }

@@ -70,7 +70,7 @@ struct Keys {
     /// The current one first.
     wrapped: Vec<WrappedKey>,
     /// Those that were needed.
-    opened: RefCell<Vec<Rc<DataKey>>>,
+    opened: RefCell<Vec<DataKey>>,
 }
 
 impl Keys {
@@ -82,7 +82,7 @@ impl Keys {
         self.wrapped.iter().find(|wrapped| wrapped.kid == kid)
     }
 
-    fn opened(&self, kid: Kid) -> Option<Rc<DataKey>> {
+    fn opened(&self, kid: Kid) -> Option<DataKey> {
         let opened = self.opened.borrow();
         opened.iter().find(|key| key.kid() == kid).cloned()
     }
@@ -93,7 +93,7 @@ impl Keys {
         host: &H,
         organization_id: Uuid,
         wrapped: &WrappedKey,
-    ) -> Result<Result<Rc<DataKey>, Fault>, ServiceError> {
+    ) -> Result<Result<DataKey, Fault>, ServiceError> {
         if let Some(key) = self.opened(wrapped.kid) {
             return Ok(Ok(key));
         }
@@ -101,8 +101,7 @@ impl Keys {
         let unwrapped = host.wrapping().unwrap(&service, organization_id, wrapped);
         match unwrapped.await {
             Ok(key) => {
-                let key = Rc::new(key);
-                self.opened.borrow_mut().push(Rc::clone(&key));
+                self.opened.borrow_mut().push(key.clone());
                 Ok(Ok(key))
             }
             Err(UnwrapError::Fault(fault)) => Ok(Err(fault)),
@@ -217,7 +216,7 @@ impl DataKeys {
         config: &PlainConfig,
     ) -> Result<StoredConfig, SealFailure<H::Error>> {
         let key = self.sealing(host, context.organization_id).await?;
-        OrganizationKeys::new(&host.wrapping().ring, &copies([&key]))
+        OrganizationKeys::new(&host.wrapping().ring, &[key])
             .seal(context, config, &mut |bytes| host.random(bytes))
             .map_err(SealFailure::Refused)
     }
@@ -233,8 +232,8 @@ impl DataKeys {
             Ok(key) => key,
             Err(unopened) => return Ok(Err(unopened)),
         };
-        let keys = copies(&key);
-        let opened = OrganizationKeys::new(&host.wrapping().ring, &keys).open(context, config);
+        let keys = OrganizationKeys::new(&host.wrapping().ring, key.as_slice());
+        let opened = keys.open(context, config);
         Ok(opened.map_err(|error| Unopened::of(&error, config)))
     }
 
@@ -252,7 +251,7 @@ impl DataKeys {
             Err(unopened) => return Ok(Err(unopened)),
         };
         let sealing = self.sealing(host, organization_id).await?;
-        let keys = copies(std::iter::once(&sealing).chain(&opening));
+        let keys: Vec<DataKey> = std::iter::once(sealing).chain(opening).collect();
         let mut random = |bytes: &mut [u8]| host.random(bytes);
         let keys = OrganizationKeys::new(&host.wrapping().ring, &keys);
         match keys.reseal(context, config, &mut random) {
@@ -266,7 +265,7 @@ impl DataKeys {
         &self,
         host: &H,
         organization_id: Uuid,
-    ) -> Result<Rc<DataKey>, SealFailure<H::Error>> {
+    ) -> Result<DataKey, SealFailure<H::Error>> {
         self.prepare(host, &[organization_id]).await?;
         self.current(host, organization_id).await
     }
@@ -276,7 +275,7 @@ impl DataKeys {
         &self,
         host: &H,
         organization_id: Uuid,
-    ) -> Result<Rc<DataKey>, SealFailure<H::Error>> {
+    ) -> Result<DataKey, SealFailure<H::Error>> {
         let keys = self.kept(organization_id).unwrap_or_default();
         let fault = match keys.current() {
             Some(current) => match keys.unwrap(host, organization_id, current).await {
@@ -297,7 +296,7 @@ impl DataKeys {
         host: &H,
         organization_id: Uuid,
         config: &StoredConfig,
-    ) -> Result<Result<Option<Rc<DataKey>>, Unopened>, H::Error> {
+    ) -> Result<Result<Option<DataKey>, Unopened>, H::Error> {
         let Form::V3(kid) = form(config) else {
             return Ok(Ok(None));
         };
@@ -351,12 +350,6 @@ impl DataKeys {
         }
         Ok(())
     }
-}
-
-/// Those keys, as a list that can be sealed and opened with.
-fn copies<'a>(keys: impl IntoIterator<Item = &'a Rc<DataKey>>) -> Vec<DataKey> {
-    let keys = keys.into_iter();
-    keys.map(|key| DataKey::from_bytes(*key.expose())).collect()
 }
 
 async fn generate<H: Host>(host: &H, organization_id: Uuid) -> Result<Row, SealFailure<H::Error>> {

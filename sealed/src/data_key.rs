@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -8,7 +9,9 @@ use crate::kid::Kid;
 use crate::random::Random;
 
 /// The 256-bit key that seals the configs of one organization. It is stored [wrapped](crate::WrappedKey) only.
-pub struct DataKey(Key);
+/// A clone shares the key.
+#[derive(Clone)]
+pub struct DataKey(Arc<Key>);
 
 impl DataKey {
     /// Draws a new key.
@@ -23,13 +26,13 @@ impl DataKey {
         if *bytes == [0; 32] {
             return Err(RandomError);
         }
-        Ok(Self(Key::from_zeroizing(bytes)))
+        Ok(Self(Arc::new(Key::from_zeroizing(bytes))))
     }
 
     /// Makes a data key of its 32 bytes, as a key management service unwraps them. The caller compares [`kid`](Self::kid) with that of the
     /// [`WrappedKey`](crate::WrappedKey).
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Key::from_bytes(bytes))
+        Self(Arc::new(Key::from_bytes(bytes)))
     }
 
     /// The 32 bytes, for a key management service that wraps them.
@@ -43,7 +46,7 @@ impl DataKey {
     }
 
     pub(crate) fn from_zeroizing(bytes: Zeroizing<[u8; 32]>) -> Self {
-        Self(Key::from_zeroizing(bytes))
+        Self(Arc::new(Key::from_zeroizing(bytes)))
     }
 
     pub(crate) fn key(&self) -> &Key {
